@@ -1,0 +1,163 @@
+"""What a run is: the sections of a TOML file in ``conf/``, typed and checked when it is loaded.
+
+An unknown key, a wrong type or an impossible value raises ``ConfigError`` with the key's dotted path, the value,
+and what is allowed. Keys that cannot change a result (memory, Spark's own settings) carry ``changes_result:
+False`` and stay out of the fingerprint by which a rebuild decides what to run again.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+ARMS = ("pivot", "random", "matched", "parallel")
+Arm = Literal["pivot", "random", "matched", "parallel"]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+_NO_RESULT = {"changes_result": False}
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    """A table of the TOML file: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Corpus(Section):
+    """What is read."""
+
+    inputs: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    """Files, folders or globs of shards, local or s3a://, gs://, hdfs://; one string or a list."""
+    max_document_bytes: Annotated[int, Field(ge=1, le=1 << 28)] = 16 << 20
+    """Documents with more UTF-8 bytes of text go to quarantine; bounds the memory of every later step."""
+    max_record_bytes: Annotated[int, Field(ge=1, le=1 << 30)] = 64 << 20
+    """Longer lines are skipped in pieces, never held whole, and go to quarantine."""
+    shards_per_task_mb: Annotated[int, Field(ge=1)] = Field(default=64, json_schema_extra=_NO_RESULT)
+    """Small shards are read together, up to this many MB of input files a task."""
+
+
+class Warehouse(Section):
+    """Where the tables are."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """Table *t* lies at ``<path>/<t>``."""
+
+
+class Tokenizer(Section):
+    """Which tokens."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """A Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``."""
+    backend: Literal["auto", "fastokens", "tokenizers", "sentencepiece"] = Field(
+        default="auto", json_schema_extra=_NO_RESULT
+    )
+    """``auto`` takes the fastest one whose ids equal the reference library's on a probe text."""
+
+
+class Lexicon(Section):
+    """Which words."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """A TSV: one concept a row, one column a language (ISO 639-1); other columns are left aside."""
+    languages: Annotated[list[Language], Field(min_length=2)]
+    """The columns to use."""
+    shared_surfaces: Literal["document_language", "all"] = "document_language"
+    """A surface of several languages counts for the document's language if it is one of them, or for all."""
+
+
+class Cooccurrence(Section):
+    """What counts as together."""
+
+    window: Annotated[int, Field(ge=1)] | Literal["document"] = 100
+    """Largest distance in tokens, or the whole document."""
+    memory_budget_mb: Annotated[int, Field(ge=256)] = Field(default=1024, json_schema_extra=_NO_RESULT)
+    """Memory of one Python worker, all of it; the counts are the same at any budget."""
+
+
+class Pivots(Section):
+    """Which tokens are pivots."""
+
+    association: Literal["npmi", "lift_difference", "llr"] = "npmi"
+    pivots_per_pair: Annotated[int, Field(ge=1)] = 50
+    min_score: float | None = None
+    """Pair scores must exceed it; unset: 0.15 for npmi, 0 otherwise."""
+    min_doc_count: Annotated[int, Field(ge=1)] = 5
+    """Documents in which the token must co-occur, with each of the two words."""
+    min_word_doc_count: Annotated[int, Field(ge=1)] = 10
+    """Words in fewer documents have no pivots."""
+    max_doc_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Tokens in a larger share of all documents are background, not pivots."""
+    n_pivots: Annotated[int, Field(ge=1)] = 1000
+    """Size of the pivot set."""
+
+    @property
+    def score_floor(self) -> float:
+        """The ``min_score`` in force."""
+        if self.min_score is not None:
+            return self.min_score
+        return 0.15 if self.association == "npmi" else 0.0
+
+
+class Selection(Section):
+    """Which documents."""
+
+    rule: Literal["top_share", "threshold", "token_budget"] = "top_share"
+    """How the pivot arm is cut: the best share of each language's tokens, all above a density, or a budget."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Of ``top_share``: tokens taken, as a share of each language's tokens."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Of ``threshold``: smallest shrunken density taken."""
+    tokens: Annotated[int, Field(ge=1)] = 1_000_000
+    """Of ``token_budget``: tokens taken in all."""
+    language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Share of the taken tokens each language gets (with ``token_budget``); empty: its share of the corpus."""
+    shrinkage_tokens: Annotated[int, Field(ge=0)] = 500
+    """Ranking is by (n_pivot_tokens + k m) / (n_tokens + k), k this many tokens, m the language's own density."""
+    bilingual_languages: Annotated[list[Language], Field(min_length=1)] = ["mul"]
+    """Documents of these ``lang`` are the bilingual ones of the arm ``parallel``."""
+    arms: Annotated[list[Arm], Field(min_length=1)] = list(ARMS)
+    """Which datasets are written."""
+    seed: int = 0
+    """Orders the documents of the random draws."""
+
+    @model_validator(mode="after")
+    def _quotas_fit(self) -> "Selection":
+        if self.language_quotas and self.rule != "token_budget":
+            raise ValueError(f"language_quotas go with rule = 'token_budget', got rule = {self.rule!r}")
+        if sum(self.language_quotas.values()) > 1 + 1e-9:
+            raise ValueError(f"language_quotas sum to {sum(self.language_quotas.values()):.3f}, at most 1 is allowed")
+        return self
+
+
+class Report(Section):
+    """The HTML page of a rebuild."""
+
+    path: str = ""
+    """Where the page goes; empty: ``<warehouse.path>/report.html``."""
+    n_examples: Annotated[int, Field(ge=0, le=50)] = 4
+    """Selected documents shown with their pivots marked."""
+
+
+class Spark(Section):
+    """Spark's own settings, for what the cluster does not set."""
+
+    master: str = Field(default="", json_schema_extra=_NO_RESULT)
+    """Empty: what spark-submit says, or ``local[*]`` under plain python."""
+    conf: dict[str, str] = Field(default={}, json_schema_extra=_NO_RESULT)
+    """Any ``spark.*`` key."""
+
+
+class Settings(Section):
+    """A whole run of the corpus pipeline."""
+
+    corpus: Corpus
+    warehouse: Warehouse
+    tokenizer: Tokenizer
+    lexicon: Lexicon
+    cooccurrence: Cooccurrence = Cooccurrence()
+    pivots: Pivots = Pivots()
+    selection: Selection = Selection()
+    report: Report = Report()
+    spark: Spark = Spark()
