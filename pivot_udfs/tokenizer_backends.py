@@ -1,0 +1,287 @@
+"""Tokenizers behind one face: loaded and checked once on the driver, carried to executors as bytes.
+
+The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. ``fastokens`` is tens of times
+faster, and is used where a probe text in many scripts shows that its ids are the same. Executors never
+open the tokenizer's path: a ``TokenizerSpec`` travels inside the closure, and each process builds
+its encoder once.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import fastokens
+import numpy as np
+import sentencepiece
+import tokenizers
+from numpy.typing import NDArray
+from pyarrow import fs
+
+from pivot_udfs.errors import TokenizerError
+from pivot_udfs.token_texts import covers_every_byte, letters, piece_bytes, readable, token_bytes
+from pivot_udfs.tokenizer_probe import first_difference, probe_texts
+
+Backend = Literal["fastokens", "tokenizers", "sentencepiece"]
+_BACKENDS = ("auto", "fastokens", "tokenizers", "sentencepiece")
+_BATCH = 32
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """All an executor needs to tokenize.
+
+    Attributes:
+        kind: whose file it is.
+        backend: the library that encodes.
+        sha256: of the tokenizer's file, hexadecimal.
+        payload: the file's bytes; a ``tokenizer.json`` without truncation, padding and post-processor.
+    """
+
+    kind: Literal["huggingface", "sentencepiece"]
+    backend: Backend
+    sha256: str
+    payload: bytes = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    r"""What the ids mean.
+
+    Attributes:
+        size: number of ids; ids are in [0, size).
+        texts: readable text of every id; bytes that are no whole character as ``\xe6``, spaces as spaces.
+        special_ids: special, control and unknown tokens.
+        has_letter: bool (size,): the text has a letter (Unicode L*); a part of a character is none.
+        byte_lengths: int32 (size,): UTF-8 bytes that a token covers, where their running sum gives positions
+            (byte-level BPE that alters nothing); else None.
+    """
+
+    size: int
+    texts: list[str]
+    special_ids: frozenset[int]
+    has_letter: NDArray[np.bool_]
+    byte_lengths: NDArray[np.int32] | None
+
+
+class Encoder(Protocol):
+    """Texts to ids; special tokens are neither added nor recognised in the text."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The ids of all texts in a row, int32, and where each begins, int64 (len(texts) + 1,)."""
+        ...
+
+
+def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
+    """Reads and checks a tokenizer on the driver.
+
+    Args:
+        path: a Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI (s3a://...).
+        backend: ``auto`` (the fastest with the reference's ids), or a backend's name.
+
+    Raises:
+        TokenizerError: the file is missing, broken or of a wrong kind, or the backend does not fit it.
+    """
+    if backend not in _BACKENDS:
+        raise TokenizerError(f"tokenizer.backend = {backend!r}: one of {', '.join(_BACKENDS)} is allowed")
+    raw = _read_bytes(path)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if path.endswith(".model"):
+        return _load_sentencepiece(path, backend, sha256, raw)
+    if backend == "sentencepiece":
+        raise TokenizerError(
+            f"{path}: backend sentencepiece reads a .model file; use auto for a tokenizer.json"
+        )
+    spec = TokenizerSpec("huggingface", "tokenizers", sha256, _checked_json(path, raw))
+    try:
+        reference_tokenizer(spec)
+    except Exception as error:
+        raise TokenizerError(
+            f"{path}: tokenizers cannot build it ({error}); save it again as a tokenizer.json"
+        ) from None
+    return spec if backend == "tokenizers" else _with_fastokens(spec, path, must=backend == "fastokens")
+
+
+def _read_bytes(path: str) -> bytes:
+    try:
+        if "://" not in path:
+            return Path(path).read_bytes()
+        scheme, rest = path.split("://", 1)
+        store, inner = fs.FileSystem.from_uri(f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{rest}")
+        with store.open_input_file(inner) as file:
+            return bytes(file.read())
+    except IsADirectoryError:
+        raise TokenizerError(f"{path} is a folder; give the tokenizer.json or .model file in it") from None
+    except (OSError, ValueError) as error:
+        raise TokenizerError(
+            f"{path} cannot be read: {error}; set tokenizer.path to a tokenizer.json or .model"
+        ) from None
+
+
+def _checked_json(path: str, raw: bytes) -> bytes:
+    try:
+        config = json.loads(raw)
+    except ValueError as error:
+        raise TokenizerError(
+            f"{path} is not JSON ({error}; it begins {raw[:40]!r}); give a tokenizer.json"
+        ) from None
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
+        raise TokenizerError(
+            f"{path} is JSON but has no 'model': it is not a Hugging Face tokenizer.json; give one"
+        )
+    if config["model"].get("dropout"):
+        raise TokenizerError(
+            f"{path}: model.dropout makes ids differ from run to run; set it to null in the file"
+        )
+    return json.dumps(config | {"truncation": None, "padding": None, "post_processor": None}).encode()
+
+
+def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> TokenizerSpec:
+    if backend not in ("auto", "sentencepiece"):
+        raise TokenizerError(f"{path}: a .model file is read by sentencepiece, not by {backend}; use auto")
+    spec = TokenizerSpec("sentencepiece", "sentencepiece", sha256, raw)
+    try:
+        sentencepiece_processor(spec)
+    except Exception:
+        begins = f"{len(raw)} bytes that begin {raw[:20]!r}"
+        raise TokenizerError(
+            f"{path} is no SentencePiece model ({begins}); give a SentencePiece .model"
+        ) from None
+    return spec
+
+
+def _with_fastokens(spec: TokenizerSpec, path: str, must: bool) -> TokenizerSpec:
+    fast = TokenizerSpec(spec.kind, "fastokens", spec.sha256, spec.payload)
+    reason = _difference(fast, spec)
+    if reason is None:
+        return fast
+    if must:
+        raise TokenizerError(f"{path}: backend fastokens does not fit: {reason}; use auto or tokenizers")
+    _log.warning("%s goes through tokenizers, which is slower: fastokens does not fit: %s", path, reason)
+    return spec
+
+
+def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
+    """Why the fast backend cannot stand for the reference, or None."""
+    added = reference_tokenizer(reference).get_added_tokens_decoder().values()
+    texts = probe_texts(token.content for token in added)
+    try:
+        return first_difference(texts, encoder(fast).encode(texts), encoder(reference).encode(texts))
+    except BaseException as error:  # a panic of the Rust library is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        return f"it refuses this tokenizer ({error})"
+
+
+@lru_cache(maxsize=8)
+def encoder(spec: TokenizerSpec) -> Encoder:
+    """The encoder of a tokenizer, one thread, built once a process."""
+    for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if spec.backend == "fastokens":
+        return _FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()))
+    if spec.backend == "tokenizers":
+        return _TokenizersEncoder(reference_tokenizer(spec))
+    return _SentencePieceEncoder(sentencepiece_processor(spec))
+
+
+@lru_cache(maxsize=8)
+def reference_tokenizer(spec: TokenizerSpec) -> tokenizers.Tokenizer:
+    """The Hugging Face tokenizer of a spec, set so that special tokens' text stays plain text."""
+    tokenizer = tokenizers.Tokenizer.from_str(spec.payload.decode())
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+@lru_cache(maxsize=8)
+def sentencepiece_processor(spec: TokenizerSpec) -> Any:
+    """The SentencePiece processor of a spec."""
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(spec.payload)
+    return processor
+
+
+class _FastokensEncoder:
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        ids, offsets = self._tokenizer.encode_batch_flat(
+            list(texts), add_special_tokens=False, split_special_tokens=True
+        )
+        return np.frombuffer(ids, "<u4").astype(np.int32), np.frombuffer(offsets, "<u8").astype(np.int64)
+
+
+class _TokenizersEncoder:
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        batches = (list(texts[k : k + _BATCH]) for k in range(0, len(texts), _BATCH))
+        encode = self._tokenizer.encode_batch_fast
+        return _flat(
+            np.array(e.ids, np.int32) for batch in batches for e in encode(batch, add_special_tokens=False)
+        )
+
+
+class _SentencePieceEncoder:
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        return _flat(self._processor.encode(list(texts), return_type="numpy", num_threads=1))
+
+
+def _flat(documents: Iterable[NDArray[np.int32]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    rows = [np.zeros(0, np.int32), *documents]
+    return np.concatenate(rows).astype(np.int32, copy=False), np.cumsum(
+        [len(row) for row in rows], dtype=np.int64
+    )
+
+
+@lru_cache(maxsize=8)
+def vocabulary(spec: TokenizerSpec) -> Vocabulary:
+    """What the ids of a tokenizer mean, built once a process."""
+    return _sentencepiece_vocabulary(spec) if spec.kind == "sentencepiece" else _huggingface_vocabulary(spec)
+
+
+def _huggingface_vocabulary(spec: TokenizerSpec) -> Vocabulary:
+    tokenizer, config = reference_tokenizer(spec), json.loads(spec.payload)
+    added = tokenizer.get_added_tokens_decoder()
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    raw = token_bytes(config, vocab, {token_id: token.content for token_id, token in added.items()})
+    special = {token_id for token_id, token in added.items() if token.special}
+    unknown = config["model"].get("unk_token")
+    special |= {vocab[unknown]} if unknown in vocab else set()
+    lengths = np.array([len(token) for token in raw], np.int32) if covers_every_byte(config) else None
+    return Vocabulary(len(raw), [readable(token) for token in raw], frozenset(special), letters(raw), lengths)
+
+
+def _sentencepiece_vocabulary(spec: TokenizerSpec) -> Vocabulary:
+    processor = sentencepiece_processor(spec)
+    ids = range(processor.get_piece_size())
+    raw = [piece_bytes(processor.id_to_piece(k), processor.is_byte(k)) for k in ids]
+    special = frozenset(k for k in ids if processor.is_control(k) or processor.is_unknown(k))
+    return Vocabulary(len(raw), [readable(token) for token in raw], special, letters(raw), None)
+
+
+@lru_cache(maxsize=8)
+def _ids_by_text(spec: TokenizerSpec) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for token_id, text in enumerate(vocabulary(spec).texts):
+        found.setdefault(text, []).append(token_id)
+    return found
+
+
+def word_token_ids(spec: TokenizerSpec, word: str) -> frozenset[int]:
+    """Ids of a word's own tokens: those it encodes to, bare and after a space, and those whose text it is."""
+    ids, _ = encoder(spec).encode([word, " " + word])
+    same_text = [token_id for text in (word, " " + word) for token_id in _ids_by_text(spec).get(text, [])]
+    return frozenset(ids.tolist()) | frozenset(same_text)
