@@ -50,13 +50,20 @@ def is_byte_level(config: Mapping[str, Any]) -> bool:
 
 def covers_every_byte(config: Mapping[str, Any]) -> bool:
     """Whether cumulated byte lengths are positions: byte-level BPE that neither alters nor drops text."""
-    model, steps = config["model"], pre_tokenizers(config)
+    model = config["model"]
     alters = any(
         step["type"] not in _KEEPS_BYTES or step.get("behavior") == "Removed" or step.get("add_prefix_space")
-        for step in steps
+        for step in pre_tokenizers(config)
     )
-    marks = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
-    return is_byte_level(config) and not alters and not marks and not config.get("normalizer")
+    marks = (
+        model.get("continuing_subword_prefix")
+        or model.get("end_of_word_suffix")
+        or model.get("byte_fallback")
+    )
+    # An unknown token is not as long as what it stands for; without one, a missing byte is a gap that shows.
+    unknown = model.get("unk_token") and any(char not in model["vocab"] for char in byte_alphabet())
+    plain = model.get("type", "BPE") == "BPE" and is_byte_level(config)
+    return plain and not (alters or marks or unknown or config.get("normalizer"))
 
 
 def token_bytes(config: Mapping[str, Any], vocab: Mapping[str, int], added: Mapping[int, str]) -> list[bytes]:

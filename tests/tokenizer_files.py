@@ -1,0 +1,94 @@
+"""Tiny tokenizers trained on the spot, as files: the kinds that people bring, on text of four languages."""
+
+import json
+import json
+from pathlib import Path
+
+import sentencepiece
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+CORPUS = [
+    "The cat drank water from the river, and the water was cold.",
+    "L'eau de la rivière était froide ; le chat a bu l'été dernier.",
+    "猫在河边喝水，水很冷。我们学习计算机科学。",
+    "猫が川の水を飲んだ。水はとても冷たかった。カタカナ",
+] * 20
+TEXTS = [
+    "",
+    " ",
+    "The cat drank l'eau 水",
+    "  two  spaces\n\n猫が水を🙂飲んだ ꙮ",
+    "e\u0301te\u0301 \ufb01n Å 1234",
+    "a <|end|> b<|end|>c <s> [mark] x[mark]y",
+]
+
+
+def byte_level(folder: Path) -> str:
+    """Byte-level BPE that alters nothing, with a special and a plain added token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.add_tokens([AddedToken("[mark]", special=False)])
+    return _saved(tokenizer, folder / "byte_level.json")
+
+
+def byte_level_nfc(folder: Path) -> str:
+    """The same behind an NFC normalizer, so that byte lengths are not positions."""
+    tokenizer = Tokenizer.from_file(byte_level(folder))
+    tokenizer.normalizer = normalizers.NFC()
+    return _saved(tokenizer, folder / "byte_level_nfc.json")
+
+
+def byte_fallback(folder: Path) -> str:
+    """BPE on words marked with ▁, falling back to bytes, as the Llama 2 family does."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))  # noqa: S106 - no password
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    config = json.loads(tokenizer.to_str())
+    config["added_tokens"] = config["added_tokens"][:2]  # the bytes are ordinary tokens, as in published files
+    return _saved(Tokenizer.from_str(json.dumps(config)), folder / "byte_fallback.json")
+
+
+def unigram(folder: Path) -> str:
+    """Unigram behind NFKC, as the XLM-R family does."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=200,
+        special_tokens=["<unk>", "<s>"],
+        unk_token="<unk>",  # noqa: S106 - no password
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return _saved(tokenizer, folder / "unigram.json")
+
+
+def sentencepiece_model(folder: Path) -> str:
+    """SentencePiece with byte fallback."""
+    text = folder / "corpus.txt"
+    text.write_text("\n".join(CORPUS), encoding="utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(text),
+        model_prefix=str(folder / "small"),
+        vocab_size=400,
+        byte_fallback=True,
+        character_coverage=0.98,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    return str(folder / "small.model")
+
+
+def _saved(tokenizer: Tokenizer, path: Path) -> str:
+    tokenizer.save(str(path))
+    return str(path)
