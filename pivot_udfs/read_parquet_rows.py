@@ -1,0 +1,128 @@
+"""Rows of a Parquet shard as plain Python values, a few MB at a time.
+
+A value over the limit is never made into a Python string (which can take four times its bytes): an
+``Oversized`` stands for it. Batches are cut by the file's own mean row size; columns are read page by page.
+"""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pivot_udfs.check_record import FIELDS, Oversized, ReadLimits, RecordError
+from pivot_udfs.shard_streams import StreamDamageError
+
+_BATCH_BYTES = 8 << 20
+_BATCH_ROWS = 256
+_PAGE_BUFFER_BYTES = 1 << 20
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[dict[str, Any]]:
+    """The columns id, text, source and lang of every row, in order.
+
+    Args:
+        file: seekable.
+        limits: longer values come as ``Oversized``.
+
+    Yields:
+        One dict a row; strings, ``bytes`` where a value is not UTF-8, or whatever type the column has.
+
+    Raises:
+        StreamDamageError: the file is not Parquet, cut or corrupt.
+        RecordError: ``missing_columns``.
+    """
+    parquet = _open_parquet(file)
+    names = parquet.schema_arrow.names
+    missing = [name for name in ("id", "text") if name not in names]
+    if missing:
+        raise RecordError(
+            "missing_columns",
+            f"no column {' and '.join(missing)} among {', '.join(names[:20])}; expected id and text, perhaps"
+            f" source and lang; {parquet.metadata.num_rows} rows not read",
+        )
+    wanted = [name for name in FIELDS if name in names]
+    for batch in _batches(parquet, wanted):
+        columns = [_python_values(batch, name, limits) for name in wanted]
+        for row in zip(*columns, strict=True):
+            yield dict(zip(wanted, row, strict=True))
+
+
+def _open_parquet(file: BinaryIO) -> Any:
+    try:
+        return pq.ParquetFile(
+            file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        )
+    except _DAMAGE as error:
+        raise StreamDamageError(f"not a whole Parquet file: {error}") from None
+
+
+def _batches(parquet: Any, wanted: list[str]) -> Iterator[Any]:
+    n_read, n_rows = 0, parquet.metadata.num_rows
+    try:
+        for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
+            size = _batch_rows(parquet.metadata.row_group(group))
+            for batch in parquet.iter_batches(size, [group], wanted, use_threads=False):
+                batch.validate()
+                n_read += batch.num_rows
+                yield batch
+    except _DAMAGE as error:
+        raise StreamDamageError(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
+
+
+def _batch_rows(group: Any) -> int:
+    row_bytes: int = max(1, group.total_byte_size // max(group.num_rows, 1))
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes))
+
+
+def _python_values(batch: Any, name: str, limits: ReadLimits) -> list[Any]:
+    column = batch.column(batch.schema.names.index(name))
+    limit = limits.max_document_bytes if name == "text" else limits.max_record_bytes
+    lengths = _byte_lengths(column)
+    if lengths is None:
+        return list(column.to_pylist())
+    too_long = pc.greater(lengths, limit)
+    if not pc.any(too_long).as_py():
+        return _strings(column)
+    values = _strings(_without(column, too_long))
+    for row in pc.indices_nonzero(pc.fill_null(too_long, fill_value=False)).to_pylist():
+        values[row] = Oversized(lengths[row].as_py())
+    return values
+
+
+def _byte_lengths(column: Any) -> Any:
+    """Bytes of every value, null for nulls; None where the column is not of strings or bytes."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        lengths = _byte_lengths(column.dictionary)
+        return None if lengths is None else lengths.take(column.indices)
+    binary = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return pc.binary_length(column) if any(is_kind(kind) for is_kind in binary) else None
+
+
+def _without(column: Any, mask: Any) -> Any:
+    if pa.types.is_dictionary(column.type):
+        indices = pc.if_else(mask, None, column.indices)
+        return pa.DictionaryArray.from_arrays(indices, column.dictionary)
+    return pc.if_else(mask, None, column)
+
+
+def _strings(column: Any) -> list[Any]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        values = column.to_pylist()
+    except UnicodeDecodeError:
+        values = column.view(
+            pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()
+        ).to_pylist()
+    return [_decoded(value) if type(value) is bytes else value for value in values]
+
+
+def _decoded(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
