@@ -16,7 +16,7 @@ from pivot_udfs.shard_streams import StreamDamageError
 
 _BATCH_BYTES = 8 << 20
 _BATCH_ROWS = 256
-_PAGE_BUFFER_BYTES = 1 << 20
+_PAGE_BUFFER_BYTES = 4 << 20
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -83,13 +83,14 @@ def _python_values(batch: Any, name: str, limits: ReadLimits) -> list[Any]:
     lengths = _byte_lengths(column)
     if lengths is None:
         return list(column.to_pylist())
-    too_long = pc.greater(lengths, limit)
-    if not pc.any(too_long).as_py():
+    fits = pc.fill_null(pc.less_equal(lengths, limit), fill_value=True)
+    if pc.all(fits).as_py():
         return _strings(column)
-    values = _strings(_without(column, too_long))
-    for row in pc.indices_nonzero(pc.fill_null(too_long, fill_value=False)).to_pylist():
-        values[row] = Oversized(lengths[row].as_py())
-    return values
+    fitting = iter(_strings(column.filter(fits)))
+    return [
+        next(fitting) if fit else Oversized(n_bytes)
+        for fit, n_bytes in zip(fits.to_pylist(), lengths.to_pylist(), strict=True)
+    ]
 
 
 def _byte_lengths(column: Any) -> Any:
@@ -100,13 +101,6 @@ def _byte_lengths(column: Any) -> Any:
         return None if lengths is None else lengths.take(column.indices)
     binary = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
     return pc.binary_length(column) if any(is_kind(kind) for is_kind in binary) else None
-
-
-def _without(column: Any, mask: Any) -> Any:
-    if pa.types.is_dictionary(column.type):
-        indices = pc.if_else(mask, None, column.indices)
-        return pa.DictionaryArray.from_arrays(indices, column.dictionary)
-    return pc.if_else(mask, None, column)
 
 
 def _strings(column: Any) -> list[Any]:

@@ -2,8 +2,8 @@
 
 Nothing in a shard's content raises: every record gives one ``Document`` or one ``Rejected``, and what
 cannot be told apart into records (a damaged rest, a whole file) gives one ``Rejected`` that says so. Only a
-store that fails in the middle of a file raises ``OSError``: Spark then tries the task again, and half a shard
-is not taken for a whole one.
+store that fails to answer raises ``OSError``: Spark then tries the task again, and half a shard is not taken
+for a whole one.
 """
 
 import json
@@ -23,7 +23,7 @@ from pivot_udfs.check_record import (
     reject,
 )
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.list_shards import EXTENSIONS, STORE_ERRORS, ShardFormat, open_shard, shard_format
+from pivot_udfs.list_shards import EXTENSIONS, ShardFormat, open_shard, shard_format
 from pivot_udfs.read_parquet_rows import read_parquet_rows
 from pivot_udfs.shard_streams import LineSplitter, StreamDamageError, read_blocks
 
@@ -42,7 +42,7 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
         ``corrupt_stream``, whose number is that of the first record lost, nothing follows.
 
     Raises:
-        OSError: the store failed while the file was being read; the content is not at fault.
+        OSError: the store did not answer, or failed while the file was being read; the shard is not at fault.
     """
     form = shard_format(path)
     if form is None:
@@ -52,7 +52,9 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
         return
     try:
         stream = open_shard(path, seekable=form.kind == "parquet")
-    except (*STORE_ERRORS, CorpusError) as error:
+    except (OSError, CorpusError) as error:
+        if isinstance(error, OSError) and not _is_refusal(error):
+            raise
         yield Rejected(None, "unreadable_shard", str(error), None)
         return
     with stream:
@@ -62,6 +64,11 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
             yield found
     if found is None:
         yield Rejected(None, "empty_shard", "the file holds no record", None)
+
+
+def _is_refusal(error: OSError) -> bool:
+    """Whether opening again would fail again, by the operating system's code or the object store's word."""
+    return error.errno is not None or "ACCESS_DENIED" in str(error)
 
 
 def _read_lines(stream: BinaryIO, form: ShardFormat, limits: ReadLimits) -> Iterator[Document | Rejected]:

@@ -98,7 +98,7 @@ def _salvage(before: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
 
 
 def _read_zstd(stream: BinaryIO) -> Iterator[bytes]:
-    while magic := stream.read(4):
+    while magic := _up_to(stream, 4):
         if magic == _ZSTD_MAGIC:
             yield from _zstd_frame(stream)
         elif magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5:
@@ -137,9 +137,16 @@ def _feed(frame: "zstandard.ZstdDecompressionObj", data: bytes) -> bytes:
 
 
 def _exactly(stream: BinaryIO, n_bytes: int) -> bytes:
-    data = stream.read(n_bytes)
+    data = _up_to(stream, n_bytes)
     if len(data) < n_bytes:
         raise StreamDamageError("the zstd stream ends within a frame")
+    return data
+
+
+def _up_to(stream: BinaryIO, n_bytes: int) -> bytes:
+    data = stream.read(n_bytes)
+    while len(data) < n_bytes and (more := stream.read(n_bytes - len(data))):
+        data += more
     return data
 
 
