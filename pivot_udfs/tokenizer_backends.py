@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,15 +21,15 @@ import numpy as np
 import sentencepiece
 import tokenizers
 from numpy.typing import NDArray
-from pyarrow import fs
 
-from pivot_udfs.errors import TokenizerError
+from pivot_udfs.errors import CorpusError, TokenizerError
+from pivot_udfs.list_shards import STORE_ERRORS, open_shard
+from pivot_udfs.token_encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.token_texts import covers_every_byte, letters, piece_bytes, readable, token_bytes
 from pivot_udfs.tokenizer_probe import first_difference, probe_texts
 
 Backend = Literal["fastokens", "tokenizers", "sentencepiece"]
 _BACKENDS = ("auto", "fastokens", "tokenizers", "sentencepiece")
-_BATCH = 32
 _log = logging.getLogger(__name__)
 
 
@@ -109,16 +109,12 @@ def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
 
 
 def _read_bytes(path: str) -> bytes:
+    if Path(path).is_dir():
+        raise TokenizerError(f"{path} is a folder; give the tokenizer.json or .model file in it")
     try:
-        if "://" not in path:
-            return Path(path).read_bytes()
-        scheme, rest = path.split("://", 1)
-        store, inner = fs.FileSystem.from_uri(f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{rest}")
-        with store.open_input_file(inner) as file:
+        with open_shard(path) as file:
             return bytes(file.read())
-    except IsADirectoryError:
-        raise TokenizerError(f"{path} is a folder; give the tokenizer.json or .model file in it") from None
-    except (OSError, ValueError) as error:
+    except (CorpusError, *STORE_ERRORS) as error:
         raise TokenizerError(
             f"{path} cannot be read: {error}; set tokenizer.path to a tokenizer.json or .model"
         ) from None
@@ -186,10 +182,10 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if spec.backend == "fastokens":
-        return _FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()))
+        return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()))
     if spec.backend == "tokenizers":
-        return _TokenizersEncoder(reference_tokenizer(spec))
-    return _SentencePieceEncoder(sentencepiece_processor(spec))
+        return TokenizersEncoder(reference_tokenizer(spec))
+    return SentencePieceEncoder(sentencepiece_processor(spec))
 
 
 @lru_cache(maxsize=8)
@@ -206,44 +202,6 @@ def sentencepiece_processor(spec: TokenizerSpec) -> Any:
     processor = sentencepiece.SentencePieceProcessor()
     processor.LoadFromSerializedProto(spec.payload)
     return processor
-
-
-class _FastokensEncoder:
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-
-    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        ids, offsets = self._tokenizer.encode_batch_flat(
-            list(texts), add_special_tokens=False, split_special_tokens=True
-        )
-        return np.frombuffer(ids, "<u4").astype(np.int32), np.frombuffer(offsets, "<u8").astype(np.int64)
-
-
-class _TokenizersEncoder:
-    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
-        self._tokenizer = tokenizer
-
-    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        batches = (list(texts[k : k + _BATCH]) for k in range(0, len(texts), _BATCH))
-        encode = self._tokenizer.encode_batch_fast
-        return _flat(
-            np.array(e.ids, np.int32) for batch in batches for e in encode(batch, add_special_tokens=False)
-        )
-
-
-class _SentencePieceEncoder:
-    def __init__(self, processor: Any) -> None:
-        self._processor = processor
-
-    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        return _flat(self._processor.encode(list(texts), return_type="numpy", num_threads=1))
-
-
-def _flat(documents: Iterable[NDArray[np.int32]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    rows = [np.zeros(0, np.int32), *documents]
-    return np.concatenate(rows).astype(np.int32, copy=False), np.cumsum(
-        [len(row) for row in rows], dtype=np.int64
-    )
 
 
 @lru_cache(maxsize=8)

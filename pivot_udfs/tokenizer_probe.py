@@ -8,10 +8,8 @@ text of the tokenizer's own added tokens. Everything is encoded twice, so that c
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
+from pivot_udfs.token_encoders import Encoded
 
-Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
 _MAX_ADDED = 200
 _TEXTS = (
     "The quick brown fox can't jump over 1,234,567.89 dogs; they'll've left by 10:45pm. DON'T!",

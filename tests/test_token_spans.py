@@ -1,6 +1,9 @@
 """Token spans are exact: a byte-level BPE's spell the text, the others hold each token's characters."""
 
+import gzip
+import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,9 @@ from hypothesis import strategies as st
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.token_spans import check_ids, positions_exact, token_byte_spans
 from pivot_udfs.tokenizer_backends import TokenizerSpec, encoder, load_tokenizer, vocabulary
+from pivot_udfs.tokenizer_probe import first_difference
 
+SAMPLES = Path(__file__).parent / "samples"
 ALL_KINDS = [
     tokenizer_files.byte_level,
     tokenizer_files.byte_level_nfc,
@@ -93,6 +98,25 @@ def test_positions_exact_is_per_document(specs: dict[str, TokenizerSpec]) -> Non
     n_bytes[[0, 3]] += 1
     assert positions_exact(lengths, ids, offsets, n_bytes).tolist() == [False, True, True, False, True, True]
     assert positions_exact(lengths, ids[:0], offsets[:1], n_bytes[:0]).tolist() == []
+
+
+def test_real_text_has_exact_positions_and_equal_ids() -> None:
+    texts = [text for shard in sorted(SAMPLES.glob("*.gz")) for text in first_texts(shard, 25)]
+    assert len(texts) == 125
+    fast, slow = (
+        load_tokenizer(str(SAMPLES / "tokenizer.json"), name) for name in ("fastokens", "tokenizers")
+    )
+    got, wanted = encoder(fast).encode(texts), encoder(slow).encode(texts)
+    assert first_difference(texts, got, wanted) is None
+    lengths = vocabulary(fast).byte_lengths
+    assert lengths is not None
+    n_bytes = np.array([len(text.encode()) for text in texts], np.int64)
+    assert positions_exact(lengths, *got, n_bytes).all()
+
+
+def first_texts(shard: Path, count: int) -> list[str]:
+    with gzip.open(shard, "rt", encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line in islice(lines, count)]
 
 
 def test_foreign_ids_are_refused(specs: dict[str, TokenizerSpec]) -> None:

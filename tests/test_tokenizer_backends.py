@@ -198,6 +198,7 @@ def test_byte_alphabet_is_that_of_the_library() -> None:
     ("name", "content", "backend", "message"),
     [
         ("absent.json", None, "auto", "cannot be read"),
+        ("hdfs2://host/tokenizer.json", None, "auto", "has the scheme 'hdfs2'"),
         ("broken.json", b'{"model": {"type"', "auto", "is not JSON"),
         ("binary.json", b"\xff\xfe\x00", "auto", "is not JSON"),
         ("vocab.json", b'{"the": 0}', "auto", "has no 'model'"),
@@ -216,7 +217,7 @@ def test_what_is_no_tokenizer_is_refused(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(TokenizerError, match=message):
-        load_tokenizer(str(tmp_path / name), backend)
+        load_tokenizer(name if "://" in name else str(tmp_path / name), backend)
 
 
 def test_a_folder_is_refused_and_a_uri_is_read(tmp_path: Path, byte_level: str) -> None:
