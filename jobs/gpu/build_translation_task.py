@@ -1,0 +1,64 @@
+"""Builds the word translation task from the lexicon and writes it as a file one can read and reuse.
+
+    python -m jobs.gpu.build_translation_task --config conf/demo-model.toml [--set translation.seed=1]
+    [--dry-run]
+
+Writes ``<results.path>/task.jsonl``.
+"""
+
+from collections.abc import Sequence
+
+from jobs.gpu.run_job import results_path, run_job, say
+from jobs.gpu.settings import ModelSettings
+from jobs.gpu.task_words import WordTokens, read_concepts
+from jobs.gpu.translation_task import Task, build_task, read_task, write_task
+from pivot_udfs.errors import TokenizerError
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+
+def build(settings: ModelSettings) -> None:
+    """Builds and writes the task, and says how many pairs were left out and why."""
+    tokenizer = load_tokenizer(settings.tokenizer.path)
+    concepts, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
+    tokens = WordTokens(tokenizer, settings.translation.start_token)
+    bad = tokens.unencodable(concepts, settings.lexicon.languages)
+    if bad:
+        shown = ", ".join(f"{language} {word!r}" for language, word in bad[:10])
+        raise TokenizerError(
+            f"{settings.tokenizer.path} cannot encode {len(bad)} words of {settings.lexicon.path} ({shown}): "
+            "take them out of the lexicon, or use a tokenizer that can"
+        )
+    hashes = {"lexicon_sha256": lexicon_sha256, "tokenizer_sha256": tokenizer.sha256}
+    header = {**hashes, "languages": settings.lexicon.languages}
+    task = build_task(concepts, settings.directions, tokens, settings.translation, header)
+    write_task(task, results_path(settings, "task.jsonl"))
+    for direction, reasons in task.header["left_out"].items():
+        left_out = {reason.replace(" ", "_"): n for reason, n in reasons.items() if n}
+        say(f"task {direction}", words=len(task.of_direction(direction)), **left_out)
+
+
+def load_task(settings: ModelSettings) -> Task:
+    """The task of these settings, built first where there is none yet.
+
+    Raises:
+        TaskError: the file was made with another lexicon, tokenizer or seed.
+    """
+    path = results_path(settings, "task.jsonl")
+    if not path.is_file():
+        build(settings)
+    _, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
+    expected = {
+        "lexicon_sha256": lexicon_sha256,
+        "tokenizer_sha256": load_tokenizer(settings.tokenizer.path).sha256,
+    }
+    drawn = settings.translation.model_dump(include={"seed", "n_words", "start_token"})
+    return read_task(path, expected | drawn)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; see the module's docstring."""
+    return run_job(build, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

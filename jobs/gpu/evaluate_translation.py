@@ -1,0 +1,130 @@
+"""Scores a model on the word translation task: one row a word and direction, resumable.
+
+    python -m jobs.gpu.evaluate_translation --config conf/demo-model.toml [--set model.path=...] [--dry-run]
+
+Reads ``<results.path>/task.jsonl`` (built where missing); writes the parts of ``<results.path>/scores/``, one
+for each direction and draw, then ``scores.parquet`` (one row a word and direction) and ``scores.json`` (the
+mean of each direction with its bootstrap confidence interval over words).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from jobs.gpu.append_rows import Parts
+from jobs.gpu.bootstrap import mean_interval
+from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.load_model import check_vocabulary, load_model, model_summary
+from jobs.gpu.run_job import results_path, run_job, say, write_json
+from jobs.gpu.score_words import score_draw, with_smaller_batches
+from jobs.gpu.settings import ModelSettings
+from jobs.gpu.shared_prefix import reuse_is_exact
+from jobs.gpu.task_words import WordTokens
+from jobs.gpu.translation_task import Task, task_hash
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+
+def evaluate(settings: ModelSettings) -> None:
+    """Scores ``[model]`` on every direction and writes the results."""
+    tokenizer = load_tokenizer(settings.tokenizer.path)
+    task = load_task(settings)
+    model = load_model(settings.model)
+    check_vocabulary(settings.model, model, tokenizer)
+    made_by = {
+        "model": settings.model.model_dump(exclude={"device"}) | model_summary(model),
+        "task": task_hash(results_path(settings, "task.jsonl")),
+    }
+    tokens = WordTokens(tokenizer, settings.translation.start_token)
+    scores = score_task(model, task, tokens, settings, Parts(results_path(settings, "scores"), made_by))
+    write_scores(scores, settings, results_path(settings, "scores.parquet"))
+
+
+def score_task(model: Any, task: Task, tokens: WordTokens, settings: ModelSettings, parts: Parts) -> pa.Table:
+    """Scores all directions and draws that ``parts`` lacks; gives the table of all words.
+
+    Returns:
+        direction, concept, source, target, score (mean over draws, -1..1), p_target, p_distractors (0..1).
+    """
+    reuse = settings.translation.prefix_reuse and reuse_is_exact(model)
+    if settings.translation.prefix_reuse and not reuse:
+        say("this model cannot reuse a prefix's keys and values: every prompt is computed whole")
+    units = [(d, draw) for d in task.examples for draw in range(len(task.examples[d]))]
+    for direction, draw in tqdm(units, desc="directions and draws", unit="draw"):
+        name = f"{direction}-draw{draw}"
+        if not parts.has(name):
+            parts.write(name, _score_part(model, task, tokens, settings, direction, draw, reuse))
+    return _mean_over_draws(parts.read())
+
+
+def _score_part(
+    model: Any,
+    task: Task,
+    tokens: WordTokens,
+    settings: ModelSettings,
+    direction: str,
+    draw: int,
+    reuse: bool,
+) -> pa.Table:
+    words, examples = task.of_direction(direction), task.examples[direction][draw]
+    true, false = with_smaller_batches(
+        model,
+        settings.translation.batch_size,
+        reuse,
+        lambda runner: score_draw(runner, words, examples, tokens),
+    )
+    return pa.table(
+        {
+            "direction": [word.direction for word in words],
+            "concept": pa.array([word.concept for word in words], pa.int64()),
+            "source": [word.source for word in words],
+            "target": [word.target for word in words],
+            "draw": pa.array([draw] * len(words), pa.int32()),
+            "p_target": true,
+            "p_distractors": false,
+        }
+    )
+
+
+def _mean_over_draws(draws: pa.Table) -> pa.Table:
+    keys = ["direction", "concept", "source", "target"]
+    means = draws.group_by(keys, use_threads=False).aggregate([("p_target", "mean"), ("p_distractors", "mean")])
+    means = means.rename_columns({"p_target_mean": "p_target", "p_distractors_mean": "p_distractors"})
+    score = np.asarray(means["p_target"]) - np.asarray(means["p_distractors"])
+    table = means.select([*keys, "p_target", "p_distractors"]).append_column("score", pa.array(score))
+    return table.sort_by([("direction", "ascending"), ("concept", "ascending")])
+
+
+def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[str, Any]:
+    """Writes the rows and the mean of each direction beside them; prints and gives the means."""
+    pq.write_table(scores, path, compression="zstd")
+    direction = np.asarray(scores["direction"].to_pylist())
+    values = np.asarray(scores["score"])
+    n, seed = settings.translation.n_resamples, settings.translation.seed
+    summary: dict[str, Any] = {
+        str(name): asdict(mean_interval(values[direction == name], n, seed)) for name in dict.fromkeys(direction)
+    }
+    summary["all"] = asdict(mean_interval(values, n, seed))
+    for name, row in summary.items():
+        say(
+            f"score {name}",
+            words=row["n"],
+            mean=f"{row['mean']:.4f}",
+            ci=f"[{row['low']:.4f}, {row['high']:.4f}]",
+        )
+    write_json(path.with_suffix(".json"), summary)
+    return summary
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; see the module's docstring."""
+    return run_job(evaluate, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,101 @@
+"""The logit lens: every layer's output at the answer position, decoded by the model's own norm and head.
+
+Only the answer position is decoded, one layer at a time, and only the top k and a few summed probabilities
+are
+kept: full vocabularies of all layers would be gigabytes for a few thousand prompts.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jobs.gpu.output_head import OutputHead
+
+BEHAVIOURS = ("direct", "pivot")
+
+
+@dataclass(frozen=True)
+class LayerReadings:
+    """What the lens reads for a batch of prompts.
+
+    Attributes:
+        top_ids: int64 (prompts, layers, k), most probable first.
+        top_probabilities: float32 (prompts, layers, k).
+        set_probabilities: float32 (prompts, layers, sets), summed over each token set, 0..1.
+    """
+
+    top_ids: Tensor
+    top_probabilities: Tensor
+    set_probabilities: Tensor
+
+
+@torch.no_grad()
+def read_layers(head: OutputHead, hidden: list[Tensor], token_sets: list[list[list[int]]], top_k: int) -> LayerReadings:
+    """Reads every layer at one position of each prompt.
+
+    Args:
+        head: the model's verified output head.
+        hidden: per layer (prompts, hidden size), as the layer left it.
+        token_sets: per prompt, the same number of sets of token ids; a set may be empty.
+        top_k: tokens kept of each layer.
+    """
+    rows, columns, sets = _flatten(token_sets, hidden[0].device)
+    n_sets = len(token_sets[0])
+    ids, tops, sums = [], [], []
+    for layer in hidden:
+        probabilities = head.logits(layer).softmax(dim=-1)
+        top = probabilities.topk(top_k, dim=-1)
+        total = torch.zeros(len(layer) * n_sets, device=layer.device)
+        total.index_add_(0, rows * n_sets + sets, probabilities[rows, columns])
+        ids.append(top.indices)
+        tops.append(top.values)
+        sums.append(total.view(-1, n_sets))
+    return LayerReadings(torch.stack(ids, 1).cpu(), torch.stack(tops, 1).cpu(), torch.stack(sums, 1).cpu())
+
+
+def _flatten(token_sets: list[list[list[int]]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """(prompt, token id, set) of every member of every set, each int64; a token counts once in a set."""
+    members = [
+        (row, token, index)
+        for row, sets in enumerate(token_sets)
+        for index, tokens in enumerate(sets)
+        for token in sorted(set(tokens))
+    ]
+    flat = torch.tensor(members or [], dtype=torch.int64, device=device).view(-1, 3)
+    return flat[:, 0], flat[:, 1], flat[:, 2]
+
+
+def behaviour(top1_ids: list[int], top1_probabilities: list[float], source_ids: frozenset[int]) -> tuple[str, int]:
+    """How a model came to its answer, and the layer (from 0) that shows it.
+
+    The layer whose best token is most probable decides (ties: the later one): ``direct`` if its token is also
+    the last layer's best, or a token of the source word; ``pivot`` otherwise.
+
+    Args:
+        top1_ids: best token of each layer, first layer first.
+        top1_probabilities: its probability, 0..1.
+        source_ids: tokens of the source word.
+    """
+    layer = max(range(len(top1_ids)), key=lambda index: (top1_probabilities[index], index))
+    token = top1_ids[layer]
+    return ("direct" if token == top1_ids[-1] or token in source_ids else "pivot"), layer
+
+
+def word_behaviour(
+    top1_ids: list[int],
+    top1_probabilities: list[float],
+    source_ids: frozenset[int],
+    blank_ids: frozenset[int],
+) -> tuple[str, int]:
+    """``behaviour`` with the layers left aside whose best token says nothing (a bare space, punctuation).
+
+    Where a tokenizer spells " 水" as a space and bytes, the bare space is the most probable token of many
+    middle layers, and the definition counts that as a pivot. The last layer is never left aside.
+    """
+    last = len(top1_ids) - 1
+    kept = [index for index, token in enumerate(top1_ids) if index == last or token not in blank_ids]
+    label, place = behaviour(
+        [top1_ids[index] for index in kept], [top1_probabilities[index] for index in kept], source_ids
+    )
+    return label, kept[place]

@@ -1,0 +1,192 @@
+"""What a run of the model side is: the sections of its TOML file, on top of the corpus side's own.
+
+``[warehouse]``, ``[tokenizer]`` and ``[lexicon]`` mean what they mean for the corpus jobs; the others are
+only read here. ``pivot_udfs.load_settings.load_settings`` loads the file, so unknown keys are errors here
+too.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic.config import JsonDict
+
+from pivot_udfs.settings import Arm, Language, Lexicon, Section, Tokenizer, Warehouse
+
+Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
+_NO_RESULT: JsonDict = {"changes_result": False}
+
+
+class Model(Section):
+    """Which model, and how its weights may be read."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """A folder, a name on the hub, or ``package:<name>`` for the folder of an installed Python package."""
+    gguf_file: str = ""
+    """The GGUF file inside ``path``; empty: safetensors."""
+    revision: str = ""
+    """Of a model on the hub; empty: its main revision."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """``auto``: bfloat16 on a GPU, float32 on a CPU."""
+    device: str = Field(default="auto", json_schema_extra=_NO_RESULT)
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``."""
+    trust_remote_code: bool = False
+    """Whether code that comes with the model may run."""
+    allow_pickle: bool = False
+    """Whether weights that are not safetensors may be read; unpickling can run any code."""
+
+
+class Results(Section):
+    """Where everything the model side writes goes."""
+
+    path: Annotated[str, Field(min_length=1)]
+
+
+class Translation(Section):
+    """The word translation task."""
+
+    directions: list[Direction] = Field(default=[])
+    """Such as ``["fr-zh"]``; empty: every direction of ``lexicon.languages``."""
+    n_words: Annotated[int, Field(ge=0)] = 0
+    """Concepts tested, drawn by seed and the same in all directions; 0: all of the lexicon."""
+    always_include: list[str] = Field(default=[])
+    """Surfaces whose concepts are tested whatever the draw."""
+    n_distractors: Annotated[int, Field(ge=1)] = 9
+    n_neighbours: Annotated[int, Field(ge=1)] = 40
+    """Distractors are drawn from this many words nearest in frequency."""
+    n_draws: Annotated[int, Field(ge=1)] = 5
+    n_examples: Annotated[int, Field(ge=1)] = 5
+    seed: int = 0
+    start_token: str = ""
+    """Text of the special token before every prompt, for models trained with one (``<bos>``); empty: none."""
+    batch_size: Annotated[int, Field(ge=1)] = Field(default=64, json_schema_extra=_NO_RESULT)
+    """Source words in one forward pass; halved once where memory does not suffice."""
+    prefix_reuse: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    """Whether the keys and values of a draw's shared prefix are computed once."""
+    n_resamples: Annotated[int, Field(ge=100)] = 2000
+    """Of the bootstrap confidence intervals."""
+
+
+class Trace(Section):
+    """What is kept of every layer."""
+
+    top_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
+    n_pivots: Annotated[int, Field(ge=1)] = 50
+    """Best pivots of a word pair that make its pivot set."""
+
+
+class Packing(Section):
+    """Which documents become a token file."""
+
+    arm: Arm = "pivot"
+    version: Annotated[int, Field(ge=-1)] = -1
+    """Version of the ``datasets/<arm>`` table; -1: the newest, which the manifest then names."""
+    seed: int = 0
+    """Orders the documents."""
+    token_budget: Annotated[int, Field(ge=0)] = 0
+    """Training tokens taken, end tokens included; 0: all."""
+    held_out_share: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """Share of the documents kept out of training, by a hash of their key, the same ones in every arm."""
+    held_out_tokens: Annotated[int, Field(ge=1)] = 200_000
+    """At most this many held-out tokens are packed for each language."""
+    end_token: str = ""
+    """Text of the token between documents; empty: the first of the usual ones that the tokenizer has."""
+
+
+class Training(Section):
+    """Continued pretraining."""
+
+    sequence_length: Annotated[int, Field(ge=2)] = 2048
+    global_batch_tokens: Annotated[int, Field(ge=2)] = 65_536
+    """Tokens of one optimizer step, over all processes; a multiple of the sequence length."""
+    micro_batch: Annotated[int, Field(ge=1)] = Field(default=4, json_schema_extra=_NO_RESULT)
+    """Sequences in one forward pass of one process; halved once where memory does not suffice."""
+    token_budget: Annotated[int, Field(ge=1)] = 1_000_000
+    """Training stops after this many tokens."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    final_learning_rate_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    decay: Literal["cosine", "linear"] = "cosine"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    seed: int = 0
+    """Orders the sequences; the packed file has its own seed."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU only."""
+    compile: bool = False
+    gradient_checkpointing: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    fsdp: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    """Under torchrun: shard weights, gradients and optimizer (FSDP2), for what does not fit one GPU."""
+    evaluate_every_steps: Annotated[int, Field(ge=0)] = 100
+    """Held-out bits per byte; 0: only at the end."""
+    checkpoint_every_steps: Annotated[int, Field(ge=0)] = 100
+    """0: only at the end."""
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    packed_path: str = ""
+    """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
+
+    @model_validator(mode="after")
+    def _whole_sequences(self) -> "Training":
+        if self.global_batch_tokens % self.sequence_length:
+            raise ValueError(
+                f"global_batch_tokens = {self.global_batch_tokens} is not a multiple of "
+                f"sequence_length = {self.sequence_length}"
+            )
+        return self
+
+
+class Experiment(Section):
+    """Arms against each other."""
+
+    arms: list[Arm] = Field(default=["pivot", "matched", "random", "parallel"], min_length=1)
+    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    treatment: Arm = "pivot"
+    control: Arm = "matched"
+    """The paired test is of ``treatment`` against ``control``."""
+
+
+class ModelReport(Section):
+    """The HTML page of the model side."""
+
+    path: str = ""
+    """Where the page goes; empty: ``<results.path>/model-report.html``."""
+    corpus_report: str = ""
+    """Link to the corpus report; empty: ``<warehouse.path>/report.html``."""
+    heatmap_words: list[str] = Field(default=[], max_length=20)
+    """Source words whose trace is drawn; empty: the first pivot ones."""
+
+
+class ModelSettings(Section):
+    """A whole run of the model side."""
+
+    warehouse: Warehouse
+    tokenizer: Tokenizer
+    lexicon: Lexicon
+    model: Model
+    results: Results
+    translation: Translation = Translation()
+    trace: Trace = Trace()
+    packing: Packing = Packing()
+    training: Training = Training()
+    experiment: Experiment = Experiment()
+    model_report: ModelReport = ModelReport()
+
+    @model_validator(mode="after")
+    def _directions_known(self) -> "ModelSettings":
+        for direction in self.translation.directions:
+            source, target = direction.split("-")
+            if source == target or not {source, target} <= set(self.lexicon.languages):
+                raise ValueError(
+                    f"translation.directions: {direction!r} is not a pair of two of lexicon.languages "
+                    f"{self.lexicon.languages}"
+                )
+        return self
+
+    @property
+    def directions(self) -> list[tuple[str, str]]:
+        """The (source, target) languages to run, in the order given."""
+        languages: list[Language] = self.lexicon.languages
+        every = [f"{a}-{b}" for a in languages for b in languages if a != b]
+        return [(d.split("-")[0], d.split("-")[1]) for d in self.translation.directions or every]

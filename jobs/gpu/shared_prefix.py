@@ -1,0 +1,152 @@
+"""Forward passes over prompts that begin alike: the shared beginning is computed once.
+
+The prompts of one draw share some eighty tokens of examples and differ in the last ten or so. The shared
+part's keys and values are computed once and repeated for each batch; and the answers tried for one source
+word share its prompt, so that only their own tokens are added. Prompts of a batch have one length: there is
+no padding, and so no mask to get wrong. With ``reuse=False`` every prompt is computed whole, for models
+without such a cache and as the reference the other way is tested against.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A batch of prompts after one forward pass.
+
+    Attributes:
+        rows: which of the prompts these are.
+        log_probabilities: float32 (len(rows), vocabulary), of the token after each prompt.
+        cache: the model's keys and values of these prompts, or None without reuse.
+    """
+
+    rows: list[int]
+    log_probabilities: Tensor
+    cache: Any
+
+
+def shared_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with; at least one token of each prompt is left after them."""
+    shortest = min(len(prompt) for prompt in prompts)
+    for place in range(shortest - 1):
+        if any(prompt[place] != prompts[0][place] for prompt in prompts):
+            return place
+    return shortest - 1
+
+
+def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of at most ``batch_size`` of one length, shortest first, in order within it."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < min(len(order), start + batch_size) and lengths[order[end]] == lengths[order[start]]:
+            end += 1
+        yield order[start:end]
+        start = end
+
+
+class PromptRunner:
+    """Runs a model over prompts of one draw.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        batch_size: prompts in one forward pass.
+        reuse: whether the shared prefix is computed once.
+    """
+
+    def __init__(self, model: Any, batch_size: int, reuse: bool = True) -> None:
+        self._model, self.batch_size, self._reuse = model, batch_size, reuse
+
+    @torch.no_grad()
+    def answers(self, prompts: Sequence[Sequence[int]]) -> Iterator[Answered]:
+        """The distribution of the next token for every prompt (token ids of each), in batches."""
+        shared = shared_prefix_length(prompts) if self._reuse and len(prompts) > 1 else 0
+        prefix = self._prefix_cache(prompts[0][:shared]) if shared else None
+        for rows in batches_of_one_length([len(prompt) for prompt in prompts], self.batch_size):
+            ids = self._tensor([list(prompts[row][shared:]) for row in rows])
+            cache = _repeated(prefix, [0] * len(rows)) if prefix is not None else None
+            result = self._forward(ids, cache, keep=1)
+            yield Answered(rows, result.logits[:, -1].float().log_softmax(-1), result.past_key_values)
+
+    @torch.no_grad()
+    def continuations(
+        self, answered: Answered, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
+    ) -> list[float]:
+        """Mean log-probability of each continuation's tokens.
+
+        Args:
+            answered: a batch from ``answers``.
+            prompts: the same prompts.
+            pairs: (place in ``answered.rows``, token ids of the continuation).
+        """
+        firsts = answered.log_probabilities[[place for place, _ in pairs], [ids[0] for _, ids in pairs]]
+        totals = firsts.double().cpu().tolist()
+        longer = [index for index, (_, ids) in enumerate(pairs) if len(ids) > 1]
+        lengths = [len(pairs[index][1]) for index in longer]
+        for batch in batches_of_one_length(lengths, self.batch_size * 4 if self._reuse else self.batch_size):
+            chosen = [longer[place] for place in batch]
+            rests = self._rest(answered, prompts, [pairs[index] for index in chosen])
+            for index, rest in zip(chosen, rests, strict=True):
+                totals[index] += rest
+        return [total / len(ids) for total, (_, ids) in zip(totals, pairs, strict=True)]
+
+    def _rest(
+        self, answered: Answered, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
+    ) -> list[float]:
+        """Summed log-probability of all but the first token, continuations of one length."""
+        places, targets = [place for place, _ in pairs], self._tensor([list(ids) for _, ids in pairs])
+        if self._reuse:
+            ids, cache = targets[:, :-1], _repeated(answered.cache, places)
+        else:
+            whole = self._tensor([list(prompts[answered.rows[place]]) for place in places])
+            ids, cache = torch.cat([whole, targets[:, :-1]], dim=1), None
+        width = targets.shape[1] - 1
+        logits = self._forward(ids, cache, keep=width).logits[:, -width:].float().log_softmax(-1)
+        picked = logits.gather(-1, targets[:, 1:, None])[..., 0]
+        return [float(total) for total in picked.double().sum(dim=1).tolist()]
+
+    def _prefix_cache(self, ids: Sequence[int]) -> Any:
+        return self._forward(self._tensor([list(ids)]), None, keep=1).past_key_values
+
+    def _forward(self, ids: Tensor, cache: Any, keep: int) -> Any:
+        return self._model(input_ids=ids, past_key_values=cache, use_cache=self._reuse, logits_to_keep=keep)
+
+    def _tensor(self, ids: list[list[int]]) -> Tensor:
+        return torch.tensor(ids, dtype=torch.int64, device=self._model.device)
+
+
+def _repeated(cache: Any, rows: list[int]) -> Any:
+    """A copy of a cache with the given rows of its batch; the cache itself is not touched."""
+    taken = copy.copy(cache)
+    taken.layers = [copy.copy(layer) for layer in cache.layers]
+    taken.batch_select_indices(torch.tensor(rows, device=cache.layers[0].keys.device))
+    return taken
+
+
+def reuse_is_exact(model: Any) -> bool:
+    """Whether this model gives the same numbers from a shared prefix: tried on a few ids, both ways.
+
+    Models that keep something other than keys and values of all tokens (recurrent ones) do not.
+    """
+    n_ids = model.get_input_embeddings().weight.shape[0]
+    prompts = [[(7919 * k) % n_ids for k in (1, 2, 3, 4, *tail)] for tail in ((5, 6), (7, 8), (9, 10, 11))]
+    pairs = [(0, [1, 2 % n_ids]), (0, [3 % n_ids])]
+    try:
+        found = [_mean_log_probabilities(PromptRunner(model, 4, reuse), prompts, pairs) for reuse in (True, False)]
+    except (AttributeError, TypeError, RuntimeError, NotImplementedError):
+        return False
+    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
+    return all(abs(a - b) < tolerance for a, b in zip(*found, strict=True))
+
+
+def _mean_log_probabilities(
+    runner: PromptRunner, prompts: list[list[int]], pairs: list[tuple[int, list[int]]]
+) -> list[float]:
+    return [value for answered in runner.answers(prompts) for value in runner.continuations(answered, prompts, pairs)]

@@ -1,0 +1,170 @@
+"""Traces how a model translates: the logit lens at the answer position of every layer, resumable.
+
+    python -m jobs.gpu.trace_layers --config conf/demo-model.toml [--set trace.top_k=20] [--dry-run]
+
+Reads the task (the prompts of its first draw) and the table ``pair_pivots``; writes one part a direction under
+``<results.path>/traces/``: per word the top k tokens of every layer, the summed probabilities of the tokens of
+source word, target word and pair pivots, and the behaviour.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from jobs.gpu.append_rows import Parts
+from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.lens import LayerReadings, behaviour, read_layers, word_behaviour
+from jobs.gpu.load_model import check_vocabulary, load_model, model_summary
+from jobs.gpu.output_head import OutputHead, captured_outputs, find_output_head
+from jobs.gpu.read_tables import PinnedTable, check_files, open_table
+from jobs.gpu.run_job import results_path, run_job, say
+from jobs.gpu.score_words import draw_prompts, with_smaller_batches
+from jobs.gpu.settings import ModelSettings
+from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
+from jobs.gpu.task_words import WordTokens
+from jobs.gpu.translation_task import TaskWord, task_hash
+from jobs.gpu.word_pairs import PairKey, pair_key, read_pair_pivots
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+TOKEN_SETS = ("source", "target", "pivot")
+
+
+def trace(settings: ModelSettings) -> None:
+    """Traces ``[model]`` over the task and writes what every layer says."""
+    tokenizer = load_tokenizer(settings.tokenizer.path)
+    task = load_task(settings)
+    table = open_table(settings.warehouse.path, "pair_pivots")
+    check_files(table, tokenizer.sha256, task.header["lexicon_sha256"])
+    pivots = read_pair_pivots(table, settings.trace.n_pivots)
+    model = load_model(settings.model)
+    check_vocabulary(settings.model, model, tokenizer)
+    head, tokens = find_output_head(model), WordTokens(tokenizer, settings.translation.start_token)
+    reuse = settings.translation.prefix_reuse and reuse_is_exact(model)
+    parts = Parts(results_path(settings, "traces"), _made_by(settings, model, table))
+    for direction, draws in tqdm(task.examples.items(), desc="directions", unit="direction"):
+        if not parts.has(direction):
+            work = partial(
+                trace_words,
+                head=head,
+                words=task.of_direction(direction),
+                examples=draws[0],
+                tokens=tokens,
+                pivots=pivots,
+                top_k=settings.trace.top_k,
+            )
+            rows = with_smaller_batches(model, settings.trace.batch_size, reuse, work)
+            parts.write(direction, rows)
+            _say_labels(direction, rows)
+
+
+def _made_by(settings: ModelSettings, model: Any, table: PinnedTable) -> dict[str, Any]:
+    return {
+        "model": settings.model.model_dump(exclude={"device"}) | model_summary(model),
+        "task": task_hash(results_path(settings, "task.jsonl")),
+        "pair_pivots_version": table.version,
+        "top_k": settings.trace.top_k,
+        "n_pivots": settings.trace.n_pivots,
+    }
+
+
+def trace_words(
+    runner: PromptRunner,
+    head: OutputHead,
+    words: Sequence[TaskWord],
+    examples: Sequence[tuple[str, str]],
+    tokens: WordTokens,
+    pivots: dict[PairKey, list[int]],
+    top_k: int,
+) -> pa.Table:
+    """One row a word: what the lens reads at the position that predicts the first target token.
+
+    Returns:
+        direction, concept, source, target, top_ids list<list<int32>> and top_probabilities (layers by k),
+        p_source, p_target, p_pivot (list<float>, one a layer, 0..1), n_pivots, and the behaviour with its layer.
+    """
+    sets = [_token_sets(word, tokens, pivots) for word in words]
+    prompts = draw_prompts([word.source for word in words], words[0].direction, examples, tokens)
+    rows: list[dict[str, Any]] = [{} for _ in words]
+    with captured_outputs(head.layers) as outputs:
+        for answered in runner.answers(prompts):
+            hidden = [output[:, -1] for output in outputs]
+            readings = read_layers(head, hidden, [sets[row] for row in answered.rows], top_k)
+            for place, row in enumerate(answered.rows):
+                rows[row] = _row(words[row], readings, place, sets[row], tokens)
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _token_sets(word: TaskWord, tokens: WordTokens, pivots: dict[PairKey, list[int]]) -> list[list[int]]:
+    """Token ids of the source word, the target word and the pair's pivots (those of neither word)."""
+    source, target = word.direction.split("-")
+    own = [tokens.of(source, word.source), tokens.of(target, word.target)]
+    found = pivots.get(pair_key((source, word.source), (target, word.target)), [])
+    return [sorted(own[0]), sorted(own[1]), [token for token in found if token not in own[0] | own[1]]]
+
+
+def _row(
+    word: TaskWord, readings: LayerReadings, place: int, sets: list[list[int]], tokens: WordTokens
+) -> dict[str, Any]:
+    ids = readings.top_ids[place].tolist()
+    probabilities = readings.top_probabilities[place].tolist()
+    best, certainty = [row[0] for row in ids], [row[0] for row in probabilities]
+    label, layer = behaviour(best, certainty, frozenset(sets[0]))
+    word_label, word_layer = word_behaviour(best, certainty, frozenset(sets[0]), tokens.wordless)
+    sums = readings.set_probabilities[place].T.tolist()
+    return {
+        "direction": word.direction,
+        "concept": word.concept,
+        "source": word.source,
+        "target": word.target,
+        "top_ids": ids,
+        "top_probabilities": probabilities,
+        **{f"p_{name}": values for name, values in zip(TOKEN_SETS, sums, strict=True)},
+        "n_pivots": len(sets[2]),
+        "behaviour": label,
+        "behaviour_layer": layer,
+        "word_behaviour": word_label,
+        "word_behaviour_layer": word_layer,
+    }
+
+
+_SCHEMA = pa.schema(
+    [
+        ("direction", pa.string()),
+        ("concept", pa.int64()),
+        ("source", pa.string()),
+        ("target", pa.string()),
+        ("top_ids", pa.list_(pa.list_(pa.int32()))),
+        ("top_probabilities", pa.list_(pa.list_(pa.float32()))),
+        *((f"p_{name}", pa.list_(pa.float32())) for name in TOKEN_SETS),
+        ("n_pivots", pa.int32()),
+        ("behaviour", pa.string()),
+        ("behaviour_layer", pa.int32()),
+        ("word_behaviour", pa.string()),
+        ("word_behaviour_layer", pa.int32()),
+    ]
+)
+
+
+def _say_labels(direction: str, rows: pa.Table) -> None:
+    labels, word_labels = rows["behaviour"].to_pylist(), rows["word_behaviour"].to_pylist()
+    without = sum(n == 0 for n in rows["n_pivots"].to_pylist())
+    say(
+        f"traced {direction}",
+        words=len(labels),
+        direct=labels.count("direct"),
+        pivot=labels.count("pivot"),
+        pivot_by_words=word_labels.count("pivot"),
+        without_pair_pivots=without,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; see the module's docstring."""
+    return run_job(trace, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,245 @@
+"""The word translation task: which words, which distractors, which examples, and the file that keeps them.
+
+The file is JSON lines: a header (what made it), one line a direction's examples, one line a word. It can be
+read, edited and used again; scores made from it are tied to its hash. The concepts used as examples are the
+same in every direction and draw, are never tested and never distract, so that all words of a draw share one
+prompt but for the last lines.
+"""
+
+import hashlib
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobs.gpu.errors import TaskError
+from jobs.gpu.run_job import write_text
+from jobs.gpu.settings import Translation
+from jobs.gpu.task_words import Concept, WordTokens, folded
+
+REASONS = ("same surface", "shared token", "used as an example", "no distractors")
+
+
+@dataclass(frozen=True)
+class TaskWord:
+    """One tested pair: the word, its translation, and source words that must not lead to that translation."""
+
+    direction: str
+    concept: int
+    source: str
+    target: str
+    distractors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A whole task.
+
+    Attributes:
+        header: languages, seed, hashes of lexicon and tokenizer, and the number of pairs left out by reason.
+        examples: per direction, per draw, the (source, target) pairs shown.
+        words: the tested pairs, in lexicon order within a direction.
+    """
+
+    header: dict[str, Any]
+    examples: dict[str, list[list[tuple[str, str]]]]
+    words: list[TaskWord] = field(repr=False)
+
+    def of_direction(self, direction: str) -> list[TaskWord]:
+        """The tested pairs of one direction."""
+        return [word for word in self.words if word.direction == direction]
+
+
+def build_task(
+    concepts: Sequence[Concept],
+    directions: Sequence[tuple[str, str]],
+    tokens: WordTokens,
+    settings: Translation,
+    header: dict[str, Any],
+) -> Task:
+    """Draws examples, tested words and distractors, all by ``settings.seed``.
+
+    Raises:
+        TaskError: too few concepts for the examples, or a direction without a single testable pair.
+    """
+    languages = sorted({language for pair in directions for language in pair})
+    shown = _draw_examples(concepts, languages, tokens, settings)
+    used = {concept.number for draw in shown for concept in draw}
+    chosen = _draw_tested([c for c in concepts if c.number not in used], settings)
+    words: list[TaskWord] = []
+    left_out: dict[str, dict[str, int]] = {}
+    for source, target in directions:
+        pool = [c for c in concepts if {source, target} <= c.words.keys() and c.number not in used]
+        found, reasons = _direction_words(pool, chosen, (source, target), shown, tokens, settings)
+        words += found
+        left_out[f"{source}-{target}"] = {reason: reasons[reason] for reason in REASONS}
+        if not found:
+            raise TaskError(
+                f"direction {source}-{target} has no testable pair (left out: {dict(reasons)}): "
+                "take it out of translation.directions, or give a larger lexicon"
+            )
+    examples = {
+        f"{source}-{target}": [[(c.words[source], c.words[target]) for c in draw] for draw in shown]
+        for source, target in directions
+    }
+    settings_kept = settings.model_dump(include={"n_words", "n_distractors", "n_neighbours", "seed", "start_token"})
+    return Task(header | settings_kept | {"left_out": left_out}, examples, words)
+
+
+def _draw_examples(
+    concepts: Sequence[Concept], languages: list[str], tokens: WordTokens, settings: Translation
+) -> list[list[Concept]]:
+    """Disjoint draws of concepts whose words differ in every language, share no token, and are all there."""
+    keep = {folded(word) for word in settings.always_include}
+    fit = [
+        c
+        for c in concepts
+        if c.words.keys() >= set(languages)
+        and not keep & {folded(word) for word in c.words.values()}
+        and len({folded(c.words[language]) for language in languages}) == len(languages)
+    ]
+    wanted = settings.n_draws * settings.n_examples
+    order = random.Random(f"examples {settings.seed}")  # noqa: S311
+    order.shuffle(fit)
+    taken: list[Concept] = []
+    seen: set[str] = set()
+    for concept in fit:
+        surfaces = {folded(concept.words[language]) for language in languages}
+        if len(taken) < wanted and not surfaces & seen:
+            taken.append(concept)
+            seen |= surfaces
+    if len(taken) < wanted:
+        raise TaskError(
+            f"{settings.n_draws} draws of {settings.n_examples} examples need {wanted} concepts with "
+            f"different words "
+            f"in all of {', '.join(languages)}; the lexicon has {len(taken)}: lower n_draws or n_examples"
+        )
+    return [taken[k : k + settings.n_examples] for k in range(0, wanted, settings.n_examples)]
+
+
+def _draw_tested(concepts: Sequence[Concept], settings: Translation) -> set[int]:
+    if not settings.n_words or settings.n_words >= len(concepts):
+        return {concept.number for concept in concepts}
+    keep = {folded(word) for word in settings.always_include}
+    fixed = [c.number for c in concepts if keep & {folded(word) for word in c.words.values()}]
+    rest = [c.number for c in concepts if c.number not in set(fixed)]
+    random.Random(f"tested {settings.seed}").shuffle(rest)  # noqa: S311
+    return set(fixed + rest[: max(0, settings.n_words - len(fixed))])
+
+
+def _direction_words(
+    pool: list[Concept],
+    chosen: set[int],
+    direction: tuple[str, str],
+    shown: list[list[Concept]],
+    tokens: WordTokens,
+    settings: Translation,
+) -> tuple[list[TaskWord], Counter[str]]:
+    source, target = direction
+    examples = {folded(c.words[language]) for draw in shown for c in draw for language in direction}
+    meanings = _meanings(pool, source, target)
+    found, reasons = [], Counter[str]()
+    for concept in (c for c in pool if c.number in chosen):
+        a, b = concept.words[source], concept.words[target]
+        reason = _reason(a, b, direction, examples, tokens)
+        others = () if reason else _distractors(concept, pool, direction, meanings, examples, settings)
+        reason = reason or ("" if len(others) == settings.n_distractors else "no distractors")
+        if reason:
+            reasons[reason] += 1
+        else:
+            found.append(TaskWord(f"{source}-{target}", concept.number, a, b, others))
+    return found, reasons
+
+
+def _reason(a: str, b: str, direction: tuple[str, str], examples: set[str], tokens: WordTokens) -> str:
+    if folded(a) == folded(b):
+        return "same surface"
+    if tokens.of(direction[0], a) & tokens.of(direction[1], b):
+        return "shared token"
+    return "used as an example" if {folded(a), folded(b)} & examples else ""
+
+
+def _meanings(pool: list[Concept], source: str, target: str) -> dict[str, set[str]]:
+    """For every surface of either language, the surfaces it stands beside in a concept."""
+    beside: dict[str, set[str]] = defaultdict(set)
+    for concept in pool:
+        a, b = folded(concept.words[source]), folded(concept.words[target])
+        beside[f"s {a}"].add(b)
+        beside[f"t {b}"].add(a)
+    return beside
+
+
+def _distractors(
+    concept: Concept,
+    pool: list[Concept],
+    direction: tuple[str, str],
+    meanings: dict[str, set[str]],
+    examples: set[str],
+    settings: Translation,
+) -> tuple[str, ...]:
+    """Source words of the same part of speech, near in frequency, that mean something else."""
+    source, target = direction
+    a, b = folded(concept.words[source]), folded(concept.words[target])
+    translations = meanings[f"s {a}"] | {b}
+    synonyms = set().union(*(meanings[f"t {word}"] for word in translations)) | {a}
+    near: dict[str, tuple[float, int, str]] = {}
+    for other in pool:
+        word = folded(other.words[source])
+        if other.part_of_speech != concept.part_of_speech or word in synonyms | examples | translations:
+            continue
+        if meanings[f"s {word}"] & translations:
+            continue
+        place = (abs(other.frequency - concept.frequency), other.number, other.words[source])
+        near[word] = min(place, near.get(word, place))
+    nearest = [word for _, _, word in sorted(near.values())[: settings.n_neighbours]]
+    draw = random.Random(f"{settings.seed} {source}-{target} {concept.number}")  # noqa: S311
+    return tuple(draw.sample(nearest, min(settings.n_distractors, len(nearest))))
+
+
+def write_task(task: Task, path: Path) -> None:
+    """Writes the task as JSON lines, whole or not at all."""
+    lines: list[dict[str, Any]] = [{"kind": "translation task", **task.header}]
+    lines += [{"direction": d, "draws": draws} for d, draws in task.examples.items()]
+    lines += [asdict(word) for word in task.words]
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def read_task(path: Path, expected: dict[str, Any] | None = None) -> Task:
+    """Reads a task file.
+
+    Args:
+        path: what ``write_task`` wrote.
+        expected: header values that must hold, such as the tokenizer's hash.
+
+    Raises:
+        TaskError: it is missing, damaged, or was made for something else.
+    """
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        header = lines[0]
+        if header.pop("kind") != "translation task":
+            raise KeyError("kind")
+        examples = {
+            line["direction"]: [[(a, b) for a, b in draw] for draw in line["draws"]]
+            for line in lines[1:]
+            if "draws" in line
+        }
+        words = [
+            TaskWord(**(line | {"distractors": tuple(line["distractors"])})) for line in lines[1:] if "source" in line
+        ]
+    except OSError as error:
+        raise TaskError(f"{path}: {error.strerror}; run jobs.gpu.build_translation_task first") from None
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise TaskError(f"{path} is no task file ({error}); build it again") from None
+    for name, value in (expected or {}).items():
+        if header.get(name) != value:
+            raise TaskError(f"{path} was made with {name} = {header.get(name)}, now it is {value}: build it again")
+    return Task(header, examples, words)
+
+
+def task_hash(path: Path) -> str:
+    """SHA-256 (hex) of a task file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,117 @@
+"""Scores against a plain computation of the definition, with and without a shared prefix, for several families."""
+
+# ruff: noqa: E402
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+
+from small_world import write_tokenizer
+from tiny_models import tiny_model
+
+from jobs.gpu.score_words import score_draw, with_smaller_batches
+from jobs.gpu.shared_prefix import (
+    PromptRunner,
+    batches_of_one_length,
+    reuse_is_exact,
+    shared_prefix_length,
+)
+from jobs.gpu.task_words import WordTokens
+from jobs.gpu.translation_task import TaskWord
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+pytestmark = pytest.mark.torch
+EXAMPLES = [("pain", "面包"), ("chat", "猫")]
+WORDS = [
+    TaskWord("fr-zh", 0, "eau", "水", ("maison", "livre", "lune")),
+    TaskWord("fr-zh", 1, "maison", "房子", ("eau", "livre", "soleil")),
+    TaskWord("fr-zh", 2, "œil", "眼睛", ("eau", "arbre", "soleil")),
+]
+
+
+@pytest.fixture(name="tokens", scope="module")
+def _tokens(tmp_path_factory: pytest.TempPathFactory) -> WordTokens:
+    path = write_tokenizer(tmp_path_factory.mktemp("tokens") / "tokenizer.json")
+    return WordTokens(load_tokenizer(str(path)))
+
+
+def _by_definition(model: object, tokens: WordTokens, source: str, target: str) -> float:
+    """P(y | w) written out: one full forward pass, the mean of the target tokens' log-probabilities."""
+    shown = "".join(f"French: {a}\nChinese: {b}\n\n" for a, b in EXAMPLES)
+    prompt = f"Please translate words from French to Chinese.\n\n{shown}French: {source}\nChinese:"
+    start, whole = tokens.ids(prompt), tokens.ids(f"{prompt} {target}")
+    with torch.no_grad():
+        logits = model(torch.tensor([whole])).logits[0].log_softmax(-1)  # type: ignore[operator]
+    found = [float(logits[place - 1, whole[place]]) for place in range(len(start), len(whole))]
+    return math.exp(sum(found) / len(found))
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+@pytest.mark.parametrize("family", ["llama", "olmo", "olmo2", "qwen3", "gpt_neox", "gemma2", "gpt2"])
+def test_scores_are_the_definitions(family: str, reuse: bool, tokens: WordTokens) -> None:
+    model = tiny_model(family, vocabulary=400)
+    true, false = score_draw(PromptRunner(model, 2, reuse), WORDS, EXAMPLES, tokens)
+    for row, word in enumerate(WORDS):
+        others = [_by_definition(model, tokens, other, word.target) for other in word.distractors]
+        assert true[row] == pytest.approx(_by_definition(model, tokens, word.source, word.target), rel=2e-3)
+        assert false[row] == pytest.approx(sum(others) / 3, rel=2e-3)
+
+
+def test_batch_size_does_not_matter(tokens: WordTokens) -> None:
+    model = tiny_model(vocabulary=400)
+    one, many = (score_draw(PromptRunner(model, size), WORDS, EXAMPLES, tokens) for size in (1, 64))
+    np.testing.assert_allclose(one[0], many[0], rtol=1e-4)
+    np.testing.assert_allclose(one[1], many[1], rtol=1e-4)
+
+
+def test_reuse_computes_far_fewer_tokens(tokens: WordTokens) -> None:
+    model = tiny_model(vocabulary=400)
+    seen: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    counts = []
+    for reuse in (True, False):
+        seen.clear()
+        score_draw(PromptRunner(model, 8, reuse), WORDS, EXAMPLES, tokens)
+        counts.append(sum(seen))
+    assert counts[0] * 4 < counts[1]
+
+
+def test_reuse_is_tried_before_it_is_trusted() -> None:
+    assert reuse_is_exact(tiny_model("gemma2"))
+    model = tiny_model()
+    forward = model.forward
+    model.forward = lambda **keys: forward(**(keys | {"past_key_values": None}))
+    assert not reuse_is_exact(model)
+
+
+def test_shared_prefix_leaves_a_token_to_each_prompt() -> None:
+    assert shared_prefix_length([[1, 2, 3], [1, 2, 4]]) == 2
+    assert shared_prefix_length([[1, 2], [1, 2, 3]]) == 1
+    assert shared_prefix_length([[1], [2]]) == 0
+
+
+def test_batches_have_one_length_and_lose_nothing() -> None:
+    lengths = [3, 1, 3, 2, 3, 1]
+    batches = list(batches_of_one_length(lengths, 2))
+    assert sorted(index for batch in batches for index in batch) == list(range(6))
+    assert all(len({lengths[index] for index in batch}) == 1 and len(batch) <= 2 for batch in batches)
+
+
+def test_too_little_memory_halves_the_batch_once_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = []
+
+    def work(runner: PromptRunner) -> str:
+        sizes.append(runner.batch_size)
+        if runner.batch_size > 4:
+            raise torch.OutOfMemoryError("full")
+        return "done"
+
+    assert with_smaller_batches(None, 8, True, work) == "done"
+    assert sizes == [8, 4]
+    assert capsys.readouterr().err.count("half the batch batch_size=4") == 1
+    with pytest.raises(torch.OutOfMemoryError):
+        with_smaller_batches(None, 32, True, work)
