@@ -55,11 +55,7 @@ def covers_every_byte(config: Mapping[str, Any]) -> bool:
         step["type"] not in _KEEPS_BYTES or step.get("behavior") == "Removed" or step.get("add_prefix_space")
         for step in pre_tokenizers(config)
     )
-    marks = (
-        model.get("continuing_subword_prefix")
-        or model.get("end_of_word_suffix")
-        or model.get("byte_fallback")
-    )
+    marks = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix") or model.get("byte_fallback")
     # An unknown token is not as long as what it stands for; without one, a missing byte is a gap that shows.
     unknown = model.get("unk_token") and any(char not in model["vocab"] for char in byte_alphabet())
     plain = model.get("type", "BPE") == "BPE" and is_byte_level(config)

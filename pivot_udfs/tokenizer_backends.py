@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from pivot_udfs.errors import CorpusError, TokenizerError
 from pivot_udfs.list_shards import STORE_ERRORS, open_shard
+from pivot_udfs.merge_pre_tokenizers import merge_pre_tokenizers
 from pivot_udfs.token_encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.token_texts import covers_every_byte, letters, piece_bytes, readable, token_bytes
 from pivot_udfs.tokenizer_probe import first_difference, probe_texts
@@ -95,9 +96,7 @@ def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
     if path.endswith(".model"):
         return _load_sentencepiece(path, backend, sha256, raw)
     if backend == "sentencepiece":
-        raise TokenizerError(
-            f"{path}: backend sentencepiece reads a .model file; use auto for a tokenizer.json"
-        )
+        raise TokenizerError(f"{path}: backend sentencepiece reads a .model file; use auto for a tokenizer.json")
     spec = TokenizerSpec("huggingface", "tokenizers", sha256, _checked_json(path, raw))
     try:
         reference_tokenizer(spec)
@@ -124,17 +123,11 @@ def _checked_json(path: str, raw: bytes) -> bytes:
     try:
         config = json.loads(raw)
     except ValueError as error:
-        raise TokenizerError(
-            f"{path} is not JSON ({error}; it begins {raw[:40]!r}); give a tokenizer.json"
-        ) from None
+        raise TokenizerError(f"{path} is not JSON ({error}; it begins {raw[:40]!r}); give a tokenizer.json") from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
-        raise TokenizerError(
-            f"{path} is JSON but has no 'model': it is not a Hugging Face tokenizer.json; give one"
-        )
+        raise TokenizerError(f"{path} is JSON but has no 'model': it is not a Hugging Face tokenizer.json; give one")
     if config["model"].get("dropout"):
-        raise TokenizerError(
-            f"{path}: model.dropout makes ids differ from run to run; set it to null in the file"
-        )
+        raise TokenizerError(f"{path}: model.dropout makes ids differ from run to run; set it to null in the file")
     return json.dumps(config | {"truncation": None, "padding": None, "post_processor": None}).encode()
 
 
@@ -146,9 +139,7 @@ def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> Tok
         sentencepiece_processor(spec)
     except Exception:
         begins = f"{len(raw)} bytes that begin {raw[:20]!r}"
-        raise TokenizerError(
-            f"{path} is no SentencePiece model ({begins}); give a SentencePiece .model"
-        ) from None
+        raise TokenizerError(f"{path} is no SentencePiece model ({begins}); give a SentencePiece .model") from None
     return spec
 
 
@@ -182,7 +173,8 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if spec.backend == "fastokens":
-        return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()))
+        fast = fastokens.Tokenizer.from_json_str(merge_pre_tokenizers(spec.payload).decode())
+        return FastokensEncoder(fast, TokenizersEncoder(reference_tokenizer(spec)))
     if spec.backend == "tokenizers":
         return TokenizersEncoder(reference_tokenizer(spec))
     return SentencePieceEncoder(sentencepiece_processor(spec))

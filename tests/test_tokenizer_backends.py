@@ -3,6 +3,7 @@
 import json
 import logging
 import pickle
+import unicodedata
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +14,11 @@ import sentencepiece
 import tokenizer_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 
 from pivot_udfs.errors import TokenizerError
+from pivot_udfs.merge_pre_tokenizers import merge_pre_tokenizers
 from pivot_udfs.token_texts import byte_alphabet
 from pivot_udfs.tokenizer_backends import encoder, load_tokenizer, vocabulary, word_token_ids
 from pivot_udfs.tokenizer_probe import first_difference, probe_texts
@@ -53,6 +55,30 @@ def test_fastokens_gives_the_ids_of_tokenizers(byte_level: str, texts: list[str]
     got, wanted = encoder(fast).encode(texts), encoder(slow).encode(texts)
     assert first_difference(texts, got, wanted) is None
     assert got[1].tolist() == wanted[1].tolist()
+
+
+def test_odd_characters_of_real_text_get_the_ids_of_tokenizers() -> None:
+    """Digits, spaces and controls of all scripts, some of them bytes that this vocabulary lacks."""
+    path = str(Path(__file__).parent / "samples" / "tokenizer.json")
+    kinds = {"Nd", "Nl", "No", "Zs", "Zl", "Zp", "Cc", "Cf"}
+    odd = [chr(c) for c in range(0x20000) if unicodedata.category(chr(c)) in kinds]
+    odd += map(chr, range(0x11DE0, 0x11DEA))
+    texts = [f"a{char}b  {char}1 {char}{char} '{char}s\n" for char in odd]
+    got = encoder(load_tokenizer(path, "fastokens")).encode(texts)
+    assert first_difference(texts, got, encoder(load_tokenizer(path, "tokenizers")).encode(texts)) is None
+
+
+def test_single_digits_and_byte_level_are_merged(folder: Path, byte_level: str) -> None:
+    tokenizer = Tokenizer.from_file(byte_level)
+    payload = tokenizer.to_str().encode()
+    assert merge_pre_tokenizers(payload) == payload
+    steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)  # type: ignore[assignment]
+    merged = Tokenizer.from_str(merge_pre_tokenizers(tokenizer.to_str().encode()).decode())
+    assert merged.to_str() != tokenizer.to_str()
+    for text in [*probe_texts([]), "1  2   a3 \n 4", "it's 5's 'll  ٣ a٣ 六 ⅷ½"]:
+        pieces = [t.pre_tokenizer.pre_tokenize_str(text) for t in (merged, tokenizer)]  # type: ignore[union-attr]
+        assert pieces[0] == pieces[1]
 
 
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
@@ -178,9 +204,7 @@ def test_word_tokens_with_and_without_space(byte_level: str, folder: Path) -> No
     spec = load_tokenizer(byte_level)
     texts = {vocabulary(spec).texts[k] for k in word_token_ids(spec, "water")}
     assert " water" in texts
-    assert {k for text in ("water", " water") for k in expected_ids(byte_level, text)} <= word_token_ids(
-        spec, "water"
-    )
+    assert {k for text in ("water", " water") for k in expected_ids(byte_level, text)} <= word_token_ids(spec, "water")
     pieces = load_tokenizer(tokenizer_files.sentencepiece_model(folder))
     assert "水" in {vocabulary(pieces).texts[k] for k in word_token_ids(pieces, "水")}
 
