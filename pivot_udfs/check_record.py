@@ -105,10 +105,7 @@ def check_record(record: int, fields: dict[str, Any], default_source: str, limit
         raise _not_a_text(text, limits)
     if not text or text.isspace():
         raise RecordError("blank_text", f"text of {len(text)} white space characters")
-    if (
-        len(text) * 4 > limits.max_document_bytes
-        and (n_bytes := len(text.encode())) > limits.max_document_bytes
-    ):
+    if len(text) * 4 > limits.max_document_bytes and (n_bytes := len(text.encode())) > limits.max_document_bytes:
         raise _too_large(n_bytes, limits)
     if type(doc_id) is not str or not doc_id:
         raise _not_an_id(doc_id, limits)

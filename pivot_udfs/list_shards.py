@@ -23,9 +23,7 @@ _LOG = logging.getLogger(__name__)
 _SCHEMES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs", "hdfs": "hdfs", "viewfs": "viewfs"}
 _CODECS = {"": "", ".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 _FORMATS = {
-    f"{kind}{end}": ("jsonl", codec)
-    for kind in (".jsonl", ".json", ".ndjson")
-    for end, codec in _CODECS.items()
+    f"{kind}{end}": ("jsonl", codec) for kind in (".jsonl", ".json", ".ndjson") for end, codec in _CODECS.items()
 }
 _FORMATS[".parquet"] = ("parquet", "")
 _MAGIC = frozenset("*?[")
@@ -129,9 +127,7 @@ def _shards_of(given: str) -> list[Shard]:
     if info.type != fs.FileType.NotFound:
         return [_named_file(given, place, info)]
     if not _MAGIC.intersection(place.path):
-        raise CorpusError(
-            f"corpus.inputs: {given!r} does not exist; give a file, a folder or a glob of shards"
-        )
+        raise CorpusError(f"corpus.inputs: {given!r} does not exist; give a file, a folder or a glob of shards")
     return _known_only(given, place, list(_expand_glob(place)))
 
 
@@ -207,8 +203,7 @@ def _is_hidden(name: str) -> bool:
 def _named_file(given: str, place: _Place, info: Any) -> Shard:
     if shard_format(info.path) is None:
         raise CorpusError(
-            f"corpus.inputs: {given!r} has no known extension; shards end in {', '.join(EXTENSIONS)}:"
-            " rename the file"
+            f"corpus.inputs: {given!r} has no known extension; shards end in {', '.join(EXTENSIONS)}: rename the file"
         )
     return _shard(place, info)
 
@@ -223,9 +218,7 @@ def _known_only(given: str, place: _Place, infos: list[Any]) -> list[Shard]:
             f" passed over); shards end in {', '.join(EXTENSIONS)}: mend the path or rename the files"
         )
     if other:
-        _LOG.warning(
-            "%s: %d files of unknown extension left aside: %s", given, len(other), ", ".join(other[:3])
-        )
+        _LOG.warning("%s: %d files of unknown extension left aside: %s", given, len(other), ", ".join(other[:3]))
     return [_shard(place, info) for info in known.values()]
 
 

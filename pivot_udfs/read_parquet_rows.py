@@ -52,9 +52,7 @@ def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[dict[str, 
 
 def _open_parquet(file: BinaryIO) -> Any:
     try:
-        return pq.ParquetFile(
-            file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
-        )
+        return pq.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
     except _DAMAGE as error:
         raise StreamDamageError(f"not a whole Parquet file: {error}") from None
 
@@ -109,9 +107,7 @@ def _strings(column: Any) -> list[Any]:
     try:
         values = column.to_pylist()
     except UnicodeDecodeError:
-        values = column.view(
-            pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()
-        ).to_pylist()
+        values = column.view(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()).to_pylist()
     return [_decoded(value) if type(value) is bytes else value for value in values]
 
 

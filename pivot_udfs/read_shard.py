@@ -46,9 +46,7 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
     """
     form = shard_format(path)
     if form is None:
-        yield Rejected(
-            None, "unreadable_shard", f"unknown extension; known are {', '.join(EXTENSIONS)}", None
-        )
+        yield Rejected(None, "unreadable_shard", f"unknown extension; known are {', '.join(EXTENSIONS)}", None)
         return
     try:
         stream = open_shard(path, seekable=form.kind == "parquet")

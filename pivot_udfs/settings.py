@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 ARMS = ("pivot", "random", "matched", "parallel")
 Arm = Literal["pivot", "random", "matched", "parallel"]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
-_NO_RESULT = {"changes_result": False}
+_NO_RESULT: dict[str, Any] = {"changes_result": False}
 
 
 def _as_list(value: Any) -> Any:

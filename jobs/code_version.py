@@ -1,0 +1,42 @@
+"""Which code makes a stage's tables: the release, and a hash of the stage's file and all it imports from pivot_udfs.
+
+Only what a stage can reach counts, so that a change to the filter does not tokenize a corpus again.
+"""
+
+import ast
+import functools
+import hashlib
+from importlib import resources
+
+from pivot_udfs import __version__
+
+
+@functools.cache
+def code_version(stage: str) -> str:
+    """Release and source hash of ``jobs/<stage>.py`` and the modules of ``pivot_udfs`` that it reaches."""
+    digest = hashlib.sha256()
+    for module in sorted(_reached(f"jobs.{stage}")):
+        digest.update(_source(module).encode())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def _reached(start: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [name for name in _imports(_source(module)) if name.startswith("pivot_udfs.")]
+    return found
+
+
+def _imports(source: str) -> list[str]:
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return names + [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+
+
+def _source(module: str) -> str:
+    package, name = module.split(".", 1)
+    return resources.files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")

@@ -1,0 +1,127 @@
+"""The warehouse: every table is read and written here, and every commit says what made it."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.schemas import DATASET, TABLES
+
+MAKERS = {
+    "documents": "tokenize_corpus",
+    "quarantine": "tokenize_corpus",
+    "corpus_totals": "count_cooccurrence",
+    "token_totals": "count_cooccurrence",
+    "word_totals": "count_cooccurrence",
+    "word_cooccurrence": "count_cooccurrence",
+    "token_cooccurrence": "count_cooccurrence",
+    "pair_pivots": "find_pivots",
+    "pivots": "find_pivots",
+    "document_scores": "score_documents",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What made a table: recorded as JSON in the ``userMetadata`` of its Delta commit."""
+
+    job: str
+    code_version: str
+    fingerprint: str
+    """Of all the rest: the same fingerprint means the same table."""
+    settings: dict[str, Any]
+    """``section.key`` to value, those that can change the result."""
+    inputs: dict[str, int]
+    """Version of each table that was read."""
+    files: dict[str, str]
+    """SHA-256 of the tokenizer, the lexicon, and the list of shards."""
+
+
+class Warehouse:
+    """The Delta tables under one path.
+
+    Args:
+        spark: the session.
+        path: table t lies at ``<path>/<t>``.
+    """
+
+    def __init__(self, spark: SparkSession, path: str) -> None:
+        self.spark = spark
+        self.path = path.rstrip("/")
+
+    def table_path(self, name: str) -> str:
+        """Where a table lies."""
+        return f"{self.path}/{name}"
+
+    def version(self, name: str) -> int | None:
+        """The newest version of a table, None where there is none."""
+        if not DeltaTable.isDeltaTable(self.spark, self.table_path(name)):
+            return None
+        newest = DeltaTable.forPath(self.spark, self.table_path(name)).history(1).select("version").first()
+        return int(newest["version"]) if newest else None
+
+    def recipe(self, name: str) -> Recipe | None:
+        """What made the newest version of a table; None where there is no table, or none of this project's."""
+        if not DeltaTable.isDeltaTable(self.spark, self.table_path(name)):
+            return None
+        # The newest commit that writes data: OPTIMIZE and VACUUM by hand carry no recipe.
+        commits = DeltaTable.forPath(self.spark, self.table_path(name)).history()
+        made = commits.where("userMetadata is not null").orderBy(F.desc("version")).select("userMetadata").first()
+        try:
+            return Recipe(**json.loads(made["userMetadata"])) if made else None
+        except (ValueError, TypeError):
+            return None
+
+    def read(self, name: str, version: int | None = None) -> DataFrame:
+        """A table, at its newest or a given version.
+
+        Raises:
+            WarehouseError: it is not there, lacks a column, or is not this project's.
+        """
+        schema = TABLES.get(name, DATASET)
+        try:
+            reader = self.spark.read.format("delta")
+            reader = reader.option("versionAsOf", version) if version is not None else reader
+            frame = reader.load(self.table_path(name))
+        except AnalysisException as error:
+            hint = f"run {MAKERS.get(name, 'filter_documents')} first, or mend warehouse.path"
+            reason = str(error).splitlines()[0][:200]
+            raise WarehouseError(f"no table {name} at {self.table_path(name)} ({reason}): {hint}") from None
+        missing = [column for column in schema.names if column not in frame.columns]
+        if missing:
+            raise WarehouseError(
+                f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}: "
+                f"it was not written by {MAKERS.get(name, 'filter_documents')}; choose another warehouse.path"
+            )
+        return frame
+
+    def write(self, frame: DataFrame, name: str, recipe: Recipe) -> int:
+        """Replaces a table in one commit and returns its version; earlier versions stay readable.
+
+        Raises:
+            WarehouseError: a table that this project did not write lies there.
+        """
+        if self.version(name) is not None and self.recipe(name) is None:
+            raise WarehouseError(
+                f"{self.table_path(name)} was not written by this project (its commits carry no recipe) and is left "
+                "as it is; choose another warehouse.path"
+            )
+        columns = TABLES.get(name, DATASET).names
+        writer = frame.select(*columns).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.option("userMetadata", json.dumps(asdict(recipe), ensure_ascii=False)).save(self.table_path(name))
+        version = self.version(name)
+        if version is None:
+            raise WarehouseError(f"{self.table_path(name)} is not there after it was written: who removed it?")
+        return version
+
+    def frame(self, rows: list[dict[str, Any]], name: str) -> DataFrame:
+        """A small frame in a table's schema from rows on the driver."""
+        return self.spark.createDataFrame(
+            [tuple(row[column] for column in TABLES[name].names) for row in rows], from_arrow_schema(TABLES[name])
+        )

@@ -1,0 +1,80 @@
+"""What a person sees of a run: which stage, how far, how fast, how long still.
+
+A thread asks Spark's status tracker how many tasks of the running jobs are done; a stage that keeps a tally of its
+shards adds documents and tokens. On a terminal one line is redrawn; in a log a line is written now and then.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+from tqdm import tqdm
+
+_POLL_SECONDS = 0.5
+_LOG_SECONDS = 10.0
+
+
+class Progress:
+    """Writes to standard error."""
+
+    def __init__(self) -> None:
+        self._started = self._watching_since = time.monotonic()
+
+    def stage_seconds(self) -> float:
+        """Seconds since the last ``watch`` began."""
+        return time.monotonic() - self._watching_since
+
+    def say(self, stage: str, message: str) -> None:
+        """One line: time since the start, the stage, the message."""
+        elapsed = time.monotonic() - self._started
+        tqdm.write(f"[{elapsed:7.1f} s] {stage}: {message}", file=sys.stderr)
+
+    @contextmanager
+    def watch(
+        self, spark: SparkSession, stage: str, what: str, detail: Callable[[], str] | None = None
+    ) -> Iterator[None]:
+        """Shows the tasks done of all Spark jobs that run inside the ``with`` block.
+
+        Args:
+            spark: whose jobs.
+            stage: the stage's name.
+            what: what is being done.
+            detail: called at each look for what else is known, such as "1,234 documents".
+        """
+        done = threading.Event()
+        self._watching_since = time.monotonic()
+        group = f"{stage}: {what}"
+        spark.sparkContext.setJobDescription(group)
+        watcher = threading.Thread(target=self._watch, args=(spark, group, detail, done), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            spark.sparkContext.setJobDescription("")
+
+    def _watch(self, spark: SparkSession, label: str, detail: Callable[[], str] | None, done: threading.Event) -> None:
+        terminal = sys.stderr.isatty()
+        interval = _POLL_SECONDS if terminal else _LOG_SECONDS
+        with tqdm(desc=label, unit="task", file=sys.stderr, disable=not terminal, leave=False) as bar:
+            while not done.wait(interval):
+                n_done, n_all = _tasks(spark)
+                known = detail() if detail else ""
+                if terminal:
+                    bar.total, bar.n = n_all or None, n_done
+                    bar.set_postfix_str(known)
+                elif n_all:
+                    left = self.stage_seconds() * (n_all - n_done) / n_done if n_done else None
+                    shown = f", {left:.0f} s left" if left is not None else ""
+                    self.say(label, f"{n_done} of {n_all} tasks{', ' + known if known else ''}{shown}")
+
+
+def _tasks(spark: SparkSession) -> tuple[int, int]:
+    """(done, all) tasks of the stages that are running now."""
+    tracker = spark.sparkContext.statusTracker()
+    stages = [info for stage in tracker.getActiveStageIds() if (info := tracker.getStageInfo(stage))]
+    return sum(info.numCompletedTasks for info in stages), sum(info.numTasks for info in stages)

@@ -1,0 +1,54 @@
+"""Documents and the pivot set in; ``document_scores`` out. The text is not read.
+
+spark-submit jobs/score_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
+"""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.command_line import run_job
+from jobs.delta_tables import Recipe
+from jobs.stage import Run, Stage
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.schemas import DOCUMENT_SCORES
+from pivot_udfs.score_documents import pivot_numbers, score_documents
+from pivot_udfs.tokenizer_backends import vocabulary
+
+_READ = ("source", "doc_id", "lang", "n_tokens", "token_ids", "shard", "record")
+
+
+def run(run: Run, recipe: Recipe) -> None:
+    """Writes a row of scores for every document."""
+    pivots = run.warehouse.read("pivots", recipe.inputs["pivots"]).select("token_id").collect()
+    if not pivots:
+        raise WarehouseError(
+            f"{run.warehouse.table_path('pivots')} is empty, so every score would be 0: lower pivots.min_score, "
+            "min_doc_count or min_word_doc_count, or give a larger or more bilingual corpus"
+        )
+    numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
+    documents = run.warehouse.read("documents", recipe.inputs["documents"]).select(*_READ)
+    scores = documents.mapInArrow(partial(score_documents, numbers=numbers), from_arrow_schema(DOCUMENT_SCORES))
+    with run.progress.watch(run.spark, "score_documents", "scores"):
+        run.warehouse.write(scores, "document_scores", recipe)
+
+
+STAGE = Stage(
+    name="score_documents",
+    reads=("documents", "pivots"),
+    writes=lambda settings: ("document_scores",),
+    sections=(),
+    files=("tokenizer",),
+    run=run,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; returns its exit code."""
+    return run_job(STAGE.name, "Scores documents by their share of pivot tokens.", [STAGE], argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""What the five stages share: what each reads and writes, what made its tables, and whether it must run again."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pyspark.sql import SparkSession
+
+from jobs.code_version import code_version
+from jobs.delta_tables import Recipe, Warehouse
+from jobs.progress import Progress
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.lexicon import Lexicon, load_lexicon
+from pivot_udfs.list_shards import Shard, list_shards
+from pivot_udfs.load_settings import fingerprint, result_settings
+from pivot_udfs.settings import Settings
+from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """One run of one or more stages: the session, the settings, and the inputs that are files."""
+
+    spark: SparkSession
+    settings: Settings
+    progress: Progress = field(default_factory=Progress)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """Where the tables are."""
+        return Warehouse(self.spark, self.settings.warehouse.path)
+
+    @cached_property
+    def tokenizer(self) -> TokenizerSpec:
+        """The configured tokenizer, checked."""
+        return load_tokenizer(self.settings.tokenizer.path, self.settings.tokenizer.backend)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The configured lexicon."""
+        return load_lexicon(self.settings.lexicon.path, self.settings.lexicon.languages)
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """The configured input shards."""
+        return list_shards(self.settings.corpus.inputs)
+
+    def file_hash(self, name: str) -> str:
+        """SHA-256 of what a file input holds: ``tokenizer``, ``lexicon`` or ``shards`` (paths, sizes, times)."""
+        if name == "tokenizer":
+            return self.tokenizer.sha256
+        if name == "lexicon":
+            return self.lexicon.sha256
+        return fingerprint([(shard.path, shard.n_bytes, shard.modified_ns) for shard in self.shards])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the pipeline; ``run`` writes the tables in ``writes``, each with the recipe it is given."""
+
+    name: str
+    reads: tuple[str, ...]
+    writes: Callable[[Settings], tuple[str, ...]]
+    sections: tuple[str, ...]
+    """The settings that can change its tables."""
+    files: tuple[str, ...]
+    run: Callable[[Run, Recipe], None]
+
+
+def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
+    """Runs a stage; with ``skip_unchanged`` only if its inputs, configuration or code have changed.
+
+    Returns:
+        Whether it ran.
+
+    Raises:
+        WarehouseError: a table it reads is missing, or was made with other settings than this run's.
+    """
+    for table in stage.reads:
+        _check_made_alike(run, table)
+    recipe = make_recipe(run, stage)
+    reason = why_run(run, stage, recipe)
+    if skip_unchanged and reason is None:
+        run.progress.say(stage.name, "skipped: inputs, configuration and code are unchanged")
+        return False
+    run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
+    stage.run(run, recipe)
+    return True
+
+
+def make_recipe(run: Run, stage: Stage) -> Recipe:
+    """The recipe of the tables that a stage would write now."""
+    settings = result_settings(*(getattr(run.settings, section) for section in stage.sections))
+    inputs = {table: version for table in stage.reads if (version := run.warehouse.version(table)) is not None}
+    files = {name: run.file_hash(name) for name in stage.files}
+    code = code_version(stage.name)
+    return Recipe(stage.name, code, fingerprint([stage.name, code, settings, inputs, files]), settings, inputs, files)
+
+
+def why_run(run: Run, stage: Stage, recipe: Recipe) -> str | None:
+    """What has changed since the stage's tables were written; None when nothing has."""
+    for table in stage.writes(run.settings):
+        made = run.warehouse.recipe(table)
+        if made is None:
+            return f"{table} is not there yet"
+        if made.fingerprint != recipe.fingerprint:
+            return f"{table} was made with {_difference(made, recipe)}"
+    return None
+
+
+def _difference(made: Recipe, now: Recipe) -> str:
+    if made.code_version != now.code_version:
+        return f"code {made.code_version}, now {now.code_version}"
+    for kind in ("settings", "files", "inputs"):
+        before, after = getattr(made, kind), getattr(now, kind)
+        for key in sorted({*before, *after}):
+            if before.get(key) != after.get(key):
+                return f"{key} = {_short(before.get(key))}, now {_short(after.get(key))}"
+    return f"fingerprint {made.fingerprint[:12]}, now {now.fingerprint[:12]}"
+
+
+def _short(value: object) -> str:
+    return text if len(text := str(value)) <= 60 else text[:57] + "..."
+
+
+def _check_made_alike(run: Run, table: str) -> None:
+    """A stage must not mix tables of one configuration with settings of another."""
+    run.warehouse.read(table)
+    made = run.warehouse.recipe(table)
+    path = run.warehouse.table_path(table)
+    if made is None:
+        raise WarehouseError(f"{path} was not written by this project (no recipe); choose another warehouse.path")
+    now = _all_settings(run.settings)
+    for key, value in made.settings.items():
+        if not key.endswith(".path") and key in now and now[key] != value:
+            raise WarehouseError(
+                f"{path} was made with {key} = {_short(value)}, this run says {_short(now[key])}: "
+                f"run {made.job} again (rebuild_corpus does), or choose another warehouse.path"
+            )
+    for name in ("tokenizer", "lexicon"):
+        if name in made.files and made.files[name] != run.file_hash(name):
+            raise WarehouseError(
+                f"{path} was made with another {name} ({made.files[name][:12]}) than {name}.path names now "
+                f"({run.file_hash(name)[:12]}): run {made.job} again, or choose another warehouse.path"
+            )
+
+
+def _all_settings(settings: Settings) -> dict[str, object]:
+    return result_settings(*(getattr(settings, section) for section in Settings.model_fields))

@@ -1,0 +1,62 @@
+"""What matching needs to know of every Unicode character, as tables indexed by code point.
+
+Case is folded character by character: ``c.lower()`` where that is one character, else ``c`` itself. A word character is
+a letter, mark or number (L*, M*, N*) or ``_``. Scripts written without spaces (Han, Hiragana, Katakana, Thai, Lao,
+Khmer, Myanmar) have no word boundary that a neighbour could show.
+"""
+
+import functools
+import unicodedata
+
+import numpy as np
+import numpy.typing as npt
+import regex
+
+N_CODE_POINTS = 0x110000
+_SURROGATES = range(0xD800, 0xE000)
+_UNSPACED_SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
+
+
+def fold(text: str) -> str:
+    """The text with case ignored, character by character; same number of characters."""
+    return "".join(map(_fold_character, text))
+
+
+def _fold_character(character: str) -> str:
+    lower = character.lower()
+    return lower if len(lower) == 1 else character
+
+
+@functools.cache
+def fold_table() -> npt.NDArray[np.uint32]:
+    """Folded code point of every code point, uint32 (0x110000,)."""
+    table = np.arange(N_CODE_POINTS, dtype=np.uint32)
+    for code_point in _code_points():
+        table[code_point] = ord(_fold_character(chr(code_point)))
+    return table
+
+
+@functools.cache
+def spaced_table() -> npt.NDArray[np.bool_]:
+    """Whether a code point is of a script written with spaces (anything not unspaced), bool (0x110000,)."""
+    table = np.ones(N_CODE_POINTS, np.bool_)
+    # Script extensions, so that the marks and length signs that only kana use count as kana.
+    scripts = "".join(rf"\p{{scx={script}}}" for script in _UNSPACED_SCRIPTS)
+    everything = "".join(map(chr, _code_points()))
+    for run in regex.finditer(rf"[{scripts}々ー]+", everything):
+        table[[ord(character) for character in run.group()]] = False
+    return table
+
+
+@functools.cache
+def spaced_word_table() -> npt.NDArray[np.bool_]:
+    """Whether a code point is a word character of a spaced script, bool (0x110000,)."""
+    table = np.zeros(N_CODE_POINTS, np.bool_)
+    for code_point in _code_points():
+        table[code_point] = unicodedata.category(chr(code_point))[0] in "LMN"
+    table[ord("_")] = True
+    return table & spaced_table()
+
+
+def _code_points() -> list[int]:
+    return [code_point for code_point in range(N_CODE_POINTS) if code_point not in _SURROGATES]

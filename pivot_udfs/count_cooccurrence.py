@@ -1,0 +1,209 @@
+"""The counting step: documents in, summed counts out, within a memory budget.
+
+Whole documents are collected into a block; when the block has reached its share of the budget, the kernels count it
+row by row and its cells leave in batches. A document is never cut, so a cell's counts add up over blocks, workers and
+rebuilds: the answer does not depend on the budget, the batches or the partitions. Blocks are counted rather than
+pairs emitted because a pair per row is what kills the plain job: 20 pairs a token, against 0.3 cells here.
+
+A cell is one 64-bit key, so that Spark's shuffle and aggregation work on longs: kind, row (24 bits), column (32).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pivot_udfs.cooccurrence_kernel import WHOLE_DOCUMENT, count_contexts, group_by_row
+from pivot_udfs.lexicon import Lexicon
+from pivot_udfs.locate_hits import locate_hits, tokens_of
+from pivot_udfs.match_words import word_matcher
+from pivot_udfs.tokenizer_backends import TokenizerSpec, vocabulary
+from pivot_udfs.word_pair_kernel import count_items, count_word_pairs
+
+CELLS = pa.schema(
+    [
+        pa.field("cell", pa.int64(), nullable=False),
+        pa.field("pair_count", pa.int64(), nullable=False),
+        pa.field("doc_count", pa.int64(), nullable=False),
+    ]
+)
+ROW_BITS, COLUMN_BITS = 24, 32
+_FIXED_BYTES = 320 << 20
+"""Of a worker before it holds a document: interpreter, compiled kernels, automata, one batch."""
+_SLICE_BYTES = 8 << 20
+_OUT_CELLS = 1 << 17
+
+
+class Kind(IntEnum):
+    """Which table a cell belongs to."""
+
+    TOKEN_COOCCURRENCE = 0
+    WORD_COOCCURRENCE = 1
+    WORD_TOTALS = 2
+    TOKEN_TOTALS = 3
+
+
+@dataclass(frozen=True)
+class CountPlan:
+    """All that a worker needs to count; travels in the step's closure."""
+
+    lexicon: Lexicon
+    tokenizer: TokenizerSpec
+    window: int
+    """In tokens; WHOLE_DOCUMENT for the whole document."""
+    shared_surfaces: str
+    memory_budget_mb: int
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of tokens and hits at which a block is counted; counting needs about as much again."""
+        return max(16 << 20, ((self.memory_budget_mb << 20) - _FIXED_BYTES) // 3)
+
+
+def window_in_tokens(window: int | str) -> int:
+    """The configured window as a number."""
+    return WHOLE_DOCUMENT if window == "document" else int(window)
+
+
+def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> Iterator[pa.RecordBatch]:
+    """Counts documents.
+
+    Args:
+        batches: columns lang, text, token_ids (others are not read); whole documents.
+        plan: what to count.
+
+    Yields:
+        batches in CELLS; a cell may come more than once, its counts are to be summed.
+    """
+    block = _Block(plan)
+    for batch in batches:
+        for piece in _slices(batch):
+            if block.n_bytes and block.n_bytes + piece.nbytes > plan.block_bytes:
+                yield from block.drain()
+            block.add(piece)
+    yield from block.drain()
+
+
+def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in slices of about _SLICE_BYTES of text, at least one document each."""
+    offsets = batch.column("text").cast(pa.large_string()).buffers()[1] if batch.num_rows else None
+    if offsets is None:
+        return
+    sizes = pa.compute.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
+    groups = np.cumsum(sizes) // _SLICE_BYTES
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], batch.num_rows], strict=True):
+        yield batch.slice(start, stop - start)
+
+
+@dataclass
+class _Block:
+    plan: CountPlan
+    n_bytes: int = 0
+    n_docs: int = 0
+    n_tokens: int = 0
+    parts: list[dict[str, npt.NDArray[Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.n_columns = vocabulary(self.plan.tokenizer).size
+        self.token_type = np.uint16 if self.n_columns <= 1 << 16 else np.uint32
+        self.matcher = word_matcher(self.plan.lexicon, self.plan.shared_surfaces)
+        self.word_languages = np.array(self.plan.lexicon.word_languages(), np.int32)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        texts = batch.column("text")
+        tokens = tokens_of(batch.column("token_ids"), self.n_columns)
+        scanned = self.matcher.find(texts, batch.column("lang").to_pylist())
+        firsts, ends = locate_hits(self.plan.tokenizer, texts, scanned, tokens)
+        hits = scanned.hits
+        base = self.n_tokens + tokens.doc_starts[hits.docs]
+        part = {
+            "ids": tokens.ids.astype(self.token_type),
+            "doc_starts": (tokens.doc_starts[:-1] + self.n_tokens),
+            "words": hits.words,
+            "firsts": (firsts + base).astype(np.uint32),
+            "ends": (ends + base).astype(np.uint32),
+            "docs": (hits.docs + self.n_docs).astype(np.int32),
+            "char_starts": (hits.byte_starts - scanned.doc_starts[hits.docs]).astype(np.int32),
+            "char_ends": (hits.byte_ends - scanned.doc_starts[hits.docs]).astype(np.int32),
+        }
+        self.parts.append(part)
+        self.n_bytes += sum(array.nbytes for array in part.values())
+        self.n_docs += batch.num_rows
+        self.n_tokens += len(tokens.ids)
+
+    def drain(self) -> Iterator[pa.RecordBatch]:
+        """The cells of all that was added; the block is empty afterwards."""
+        if not self.parts:
+            return
+        block = {name: np.concatenate([part.pop(name) for part in self.parts]) for name in list(self.parts[0])}
+        block["doc_starts"] = np.append(block["doc_starts"], self.n_tokens)
+        self.parts.clear()
+        yield from self._count(block)
+        self.n_bytes = self.n_docs = self.n_tokens = 0
+
+    def _count(self, block: dict[str, npt.NDArray[Any]]) -> Iterator[pa.RecordBatch]:
+        words, docs = block["words"], block["docs"]
+        order, row_starts = group_by_row(words, len(self.word_languages))
+        yield _totals(Kind.WORD_TOTALS, *count_items(words, docs, len(self.word_languages)))
+        token_docs = np.repeat(np.arange(self.n_docs, dtype=np.int32), np.diff(block["doc_starts"]))
+        yield _totals(Kind.TOKEN_TOTALS, *count_items(block["ids"], token_docs, self.n_columns))
+        del token_docs
+        doc_hits = np.searchsorted(docs, np.arange(self.n_docs + 1)).astype(np.int64)
+        window = self.plan.window
+        pairs = (
+            words,
+            self.word_languages,
+            block["firsts"],
+            block["char_starts"],
+            block["char_ends"],
+            docs,
+            doc_hits,
+        )
+        yield from _emit(
+            Kind.WORD_COOCCURRENCE, count_word_pairs, (*pairs, order, row_starts), (window,
+            self.matcher.longest), len(self.word_languages),
+        )  # fmt: skip
+        contexts = (
+            block["ids"],
+            block["doc_starts"],
+            block["firsts"],
+            block["ends"],
+            docs,
+            order,
+            row_starts,
+        )
+        yield from _emit(
+            Kind.TOKEN_COOCCURRENCE,
+            count_contexts,
+            contexts,
+            (window, window, self.n_columns),
+            self.n_columns,
+        )
+
+
+def _emit(kind: Kind, kernel: Any, before: Any, after: Any, n_columns: int) -> Iterator[pa.RecordBatch]:
+    """Runs a kernel until all its rows are done, a batch of cells each time its output is full."""
+    capacity = max(_OUT_CELLS, n_columns)
+    rows, columns = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    pairs, docs = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    row, n_rows = 0, len(before[-1]) - 1
+    while row < n_rows:
+        n_cells, row = kernel(*before, row, *after, rows, columns, pairs, docs)
+        yield _cells(kind, rows[:n_cells], columns[:n_cells], pairs[:n_cells].copy(), docs[:n_cells].copy())
+
+
+def _totals(kind: Kind, counts: Any, docs: Any) -> pa.RecordBatch:
+    items = np.flatnonzero(counts)
+    of_words = kind is Kind.WORD_TOTALS
+    rows, columns = (items, np.zeros_like(items)) if of_words else (np.zeros_like(items), items)
+    return _cells(kind, rows, columns, counts[items], docs[items])
+
+
+def _cells(kind: Kind, rows: Any, columns: Any, pairs: Any, docs: Any) -> pa.RecordBatch:
+    cells = (np.int64(kind) << (ROW_BITS + COLUMN_BITS)) | (rows.astype(np.int64) << COLUMN_BITS) | columns
+    return pa.RecordBatch.from_arrays([pa.array(cells), pa.array(pairs), pa.array(docs)], schema=CELLS)

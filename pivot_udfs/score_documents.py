@@ -1,0 +1,74 @@
+"""The scoring step: how many of a document's tokens are pivots.
+
+``pivot_density`` is n_pivot_tokens / n_tokens (0 for a document without tokens); ranking does not use it raw, see
+``pivot_udfs.filter_documents``.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pivot_udfs.locate_hits import tokens_of
+from pivot_udfs.schemas import DOCUMENT_SCORES
+
+_KEPT = ("source", "doc_id", "lang", "n_tokens", "shard", "record")
+
+
+def pivot_numbers(pivot_ids: list[int], vocabulary_size: int) -> npt.NDArray[np.int32]:
+    """For each token id its number among the pivots, -1 where it is none: int32 (vocabulary_size,)."""
+    numbers = np.full(vocabulary_size, -1, np.int32)
+    numbers[pivot_ids] = np.arange(len(pivot_ids), dtype=np.int32)
+    return numbers
+
+
+def score_documents(batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.int32]) -> Iterator[pa.RecordBatch]:
+    """Scores documents.
+
+    Args:
+        batches: columns source, doc_id, lang, n_tokens, token_ids, shard, record.
+        numbers: from ``pivot_numbers``.
+
+    Yields:
+        batches in DOCUMENT_SCORES, a row a document.
+    """
+    for batch in batches:
+        tokens = tokens_of(batch.column("token_ids"), len(numbers))
+        n_pivots, n_distinct = count_pivots(tokens.ids, tokens.doc_starts, numbers)
+        n_tokens = np.diff(tokens.doc_starts)
+        columns = {name: batch.column(name) for name in _KEPT}
+        columns |= {
+            "n_pivot_tokens": pa.array(n_pivots),
+            "n_distinct_pivots": pa.array(n_distinct),
+            "pivot_density": pa.array(n_pivots / np.maximum(n_tokens, 1)),
+        }
+        yield pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENT_SCORES.names], schema=DOCUMENT_SCORES)
+
+
+@nb.njit(nogil=True, cache=True)
+def count_pivots(ids: Any, doc_starts: Any, numbers: Any) -> Any:
+    """Pivot tokens and distinct pivots of each document.
+
+    Args:
+        ids: int32 (T,), tokens of all documents in a row.
+        doc_starts: int64 (D + 1,).
+        numbers: int32 (V,), from ``pivot_numbers``.
+
+    Returns:
+        (n_pivot_tokens int64 (D,), n_distinct_pivots int64 (D,)).
+    """
+    n_docs = doc_starts.size - 1
+    n_pivots, n_distinct = np.zeros(n_docs, np.int64), np.zeros(n_docs, np.int64)
+    last_doc = np.full(numbers.max() + 2, -1, np.int64)
+    for doc in range(n_docs):
+        for k in range(doc_starts[doc], doc_starts[doc + 1]):
+            pivot = numbers[ids[k]]
+            if pivot >= 0:
+                n_pivots[doc] += 1
+                if last_doc[pivot] != doc:
+                    last_doc[pivot] = doc
+                    n_distinct[doc] += 1
+    return n_pivots, n_distinct
