@@ -15,6 +15,7 @@ import pyarrow as pa
 
 Counts = npt.NDArray[np.float64]
 
+_COUNTED = ("doc_count", "word_docs", "token_docs")
 ASSOCIATIONS = pa.schema(
     [
         pa.field("lang", pa.string(), nullable=False),

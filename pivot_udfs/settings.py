@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-ARMS = ("pivot", "random", "matched", "parallel")
 Arm = Literal["pivot", "random", "matched", "parallel"]
+ARMS: tuple[Arm, ...] = ("pivot", "random", "matched", "parallel")
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 _NO_RESULT: dict[str, Any] = {"changes_result": False}
 
