@@ -7,6 +7,7 @@ fill the rest. The Delta jars come from Spark's own ``jars/`` folder (``make set
 
 import os
 import sys
+import tempfile
 
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
@@ -29,6 +30,7 @@ _LOCAL = {
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.enabled": "false",
+    "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # made, though no table goes there
 }
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 Counts = npt.NDArray[np.float64]
 
 _COUNTED = ("doc_count", "word_docs", "token_docs")
+_COUNTED = ("doc_count", "word_docs", "token_docs")
 ASSOCIATIONS = pa.schema(
     [
         pa.field("lang", pa.string(), nullable=False),
@@ -79,10 +80,8 @@ def associate_rows(
         batches in ASSOCIATIONS.
     """
     for batch in batches:
-        numbers = [
-            batch.column(name).to_numpy().astype(np.float64) for name in ("doc_count", "word_docs", "token_docs")
-        ]
-        association = associate(kind, *numbers, float(n_docs))
+        both, word, token = (batch.column(name).to_numpy().astype(np.float64) for name in _COUNTED)
+        association = associate(kind, both, word, token, float(n_docs))
         kept = pa.array((association > floor) & usable[batch.column("token_id").to_numpy()])
         columns = [batch.column("lang"), batch.column("word"), batch.column("token_id"), pa.array(association)]
         yield pa.RecordBatch.from_arrays(columns, schema=ASSOCIATIONS).filter(kept)

@@ -1,7 +1,6 @@
 """Tiny tokenizers trained on the spot, as files: the kinds that people bring, on text of four languages."""
 
 import json
-import json
 from pathlib import Path
 
 import sentencepiece
