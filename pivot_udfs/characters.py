@@ -40,10 +40,11 @@ def fold_table() -> npt.NDArray[np.uint32]:
 def spaced_table() -> npt.NDArray[np.bool_]:
     """Whether a code point is of a script written with spaces (anything not unspaced), bool (0x110000,)."""
     table = np.ones(N_CODE_POINTS, np.bool_)
-    # Script extensions, so that the marks and length signs that only kana use count as kana.
+    # Script extensions, so that the marks and length signs that only kana use count as kana; but the marks that
+    # Thai or kana share with Latin (U+0303 of a decomposed ñ) are of a spaced script.
     scripts = "".join(rf"\p{{scx={script}}}" for script in _UNSPACED_SCRIPTS)
     everything = "".join(map(chr, _code_points()))
-    for run in regex.finditer(rf"[{scripts}々ー]+", everything):
+    for run in regex.finditer(rf"(?:(?!\p{{scx=Latin}})[{scripts}々ー])+", everything):
         table[[ord(character) for character in run.group()]] = False
     return table
 
