@@ -33,7 +33,7 @@ def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        lines = [_explain(fault, model) for fault in error.errors()]
+        lines = _explain(error, tree, model)
         raise ConfigError(f"{path} cannot be used:\n  " + "\n  ".join(lines)) from None
 
 
@@ -65,17 +65,43 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _explain(fault: Any, model: type[BaseModel]) -> str:
-    names = [str(part) for part in fault["loc"]]
-    dotted = ".".join(names) or "the file"
+def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel]) -> list[str]:
+    """One line a key: a value of which no allowed type would do is told once, with all of them."""
+    lines: dict[str, str] = {}
+    for fault in error.errors():
+        keys = _user_keys(fault, tree)
+        dotted = ".".join(keys) or "the file"
+        problem = _problem(fault, keys, model)
+        lines[dotted] = f"{lines[dotted]}, or {problem}" if dotted in lines else f"{dotted}{_value(fault)}{problem}"
+    return list(lines.values())
+
+
+def _user_keys(fault: Any, tree: Any) -> list[str]:
+    """The part of a fault's place that is in the file; pydantic adds the branch of a union and such."""
+    keys = []
+    for part in fault["loc"]:
+        known = part in tree if isinstance(tree, dict) else isinstance(tree, list) and isinstance(part, int)
+        if known:
+            tree = tree[part]
+        if known or fault["type"] == "missing":
+            keys.append(str(part))
+    return keys
+
+
+def _value(fault: Any) -> str:
+    return " " if fault["type"] in ("extra_forbidden", "missing") else f" = {fault['input']!r}: "
+
+
+def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:
     if fault["type"] == "extra_forbidden":
-        known = _known_keys(model, names[:-1])
-        near = difflib.get_close_matches(names[-1], known, n=1)
+        known = _known_keys(model, keys[:-1])
+        near = difflib.get_close_matches(keys[-1], known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"{dotted} is not a known key; {hint}known keys: {', '.join(sorted(known))}"
+        return f"is not a known key; {hint}known keys: {', '.join(sorted(known))}"
     if fault["type"] == "missing":
-        return f"{dotted} is missing; it must be set"
-    return f"{dotted} = {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}"
+        return "is missing; it must be set"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
 
 
 def _known_keys(model: type[BaseModel], tables: Iterable[str]) -> list[str]:
