@@ -1,0 +1,42 @@
+"""What many tests share: the samples' tokenizer, and one local Spark session, started when first used."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@pytest.fixture(scope="session")
+def sample_tokenizer() -> TokenizerSpec:
+    """The real tokenizer of the samples."""
+    return load_tokenizer(str(SAMPLES / "tokenizer.json"))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
+    """A small Spark session with Delta; importing pyspark waits until a test asks for it."""
+    from jobs.spark_session import start_session
+    from pivot_udfs.settings import Spark
+
+    root = str(Path(__file__).parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    conf = {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.driver.memory": "1500m",
+        "spark.ui.enabled": "false",
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.sql.adaptive.coalescePartitions.enabled": "true",
+    }
+    session = start_session("tests", Spark(master="local[2]", conf=conf))
+    yield session
+    session.stop()
