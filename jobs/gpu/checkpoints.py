@@ -1,0 +1,174 @@
+"""Checkpoints of a training run: whole or not at all, and only for the run they belong to.
+
+A checkpoint is a folder ``step-<n>``: ``model/`` (Hugging Face safetensors, with configuration and tokenizer),
+``optimizer.safetensors`` with its groups, and ``state.json``: the step, what the run is made from, and size and SHA-256 of every other
+file. It is written beside, synced, and renamed: a kill at any moment leaves the last good one. No file is a pickle.
+"""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from jobs.gpu.errors import CheckpointError
+from jobs.gpu.packed_file import file_sha256, sync_folder
+from jobs.gpu.run_job import write_json
+from pivot_udfs.tokenizer_backends import TokenizerSpec
+
+_NAME = re.compile(r"^step-(\d+)$")
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a checkpoint says beside weights and optimizer.
+
+    Attributes:
+        step: optimizer steps done.
+        tokens: tokens trained on.
+        run: what the run is made from (base model, packed file, settings): a checkpoint of another is refused.
+        processes: how many processes trained; resuming is bit-identical only with as many.
+    """
+
+    step: int
+    tokens: int
+    run: dict[str, Any]
+    processes: int
+
+
+def save_checkpoint(
+    folder: Path,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    state: RunState,
+    tokenizer: TokenizerSpec,
+    keep: int,
+    first: bool,
+) -> None:
+    """Saves ``folder/step-<n>`` and removes all but the newest ``keep``; every process calls it, ``first`` writes."""
+    weights = get_model_state_dict(model, options=_WHOLE)
+    moments = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
+    if not first:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    partial, final = folder / f".partial-step-{state.step:08d}", folder / f"step-{state.step:08d}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    write_model(partial / "model", model, weights, tokenizer)
+    save_file(_flat(moments), partial / "optimizer.safetensors")
+    write_json(partial / "optimizer_groups.json", moments["param_groups"])
+    files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+    described = {
+        str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in files
+    }
+    whole = {"step": state.step, "tokens": state.tokens, "run": state.run, "processes": state.processes}
+    write_json(partial / "state.json", whole | {"files": described})
+    sync_folder(partial)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    sync_names(folder)
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+
+
+def sync_names(folder: Path) -> None:
+    """Makes sure that the names in a folder are on disk."""
+    import os
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_model(folder: Path, model: Any, weights: dict[str, Any], tokenizer: TokenizerSpec) -> None:
+    """A Hugging Face folder of these weights with the model's configuration and the tokenizer's file."""
+    inner = unwrapped(model)
+    plain = {name.removeprefix("_orig_mod."): value for name, value in weights.items()}
+    inner.save_pretrained(folder, state_dict=plain, safe_serialization=True)
+    name = "tokenizer.json" if tokenizer.kind == "huggingface" else "tokenizer.model"
+    (folder / name).write_bytes(tokenizer.payload)
+
+
+def unwrapped(model: Any) -> Any:
+    """The Hugging Face model inside DistributedDataParallel or a compiled module."""
+    inner = getattr(model, "module", model)
+    return getattr(inner, "_orig_mod", inner)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    found = [path for path in folder.glob("step-*") if _NAME.match(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def read_state(checkpoint: Path, run: dict[str, Any]) -> RunState:
+    """Checks a checkpoint's files and that it belongs to this run.
+
+    Raises:
+        CheckpointError: a file is missing, cut short or altered, or the run is another one.
+    """
+    try:
+        whole = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint} has no readable state.json ({error}): delete this folder") from None
+    for name, wanted in whole["files"].items():
+        path = checkpoint / name
+        if not path.is_file() or path.stat().st_size != wanted["bytes"] or file_sha256(path) != wanted["sha256"]:
+            raise CheckpointError(
+                f"{path} is missing, cut short or altered: delete {checkpoint}, so that the one before it is used"
+            )
+    now = json.loads(json.dumps(run))
+    for name in sorted(now.keys() | whole["run"].keys()):
+        if whole["run"].get(name) != now.get(name):
+            raise CheckpointError(
+                f"{checkpoint} belongs to another run: {name} is {whole['run'].get(name)!r} there, "
+                f"{now.get(name)!r} now; set another results.path, or delete the checkpoints"
+            )
+    return RunState(whole["step"], whole["tokens"], whole["run"], whole["processes"])
+
+
+def load_checkpoint(checkpoint: Path, model: Any, optimizer: torch.optim.Optimizer) -> None:
+    """Puts a checkpoint's weights and optimizer state into a model of the same run."""
+    weights: dict[str, Any] = {}
+    for path in sorted((checkpoint / "model").glob("*.safetensors")):
+        weights |= load_file(path)
+    names = dict(unwrapped(model).named_parameters(remove_duplicate=False))
+    for name in names.keys() - weights.keys():  # tied weights are saved once
+        weights[name] = next(weights[other] for other in _tied(names, name) if other in weights)
+    set_model_state_dict(model, weights, options=_WHOLE)
+    state: dict[str, dict[str, Tensor]] = {}
+    for key, value in load_file(checkpoint / "optimizer.safetensors").items():
+        name, entry = key.rsplit("/", 1)
+        state.setdefault(name, {})[entry] = value
+    groups = json.loads((checkpoint / "optimizer_groups.json").read_text(encoding="utf-8"))
+    restored: Any = {"state": state, "param_groups": groups}
+    set_optimizer_state_dict(model, optimizer, restored, options=_WHOLE)
+
+
+def _tied(names: dict[str, Any], name: str) -> list[str]:
+    """Names of the same parameter as ``name``."""
+    return [other for other, weight in names.items() if weight is names[name]]
+
+
+def _flat(moments: dict[str, Any]) -> dict[str, Tensor]:
+    """Optimizer state as ``<parameter>/<entry>`` tensors."""
+    return {
+        f"{name}/{entry}": value.contiguous()
+        for name, entries in moments["state"].items()
+        for entry, value in entries.items()
+    }

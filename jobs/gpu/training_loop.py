@@ -1,0 +1,188 @@
+"""The training loop: deterministic steps over a packed file, one process or several.
+
+Which sequences a step sees depends on the seed and the step's number alone, and random numbers are seeded anew for
+each step, so that a run stopped anywhere and resumed gives the same weights, bit for bit, as one that was not. The
+learning rate is a function of the step. Sequences run over document boundaries, as in pretraining; the end token
+stands between documents.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.parallel import DistributedDataParallel
+
+from jobs.gpu.errors import TrainingError
+from jobs.gpu.packed_file import PackedFile
+from jobs.gpu.processes import Processes
+from jobs.gpu.run_job import say
+from jobs.gpu.settings import Training
+
+
+def learning_rate(step: int, n_steps: int, settings: Training) -> float:
+    """The rate of step ``step`` (from 0) of ``n_steps``: linear warm-up, then decay to the final share."""
+    warmup = round(settings.warmup_share * n_steps)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(1, n_steps - warmup)
+    shape = 0.5 * (1 + math.cos(math.pi * done)) if settings.decay == "cosine" else 1 - done
+    floor = settings.final_learning_rate_share
+    return settings.learning_rate * (floor + (1 - floor) * shape)
+
+
+def step_indices(step: int, per_step: int, n_sequences: int, seed: int) -> NDArray[np.int64]:
+    """Sequence numbers of a step, int64 (per_step,): each epoch is a new shuffle, and none is skipped."""
+    places = np.arange(step * per_step, (step + 1) * per_step)
+    epochs = places // n_sequences
+    found = np.empty(per_step, np.int64)
+    for epoch in np.unique(epochs):
+        order = np.random.default_rng([seed, int(epoch)]).permutation(n_sequences)
+        found[epochs == epoch] = order[places[epochs == epoch] % n_sequences]
+    return found
+
+
+def make_optimizer(model: Any, settings: Training) -> torch.optim.AdamW:
+    """Fused AdamW; weights of one dimension (norms, biases) do not decay."""
+    decaying = [w for w in model.parameters() if w.requires_grad and w.ndim > 1]
+    others = [w for w in model.parameters() if w.requires_grad and w.ndim <= 1]
+    groups = [{"params": decaying, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        fused=True,
+    )
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one optimizer step gave: mean loss in nats a token, gradient norm before clipping, rate, seconds."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
+
+
+class Trainer:
+    """Runs optimizer steps.
+
+    Args:
+        model: in training mode, wrapped for several processes where there are any.
+        optimizer: from ``make_optimizer``.
+        packed: the training file.
+        settings: ``[training]``.
+        processes: this one among all.
+        precision: dtype of the forward pass.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: torch.optim.Optimizer,
+        packed: PackedFile,
+        settings: Training,
+        processes: Processes,
+        precision: torch.dtype,
+    ) -> None:
+        self._model, self._optimizer, self._packed = model, optimizer, packed
+        self._settings, self._processes, self._precision = settings, processes, precision
+        self.per_step = settings.global_batch_tokens // settings.sequence_length
+        self.n_steps = math.ceil(settings.token_budget / settings.global_batch_tokens)
+        self.micro_batch = min(settings.micro_batch, self.per_step // processes.count)
+        self._may_halve = processes.count == 1
+        if self.per_step % processes.count:
+            raise TrainingError(
+                f"{self.per_step} sequences a step cannot be shared by {processes.count} processes: change "
+                "training.global_batch_tokens"
+            )
+        if packed.n_sequences(settings.sequence_length) < 1:
+            raise TrainingError(
+                f"{packed.folder} holds {len(packed.tokens)} tokens, less than one sequence of "
+                f"{settings.sequence_length}: lower training.sequence_length"
+            )
+
+    def steps(self, start: int) -> Iterator[StepResult]:
+        """Runs the steps from ``start`` to the end of the budget.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite; weights are as after the step before.
+        """
+        for step in range(start, self.n_steps):
+            begin = time.perf_counter()
+            loss, norm, rate = self._step(step)
+            yield StepResult(step + 1, loss, norm, rate, time.perf_counter() - begin)
+
+    def autocast(self) -> Any:
+        """The context of a forward pass."""
+        if self._precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self._processes.device.type, self._precision)
+
+    def _step(self, step: int) -> tuple[float, float, float]:
+        loss = self._gradients_that_fit(step)
+        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.max_gradient_norm)
+        value = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        if not (math.isfinite(loss) and math.isfinite(float(value))):
+            raise TrainingError(
+                f"step {step + 1}: loss {loss}, gradient norm {float(value)}: not finite. The last good checkpoint "
+                "is kept; lower training.learning_rate, or look at the data of this step"
+            )
+        rate = learning_rate(step, self.n_steps, self._settings)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return loss, float(value), rate
+
+    def _gradients_that_fit(self, step: int) -> float:
+        """Gradients of the step; where memory does not suffice, once more with half the micro batch."""
+        try:
+            return self._gradients(step)
+        except torch.OutOfMemoryError:
+            if not self._may_halve or self.micro_batch == 1:
+                raise TrainingError(
+                    f"memory does not suffice for training.micro_batch = {self.micro_batch}: lower it (the global "
+                    "batch stays), or set training.gradient_checkpointing or training.fsdp"
+                ) from None
+        self._may_halve, self.micro_batch = False, self.micro_batch // 2
+        say("memory does not suffice: going on with half the micro batch", micro_batch=self.micro_batch)
+        torch.cuda.empty_cache()
+        return self._gradients_that_fit(step)
+
+    def _gradients(self, step: int) -> float:
+        """Gradients of the whole global batch, and its mean loss."""
+        torch.manual_seed(hash((self._settings.seed, step, self._processes.rank)) & 0x7FFFFFFF)
+        self._optimizer.zero_grad(set_to_none=True)
+        length, mine = self._settings.sequence_length, self.per_step // self._processes.count
+        indices = step_indices(step, self.per_step, self._packed.n_sequences(length), self._settings.seed)
+        rows = self._packed.sequences(indices[self._processes.rank * mine :][:mine], length)
+        total = torch.zeros((), device=self._processes.device)
+        for start in range(0, mine, self.micro_batch):
+            batch = torch.from_numpy(rows[start : start + self.micro_batch]).to(self._processes.device)
+            with self._synced(last=start + self.micro_batch >= mine):
+                total += self._backward(batch, mine * length)
+        return self._processes.total(float(total))[0] / self._processes.count
+
+    def _backward(self, batch: torch.Tensor, n_tokens: int) -> torch.Tensor:
+        """Adds the gradients of one micro batch; gives its share of the process's mean loss."""
+        with self.autocast():
+            logits = self._model(input_ids=batch[:, :-1], use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
+        loss = loss / n_tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _synced(self, last: bool) -> Any:
+        """Gradients are exchanged once a step, with the last micro batch."""
+        if isinstance(self._model, DistributedDataParallel) and not last:
+            return self._model.no_sync()
+        if hasattr(self._model, "set_requires_gradient_sync"):
+            self._model.set_requires_gradient_sync(last)
+        return nullcontext()

@@ -1,0 +1,283 @@
+"""Training: exact resuming, atomic checkpoints, and what is refused."""
+
+# ruff: noqa: E402
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
+
+from small_world import make_world, write_table
+from stop_after import stop_after
+from test_pack_dataset import dataset_rows
+from tiny_models import tiny_model
+
+from jobs.gpu import continue_pretraining, pack_dataset
+from jobs.gpu.checkpoints import list_checkpoints
+from jobs.gpu.device_speed import flops_per_token
+from jobs.gpu.held_out_loss import bits_per_byte
+from jobs.gpu.load_model import save_model
+from jobs.gpu.packed_file import open_packed
+from jobs.gpu.processes import Processes
+from jobs.gpu.settings import Training
+from jobs.gpu.training_loop import Trainer, learning_rate, step_indices
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+pytestmark = pytest.mark.torch
+TRAINING: dict[str, Any] = {
+    "sequence_length": 16,
+    "global_batch_tokens": 64,
+    "micro_batch": 2,
+    "token_budget": 384,
+    "learning_rate": 0.01,
+    "checkpoint_every_steps": 2,
+    "evaluate_every_steps": 3,
+    "keep_checkpoints": 2,
+}
+ONE = Processes(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(name="config")
+def _config(tmp_path: Path) -> Path:
+    config = make_world(tmp_path, packing={"held_out_share": 0.1}, training=TRAINING)
+    for name in ("documents", "datasets/pivot"):
+        rows = dataset_rows(tmp_path / "tokenizer.json", 60)
+        write_table(tmp_path / "warehouse", name, rows, tmp_path / "tokenizer.json")
+    save_model(tiny_model("smollm", vocabulary=400), tmp_path / "model")
+    assert pack_dataset.main(["--config", str(config)]) == 0
+    return config
+
+
+def _options(config: Path, *overrides: str) -> list[str]:
+    return ["--config", str(config), *(x for o in overrides for x in ("--set", o))]
+
+
+def _train(config: Path, *overrides: str) -> int:
+    return continue_pretraining.main(_options(config, *overrides))
+
+
+def _start_two(config: Path) -> None:
+    """Runs ``stop_after`` in two processes."""
+    here = Path(__file__).parent
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *launch, str(here / "stop_after.py"), str(config), str(config.parent)]
+    environment = os.environ | {"PYTHONPATH": str(here.parents[1]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=150, check=False, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _weights(results: Path) -> bytes:
+    return (results / "runs" / "pivot-seed0" / "final" / "model.safetensors").read_bytes()
+
+
+def _share_packed(config: Path, name: str) -> str:
+    """Another results folder with the same packed files."""
+    other = config.parent / name
+    other.mkdir()
+    (other / "packed").symlink_to(config.parent / "results" / "packed")
+    return f"results.path={other}"
+
+
+def _log(results: Path) -> list[dict[str, Any]]:
+    lines = (results / "runs" / "pivot-seed0" / "training.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_stopped_and_resumed_run_gives_the_same_bits(config: Path) -> None:
+    for stop in (1, 3):
+        other = _share_packed(config, f"stopped{stop}")
+        stop_after(stop, _options(config, other))
+        assert _train(config, other) == 0
+    assert _train(config) == 0
+    whole = _weights(config.parent / "results")
+    for stop in (1, 3):
+        assert _weights(config.parent / f"stopped{stop}") == whole
+        log = _log(config.parent / f"stopped{stop}")
+        assert [row["step"] for row in log if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert whole != (config.parent / "model" / "model.safetensors").read_bytes()
+
+
+def test_two_processes_resume_to_the_same_bits(config: Path) -> None:
+    """Replicated and sharded: the same bits resumed as not, and the losses of one process."""
+    names = [f"{name}-{fsdp}" for fsdp in ("false", "true") for name in ("stopped", "whole")]
+    for name in names:
+        _share_packed(config, name)
+    _start_two(config)
+    assert _train(config) == 0
+    alone = [row["loss"] for row in _log(config.parent / "results") if "loss" in row]
+    for fsdp in ("false", "true"):
+        stopped, whole = config.parent / f"stopped-{fsdp}", config.parent / f"whole-{fsdp}"
+        assert _weights(stopped) == _weights(whole)
+        losses = [row["loss"] for row in _log(stopped) if "loss" in row]
+        assert losses == pytest.approx(alone, rel=1e-4), "two processes see the global batch of one"
+
+
+def test_the_log_has_losses_rates_and_bits_per_byte(config: Path) -> None:
+    assert _train(config) == 0
+    log = _log(config.parent / "results")
+    steps = [row for row in log if "loss" in row]
+    assert all(row["tokens_per_s"] > 0 and row["flops_use"] is None for row in steps)
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    evaluations = [row for row in log if "bits_per_byte" in row]
+    assert [row["step"] for row in evaluations] == [0, 3, 6]
+    assert evaluations[-1]["bits_per_byte"].keys() == {"en", "fr", "zh", "all"}
+
+
+def test_a_finished_run_is_not_run_again(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _train(config) == 0
+    before = (config.parent / "results/runs/pivot-seed0/final/model.safetensors").stat().st_mtime_ns
+    assert _train(config) == 0
+    assert "is finished already" in capsys.readouterr().err
+    assert (config.parent / "results/runs/pivot-seed0/final/model.safetensors").stat().st_mtime_ns == before
+
+
+def test_checkpoints_of_another_run_are_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stop_after(5, _options(config))
+    assert _train(config, "training.learning_rate=0.02") == 2
+    assert "belongs to another run: training is" in capsys.readouterr().err
+    save_model(tiny_model("smollm", seed=1, vocabulary=400), config.parent / "other")
+    assert _train(config, f"model.path={config.parent / 'other'}") == 2
+    assert "belongs to another run: model_weights_sha256" in capsys.readouterr().err
+    assert pack_dataset.main(_options(config, "packing.seed=1")) == 0
+    assert _train(config) == 2
+    assert "belongs to another run: packed_from" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stop_after(5, _options(config))
+    last = list_checkpoints(config.parent / "results/runs/pivot-seed0/checkpoints")[-1]
+    assert last.name == "step-00000004"
+    raw = (last / "optimizer.safetensors").read_bytes()
+    (last / "optimizer.safetensors").write_bytes(raw[:-1])
+    assert _train(config) == 2
+    assert f"missing, cut short or altered: delete {last}" in capsys.readouterr().err
+
+
+def test_a_kill_while_saving_loses_nothing(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest files are half written when the process dies: the checkpoint before is still whole."""
+    from jobs.gpu import checkpoints
+
+    write_json, calls = checkpoints.write_json, []
+
+    def die_on_second(path: Path, value: object) -> None:
+        calls.append(path)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    monkeypatch.setattr(checkpoints, "write_json", die_on_second)
+    with pytest.raises(KeyboardInterrupt):
+        _train(config)
+    folder = config.parent / "results/runs/pivot-seed0/checkpoints"
+    assert [path.name for path in list_checkpoints(folder)] == ["step-00000002"]
+    monkeypatch.undo()
+    assert _train(config) == 0
+    other = _share_packed(config, "undisturbed")
+    assert _train(config, other) == 0
+    assert _weights(config.parent / "undisturbed") == _weights(config.parent / "results")
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gradients = Trainer._gradients
+    monkeypatch.setattr(Trainer, "_gradients", lambda self, k: gradients(self, k) * (math.nan if k == 4 else 1))
+    assert _train(config) == 2
+    assert "step 5: loss nan" in capsys.readouterr().err
+    folder = config.parent / "results/runs/pivot-seed0/checkpoints"
+    assert list_checkpoints(folder)[-1].name == "step-00000004"
+
+
+def test_too_little_memory_halves_the_micro_batch_and_keeps_the_result(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(config, "training.micro_batch=1", _share_packed(config, "small")) == 0
+    backward = Trainer._backward
+
+    def limited(self: Trainer, batch: Any, n_tokens: int) -> Any:
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("full")
+        return backward(self, batch, n_tokens)
+
+    monkeypatch.setattr(Trainer, "_backward", limited)
+    assert _train(config) == 0
+    assert capsys.readouterr().err.count("half the micro batch micro_batch=1") == 1
+    assert _weights(config.parent / "results") == _weights(config.parent / "small")
+    assert _train(config, "training.micro_batch=4", _share_packed(config, "never")) == 2
+    assert "lower it (the global batch stays)" in capsys.readouterr().err
+
+
+def test_held_out_documents_may_not_be_trained_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = config.parent / "results/packed/pivot/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"held_out_share": 0.1', '"held_out_share": 0.05'))
+    assert _train(config) == 2
+    assert "training would see held-out documents" in capsys.readouterr().err
+
+
+def test_bits_per_byte_are_the_definitions(config: Path) -> None:
+    packed = open_packed(config.parent / "results/packed/held_out")
+    model = tiny_model("smollm", vocabulary=400)
+    got = bits_per_byte(model, packed, 16, 3, ONE)
+    about = packed.manifest["languages"]["fr"]
+    first = about["first_document"]
+    start, end = packed.boundaries[first], packed.boundaries[first + about["n_documents"]]
+    ids, total = [0, *packed.tokens[start:end].tolist()], 0.0
+    with torch.no_grad():
+        for place in range(1, len(ids)):
+            window = (place - 1) // 16 * 16
+            if ids[place] != 0:
+                logits = model(torch.tensor([ids[window:place]])).logits[0, -1]
+                total -= float(logits.log_softmax(-1)[ids[place]])
+    assert got["fr"] == pytest.approx(total / math.log(2) / about["n_bytes"], rel=1e-4)
+
+
+def test_every_sequence_is_seen_once_an_epoch() -> None:
+    seen = np.concatenate([step_indices(step, 4, 10, seed=3) for step in range(5)])
+    assert sorted(seen[:10]) == list(range(10))
+    assert sorted(seen[10:]) == list(range(10))
+    assert list(seen[:10]) != list(seen[10:])
+    assert list(step_indices(0, 4, 10, 3)) != list(step_indices(0, 4, 10, 4))
+
+
+def test_the_learning_rate_warms_up_and_decays() -> None:
+    options = Training(learning_rate=1.0, warmup_share=0.1, final_learning_rate_share=0.1, decay="linear")
+    rates = [learning_rate(step, 100, options) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 11)
+    assert rates[10] == max(rates) == 1.0
+    assert rates[55] == pytest.approx(0.55)
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+    cosine = Training(learning_rate=1.0, warmup_share=0.0, final_learning_rate_share=0.0)
+    assert learning_rate(50, 100, cosine) == pytest.approx(0.5)
+
+
+def test_flops_follow_the_formula() -> None:
+    model = tiny_model("smollm", vocabulary=400)
+    weights = sum(weight.numel() for weight in model.parameters())
+    assert flops_per_token(model, 16) == 6 * weights + 12 * 3 * 32 * 16
+    untied = tiny_model("llama", vocabulary=400)
+    weights = sum(weight.numel() for weight in untied.parameters()) - 400 * 32
+    assert flops_per_token(untied, 16) == 6 * weights + 12 * 3 * 32 * 16
+
+
+def test_a_batch_of_broken_sequences_is_no_batch() -> None:
+    with pytest.raises(ValueError, match="is not a multiple of sequence_length"):
+        Training(sequence_length=100, global_batch_tokens=250)
+
+
+def test_the_final_model_is_like_any_other(config: Path) -> None:
+    from jobs.gpu.load_model import check_vocabulary, load_model
+    from jobs.gpu.settings import Model
+
+    assert _train(config) == 0
+    path = str(config.parent / "results/runs/pivot-seed0/final")
+    model = load_model(Model(path=path, device="cpu"))
+    check_vocabulary(Model(path=path), model, load_tokenizer(str(config.parent / "tokenizer.json")))
