@@ -1,8 +1,9 @@
 """Checkpoints of a training run: whole or not at all, and only for the run they belong to.
 
 A checkpoint is a folder ``step-<n>``: ``model/`` (Hugging Face safetensors, with configuration and tokenizer),
-``optimizer.safetensors`` with its groups, and ``state.json``: the step, what the run is made from, and size and SHA-256 of every other
-file. It is written beside, synced, and renamed: a kill at any moment leaves the last good one. No file is a pickle.
+``optimizer.safetensors`` with its groups, ``state.json``: the step, what the run is made from, and size
+and SHA-256 of every other file. It is written beside, synced, and renamed: a kill at any moment leaves the
+last good one. No file is a pickle.
 """
 
 import json
