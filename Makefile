@@ -50,7 +50,7 @@ check: setup-dev ## lint, types, formatting
 
 dist: setup-dev ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
 	rm -rf dist && mkdir dist
-	$(BIN)/python -m benchmarks.build_dist dist/semantic_pivots.zip
+	git archive --format=zip -o dist/semantic_pivots.zip HEAD jobs pivot_udfs
 	$(BIN)/venv-pack -q -p $(VENV) -o dist/environment.tar.gz \
 		--exclude '$(SITE)/pyspark*' --exclude '*.pth'
 

@@ -1,17 +1,22 @@
 """The warehouse: every table is read and written here, and every commit says what made it."""
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.delta_commit import commit_files, qualified
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.write_parquet import DIRECT_SCHEMES, FILES, step_to_files
 
 MAKERS = {
     "documents": "tokenize_corpus",
@@ -41,6 +46,9 @@ class Recipe:
     """Version of each table that was read."""
     files: dict[str, str]
     """SHA-256 of the tokenizer, the lexicon, and the list of shards."""
+
+
+Step = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 class Warehouse:
@@ -107,14 +115,35 @@ class Warehouse:
         Raises:
             WarehouseError: a table that this project did not write lies there.
         """
+        self._refuse_foreign(name)
+        columns = TABLES.get(name, DATASET).names
+        writer = frame.select(*columns).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.option("userMetadata", _as_json(recipe)).save(self.table_path(name))
+        return self._written(name)
+
+    def write_from_workers(self, rows: DataFrame, step: Step, name: str, recipe: Recipe) -> int:
+        """Replaces a table in one commit, as ``write`` does, by what a step makes of rows.
+
+        Where the workers can reach the store by themselves, they write the files and the driver commits them;
+        else Spark writes.
+        """
+        schema = TABLES[name]
+        uri = qualified(self.spark, self.table_path(name))
+        if uri.split(":", 1)[0] not in DIRECT_SCHEMES:
+            return self.write(rows.mapInArrow(step, from_arrow_schema(schema)), name, recipe)
+        self._refuse_foreign(name)
+        written = rows.mapInArrow(partial(step_to_files, step=step, uri=uri, schema=schema), from_arrow_schema(FILES))
+        commit_files(self.spark, uri, schema, written.collect(), _as_json(recipe))
+        return self._written(name)
+
+    def _refuse_foreign(self, name: str) -> None:
         if self.version(name) is not None and self.recipe(name) is None:
             raise WarehouseError(
                 f"{self.table_path(name)} was not written by this project (its commits carry no recipe) and is left "
                 "as it is; choose another warehouse.path"
             )
-        columns = TABLES.get(name, DATASET).names
-        writer = frame.select(*columns).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer.option("userMetadata", json.dumps(asdict(recipe), ensure_ascii=False)).save(self.table_path(name))
+
+    def _written(self, name: str) -> int:
         version = self.version(name)
         if version is None:
             raise WarehouseError(f"{self.table_path(name)} is not there after it was written: who removed it?")
@@ -125,3 +154,7 @@ class Warehouse:
         return self.spark.createDataFrame(
             [tuple(row[column] for column in TABLES[name].names) for row in rows], from_arrow_schema(TABLES[name])
         )
+
+
+def _as_json(recipe: Recipe) -> str:
+    return json.dumps(asdict(recipe), ensure_ascii=False)

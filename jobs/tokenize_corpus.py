@@ -6,7 +6,6 @@ spark-submit jobs/tokenize_corpus.py --config conf/demo.toml [--set table.key=va
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,7 +16,7 @@ from jobs.delta_tables import Recipe
 from jobs.stage import Run, Stage
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.read_shard import ReadLimits
-from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
+from pivot_udfs.schemas import QUARANTINE
 from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, pack_shards, quarantine_records, tokenize_corpus
 
 _TASKS_PER_CORE = 2
@@ -27,15 +26,16 @@ def run(run: Run, recipe: Recipe) -> None:
     """Writes ``documents`` and ``quarantine``, and makes sure that every record is in one of them."""
     nothing: Tally = {}
     tally = run.spark.sparkContext.accumulator(nothing, TallyMerge())  # type: ignore[arg-type]
-    plan = _plan(run, [(shard.path, shard.n_bytes) for shard in run.shards])
+    plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
     with run.progress.watch(run.spark, "tokenize_corpus", "documents", lambda: _known(tally.value, run)):
-        documents = _per_task(run, plan, partial(tokenize_corpus, plan=plan, tell=tally.add), DOCUMENTS)
-        run.warehouse.write(documents, "documents", recipe)
+        step = partial(tokenize_corpus, plan=plan, tell=tally.add)
+        run.warehouse.write_from_workers(task_numbers(run, plan), step, "documents", recipe)
     _write_quarantine(run, recipe, tally.value)
     _check_all_there(run, tally.value)
 
 
-def _plan(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
+def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
+    """Divides (path, bytes) of shards into tasks."""
     corpus = run.settings.corpus
     wanted = sum(n_bytes for _, n_bytes in sizes) // (corpus.shards_per_task_mb << 20) + 1
     n_tasks = max(wanted, _TASKS_PER_CORE * run.spark.sparkContext.defaultParallelism)
@@ -43,9 +43,10 @@ def _plan(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
     return TokenizePlan(pack_shards(sizes, n_tasks), limits, run.tokenizer)
 
 
-def _per_task(run: Run, plan: TokenizePlan, step: Any, schema: Any) -> DataFrame:
+def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
+    """The numbers of the plan's tasks, one partition each."""
     n_tasks = len(plan.shards)
-    return run.spark.range(0, n_tasks, 1, n_tasks).mapInArrow(step, from_arrow_schema(schema))
+    return run.spark.range(0, n_tasks, 1, n_tasks)
 
 
 def _write_quarantine(run: Run, recipe: Recipe, tally: Tally) -> None:
@@ -54,8 +55,9 @@ def _write_quarantine(run: Run, recipe: Recipe, tally: Tally) -> None:
     rejecting = [(shard, sizes[shard]) for shard, (_, rejected, _) in sorted(tally.items()) if rejected]
     with run.progress.watch(run.spark, "tokenize_corpus", "quarantine"):
         if rejecting:
-            plan = _plan(run, rejecting)
-            rows = _per_task(run, plan, partial(quarantine_records, plan=plan), QUARANTINE)
+            plan = plan_shards(run, rejecting)
+            step = partial(quarantine_records, plan=plan)
+            rows = task_numbers(run, plan).mapInArrow(step, from_arrow_schema(QUARANTINE))
         else:
             rows = run.spark.createDataFrame([], from_arrow_schema(QUARANTINE))
         run.warehouse.write(rows, "quarantine", recipe)

@@ -1,0 +1,131 @@
+"""What the benchmarks share: a corpus folder, a session, fair timing, and where results go."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jobs.spark_session import start_session
+from jobs.stage import Run
+from pivot_udfs.list_shards import list_shards
+from pivot_udfs.read_shard import Document, ReadLimits, read_shard
+from pivot_udfs.settings import Corpus, Lexicon, Settings, Spark, Tokenizer, Warehouse
+
+RESULTS = Path(__file__).parent / "results"
+SAMPLES = Path(__file__).parent.parent / "tests" / "samples"
+PACKAGES = ("pyspark", "delta-spark", "pyarrow", "numpy", "numba", "fastokens", "tokenizers", "ahocorasick-rs")
+MASTER = "local[2]"
+
+
+def parse(description: str | None) -> argparse.Namespace:
+    """The benchmarks' command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--corpus", default=str(SAMPLES / "shards"), help="a folder of shards")
+    parser.add_argument("--tokenizer", default=str(SAMPLES / "tokenizer.json"))
+    parser.add_argument("--lexicon", default=str(SAMPLES / "lexicon.tsv"))
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each side, in turn")
+    parser.add_argument("--scratch", default=tempfile.gettempdir(), help="a folder for tables")
+    return parser.parse_args()
+
+
+def settings_for(arguments: argparse.Namespace, inputs: str, warehouse: str, **sections: Any) -> Settings:
+    """Settings of a run over ``inputs``."""
+    return Settings(
+        corpus=Corpus(inputs=[inputs]),
+        warehouse=Warehouse(path=warehouse),
+        tokenizer=Tokenizer(path=arguments.tokenizer),
+        lexicon=Lexicon(path=arguments.lexicon, languages=["en", "fr", "zh", "ja"]),
+        spark=Spark(master=MASTER, conf={"spark.driver.memory": "6g"}),
+        **sections,
+    )
+
+
+def start_run(settings: Settings) -> Run:
+    """A run in a fresh or the running session."""
+    return Run(start_session("benchmark", settings.spark), settings)
+
+
+def read_documents(corpus: str) -> list[Document]:
+    """All documents of a folder."""
+    limits = ReadLimits(16 << 20, 64 << 20)
+    records = (record for shard in list_shards([corpus]) for record in read_shard(shard.path, limits))
+    return [record for record in records if isinstance(record, Document)]
+
+
+def text_megabytes(documents: Sequence[Document]) -> float:
+    """UTF-8 megabytes (10**6) of text."""
+    return sum(len(document.text.encode()) for document in documents) / 1e6
+
+
+def repeated_corpus(corpus: str, times: int, scratch: str) -> str:
+    """A folder with every shard of a corpus ``times`` times, as links."""
+    folder = Path(tempfile.mkdtemp(prefix="repeated-", dir=scratch))
+    for shard in list_shards([corpus]):
+        for copy in range(times):
+            (folder / f"{copy:03d}-{Path(shard.path).name}").symlink_to(shard.path)
+    return str(folder)
+
+
+def seconds(body: Callable[[], Any]) -> float:
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
+    body()
+    return time.perf_counter() - start
+
+
+def in_turn(repeats: int, **sides: Callable[[], Any]) -> dict[str, list[float]]:
+    """Times all sides in turn, A B C A B C ..., so that a change of the machine's speed meets all of them."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, body in sides.items():
+            times[name].append(seconds(body))
+    return times
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value."""
+    return sorted(values)[len(values) // 2]
+
+
+def fresh(path: str) -> str:
+    """A path with nothing at it."""
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+def report(name: str, figures: dict[str, Any]) -> None:
+    """Prints a benchmark's figures and writes them to ``benchmarks/results/<name>.json`` with machine and versions."""
+    RESULTS.mkdir(exist_ok=True)
+    result = {"benchmark": name, "figures": figures, "machine": _machine(), "versions": _versions()}
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"{name}:")
+    for key, value in figures.items():
+        print(f"  {key}: {value}")
+
+
+def _machine() -> dict[str, Any]:
+    cpu = ""
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr.splitlines()[0]
+    return {"java": java} | {package: version(package) for package in PACKAGES}

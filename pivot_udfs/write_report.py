@@ -1,0 +1,130 @@
+"""What the report needs beyond the tables: the association of word pairs, and the pivots marked in a text.
+
+A pivot is a token, and a token may be a part of a character: marks are found in bytes, where tokens are exact, and
+then widened to whole characters.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pivot_udfs.find_pivots import associate
+from pivot_udfs.schemas import WORD_COOCCURRENCE
+
+WORD_ASSOCIATIONS = pa.schema(
+    [
+        *WORD_COOCCURRENCE,
+        pa.field("docs_a", pa.int64(), nullable=False),  # documents with word_a
+        pa.field("docs_b", pa.int64(), nullable=False),
+        pa.field("npmi", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A part of a text in pieces, each a pivot or not; the pieces joined are that part exactly."""
+
+    pieces: tuple[tuple[str, bool], ...]
+    cut_before: bool
+    cut_after: bool
+
+
+def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iterator[pa.RecordBatch]:
+    """Adds npmi, in [-1, 1], to counted word pairs.
+
+    Args:
+        batches: the columns of WORD_ASSOCIATIONS but npmi.
+        n_docs: documents in all.
+
+    Yields:
+        batches in WORD_ASSOCIATIONS.
+    """
+    for batch in batches:
+        counts = [batch.column(name).to_numpy().astype(np.float64) for name in ("doc_count", "docs_a", "docs_b")]
+        npmi = pa.array(associate("npmi", *counts, n_docs=float(n_docs)))
+        columns = [batch.column(name) for name in WORD_ASSOCIATIONS.names[:-1]]
+        yield pa.RecordBatch.from_arrays([*columns, npmi], schema=WORD_ASSOCIATIONS)
+
+
+def mark_pivots(
+    text: str, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], is_pivot: npt.NDArray[np.bool_], width: int
+) -> Passage:
+    """The passage of a text that has the most pivots, with these marked.
+
+    Args:
+        text: the document.
+        starts, ends: int64 (T,), first and end byte of each token in the text's UTF-8.
+        is_pivot: bool (T,).
+        width: tokens of the passage; a shorter text is taken whole.
+
+    Returns:
+        the passage; a character that tokens share is marked if one of them is a pivot; white space at the edge of
+        a mark is left out of it.
+    """
+    if not len(starts):
+        return Passage(((text, False),) if text else (), False, False)
+    raw = text.encode()
+    first = densest_window(is_pivot, width)
+    last = min(first + width, len(starts))
+    low = 0 if first == 0 else _char_start(raw, int(starts[first]))
+    high = len(raw) if last == len(starts) else _char_end(raw, int(ends[last - 1]))
+    spans = [
+        (_char_start(raw, int(starts[k])), _char_end(raw, int(ends[k])))
+        for k in range(first, last)
+        if is_pivot[k] and ends[k] > starts[k]
+    ]
+    return Passage(_pieces(raw, low, high, _trimmed(raw, _merged(spans))), low > 0, high < len(raw))
+
+
+def densest_window(is_pivot: npt.NDArray[np.bool_], width: int) -> int:
+    """The first of the ``width`` tokens in a row that hold the most pivots (ties: the earlier)."""
+    if len(is_pivot) <= width:
+        return 0
+    upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_pivot, dtype=np.int64)])
+    return int(np.argmax(upto[width:] - upto[:-width]))
+
+
+def _char_start(raw: bytes, byte: int) -> int:
+    while 0 < byte < len(raw) and raw[byte] & 0xC0 == 0x80:
+        byte -= 1
+    return byte
+
+
+def _char_end(raw: bytes, byte: int) -> int:
+    while byte < len(raw) and raw[byte] & 0xC0 == 0x80:
+        byte += 1
+    return byte
+
+
+def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that overlap become one; spans that only touch stay two."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _trimmed(raw: bytes, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    for start, end in spans:
+        shown = raw[start:end].decode()
+        start += len(shown[: len(shown) - len(shown.lstrip())].encode())
+        end = start + len(shown.strip().encode())
+        if end > start:
+            yield start, end
+
+
+def _pieces(raw: bytes, low: int, high: int, marks: Iterator[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:
+    pieces: list[tuple[str, bool]] = []
+    place = low
+    for start, end in marks:
+        pieces += [(raw[place:start].decode(), False), (raw[start:end].decode(), True)]
+        place = end
+    pieces.append((raw[place:high].decode(), False))
+    return tuple(piece for piece in pieces if piece[0])
