@@ -1,0 +1,102 @@
+"""Pivots again, by brute force: one cell at a time with ``math``, every concept against every token."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import oracle
+
+
+class PairPivot(NamedTuple):
+    """A row of ``pair_pivots``, but for its rank and text."""
+
+    concept: int
+    lang_a: str
+    word_a: str
+    lang_b: str
+    word_b: str
+    token_id: int
+    score: float
+
+
+def npmi(both: int, word: int, token: int, n_docs: int) -> float:
+    """Normalized pointwise mutual information (Bouma 2009); 1 where every document has both."""
+    if both == n_docs:
+        return 1.0
+    joint, p_word, p_token = both / n_docs, word / n_docs, token / n_docs
+    return math.log(joint / (p_word * p_token)) / -math.log(joint)
+
+
+def lift_difference(both: int, word: int, token: int, n_docs: int) -> float:
+    """p(token | word) - p(token)."""
+    return both / word - token / n_docs
+
+
+def llr(both: int, word: int, token: int, n_docs: int) -> float:
+    """Dunning's G2 from entropies, 0 where the association is not positive."""
+
+    def entropy(*counts: int) -> float:
+        return -sum(count * math.log(count / sum(counts)) for count in counts if count)
+
+    if both * n_docs <= word * token:
+        return 0.0
+    cells = [both, word - both, token - both, n_docs - word - token + both]
+    return 2 * (entropy(word, n_docs - word) + entropy(token, n_docs - token) - entropy(*cells))
+
+
+MEASURES: dict[str, Callable[[int, int, int, int], float]] = {
+    "npmi": npmi,
+    "lift_difference": lift_difference,
+    "llr": llr,
+}
+
+
+def pair_pivots(
+    tables: oracle.Tables,
+    concepts: Sequence[Mapping[str, str]],
+    n_docs: int,
+    unusable: frozenset[int],
+    own_tokens: Callable[[str], frozenset[int]],
+    measure: str = "npmi",
+    floor: float = 0.15,
+    min_doc_count: int = 5,
+    min_word_doc_count: int = 10,
+    per_pair: int = 50,
+) -> list[PairPivot]:
+    """All pair pivots, best first within each pair."""
+    associate, found = MEASURES[measure], []
+    for concept, words in enumerate(concepts):
+        for a, b in combinations(sorted(words.items()), 2):
+            same = oracle.forms_of([a[1]]).keys() & oracle.forms_of([b[1]]).keys()
+            frequent = all(tables.word_totals.get(word, [0, 0])[1] >= min_word_doc_count for word in (a, b))
+            if same or not frequent:
+                continue
+            excluded = unusable | own_tokens(a[1]) | own_tokens(b[1])
+            rows = []
+            for token, (_, token_docs) in tables.token_totals.items():
+                counts = [tables.token_cooccurrence.get((*word, token), [0, 0])[1] for word in (a, b)]
+                if token in excluded or min(counts) < min_doc_count:
+                    continue
+                sides = (
+                    associate(n, tables.word_totals[w][1], token_docs, n_docs)
+                    for n, w in zip(counts, (a, b), strict=True)
+                )
+                rows.append(PairPivot(concept, *a, *b, token, min(sides)))
+            best = sorted((row for row in rows if row.score > floor), key=lambda row: (-row.score, row.token_id))
+            found += best[:per_pair]
+    return found
+
+
+def pivots(
+    pairs: Sequence[PairPivot], tables: oracle.Tables, n_docs: int, n_pivots: int, max_doc_share: float
+) -> list[tuple[int, float, int, int]]:
+    """(token_id, score, n_concepts, n_language_pairs), best first."""
+    rows = []
+    for token in {pair.token_id for pair in pairs}:
+        of_token = [pair for pair in pairs if pair.token_id == token]
+        if tables.token_totals[token][1] / n_docs <= max_doc_share:
+            languages = {(pair.lang_a, pair.lang_b) for pair in of_token}
+            score = math.fsum(pair.score for pair in of_token)
+            rows.append((token, score, len({pair.concept for pair in of_token}), len(languages)))
+    return sorted(rows, key=lambda row: (-row[1], row[0]))[:n_pivots]
