@@ -5,8 +5,10 @@ tables' tokenizer is what prompts are encoded with, so a model with another voca
 would mean other words, and every number after that would be wrong in silence.
 """
 
+import ctypes
 import importlib.util
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from jobs.gpu.errors import ModelError
+from jobs.gpu.packed_file import file_sha256
 from jobs.gpu.settings import Model
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenizer_backends import TokenizerSpec, reference_tokenizer, sentencepiece_processor
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -75,7 +79,17 @@ def load_model(settings: Model) -> Any:
     if settings.gguf_file:
         clear_quantization(model)
     model.config.use_cache = True
+    if device.type == "cpu":
+        keep_freed_memory()
     return model.to(device).eval()
+
+
+def keep_freed_memory() -> None:
+    """Keeps large freed blocks in the process (glibc), which else come back as fresh pages for every layer."""
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _check_config(path: str, settings: Model) -> None:
@@ -173,9 +187,12 @@ def _model_tokens(settings: Model) -> list[str]:
     return _by_id(own.get_vocab(with_added_tokens=True))
 
 
-def model_summary(model: Any) -> dict[str, Any]:
-    """Family, number of weights and dtype, for provenance."""
-    return {
+def describe_model(settings: Model, model: Any) -> dict[str, Any]:
+    """What results of a model are tied to: where it is from, its weight files' hashes, family, size and dtype."""
+    folder = Path(resolve_path(settings.path))
+    names = [settings.gguf_file] if settings.gguf_file else sorted(p.name for p in folder.glob("*.safetensors"))
+    return settings.model_dump(exclude={"device"}) | {
+        "files": {name: file_sha256(folder / name) for name in names if folder.is_dir()},
         "family": model.config.model_type,
         "n_weights": sum(weight.numel() for weight in model.parameters()),
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),

@@ -58,7 +58,7 @@ class Translation(Section):
     seed: int = 0
     start_token: str = ""
     """Text of the special token before every prompt, for models trained with one (``<bos>``); empty: none."""
-    batch_size: Annotated[int, Field(ge=1)] = Field(default=64, json_schema_extra=_NO_RESULT)
+    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
     """Source words in one forward pass; halved once where memory does not suffice."""
     prefix_reuse: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the keys and values of a draw's shared prefix are computed once."""
@@ -145,6 +145,8 @@ class Experiment(Section):
     treatment: Arm = "pivot"
     control: Arm = "matched"
     """The paired test is of ``treatment`` against ``control``."""
+    keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    """Whether the weights of a trained model stay after it is evaluated."""
 
 
 class ModelReport(Section):

@@ -89,34 +89,66 @@ class PromptRunner:
         firsts = answered.log_probabilities[[place for place, _ in pairs], [ids[0] for _, ids in pairs]]
         totals = firsts.double().cpu().tolist()
         longer = [index for index, (_, ids) in enumerate(pairs) if len(ids) > 1]
-        lengths = [len(pairs[index][1]) for index in longer]
-        for batch in batches_of_one_length(lengths, self.batch_size * 4 if self._reuse else self.batch_size):
-            chosen = [longer[place] for place in batch]
-            rests = self._rest(answered, prompts, [pairs[index] for index in chosen])
-            for index, rest in zip(chosen, rests, strict=True):
-                totals[index] += rest
+        rest = self._siblings if self._reuse else self._whole
+        for index, value in zip(longer, rest(answered, prompts, [pairs[k] for k in longer]), strict=True):
+            totals[index] += value
         return [total / len(ids) for total, (_, ids) in zip(totals, pairs, strict=True)]
 
-    def _rest(
+    def _siblings(
         self, answered: Answered, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
     ) -> list[float]:
-        """Summed log-probability of all but the first token, continuations of one length."""
-        places, targets = [place for place, _ in pairs], self._tensor([list(ids) for _, ids in pairs])
-        if self._reuse:
-            ids, cache = targets[:, :-1], _repeated(answered.cache, places)
-        else:
-            whole = self._tensor([list(prompts[answered.rows[place]]) for place in places])
-            ids, cache = torch.cat([whole, targets[:, :-1]], dim=1), None
-        width = targets.shape[1] - 1
-        logits = self._forward(ids, cache, keep=width).logits[:, -width:].float().log_softmax(-1)
-        picked = logits.gather(-1, targets[:, 1:, None])[..., 0]
-        return [float(total) for total in picked.double().sum(dim=1).tolist()]
+        """Summed log-probability of all but the first token, all continuations of a prompt side by side.
+
+        They lie in one row after their prompt's keys and values, at the positions each would have alone, and a mask
+        keeps them from seeing each other. The cache is used up.
+        """
+        if not pairs:
+            return []
+        starts, width = _side_by_side(pairs, len(answered.rows))
+        length = len(prompts[answered.rows[0]])
+        ids = torch.zeros(len(answered.rows), width, dtype=torch.int64)
+        positions = torch.full_like(ids, length)
+        seen = torch.zeros(len(ids), width, width, dtype=torch.bool)
+        for (row, tokens), start in zip(pairs, starts, strict=True):
+            n = len(tokens) - 1
+            ids[row, start : start + n] = torch.tensor(tokens[:-1])
+            positions[row, start : start + n] += torch.arange(n)
+            seen[row, start : start + n, start : start + n] = torch.ones(n, n, dtype=torch.bool).tril()
+        mask = self._additive_mask(seen, length)
+        logits = self._forward(
+            ids.to(self._model.device), answered.cache, width, mask, positions.to(self._model.device)
+        ).logits.float()
+        return _summed(logits, [(row, start, tokens[1:]) for (row, tokens), start in zip(pairs, starts, strict=True)])
+
+    def _additive_mask(self, seen: Tensor, length: int) -> Tensor:
+        """(rows, 1, width, length + width): 0 where a token may look, the dtype's least number elsewhere."""
+        dtype = self._model.get_input_embeddings().weight.dtype
+        open_prompt = torch.ones(*seen.shape[:2], length, dtype=torch.bool)
+        allowed = torch.cat([open_prompt, seen], dim=2)[:, None]
+        return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(device=self._model.device, dtype=dtype)
+
+    def _whole(
+        self, answered: Answered, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
+    ) -> list[float]:
+        """Summed log-probability of all but the first token, every prompt computed whole."""
+        found = [0.0] * len(pairs)
+        for chosen in batches_of_one_length([len(ids) for _, ids in pairs], self.batch_size):
+            rows = [[*prompts[answered.rows[pairs[k][0]]], *pairs[k][1][:-1]] for k in chosen]
+            width = len(pairs[chosen[0]][1]) - 1
+            logits = self._forward(self._tensor(rows), None, width).logits[:, -width:].float()
+            values = _summed(logits, [(row, 0, pairs[k][1][1:]) for row, k in enumerate(chosen)])
+            for index, value in zip(chosen, values, strict=True):
+                found[index] = value
+        return found
 
     def _prefix_cache(self, ids: Sequence[int]) -> Any:
         return self._forward(self._tensor([list(ids)]), None, keep=1).past_key_values
 
-    def _forward(self, ids: Tensor, cache: Any, keep: int) -> Any:
-        return self._model(input_ids=ids, past_key_values=cache, use_cache=self._reuse, logits_to_keep=keep)
+    def _forward(
+        self, ids: Tensor, cache: Any, keep: int, mask: Tensor | None = None, positions: Tensor | None = None
+    ) -> Any:
+        extra = {} if mask is None else {"attention_mask": mask, "position_ids": positions}
+        return self._model(input_ids=ids, past_key_values=cache, use_cache=self._reuse, logits_to_keep=keep, **extra)
 
     def _tensor(self, ids: list[list[int]]) -> Tensor:
         return torch.tensor(ids, dtype=torch.int64, device=self._model.device)
@@ -130,6 +162,25 @@ def _repeated(cache: Any, rows: list[int]) -> Any:
     return taken
 
 
+def _side_by_side(pairs: Sequence[tuple[int, Sequence[int]]], n_rows: int) -> tuple[list[int], int]:
+    """Where each continuation begins in its row, and the width of the widest row."""
+    ends, starts = [0] * n_rows, []
+    for row, tokens in pairs:
+        starts.append(ends[row])
+        ends[row] += len(tokens) - 1
+    return starts, max(ends)
+
+
+def _summed(logits: Tensor, wanted: Sequence[tuple[int, int, Sequence[int]]]) -> list[float]:
+    """Summed log-probability of the tokens from a place of a row on, for each (row, place, tokens)."""
+    cells = [(k, row, start + n, token) for k, (row, start, ids) in enumerate(wanted) for n, token in enumerate(ids)]
+    owner, row, place, token = (list(column) for column in zip(*cells, strict=True))
+    values = logits[row, place, token] - logits.logsumexp(dim=-1)[row, place]
+    found = torch.zeros(len(wanted), dtype=torch.float64, device=logits.device)
+    found.index_add_(0, torch.tensor(owner, device=logits.device), values.double())
+    return [float(value) for value in found.tolist()]
+
+
 def reuse_is_exact(model: Any) -> bool:
     """Whether this model gives the same numbers from a shared prefix: tried on a few ids, both ways.
 
@@ -137,7 +188,7 @@ def reuse_is_exact(model: Any) -> bool:
     """
     n_ids = model.get_input_embeddings().weight.shape[0]
     prompts = [[(7919 * k) % n_ids for k in (1, 2, 3, 4, *tail)] for tail in ((5, 6), (7, 8), (9, 10, 11))]
-    pairs = [(0, [1, 2 % n_ids]), (0, [3 % n_ids])]
+    pairs = [(0, [1, 2, 4]), (0, [3]), (0, [5, 6, 7, 8]), (0, [2, 9])]
     try:
         found = [_mean_log_probabilities(PromptRunner(model, 4, reuse), prompts, pairs) for reuse in (True, False)]
     except (AttributeError, TypeError, RuntimeError, NotImplementedError):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from jobs.gpu.append_rows import Parts
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.lens import LayerReadings, behaviour, read_layers, word_behaviour
-from jobs.gpu.load_model import check_vocabulary, load_model, model_summary
+from jobs.gpu.load_model import check_vocabulary, describe_model, load_model
 from jobs.gpu.output_head import OutputHead, captured_outputs, find_output_head
 from jobs.gpu.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.run_job import results_path, run_job, say
@@ -62,7 +62,7 @@ def trace(settings: ModelSettings) -> None:
 
 def _made_by(settings: ModelSettings, model: Any, table: PinnedTable) -> dict[str, Any]:
     return {
-        "model": settings.model.model_dump(exclude={"device"}) | model_summary(model),
+        "model": describe_model(settings.model, model),
         "task": task_hash(results_path(settings, "task.jsonl")),
         "pair_pivots_version": table.version,
         "top_k": settings.trace.top_k,

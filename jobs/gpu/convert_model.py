@@ -1,0 +1,37 @@
+"""Saves a model (GGUF or anything else that loads) as float32 safetensors with the tables' tokenizer beside it.
+
+    python -m jobs.gpu.convert_model --config conf/demo-model.toml [--dry-run]
+
+Writes ``<results.path>/base/``. A GGUF file takes many times longer to load, and cannot be trained on.
+"""
+
+import shutil
+from collections.abc import Sequence
+
+from jobs.gpu.load_model import check_vocabulary, load_model, save_model
+from jobs.gpu.run_job import results_path, run_job, say
+from jobs.gpu.settings import ModelSettings
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+
+def convert(settings: ModelSettings) -> None:
+    """Loads ``[model]``, checks its vocabulary, and saves it, whole or not at all."""
+    tokenizer = load_tokenizer(settings.tokenizer.path)
+    model = load_model(settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}))
+    check_vocabulary(settings.model, model, tokenizer)
+    final = results_path(settings, "base")
+    partial = final.with_name(".partial-base")
+    shutil.rmtree(partial, ignore_errors=True)
+    save_model(model, partial, tokenizer)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    say("saved", model=final)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; see the module's docstring."""
+    return run_job(convert, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,75 @@
+"""A small version of the whole model side on a CPU, on the tables of ``make demo``, with a real model.
+
+    python -m jobs.gpu.demo_model --config conf/demo-model.toml
+
+Saves the base model as safetensors, builds and scores the task, traces, explains, trains two arms for a few thousand
+tokens, and writes the report. Ends with an error unless some middle layer, asked for French "eau" in Chinese, answers
+" water" with a probability above 0.5: the semantic pivot that the whole project is about.
+"""
+
+import shutil
+from collections.abc import Sequence
+
+import pyarrow.parquet as pq
+
+from jobs.gpu.build_translation_task import build
+from jobs.gpu.convert_model import convert
+from jobs.gpu.errors import ModelError
+from jobs.gpu.evaluate_translation import evaluate
+from jobs.gpu.explain_behaviour import explain
+from jobs.gpu.run_experiment import run
+from jobs.gpu.run_job import results_path, run_job, say
+from jobs.gpu.settings import ModelSettings
+from jobs.gpu.task_words import WordTokens
+from jobs.gpu.trace_layers import trace
+from jobs.gpu.write_model_report import write_report
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+
+def demo(settings: ModelSettings) -> None:
+    """Runs every job of the model side in turn."""
+    base = results_path(settings, "base")
+    for path in base.parent.iterdir():  # tables may be newer than what lies here
+        if path != base:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not (base / "config.json").is_file():
+        convert(settings)
+    model = settings.model.model_copy(update={"path": str(base), "gguf_file": ""})
+    settings = settings.model_copy(update={"model": model})
+    for name, step in (("task", build), ("scores", evaluate), ("trace", trace), ("explanation", explain)):
+        say(f"demo: {name}")
+        step(settings)
+    check_pivot(settings, "fr-zh", "eau", " water")
+    say("demo: experiment")
+    run(settings)
+    write_report(settings)
+
+
+def check_pivot(settings: ModelSettings, direction: str, source: str, pivot: str) -> None:
+    """Says which middle layer answers with the pivot, and how surely.
+
+    Raises:
+        ModelError: none does with a probability above 0.5.
+    """
+    texts = WordTokens(load_tokenizer(settings.tokenizer.path)).texts
+    rows = pq.read_table(results_path(settings, "traces", f"{direction}.parquet")).to_pylist()
+    for row in (row for row in rows if row["source"] == source):
+        best = [(ids[0], p[0]) for ids, p in zip(row["top_ids"], row["top_probabilities"], strict=True)]
+        found = [(p, layer) for layer, (token, p) in enumerate(best[:-1], 1) if texts[token] == pivot]
+        if found and max(found)[0] > 0.5:
+            p, layer = max(found)
+            say(f"{direction} {source}: layer {layer} of {len(best)} says {pivot!r}", p=f"{p:.2f}")
+            return
+    raise ModelError(
+        f"{direction} {source!r}: no middle layer says {pivot!r} with a probability above 0.5; is it the model and "
+        "tokenizer of conf/demo-model.toml?"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; see the module's docstring."""
+    return run_job(demo, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

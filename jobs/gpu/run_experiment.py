@@ -1,0 +1,151 @@
+"""The experiment: every arm and seed trained alike, the task before and after, and the table.
+
+    python -m jobs.gpu.run_experiment --config conf/experiment.toml [--set experiment.seeds=[0,1,2]] [--dry-run]
+
+Packs every arm, trains it for ``training.token_budget`` tokens with every seed, scores the base model and every trained
+one on the same task, and writes ``experiment.json`` and ``experiment.md`` under ``results.path``. What is finished
+is not run again: packed files, runs and scores each carry what they were made from. On several GPUs, train the runs
+with ``torchrun ... -m jobs.gpu.continue_pretraining`` first; this job then only evaluates.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.gpu.append_rows import Parts
+from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.compare_arms import compare, markdown_table
+from jobs.gpu.continue_pretraining import run_folder, train
+from jobs.gpu.evaluate_translation import score_task, write_scores
+from jobs.gpu.load_model import check_vocabulary, load_model
+from jobs.gpu.pack_dataset import pack, packed_folder
+from jobs.gpu.packed_file import file_sha256
+from jobs.gpu.read_tables import open_table
+from jobs.gpu.run_job import results_path, run_job, say, write_json, write_text
+from jobs.gpu.settings import ModelSettings
+from jobs.gpu.task_words import WordTokens
+from jobs.gpu.translation_task import task_hash
+from pivot_udfs.load_settings import fingerprint, result_settings
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+
+def run(settings: ModelSettings) -> None:
+    """Trains and evaluates what is not done yet, then writes the table."""
+    load_task(settings)
+    base = score_once(settings, settings.model.path, results_path(settings, "runs", "base"))
+    scores: dict[tuple[str, int], pa.Table] = {}
+    bits: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
+    for arm in settings.experiment.arms:
+        of_arm = settings.model_copy(update={"packing": settings.packing.model_copy(update={"arm": arm})})
+        pack_once(of_arm)
+        for seed in settings.experiment.seeds:
+            training = settings.training.model_copy(update={"seed": seed, "packed_path": ""})
+            one = of_arm.model_copy(update={"training": training})
+            say(f"arm {arm}, seed {seed}")
+            scores[arm, seed] = train_and_score(one)
+            bits[arm, seed] = read_bits(run_folder(one))
+    options = settings.experiment
+    n = settings.translation.n_resamples
+    found = compare(base, scores, bits, options.treatment, options.control, n)
+    found["token_budget"] = settings.training.token_budget
+    found["arm_tokens"] = {arm: _manifest(settings, arm)["n_tokens"] for arm in options.arms}
+    write_json(results_path(settings, "experiment.json"), found)
+    write_text(results_path(settings, "experiment.md"), markdown_table(found))
+    say("wrote", table=results_path(settings, "experiment.md"))
+
+
+def pack_once(settings: ModelSettings) -> None:
+    """Packs the arm unless this very version of its table is packed with these settings already."""
+    path = packed_folder(settings) / "manifest.json"
+    held_out = path.parents[1] / "held_out" / "manifest.json"
+    if path.is_file() and held_out.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        packing = settings.packing
+        version = packing.version
+        if version < 0:
+            version = open_table(settings.warehouse.path, f"datasets/{packing.arm}").version
+        wanted = {"table_version": version, "tokenizer_sha256": load_tokenizer(settings.tokenizer.path).sha256}
+        wanted |= packing.model_dump(include={"seed", "token_budget", "held_out_share"})
+        kept = json.loads(held_out.read_text(encoding="utf-8"))
+        same_part = all(kept[name] == getattr(packing, name) for name in ("held_out_share", "held_out_tokens"))
+        if same_part and all(found.get(name) == value for name, value in wanted.items()):
+            return
+    pack(settings)
+
+
+def train_and_score(settings: ModelSettings) -> pa.Table:
+    """Scores of the trained model of this arm and seed; nothing is loaded where they are there already."""
+    folder = run_folder(settings)
+    made_by = {
+        "model": settings.model.model_dump(exclude={"device"}),
+        "packed": _manifest(settings, settings.packing.arm)["files"]["tokens.bin"]["sha256"],
+        "training": result_settings(settings.training),
+    }
+    stamp = folder / "finished.json"
+    done = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
+    if done.get("run") != fingerprint(made_by):
+        train(settings)
+        write_json(stamp, {"run": fingerprint(made_by)})
+    final = folder / "final"
+    table = score_once(settings, str(final), folder)
+    if not settings.experiment.keep_models:
+        for path in final.glob("*.safetensors"):
+            path.unlink()
+    return table
+
+
+def score_once(settings: ModelSettings, model_path: str, folder: Path) -> pa.Table:
+    """Scores of a model on the task, kept in ``folder/scores.parquet`` with what they were made from."""
+    tokenizer, task = load_tokenizer(settings.tokenizer.path), load_task(settings)
+    task_file = results_path(settings, "task.jsonl")
+    made_by = {"task": task_hash(task_file), "model": model_path} | _weights(model_path)
+    path, stamp = folder / "scores.parquet", folder / "scores" / "_made_by.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == made_by:
+        return pq.read_table(path)
+    own = model_path == settings.model.path
+    changes = {"path": model_path} if own else {"path": model_path, "gguf_file": "", "revision": ""}
+    of_model = settings.model.model_copy(update=changes)
+    if path.is_file():
+        say("scores of another model or task are replaced", folder=folder)
+        shutil.rmtree(folder / "scores", ignore_errors=True)
+    parts = Parts(folder / "scores", made_by)
+    model = load_model(of_model)
+    check_vocabulary(of_model, model, tokenizer)
+    table = score_task(model, task, WordTokens(tokenizer, settings.translation.start_token), settings, parts)
+    write_scores(table, settings, path)
+    return table
+
+
+def _weights(model_path: str) -> dict[str, Any]:
+    """What tells a model's weights: what it was trained from, else the hashes of its files."""
+    folder = Path(model_path)
+    if (folder / "made_by.json").is_file():
+        return {"trained": file_sha256(folder / "made_by.json")}
+    return {"files": {path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}}
+
+
+def read_bits(folder: Path) -> dict[str, dict[str, float]]:
+    """Bits per byte before the first step and after the last, from the run's log."""
+    lines = (folder / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [row["bits_per_byte"] for row in map(json.loads, lines) if "bits_per_byte" in row]
+    return {"before": found[0], "after": found[-1]}
+
+
+def _manifest(settings: ModelSettings, arm: str) -> dict[str, Any]:
+    path = results_path(settings, "packed", arm) / "manifest.json"
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; see the module's docstring."""
+    return run_job(run, __doc__ or "", argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
