@@ -44,8 +44,10 @@ def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iter
         batches in WORD_ASSOCIATIONS.
     """
     for batch in batches:
-        counts = [batch.column(name).to_numpy().astype(np.float64) for name in ("doc_count", "docs_a", "docs_b")]
-        npmi = pa.array(associate("npmi", *counts, n_docs=float(n_docs)))
+        both, docs_a, docs_b = (
+            batch.column(name).to_numpy().astype(np.float64) for name in ("doc_count", "docs_a", "docs_b")
+        )
+        npmi = pa.array(associate("npmi", both, docs_a, docs_b, float(n_docs)))
         columns = [batch.column(name) for name in WORD_ASSOCIATIONS.names[:-1]]
         yield pa.RecordBatch.from_arrays([*columns, npmi], schema=WORD_ASSOCIATIONS)
 

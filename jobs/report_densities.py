@@ -1,0 +1,144 @@
+"""How dense the documents of each language are, by length and by whether the pivot arm took them; for the report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.report_content import LanguageDensity, LengthBin, SampledDocument
+from pivot_udfs.filter_documents import shrunken_density
+
+N_LANGUAGES, N_BINS, N_SAMPLED = 6, 48, 4000
+_NUMBERS = ("n_tokens", "pivot_density", "shrunken", "taken")
+
+
+def with_shrunken_density(scores: DataFrame, shrinkage_tokens: int) -> DataFrame:
+    """Adds ``shrunken``, the density by which documents are ranked, to ``document_scores``."""
+    of_language = scores.groupBy("lang").agg(
+        (F.sum("n_pivot_tokens") / F.greatest(F.sum("n_tokens"), F.lit(1))).alias("language_density")
+    )
+    shrunken = shrunken_density(F.col("n_pivot_tokens"), F.col("n_tokens"), F.col("language_density"), shrinkage_tokens)
+    return scores.join(F.broadcast(of_language), on="lang", how="inner").withColumn("shrunken", shrunken)
+
+
+def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
+    """Histograms, lengths and samples.
+
+    Args:
+        scored: ``document_scores`` with ``shrunken`` (float) and ``taken`` (bool).
+
+    Returns:
+        the languages with the most tokens, at most N_LANGUAGES, largest first.
+    """
+    totals = _totals(scored)
+    widths = {row["lang"]: row["high"] / (N_BINS - 1) or 1.0 / N_BINS for row in totals}
+    known = scored.where(F.col("lang").isin([row["lang"] for row in totals]))
+    bins = _histograms(known, widths)
+    lengths = _lengths(known, _raw_cuts(known, totals))
+    samples = _samples(known, {row["lang"]: row["n_docs"] for row in totals})
+    return tuple(
+        LanguageDensity(
+            lang=row["lang"],
+            n_docs=row["n_docs"],
+            n_tokens=row["n_tokens"],
+            density=row["n_pivot_tokens"] / max(row["n_tokens"], 1),
+            n_taken=row["n_taken"],
+            cut=row["cut"],
+            bin_width=widths[row["lang"]],
+            raw=bins["raw", row["lang"]],
+            shrunken=bins["shrunken", row["lang"]],
+            taken=bins["taken", row["lang"]],
+            lengths=lengths.get(row["lang"], ()),
+            sample=samples.get(row["lang"], ()),
+        )
+        for row in totals
+    )
+
+
+def _totals(scored: DataFrame) -> list[Any]:
+    return (
+        scored.groupBy("lang")
+        .agg(
+            F.count("*").alias("n_docs"),
+            F.sum("n_tokens").alias("n_tokens"),
+            F.sum("n_pivot_tokens").alias("n_pivot_tokens"),
+            F.count_if("taken").alias("n_taken"),
+            F.min(F.when(F.col("taken"), F.col("shrunken"))).alias("cut"),
+            F.percentile_approx("pivot_density", 0.99).alias("high"),
+        )
+        .orderBy(F.desc("n_tokens"), "lang")
+        .limit(N_LANGUAGES)
+        .collect()
+    )
+
+
+class _Histograms(dict[tuple[str, str], tuple[int, ...]]):
+    """(kind, lang) to counts; zeros where there is no document."""
+
+    def __missing__(self, key: tuple[str, str]) -> tuple[int, ...]:
+        return (0,) * N_BINS
+
+
+def _histograms(scored: DataFrame, widths: dict[str, float]) -> _Histograms:
+    width = F.lit(1.0)
+    for lang, value in widths.items():
+        width = F.when(F.col("lang") == lang, value).otherwise(width)
+
+    def place(column: str) -> Column:
+        return F.least(F.floor(F.col(column) / width), F.lit(N_BINS - 1)).cast("int")
+
+    counts: dict[tuple[str, str], list[int]] = {}
+    kinds = F.array(
+        F.struct(F.lit("raw").alias("kind"), place("pivot_density").alias("place")),
+        F.struct(F.lit("shrunken").alias("kind"), place("shrunken").alias("place")),
+        F.when(F.col("taken"), F.struct(F.lit("taken").alias("kind"), place("shrunken").alias("place"))),
+    )
+    cells = scored.select("lang", F.explode(kinds).alias("cell")).where("cell is not null").select("lang", "cell.*")
+    for row in cells.groupBy("lang", "kind", "place").count().collect():
+        counts.setdefault((row["kind"], row["lang"]), [0] * N_BINS)[row["place"]] = row["count"]
+    return _Histograms({key: tuple(value) for key, value in counts.items()})
+
+
+def _raw_cuts(scored: DataFrame, totals: Sequence[Any]) -> dict[str, float | None]:
+    """The raw density above which each language has about as many documents as the pivot arm took."""
+    cuts = [
+        F.percentile_approx(
+            F.when(F.col("lang") == row["lang"], F.col("pivot_density")), 1 - row["n_taken"] / row["n_docs"]
+        )
+        for row in totals
+    ]
+    found = scored.agg(*cuts).collect()[0] if cuts else ()
+    return {row["lang"]: cut if row["n_taken"] else None for row, cut in zip(totals, found, strict=True)}
+
+
+def _lengths(scored: DataFrame, raw_cuts: dict[str, float | None]) -> dict[str, tuple[LengthBin, ...]]:
+    above = F.lit(False)
+    for lang, cut in raw_cuts.items():
+        if cut is not None:
+            above = above | ((F.col("lang") == lang) & (F.col("pivot_density") > cut))
+    octave = F.floor(F.log2(F.greatest("n_tokens", F.lit(1)))).cast("int")
+    rows = (
+        scored.groupBy("lang", octave.alias("octave"))
+        .agg(F.count("*").alias("n"), F.count_if("taken").alias("taken"), F.count_if(above).alias("raw"))
+        .orderBy("lang", "octave")
+        .collect()
+    )
+    lengths: dict[str, tuple[LengthBin, ...]] = {}
+    for row in rows:
+        bin_ = LengthBin(1 << row["octave"], row["n"], row["taken"], row["raw"])
+        lengths[row["lang"]] = (*lengths.get(row["lang"], ()), bin_)
+    return lengths
+
+
+def _samples(scored: DataFrame, n_docs: dict[str, int]) -> dict[str, tuple[SampledDocument, ...]]:
+    """About N_SAMPLED documents of each language, drawn by the hash of their key."""
+    draw = F.shiftrightunsigned(F.xxhash64("source", "doc_id", "shard", "record"), 11) / F.lit(float(1 << 53))
+    drawn = F.lit(False)
+    for lang, n in n_docs.items():
+        drawn = drawn | ((F.col("lang") == lang) & (draw < min(1.0, N_SAMPLED / n)))
+    rows = scored.where(drawn).select("lang", *_NUMBERS).orderBy("lang", "n_tokens", "pivot_density").collect()
+    samples: dict[str, list[SampledDocument]] = {}
+    for row in rows:
+        samples.setdefault(row["lang"], []).append(SampledDocument(*(row[name] for name in _NUMBERS)))
+    return {lang: tuple(points) for lang, points in samples.items()}

@@ -1,0 +1,234 @@
+"""The report's figures, as SVG to be put into a page.
+
+Text stays text, so that the browser draws every script with its own fonts and a reader can search it; dense
+scatters are one picture each inside the SVG. Colours are Okabe and Ito's (2008), told apart by the colour-blind and
+in grey print; the figures bring their own light ground, since they cannot follow a dark page. The same values give
+the same bytes.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from jobs.report_content import Arm, LanguageDensity, Pivot
+from jobs.report_names import language_name
+
+BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
+INK, PALE, QUIET = "#26292e", "#d3d8df", "#6b7280"
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "semantic-pivots",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "figure.constrained_layout.use": True,
+}
+_FONTS = "font-family:system-ui,'Segoe UI','Noto Sans','Noto Sans CJK SC','Hiragino Sans','PingFang SC',sans-serif"
+
+
+def draw_densities(densities: Sequence[LanguageDensity]) -> str:
+    """Histograms of the documents' density by language, the part that the pivot arm takes in colour."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _panels(len(densities), 2.1)
+        for axis, language in zip(axes, densities, strict=True):
+            _draw_density(axis, language)
+        figure.supxlabel("pivot density", fontsize=9)
+        figure.supylabel("documents", fontsize=9)
+        return _svg(figure, "densities")
+
+
+def _draw_density(axis: Axes, language: LanguageDensity) -> None:
+    edges = np.arange(len(language.raw) + 1) * language.bin_width
+    axis.stairs(language.shrunken, edges, fill=True, color=PALE)
+    axis.stairs(language.taken, edges, fill=True, color=BLUE)
+    axis.stairs(language.raw, edges, color=QUIET, linewidth=0.7, linestyle=(0, (2, 1)))
+    if language.cut is not None:
+        axis.axvline(language.cut, color=RED, linewidth=1)
+    axis.set_title(language_name(language.lang))
+    axis.xaxis.set_major_formatter(_PERCENT)
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.yaxis.set_major_formatter(_THOUSANDS)
+    axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.set_xlim(0, edges[-1])
+
+
+def draw_lengths(densities: Sequence[LanguageDensity]) -> str:
+    """Density against length, raw above and shrunken below, a dot a document."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.2, 4.6))
+        grid = figure.subplots(2, len(densities), sharex=True, sharey="col", squeeze=False)
+        for column, language in enumerate(densities):
+            for row, name in enumerate(("density", "shrunken")):
+                _draw_sample(grid[row, column], language, name)
+            if language.cut is not None:
+                grid[1, column].axhline(language.cut, color=RED, linewidth=0.8)
+            grid[0, column].set_title(language_name(language.lang))
+            high = np.quantile([p.density for p in language.sample], 0.998) if language.sample else 0.0
+            grid[0, column].set_ylim(0, max(high, 1e-3) * 1.05)
+        grid[0, 0].set_ylabel("raw density")
+        grid[1, 0].set_ylabel("shrunken density")
+        figure.supxlabel("tokens of the document", fontsize=9)
+        return _svg(figure, "lengths")
+
+
+def _draw_sample(axis: Axes, language: LanguageDensity, name: str) -> None:
+    for taken, color in ((False, "#9aa3af"), (True, BLUE)):
+        points = [(p.n_tokens, getattr(p, name)) for p in language.sample if p.taken == taken]
+        x, y = np.array(points, np.float64).reshape(-1, 2).T
+        axis.scatter(x, y, s=3, color=color, alpha=0.55, linewidths=0, rasterized=True)
+    axis.set_xscale("log")
+    axis.yaxis.set_major_formatter(_PERCENT)
+    axis.yaxis.set_major_locator(MaxNLocator(4))
+    axis.xaxis.set_major_formatter(_SHORT)
+
+
+def draw_share_by_length(densities: Sequence[LanguageDensity], n_least: int = 10) -> str:
+    """The share of documents taken in every octave of length, and what ranking by the raw density would take."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _panels(len(densities), 1.9, shared=True)
+        for axis, language in zip(axes, densities, strict=True):
+            bins = [b for b in language.lengths if b.n_docs >= n_least]
+            at = [b.n_tokens * 2**0.5 for b in bins]
+            axis.plot(at, [b.n_by_raw / b.n_docs for b in bins], color=ORANGE, linewidth=1.2, linestyle=(0, (3, 1.5)))
+            axis.plot(at, [b.n_taken / b.n_docs for b in bins], color=BLUE, linewidth=1.8)
+            axis.axhline(language.n_taken / max(language.n_docs, 1), color=QUIET, linewidth=0.6)
+            axis.set_xscale("log")
+            axis.set_title(language_name(language.lang))
+            axis.xaxis.set_major_formatter(_SHORT)
+            axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        for axis in axes:
+            axis.set_ylim(bottom=0)
+        figure.supxlabel("tokens of the document", fontsize=9)
+        figure.supylabel("documents taken", fontsize=9)
+        return _svg(figure, "share-by-length")
+
+
+def draw_arms(corpus: dict[str, int], arms: Sequence[Arm]) -> str:
+    """The languages of the corpus and of every arm, as shares of tokens."""
+    rows = [("corpus", corpus), *((arm.name, arm.language_tokens) for arm in arms)]
+    main = sorted(corpus, key=lambda lang: -corpus[lang])[: len(PALETTE)]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.2, 0.6 + 0.36 * len(rows)))
+        axis = figure.subplots()
+        left = np.zeros(len(rows))
+        totals = np.array([max(sum(tokens.values()), 1) for _, tokens in rows])
+        parts = [(language_name(lang), np.array([t.get(lang, 0) for _, t in rows])) for lang in main]
+        others = totals * np.array([bool(t) for _, t in rows]) - sum((part for _, part in parts), np.zeros(len(rows)))
+        parts += [("others", others)] if others.sum() > 0 else []
+        for (name, tokens), color in zip(parts, (*PALETTE, PALE), strict=False):
+            axis.barh([label for label, _ in rows], tokens / totals, left=left, color=color, label=name, height=0.68)
+            left += tokens / totals
+        axis.invert_yaxis()
+        axis.set_xlim(0, 1)
+        axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(left=False)
+        figure.legend(loc="outside upper left", ncols=len(parts), frameon=False, fontsize=8, handlelength=1)
+        return _svg(figure, "arms")
+
+
+def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
+    """Every pivot by the concepts it ties and the documents it stands in; the best are named."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9.2, 4.2))
+        axis = figure.subplots()
+        x, y = [_place(p) for p in pivots], [p.doc_share for p in pivots]
+        wide = max((p.n_language_pairs for p in pivots), default=1)
+        colors = [BLUE if p.n_language_pairs == wide else SKY if p.n_language_pairs > 1 else PALE for p in pivots]
+        axis.scatter(
+            x, y, s=[6 + 10 * p.score**0.5 for p in pivots], color=colors, alpha=0.75, linewidths=0, rasterized=True
+        )
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel("concepts it ties")
+        axis.set_ylabel("documents it stands in")
+        axis.xaxis.set_major_formatter(_SHORT)
+        axis.yaxis.set_major_formatter(_PERCENT)
+        _name_points(axis, pivots[:n_labels])
+        return _svg(figure, "reach")
+
+
+def _name_points(axis: Axes, pivots: Sequence[Pivot]) -> None:
+    """Names points, the best first, leaving out names that would lie on another."""
+    taken: list[tuple[float, float, float]] = []
+    axis.figure.draw_without_rendering()  # type: ignore[union-attr]
+    for pivot in pivots:
+        label = pivot.token.strip() or repr(pivot.token)
+        x, y = axis.transData.transform((_place(pivot), pivot.doc_share))
+        width = 6.5 * sum(2 if ord(char) > 0x2E80 else 1 for char in label) + 14
+        if all(abs(y - other_y) > 11 or x > right or x + width < left for left, right, other_y in taken):
+            taken.append((x, x + width, y))
+            axis.annotate(
+                _escape_math(label),
+                (_place(pivot), pivot.doc_share),
+                (6, -3),
+                textcoords="offset points",
+                fontsize=8.5,
+            )
+
+
+def _place(pivot: Pivot) -> float:
+    """Its concepts, moved a little by its rank so that equal numbers do not hide each other."""
+    return pivot.n_concepts * float(2 ** (0.22 * ((pivot.rank * 0.618034) % 1 - 0.5)))
+
+
+def _escape_math(label: str) -> str:
+    return label.replace("$", r"\$")
+
+
+def _panels(n: int, height: float, shared: bool = False) -> tuple[Figure, list[Axes]]:
+    columns = min(max(n, 1), 3)
+    rows = -(-max(n, 1) // columns)
+    figure = Figure(figsize=(9.2, height * rows + 0.3))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel().tolist()
+    for axis in axes[n:]:
+        axis.set_visible(False)
+    for axis in axes[max(n - columns, 0) : n]:
+        axis.tick_params(labelbottom=True)
+    return figure, axes[:n]
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The figure's ``<svg>``, with ids that begin with its name so that several fit in one page."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", rf"font-size:\1;{_FONTS}", text)
+    text = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\1", text, count=1)
+    return re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1).strip()
+
+
+def _short(value: float, _: object) -> str:
+    if value >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"
+
+
+_PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
+_SHORT = FuncFormatter(_short)
+_THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
