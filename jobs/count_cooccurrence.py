@@ -34,7 +34,7 @@ def run(run: Run, recipe: Recipe) -> None:
     cells = count_cells(documents, plan_of(run)).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         with run.progress.watch(run.spark, "count_cooccurrence", "cells"):
-            for table, frame in _tables(run, cells, documents).items():
+            for table, frame in tables_of(run, cells, documents).items():
                 run.warehouse.write(frame, table, recipe)
     finally:
         cells.unpersist()
@@ -62,7 +62,8 @@ def count_cells(documents: DataFrame, plan: CountPlan) -> DataFrame:
     )
 
 
-def _tables(run: Run, cells: DataFrame, documents: DataFrame) -> dict[str, DataFrame]:
+def tables_of(run: Run, cells: DataFrame, documents: DataFrame) -> dict[str, DataFrame]:
+    """The five tables from the cells of documents and the documents themselves."""
     words = run.spark.createDataFrame(
         [(index, language, word) for index, (language, word) in enumerate(run.lexicon.words)],
         "row long, lang string, word string",

@@ -1,0 +1,21 @@
+"""Runs every benchmark of the corpus pipeline, each in a process of its own, one after the other.
+
+python -m benchmarks.run_all --corpus FOLDER
+"""
+
+import subprocess
+import sys
+
+NAMES = ("token_counts", "tokenize_memory", "counting_memory", "count_job", "score_filter_job", "tokenize_job")
+
+
+def main() -> int:
+    """Runs them; the number that failed."""
+    return sum(
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=False).returncode != 0
+        for name in NAMES
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
