@@ -1,6 +1,7 @@
-"""Which code makes a stage's tables: the release, and a hash of the stage's file and all it imports from pivot_udfs.
+"""Which code makes a stage's tables: the release, and a hash of the stage's file and all that it imports here.
 
-Only what a stage can reach counts, so that a change to the filter does not tokenize a corpus again.
+Only what a stage can reach counts, so that a change to the filter does not tokenize a corpus again; and not the
+frame that carries every stage (command line, session, progress, warehouse), which does not shape a row.
 """
 
 import ast
@@ -10,10 +11,14 @@ from importlib import resources
 
 from pivot_udfs import __version__
 
+_FRAME = frozenset(
+    f"jobs.{name}" for name in ("code_version", "command_line", "delta_tables", "progress", "spark_session", "stage")
+)
+
 
 @functools.cache
 def code_version(stage: str) -> str:
-    """Release and source hash of ``jobs/<stage>.py`` and the modules of ``pivot_udfs`` that it reaches."""
+    """Release and source hash of ``jobs/<stage>.py`` and the modules that it reaches, but for the frame."""
     digest = hashlib.sha256()
     for module in sorted(_reached(f"jobs.{stage}")):
         digest.update(_source(module).encode())
@@ -27,7 +32,8 @@ def _reached(start: str) -> set[str]:
         module = waiting.pop()
         if module not in found:
             found.add(module)
-            waiting += [name for name in _imports(_source(module)) if name.startswith("pivot_udfs.")]
+            names = _imports(_source(module))
+            waiting += [name for name in names if name.startswith(("pivot_udfs.", "jobs.")) and name not in _FRAME]
     return found
 
 
