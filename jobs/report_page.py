@@ -39,10 +39,10 @@ def make_page(report: Report, model_report: str | None = None) -> str:
     template = environment.from_string(_file("report.html"))
     corpus: dict[str, int] = {language.lang: language.n_tokens for language in report.densities}
     figures = {
-        "reach": draw_reach(report.pivots),
-        "densities": draw_densities(report.densities),
-        "lengths": draw_lengths(report.densities),
-        "share_by_length": draw_share_by_length(report.densities),
+        "reach": draw_reach(report.pivots) if report.pivots else "",
+        "densities": draw_densities(report.densities) if report.densities else "",
+        "lengths": draw_lengths(report.densities) if report.densities else "",
+        "share_by_length": draw_share_by_length(report.densities) if report.densities else "",
         "arms": draw_arms(corpus, report.arms),
     }
     return template.render(

@@ -8,7 +8,9 @@ the same bytes.
 
 import io
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -50,7 +52,7 @@ _FONTS = "font-family:system-ui,'Segoe UI','Noto Sans','Noto Sans CJK SC','Hirag
 
 def draw_densities(densities: Sequence[LanguageDensity]) -> str:
     """Histograms of the documents' density by language, the part that the pivot arm takes in colour."""
-    with mpl.rc_context(_STYLE):
+    with _drawing():
         figure, axes = _panels(len(densities), 2.1)
         for axis, language in zip(axes, densities, strict=True):
             _draw_density(axis, language)
@@ -76,7 +78,7 @@ def _draw_density(axis: Axes, language: LanguageDensity) -> None:
 
 def draw_lengths(densities: Sequence[LanguageDensity]) -> str:
     """Density against length, raw above and shrunken below, a dot a document."""
-    with mpl.rc_context(_STYLE):
+    with _drawing():
         figure = Figure(figsize=(9.2, 4.6))
         grid = figure.subplots(2, len(densities), sharex=True, sharey="col", squeeze=False)
         for column, language in enumerate(densities):
@@ -106,7 +108,7 @@ def _draw_sample(axis: Axes, language: LanguageDensity, name: str) -> None:
 
 def draw_share_by_length(densities: Sequence[LanguageDensity], n_least: int = 10) -> str:
     """The share of documents taken in every octave of length, and what ranking by the raw density would take."""
-    with mpl.rc_context(_STYLE):
+    with _drawing():
         figure, axes = _panels(len(densities), 1.9, shared=True)
         for axis, language in zip(axes, densities, strict=True):
             bins = [b for b in language.lengths if b.n_docs >= n_least]
@@ -129,7 +131,7 @@ def draw_arms(corpus: dict[str, int], arms: Sequence[Arm]) -> str:
     """The languages of the corpus and of every arm, as shares of tokens."""
     rows = [("corpus", corpus), *((arm.name, arm.language_tokens) for arm in arms)]
     main = sorted(corpus, key=lambda lang: -corpus[lang])[: len(PALETTE)]
-    with mpl.rc_context(_STYLE):
+    with _drawing():
         figure = Figure(figsize=(9.2, 0.6 + 0.36 * len(rows)))
         axis = figure.subplots()
         left = np.zeros(len(rows))
@@ -151,7 +153,7 @@ def draw_arms(corpus: dict[str, int], arms: Sequence[Arm]) -> str:
 
 def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
     """Every pivot by the concepts it ties and the documents it stands in; the best are named."""
-    with mpl.rc_context(_STYLE):
+    with _drawing():
         figure = Figure(figsize=(9.2, 4.2))
         axis = figure.subplots()
         x, y = [_place(p) for p in pivots], [p.doc_share for p in pivots]
@@ -196,6 +198,14 @@ def _place(pivot: Pivot) -> float:
 
 def _escape_math(label: str) -> str:
     return label.replace("$", r"\$")
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Our style; Matplotlib's fonts lack scripts that the browser's have, so its warnings of it say nothing."""
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def _panels(n: int, height: float, shared: bool = False) -> tuple[Figure, list[Axes]]:
