@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from small_corpus import SmallCorpus, must_work, run_job, stages_run, write_small_corpus
 
 from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer
 
@@ -40,3 +41,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     session = start_session("tests", Spark(master="local[2]", conf=conf))
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> SmallCorpus:
+    """A small corpus that has been rebuilt once; tests that change its tables work on a copy of its folder."""
+    from jobs import rebuild_corpus
+
+    small = write_small_corpus(tmp_path_factory.mktemp("pipeline"))
+    told = must_work(run_job(rebuild_corpus.main, small))
+    assert len(stages_run(told)) == 5
+    return small

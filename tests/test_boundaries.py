@@ -1,4 +1,4 @@
-"""Who may import whom: executors' code needs neither Spark nor torch, the model side never Spark, names shadow nothing."""
+"""Who may import whom: executors' code neither Spark nor torch, the model side never Spark; names shadow nothing."""
 
 import ast
 import re
@@ -78,7 +78,9 @@ def test_no_job_shadows_a_module(path: Path) -> None:
 def test_a_stage_is_one_file_in_jobs_and_one_of_its_name_in_pivot_udfs(stage: str) -> None:
     assert (ROOT / "jobs" / f"{stage}.py").exists()
     assert (ROOT / "pivot_udfs" / f"{stage}.py").exists()
-    assert f"pivot_udfs.{stage}" in imported(ROOT / "jobs" / f"{stage}.py") | imported(ROOT / "jobs" / "select_documents.py")
+    assert f"pivot_udfs.{stage}" in imported(ROOT / "jobs" / f"{stage}.py") | imported(
+        ROOT / "jobs" / "select_documents.py"
+    )
 
 
 def test_paths_in_the_readme_exist() -> None:

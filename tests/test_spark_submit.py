@@ -1,0 +1,90 @@
+"""The whole pipeline by spark-submit on a cluster of two workers: executors import the zip, and counts agree."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from small_corpus import SmallCorpus
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.cluster, pytest.mark.spark, pytest.mark.timeout(900)]
+ROOT = Path(__file__).parent.parent
+COMPARED = [
+    "documents",
+    "quarantine",
+    "token_cooccurrence",
+    "word_cooccurrence",
+    "word_totals",
+    "token_totals",
+    "pivots",
+]
+COMPARED += [f"datasets/{arm}" for arm in ("pivot", "random", "matched", "parallel")]
+
+TELL = """
+import os as _os
+with open({log!r}, "a") as _log:
+    _log.write(f"{{_os.getpid()}} {{__file__}}\\n")
+"""
+
+
+def build_zip(path: Path, log: Path) -> None:
+    """The package as a zip, in which pivot_udfs writes down each process that imports it, and from where."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted([*(ROOT / "pivot_udfs").rglob("*.py"), *(ROOT / "jobs").rglob("*.py")]):
+            name, text = str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")
+            archive.writestr(name, text + TELL.format(log=str(log)) if name == "pivot_udfs/__init__.py" else text)
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """No path to this checkout, nothing of Spark's that this process has set; the environment's python3 first."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYSPARK", "SPARK", "COV_"))}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "TMPDIR": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def submitted(corpus: SmallCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the pipeline ran on a cluster, from a copy of jobs/ and the zip alone."""
+    folder = tmp_path_factory.mktemp("cluster")
+    build_zip(folder / "semantic_pivots.zip", folder / "imports.log")
+    shutil.copytree(ROOT / "jobs", folder / "app", ignore=shutil.ignore_patterns("gpu", "__pycache__"))
+    command = [
+        str(Path(sys.executable).parent / "spark-submit"), "--master", "local-cluster[2,1,2048]",
+        "--conf", "spark.executor.memory=1g", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false",
+        "--conf", "spark.sql.shuffle.partitions=3", "--conf", f"spark.sql.warehouse.dir={folder}/spark-warehouse",
+        "--py-files", str(folder / "semantic_pivots.zip"), str(folder / "app" / "rebuild_corpus.py"),
+        "--config", corpus.config, "--set", f"warehouse.path={folder}/warehouse",
+    ]  # fmt: skip
+    environment = clean_environment(folder)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4_000:]
+    return folder
+
+
+def test_every_process_imported_the_zip(submitted: Path) -> None:
+    lines = [line.split(" ", 1) for line in (submitted / "imports.log").read_text().splitlines()]
+    assert len({process for process, _ in lines}) >= 3, "the driver and two workers"
+    for _, path in lines:
+        assert path.endswith("semantic_pivots.zip/pivot_udfs/__init__.py")
+    folders = {str(Path(path).parent.parent) for _, path in lines}
+    assert any("app-" in folder for folder in folders), f"no executor's own copy of the zip among {folders}"
+
+
+@pytest.mark.parametrize("table", COMPARED)
+def test_the_cluster_gives_the_local_run_s_rows(
+    spark: "SparkSession", corpus: SmallCorpus, submitted: Path, table: str
+) -> None:
+    local, cluster = (
+        sorted(spark.read.format("delta").load(str(folder / "warehouse" / table)).collect(), key=repr)
+        for folder in (corpus.folder, submitted)
+    )
+    assert len(local) > 0
+    assert cluster == local
