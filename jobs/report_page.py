@@ -43,7 +43,7 @@ def make_page(report: Report, model_report: str | None = None) -> str:
         "densities": draw_densities(report.densities) if report.densities else "",
         "lengths": draw_lengths(report.densities) if report.densities else "",
         "share_by_length": draw_share_by_length(report.densities) if report.densities else "",
-        "arms": draw_arms(corpus, report.arms),
+        "arms": draw_arms(corpus, report.arms) if corpus else "",
     }
     return template.render(
         report=report,
