@@ -10,7 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jobs.report_plots import BLUE, GREEN, INK, ORANGE, PALETTE, QUIET, RED
+# Okabe and Ito's (2008), as in the corpus report.
+BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
+INK, QUIET = "#26292e", "#6b7280"
 
 _STYLE: Any = {
     "svg.fonttype": "none",

@@ -1,0 +1,1 @@
+"""Benchmarks of the model side, on whatever device is there."""

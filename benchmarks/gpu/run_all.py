@@ -1,0 +1,212 @@
+"""Measures the model side on whatever device is there: ratios on any, tokens/s and FLOPs use where a peak is known.
+
+    python -m benchmarks.gpu.run_all [--config conf/demo-model.toml] [--only trace,task,packing,training]
+
+Needs the model that ``make demo-model`` saved (``<results.path>/base``) and the demo's tables. Writes
+``benchmarks/results/model_side.json``: what was measured, with device, versions and date.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.device_speed import flops_per_token, flops_use
+from jobs.gpu.lens import read_layers
+from jobs.gpu.load_model import load_model, new_model, pick_device, pick_dtype
+from jobs.gpu.output_head import captured_outputs, find_output_head
+from jobs.gpu.pack_dataset import pack_arm
+from jobs.gpu.packed_file import PackedFile
+from jobs.gpu.processes import Processes
+from jobs.gpu.read_tables import open_table
+from jobs.gpu.score_words import draw_prompts, score_draw
+from jobs.gpu.select_documents import batches
+from jobs.gpu.settings import ModelSettings, Training
+from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
+from jobs.gpu.task_words import WordTokens
+from jobs.gpu.training_loop import Trainer, make_optimizer
+from pivot_udfs.load_settings import load_settings
+from pivot_udfs.tokenizer_backends import load_tokenizer
+
+RESULTS = Path(__file__).parents[1] / "results" / "model_side.json"
+_ONE_BILLION = {
+    "model_type": "olmo",
+    "vocab_size": 50304,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 16,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 2048,
+}
+
+
+def main() -> int:
+    """Measures what was asked for, prints it and adds it to the results file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="conf/demo-model.toml")
+    parser.add_argument("--only", default="trace,task,packing,training")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        base = load_settings(options.config, [], ModelSettings)
+        model = base.model.model_copy(
+            update={"path": f"{base.results.path}/base", "gguf_file": "", "device": "auto", "dtype": "auto"}
+        )
+        results = base.results.model_copy(update={"path": folder})
+        settings = base.model_copy(update={"model": model, "results": results})
+        measured: dict[str, Callable[[ModelSettings], dict[str, Any]]] = {
+            "trace": measure_trace,
+            "task": measure_task,
+            "packing": measure_packing,
+            "training": measure_training,
+        }
+        rows = {name: measured[name](settings) for name in options.only.split(",")}
+    before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    whole = before | {name: row | _conditions() for name, row in rows.items()}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
+    print(json.dumps(rows, indent=1))
+    return 0
+
+
+def _conditions() -> dict[str, Any]:
+    cuda = torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "load_average_at_end": os.getloadavg()[0],
+    }
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _alternating(first: Callable[[], Any], second: Callable[[], Any], repeats: int = 5) -> tuple[float, float, float]:
+    """Median seconds of both after a warm-up, taken in turn, and the median of their ratios (first to second)."""
+    first(), second()
+    pairs = [(_seconds(first), _seconds(second)) for _ in range(repeats)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
+
+
+def measure_trace(settings: ModelSettings) -> dict[str, Any]:
+    """A trace of all layers, without prefix reuse, against the plain forward pass of the same prompts."""
+    model, task = load_model(settings.model), load_task(settings)
+    tokens = WordTokens(load_tokenizer(settings.tokenizer.path))
+    head, n = find_output_head(model), 1000 if torch.cuda.is_available() else 32
+    words = (task.words * (n // len(task.words) + 1))[:n]
+    direction = words[0].direction
+    prompts = draw_prompts([w.source for w in words], direction, task.examples[direction][0], tokens)
+    sets = [[[1], [2], [3]]] * len(words)
+
+    def plain(reuse: bool) -> None:
+        for _ in PromptRunner(model, settings.trace.batch_size, reuse).answers(prompts):
+            pass
+
+    def traced(reuse: bool) -> None:
+        with captured_outputs(head.layers) as outputs:
+            for answered in PromptRunner(model, settings.trace.batch_size, reuse).answers(prompts):
+                read_layers(head, [o[:, -1] for o in outputs], [sets[row] for row in answered.rows], 10)
+
+    trace_s, plain_s, ratio = _alternating(partial(traced, False), partial(plain, False))
+    reused_s, _, reused_ratio = _alternating(partial(traced, True), partial(plain, False))
+    return {
+        "prompts": n,
+        "trace_s": trace_s,
+        "plain_forward_s": plain_s,
+        "ratio": ratio,
+        "with_prefix_reuse_s": reused_s,
+        "ratio_with_prefix_reuse": reused_ratio,
+    }
+
+
+def measure_task(settings: ModelSettings) -> dict[str, Any]:
+    """One direction and draw of the task with and without prefix reuse, and whether the scores agree."""
+    model, task = load_model(settings.model), load_task(settings)
+    tokens = WordTokens(load_tokenizer(settings.tokenizer.path))
+    direction = next(iter(task.examples))
+    words = task.of_direction(direction)[: None if torch.cuda.is_available() else 6]
+    examples, size = task.examples[direction][0], settings.translation.batch_size
+    found = {reuse: score_draw(PromptRunner(model, size, reuse), words, examples, tokens) for reuse in (True, False)}
+    work = {reuse: partial(score_draw, PromptRunner(model, size, reuse), words, examples, tokens) for reuse in found}
+    with_s, without_s, ratio = _alternating(work[True], work[False], repeats=3)
+    return {
+        "words": len(words),
+        "reuse_is_exact": reuse_is_exact(model),
+        "with_reuse_s": with_s,
+        "without_reuse_s": without_s,
+        "times_faster": 1 / ratio,
+        "words_per_s": len(words) / with_s,
+        "largest_difference": float(np.abs(found[True][0] - found[False][0]).max()),
+    }
+
+
+def measure_packing(settings: ModelSettings) -> dict[str, Any]:
+    """Packing an arm, checksums and all, against reading the same table alone."""
+    tokenizer = load_tokenizer(settings.tokenizer.path)
+    table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
+
+    def read() -> None:
+        for _ in batches(table, table.table.schema().to_arrow().names):
+            pass
+
+    pack_s, read_s, ratio = _alternating(lambda: pack_arm(settings, tokenizer), read)
+    n = pack_arm(settings, tokenizer)["n_tokens"]
+    return {"tokens": n, "pack_s": pack_s, "read_s": read_s, "share_of_reading_speed": 1 / ratio}
+
+
+def measure_training(settings: ModelSettings) -> dict[str, Any]:
+    """Optimizer steps: the base model on a CPU; the shape of OLMo-1B at sequence 2,048 on a GPU."""
+    device = pick_device("auto")
+    cuda = device.type == "cuda"
+    model = new_model(_ONE_BILLION).to(device) if cuda else load_model(settings.model.model_copy(
+        update={"dtype": "float32"}))  # fmt: skip
+    length, per_step, micro = (2048, 32, 8) if cuda else (128, 4, 4)
+    options = Training(
+        sequence_length=length,
+        global_batch_tokens=length * per_step,
+        micro_batch=micro,
+        token_budget=length * per_step * (20 if cuda else 4),
+        warmup_share=0.0,
+    )
+    size = model.get_input_embeddings().weight.shape[0]
+    ids = np.random.default_rng(0).integers(0, size, length * per_step * 20 + 1).astype(np.uint32)
+    packed = PackedFile(Path("random"), {}, ids, np.array([0, len(ids)]))
+    wrapped = torch.compile(model) if cuda else model
+    precision = pick_dtype("auto", device)
+    trainer = Trainer(wrapped, make_optimizer(model, options), packed, options, Processes(0, 1, device), precision)
+    model.train()
+    times = [result.seconds for result in trainer.steps(0)]
+    rate = options.global_batch_tokens / statistics.median(times[len(times) // 2 :])
+    return {
+        "model": "OLMo-1B shape" if cuda else "the demo's base model",
+        "precision": str(precision),
+        "sequence_length": length,
+        "tokens_per_s": rate,
+        "flops_use": flops_use(rate, flops_per_token(model, length), device, 1),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
