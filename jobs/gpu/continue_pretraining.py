@@ -24,6 +24,7 @@ from jobs.gpu.checkpoints import (
     read_state,
     save_checkpoint,
     sync_names,
+    unwrapped,
     write_model,
 )
 from jobs.gpu.device_speed import flops_per_token, flops_use
@@ -36,6 +37,7 @@ from jobs.gpu.run_job import results_path, run_job, say
 from jobs.gpu.settings import ModelSettings
 from jobs.gpu.training_loop import StepResult, Trainer, make_optimizer
 from jobs.gpu.training_setup import identity, load_for_training, open_held_out, wrap
+from jobs.gpu.translation_check import TranslationCheck
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
 
@@ -80,6 +82,8 @@ class TrainingRun:
         self.precision = pick_dtype(settings.training.precision, processes.device)
         self._trainer = Trainer(wrapped, self._optimizer, self.packed, settings.training, processes, self.precision)
         self._wrapped = wrapped
+        words = settings.training.evaluate_words
+        self._check = TranslationCheck(settings, self._tokenizer) if words else None
 
     @property
     def finished(self) -> bool:
@@ -161,6 +165,11 @@ class TrainingRun:
         bar.update()
 
     def _evaluate(self, step: int) -> None:
+        if self._check is not None:
+            scores = self._check.scores(unwrapped(self._wrapped), self._trainer.autocast())
+            self._log({"step": step, "translation": scores})
+            if self.processes.first:
+                say(f"step {step}: translation", **{name: f"{value:.4f}" for name, value in scores.items()})
         if self.held_out is None:
             return
         options = self.settings.training

@@ -121,6 +121,8 @@ class Training(Section):
     """Under torchrun: shard weights, gradients and optimizer (FSDP2), for what does not fit one GPU."""
     evaluate_every_steps: Annotated[int, Field(ge=0)] = 100
     """Held-out bits per byte; 0: only at the end."""
+    evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)
+    """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
     checkpoint_every_steps: Annotated[int, Field(ge=0)] = 100
     """0: only at the end."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2

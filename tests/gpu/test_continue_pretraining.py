@@ -132,6 +132,17 @@ def test_the_log_has_losses_rates_and_bits_per_byte(config: Path) -> None:
     assert evaluations[-1]["bits_per_byte"].keys() == {"en", "fr", "zh", "all"}
 
 
+def test_the_task_can_be_scored_while_training_without_changing_it(config: Path) -> None:
+    assert _train(config) == 0
+    other = _share_packed(config, "checked")
+    assert _train(config, other, "training.evaluate_words=3", "translation.directions=['fr-zh']") == 0
+    scores = [row for row in _log(config.parent / "checked") if "translation" in row]
+    assert [row["step"] for row in scores] == [0, 3, 6]
+    assert all(-1 <= row["translation"]["fr-zh"] <= 1 for row in scores)
+    assert len({row["translation"]["fr-zh"] for row in scores}) == 3
+    assert _weights(config.parent / "checked") == _weights(config.parent / "results")
+
+
 def test_a_finished_run_is_not_run_again(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _train(config) == 0
     before = (config.parent / "results/runs/pivot-seed0/final/model.safetensors").stat().st_mtime_ns
