@@ -41,11 +41,11 @@ def select_documents(scores: DataFrame, selection: Selection) -> DataFrame:
 
 
 def _pivot_arm(scores: DataFrame, selection: Selection) -> DataFrame:
+    # A document without tokens has no density of its own; without shrinkage either, it ranks last.
+    n_tokens = F.greatest("n_tokens", F.lit(0 if selection.shrinkage_tokens else 1))
     ranked = scores.join(F.broadcast(_language_densities(scores)), on="lang", how="inner").withColumn(
         "shrunken",
-        shrunken_density(
-            F.col("n_pivot_tokens"), F.col("n_tokens"), F.col("language_density"), selection.shrinkage_tokens
-        ),
+        shrunken_density(F.col("n_pivot_tokens"), n_tokens, F.col("language_density"), selection.shrinkage_tokens),
     )
     if selection.rule == "threshold":
         return ranked.where(F.col("shrunken") >= selection.threshold)
