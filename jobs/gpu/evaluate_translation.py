@@ -20,7 +20,7 @@ from tqdm import tqdm
 from jobs.gpu.append_rows import Parts
 from jobs.gpu.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.load_model import check_vocabulary, describe_model, load_model
+from jobs.gpu.load_model import check_vocabulary, describe_model, load_model, model_summary
 from jobs.gpu.run_job import results_path, run_job, say, write_json
 from jobs.gpu.score_words import score_draw, with_smaller_batches
 from jobs.gpu.settings import ModelSettings
@@ -36,13 +36,16 @@ def evaluate(settings: ModelSettings) -> None:
     task = load_task(settings)
     model = load_model(settings.model)
     check_vocabulary(settings.model, model, tokenizer)
-    made_by = {
-        "model": describe_model(settings.model, model),
-        "task": task_hash(results_path(settings, "task.jsonl")),
-    }
+    parts = Parts(results_path(settings, "scores"), made_by(settings))
+    write_json(results_path(settings, "model.json"), model_summary(settings.model, model))
     tokens = WordTokens(tokenizer, settings.translation.start_token)
-    scores = score_task(model, task, tokens, settings, Parts(results_path(settings, "scores"), made_by))
+    scores = score_task(model, task, tokens, settings, parts)
     write_scores(scores, settings, results_path(settings, "scores.parquet"))
+
+
+def made_by(settings: ModelSettings) -> dict[str, Any]:
+    """What the scores under ``results.path`` are tied to."""
+    return {"model": describe_model(settings.model), "task": task_hash(results_path(settings, "task.jsonl"))}
 
 
 def score_task(model: Any, task: Task, tokens: WordTokens, settings: ModelSettings, parts: Parts) -> pa.Table:

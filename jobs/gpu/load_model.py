@@ -187,12 +187,18 @@ def _model_tokens(settings: Model) -> list[str]:
     return _by_id(own.get_vocab(with_added_tokens=True))
 
 
-def describe_model(settings: Model, model: Any) -> dict[str, Any]:
-    """What results of a model are tied to: where it is from, its weight files' hashes, family, size and dtype."""
+def describe_model(settings: Model) -> dict[str, Any]:
+    """What results of a model are tied to: where it is from, and the hashes of its weight files in a folder."""
     folder = Path(resolve_path(settings.path))
-    names = [settings.gguf_file] if settings.gguf_file else sorted(p.name for p in folder.glob("*.safetensors"))
-    return settings.model_dump(exclude={"device"}) | {
-        "files": {name: file_sha256(folder / name) for name in names if folder.is_dir()},
+    names = [settings.gguf_file] if settings.gguf_file else sorted(path.name for path in folder.glob("*.safetensors"))
+    files = {name: file_sha256(folder / name) for name in names if folder.is_dir()}
+    return settings.model_dump(exclude={"device"}) | {"files": files}
+
+
+def model_summary(settings: Model, model: Any) -> dict[str, Any]:
+    """Path, family, number of weights and dtype, for people."""
+    return {
+        "path": settings.path,
         "family": model.config.model_type,
         "n_weights": sum(weight.numel() for weight in model.parameters()),
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),

@@ -78,9 +78,8 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
     }
     if not any(parts.values()):
         raise TaskError(f"{settings.results.path} holds no results: run jobs.gpu.evaluate_translation first")
-    stamp = _json(results_path(settings, "scores") / "_made_by.json")
     return ModelReport(
-        model=stamp.get("model", {}),
+        model=_json(results_path(settings, "model.json")),
         scores=scores,
         left_out=_left_out(results_path(settings, "task.jsonl")),
         layer_curves=_layer_curves(traces),

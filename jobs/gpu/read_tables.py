@@ -24,12 +24,14 @@ class PinnedTable:
         table: the table at that version.
         version: the version's number.
         made_by: what the commit says of itself; empty where it says nothing.
+        files: SHA-256 (hex) of tokenizer and lexicon, as the commit or those of the tables it read say.
     """
 
     name: str
     table: DeltaTable
     version: int
     made_by: dict[str, Any]
+    files: dict[str, str]
 
 
 def open_table(warehouse: str, name: str, version: int | None = None) -> PinnedTable:
@@ -48,7 +50,20 @@ def open_table(warehouse: str, name: str, version: int | None = None) -> PinnedT
             f"{path} has no readable version {version} ({error}): use a newer one, or rebuild the table"
         ) from None
     number = int(table.version())
-    return PinnedTable(name, table, number, _made_by(table, number))
+    made_by = _made_by(table, number)
+    return PinnedTable(name, table, number, made_by, _files(warehouse, made_by))
+
+
+def _files(warehouse: str, made_by: dict[str, Any]) -> dict[str, str]:
+    """Hashes of the files that a table was made from, itself or through the tables it was made from."""
+    files: dict[str, str] = {}
+    for name, version in (made_by.get("inputs") or {}).items():
+        try:
+            table = DeltaTable(f"{warehouse.rstrip('/')}/{name}", version=version)
+        except (DeltaError, OSError):
+            continue  # rebuilt since: another input may know
+        files = _files(warehouse, _made_by(table, version)) | files
+    return files | (made_by.get("files") or {})
 
 
 def _made_by(table: DeltaTable, version: int) -> dict[str, Any]:
@@ -66,8 +81,7 @@ def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str 
         TokenizerError: the tokenizer is another one.
         WarehouseError: the commit names no tokenizer, or the lexicon is another one.
     """
-    files = pinned.made_by.get("files") or {}
-    found = files.get("tokenizer")
+    found = pinned.files.get("tokenizer")
     if found is None:
         raise WarehouseError(f"{pinned.name} version {pinned.version} does not say which tokenizer made it: rebuild it")
     if found != tokenizer_sha256:
@@ -75,9 +89,9 @@ def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str 
             f"{pinned.name} version {pinned.version} was made with the tokenizer {found[:12]}, tokenizer.path is "
             f"{tokenizer_sha256[:12]}: set tokenizer.path to the table's, or rebuild the tables"
         )
-    if lexicon_sha256 and files.get("lexicon") not in (None, lexicon_sha256):
+    if lexicon_sha256 and pinned.files.get("lexicon") not in (None, lexicon_sha256):
         raise WarehouseError(
-            f"{pinned.name} version {pinned.version} was made with the lexicon {files['lexicon'][:12]}, "
+            f"{pinned.name} version {pinned.version} was made with the lexicon {pinned.files['lexicon'][:12]}, "
             f"lexicon.path is {lexicon_sha256[:12]}: rebuild the table, or use its lexicon"
         )
 

@@ -21,8 +21,8 @@ from jobs.gpu.append_rows import Parts
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.compare_arms import compare, markdown_table
 from jobs.gpu.continue_pretraining import run_folder, train
-from jobs.gpu.evaluate_translation import score_task, write_scores
-from jobs.gpu.load_model import check_vocabulary, load_model
+from jobs.gpu.evaluate_translation import evaluate, made_by, score_task, write_scores
+from jobs.gpu.load_model import check_vocabulary, describe_model, load_model
 from jobs.gpu.pack_dataset import pack, packed_folder
 from jobs.gpu.packed_file import file_sha256
 from jobs.gpu.read_tables import open_table
@@ -37,7 +37,7 @@ from pivot_udfs.tokenizer_backends import load_tokenizer
 def run(settings: ModelSettings) -> None:
     """Trains and evaluates what is not done yet, then writes the table."""
     load_task(settings)
-    base = score_once(settings, settings.model.path, results_path(settings, "runs", "base"))
+    base = base_scores(settings)
     scores: dict[tuple[str, int], pa.Table] = {}
     bits: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
     for arm in settings.experiment.arms:
@@ -81,53 +81,51 @@ def pack_once(settings: ModelSettings) -> None:
 def train_and_score(settings: ModelSettings) -> pa.Table:
     """Scores of the trained model of this arm and seed; nothing is loaded where they are there already."""
     folder = run_folder(settings)
-    made_by = {
-        "model": settings.model.model_dump(exclude={"device"}),
+    parts = {
+        "model": describe_model(settings.model),
         "packed": _manifest(settings, settings.packing.arm)["files"]["tokens.bin"]["sha256"],
         "training": result_settings(settings.training),
     }
     stamp = folder / "finished.json"
     done = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
-    if done.get("run") != fingerprint(made_by):
+    if done.get("run") != fingerprint(parts):
         train(settings)
-        write_json(stamp, {"run": fingerprint(made_by)})
+        write_json(stamp, {"run": fingerprint(parts)})
     final = folder / "final"
-    table = score_once(settings, str(final), folder)
+    table = score_once(settings, folder)
     if not settings.experiment.keep_models:
         for path in final.glob("*.safetensors"):
             path.unlink()
     return table
 
 
-def score_once(settings: ModelSettings, model_path: str, folder: Path) -> pa.Table:
-    """Scores of a model on the task, kept in ``folder/scores.parquet`` with what they were made from."""
-    tokenizer, task = load_tokenizer(settings.tokenizer.path), load_task(settings)
-    task_file = results_path(settings, "task.jsonl")
-    made_by = {"task": task_hash(task_file), "model": model_path} | _weights(model_path)
+def base_scores(settings: ModelSettings) -> pa.Table:
+    """Scores before training: those of ``evaluate_translation``, which is run where it was not."""
+    path, stamp = results_path(settings, "scores.parquet"), results_path(settings, "scores") / "_made_by.json"
+    if not (path.is_file() and stamp.is_file() and json.loads(stamp.read_text()) == made_by(settings)):
+        evaluate(settings)
+    return pq.read_table(path)
+
+
+def score_once(settings: ModelSettings, folder: Path) -> pa.Table:
+    """Scores of the model ``folder/final``, kept in ``folder/scores.parquet`` with what they were made from."""
+    trained = file_sha256(folder / "final" / "made_by.json")
+    tied_to = {"task": task_hash(results_path(settings, "task.jsonl")), "trained": trained}
     path, stamp = folder / "scores.parquet", folder / "scores" / "_made_by.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == made_by:
+    if path.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == tied_to:
         return pq.read_table(path)
-    own = model_path == settings.model.path
-    changes = {"path": model_path} if own else {"path": model_path, "gguf_file": "", "revision": ""}
-    of_model = settings.model.model_copy(update=changes)
-    if path.is_file():
+    if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) != tied_to:
         say("scores of another model or task are replaced", folder=folder)
-        shutil.rmtree(folder / "scores", ignore_errors=True)
-    parts = Parts(folder / "scores", made_by)
+        shutil.rmtree(folder / "scores")
+    tokenizer, task = load_tokenizer(settings.tokenizer.path), load_task(settings)
+    changes = {"path": str(folder / "final"), "gguf_file": "", "revision": ""}
+    of_model = settings.model.model_copy(update=changes)
     model = load_model(of_model)
     check_vocabulary(of_model, model, tokenizer)
-    table = score_task(model, task, WordTokens(tokenizer, settings.translation.start_token), settings, parts)
+    tokens = WordTokens(tokenizer, settings.translation.start_token)
+    table = score_task(model, task, tokens, settings, Parts(folder / "scores", tied_to))
     write_scores(table, settings, path)
     return table
-
-
-def _weights(model_path: str) -> dict[str, Any]:
-    """What tells a model's weights: what it was trained from, else the hashes of its files."""
-    folder = Path(model_path)
-    if (folder / "made_by.json").is_file():
-        return {"trained": file_sha256(folder / "made_by.json")}
-    return {"files": {path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}}
 
 
 def read_bits(folder: Path) -> dict[str, dict[str, float]]:

@@ -43,7 +43,7 @@ def trace(settings: ModelSettings) -> None:
     check_vocabulary(settings.model, model, tokenizer)
     head, tokens = find_output_head(model), WordTokens(tokenizer, settings.translation.start_token)
     reuse = settings.translation.prefix_reuse and reuse_is_exact(model)
-    parts = Parts(results_path(settings, "traces"), _made_by(settings, model, table))
+    parts = Parts(results_path(settings, "traces"), _made_by(settings, table))
     for direction, draws in tqdm(task.examples.items(), desc="directions", unit="direction"):
         if not parts.has(direction):
             work = partial(
@@ -60,9 +60,9 @@ def trace(settings: ModelSettings) -> None:
             _say_labels(direction, rows)
 
 
-def _made_by(settings: ModelSettings, model: Any, table: PinnedTable) -> dict[str, Any]:
+def _made_by(settings: ModelSettings, table: PinnedTable) -> dict[str, Any]:
     return {
-        "model": describe_model(settings.model, model),
+        "model": describe_model(settings.model),
         "task": task_hash(results_path(settings, "task.jsonl")),
         "pair_pivots_version": table.version,
         "top_k": settings.trace.top_k,

@@ -60,7 +60,7 @@ def make_page(report: ModelReport, corpus_report: str) -> str:
     }
     # Our own style sheet and figures are taken as they are; everything else is escaped.
     safe = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704
-    style = Markup(resources.files("jobs").joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704
+    style = Markup(resources.files("jobs.report").joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704
     template = environment.from_string(resources.files("jobs.gpu").joinpath(PAGE).read_text(encoding="utf-8"))
     return template.render(report=report, figures=safe, style=style, corpus_report=corpus_report)
 

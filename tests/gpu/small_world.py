@@ -78,14 +78,19 @@ def make_world(folder: Path, **sections: dict[str, Any]) -> Path:
 
 
 def write_table(
-    folder: Path, name: str, rows: list[dict[str, Any]], tokenizer: Path, lexicon: Path | None = None
+    folder: Path,
+    name: str,
+    rows: list[dict[str, Any]],
+    tokenizer: Path | None,
+    lexicon: Path | None = None,
+    inputs: dict[str, int] | None = None,
 ) -> Path:
-    """A Delta table in the schema of the corpus side, whose commit says which files made it."""
+    """A Delta table in the schema of the corpus side, whose commit says which files and tables made it."""
     schema = TABLES.get(name, DATASET)
-    files = {"tokenizer": hashlib.sha256(tokenizer.read_bytes()).hexdigest()}
-    if lexicon:
-        files["lexicon"] = hashlib.sha256(lexicon.read_bytes()).hexdigest()
-    stamp = {"job": "test", "files": files, "settings": {}, "inputs": {}, "fingerprint": "", "code_version": ""}
+    given = {"tokenizer": tokenizer, "lexicon": lexicon}
+    files = {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in given.items() if path}
+    stamp = {"job": "test", "files": files, "settings": {}, "inputs": inputs or {}}
+    stamp |= {"fingerprint": "", "code_version": ""}
     deltalake.write_deltalake(
         str(folder / name),
         pa.Table.from_pylist(rows, schema=schema),

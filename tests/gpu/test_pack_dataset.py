@@ -155,6 +155,16 @@ def test_missing_versions_and_foreign_tokenizers(config: Path, capsys: pytest.Ca
     assert "set packing.end_token" in capsys.readouterr().err
 
 
+def test_a_table_is_known_by_the_tables_it_was_made_from(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warehouse, rows = config.parent / "warehouse", dataset_rows(config.parent / "tokenizer.json", 20)
+    write_table(warehouse, "document_scores", [], None, inputs={"documents": 0})
+    write_table(warehouse, "datasets/pivot", rows, None, inputs={"document_scores": 0})
+    assert _pack(config) == 0
+    write_table(warehouse, "datasets/pivot", rows, None, inputs={"pivots": 7})
+    assert _pack(config) == 2
+    assert "does not say which tokenizer made it" in capsys.readouterr().err
+
+
 def test_the_dtype_follows_the_vocabulary() -> None:
     assert token_dtype(65_536) == np.uint16
     assert token_dtype(65_537) == np.uint32
