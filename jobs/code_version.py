@@ -44,5 +44,5 @@ def _imports(source: str) -> list[str]:
 
 
 def _source(module: str) -> str:
-    package, name = module.split(".", 1)
-    return resources.files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")
+    package, *path = module.split(".")
+    return resources.files(package).joinpath(*path[:-1], f"{path[-1]}.py").read_text(encoding="utf-8")

@@ -52,9 +52,11 @@ def _plan(run: Run, stages: Sequence[Stage]) -> str:
     for stage in stages:
         waits = sorted(stale & set(stage.reads))
         reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_recipe(run, stage))
+        reason = reason or ("it always does" if not stage.writes(run.settings) else None)
         lines.append(f"{stage.name}: {'would run: ' + reason if reason else 'unchanged since it last ran'}")
         lines.append(f"  reads  {', '.join(_inputs(run, stage))}")
-        lines.append(f"  writes {', '.join(run.warehouse.table_path(table) for table in stage.writes(run.settings))}")
+        tables = [run.warehouse.table_path(table) for table in stage.writes(run.settings)]
+        lines.append(f"  writes {', '.join(tables) or 'no table'}")
         stale |= set(stage.writes(run.settings)) if reason else set()
     return "\n".join(lines) + "\n"
 

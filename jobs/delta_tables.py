@@ -62,6 +62,7 @@ class Warehouse:
     def __init__(self, spark: SparkSession, path: str) -> None:
         self.spark = spark
         self.path = path.rstrip("/")
+        self._known: dict[str, tuple[int | None, Recipe | None]] = {}
 
     def table_path(self, name: str) -> str:
         """Where a table lies."""
@@ -69,22 +70,29 @@ class Warehouse:
 
     def version(self, name: str) -> int | None:
         """The newest version of a table, None where there is none."""
-        if not DeltaTable.isDeltaTable(self.spark, self.table_path(name)):
-            return None
-        newest = DeltaTable.forPath(self.spark, self.table_path(name)).history(1).select("version").first()
-        return int(newest["version"]) if newest else None
+        return self._made(name)[0]
 
     def recipe(self, name: str) -> Recipe | None:
         """What made the newest version of a table; None where there is no table, or none of this project's."""
+        return self._made(name)[1]
+
+    def _made(self, name: str) -> tuple[int | None, Recipe | None]:
+        """Version and recipe, asked of Delta once and again after this warehouse has written."""
+        if name not in self._known:
+            self._known[name] = self._ask(name)
+        return self._known[name]
+
+    def _ask(self, name: str) -> tuple[int | None, Recipe | None]:
         if not DeltaTable.isDeltaTable(self.spark, self.table_path(name)):
-            return None
-        # The newest commit that writes data: OPTIMIZE and VACUUM by hand carry no recipe.
-        commits = DeltaTable.forPath(self.spark, self.table_path(name)).history()
-        made = commits.where("userMetadata is not null").orderBy(F.desc("version")).select("userMetadata").first()
+            return None, None
+        commits = DeltaTable.forPath(self.spark, self.table_path(name)).history().select("version", "userMetadata")
+        newest_first = commits.orderBy(F.desc("version")).collect()
+        # OPTIMIZE and VACUUM by hand carry no recipe: the newest commit that has one made the content.
+        made = next((row["userMetadata"] for row in newest_first if row["userMetadata"]), None)
         try:
-            return Recipe(**json.loads(made["userMetadata"])) if made else None
+            return int(newest_first[0]["version"]), Recipe(**json.loads(made)) if made else None
         except (ValueError, TypeError):
-            return None
+            return int(newest_first[0]["version"]), None
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         """A table, at its newest or a given version.
@@ -144,6 +152,7 @@ class Warehouse:
             )
 
     def _written(self, name: str) -> int:
+        self._known.pop(name, None)
         version = self.version(name)
         if version is None:
             raise WarehouseError(f"{self.table_path(name)} is not there after it was written: who removed it?")

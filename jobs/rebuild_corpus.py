@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus
 from jobs.command_line import with_run
 from jobs.stage import Run, run_stage
+from jobs.write_report import write_report
 
 STAGES = [
     tokenize_corpus.STAGE,
@@ -25,6 +26,29 @@ def run(run: Run) -> None:
     """Runs what has changed, in order."""
     for stage in STAGES:
         run_stage(run, stage, skip_unchanged=True)
+    report = write_report(run)
+    sys.stdout.write(_summary(run, report))
+
+
+def _summary(run: Run, report: str) -> str:
+    """Where everything is, and the ten best pivots."""
+    pivots = run.warehouse.read("pivots").where("rank <= 10").orderBy("rank").collect()
+    rows = [
+        f"{pivot['rank']:>4}  {pivot['token']!r:<18} {pivot['score']:>8.2f} {pivot['n_concepts']:>9} "
+        f"{pivot['n_language_pairs']:>14} {pivot['doc_share']:>9.1%}"
+        for pivot in pivots
+    ]
+    tables = [table for stage in STAGES for table in stage.writes(run.settings)]
+    return "\n".join(
+        [
+            f"\ntables  {run.warehouse.path}/  ({', '.join(tables)})",
+            f"report  {report}",
+            "\nthe ten best pivots",
+            "rank  token                 score  concepts  language pairs  documents",
+            *rows,
+            "",
+        ]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

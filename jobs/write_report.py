@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 
 from jobs.command_line import with_run
 from jobs.delta_tables import Recipe
-from jobs.report_data import read_report
-from jobs.report_page import make_page
+from jobs.report.data import read_report
+from jobs.report.page import make_page
 from jobs.stage import Run, Stage, run_stage
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import TABLES

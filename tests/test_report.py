@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_corpus import SmallCorpus, rows_of
 
-from jobs.report_content import (
+from jobs.report.content import (
     Arm,
     Example,
     Intake,
@@ -31,7 +31,7 @@ from jobs.report_content import (
     Tie,
     WordPair,
 )
-from jobs.report_page import make_page
+from jobs.report.page import make_page
 from pivot_udfs.token_spans import token_byte_spans
 from pivot_udfs.tokenizer_backends import TokenizerSpec
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, Passage, associate_word_pairs, mark_pivots
@@ -227,7 +227,7 @@ def test_an_empty_corpus_has_a_page() -> None:
 @pytest.fixture(scope="module")
 def report(spark: "SparkSession", corpus: SmallCorpus) -> Report:
     """The report of the small corpus."""
-    from jobs.report_data import read_report
+    from jobs.report.data import read_report
     from jobs.stage import Run
     from pivot_udfs.load_settings import load_settings
     from pivot_udfs.settings import Settings

@@ -1,4 +1,4 @@
-"""What the report says, as plain values: filled by ``report_data`` from the tables, drawn by ``report_page``."""
+"""What the report says, as plain values: filled by ``data`` from the tables, drawn by ``plots`` and ``page``."""
 
 from dataclasses import dataclass
 

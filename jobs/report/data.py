@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.report_content import (
+from jobs.report.content import (
     Arm,
     Example,
     Intake,
@@ -26,7 +26,7 @@ from jobs.report_content import (
     Tie,
     WordPair,
 )
-from jobs.report_densities import read_densities, with_shrunken_density
+from jobs.report.densities import read_densities, with_shrunken_density
 from jobs.stage import Run
 from pivot_udfs.check_record import REASONS
 from pivot_udfs.load_settings import result_settings

@@ -19,8 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from jobs.report_content import Arm, LanguageDensity, Pivot
-from jobs.report_names import language_name
+from jobs.report.content import Arm, LanguageDensity, Pivot
+from jobs.report.names import language_name
 
 BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)

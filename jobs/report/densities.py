@@ -6,7 +6,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.report_content import LanguageDensity, LengthBin, SampledDocument
+from jobs.report.content import LanguageDensity, LengthBin, SampledDocument
 from pivot_udfs.filter_documents import shrunken_density
 
 N_LANGUAGES, N_BINS, N_SAMPLED = 6, 48, 4000

@@ -9,9 +9,9 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup, escape
 
-from jobs.report_content import Report
-from jobs.report_names import language_name
-from jobs.report_plots import draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
+from jobs.report.content import Report
+from jobs.report.names import language_name
+from jobs.report.plots import draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 
 N_TIED = 30
 """Pivots in the table; all of them are in the figure."""
@@ -61,7 +61,7 @@ def _markup(trusted: str) -> Markup:
 
 
 def _file(name: str) -> str:
-    return resources.files("jobs").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("jobs.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _thousands(value: int) -> str:

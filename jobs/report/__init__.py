@@ -1,0 +1,1 @@
+"""The corpus report: what the tables say (data), as figures (plots), as one HTML page (page)."""
