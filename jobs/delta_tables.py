@@ -57,10 +57,12 @@ class Warehouse:
     Args:
         spark: the session.
         path: table t lies at ``<path>/<t>``.
+        workers_write: whether Python workers may write files themselves.
     """
 
-    def __init__(self, spark: SparkSession, path: str) -> None:
+    def __init__(self, spark: SparkSession, path: str, workers_write: bool = True) -> None:
         self.spark = spark
+        self._workers_write = workers_write
         self.path = path.rstrip("/")
         self._known: dict[str, tuple[int | None, Recipe | None]] = {}
 
@@ -137,7 +139,7 @@ class Warehouse:
         """
         schema = TABLES[name]
         uri = qualified(self.spark, self.table_path(name))
-        if uri.split(":", 1)[0] not in DIRECT_SCHEMES:
+        if not self._workers_write or uri.split(":", 1)[0] not in DIRECT_SCHEMES:
             return self.write(rows.mapInArrow(step, from_arrow_schema(schema)), name, recipe)
         self._refuse_foreign(name)
         written = rows.mapInArrow(partial(step_to_files, step=step, uri=uri, schema=schema), from_arrow_schema(FILES))

@@ -31,7 +31,7 @@ class Run:
     @cached_property
     def warehouse(self) -> Warehouse:
         """Where the tables are."""
-        return Warehouse(self.spark, self.settings.warehouse.path)
+        return Warehouse(self.spark, self.settings.warehouse.path, self.settings.warehouse.workers_write)
 
     @cached_property
     def tokenizer(self) -> TokenizerSpec:

@@ -121,9 +121,7 @@ class _Refusing:
 
 def test_a_folder_without_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_locate", lambda given: listing._Place(_Refusing(), given, ""))
-    with pytest.raises(
-        CorpusError, match=r"'/data' cannot be listed: .*Cannot list directory; check the path"
-    ):
+    with pytest.raises(CorpusError, match=r"'/data' cannot be listed: .*Cannot list directory; check the path"):
         list_shards(["/data"])
 
 
@@ -148,9 +146,7 @@ def test_shards_of_a_store_keep_their_uri(tmp_path: Path, monkeypatch: pytest.Mo
     """A local folder plays the store, so that listing and opening go through one and the same path."""
     (tmp_path / "bucket" / "day=1").mkdir(parents=True)
     (tmp_path / "bucket" / "day=1" / "a.jsonl").write_bytes(b"raw")
-    monkeypatch.setattr(
-        listing, "_connect", lambda uri: fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    )
+    monkeypatch.setattr(listing, "_connect", lambda uri: fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
     for given in (
         "s3a://bucket",
         "s3a://bucket/*",

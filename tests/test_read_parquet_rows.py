@@ -67,9 +67,9 @@ def test_parquet_without_the_columns_or_rows(tmp_path: Path) -> None:
     assert reasons_of(found) == ["missing_columns"]
     assert "no column id among doc, text" in str(found[0])
     assert "7 rows not read" in str(found[0])
-    assert reasons_of(
-        read(_parquet(tmp_path, {"id": pa.array([], "string"), "text": pa.array([], "string")}))
-    ) == ["empty_shard"]
+    assert reasons_of(read(_parquet(tmp_path, {"id": pa.array([], "string"), "text": pa.array([], "string")}))) == [
+        "empty_shard"
+    ]
 
 
 def test_parquet_in_many_row_groups_and_batches(tmp_path: Path) -> None:

@@ -28,9 +28,7 @@ def test_a_bad_line_is_one_rejection_between_its_neighbours(tmp_path: Path, line
 
 
 @pytest.mark.parametrize(("line", "expected"), GOOD_LINES)
-def test_a_good_line_is_a_document(
-    tmp_path: Path, line: bytes, expected: tuple[str, str, str | None, str]
-) -> None:
+def test_a_good_line_is_a_document(tmp_path: Path, line: bytes, expected: tuple[str, str, str | None, str]) -> None:
     source, doc_id, lang, text = expected
     assert read(write(tmp_path, line)) == [Document(0, source, doc_id, lang, text)]
 

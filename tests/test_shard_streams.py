@@ -29,9 +29,7 @@ def _simple_split(data: bytes) -> list[bytes]:
 
 @settings(deadline=None)
 @given(st.lists(LINE, max_size=8), st.integers(1, 200), st.integers(1, 3_000), st.booleans())
-def test_any_cut_into_blocks_gives_the_same_lines(
-    lines: list[bytes], size: int, limit: int, ends: bool
-) -> None:
+def test_any_cut_into_blocks_gives_the_same_lines(lines: list[bytes], size: int, limit: int, ends: bool) -> None:
     data = b"\n".join(lines) + (b"\n" if ends else b"")
     splitter = LineSplitter(limit)
     found = [line for block in _blocks(data, size) for line in splitter.feed(block)]
@@ -72,9 +70,7 @@ def test_a_damaged_stream_ends_in_one_rejection(tmp_path: Path, ending: str, sha
     assert [item.record for item in found] == list(range(len(found)))
     good = json.loads(b"[" + b",".join(data.splitlines()[: len(found) // 2]) + b"]")
     assert len(found) > 6_000 * share / 2
-    assert [item.text for item in found[: len(good)] if isinstance(item, Document)] == [
-        row["text"] for row in good
-    ]
+    assert [item.text for item in found[: len(good)] if isinstance(item, Document)] == [row["text"] for row in good]
 
 
 @pytest.mark.parametrize("ending", [".json.gz", ".ndjson.zst"])

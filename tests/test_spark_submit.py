@@ -37,7 +37,8 @@ with open({log!r}, "a") as _log:
 def build_zip(path: Path, log: Path) -> None:
     """The package as a zip, in which pivot_udfs writes down each process that imports it, and from where."""
     with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted([*(ROOT / "pivot_udfs").rglob("*.py"), *(ROOT / "jobs").rglob("*.py")]):
+        files = [file for name in ("pivot_udfs", "jobs") for file in sorted((ROOT / name).rglob("*.*"))]
+        for file in [file for file in files if file.suffix in (".py", ".html", ".css")]:
             name, text = str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")
             archive.writestr(name, text + TELL.format(log=str(log)) if name == "pivot_udfs/__init__.py" else text)
 
