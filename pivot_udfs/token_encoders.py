@@ -11,6 +11,8 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from pivot_udfs.cut_at_numerals import cut_at_numerals
+
 Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Token ids, int32, and offsets o, int64 (n_texts + 1,): text k has ids[o[k]:o[k + 1]]."""
 _BATCH = 32
@@ -26,9 +28,11 @@ class FastokensEncoder:
     and those with a disputed character, go to the reference.
     """
 
-    def __init__(self, tokenizer: Any, reference: "TokenizersEncoder") -> None:
+    def __init__(self, tokenizer: Any, reference: "TokenizersEncoder", cuts: bool) -> None:
+        """``cuts``: the tokenizer is one of ``plain_byte_level``, and takes texts in parts."""
         self._tokenizer = tokenizer
         self._reference = reference
+        self._cuts = cuts
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Flat ids and offsets."""
@@ -38,8 +42,10 @@ class FastokensEncoder:
         return _flat(self._encode_one(text) for text in texts)
 
     def _encode_batch(self, texts: list[str]) -> Encoded:
-        ids, offsets = self._tokenizer.encode_batch_flat(texts, add_special_tokens=False, split_special_tokens=True)
-        return np.frombuffer(ids, "<u4").astype(np.int32), np.frombuffer(offsets, "<u8").astype(np.int64)
+        parts, firsts = cut_at_numerals(texts) if self._cuts else (texts, None)
+        ids, offsets = self._tokenizer.encode_batch_flat(parts, add_special_tokens=False, split_special_tokens=True)
+        places = np.frombuffer(offsets, "<u8").astype(np.int64)
+        return np.frombuffer(ids, "<u4").astype(np.int32), places if firsts is None else places[firsts]
 
     def _encode_one(self, text: str) -> NDArray[np.int32]:
         with suppress(ValueError):

@@ -22,9 +22,9 @@ import sentencepiece
 import tokenizers
 from numpy.typing import NDArray
 
+from pivot_udfs.cut_at_numerals import plain_byte_level
 from pivot_udfs.errors import CorpusError, TokenizerError
 from pivot_udfs.list_shards import STORE_ERRORS, open_shard
-from pivot_udfs.merge_pre_tokenizers import merge_pre_tokenizers
 from pivot_udfs.token_encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.token_texts import covers_every_byte, letters, piece_bytes, readable, token_bytes
 from pivot_udfs.tokenizer_probe import first_difference, probe_texts
@@ -173,8 +173,9 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if spec.backend == "fastokens":
-        fast = fastokens.Tokenizer.from_json_str(merge_pre_tokenizers(spec.payload).decode())
-        return FastokensEncoder(fast, TokenizersEncoder(reference_tokenizer(spec)))
+        plain = plain_byte_level(spec.payload)
+        fast = fastokens.Tokenizer.from_json_str((plain or spec.payload).decode())
+        return FastokensEncoder(fast, TokenizersEncoder(reference_tokenizer(spec)), cuts=plain is not None)
     if spec.backend == "tokenizers":
         return TokenizersEncoder(reference_tokenizer(spec))
     return SentencePieceEncoder(sentencepiece_processor(spec))

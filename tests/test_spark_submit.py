@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ COMPARED += [f"datasets/{arm}" for arm in ("pivot", "random", "matched", "parall
 TELL = """
 import os as _os
 with open({log!r}, "a") as _log:
-    _log.write(f"{{_os.getpid()}} {{__file__}}\\n")
+    _log.write(f"{{_os.getpid()}} {{_os.path.abspath(__file__)}}\\n")
 """
 
 
@@ -50,7 +51,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def submitted(corpus: SmallCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def submitted(corpus: SmallCorpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which the pipeline ran on a cluster, from a copy of jobs/ and the zip alone."""
     folder = tmp_path_factory.mktemp("cluster")
     build_zip(folder / "semantic_pivots.zip", folder / "imports.log")
@@ -67,16 +68,29 @@ def submitted(corpus: SmallCorpus, tmp_path_factory: pytest.TempPathFactory) -> 
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr[-4_000:]
-    return folder
+    yield folder
+    for path in executor_folders(folder):
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def imports(folder: Path) -> list[tuple[str, Path]]:
+    """Process and file of every import of pivot_udfs."""
+    lines = [line.split(" ", 1) for line in (folder / "imports.log").read_text(encoding="utf-8").splitlines()]
+    return [(process, Path(path)) for process, path in lines]
+
+
+def executor_folders(folder: Path) -> set[Path]:
+    """Where each executor has its copy of the zip: Spark's work folder, app-.../0 and 1."""
+    found = {path.parents[2] for _, path in imports(folder)}
+    return {path for path in found if path.parent.name.startswith("app-")}
 
 
 def test_every_process_imported_the_zip(submitted: Path) -> None:
-    lines = [line.split(" ", 1) for line in (submitted / "imports.log").read_text().splitlines()]
-    assert len({process for process, _ in lines}) >= 3, "the driver and two workers"
-    for _, path in lines:
-        assert path.endswith("semantic_pivots.zip/pivot_udfs/__init__.py")
-    folders = {str(Path(path).parent.parent) for _, path in lines}
-    assert any("app-" in folder for folder in folders), f"no executor's own copy of the zip among {folders}"
+    found = imports(submitted)
+    for _, path in found:
+        assert path.parts[-3:] == ("semantic_pivots.zip", "pivot_udfs", "__init__.py")
+    assert len(executor_folders(submitted)) == 2, found
+    assert len({process for process, _ in found}) >= 3, "the driver and a worker on each executor"
 
 
 @pytest.mark.parametrize("table", COMPARED)

@@ -1,5 +1,6 @@
 """Tokenizer backends give the reference's ids, say so when they cannot, and refuse what is no tokenizer."""
 
+import functools
 import json
 import logging
 import pickle
@@ -17,8 +18,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 
+from pivot_udfs.cut_at_numerals import cut_at_numerals, plain_byte_level
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.merge_pre_tokenizers import merge_pre_tokenizers
 from pivot_udfs.token_texts import byte_alphabet
 from pivot_udfs.tokenizer_backends import encoder, load_tokenizer, vocabulary, word_token_ids
 from pivot_udfs.tokenizer_probe import first_difference, probe_texts
@@ -30,6 +31,9 @@ MULTILINGUAL = st.text(
     ),
     max_size=60,
 )
+
+
+_load = functools.cache(load_tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +72,34 @@ def test_odd_characters_of_real_text_get_the_ids_of_tokenizers() -> None:
     assert first_difference(texts, got, encoder(load_tokenizer(path, "tokenizers")).encode(texts)) is None
 
 
-def test_single_digits_and_byte_level_are_merged(folder: Path, byte_level: str) -> None:
+def test_digits_then_byte_level_goes_through_plain_byte_level(folder: Path, byte_level: str) -> None:
     tokenizer = Tokenizer.from_file(byte_level)
-    payload = tokenizer.to_str().encode()
-    assert merge_pre_tokenizers(payload) == payload
+    assert plain_byte_level(tokenizer.to_str().encode()) is None
     steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)  # type: ignore[assignment]
-    merged = Tokenizer.from_str(merge_pre_tokenizers(tokenizer.to_str().encode()).decode())
-    assert merged.to_str() != tokenizer.to_str()
-    for text in [*probe_texts([]), "1  2   a3 \n 4", "it's 5's 'll  ٣ a٣ 六 ⅷ½"]:
-        pieces = [t.pre_tokenizer.pre_tokenize_str(text) for t in (merged, tokenizer)]  # type: ignore[union-attr]
-        assert pieces[0] == pieces[1]
+    payload = json.loads(tokenizer.to_str())
+    payload["model"]["merges"] = [m for m in payload["model"]["merges"] if not set("0123456789") & set("".join(m))]
+    assert plain_byte_level(json.dumps(payload).encode()) is not None
+    payload["model"]["merges"].append(["1", "2"])
+    assert plain_byte_level(json.dumps(payload).encode()) is None
+
+
+@given(st.lists(st.text("ab '12٣½六ⅷ \n\t\u3000,s"), max_size=4))
+def test_texts_are_cut_where_the_digits_step_cuts(texts: list[str]) -> None:
+    parts, firsts = cut_at_numerals(texts)
+    assert ["".join(parts[a:b]) for a, b in pairwise(firsts.tolist())] == texts
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    for text, (a, b) in zip(texts, pairwise(firsts.tolist()), strict=True):
+        allowed = {span[0] for _, span in digits.pre_tokenize_str(text)} | {0}
+        starts = [0, *np.cumsum([len(part) for part in parts[a:b]]).tolist()][:-1]
+        assert set(starts) <= allowed
+
+
+@given(st.text("ab '12٣½六ⅷ \n\t\u3000,s\u00a0"))
+def test_cut_texts_get_the_ids_of_tokenizers(text: str) -> None:
+    path = str(Path(__file__).parent / "samples" / "tokenizer.json")
+    sides = [encoder(_load(path, backend)).encode([text])[0].tolist() for backend in ("fastokens", "tokenizers")]
+    assert sides[0] == sides[1]
 
 
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
