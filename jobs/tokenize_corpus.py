@@ -77,11 +77,23 @@ def _check_all_there(run: Run, tally: Tally) -> None:
             f"none of {written[1]} records is a document; the table quarantine at "
             f"{run.warehouse.table_path('quarantine')} says why"
         )
+    _warn_of_repeated_keys(run)
     run.progress.say(
         "tokenize_corpus",
         f"{len(tally):,} shards, {told[0] + told[1]:,} records = {told[0]:,} documents + {told[1]:,} in quarantine, "
         f"{told[2]:,} tokens",
     )
+
+
+def _warn_of_repeated_keys(run: Run) -> None:
+    """(source, doc_id) should name one document; where it does not, all are kept, and told apart by shard and record."""
+    keys = run.warehouse.read("documents").groupBy("source", "doc_id").count().where("count > 1")
+    n_keys, n_docs = keys.agg(F.count("*"), F.coalesce(F.sum("count"), F.lit(0))).collect()[0]
+    if n_keys:
+        run.progress.say(
+            "tokenize_corpus",
+            f"warning: {n_keys:,} keys (source, doc_id) name {n_docs:,} documents; all are kept. Is a shard there twice?",
+        )
 
 
 def _known(tally: Tally, run: Run) -> str:

@@ -263,3 +263,13 @@ def test_ids_of_another_tokenizer_are_refused(sample_tokenizer: TokenizerSpec, t
 def test_counts_are_64_bit() -> None:
     assert step.CELLS.field("pair_count").type == step.CELLS.field("doc_count").type == pa.int64()
     assert np.dtype(np.int64).itemsize * 8 >= step.ROW_BITS + step.COLUMN_BITS + 3
+
+
+@pytest.mark.parametrize("window", [100, "document"])
+def test_overlaps_where_folding_shortens_the_word(sample_tokenizer: TokenizerSpec, window: int | str) -> None:
+    """The word takes more bytes in the text (Kelvin signs) than in the lexicon, and hides the hit inside it."""
+    rows = [{"en": "水kkkk水", "ja": "水"}]
+    documents = counted.with_sample_tokenizer([("en", "水\u212a\u212a\u212a\u212a水 ... 水"), ("en", "水kkkk水")])
+    tables = counted.counted(batches_of(documents), plan_of(rows, sample_tokenizer, window))
+    assert tables.word_cooccurrence == {("en", "水kkkk水", "ja", "水"): [1, 1]}
+    assert_same(tables, expected(documents, rows, window))

@@ -76,14 +76,21 @@ def select_training(pinned: PinnedTable, seed: int, share: float, token_budget: 
 
 
 def select_held_out(pinned: PinnedTable, share: float, tokens_per_language: int) -> Selection:
-    """Held-out documents, language by language, whole ones only, up to so many tokens of each language."""
+    """Held-out documents, language by language, whole ones only, up to so many tokens of each language.
+
+    Taken in the order of their hashes; one that does not fit any more is passed over. A language none of whose
+    documents fits has its shortest.
+    """
     found = _keys(pinned, _HELD_OUT, share, want_held_out=True)
     chosen: list[int] = []
     for language in sorted(set(found.languages)):
-        rows = [k for k in np.argsort(found.hashes, kind="stable") if found.languages[k] == language]
-        total = np.cumsum(found.lengths[rows] + 1)
-        n = max(1, int(np.searchsorted(total, tokens_per_language, side="right")))
-        chosen += [int(row) for row in rows[:n]]
+        rows = [int(k) for k in np.argsort(found.hashes, kind="stable") if found.languages[k] == language]
+        left, taken = tokens_per_language, []
+        for row in rows:
+            if found.lengths[row] + 1 <= left:
+                taken.append(row)
+                left -= int(found.lengths[row]) + 1
+        chosen += taken or [min(rows, key=lambda row: int(found.lengths[row]))]
     hashes = found.hashes[chosen]
     order = np.argsort(hashes, kind="stable")
     lengths = found.lengths[chosen] + 1

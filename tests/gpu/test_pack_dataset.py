@@ -106,6 +106,15 @@ def test_held_out_documents_lie_by_language_with_their_bytes(config: Path) -> No
         assert sum(len(row["text"].encode()) for row in rows) == about["n_bytes"]
 
 
+def test_held_out_documents_keep_to_their_limit(config: Path) -> None:
+    _pack(config, "packing.held_out_tokens=60", "packing.held_out_share=0.5")
+    manifest = open_packed(config.parent / "results" / "packed" / "held_out").manifest
+    assert all(20 < about["n_tokens"] <= 60 for about in manifest["languages"].values())
+    _pack(config, "packing.held_out_tokens=1", "packing.held_out_share=0.5")
+    manifest = open_packed(config.parent / "results" / "packed" / "held_out").manifest
+    assert {about["n_documents"] for about in manifest["languages"].values()} == {1}
+
+
 def test_duplicate_keys_are_all_packed(config: Path) -> None:
     rows = dataset_rows(config.parent / "tokenizer.json", 8)
     write_table(config.parent / "warehouse", "datasets/pivot", rows * 2, config.parent / "tokenizer.json")
