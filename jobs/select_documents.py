@@ -84,7 +84,7 @@ def _parallel_arm(scores: DataFrame, pivot: DataFrame, selection: Selection) -> 
 
 def _draw(arm: str, seed: int) -> Column:
     """A uniform number in [0, 1) that depends on nothing but the document's key, the arm and the seed."""
-    hashed = F.xxhash64(F.lit(arm), F.lit(seed), *(F.col(column) for column in _KEY))
+    hashed = F.xxhash64(F.lit(arm), F.lit(seed), F.col("source"), F.col("doc_id"))
     return F.shiftrightunsigned(hashed, 11) / F.lit(float(1 << 53))
 
 

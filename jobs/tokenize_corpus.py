@@ -86,13 +86,13 @@ def _check_all_there(run: Run, tally: Tally) -> None:
 
 
 def _warn_of_repeated_keys(run: Run) -> None:
-    """(source, doc_id) should name one document; where it does not, all are kept, and told apart by shard and record."""
+    """Where (source, doc_id) names several documents all are kept; shard and record tell them apart."""
     keys = run.warehouse.read("documents").groupBy("source", "doc_id").count().where("count > 1")
     n_keys, n_docs = keys.agg(F.count("*"), F.coalesce(F.sum("count"), F.lit(0))).collect()[0]
     if n_keys:
         run.progress.say(
             "tokenize_corpus",
-            f"warning: {n_keys:,} keys (source, doc_id) name {n_docs:,} documents; all are kept. Is a shard there twice?",
+            f"warning: {n_keys:,} keys (source, doc_id) name {n_docs:,} documents, all are kept: is a shard there twice?",
         )
 
 

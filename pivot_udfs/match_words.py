@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
-from pivot_udfs.characters import fold, fold_table, spaced_table, spaced_word_table
+from pivot_udfs.characters import fold, fold_table, spaced_table, spaced_word_table, widest_bytes
 from pivot_udfs.lexicon import Lexicon, surface_forms
 
 Int32 = npt.NDArray[np.int32]
@@ -73,8 +73,8 @@ class WordMatcher:
         patterns = _patterns(lexicon)
         sharers = _sharers(patterns)
         self._languages = [_compile(number, surfaces, sharers) for number, surfaces in enumerate(patterns) if surfaces]
-        self.longest = max(len(surface.encode()) for surfaces in patterns for surface in surfaces)
-        """UTF-8 bytes of the longest surface."""
+        self.longest = max(widest_bytes(surface) for surfaces in patterns for surface in surfaces)
+        """UTF-8 bytes of the longest hit, folded or not."""
         self._fold = fold_table()
         self._spaced_word = spaced_word_table()
 

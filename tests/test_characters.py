@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 
-from pivot_udfs.characters import fold, fold_table, spaced_table, spaced_word_table
+from pivot_udfs.characters import fold, fold_table, spaced_table, spaced_word_table, widest_bytes
 
 ASSIGNED = [point for point in range(sys.maxunicode + 1) if unicodedata.category(chr(point)) not in ("Cn", "Cs", "Co")]
 
@@ -35,6 +35,13 @@ def test_word_characters_of_spaced_scripts() -> None:
     }
     rare = ("HENTAIGANA", "COUNTING ROD", "HANGZHOU", "IDEOGRAPHIC", "VERTICAL", "VIETNAMESE", "MASU", "OLD CHINESE")
     assert {name for name in differ if not name.startswith(rare) and "IDEOGRAPH" not in name} == set()
+
+
+def test_widest_bytes_bounds_every_text_that_folds_alike() -> None:
+    everything = [chr(point) for point in ASSIGNED]
+    assert all(len(char.encode()) <= widest_bytes(fold(char)) <= 4 for char in everything)
+    assert widest_bytes("水k") == len("水\u212a".encode())
+    assert widest_bytes("水a") == len("水a".encode())
 
 
 @pytest.mark.parametrize("char", [*"水々ーのカｶｰ\u3099\u309a〆〇ไ", "ກ", "ក", "က", "\U00020bb7"])
