@@ -92,7 +92,7 @@ def _warn_of_repeated_keys(run: Run) -> None:
     if n_keys:
         run.progress.say(
             "tokenize_corpus",
-            f"warning: {n_keys:,} keys (source, doc_id) have {n_docs:,} documents; is a shard there twice? All are kept",
+            f"warning: {n_keys:,} keys (source, doc_id) have {n_docs:,} documents, all kept; is a shard there twice?",
         )
 
 

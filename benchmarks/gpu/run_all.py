@@ -102,7 +102,7 @@ def _seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _alternating(first: Callable[[], Any], second: Callable[[], Any], repeats: int = 5) -> tuple[float, float, float]:
+def _alternating(first: Callable[[], Any], second: Callable[[], Any], repeats: int = 3) -> tuple[float, float, float]:
     """Median seconds of both after a warm-up, taken in turn, and the median of their ratios (first to second)."""
     first(), second()
     pairs = [(_seconds(first), _seconds(second)) for _ in range(repeats)]
