@@ -45,7 +45,7 @@ def draw_layer_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> st
             for key, label, colour in _SETS:
                 axis.plot(range(1, len(sets[key]) + 1), sets[key], color=colour, label=label, linewidth=1.4)
             axis.set_title(direction)
-            axis.set_ylim(bottom=0)
+        axes[0].set_ylim(bottom=0)  # after all are drawn: the axis is shared
         axes[0].legend(frameon=False, fontsize=8)
         figure.supxlabel("layer", fontsize=9)
         figure.supylabel("mean summed probability", fontsize=9)
