@@ -72,13 +72,17 @@ def main() -> int:
             "packing": measure_packing,
             "training": measure_training,
         }
-        rows = {name: measured[name](settings) for name in options.only.split(",")}
-    before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    whole = before | {name: row | _conditions() for name, row in rows.items()}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n")
-    print(json.dumps(rows, indent=1))
+        for name in options.only.split(","):
+            _keep(name, measured[name](settings))
     return 0
+
+
+def _keep(name: str, row: dict[str, Any]) -> None:
+    """Prints one measurement and puts it into the results file."""
+    before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(before | {name: row | _conditions()}, indent=1, sort_keys=True) + "\n")
+    print(name, json.dumps(row, indent=1), flush=True)
 
 
 def _conditions() -> dict[str, Any]:
