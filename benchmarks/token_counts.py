@@ -20,7 +20,7 @@ from pivot_udfs.tokenizer_backends import encoder, load_tokenizer, vocabulary
 _CHECKED_DOCUMENTS = 40
 _CAPACITY = 1 << 17
 _GLOVE = {10: 2.5, 100: 0.61}
-_MAX_TOKENS = 12_000_000
+_MAX_TOKENS = 6_000_000
 
 
 def main() -> None:

@@ -152,7 +152,7 @@ def dense_arrays(n_columns: Any) -> Any:
     """Zeroed (pairs, docs, last_doc, touched, here) of a kernel, for V columns."""
     return (
         np.zeros(n_columns, np.int64),
-        np.zeros(n_columns, np.int64),
+        np.zeros(n_columns, np.int32),
         np.full(n_columns, -1, np.int32),
         np.zeros((n_columns + 63) // 64, np.uint64),
         np.zeros(n_columns, np.int64),
