@@ -66,6 +66,9 @@ dist: setup-dev ## what a cluster needs: dist/semantic_pivots.zip and dist/envir
 bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)
 
+bench-gpu: setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
+	$(GPU_BIN)/python -m benchmarks.gpu.run_all --config conf/demo-model.toml
+
 lock: ## compiles requirements/*.txt anew (needs uv)
 	for name in runtime dev gpu; do uv pip compile -q --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url requirements/$$name.in -o requirements/$$name.txt; done
