@@ -6,29 +6,36 @@ Each size runs in a process of its own that feeds the counting step as Spark wou
 peak resident memory (``ru_maxrss``). Target: the same within 10 %, and inside the budget.
 """
 
+import argparse
+import os
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from benchmarks.common import parse, read_documents, report
+from benchmarks.common import parse, report
 from pivot_udfs.count_cooccurrence import CountPlan, count_cooccurrence
 from pivot_udfs.lexicon import load_lexicon
 from pivot_udfs.list_shards import list_shards
 from pivot_udfs.read_shard import ReadLimits
+from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.tokenize_corpus import TokenizePlan, tokenize_corpus
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
 _BUDGET_MB = 512
-_BATCH_DOCUMENTS = 4096
+_BATCH_DOCUMENTS = 1024
 
 
 def main() -> None:
     """Runs it."""
     arguments = parse(__doc__)
-    peaks = {times: _in_process(times) for times in (1, 10)}
+    table = _documents(arguments)
+    peaks = {times: _in_process(times, table) for times in (1, 10)}
+    Path(table).unlink()
     report(
         "counting_memory",
         {f"peak_MB_at_{times}x": round(peak) for times, peak in peaks.items()}
@@ -36,34 +43,45 @@ def main() -> None:
             "ratio": round(peaks[10] / peaks[1], 3),
             "budget_MB": _BUDGET_MB,
             "target": "within 10 %, inside the budget",
-            "text_documents": len(read_documents(arguments.corpus)),
         },
     )
 
 
-def _in_process(times: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.counting_memory", *sys.argv[1:], "--repeats", str(-times)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-
-
-def child(times: int) -> None:
-    """Counts the corpus ``times`` times over and prints this process's peak in MB."""
-    arguments = parse(__doc__)
-    tokenizer = load_tokenizer(arguments.tokenizer)
-    lexicon = load_lexicon(arguments.lexicon, ["en", "fr", "zh", "ja"])
+def _documents(arguments: argparse.Namespace) -> str:
+    """The corpus as one Parquet file of documents."""
     shards = tuple(shard.path for shard in list_shards([arguments.corpus]))
-    plan = TokenizePlan((shards,), ReadLimits(16 << 20, 64 << 20), tokenizer)
+    plan = TokenizePlan((shards,), ReadLimits(16 << 20, 64 << 20), load_tokenizer(arguments.tokenizer))
+    path = f"{arguments.scratch}/counting-memory.parquet"
+    with pq.ParquetWriter(path, DOCUMENTS) as writer:
+        for batch in tokenize_corpus(iter([pa.RecordBatch.from_pydict({"id": [0]})]), plan, lambda tally: None):
+            writer.write_batch(batch)
+    return path
+
+
+def _in_process(times: int, table: str) -> float:
+    command = [sys.executable, "-m", "benchmarks.counting_memory", *sys.argv[1:]]
+    environment = os.environ | {"COUNT_TIMES": str(times), "COUNT_TABLE": table}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(done.stdout.split()[-1])
+
+
+def count_in_process(times: int, table: str) -> None:
+    """Counts the documents ``times`` times over and prints this process's peak in MB."""
+    arguments = parse(__doc__)
+    lexicon = load_lexicon(arguments.lexicon, ["en", "fr", "zh", "ja"])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for _ in range(times):
-            task = pa.RecordBatch.from_pydict({"id": [0]})
-            yield from tokenize_corpus(iter([task]), plan, lambda tally: None)
+            yield from pq.ParquetFile(table, pre_buffer=False).iter_batches(_BATCH_DOCUMENTS, columns=["lang", "text", "token_ids"])
 
-    for _ in count_cooccurrence(batches(), CountPlan(lexicon, tokenizer, 100, "document_language", _BUDGET_MB)):
+    plan = CountPlan(lexicon, load_tokenizer(arguments.tokenizer, "tokenizers"), 100, "document_language", _BUDGET_MB)
+    for _ in count_cooccurrence(batches(), plan):
         pass
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 if __name__ == "__main__":
-    repeats = parse(__doc__).repeats
-    child(-repeats) if repeats < 0 else main()
+    if "COUNT_TABLE" in os.environ:
+        count_in_process(int(os.environ["COUNT_TIMES"]), os.environ["COUNT_TABLE"])
+    else:
+        main()

@@ -32,9 +32,9 @@ CELLS = pa.schema(
     ]
 )
 ROW_BITS, COLUMN_BITS = 24, 32
-_FIXED_BYTES = 320 << 20
+_FIXED_BYTES = 448 << 20
 """Of a worker before it holds a document: interpreter, compiled kernels, automata, one batch."""
-_SLICE_BYTES = 8 << 20
+_SLICE_BYTES = 2 << 20
 _OUT_CELLS = 1 << 17
 
 
@@ -60,8 +60,8 @@ class CountPlan:
 
     @property
     def block_bytes(self) -> int:
-        """Bytes of tokens and hits at which a block is counted; counting needs about as much again."""
-        return max(16 << 20, ((self.memory_budget_mb << 20) - _FIXED_BYTES) // 3)
+        """Bytes of tokens and hits at which a block is counted; at its peak, counting holds about four times that."""
+        return max(16 << 20, ((self.memory_budget_mb << 20) - _FIXED_BYTES) // 5)
 
 
 def window_in_tokens(window: int | str) -> int:
