@@ -26,7 +26,7 @@ from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.tokenize_corpus import TokenizePlan, tokenize_corpus
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
-_BUDGET_MB = 512
+_BUDGET_MB = 768
 _BATCH_DOCUMENTS = 1024
 
 
@@ -72,7 +72,8 @@ def count_in_process(times: int, table: str) -> None:
 
     def batches() -> Iterator[pa.RecordBatch]:
         for _ in range(times):
-            yield from pq.ParquetFile(table, pre_buffer=False).iter_batches(_BATCH_DOCUMENTS, columns=["lang", "text", "token_ids"])
+            file = pq.ParquetFile(table, pre_buffer=False)
+            yield from file.iter_batches(_BATCH_DOCUMENTS, columns=["lang", "text", "token_ids"])
 
     plan = CountPlan(lexicon, load_tokenizer(arguments.tokenizer, "tokenizers"), 100, "document_language", _BUDGET_MB)
     for _ in count_cooccurrence(batches(), plan):

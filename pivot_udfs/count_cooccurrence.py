@@ -32,7 +32,7 @@ CELLS = pa.schema(
     ]
 )
 ROW_BITS, COLUMN_BITS = 24, 32
-_FIXED_BYTES = 448 << 20
+_FIXED_BYTES = 560 << 20
 """Of a worker before it holds a document: interpreter, compiled kernels, automata, one batch."""
 _SLICE_BYTES = 2 << 20
 _OUT_CELLS = 1 << 17

@@ -75,7 +75,7 @@ class Cooccurrence(Section):
 
     window: Annotated[int, Field(ge=1)] | Literal["document"] = 100
     """Largest distance in tokens, or the whole document."""
-    memory_budget_mb: Annotated[int, Field(ge=512)] = Field(default=1024, json_schema_extra=_NO_RESULT)
+    memory_budget_mb: Annotated[int, Field(ge=640)] = Field(default=1024, json_schema_extra=_NO_RESULT)
     """Memory of one Python worker, all of it; the counts are the same at any budget."""
 
 

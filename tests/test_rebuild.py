@@ -52,7 +52,7 @@ def copy(corpus: SmallCorpus, tmp_path: Path) -> tuple[SmallCorpus, str]:
 
 def test_a_second_rebuild_skips_everything_and_says_why(spark: "SparkSession", corpus: SmallCorpus) -> None:
     before = files_in(corpus.folder / "warehouse")
-    told = must_work(run_job(job("rebuild_corpus"), corpus, "cooccurrence.memory_budget_mb=600"))
+    told = must_work(run_job(job("rebuild_corpus"), corpus, "cooccurrence.memory_budget_mb=700"))
     assert stages_run(told) == []
     for stage in STAGES:
         assert f"{stage}: skipped: inputs, configuration and code are unchanged" in told

@@ -87,7 +87,7 @@ FAULTS = [
     ("pivots.max_doc_share=2", ["pivots.max_doc_share = 2", "less than or equal to 1"]),
     ("cooccurrence.window=0", ["cooccurrence.window = 0:", "greater than or equal to 1", "'document'"]),
     ("cooccurrence.window=doc", ["cooccurrence.window = 'doc':", "integer", "or input should be 'document'"]),
-    ("cooccurrence.memory_budget_mb=1", ["cooccurrence.memory_budget_mb = 1", "512"]),
+    ("cooccurrence.memory_budget_mb=1", ["cooccurrence.memory_budget_mb = 1", "640"]),
     ('lexicon.languages=["en"]', ["lexicon.languages = ['en']", "at least 2 items"]),
     ('lexicon.languages=["en", "English"]', ["lexicon.languages.1 = 'English'", "pattern"]),
     ("lexicon.shared_surfaces=both", ["lexicon.shared_surfaces = 'both'", "'document_language' or 'all'"]),
@@ -169,7 +169,7 @@ def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
         return fingerprint(result_settings(settings.corpus, settings.tokenizer, settings.cooccurrence, settings.spark))
 
     assert of() == of(
-        "cooccurrence.memory_budget_mb=600", "tokenizer.backend=tokenizers", "corpus.shards_per_task_mb=1"
+        "cooccurrence.memory_budget_mb=700", "tokenizer.backend=tokenizers", "corpus.shards_per_task_mb=1"
     )
     assert of() == of("spark.master=local[1]", 'spark.conf={"a" = "b"}')
     assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5"), of("corpus.inputs=x")}) == 4
