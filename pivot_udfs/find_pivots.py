@@ -48,10 +48,12 @@ def associate(kind: str, both: Counts, word: Counts, token: Counts, n_docs: floa
 
 
 def _npmi(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
-    surprise = -np.log(both / n_docs)
+    # log1p of differences: where nearly all documents have both, the logarithms of ratios would cancel to noise.
+    surprise = -np.log1p((both - n_docs) / n_docs)
+    by_chance = word * token
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = (np.log(both) + np.log(n_docs) - np.log(word) - np.log(token)) / surprise
-    return np.where(surprise > 0, value, 1.0)
+        value = np.log1p((both * n_docs - by_chance) / by_chance) / surprise
+    return np.clip(np.where(surprise > 0, value, 1.0), -1.0, 1.0)
 
 
 def _llr(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:

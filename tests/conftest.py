@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from small_corpus import SmallCorpus, must_work, run_job, stages_run, write_small_corpus
 
 from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# Busy machines are slow machines: a deadline would test the machine.
+settings.register_profile("project", deadline=None, print_blob=True)
+settings.load_profile("project")
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -32,7 +37,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     conf = {
         "spark.sql.shuffle.partitions": "2",
-        "spark.driver.memory": "1500m",
+        "spark.driver.memory": "3g",
         "spark.ui.enabled": "false",
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
         "spark.databricks.delta.snapshotPartitions": "1",
