@@ -48,12 +48,16 @@ def associate(kind: str, both: Counts, word: Counts, token: Counts, n_docs: floa
 
 
 def _npmi(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
-    # log1p of differences: where nearly all documents have both, the logarithms of ratios would cancel to noise.
-    surprise = -np.log1p((both - n_docs) / n_docs)
-    by_chance = word * token
+    surprise = -_log_ratio(both, np.full_like(both, n_docs))
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.log1p((both * n_docs - by_chance) / by_chance) / surprise
+        value = _log_ratio(both * n_docs, word * token) / surprise
     return np.clip(np.where(surprise > 0, value, 1.0), -1.0, 1.0)
+
+
+def _log_ratio(above: Counts, below: Counts) -> Counts:
+    """ln(above / below), to full precision also where the two are nearly the same."""
+    excess = (above - below) / below
+    return np.where(np.abs(excess) < 0.5, np.log1p(np.maximum(excess, -0.5)), np.log(above) - np.log(below))
 
 
 def _llr(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:

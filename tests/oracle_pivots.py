@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from itertools import combinations
 from typing import NamedTuple
 
@@ -24,8 +25,14 @@ def npmi(both: int, word: int, token: int, n_docs: int) -> float:
     """Normalized pointwise mutual information (Bouma 2009); 1 where every document has both."""
     if both == n_docs:
         return 1.0
-    joint, p_word, p_token = both / n_docs, word / n_docs, token / n_docs
-    return math.log(joint / (p_word * p_token)) / -math.log(joint)
+    joint, p_word, p_token = Fraction(both, n_docs), Fraction(word, n_docs), Fraction(token, n_docs)
+    return _log(joint / (p_word * p_token)) / -_log(joint)
+
+
+def _log(ratio: Fraction) -> float:
+    """Of an exact ratio; near 1 by log1p, since a double cannot hold how near."""
+    near = abs(ratio - 1) < Fraction(1, 4)
+    return math.log1p(float(ratio - 1)) if near else math.log(ratio.numerator) - math.log(ratio.denominator)
 
 
 def lift_difference(both: int, word: int, token: int, n_docs: int) -> float:
