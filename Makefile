@@ -67,6 +67,7 @@ bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)
 
 bench-gpu: setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
+	test -d out/demo-model/base || $(GPU_BIN)/python -m jobs.gpu.convert_model --config conf/demo-model.toml
 	$(GPU_BIN)/python -m benchmarks.gpu.run_all --config conf/demo-model.toml
 
 lock: ## compiles requirements/*.txt anew (needs uv)
