@@ -73,3 +73,10 @@ def spaced_word_table() -> npt.NDArray[np.bool_]:
 
 def _code_points() -> list[int]:
     return [code_point for code_point in range(N_CODE_POINTS) if code_point not in _SURROGATES]
+
+
+def byte_places(text: str) -> npt.NDArray[np.int64]:
+    """The UTF-8 byte at which each character begins, and the length in bytes at the end: int64 (len(text) + 1,)."""
+    points = np.frombuffer(text.encode("utf-32-le"), "<u4")
+    widths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(widths, dtype=np.int64)])

@@ -90,8 +90,7 @@ def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> It
 
 def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """The batch in slices of about _SLICE_BYTES of text, at least one document each."""
-    offsets = batch.column("text").cast(pa.large_string()).buffers()[1] if batch.num_rows else None
-    if offsets is None:
+    if not batch.num_rows:
         return
     sizes = pa.compute.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
     groups = np.cumsum(sizes) // _SLICE_BYTES

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
-from pivot_udfs.characters import fold, fold_table, spaced_table, spaced_word_table, widest_bytes
+from pivot_udfs.characters import byte_places, fold, fold_table, spaced_table, spaced_word_table, widest_bytes
 from pivot_udfs.lexicon import Lexicon, surface_forms
 
 Int32 = npt.NDArray[np.int32]
@@ -179,17 +179,10 @@ def _rescan_uneven(matches: Int64, automaton: Any, buffer: Any, doc_starts: Int6
         text = bytes(buffer[doc_starts[doc] : doc_starts[doc + 1] - 1]).decode()
         folded = fold(text)
         found = np.array(automaton.find_matches_as_indexes(folded.encode()), np.int64).reshape(-1, 3)
-        characters = np.searchsorted(_byte_places(folded), found[:, 1:])
-        kept.append(np.column_stack([found[:, 0], _byte_places(text)[characters] + doc_starts[doc]]))
+        characters = np.searchsorted(byte_places(folded), found[:, 1:])
+        kept.append(np.column_stack([found[:, 0], byte_places(text)[characters] + doc_starts[doc]]))
     merged = np.concatenate(kept)
     return merged[np.argsort(merged[:, 1], kind="stable")]
-
-
-def _byte_places(text: str) -> Int64:
-    """The byte at which each character begins, and the length: int64 (n + 1,)."""
-    code_points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    lengths = 1 + (code_points >= 0x80) + (code_points >= 0x800) + (code_points >= 0x10000)
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
 def _merge(found: list[Hits]) -> Hits:

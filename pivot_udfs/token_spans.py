@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pivot_udfs.characters import byte_places
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenizer_backends import (
     TokenizerSpec,
@@ -62,15 +63,8 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
         if (ends[-1] if len(ends) else 0) == len(text.encode()):
             return np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)], ends
     places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-    byte_of = _byte_of_char(text)
+    byte_of = byte_places(text)
     return byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]
-
-
-def _byte_of_char(text: str) -> NDArray[np.int64]:
-    """First byte of every character, and the text's length in bytes at the end, int64 (len(text) + 1,)."""
-    points = np.frombuffer(text.encode("utf-32-le"), "<u4")
-    widths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(widths, dtype=np.int64)])
 
 
 def _sentencepiece_spans(processor: Any, text: str) -> Spans:
