@@ -28,6 +28,7 @@ from jobs.delta_tables import Recipe
 from jobs.stage import Run
 from jobs.tokenize_corpus import plan_shards, task_numbers
 from pivot_udfs.tokenize_corpus import tokenize_corpus
+from pivot_udfs.write_parquet import one_table
 
 _TEXT_MB = 1000
 _SLOW_TEXT_MB = 60
@@ -78,7 +79,8 @@ def _tokenize(run: Run, spec: Any) -> tuple[int, int]:
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
     step = partial(tokenize_corpus, plan=dataclasses.replace(plan, tokenizer=spec), tell=_ignore)
     recipe = Recipe("benchmark", "", "", {}, {}, {})
-    run.warehouse.write_from_workers(task_numbers(run, plan), step, "documents", recipe)
+    to_table = partial(one_table, step=step, table="documents")
+    run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe)
     row = run.warehouse.read("documents").agg(F.count("*"), F.sum("n_tokens")).collect()[0]
     return int(row[0]), int(row[1])
 

@@ -24,7 +24,7 @@ def qualified(spark: SparkSession, path: str) -> str:
     return str(store.makeQualified(place).toString())
 
 
-def commit_files(spark: SparkSession, uri: str, schema: pa.Schema, files: list[Row], user_metadata: str) -> None:
+def commit_files(spark: SparkSession, uri: str, schema: pa.Schema, files: list[Row], user_metadata: str) -> int:
     """Makes ``files`` the whole content of the table at ``uri``, creating it where there is none.
 
     Args:
@@ -33,6 +33,9 @@ def commit_files(spark: SparkSession, uri: str, schema: pa.Schema, files: list[R
         schema: of the rows.
         files: rows of ``pivot_udfs.write_parquet.FILES``; the files lie in the folder.
         user_metadata: of the commit.
+
+    Returns:
+        the table's version after the commit.
     """
     jvm: Any = spark._jvm
     delta = jvm.org.apache.spark.sql.delta
@@ -49,7 +52,7 @@ def commit_files(spark: SparkSession, uri: str, schema: pa.Schema, files: list[R
     spark.conf.set(_USER_METADATA, user_metadata)
     try:
         operation = getattr(delta, "DeltaOperations$ManualUpdate$")
-        transaction.commit(_scala(spark, actions), getattr(operation, "MODULE$"))
+        return int(transaction.commit(_scala(spark, actions), getattr(operation, "MODULE$")))
     finally:
         spark.conf.unset(_USER_METADATA)
 

@@ -1,13 +1,14 @@
 """The warehouse: every table is read and written here, and every commit says what made it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 from delta.tables import DeltaTable
+from pyspark import StorageLevel
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,7 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.delta_commit import commit_files, qualified
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, TABLES
-from pivot_udfs.write_parquet import DIRECT_SCHEMES, FILES, step_to_files
+from pivot_udfs.write_parquet import DIRECT_SCHEMES, FILES, TableStep, step_to_files, step_to_rows
 
 MAKERS = {
     "documents": "tokenize_corpus",
@@ -46,9 +47,6 @@ class Recipe:
     """Version of each table that was read."""
     files: dict[str, str]
     """SHA-256 of the tokenizer, the lexicon, and the list of shards."""
-
-
-Step = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 class Warehouse:
@@ -102,7 +100,7 @@ class Warehouse:
         Raises:
             WarehouseError: it is not there, lacks a column, or is not this project's.
         """
-        schema = TABLES.get(name, DATASET)
+        schema = _schema(name)
         try:
             reader = self.spark.read.format("delta")
             reader = reader.option("versionAsOf", version) if version is not None else reader
@@ -126,25 +124,38 @@ class Warehouse:
             WarehouseError: a table that this project did not write lies there.
         """
         self._refuse_foreign(name)
-        columns = TABLES.get(name, DATASET).names
+        columns = _schema(name).names
         writer = frame.select(*columns).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         writer.option("userMetadata", _as_json(recipe)).save(self.table_path(name))
         return self._written(name)
 
-    def write_from_workers(self, rows: DataFrame, step: Step, name: str, recipe: Recipe) -> int:
-        """Replaces a table in one commit, as ``write`` does, by what a step makes of rows.
+    def write_from_workers(self, rows: DataFrame, step: TableStep, names: Sequence[str], recipe: Recipe) -> None:
+        """Replaces tables, each in one commit as ``write`` does, by what a step makes of rows in one pass.
 
         Where the workers can reach the store by themselves, they write the files and the driver commits them;
-        else Spark writes.
+        else Spark writes one table after the other.
         """
-        schema = TABLES[name]
-        uri = qualified(self.spark, self.table_path(name))
-        if not self._workers_write or uri.split(":", 1)[0] not in DIRECT_SCHEMES:
-            return self.write(rows.mapInArrow(step, from_arrow_schema(schema)), name, recipe)
-        self._refuse_foreign(name)
-        written = rows.mapInArrow(partial(step_to_files, step=step, uri=uri, schema=schema), from_arrow_schema(FILES))
-        commit_files(self.spark, uri, schema, written.collect(), _as_json(recipe))
-        return self._written(name)
+        uris = {name: qualified(self.spark, self.table_path(name)) for name in names}
+        if not self._workers_write or any(uri.split(":", 1)[0] not in DIRECT_SCHEMES for uri in uris.values()):
+            return self._write_each(rows, step, names, recipe)
+        for name in names:
+            self._refuse_foreign(name)
+        written = rows.mapInArrow(partial(step_to_files, step=step, uris=uris), from_arrow_schema(FILES)).collect()
+        for name in names:
+            files = [file for file in written if file["table"] == name]
+            version = commit_files(self.spark, uris[name], _schema(name), files, _as_json(recipe))
+            self._known[name] = version, recipe
+        return None
+
+    def _write_each(self, rows: DataFrame, step: TableStep, names: Sequence[str], recipe: Recipe) -> None:
+        rows = rows.persist(StorageLevel.MEMORY_AND_DISK) if len(names) > 1 else rows
+        try:
+            for name in names:
+                schema = _schema(name)
+                one = partial(step_to_rows, step=step, table=name, schema=schema)
+                self.write(rows.mapInArrow(one, from_arrow_schema(schema)), name, recipe)
+        finally:
+            rows.unpersist()
 
     def _refuse_foreign(self, name: str) -> None:
         if self.version(name) is not None and self.recipe(name) is None:
@@ -165,6 +176,10 @@ class Warehouse:
         return self.spark.createDataFrame(
             [tuple(row[column] for column in TABLES[name].names) for row in rows], from_arrow_schema(TABLES[name])
         )
+
+
+def _schema(name: str) -> pa.Schema:
+    return TABLES.get(name, DATASET)
 
 
 def _as_json(recipe: Recipe) -> str:

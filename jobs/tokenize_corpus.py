@@ -18,6 +18,7 @@ from pivot_udfs.errors import CorpusError
 from pivot_udfs.read_shard import ReadLimits
 from pivot_udfs.schemas import QUARANTINE
 from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, pack_shards, quarantine_records, tokenize_corpus
+from pivot_udfs.write_parquet import one_table
 
 _TASKS_PER_CORE = 2
 
@@ -29,7 +30,8 @@ def run(run: Run, recipe: Recipe) -> None:
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
     with run.progress.watch(run.spark, "tokenize_corpus", "documents", lambda: _known(tally.value, run)):
         step = partial(tokenize_corpus, plan=plan, tell=tally.add)
-        run.warehouse.write_from_workers(task_numbers(run, plan), step, "documents", recipe)
+        to_table = partial(one_table, step=step, table="documents")
+        run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe)
     _write_quarantine(run, recipe, tally.value)
     _check_all_there(run, tally.value)
 

@@ -5,7 +5,8 @@ row by row and its cells leave in batches. A document is never cut, so a cell's 
 rebuilds: the answer does not depend on the budget, the batches or the partitions. Blocks are counted rather than
 pairs emitted because a pair per row is what kills the plain job: 20 pairs a token, against 0.3 cells here.
 
-A cell is one 64-bit key, so that Spark's shuffle and aggregation work on longs: kind, row (24 bits), column (32).
+What leaves is a row of counts at a time, its columns and counts packed as bytes: what Spark shuffles and sorts are
+some thousand rows, not millions of cells. ``sum_counts`` adds the rows of all blocks up.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pivot_udfs.cooccurrence_kernel import WHOLE_DOCUMENT, count_contexts, group_by_row
 from pivot_udfs.lexicon import Lexicon
@@ -24,14 +26,15 @@ from pivot_udfs.match_words import word_matcher
 from pivot_udfs.tokenizer_backends import TokenizerSpec, vocabulary
 from pivot_udfs.word_pair_kernel import count_items, count_word_pairs
 
-CELLS = pa.schema(
+PARTIAL_ROWS = pa.schema(
     [
-        pa.field("cell", pa.int64(), nullable=False),
-        pa.field("pair_count", pa.int64(), nullable=False),
-        pa.field("doc_count", pa.int64(), nullable=False),
+        pa.field("kind", pa.int32(), nullable=False),  # a Kind
+        pa.field("row", pa.int32(), nullable=False),  # word id; 0 in the totals
+        pa.field("columns", pa.binary(), nullable=False),  # int32: token or word ids, ascending, each once
+        pa.field("pair_counts", pa.binary(), nullable=False),  # int64, one a column
+        pa.field("doc_counts", pa.binary(), nullable=False),  # int64, one a column
     ]
 )
-ROW_BITS, COLUMN_BITS = 24, 32
 _FIXED_BYTES = 560 << 20
 """Of a worker before it holds a document: interpreter, compiled kernels, automata, one batch."""
 _SLICE_BYTES = 2 << 20
@@ -39,7 +42,7 @@ _OUT_CELLS = 1 << 17
 
 
 class Kind(IntEnum):
-    """Which table a cell belongs to."""
+    """Which table a row of counts belongs to."""
 
     TOKEN_COOCCURRENCE = 0
     WORD_COOCCURRENCE = 1
@@ -77,7 +80,7 @@ def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> It
         plan: what to count.
 
     Yields:
-        batches in CELLS; a cell may come more than once, its counts are to be summed.
+        batches in PARTIAL_ROWS; a row may come more than once, its counts are to be summed.
     """
     block = _Block(plan)
     for batch in batches:
@@ -92,7 +95,7 @@ def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """The batch in slices of about _SLICE_BYTES of text, at least one document each."""
     if not batch.num_rows:
         return
-    sizes = pa.compute.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
+    sizes = pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
     groups = np.cumsum(sizes) // _SLICE_BYTES
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], batch.num_rows], strict=True):
@@ -193,16 +196,25 @@ def _emit(kind: Kind, kernel: Any, before: Any, after: Any, n_columns: int) -> I
     row, n_rows = 0, len(before[-1]) - 1
     while row < n_rows:
         n_cells, row = kernel(*before, row, *after, rows, columns, pairs, docs)
-        yield _cells(kind, rows[:n_cells], columns[:n_cells], pairs[:n_cells].copy(), docs[:n_cells].copy())
+        yield packed_rows(kind, rows[:n_cells], columns[:n_cells], pairs[:n_cells], docs[:n_cells])
 
 
 def _totals(kind: Kind, counts: Any, docs: Any) -> pa.RecordBatch:
-    items = np.flatnonzero(counts)
-    of_words = kind is Kind.WORD_TOTALS
-    rows, columns = (items, np.zeros_like(items)) if of_words else (np.zeros_like(items), items)
-    return _cells(kind, rows, columns, counts[items], docs[items])
+    items = np.flatnonzero(counts).astype(np.int32)
+    return packed_rows(kind, np.zeros_like(items), items, counts[items], docs[items])
 
 
-def _cells(kind: Kind, rows: Any, columns: Any, pairs: Any, docs: Any) -> pa.RecordBatch:
-    cells = (np.int64(kind) << (ROW_BITS + COLUMN_BITS)) | (rows.astype(np.int64) << COLUMN_BITS) | columns
-    return pa.RecordBatch.from_arrays([pa.array(cells), pa.array(pairs), pa.array(docs)], schema=CELLS)
+def packed_rows(kind: Kind, rows: Any, columns: Any, pairs: Any, docs: Any) -> pa.RecordBatch:
+    """Cells (int32, int32, int64, int64, each (N,)), ordered by row, as a batch in PARTIAL_ROWS; they are copied."""
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    bounds = np.append(starts, len(rows))
+    packed = [
+        pa.Array.from_buffers(
+            pa.binary(),
+            len(starts),
+            [None, pa.py_buffer((bounds * values.itemsize).astype(np.int32)), pa.py_buffer(values.tobytes())],
+        )
+        for values in (columns, pairs, docs)
+    ]
+    kinds = np.full(len(starts), kind, np.int32)
+    return pa.RecordBatch.from_arrays([pa.array(kinds), pa.array(rows[starts]), *packed], schema=PARTIAL_ROWS)

@@ -10,6 +10,7 @@ from itertools import chain
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pivot_udfs.identify_language import identify_language
 from pivot_udfs.read_shard import Document, ReadLimits, Rejected, read_shard
@@ -139,7 +140,7 @@ def _documents(documents: list[Document], shard: str, encode: Encoder | None) ->
 
 
 def _n_tokens(batch: pa.RecordBatch) -> int:
-    return int(pa.compute.sum(batch.column("n_tokens")).as_py())
+    return int(pc.sum(batch.column("n_tokens")).as_py())
 
 
 def _rejections(rejected: list[Rejected], shard: str) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Writes rows as Parquet files from the worker that made them, for a Delta commit that follows on the driver.
+"""Writes rows as Parquet files from the worker that made them, for Delta commits that follow on the driver.
 
 Spark's own writer takes a token list element by element through its row format: about 100 ns a token, several times
 what tokenizing costs. pyarrow takes the column as it is: 16 ns. Files have names of their own (a UUID), so a task that
@@ -8,64 +8,84 @@ is tried twice leaves a file that no commit names, which VACUUM removes; nothing
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 FILES = pa.schema(
     [
+        pa.field("table", pa.string(), nullable=False),
         pa.field("path", pa.string(), nullable=False),  # relative to the table
         pa.field("n_bytes", pa.int64(), nullable=False),
         pa.field("n_records", pa.int64(), nullable=False),
         pa.field("stats", pa.string(), nullable=False),  # Delta's statistics as JSON
     ]
 )
+TableStep = Callable[[Iterator[pa.RecordBatch]], Iterator[tuple[str, pa.RecordBatch]]]
+"""Batches to (table, batch of its rows), one table after the other."""
 DIRECT_SCHEMES = ("file", "s3a", "s3", "gs")
 _ROW_GROUP_BYTES = 32 << 20
 _FILE_BYTES = 1 << 30
-_STATISTICS = ("source", "lang", "shard", "n_tokens")
+_REPEATED = ("source", "lang", "shard")
+_STATISTICS = (*_REPEATED, "n_tokens")
 
 
-def step_to_files(
-    batches: Iterator[pa.RecordBatch],
-    step: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
-    uri: str,
-    schema: pa.Schema,
-) -> Iterator[pa.RecordBatch]:
-    """What a step makes of batches, written to files; arguments and result as for ``write_parquet``."""
-    return write_parquet(step(batches), uri, schema)
+def one_table(
+    batches: Iterator[pa.RecordBatch], step: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], table: str
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """A step that makes rows of one table, as a TableStep."""
+    for batch in step(batches):
+        yield table, batch
 
 
-def write_parquet(batches: Iterator[pa.RecordBatch], uri: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Writes batches to files in a folder.
+def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict[str, str]) -> Iterator[pa.RecordBatch]:
+    """Writes what a step makes of batches, each table's rows into its folder.
 
     Args:
-        batches: in ``schema``.
-        uri: the table's folder, qualified (``file:/...``, ``s3a://...``).
-        schema: of the rows.
+        batches: what the step reads.
+        step: yields (table, batch), one table after the other; strings may be dictionaries.
+        uris: each table's folder, qualified (``file:/...``, ``s3a://...``).
 
     Yields:
         batches in FILES, one row a file that is complete.
     """
+    for table, rows in groupby(step(batches), key=itemgetter(0)):
+        yield from write_parquet((batch for _, batch in rows), table, uris[table])
+
+
+def step_to_rows(
+    batches: Iterator[pa.RecordBatch], step: TableStep, table: str, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one table of a step that makes several, in its schema: for stores where Spark must write."""
+    for name, batch in step(batches):
+        if name == table:
+            yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+
+
+def write_parquet(batches: Iterator[pa.RecordBatch], table: str, uri: str) -> Iterator[pa.RecordBatch]:
+    """Writes batches of one table to files in its folder; see ``step_to_files``."""
     store, folder = _store(uri)
     group: list[pa.RecordBatch] = []
     file: _File | None = None
     for batch in batches:
         group.append(batch)
         if sum(waiting.nbytes for waiting in group) >= _ROW_GROUP_BYTES:
-            file = file or _File(store, folder, schema)
-            file.add(pa.Table.from_batches(group, schema))
+            file = file or _File(store, folder, batch.schema)
+            file.add(pa.Table.from_batches(group))
             group = []
             if file.n_bytes >= _FILE_BYTES:
-                yield file.close()
+                yield file.close(table)
                 file = None
     if group:
-        file = file or _File(store, folder, schema)
-        file.add(pa.Table.from_batches(group, schema))
+        file = file or _File(store, folder, group[0].schema)
+        file.add(pa.Table.from_batches(group))
     if file:
-        yield file.close()
+        yield file.close(table)
 
 
 def _store(uri: str) -> tuple[fs.FileSystem, str]:
@@ -85,7 +105,7 @@ class _File:
         self._store, self._path = store, f"{folder}/{self.name}"
         if isinstance(store, fs.LocalFileSystem):
             store.create_dir(folder, recursive=True)
-        short = [name for name in schema.names if name in ("source", "lang", "shard")]
+        short = [field.name for field in schema if field.name in _REPEATED or pa.types.is_dictionary(field.type)]
         self._writer = pq.ParquetWriter(
             self._path, schema, filesystem=store, compression="zstd", use_dictionary=short, store_schema=False
         )
@@ -96,17 +116,22 @@ class _File:
         self.n_records += table.num_rows
         for name in _STATISTICS:
             if name in table.column_names:
-                ends = pa.compute.min_max(table.column(name)).as_py()
+                ends = pc.min_max(_plain(table.column(name).unique())).as_py()
                 self.least[name] = min(self.least.get(name, ends["min"]), ends["min"])
                 self.most[name] = max(self.most.get(name, ends["max"]), ends["max"])
 
-    def close(self) -> pa.RecordBatch:
+    def close(self, table: str) -> pa.RecordBatch:
         self._writer.close()
         stats = {"numRecords": self.n_records, "minValues": self.least, "maxValues": self.most}
         row = {
+            "table": table,
             "path": self.name,
             "n_bytes": self._store.get_file_info(self._path).size,
             "n_records": self.n_records,
             "stats": json.dumps(stats, ensure_ascii=False),
         }
         return pa.RecordBatch.from_pylist([row], schema=FILES)
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values

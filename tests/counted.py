@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 import tokenizers
 import zstandard
 
-from pivot_udfs.count_cooccurrence import CountPlan, Kind, count_cooccurrence, window_in_tokens
+from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
 from pivot_udfs.lexicon import Lexicon, parse_lexicon
-from pivot_udfs.tokenizer_backends import TokenizerSpec
+from pivot_udfs.schemas import TABLES
+from pivot_udfs.sum_counts import SumPlan, sum_counts
+from pivot_udfs.tokenizer_backends import TokenizerSpec, vocabulary
 
 SAMPLES = Path(__file__).parent / "samples"
 LANGUAGES = ("en", "fr", "ja", "zh")
@@ -121,25 +123,22 @@ def with_budget(plan: CountPlan, megabytes: int) -> CountPlan:
     return replace(plan, memory_budget_mb=megabytes)
 
 
-def counted(batches: Iterable[pa.RecordBatch], plan: CountPlan) -> oracle.Tables:
-    """The step's cells, summed and decoded."""
-    sums: dict[int, list[int]] = {}
-    for batch in count_cooccurrence(iter(batches), plan):
-        for cell, pairs, docs in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            total = sums.setdefault(cell, [0, 0])
-            total[0] += pairs
-            total[1] += docs
-    tables, words = oracle.Tables(), plan.lexicon.words
-    for cell, counts in sums.items():
-        kind, row, column = cell >> 56, cell >> 32 & 0xFFFFFF, cell & 0xFFFFFFFF
-        if kind == Kind.TOKEN_COOCCURRENCE:
-            tables.token_cooccurrence[*words[row], column] = counts
-        elif kind == Kind.WORD_COOCCURRENCE:
-            tables.word_cooccurrence[*words[row], *words[column]] = counts
-        elif kind == Kind.WORD_TOTALS:
-            tables.word_totals[words[row]] = counts
-        else:
-            tables.token_totals[column] = counts
+def counted(batches: Iterable[pa.RecordBatch], plan: CountPlan, rows_a_batch: int = 5) -> oracle.Tables:
+    """What both halves of counting make of documents, decoded; a sort stands where Spark's shuffle is."""
+    partial_rows = pa.Table.from_batches(count_cooccurrence(iter(batches), plan), PARTIAL_ROWS)
+    together = partial_rows.sort_by([("kind", "ascending"), ("row", "ascending")]).combine_chunks()
+    return summed(together.to_batches(max_chunksize=rows_a_batch), plan)
+
+
+def summed(partial_rows: Iterable[pa.RecordBatch], plan: CountPlan) -> oracle.Tables:
+    """The tables of partial rows in order."""
+    tables = oracle.Tables()
+    for name, batch in sum_counts(iter(partial_rows), SumPlan(plan.lexicon, vocabulary(plan.tokenizer).size)):
+        rows = pa.Table.from_batches([batch]).cast(TABLES[name]).to_pylist()
+        for *key, count, doc_count in (row.values() for row in rows):
+            cell = key[0] if name == "token_totals" else tuple(key)
+            assert cell not in getattr(tables, name), f"{name}: {cell} comes twice"
+            getattr(tables, name)[cell] = [count, doc_count]
     return tables
 
 

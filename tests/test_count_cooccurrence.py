@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pivot_udfs import count_cooccurrence as step
+from pivot_udfs import sum_counts
 from pivot_udfs.errors import TokenizerError, WarehouseError
 from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer
 
@@ -260,9 +261,20 @@ def test_ids_of_another_tokenizer_are_refused(sample_tokenizer: TokenizerSpec, t
         counted.counted(wrong, plan_of(TINY, sample_tokenizer, 10))
 
 
-def test_counts_are_64_bit() -> None:
-    assert step.CELLS.field("pair_count").type == step.CELLS.field("doc_count").type == pa.int64()
-    assert np.dtype(np.int64).itemsize * 8 >= step.ROW_BITS + step.COLUMN_BITS + 3
+def test_counts_are_64_bit(sample_tokenizer: TokenizerSpec) -> None:
+    plan = plan_of(TINY, sample_tokenizer, 10)
+    columns, large = np.array([3, 7], np.int32), np.array([1 << 40, 1 << 33])
+    half = step.packed_rows(step.Kind.TOKEN_TOTALS, np.zeros(2, np.int32), columns, large, large)
+    assert counted.summed([half] * 3, plan).token_totals == {3: [3 << 40] * 2, 7: [3 << 33] * 2}
+
+
+@pytest.mark.parametrize("out_cells", [1, 100, 1 << 17])
+def test_sums_leave_in_batches(
+    pieces: list[Encoded], sample_tokenizer: TokenizerSpec, out_cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(counted.sample_rows(), sample_tokenizer, 10)
+    monkeypatch.setattr(sum_counts, "_OUT_CELLS", out_cells)
+    assert_same(counted.counted(batches_of(pieces), plan), expected(pieces, counted.sample_rows(), 10))
 
 
 @pytest.mark.parametrize("window", [100, "document"])

@@ -3,7 +3,7 @@
 import functools
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import counted
 import oracle
@@ -66,18 +66,14 @@ def test_corpus_totals(spark: "SparkSession", corpus: SmallCorpus) -> None:
 def test_any_partitions_give_the_same_cells(
     spark: "SparkSession", corpus: SmallCorpus, tables: oracle.Tables, n_partitions: int
 ) -> None:
-    from jobs.count_cooccurrence import count_cells
+    from jobs.count_cooccurrence import partial_rows
     from pivot_udfs.tokenizer_backends import load_tokenizer
 
     plan = counted.plan_of(corpus.rows, load_tokenizer(str(counted.SAMPLES / "tokenizer.json")), 50)
     documents = spark.read.format("delta").load(str(corpus.folder / "warehouse" / "documents"))
-    cells = count_cells(documents.repartition(n_partitions), plan).collect()
-    kinds = Counter(row["cell"] >> 56 for row in cells)
-    names = ("token_cooccurrence", "word_cooccurrence", "word_totals", "token_totals")
-    wanted: list[dict[Any, list[int]]] = [getattr(tables, name) for name in names]
-    assert kinds == {kind: len(table) for kind, table in enumerate(wanted)}
-    assert sum(row["pair_count"] for row in cells) == sum(cell[0] for table in wanted for cell in table.values())
-    assert sum(row["doc_count"] for row in cells) == sum(cell[1] for table in wanted for cell in table.values())
+    rows = partial_rows(documents.repartition(n_partitions), plan)
+    together = rows.toArrow().sort_by([("kind", "ascending"), ("row", "ascending")])
+    counted.assert_same(counted.summed(together.to_batches(), plan), tables)
 
 
 def unusable_tokens() -> frozenset[int]:

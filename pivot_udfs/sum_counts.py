@@ -1,0 +1,143 @@
+"""The second half of counting: partial rows of counts in, the rows of the four count tables out.
+
+Spark brings all parts of a row of counts together and in order; here they are added in two arrays as long as the row
+can be, which stay in the cache. Memory depends on the vocabulary, not on the corpus.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pivot_udfs.count_cooccurrence import Kind
+from pivot_udfs.lexicon import Lexicon
+
+_OUT_CELLS = 1 << 17
+_Counts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+TABLE_OF = {
+    Kind.TOKEN_COOCCURRENCE: "token_cooccurrence",
+    Kind.WORD_COOCCURRENCE: "word_cooccurrence",
+    Kind.WORD_TOTALS: "word_totals",
+    Kind.TOKEN_TOTALS: "token_totals",
+}
+
+
+@dataclass(frozen=True)
+class SumPlan:
+    """All that a worker needs to sum; travels in the step's closure."""
+
+    lexicon: Lexicon
+    vocabulary_size: int
+
+    @cached_property
+    def languages(self) -> pa.Array:
+        """Language of each word id."""
+        return pa.array([language for language, _ in self.lexicon.words], pa.string())
+
+    @cached_property
+    def words(self) -> pa.Array:
+        """Surface of each word id."""
+        return pa.array([word for _, word in self.lexicon.words], pa.string())
+
+
+def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Adds partial rows up.
+
+    Args:
+        batches: in PARTIAL_ROWS, ordered by kind and row, with all parts of a row.
+        plan: what the ids mean.
+
+    Yields:
+        (table, batch in that table's schema, strings as dictionaries), one table after the other; every cell once,
+        ordered by row and column.
+    """
+    waiting: list[tuple[int, _Counts]] = []
+    kind, n_cells = -1, 0
+    for (row_kind, row), counts in _whole_rows(batches, plan):
+        if waiting and (row_kind != kind or n_cells >= _OUT_CELLS):
+            yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
+            waiting, n_cells = [], 0
+        kind = row_kind
+        waiting.append((row, counts))
+        n_cells += len(counts[0])
+    if waiting:
+        yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
+
+
+def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], _Counts]]:
+    size = max(plan.vocabulary_size, len(plan.lexicon.words))
+    pairs, docs = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    current, parts = (-1, -1), list[_Counts]()
+    for batch in batches:
+        for key, part in _parts(batch):
+            if key != current and parts:
+                yield current, _added(parts, pairs, docs)
+                parts = []
+            elif len(parts) > 1:
+                parts = [_added(parts, pairs, docs)]
+            current = key
+            parts.append(part)
+    if parts:
+        yield current, _added(parts, pairs, docs)
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[tuple[tuple[int, int], _Counts]]:
+    kinds, rows = batch.column("kind").to_pylist(), batch.column("row").to_pylist()
+    packed = (
+        _unpacked(batch.column("columns"), np.int32),
+        _unpacked(batch.column("pair_counts"), np.int64),
+        _unpacked(batch.column("doc_counts"), np.int64),
+    )
+    yield from zip(zip(kinds, rows, strict=True), zip(*packed, strict=True), strict=True)
+
+
+def _unpacked(column: pa.BinaryArray, dtype: Any) -> Iterator[npt.NDArray[Any]]:
+    """The array in each cell of a binary column, without a copy."""
+    for value in column:
+        yield np.frombuffer(value.as_buffer(), dtype)
+
+
+def _added(parts: list[_Counts], pairs: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]) -> _Counts:
+    """The sum of parts of one row; a part has each column once. ``pairs`` and ``docs`` are zero before and after."""
+    if len(parts) == 1:
+        return parts[0]
+    for columns, part_pairs, part_docs in parts:
+        pairs[columns] += part_pairs
+        docs[columns] += part_docs
+    columns = np.flatnonzero(docs).astype(np.int32)
+    total = (columns, pairs[columns], docs[columns])
+    pairs[columns] = 0
+    docs[columns] = 0
+    return total
+
+
+def _table_rows(kind: Kind, rows: list[tuple[int, _Counts]], plan: SumPlan) -> pa.RecordBatch:
+    lengths = [len(counts[0]) for _, counts in rows]
+    row_ids = np.repeat(np.array([row for row, _ in rows], np.int32), lengths)
+    columns, pairs, docs = (np.concatenate([counts[k] for _, counts in rows]) for k in range(3))
+    counted = {"pair_count": pairs, "doc_count": docs}
+    totals = {"count": pairs, "doc_count": docs}
+    if kind is Kind.TOKEN_COOCCURRENCE:
+        return _batch(_named(plan, row_ids) | {"token_id": columns} | counted)
+    if kind is Kind.WORD_COOCCURRENCE:
+        return _batch(_named(plan, row_ids, "_a") | _named(plan, columns, "_b") | counted)
+    if kind is Kind.WORD_TOTALS:
+        return _batch(_named(plan, columns) | totals)
+    return _batch({"token_id": columns} | totals)
+
+
+def _named(plan: SumPlan, ids: npt.NDArray[np.int32], suffix: str = "") -> dict[str, pa.Array]:
+    return {
+        f"lang{suffix}": pa.DictionaryArray.from_arrays(pa.array(ids), plan.languages),
+        f"word{suffix}": pa.DictionaryArray.from_arrays(pa.array(ids), plan.words),
+    }
+
+
+def _batch(columns: dict[str, Any]) -> pa.RecordBatch:
+    arrays = [values if isinstance(values, pa.Array) else pa.array(values) for values in columns.values()]
+    fields = [pa.field(name, array.type, nullable=False) for name, array in zip(columns, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
