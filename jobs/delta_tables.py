@@ -143,7 +143,7 @@ class Warehouse:
         written = rows.mapInArrow(partial(step_to_files, step=step, uris=uris), from_arrow_schema(FILES)).collect()
         for name in names:
             files = [file for file in written if file["table"] == name]
-            version = commit_files(self.spark, uris[name], _schema(name), files, _as_json(recipe))
+            version = commit_files(uris[name], _schema(name), files, _as_json(recipe))
             self._known[name] = version, recipe
         return None
 
