@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import median, parse, read_documents, report, seconds
-from pivot_udfs.cooccurrence_kernel import count_contexts, group_by_row
+from pivot_udfs.cooccurrence_kernel import count_contexts, group_events
 from pivot_udfs.tokenizer_backends import encoder, load_tokenizer, vocabulary
 
 _CHECKED_DOCUMENTS = 40
@@ -50,13 +50,11 @@ def count(ids: Any, starts: Any, n_columns: int, window: int, keep: Any = None) 
     tokens = ids.astype(np.uint16 if n_columns <= 1 << 16 else np.uint32)
     firsts = np.arange(len(ids), dtype=np.uint32)
     docs = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-    order, row_starts = group_by_row(tokens, n_columns)
+    events = group_events(tokens, firsts, firsts + np.uint32(1), docs, n_columns)
     outs = [np.empty(max(_CAPACITY, n_columns), kind) for kind in (np.int32, np.int32, np.int64, np.int64)]
     row, n_all = 0, 0
     while row < n_columns:
-        n_cells, row = count_contexts(
-            tokens, starts, firsts, firsts + np.uint32(1), docs, order, row_starts, row, 0, window, n_columns, *outs
-        )
+        n_cells, row = count_contexts(tokens, starts, *events, row, 0, window, n_columns, *outs)
         if keep is not None:
             keep([out[:n_cells].copy() for out in outs])
         n_all += n_cells

@@ -45,7 +45,7 @@ def commit_files(uri: str, schema: pa.Schema, files: list[Row], user_metadata: s
     actions = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
     if DeltaTable.is_deltatable(place, storage_options=options):
         table = DeltaTable(place, storage_options=options)
-        table.create_write_transaction(actions, "overwrite", wanted, [], commit_properties=said)
+        table.create_write_transaction([*actions], "overwrite", wanted, [], commit_properties=said)
     else:
         create_table_with_add_actions(
             place, wanted, actions, "error", [], storage_options=options, commit_properties=said

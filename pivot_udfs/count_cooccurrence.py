@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.cooccurrence_kernel import WHOLE_DOCUMENT, count_contexts, group_by_row
+from pivot_udfs.cooccurrence_kernel import WHOLE_DOCUMENT, count_contexts, group_by_row, group_events
 from pivot_udfs.lexicon import Lexicon
 from pivot_udfs.locate_hits import locate_hits, tokens_of
 from pivot_udfs.match_words import word_matcher
@@ -150,42 +150,17 @@ class _Block:
 
     def _count(self, block: dict[str, npt.NDArray[Any]]) -> Iterator[pa.RecordBatch]:
         words, docs = block["words"], block["docs"]
-        order, row_starts = group_by_row(words, len(self.word_languages))
-        yield _totals(Kind.WORD_TOTALS, *count_items(words, docs, len(self.word_languages)))
-        token_docs = np.repeat(np.arange(self.n_docs, dtype=np.int32), np.diff(block["doc_starts"]))
-        yield _totals(Kind.TOKEN_TOTALS, *count_items(block["ids"], token_docs, self.n_columns))
-        del token_docs
         doc_hits = np.searchsorted(docs, np.arange(self.n_docs + 1)).astype(np.int64)
-        window = self.plan.window
-        pairs = (
-            words,
-            self.word_languages,
-            block["firsts"],
-            block["char_starts"],
-            block["char_ends"],
-            docs,
-            doc_hits,
-        )
-        yield from _emit(
-            Kind.WORD_COOCCURRENCE, count_word_pairs, (*pairs, order, row_starts), (window,
-            self.matcher.longest), len(self.word_languages),
-        )  # fmt: skip
-        contexts = (
-            block["ids"],
-            block["doc_starts"],
-            block["firsts"],
-            block["ends"],
-            docs,
-            order,
-            row_starts,
-        )
-        yield from _emit(
-            Kind.TOKEN_COOCCURRENCE,
-            count_contexts,
-            contexts,
-            (window, window, self.n_columns),
-            self.n_columns,
-        )
+        yield _totals(Kind.WORD_TOTALS, *count_items(words, doc_hits, len(self.word_languages)))
+        yield _totals(Kind.TOKEN_TOTALS, *count_items(block["ids"], block["doc_starts"], self.n_columns))
+        window, n_words = self.plan.window, len(self.word_languages)
+        places = (block["firsts"], block["char_starts"], block["char_ends"])
+        pairs = (words, self.word_languages, *places, docs, doc_hits, *group_by_row(words, n_words))
+        yield from _emit(Kind.WORD_COOCCURRENCE, count_word_pairs, pairs, (window, self.matcher.longest), n_words)
+        events = group_events(words, block["firsts"], block["ends"], docs, n_words)
+        contexts = (block["ids"], block["doc_starts"], *events)
+        reach = (window, window, self.n_columns)
+        yield from _emit(Kind.TOKEN_COOCCURRENCE, count_contexts, contexts, reach, self.n_columns)
 
 
 def _emit(kind: Kind, kernel: Any, before: Any, after: Any, n_columns: int) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from pivot_udfs.cooccurrence_kernel import dense_arrays, emit_row
+from pivot_udfs.cooccurrence_kernel import DOCS, dense_arrays, emit_row
 
 _U = nb.uint64
 
@@ -42,8 +42,7 @@ def count_word_pairs(
         (n_cells, next_row); all rows are done when next_row is R.
     """
     n_words = word_languages.size
-    pairs, docs, last_doc, touched, _ = dense_arrays(n_words)
-    here = np.zeros(n_words, np.int64)
+    state, touched, here = dense_arrays(n_words)
     at = 0
     for row in range(from_row, row_starts.size - 1):
         if out_rows.size - at < n_words:
@@ -53,11 +52,12 @@ def count_word_pairs(
         while k < row_starts[row + 1]:
             hit = nb.int64(order[_U(k)])
             doc = hit_docs[hit]
+            mark = _U(doc + 1) << _U(32)
             low, high = doc_hits[doc], doc_hits[doc + 1]
             if nb.int64(firsts[high - 1]) - nb.int64(firsts[low]) <= window:
                 k = _add_all_hits(
                     words, word_languages, char_starts, char_ends, low, high, order, k, row_starts[row +
-                    1], row, doc, longest, here, pairs, docs, last_doc, touched,
+                    1], row, doc, longest, here, state, touched,
                 )  # fmt: skip
                 continue
             first = nb.int64(firsts[hit])
@@ -69,11 +69,11 @@ def count_word_pairs(
                     and word_languages[words[other]] != language
                 ):
                     column = _U(words[other])
-                    if last_doc[column] != doc:
-                        last_doc[column] = doc
-                        docs[column] += 1
-                        touched[column >> _U(6)] |= _U(1) << (column & _U(63))
-                    pairs[column] += 1
+                    place = column << _U(1)
+                    seen = state[place + _U(1)]
+                    state[place + _U(1)] = mark | ((seen & DOCS) + _U((seen & ~DOCS) != mark))
+                    touched[column >> _U(6)] |= _U(1) << (column & _U(63))
+                    state[place] += _U(1)
                 other -= 1
             other = hit + 1
             while other < high and nb.int64(firsts[other]) - first <= window:
@@ -83,22 +83,21 @@ def count_word_pairs(
                     and word_languages[words[other]] != language
                 ):
                     column = _U(words[other])
-                    if last_doc[column] != doc:
-                        last_doc[column] = doc
-                        docs[column] += 1
-                        touched[column >> _U(6)] |= _U(1) << (column & _U(63))
-                    pairs[column] += 1
+                    place = column << _U(1)
+                    seen = state[place + _U(1)]
+                    state[place + _U(1)] = mark | ((seen & DOCS) + _U((seen & ~DOCS) != mark))
+                    touched[column >> _U(6)] |= _U(1) << (column & _U(63))
+                    state[place] += _U(1)
                 other += 1
             k += 1
-        at = emit_row(row, at, pairs, docs, last_doc, touched, out_rows, out_columns, out_pairs, out_docs)
+        at = emit_row(row, at, state, touched, out_rows, out_columns, out_pairs, out_docs)
     return at, row_starts.size - 1
 
 
 @nb.njit(nogil=True, cache=True)
 def _add_all_hits(
     words: Any, word_languages: Any, char_starts: Any, char_ends: Any, low: Any, high: Any, order: Any, k:
-    Any, k_end: Any, row: Any, doc: Any, longest: Any, here: Any, pairs: Any, docs: Any, last_doc: Any,
-    touched: Any,
+    Any, k_end: Any, row: Any, doc: Any, longest: Any, here: Any, state: Any, touched: Any,
 ) -> Any:  # fmt: skip
     """The window reaches over the whole document: n hits of the row meet each other hit n times, less overlaps."""
     k_start = k
@@ -116,26 +115,27 @@ def _add_all_hits(
         k += 1
     for other in range(low, high):
         here[words[other]] += k - k_start
+    mark = _U(doc + 1) << _U(32)
     for other in range(low, high):
         word = words[other]
         if here[word] > 0 and word > row and word_languages[word] != word_languages[row]:
             column = _U(word)
-            if last_doc[column] != doc:
-                last_doc[column] = doc
-                docs[column] += 1
-                touched[column >> _U(6)] |= _U(1) << (column & _U(63))
-            pairs[column] += here[column]
+            place = column << _U(1)
+            seen = state[place + _U(1)]
+            state[place + _U(1)] = mark | ((seen & DOCS) + _U((seen & ~DOCS) != mark))
+            touched[column >> _U(6)] |= _U(1) << (column & _U(63))
+            state[place] += _U(here[column])
         here[word] = 0
     return k
 
 
 @nb.njit(nogil=True, cache=True)
-def count_items(items: Any, item_docs: Any, n_items: Any) -> Any:
+def count_items(items: Any, doc_starts: Any, n_items: Any) -> Any:
     """How often each item occurs, and in how many documents.
 
     Args:
-        items: unsigned or int32 (N,), each in [0, n_items).
-        item_docs: int32 (N,), the document of each, ascending.
+        items: unsigned or int32 (N,), each in [0, n_items), document after document.
+        doc_starts: int64 (D + 1,), document d has items[doc_starts[d]:doc_starts[d + 1]].
         n_items: length of the outputs.
 
     Returns:
@@ -144,10 +144,11 @@ def count_items(items: Any, item_docs: Any, n_items: Any) -> Any:
     counts = np.zeros(n_items, np.int64)
     docs = np.zeros(n_items, np.int64)
     last_doc = np.full(n_items, -1, np.int32)
-    for index in range(items.size):
-        item = _U(items[index])
-        counts[item] += 1
-        if last_doc[item] != item_docs[index]:
-            last_doc[item] = item_docs[index]
-            docs[item] += 1
+    for doc in range(doc_starts.size - 1):
+        for index in range(doc_starts[doc], doc_starts[doc + 1]):
+            item = _U(items[index])
+            counts[item] += 1
+            if last_doc[item] != doc:
+                last_doc[item] = doc
+                docs[item] += 1
     return counts, docs
