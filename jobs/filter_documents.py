@@ -3,21 +3,22 @@
     spark-submit jobs/filter_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
 Only keys and scores are shuffled. The documents are read once: the chosen keys are broadcast to them, as many
-ranges of shards at a time as keep a broadcast small, and the chosen documents are kept on the executors' disks
-while each arm is written.
+ranges of shards at a time as keep a broadcast small, and workers write all arms in the same pass.
 """
 
 import sys
 from collections.abc import Sequence
+from functools import partial, reduce
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.command_line import run_job
 from jobs.delta_tables import Recipe
 from jobs.select_documents import select_documents
 from jobs.stage import Run, Stage
+from pivot_udfs.filter_documents import split_into_arms
 from pivot_udfs.schemas import DATASET
 
 _KEYS_PER_BROADCAST = 10_000_000
@@ -25,54 +26,55 @@ _KEYS_PER_BROADCAST = 10_000_000
 
 def run(run: Run, recipe: Recipe) -> None:
     """Writes the dataset of every configured arm."""
-    selection = run.settings.selection
+    arms = run.settings.selection.arms
     documents = run.warehouse.read("documents", recipe.inputs["documents"])
     scores = run.warehouse.read("document_scores", recipe.inputs["document_scores"])
-    keys = select_documents(scores, selection).persist(StorageLevel.MEMORY_AND_DISK)
     with run.progress.watch(run.spark, "filter_documents", "datasets"):
-        chosen = chosen_documents(documents, keys)
-        if len(selection.arms) > 1:
-            chosen = chosen.persist(StorageLevel.DISK_ONLY)
-        for arm in selection.arms:
-            of_arm = chosen.where(F.array_contains("arms", arm))
-            run.warehouse.write(of_arm, f"datasets/{arm}", recipe)
-        chosen.unpersist()
-    keys.unpersist()
-    _say_what_arms_hold(run)
+        keys = select_documents(scores, run.settings.selection).persist(StorageLevel.MEMORY_AND_DISK)
+        by_shard = _count_by_shard(keys, arms)
+        key_counts = {row["shard"]: row["n_keys"] for row in by_shard}
+        chosen = chosen_documents(documents, keys, key_counts, arms)
+        names = [f"datasets/{arm}" for arm in arms]
+        run.warehouse.write_from_workers(chosen, partial(split_into_arms, arms=arms), names, recipe)
+        keys.unpersist()
+    for arm in arms:
+        n_docs, n_tokens = (sum(row[arm][what] or 0 for row in by_shard) for what in ("n_docs", "n_tokens"))
+        run.progress.say("filter_documents", f"{arm}: {n_docs:,} documents, {n_tokens:,} tokens")
 
 
-def chosen_documents(documents: DataFrame, keys: DataFrame) -> DataFrame:
-    """The documents with a key, with its pivot_density and arms; no document is shuffled."""
+def chosen_documents(
+    documents: DataFrame, keys: DataFrame, key_counts: dict[str, int], arms: Sequence[str]
+) -> DataFrame:
+    """The documents with a key, with its pivot_density and a column an arm; no document is shuffled."""
+    wanted = keys.select("shard", "record", "pivot_density", *arms)
     joined = [
-        documents.where(within).join(F.broadcast(keys.where(within)), on=["shard", "record"], how="inner")
-        for within in _shard_ranges(keys)
+        documents.where(within).join(F.broadcast(wanted.where(within)), on=["shard", "record"], how="inner")
+        for within in _shard_ranges(key_counts)
     ]
-    chosen = joined[0]
-    for frame in joined[1:]:
-        chosen = chosen.unionByName(frame)
-    return chosen.select(*DATASET.names, "arms")
+    return reduce(DataFrame.unionByName, joined).select(*DATASET.names, *arms)
 
 
-def _shard_ranges(keys: DataFrame) -> list[Column]:
+def _count_by_shard(keys: DataFrame, arms: Sequence[str]) -> list[Row]:
+    """n_keys of each shard, and of each arm its n_docs and n_tokens."""
+    held = [
+        F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
+        for arm in arms
+    ]
+    by_arm = [struct.alias(arm) for struct, arm in zip(held, arms, strict=True)]
+    return keys.groupBy("shard").agg(F.count("*").alias("n_keys"), *by_arm).collect()
+
+
+def _shard_ranges(key_counts: dict[str, int]) -> list[Column]:
     """Conditions that cut the shards into ranges with a broadcast's worth of keys; files are skipped by range."""
-    counts = keys.groupBy("shard").count().orderBy("shard").collect()
     starts, n_keys = [], _KEYS_PER_BROADCAST
-    for row in counts:
-        if n_keys + row["count"] > _KEYS_PER_BROADCAST:
-            starts.append(row["shard"])
+    for shard, count in sorted(key_counts.items()):
+        if n_keys + count > _KEYS_PER_BROADCAST:
+            starts.append(shard)
             n_keys = 0
-        n_keys += row["count"]
-    shard = F.col("shard")
-    ends = [shard < end for end in starts[1:]] + [F.lit(True)]
-    return [(shard >= start) & end for start, end in zip(starts, ends, strict=True)] or [F.lit(False)]
-
-
-def _say_what_arms_hold(run: Run) -> None:
-    for arm in run.settings.selection.arms:
-        table = run.warehouse.read(f"datasets/{arm}")
-        row = table.agg(F.count("*").alias("n_docs"), F.coalesce(F.sum("n_tokens"), F.lit(0)).alias("n_tokens")).first()
-        assert row is not None  # noqa: S101
-        run.progress.say("filter_documents", f"{arm}: {row['n_docs']:,} documents, {row['n_tokens']:,} tokens")
+        n_keys += count
+    column = F.col("shard")
+    ends = [column < end for end in starts[1:]] + [F.lit(True)]
+    return [(column >= start) & end for start, end in zip(starts, ends, strict=True)] or [F.lit(False)]
 
 
 STAGE = Stage(

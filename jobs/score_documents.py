@@ -7,15 +7,13 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from pyspark.sql.pandas.types import from_arrow_schema
-
 from jobs.command_line import run_job
 from jobs.delta_tables import Recipe
 from jobs.stage import Run, Stage
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.schemas import DOCUMENT_SCORES
 from pivot_udfs.score_documents import pivot_numbers, score_documents
 from pivot_udfs.tokenizer_backends import vocabulary
+from pivot_udfs.write_parquet import one_table
 
 _READ = ("source", "doc_id", "lang", "n_tokens", "token_ids", "shard", "record")
 
@@ -30,9 +28,9 @@ def run(run: Run, recipe: Recipe) -> None:
         )
     numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
     documents = run.warehouse.read("documents", recipe.inputs["documents"]).select(*_READ)
-    scores = documents.mapInArrow(partial(score_documents, numbers=numbers), from_arrow_schema(DOCUMENT_SCORES))
+    step = partial(one_table, step=partial(score_documents, numbers=numbers), table="document_scores")
     with run.progress.watch(run.spark, "score_documents", "scores"):
-        run.warehouse.write(scores, "document_scores", recipe)
+        run.warehouse.write_from_workers(documents, step, ["document_scores"], recipe)
 
 
 STAGE = Stage(

@@ -1,4 +1,6 @@
-"""How documents are ranked, and how much of each language is taken: arithmetic for Spark columns and numbers alike.
+"""How documents are ranked, how much of each language is taken, and the step that parts the arms.
+
+The arithmetic serves Spark columns and numbers alike.
 
 The raw density of a short document is noise: one pivot in five tokens is 0.2. Ranking is by the density shrunken
 towards the language's own, (n_pivot_tokens + k m) / (n_tokens + k): the posterior mean under a Beta prior that is
@@ -6,9 +8,12 @@ worth k tokens of the language's mean m. A document far shorter than k tokens ra
 longer at its own density, so nothing is gained by being short.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from pivot_udfs.schemas import DATASET
 from pivot_udfs.settings import Selection
 
 LENGTH_BINS_PER_OCTAVE = 4
@@ -31,3 +36,20 @@ def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -
     total = sum(language_tokens.values())
     quotas = selection.language_quotas or {lang: n / total for lang, n in language_tokens.items()}
     return {lang: int(selection.tokens * quotas.get(lang, 0.0)) for lang in language_tokens}
+
+
+def split_into_arms(batches: Iterator[pa.RecordBatch], arms: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Parts chosen documents into their arms.
+
+    Args:
+        batches: the columns of DATASET, and for each arm a boolean column of its name.
+        arms: their names.
+
+    Yields:
+        (``datasets/<arm>``, batch in DATASET).
+    """
+    for batch in batches:
+        for arm in arms:
+            of_arm = batch.filter(batch.column(arm)).select(DATASET.names)
+            if of_arm.num_rows:
+                yield f"datasets/{arm}", of_arm

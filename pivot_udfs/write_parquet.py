@@ -8,8 +8,6 @@ is tried twice leaves a file that no commit names, which VACUUM removes; nothing
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +25,7 @@ FILES = pa.schema(
     ]
 )
 TableStep = Callable[[Iterator[pa.RecordBatch]], Iterator[tuple[str, pa.RecordBatch]]]
-"""Batches to (table, batch of its rows), one table after the other."""
+"""Batches to (table, batch of its rows)."""
 DIRECT_SCHEMES = ("file", "s3a", "s3", "gs")
 _ROW_GROUP_BYTES = 32 << 20
 _FILE_BYTES = 1 << 30
@@ -48,14 +46,19 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
 
     Args:
         batches: what the step reads.
-        step: yields (table, batch), one table after the other; strings may be dictionaries.
+        step: yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting.
         uris: each table's folder, qualified (``file:/...``, ``s3a://...``).
 
     Yields:
         batches in FILES, one row a file that is complete.
     """
-    for table, rows in groupby(step(batches), key=itemgetter(0)):
-        yield from write_parquet((batch for _, batch in rows), table, uris[table])
+    writers: dict[str, _TableWriter] = {}
+    for table, batch in step(batches):
+        if table not in writers:
+            writers[table] = _TableWriter(table, uris[table])
+        yield from writers[table].add(batch)
+    for writer in writers.values():
+        yield from writer.close()
 
 
 def step_to_rows(
@@ -67,25 +70,35 @@ def step_to_rows(
             yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
 
-def write_parquet(batches: Iterator[pa.RecordBatch], table: str, uri: str) -> Iterator[pa.RecordBatch]:
-    """Writes batches of one table to files in its folder; see ``step_to_files``."""
-    store, folder = _store(uri)
-    group: list[pa.RecordBatch] = []
-    file: _File | None = None
-    for batch in batches:
-        group.append(batch)
-        if sum(waiting.nbytes for waiting in group) >= _ROW_GROUP_BYTES:
-            file = file or _File(store, folder, batch.schema)
-            file.add(pa.Table.from_batches(group))
-            group = []
+class _TableWriter:
+    """Writes one table's rows to files, a row group at a time, a new file when one has grown large."""
+
+    def __init__(self, table: str, uri: str) -> None:
+        self._table, self._uri = table, uri
+        self._group: list[pa.RecordBatch] = []
+        self._group_bytes = 0
+        self._file: _File | None = None
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        self._group.append(batch)
+        self._group_bytes += batch.nbytes
+        if self._group_bytes >= _ROW_GROUP_BYTES:
+            file = self._write_group()
             if file.n_bytes >= _FILE_BYTES:
-                yield file.close(table)
-                file = None
-    if group:
-        file = file or _File(store, folder, group[0].schema)
-        file.add(pa.Table.from_batches(group))
-    if file:
-        yield file.close(table)
+                yield from self.close()
+
+    def close(self) -> Iterator[pa.RecordBatch]:
+        if self._group:
+            self._write_group()
+        if self._file:
+            yield self._file.close(self._table)
+            self._file = None
+
+    def _write_group(self) -> "_File":
+        self._file = self._file or _File(*_store(self._uri), self._group[0].schema)
+        self._file.add(pa.Table.from_batches(self._group))
+        self._group, self._group_bytes = [], 0
+        return self._file
 
 
 def _store(uri: str) -> tuple[fs.FileSystem, str]:

@@ -52,7 +52,9 @@ def arms(scores: "DataFrame", selection: Selection) -> dict[str, list[Row]]:
     by_place = {(row["shard"], row["record"]): row for row in ROWS}
     found: dict[str, list[Row]] = {arm: [] for arm in selection.arms}
     for row in select_documents(scores, selection).collect():
-        for arm in row["arms"]:
+        taken = [arm for arm in selection.arms if row[arm]]
+        assert taken, "a document that no arm takes"
+        for arm in taken:
             found[arm].append(by_place[row["shard"], row["record"]])
     return {arm: sorted(rows, key=lambda row: row["record"]) for arm, rows in found.items()}
 
@@ -145,9 +147,10 @@ def test_the_same_on_any_partitions_and_another_seed_draws_anew(scores: "DataFra
 def test_take_is_a_plain_sort(spark: "SparkSession", n_bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyspark.sql import functions as F
 
-    from jobs import select_documents
+    from jobs import take_within_budgets
+    from jobs.take_within_budgets import Draw, take
 
-    monkeypatch.setattr(select_documents, "_BINS", n_bins)
+    monkeypatch.setattr(take_within_budgets, "_BINS", n_bins)
     draw = random.Random(n_bins)  # noqa: S311 - a test's fixed draw
     rows = [
         (
@@ -165,15 +168,25 @@ def test_take_is_a_plain_sort(spark: "SparkSession", n_bins: int, monkeypatch: p
     frame = spark.createDataFrame(
         rows, "source string, doc_id string, shard string, record long, kind string, v double, w long"
     )
-    limits = spark.createDataFrame(list(budgets.items()), "kind string, budget long")
-    taken = select_documents.take(frame, ["kind"], F.col("v"), "w", limits).collect()
+    draws = [
+        Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets),
+        Draw("one_kind", F.lit("whole"), F.col("v"), F.col("w"), {"whole": 60}, F.col("kind") == "c"),
+    ]
+    marked = take(frame, draws).collect()
+    assert sorted(tuple(row)[:-2] for row in marked) == sorted(rows)
+    assert sorted(tuple(row)[:-2] for row in marked if row["all_kinds"]) == first_of_kinds(rows, budgets)
+    assert sorted(tuple(row)[:-2] for row in marked if row["one_kind"]) == first_of_kinds(rows, {"c": 60})
+
+
+def first_of_kinds(rows: list[tuple[Any, ...]], budgets: dict[str, int]) -> list[tuple[Any, ...]]:
+    """The first rows of each kind by value and key while their weights fit."""
     wanted = []
     for kind, budget in budgets.items():
         held = 0
         for row in sorted((row for row in rows if row[4] == kind), key=lambda row: (row[5], *row[:4])):
             held += row[6]
             wanted += [row] if held <= budget else []
-    assert sorted(tuple(row) for row in taken) == sorted(wanted)
+    return sorted(wanted)
 
 
 def test_degenerate_frames(spark: "SparkSession", scores: "DataFrame") -> None:
