@@ -22,7 +22,6 @@ from jobs.stage import Run, make_recipe
 from pivot_udfs.locate_hits import locate_hits, tokens_of
 from pivot_udfs.match_words import word_matcher
 from pivot_udfs.schemas import TABLES
-from pivot_udfs.sum_counts import SumPlan, sum_counts
 from pivot_udfs.tokenizer_backends import vocabulary
 from pivot_udfs.write_parquet import step_to_rows
 
@@ -114,7 +113,7 @@ def _sql_contexts(part: DataFrame, hits: DataFrame) -> DataFrame:
 def _check_equal(run: Run, part: DataFrame, sql: DataFrame) -> None:
     """Our table of the same part against the query's."""
     rows = count_cooccurrence.partial_rows(part, count_cooccurrence.plan_of(run))
-    step = partial(sum_counts, plan=SumPlan(run.lexicon, vocabulary(run.tokenizer).size))
+    step = count_cooccurrence.sum_step(run)
     schema = TABLES["token_cooccurrence"]
     one = partial(step_to_rows, step=step, table="token_cooccurrence", schema=schema)
     ours = rows.mapInArrow(one, from_arrow_schema(schema))

@@ -20,6 +20,7 @@ from jobs.stage import Run, Stage
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
 from pivot_udfs.tokenizer_backends import vocabulary
+from pivot_udfs.write_parquet import TableStep
 
 _SUM_TASKS_PER_CORE = 2
 
@@ -30,8 +31,7 @@ def run(run: Run, recipe: Recipe) -> None:
     totals = documents.groupBy("lang").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
     with run.progress.watch(run.spark, "count_cooccurrence", "rows of counts"):
         rows = partial_rows(documents, plan_of(run))
-        step = partial(sum_counts, plan=SumPlan(run.lexicon, vocabulary(run.tokenizer).size))
-        run.warehouse.write_from_workers(rows, step, list(TABLE_OF.values()), recipe)
+        run.warehouse.write_from_workers(rows, sum_step(run), list(TABLE_OF.values()), recipe)
         run.warehouse.write(totals, "corpus_totals", recipe)
 
 
@@ -55,6 +55,11 @@ def partial_rows(documents: DataFrame, plan: CountPlan) -> DataFrame:
     # A number of its own: Spark would coalesce these few large rows into one task.
     n_tasks = _SUM_TASKS_PER_CORE * documents.sparkSession.sparkContext.defaultParallelism
     return parts.repartition(n_tasks, "kind", "row").sortWithinPartitions("kind", "row")
+
+
+def sum_step(run: Run) -> TableStep:
+    """What makes the tables' rows of partial rows."""
+    return partial(sum_counts, plan=SumPlan(run.lexicon, vocabulary(run.tokenizer).size))
 
 
 STAGE = Stage(

@@ -171,12 +171,6 @@ class Warehouse:
             raise WarehouseError(f"{self.table_path(name)} is not there after it was written: who removed it?")
         return version
 
-    def frame(self, rows: list[dict[str, Any]], name: str) -> DataFrame:
-        """A small frame in a table's schema from rows on the driver."""
-        return self.spark.createDataFrame(
-            [tuple(row[column] for column in TABLES[name].names) for row in rows], from_arrow_schema(TABLES[name])
-        )
-
 
 def _schema(name: str) -> pa.Schema:
     return TABLES.get(name, DATASET)

@@ -1,23 +1,22 @@
 """Rows in order of a value, stratum by stratum, while their weights fit a budget: exactly, and without a global sort.
 
-Rows fall into bins of their value. The driver sees the weight of each bin and finds the one in which a budget ends;
-only that bin's rows are ordered, and the last one that fits is the cut. Whether a row is taken then follows from its
-own columns and its stratum's cut, so that nothing else is shuffled, and all draws share the same two passes.
+Rows fall into bins of their value; sums over the bins show in which one a budget ends. Only that bin's rows are
+ordered, and the last one that fits is the cut. Whether a row is taken then follows from its own columns and its
+stratum's cut: the driver sees a row a stratum, nothing else is shuffled, and all draws share the same two passes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 KEY = ("source", "doc_id", "shard", "record")
 _BINS = 4096
 _LAST = pa.struct({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()})
+_BUDGET = pa.schema({"name": pa.string(), "stratum": pa.string(), "budget": pa.int64()})
 _CUT = pa.schema({"stratum": pa.string(), "edge": pa.int64(), "last": _LAST})
 _LIMIT = pa.schema({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(), "left": pa.int64()})
 
@@ -58,8 +57,7 @@ def take(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
     """
     offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
     offers = offers.select(*KEY, "offer.*").withColumn("bin", _bin(F.col("value")))
-    sums = offers.groupBy("name", "stratum", "bin").agg(F.sum("weight").alias("weight")).collect()
-    edges = _edges(sums, {(draw.name, stratum): n for draw in draws for stratum, n in draw.budgets.items()})
+    edges = _edges(offers, draws)
     lasts = _last_rows(offers, edges)
     for draw in draws:
         cuts = [(key[1], edge.bin, lasts.get(key)) for key, edge in edges.items() if key[0] == draw.name]
@@ -81,19 +79,19 @@ def _bin(value: Column) -> Column:
     return F.floor(value * _BINS)
 
 
-def _edges(sums: Iterable[Row], budgets: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], _Edge]:
+def _edges(offers: DataFrame, draws: Sequence[Draw]) -> dict[tuple[str, str], _Edge]:
     """For each draw's stratum the bin that does not fit whole; one beyond all where all rows fit."""
-    edges = {}
-    stratum = itemgetter("name", "stratum")
-    for key, bins in groupby(sorted(sums, key=itemgetter("name", "stratum", "bin")), key=stratum):
-        left = budgets.get(key, 0)
-        edges[key] = _Edge(_BINS + 1, 0)
-        for row in bins:
-            if left <= 0 or row["weight"] > left:
-                edges[key] = _Edge(row["bin"], left)
-                break
-            left -= row["weight"]
-    return edges
+    rows = [(draw.name, stratum, budget) for draw in draws for stratum, budget in draw.budgets.items()]
+    budgets = local_frame(offers.sparkSession, rows, _BUDGET)
+    sums = offers.groupBy("name", "stratum", "bin").agg(F.sum("weight").alias("weight"))
+    earlier = Window.partitionBy("name", "stratum").orderBy("bin").rowsBetween(Window.unboundedPreceding, -1)
+    bins = sums.withColumn("before", F.coalesce(F.sum("weight").over(earlier), F.lit(0)))
+    left = F.col("budget") - F.col("before")
+    closed = bins.join(F.broadcast(budgets), on=["name", "stratum"], how="inner").withColumn("left", left)
+    closed = closed.where((F.col("left") <= 0) | (F.col("weight") > F.col("left")))
+    first = closed.groupBy("name", "stratum").agg(F.min(F.struct("bin", "left")).alias("edge")).collect()
+    whole = {(name, stratum): _Edge(_BINS + 1, 0) for name, stratum, _ in rows}
+    return whole | {(row["name"], row["stratum"]): _Edge(*row["edge"]) for row in first}
 
 
 def _last_rows(offers: DataFrame, edges: Mapping[tuple[str, str], _Edge]) -> dict[tuple[str, str], Any]:
