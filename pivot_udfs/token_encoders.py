@@ -11,14 +11,11 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from pivot_udfs.cut_at_numerals import cut_at_numerals
+from pivot_udfs.cut_texts import cut_texts
 
 Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Token ids, int32, and offsets o, int64 (n_texts + 1,): text k has ids[o[k]:o[k + 1]]."""
 _BATCH = 32
-_DISPUTED = "\u180e" + "".join(map(chr, [*range(0x11DE0, 0x11DEA), *range(0x16FF4, 0x16FF7)]))
-"""Characters that are white space or digits to one library and not to the other, since their Unicode tables
-differ by years; found by encoding each code point below U+33500 with both (fastokens 0.3.5, tokenizers 0.23.3)."""
 
 
 class FastokensEncoder:
@@ -36,26 +33,23 @@ class FastokensEncoder:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Flat ids and offsets."""
-        with suppress(ValueError):
-            if not any(map(_is_disputed, texts)):
-                return self._encode_batch(list(texts))
-        return _flat(self._encode_one(text) for text in texts)
+        parts, firsts, disputed = cut_texts(texts, self._cuts)
+        if not disputed.any():
+            with suppress(ValueError):
+                return self._encode_parts(parts, firsts)
+        return _flat(
+            self._encode_one(parts[firsts[k] : firsts[k + 1]], text, bool(disputed[k])) for k, text in enumerate(texts)
+        )
 
-    def _encode_batch(self, texts: list[str]) -> Encoded:
-        parts, firsts = cut_at_numerals(texts) if self._cuts else (texts, None)
+    def _encode_parts(self, parts: list[str], firsts: NDArray[np.int64]) -> Encoded:
         ids, offsets = self._tokenizer.encode_batch_flat(parts, add_special_tokens=False, split_special_tokens=True)
-        places = np.frombuffer(offsets, "<u8").astype(np.int64)
-        return np.frombuffer(ids, "<u4").astype(np.int32), places if firsts is None else places[firsts]
+        return np.frombuffer(ids, "<i4"), np.frombuffer(offsets, "<i8")[firsts]
 
-    def _encode_one(self, text: str) -> NDArray[np.int32]:
-        with suppress(ValueError):
-            if not _is_disputed(text):
-                return self._encode_batch([text])[0]
+    def _encode_one(self, parts: list[str], text: str, disputed: bool) -> NDArray[np.int32]:
+        if not disputed:
+            with suppress(ValueError):
+                return self._encode_parts(parts, np.zeros(1, np.int64))[0]
         return self._reference.encode([text])[0]
-
-
-def _is_disputed(text: str) -> bool:
-    return any(char in text for char in _DISPUTED)
 
 
 class TokenizersEncoder:

@@ -22,7 +22,7 @@ import sentencepiece
 import tokenizers
 from numpy.typing import NDArray
 
-from pivot_udfs.cut_at_numerals import plain_byte_level
+from pivot_udfs.cut_texts import plain_byte_level
 from pivot_udfs.errors import CorpusError, TokenizerError
 from pivot_udfs.list_shards import STORE_ERRORS, open_shard
 from pivot_udfs.token_encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder

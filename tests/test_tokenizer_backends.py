@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 
-from pivot_udfs.cut_at_numerals import cut_at_numerals, plain_byte_level
+from pivot_udfs.cut_texts import cut_texts, plain_byte_level
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.token_texts import byte_alphabet
 from pivot_udfs.tokenizer_backends import encoder, load_tokenizer, vocabulary, word_token_ids
@@ -86,7 +86,8 @@ def test_digits_then_byte_level_goes_through_plain_byte_level(folder: Path, byte
 
 @given(st.lists(st.text("ab '12٣½六ⅷ \n\t\u3000,s"), max_size=4))
 def test_texts_are_cut_where_the_digits_step_cuts(texts: list[str]) -> None:
-    parts, firsts = cut_at_numerals(texts)
+    parts, firsts, disputed = cut_texts(texts, at_numerals=True)
+    assert not disputed.any()
     assert ["".join(parts[a:b]) for a, b in pairwise(firsts.tolist())] == texts
     digits = pre_tokenizers.Digits(individual_digits=True)
     for text, (a, b) in zip(texts, pairwise(firsts.tolist()), strict=True):
