@@ -165,7 +165,7 @@ class _Block:
 
 def _emit(kind: Kind, kernel: Any, before: Any, after: Any, n_columns: int) -> Iterator[pa.RecordBatch]:
     """Runs a kernel until all its rows are done, a batch of cells each time its output is full."""
-    capacity = max(_OUT_CELLS, n_columns)
+    capacity = max(_OUT_CELLS, 4 * n_columns)
     rows, columns = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
     pairs, docs = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
     row, n_rows = 0, len(before[-1]) - 1

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.match_words import ScannedTexts
-from pivot_udfs.token_spans import check_ids, positions_exact, token_byte_spans
+from pivot_udfs.token_spans import check_ids, positions_exact, taken_as_they_are, token_byte_spans
 from pivot_udfs.tokenizer_backends import TokenizerSpec, vocabulary
 
 Int32 = npt.NDArray[np.int32]
@@ -65,6 +65,8 @@ def locate_hits(
         firsts, ends = np.zeros(len(hits.docs), np.int64), np.zeros(len(hits.docs), np.int64)
     else:
         exact = positions_exact(lengths, tokens.ids, tokens.doc_starts, n_bytes)
+        if vocabulary(spec).normal_form:
+            exact &= taken_as_they_are(spec, texts.to_pylist())
         firsts, ends = _walk(*hits, starts, tokens.ids, tokens.doc_starts, lengths, exact)
     for doc in np.unique(hits.docs[~exact[hits.docs]]):
         of_doc = slice(*np.searchsorted(hits.docs, [doc, doc + 1]))

@@ -1,10 +1,12 @@
 """Where tokens lie in the text: the slow way, from the reference library's own offsets, that is always right.
 
 For a byte-level BPE the running sum of the tokens' byte lengths gives every position at once, and
-``positions_exact`` says for which documents. What is left over (normalizers, SentencePiece, bytes that a
-vocabulary lacks) is encoded again here, one document at a time.
+``positions_exact`` says for which documents. What is left over (texts that a normalizer alters, SentencePiece,
+bytes that a vocabulary lacks) is encoded again here, one document at a time.
 """
 
+import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,15 @@ def positions_exact(
     return np.asarray(ends[offsets[1:]] - ends[offsets[:-1]] == n_bytes, dtype=bool)
 
 
+def taken_as_they_are(spec: TokenizerSpec, texts: Iterable[str]) -> NDArray[np.bool_]:
+    """Whether the tokenizer's normal form alters nothing in each text, bool (n_docs,).
+
+    Where it does alter something, lengths that add up can still be misplaced: one character grew, another shrank.
+    """
+    form = vocabulary(spec).normal_form
+    return np.array([form is None or unicodedata.is_normalized(form, text) for text in texts], dtype=bool)
+
+
 def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """First byte and end byte of every token of a text, int64, in UTF-8 bytes of the original text.
 
@@ -60,7 +71,8 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     lengths = vocabulary(spec).byte_lengths
     if lengths is not None:
         ends = np.cumsum(lengths[np.array(encoding.ids, np.int32)], dtype=np.int64)
-        if (ends[-1] if len(ends) else 0) == len(text.encode()):
+        whole = (ends[-1] if len(ends) else 0) == len(text.encode())
+        if whole and taken_as_they_are(spec, [text]).all():
             return np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)], ends
     places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
     byte_of = byte_places(text)

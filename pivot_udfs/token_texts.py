@@ -7,7 +7,7 @@ readable text, letters and byte lengths all follow from them.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,10 @@ def is_byte_level(config: Mapping[str, Any]) -> bool:
 
 
 def covers_every_byte(config: Mapping[str, Any]) -> bool:
-    """Whether cumulated byte lengths are positions: byte-level BPE that neither alters nor drops text."""
+    """Whether cumulated byte lengths are positions: byte-level BPE that neither alters nor drops text.
+
+    A normalizer to NFC (GPT-NeoX, OLMo, Qwen) alters nothing in a text that is in NFC already: see ``normal_form``.
+    """
     model = config["model"]
     alters = any(
         step["type"] not in _KEEPS_BYTES or step.get("behavior") == "Removed" or step.get("add_prefix_space")
@@ -59,7 +62,13 @@ def covers_every_byte(config: Mapping[str, Any]) -> bool:
     # An unknown token is not as long as what it stands for; without one, a missing byte is a gap that shows.
     unknown = model.get("unk_token") and any(char not in model["vocab"] for char in byte_alphabet())
     plain = model.get("type", "BPE") == "BPE" and is_byte_level(config)
-    return plain and not (alters or marks or unknown or config.get("normalizer"))
+    return plain and not (alters or marks or unknown or (config.get("normalizer") and not normal_form(config)))
+
+
+def normal_form(config: Mapping[str, Any]) -> Literal["NFC"] | None:
+    """The Unicode normal form that the tokenizer brings texts to, where that is all its normalizer does."""
+    steps = list(_flatten(config.get("normalizer"), "normalizers"))
+    return "NFC" if steps and all(step == {"type": "NFC"} for step in steps) else None
 
 
 def token_bytes(config: Mapping[str, Any], vocab: Mapping[str, int], added: Mapping[int, str]) -> list[bytes]:

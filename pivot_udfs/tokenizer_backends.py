@@ -26,7 +26,7 @@ from pivot_udfs.cut_texts import plain_byte_level
 from pivot_udfs.errors import CorpusError, TokenizerError
 from pivot_udfs.list_shards import STORE_ERRORS, open_shard
 from pivot_udfs.token_encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
-from pivot_udfs.token_texts import covers_every_byte, letters, piece_bytes, readable, token_bytes
+from pivot_udfs.token_texts import covers_every_byte, letters, normal_form, piece_bytes, readable, token_bytes
 from pivot_udfs.tokenizer_probe import first_difference, probe_texts
 
 Backend = Literal["fastokens", "tokenizers", "sentencepiece"]
@@ -61,7 +61,8 @@ class Vocabulary:
         special_ids: special, control and unknown tokens.
         has_letter: bool (size,): the text has a letter (Unicode L*); a part of a character is none.
         byte_lengths: int32 (size,): UTF-8 bytes that a token covers, where their running sum gives positions
-            (byte-level BPE that alters nothing); else None.
+            (byte-level BPE that alters nothing in texts of ``normal_form``); else None.
+        normal_form: the Unicode normal form that texts are brought to; None where they are taken as they are.
     """
 
     size: int
@@ -69,6 +70,7 @@ class Vocabulary:
     special_ids: frozenset[int]
     has_letter: NDArray[np.bool_]
     byte_lengths: NDArray[np.int32] | None
+    normal_form: Literal["NFC"] | None = None
 
 
 class Encoder(Protocol):
@@ -212,7 +214,9 @@ def _huggingface_vocabulary(spec: TokenizerSpec) -> Vocabulary:
     unknown = config["model"].get("unk_token")
     special |= {vocab[unknown]} if unknown in vocab else set()
     lengths = np.array([len(token) for token in raw], np.int32) if covers_every_byte(config) else None
-    return Vocabulary(len(raw), [readable(token) for token in raw], frozenset(special), letters(raw), lengths)
+    return Vocabulary(
+        len(raw), [readable(token) for token in raw], frozenset(special), letters(raw), lengths, normal_form(config)
+    )
 
 
 def _sentencepiece_vocabulary(spec: TokenizerSpec) -> Vocabulary:

@@ -196,7 +196,7 @@ def test_vocabulary_of_byte_level(byte_level: str) -> None:
 def test_byte_lengths_only_where_they_are_positions(byte_level: str, folder: Path, change: str) -> None:
     config = json.loads(Path(byte_level).read_text(encoding="utf-8"))
     if change == "normalizer":
-        config["normalizer"] = {"type": "NFC"}
+        config["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
     elif change == "prefix_space":
         config["pre_tokenizer"]["add_prefix_space"] = True
     elif change == "unknown":

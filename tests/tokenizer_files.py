@@ -39,7 +39,7 @@ def byte_level(folder: Path) -> str:
 
 
 def byte_level_nfc(folder: Path) -> str:
-    """The same behind an NFC normalizer, so that byte lengths are not positions."""
+    """The same behind an NFC normalizer, so that byte lengths are positions in texts in that form only."""
     tokenizer = Tokenizer.from_file(byte_level(folder))
     tokenizer.normalizer = normalizers.NFC()
     return _saved(tokenizer, folder / "byte_level_nfc.json")
