@@ -25,6 +25,7 @@ from pivot_udfs.locate_hits import locate_hits, tokens_of
 from pivot_udfs.match_words import word_matcher
 from pivot_udfs.tokenizer_backends import TokenizerSpec, vocabulary
 from pivot_udfs.word_pair_kernel import count_items, count_word_pairs
+from pivot_udfs.worker_memory import release_memory
 
 PARTIAL_ROWS = pa.schema(
     [
@@ -82,6 +83,7 @@ def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> It
     Yields:
         batches in PARTIAL_ROWS; a row may come more than once, its counts are to be summed.
     """
+    release_memory()
     block = _Block(plan)
     for batch in batches:
         for piece in _slices(batch):

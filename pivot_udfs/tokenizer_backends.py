@@ -199,6 +199,12 @@ def sentencepiece_processor(spec: TokenizerSpec) -> Any:
     return processor
 
 
+def forget_encoders() -> None:
+    """Drops every encoder of this process, with the texts that it remembers; the next use builds it anew."""
+    for kept in (encoder, reference_tokenizer, sentencepiece_processor):
+        kept.cache_clear()
+
+
 @lru_cache(maxsize=8)
 def vocabulary(spec: TokenizerSpec) -> Vocabulary:
     """What the ids of a tokenizer mean, built once a process."""

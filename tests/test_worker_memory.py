@@ -1,0 +1,18 @@
+"""What a step leaves in a worker is given back before the next one counts."""
+
+from pathlib import Path
+
+from pivot_udfs.tokenizer_backends import encoder, load_tokenizer
+from pivot_udfs.worker_memory import release_memory
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def test_encoders_are_dropped_and_built_anew() -> None:
+    spec = load_tokenizer(str(SAMPLES / "tokenizer.json"))
+    before = encoder(spec)
+    ids, _ = before.encode(["water 水"])
+    release_memory()
+    after = encoder(spec)
+    assert after is not before
+    assert after.encode(["water 水"])[0].tolist() == ids.tolist()
