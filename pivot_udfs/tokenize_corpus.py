@@ -6,6 +6,7 @@ shards with rejected records (the tally says which) once more for their quaranti
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 from itertools import chain
 
 import numpy as np
@@ -52,11 +53,11 @@ class TokenizePlan:
 def pack_shards(sizes: Sequence[tuple[str, int]], n_tasks: int) -> tuple[tuple[str, ...], ...]:
     """Divides (path, bytes) into at most n_tasks groups of about the same size: largest first, to the emptiest."""
     groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(sizes)))]
-    loads = [0] * len(groups)
+    loads = [(0, number) for number in range(len(groups))]  # a heap: the emptiest first, of equals the lowest number
     for path, n_bytes in sorted(sizes, key=lambda shard: (-shard[1], shard[0])):
-        emptiest = loads.index(min(loads))
+        load, emptiest = loads[0]
         groups[emptiest].append(path)
-        loads[emptiest] += n_bytes + 1
+        heapreplace(loads, (load + n_bytes + 1, emptiest))
     return tuple(tuple(sorted(group)) for group in groups)
 
 
