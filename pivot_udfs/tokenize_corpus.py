@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.identify_language import identify_language
+from pivot_udfs.identify_language import identify_languages
 from pivot_udfs.read_shard import Document, ReadLimits, Rejected, read_shard
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
 from pivot_udfs.tokenizer_backends import Encoder, TokenizerSpec, encoder
@@ -126,9 +126,7 @@ def _documents(documents: list[Document], shard: str, encode: Encoder | None) ->
     columns = {
         "source": pa.array(sources, pa.string()),
         "doc_id": pa.array(ids, pa.string()),
-        "lang": pa.array(
-            [lang or identify_language(text, None) for lang, text in zip(languages, texts, strict=True)], pa.string()
-        ),
+        "lang": pa.array(_languages(languages, texts), pa.string()),
         "text": pa.array(texts, pa.string()),
         "token_ids": pa.ListArray.from_arrays(
             pa.array(offsets.astype(np.int32)), pa.array(token_ids), type=DOCUMENTS.field("token_ids").type
@@ -138,6 +136,11 @@ def _documents(documents: list[Document], shard: str, encode: Encoder | None) ->
         "record": pa.array(numbers, pa.int64()),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+
+
+def _languages(given: Sequence[str | None], texts: Sequence[str]) -> list[str]:
+    found = iter(identify_languages([text for lang, text in zip(given, texts, strict=True) if not lang]))
+    return [lang or next(found) for lang in given]
 
 
 def _n_tokens(batch: pa.RecordBatch) -> int:
