@@ -34,6 +34,8 @@ def identify_languages(texts: Sequence[str]) -> list[str]:
         For each an ISO 639-1 code; ``mul`` where a second language holds at least a quarter of the longer lines;
         ``und`` where there are no letters to go by.
     """
+    if not texts:  # the model is read only where it is needed
+        return []
     samples = [sample(text).encode() for text in texts]
     places = np.cumsum([0, *map(len, samples)], dtype=np.int64)
     found = np.empty(len(texts), np.int32)

@@ -3,7 +3,7 @@
 Nothing in a shard's content raises: every record gives one ``Document`` or one ``Rejected``, and what
 cannot be told apart into records (a damaged rest, a whole file) gives one ``Rejected`` that says so. Only a
 store that fails to answer raises ``OSError``: Spark then tries the task again, and half a shard is not taken
-for a whole one.
+for a whole one. A shard is read from its start to its end by one task, whatever its size.
 """
 
 import errno

@@ -51,7 +51,18 @@ class TokenizePlan:
 
 
 def pack_shards(sizes: Sequence[tuple[str, int]], n_tasks: int) -> tuple[tuple[str, ...], ...]:
-    """Divides (path, bytes) into at most n_tasks groups of about the same size: largest first, to the emptiest."""
+    """Divides shards into tasks of about the same size: largest first, each to the emptiest.
+
+    A shard is never divided, since only reading it from its start numbers its records: one far larger than the rest is
+    one core's work for as long as it takes. Corpora are best cut into shards of at most a few GB.
+
+    Args:
+        sizes: path and bytes of each shard.
+        n_tasks: how many tasks, at most.
+
+    Returns:
+        The paths of each task, none without a shard.
+    """
     groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(sizes)))]
     loads = [(0, number) for number in range(len(groups))]  # a heap: the emptiest first, of equals the lowest number
     for path, n_bytes in sorted(sizes, key=lambda shard: (-shard[1], shard[0])):

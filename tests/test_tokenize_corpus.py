@@ -12,6 +12,7 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pivot_udfs import identify_language
 from pivot_udfs import tokenize_corpus as step
 from pivot_udfs.read_shard import ReadLimits
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
@@ -150,6 +151,18 @@ def test_languages_are_kept_or_identified(tmp_path: Path, sample_tokenizer: Toke
     documents, rejected, _ = run(TokenizePlan(((str(path),),), LIMITS, sample_tokenizer), [tasks(0)])
     assert [row["lang"] for row in documents] == ["en", "fr", "ja", "zh"]
     assert rejected == []
+
+
+def test_the_language_model_is_not_read_where_shards_say_the_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        pytest.fail("the model was read")
+
+    monkeypatch.setattr(identify_language, "language_model", fail)
+    path = shard_files.write(tmp_path, shard_files.line_of(lang="fr-CA"))
+    documents, _, _ = run(TokenizePlan(((str(path),),), LIMITS, None), [tasks(0)])
+    assert [row["lang"] for row in documents] == ["fr"]
 
 
 def test_reading_alone_leaves_the_ids_empty(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
