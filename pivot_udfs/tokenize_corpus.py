@@ -53,8 +53,8 @@ class TokenizePlan:
 def pack_shards(sizes: Sequence[tuple[str, int]], n_tasks: int) -> tuple[tuple[str, ...], ...]:
     """Divides shards into tasks of about the same size: largest first, each to the emptiest.
 
-    A shard is never divided, since only reading it from its start numbers its records: one far larger than the rest is
-    one core's work for as long as it takes. Corpora are best cut into shards of at most a few GB.
+    A shard is never divided (lines are numbered by reading all before them): one far larger than the rest keeps one
+    core busy while the others wait. Corpora are best cut into shards of at most a few GB.
 
     Args:
         sizes: path and bytes of each shard.
