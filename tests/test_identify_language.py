@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
@@ -97,13 +97,14 @@ def test_a_text_has_its_language_whatever_stands_beside_it(texts: list[str]) -> 
 
 @given(text=TEXTS)
 @settings(max_examples=60)
+@example(text="\n".join(line for lines in LINES.values() for line in lines * 4))
 def test_probabilities_are_the_librarys(library: LanguageIdentifier, text: str) -> None:
     labels, model = language_model()
     data = np.frombuffer(library._encode(text), np.uint8)
     counts, found = np.zeros(len(model.weights), np.int32), np.empty(len(labels) + 1, np.float32)
     language_kernel.probabilities(data, 0, data.size, model, counts, found)
-    expected = dict(library.rank(text))
-    assert dict(zip([*labels, "zxx"], found.tolist(), strict=True)) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    expected = dict(library.rank(text))  # both add up thousands of float32, in another order
+    assert dict(zip([*labels, "zxx"], found.tolist(), strict=True)) == pytest.approx(expected, rel=0.02, abs=1e-5)
     assert not counts.any()
 
 
