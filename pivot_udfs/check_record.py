@@ -31,7 +31,6 @@ REASONS: dict[str, str] = {
     "id_not_string": "the id is not a string",
     "source_not_string": "the source is not a string",
     "lang_not_string": "the lang is not a string",
-    "lang_not_a_tag": "the lang is no language tag such as fr, fr-CA or fra: longer, a name, or with other characters",
     "nul_character": "a field holds the character U+0000",
 }
 """What each reason of a ``Rejected`` means."""
@@ -48,7 +47,7 @@ class Document(NamedTuple):
     record: int  # number within the shard, from 0, rejected ones counted
     source: str  # the record's, else the shard's file name without its extension
     doc_id: str
-    lang: str | None  # see language_of: ISO 639-1 where there is such a code; None where missing or empty
+    lang: str | None  # see language_of: ISO 639-1 where there is such a code; None where missing or no tag
     text: str
 
 
@@ -115,7 +114,7 @@ def check_record(record: int, fields: dict[str, Any], default_source: str, limit
     lang = lang if type(lang) is str else _optional("lang", lang, limits)
     if "\0" in text or "\0" in doc_id or "\0" in source or "\0" in lang:
         raise _nul(fields)
-    return Document(record, source or default_source, doc_id, _language(lang), text)
+    return Document(record, source or default_source, doc_id, language_of(lang), text)
 
 
 def refuse_surrogates(fields: dict[str, Any]) -> None:
@@ -156,15 +155,6 @@ def _optional(name: str, value: object, limits: ReadLimits) -> str:
     if value is None:
         return ""
     raise _wrong_type(name, value, limits)
-
-
-def _language(lang: str) -> str | None:
-    if not lang or lang.isspace():
-        return None
-    if language := language_of(lang):
-        return language
-    shown = reprlib.repr(lang)
-    raise RecordError("lang_not_a_tag", f"lang is {shown}; expected a tag such as fr, fr-CA or fra, or no lang")
 
 
 def _wrong_type(name: str, value: object, limits: ReadLimits) -> RecordError:
