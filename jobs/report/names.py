@@ -1,4 +1,4 @@
-"""English names of languages, for people; a code without one stands for itself."""
+"""What people read in place of codes and blanks; needs neither Spark nor torch."""
 
 _NAMES = {
     "ar": "Arabic",
@@ -39,5 +39,10 @@ _NAMES = {
 
 
 def language_name(code: str) -> str:
-    """``Chinese`` for ``zh``."""
+    """``Chinese`` for ``zh``; a code without a name stands for itself."""
     return _NAMES.get(code, code)
+
+
+def shown_token(text: str) -> str:
+    """A token with its spaces visible; ``∅`` for none."""
+    return text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥") or "∅"
