@@ -45,12 +45,20 @@ def pack_if_needed(settings: ModelSettings) -> None:
 
 def is_packed(settings: ModelSettings) -> bool:
     """Whether ``packing.arm`` at its version and the held-out part are packed with these settings, and undamaged."""
-    tokenizer, packing = load_tokenizer(settings.tokenizer.path), settings.packing
-    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", _version(settings))
-    of_arm = _arm_identity(settings, tokenizer) | {"table_version": pinned.version}
+    tokenizer = load_tokenizer(settings.tokenizer.path)
+    of_arm = _arm_identity(settings, tokenizer) | _table_identity(settings)
     return _holds(packed_folder(settings), of_arm) and _holds(
         held_out_folder(settings), _held_out_identity(settings, tokenizer)
     )
+
+
+def _table_identity(settings: ModelSettings) -> dict[str, Any]:
+    """Which table the arm is; where its version is pinned the table need not be there any more."""
+    packing = settings.packing
+    if packing.version >= 0:
+        return {"table_version": packing.version}
+    newest = open_table(settings.warehouse.path, f"datasets/{packing.arm}")
+    return {"table_version": newest.version, "table_fingerprint": newest.made_by.get("fingerprint", "")}
 
 
 def _holds(folder: Path, wanted: dict[str, Any]) -> bool:
@@ -83,10 +91,6 @@ def _common_identity(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[
     }
 
 
-def _version(settings: ModelSettings) -> int | None:
-    return None if settings.packing.version < 0 else settings.packing.version
-
-
 def packed_folder(settings: ModelSettings) -> Path:
     """Where the packed file of ``packing.arm`` lies."""
     return results_path(settings, "packed", settings.packing.arm)
@@ -100,7 +104,8 @@ def held_out_folder(settings: ModelSettings) -> Path:
 def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
     """Packs the arm's training part; gives the manifest."""
     packing, made_by = settings.packing, _arm_identity(settings, tokenizer)
-    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", _version(settings))
+    version = None if packing.version < 0 else packing.version
+    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", version)
     check_files(pinned, tokenizer.sha256)
     chosen = select_training(pinned, packing.seed, packing.held_out_share, packing.token_budget)
     manifest = _write(pinned, chosen, packed_folder(settings), vocabulary(tokenizer).size, made_by)

@@ -116,6 +116,7 @@ def test_what_is_packed_already_is_not_packed_again(config: Path) -> None:
     rows = dataset_rows(config.parent / "tokenizer.json", 60)
     write_table(config.parent / "warehouse", "datasets/pivot", rows, config.parent / "tokenizer.json")
     assert not pack_dataset.is_packed(settings())
+    (config.parent / "warehouse").rename(config.parent / "gone")
     assert pack_dataset.is_packed(settings("packing.version=0"))
 
 
