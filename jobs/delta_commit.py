@@ -10,8 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 from pyspark.sql import Row, SparkSession
+
+from pivot_udfs.errors import WarehouseError
 
 
 def qualified(spark: SparkSession, path: str) -> str:
@@ -35,22 +38,38 @@ def commit_files(uri: str, schema: pa.Schema, files: list[Row], user_metadata: s
         the table's version after the commit.
 
     Raises:
-        deltalake.exceptions.CommitFailedError: another writer has replaced the table meanwhile.
+        WarehouseError: another writer has replaced the table meanwhile.
     """
     place = uri.removeprefix("file:") if uri.startswith("file:/") else uri
     options = _storage_options()
     wanted = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
-    said = CommitProperties(custom_metadata={"userMetadata": user_metadata})
+    said = CommitProperties(custom_metadata={"userMetadata": user_metadata}, max_commit_retries=0)
     now = int(time.time() * 1000)
     actions = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
+    try:
+        return _commit(place, wanted, actions, said, options)
+    except DeltaError as error:
+        if isinstance(error, CommitFailedError) or "already exists" in str(error):
+            raise written_by_another(place, str(error)) from None
+        raise
+
+
+def written_by_another(place: str, reason: str) -> WarehouseError:
+    """The error of a commit that came too late."""
+    return WarehouseError(
+        f"another run has written {place} meanwhile ({reason[:200].splitlines()[0]}): nothing of this run went into "
+        "it; wait until the other has ended, then run this again"
+    )
+
+
+def _commit(place: str, schema: Schema, actions: list[AddAction], said: CommitProperties, options: Any) -> int:
     if DeltaTable.is_deltatable(place, storage_options=options):
         table = DeltaTable(place, storage_options=options)
-        table.create_write_transaction([*actions], "overwrite", wanted, [], commit_properties=said)
-    else:
-        create_table_with_add_actions(
-            place, wanted, actions, "error", [], storage_options=options, commit_properties=said
-        )
-    return int(DeltaTable(place, storage_options=options).version())
+        version = int(table.version()) + 1  # it is this one or, without retries, an error
+        table.create_write_transaction([*actions], "overwrite", schema, [], commit_properties=said)
+        return version
+    create_table_with_add_actions(place, schema, actions, "error", [], storage_options=options, commit_properties=said)
+    return 0
 
 
 def _storage_options() -> dict[str, str]:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tasks [{elapsed}{postfix}]"
 
 
 class Progress:
@@ -60,21 +61,44 @@ class Progress:
     def _watch(self, spark: SparkSession, label: str, detail: Callable[[], str] | None, done: threading.Event) -> None:
         terminal = sys.stderr.isatty()
         interval = _POLL_SECONDS if terminal else _LOG_SECONDS
-        with tqdm(desc=label, unit="task", file=sys.stderr, disable=not terminal, leave=False) as bar:
+        pace = Pace()
+        with tqdm(desc=label, bar_format=_BAR, file=sys.stderr, disable=not terminal, leave=False) as bar:
             while not done.wait(interval):
-                n_done, n_all = _tasks(spark)
-                known = detail() if detail else ""
+                stages, n_done, n_all = _tasks(spark)
+                left = pace.seconds_left(time.monotonic(), stages, n_done, n_all)
+                known = ", ".join(([detail()] if detail else []) + ([f"{left:.0f} s left"] if left is not None else []))
                 if terminal:
                     bar.total, bar.n = n_all or None, n_done
                     bar.set_postfix_str(known)
                 elif n_all:
-                    left = self.stage_seconds() * (n_all - n_done) / n_done if n_done else None
-                    shown = f", {left:.0f} s left" if left is not None else ""
-                    self.say(label, f"{n_done} of {n_all} tasks{', ' + known if known else ''}{shown}")
+                    self.say(label, f"{n_done} of {n_all} tasks{', ' + known if known else ''}")
 
 
-def _tasks(spark: SparkSession) -> tuple[int, int]:
-    """(done, all) tasks of the stages that are running now."""
+class Pace:
+    """How fast the Spark stages that run now finish their tasks; each new one starts the clock again."""
+
+    def __init__(self) -> None:
+        self._stages: frozenset[int] = frozenset()
+        self._since, self._n_before = 0.0, 0
+
+    def seconds_left(self, now: float, stages: frozenset[int], n_done: int, n_all: int) -> float | None:
+        """Seconds until the running stages are done; None before one of their tasks has been seen to end.
+
+        Args:
+            now: seconds, of any clock.
+            stages: the numbers of the stages that are running.
+            n_done: tasks of theirs that are done.
+            n_all: all of their tasks.
+        """
+        if stages != self._stages:
+            self._stages, self._since, self._n_before = stages, now, n_done
+        n_seen = n_done - self._n_before
+        return (now - self._since) * (n_all - n_done) / n_seen if n_seen > 0 else None
+
+
+def _tasks(spark: SparkSession) -> tuple[frozenset[int], int, int]:
+    """The numbers of the stages that are running now, their tasks that are done, all of their tasks."""
     tracker = spark.sparkContext.statusTracker()
     stages = [info for stage in tracker.getActiveStageIds() if (info := tracker.getStageInfo(stage))]
-    return sum(info.numCompletedTasks for info in stages), sum(info.numTasks for info in stages)
+    numbers = frozenset(info.stageId for info in stages)
+    return numbers, sum(info.numCompletedTasks for info in stages), sum(info.numTasks for info in stages)

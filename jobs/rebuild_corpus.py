@@ -2,16 +2,15 @@
 
     spark-submit jobs/rebuild_corpus.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
-A stage is skipped when its inputs, its configuration and its code are those that made its tables.
+A stage is skipped when its inputs, its configuration and its code are those that made its tables, or its page.
 """
 
 import sys
 from collections.abc import Sequence
 
-from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus
+from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.command_line import with_run
 from jobs.stage import Run, run_stage
-from jobs.write_report import write_report
 
 STAGES = [
     tokenize_corpus.STAGE,
@@ -19,6 +18,7 @@ STAGES = [
     find_pivots.STAGE,
     score_documents.STAGE,
     filter_documents.STAGE,
+    write_report.STAGE,
 ]
 
 
@@ -26,8 +26,7 @@ def run(run: Run) -> None:
     """Runs what has changed, in order."""
     for stage in STAGES:
         run_stage(run, stage, skip_unchanged=True)
-    report = write_report(run)
-    sys.stdout.write(_summary(run, report))
+    sys.stdout.write(_summary(run, write_report.report_path(run.settings)))
 
 
 def _summary(run: Run, report: str) -> str:
@@ -53,7 +52,8 @@ def _summary(run: Run, report: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The job; returns its exit code."""
-    return with_run("rebuild_corpus", "Runs all stages in order, skipping what has not changed.", STAGES, argv, run)
+    description = "Runs all stages in order, skipping what has not changed."
+    return with_run("rebuild_corpus", description, STAGES, argv, run, skips_unchanged=True)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
 """What the five stages share: what each reads and writes, what made its tables, and whether it must run again."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from pyspark.sql import SparkSession
 
-from jobs.code_version import code_version
-from jobs.delta_tables import Recipe, Warehouse
+from jobs.code_version import code_version, package_versions, source_hash
+from jobs.delta_tables import MAKERS, Warehouse
 from jobs.progress import Progress
+from jobs.table_history import Recipe
+from jobs.tables_together import check_together
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.lexicon import Lexicon, load_lexicon
 from pivot_udfs.list_shards import Shard, list_shards
 from pivot_udfs.load_settings import fingerprint, result_settings
 from pivot_udfs.settings import Settings
 from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -63,11 +62,19 @@ class Stage:
 
     name: str
     reads: tuple[str, ...]
+    """Tables; ``datasets/*`` stands for those of all configured arms."""
     writes: Callable[[Settings], tuple[str, ...]]
     sections: tuple[str, ...]
     """The settings that can change its tables."""
     files: tuple[str, ...]
     run: Callable[[Run, Recipe], None]
+    why: Callable[[Run, Recipe], str | None] | None = None
+    """What has changed since it ran, asked instead of its tables where it writes none."""
+
+    def tables_read(self, settings: Settings) -> tuple[str, ...]:
+        """The names in ``reads``, those of the arms in full."""
+        arms = tuple(f"datasets/{arm}" for arm in settings.selection.arms)
+        return tuple(name for read in self.reads for name in (arms if read == "datasets/*" else (read,)))
 
 
 def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
@@ -77,10 +84,9 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
         Whether it ran.
 
     Raises:
-        WarehouseError: a table it reads is missing, or was made with other settings than this run's.
+        WarehouseError: see ``check_inputs``.
     """
-    for table in stage.reads:
-        _check_made_alike(run, table)
+    check_inputs(run, stage.tables_read(run.settings))
     recipe = make_recipe(run, stage)
     reason = why_run(run, stage, recipe)
     if skip_unchanged and reason is None:
@@ -91,35 +97,60 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
     return True
 
 
+def check_inputs(run: Run, tables: Sequence[str]) -> None:
+    """Makes sure that a stage may read these tables with this run's settings.
+
+    Raises:
+        WarehouseError: one is missing, was left unchecked, or was made with other settings than this run's; or they
+            are of different runs.
+    """
+    for table in tables:
+        run.warehouse.read(table)
+        _check_made_alike(run, table)
+    check_together(run.warehouse, tables)
+
+
 def make_recipe(run: Run, stage: Stage) -> Recipe:
     """The recipe of the tables that a stage would write now."""
     settings = result_settings(*(getattr(run.settings, section) for section in stage.sections))
-    inputs = {table: version for table in stage.reads if (version := run.warehouse.version(table)) is not None}
+    reads = stage.tables_read(run.settings)
+    inputs = {table: version for table in reads if (version := run.warehouse.version(table)) is not None}
     files = {name: run.file_hash(name) for name in stage.files}
-    code = code_version(stage.name)
-    return Recipe(stage.name, code, fingerprint([stage.name, code, settings, inputs, files]), settings, inputs, files)
+    packages = package_versions(stage.name)
+    # Where a file lies changes nothing: ``files`` has what it holds.
+    shaping = {key: value for key, value in settings.items() if not _is_path(key)}
+    made_of = fingerprint([stage.name, source_hash(stage.name), packages, shaping, inputs, files])
+    return Recipe(stage.name, code_version(stage.name), made_of, settings, inputs, files, packages)
 
 
 def why_run(run: Run, stage: Stage, recipe: Recipe) -> str | None:
     """What has changed since the stage's tables were written; None when nothing has."""
+    if stage.why:
+        return stage.why(run, recipe)
     for table in stage.writes(run.settings):
         made = run.warehouse.recipe(table)
         if made is None:
-            return f"{table} is not there yet"
+            return f"{table} is not there yet" if run.warehouse.version(table) is None else f"{table} has no recipe"
+        if not made.fingerprint:
+            return f"{table} was left unchecked"
         if made.fingerprint != recipe.fingerprint:
             return f"{table} was made with {_difference(made, recipe)}"
     return None
 
 
 def _difference(made: Recipe, now: Recipe) -> str:
-    if made.code_version != now.code_version:
-        return f"code {made.code_version}, now {now.code_version}"
-    for kind in ("settings", "files", "inputs"):
+    for kind in ("packages", "settings", "files", "inputs"):
         before, after = getattr(made, kind), getattr(now, kind)
         for key in sorted({*before, *after}):
-            if before.get(key) != after.get(key):
+            if before.get(key) != after.get(key) and not (kind == "settings" and _is_path(key)):
                 return f"{key} = {_short(before.get(key))}, now {_short(after.get(key))}"
+    if made.code_version != now.code_version:
+        return f"code {made.code_version}, now {now.code_version}"
     return f"fingerprint {made.fingerprint[:12]}, now {now.fingerprint[:12]}"
+
+
+def _is_path(key: str) -> bool:
+    return key.endswith(".path")
 
 
 def _short(value: object) -> str:
@@ -128,14 +159,11 @@ def _short(value: object) -> str:
 
 def _check_made_alike(run: Run, table: str) -> None:
     """A stage must not mix tables of one configuration with settings of another."""
-    run.warehouse.read(table)
-    made = run.warehouse.recipe(table)
+    made = _recipe_of(run, table)
     path = run.warehouse.table_path(table)
-    if made is None:
-        raise WarehouseError(f"{path} was not written by this project (no recipe); choose another warehouse.path")
     now = _all_settings(run.settings)
     for key, value in made.settings.items():
-        if not key.endswith(".path") and key in now and now[key] != value:
+        if not _is_path(key) and key in now and now[key] != value:
             raise WarehouseError(
                 f"{path} was made with {key} = {_short(value)}, this run says {_short(now[key])}: "
                 f"run {made.job} again (rebuild_corpus does), or choose another warehouse.path"
@@ -146,6 +174,24 @@ def _check_made_alike(run: Run, table: str) -> None:
                 f"{path} was made with another {name} ({made.files[name][:12]}) than {name}.path names now "
                 f"({run.file_hash(name)[:12]}): run {made.job} again, or choose another warehouse.path"
             )
+
+
+def _recipe_of(run: Run, table: str) -> Recipe:
+    content, path = run.warehouse.content(table), run.warehouse.table_path(table)
+    if content is None or (content.recipe is None and not content.oldest):
+        raise WarehouseError(f"{path} was not written by this project (no recipe); choose another warehouse.path")
+    if content.recipe is None:
+        raise WarehouseError(
+            f"the log of {path} begins at version {content.oldest}, the commit that says what made it is no longer "
+            f"there: run {MAKERS.get(table, 'filter_documents')} again (rebuild_corpus does); a longer "
+            "delta.logRetentionDuration of the table keeps it"
+        )
+    if not content.recipe.fingerprint:
+        raise WarehouseError(
+            f"{path} was left unchecked by a run of {content.recipe.job} that did not end well, or restored by time: "
+            f"run {content.recipe.job} again"
+        )
+    return content.recipe
 
 
 def _all_settings(settings: Settings) -> dict[str, object]:

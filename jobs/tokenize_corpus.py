@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.command_line import run_job
-from jobs.delta_tables import Recipe
 from jobs.stage import Run, Stage
+from jobs.table_history import Recipe
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.read_shard import ReadLimits
 from pivot_udfs.schemas import QUARANTINE
@@ -24,16 +24,24 @@ _TASKS_PER_CORE = 2
 
 
 def run(run: Run, recipe: Recipe) -> None:
-    """Writes ``documents`` and ``quarantine``, and makes sure that every record is in one of them."""
+    """Writes ``documents`` and ``quarantine``; ``documents`` counts as written once every record is in one of them."""
     nothing: Tally = {}
     tally = run.spark.sparkContext.accumulator(nothing, TallyMerge())  # type: ignore[arg-type]
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
-    with run.progress.watch(run.spark, "tokenize_corpus", "documents", lambda: _known(tally.value, run)):
+
+    def check(n_rows: dict[str, int]) -> None:
+        n_rejected = _write_quarantine(run, recipe, tally.value)
+        check_all_there(tally.value, n_rows["documents"], n_rejected, run.warehouse.table_path("quarantine"))
+
+    def known() -> str:
+        return told_so_far(tally.value, len(run.shards), run.progress.stage_seconds())
+
+    with run.progress.watch(run.spark, "tokenize_corpus", "documents, quarantine", known):
         step = partial(tokenize_corpus, plan=plan, tell=tally.add)
         to_table = partial(one_table, step=step, table="documents")
-        run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe)
-    _write_quarantine(run, recipe, tally.value)
-    _check_all_there(run, tally.value)
+        run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe, check)
+    _say_what_was_read(run, tally.value)
+    _warn_of_repeated_keys(run)
 
 
 def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
@@ -51,46 +59,56 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
     return run.spark.range(0, n_tasks, 1, n_tasks)
 
 
-def _write_quarantine(run: Run, recipe: Recipe, tally: Tally) -> None:
-    """Reads the shards with rejected records once more, for their rows; none of them leave an empty table."""
+def _write_quarantine(run: Run, recipe: Recipe, tally: Tally) -> int:
+    """Reads the shards with rejected records once more, for their rows, and returns the number of rows."""
     sizes = {shard.path: shard.n_bytes for shard in run.shards}
     rejecting = [(shard, sizes[shard]) for shard, (_, rejected, _) in sorted(tally.items()) if rejected]
-    with run.progress.watch(run.spark, "tokenize_corpus", "quarantine"):
-        if rejecting:
-            plan = plan_shards(run, rejecting)
-            step = partial(quarantine_records, plan=plan)
-            rows = task_numbers(run, plan).mapInArrow(step, from_arrow_schema(QUARANTINE))
-        else:
-            rows = run.spark.createDataFrame([], from_arrow_schema(QUARANTINE))
-        run.warehouse.write(rows, "quarantine", recipe)
+    if rejecting:
+        plan = plan_shards(run, rejecting)
+        step = partial(quarantine_records, plan=plan)
+        rows = task_numbers(run, plan).mapInArrow(step, from_arrow_schema(QUARANTINE))
+    else:
+        rows = run.spark.createDataFrame([], from_arrow_schema(QUARANTINE))
+    version = run.warehouse.write(rows, "quarantine", recipe)
+    return run.warehouse.read("quarantine", version).count()  # from the files' statistics
 
 
-def _check_all_there(run: Run, tally: Tally) -> None:
-    told = tuple(sum(counts[k] for counts in tally.values()) for k in range(3))
-    row = run.warehouse.read("documents").agg(F.count("*"), F.coalesce(F.sum("n_tokens"), F.lit(0))).collect()[0]
-    written = (int(row[0]), run.warehouse.read("quarantine").count(), int(row[1]))
-    if told != written:
+def check_all_there(tally: Tally, n_documents: int, n_rejected: int, quarantine: str) -> None:
+    """Compares what the readers told with what was written.
+
+    Args:
+        tally: what was read.
+        n_documents: rows written to ``documents``.
+        n_rejected: rows written to ``quarantine``.
+        quarantine: where that table is.
+
+    Raises:
+        CorpusError: they differ, or there is no document.
+    """
+    told = tuple(sum(counts[k] for counts in tally.values()) for k in range(2))
+    if told != (n_documents, n_rejected):
         raise CorpusError(
-            f"read {told[0]} documents, {told[1]} rejected records and {told[2]} tokens, but the tables hold "
-            f"{written[0]}, {written[1]} and {written[2]}: the shards changed while they were read; run it again"
+            f"read {told[0]} documents and {told[1]} rejected records, but wrote {n_documents} and {n_rejected}: "
+            "the shards changed while they were read; run it again"
         )
-    if not written[0]:
-        raise CorpusError(
-            f"none of {written[1]} records is a document; the table quarantine at "
-            f"{run.warehouse.table_path('quarantine')} says why"
-        )
-    _warn_of_repeated_keys(run)
+    if not n_documents:
+        raise CorpusError(f"none of {n_rejected} records is a document; the table quarantine at {quarantine} says why")
+
+
+def _say_what_was_read(run: Run, tally: Tally) -> None:
+    n_docs, n_rejected, n_tokens = (sum(counts[k] for counts in tally.values()) for k in range(3))
     run.progress.say(
         "tokenize_corpus",
-        f"{len(tally):,} shards, {told[0] + told[1]:,} records = {told[0]:,} documents + {told[1]:,} in quarantine, "
-        f"{told[2]:,} tokens",
+        f"{len(tally):,} shards, {n_docs + n_rejected:,} records = {n_docs:,} documents + {n_rejected:,} in "
+        f"quarantine, {n_tokens:,} tokens",
     )
 
 
 def _warn_of_repeated_keys(run: Run) -> None:
     """Where (source, doc_id) names several documents all are kept; shard and record tell them apart."""
-    keys = run.warehouse.read("documents").groupBy("source", "doc_id").count().where("count > 1")
-    n_keys, n_docs = keys.agg(F.count("*"), F.coalesce(F.sum("count"), F.lit(0))).collect()[0]
+    with run.progress.watch(run.spark, "tokenize_corpus", "repeated keys"):
+        keys = run.warehouse.read("documents").groupBy("source", "doc_id").count().where("count > 1")
+        n_keys, n_docs = keys.agg(F.count("*"), F.coalesce(F.sum("count"), F.lit(0))).collect()[0]
     if n_keys:
         run.progress.say(
             "tokenize_corpus",
@@ -98,10 +116,12 @@ def _warn_of_repeated_keys(run: Run) -> None:
         )
 
 
-def _known(tally: Tally, run: Run) -> str:
-    n_docs, n_tokens = (sum(counts[k] for counts in tally.values()) for k in (0, 2))
-    rate = n_tokens / max(run.progress.stage_seconds(), 1e-9)
-    return f"{len(tally):,} of {len(run.shards):,} shards, {n_docs:,} documents, {rate:,.0f} tokens/s"
+def told_so_far(tally: Tally, n_shards: int, seconds: float) -> str:
+    """What the readers have told in so many seconds; another thread may be adding to the tally."""
+    counts = tally.copy().values()
+    n_docs, n_tokens = (sum(of_shard[k] for of_shard in counts) for k in (0, 2))
+    rate = n_tokens / max(seconds, 1e-9)
+    return f"{len(counts):,} of {n_shards:,} shards, {n_docs:,} documents, {rate:,.0f} tokens/s"
 
 
 STAGE = Stage(

@@ -3,21 +3,25 @@
 spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from jobs.command_line import with_run
-from jobs.delta_tables import Recipe
+from jobs.command_line import run_job
 from jobs.report.data import read_report
 from jobs.report.page import make_page
-from jobs.stage import Run, Stage, run_stage
+from jobs.stage import Run, Stage
+from jobs.table_history import Recipe
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
 
+_HEAD_BYTES = 4096
+_STAMP = re.compile(r'<meta name="semantic-pivots-made-of" content="(\w+)">')
 MODEL_REPORT = "model_report.html"
 """Written by the model side; linked where it lies beside the page."""
 
@@ -27,26 +31,36 @@ def run(run: Run, recipe: Recipe) -> None:
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
     path = report_path(run.settings)
-    beside = path.rpartition("/")[0]
-    linked = MODEL_REPORT if _exists(run.spark, f"{beside}/{MODEL_REPORT}" if beside else MODEL_REPORT) else None
-    page = make_page(report, linked).encode()
+    page = make_page(report, _linked(run), _stamp(run, recipe)).encode()
     _write(run.spark, path, page)
     run.progress.say("write_report", f"{path}: {len(page) / 1e6:.1f} MB")
 
 
-def write_report(run: Run) -> str:
-    """Writes the page and returns its path.
-
-    Raises:
-        WarehouseError: a table is missing or was made with other settings, or the page cannot be written.
-    """
-    run_stage(run, STAGE)
-    return report_path(run.settings)
+def why_write(run: Run, recipe: Recipe) -> str | None:
+    """Why the page is not the one that would be written now; None when it is."""
+    path = report_path(run.settings)
+    head = _read_head(run.spark, path)
+    if head is None:
+        return f"{path} is not there yet"
+    made_of = _STAMP.findall(head.decode(errors="replace"))
+    return None if made_of == [_stamp(run, recipe)] else f"{path} was made from other tables, settings or code"
 
 
 def report_path(settings: Settings) -> str:
     """Where the page goes: ``report.path``, else beside the tables."""
     return settings.report.path or f"{settings.warehouse.path.rstrip('/')}/report.html"
+
+
+def _stamp(run: Run, recipe: Recipe) -> str:
+    """What the page is made of: the tables' versions, the settings, what it links, where the tables are."""
+    return fingerprint([recipe.fingerprint, run.warehouse.path, _linked(run)])
+
+
+def _linked(run: Run) -> str | None:
+    """The model side's report, where there is one beside the page."""
+    beside = report_path(run.settings).rpartition("/")[0]
+    there = _read_head(run.spark, f"{beside}/{MODEL_REPORT}" if beside else MODEL_REPORT) is not None
+    return MODEL_REPORT if there else None
 
 
 def _file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:
@@ -60,10 +74,16 @@ def _file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:
     return system, place
 
 
-def _exists(spark: SparkSession, path: str) -> bool:
+def _read_head(spark: SparkSession, path: str) -> bytes | None:
+    """The first bytes of a file; None where there is none."""
     system, place = _file_system(spark, path)
     try:
-        return bool(system.exists(place))
+        if not system.exists(place):
+            return None
+        stream = system.open(place)
+        head = bytes(stream.readNBytes(_HEAD_BYTES))
+        stream.close()
+        return head
     finally:
         system.close()
 
@@ -84,17 +104,18 @@ def _write(spark: SparkSession, path: str, content: bytes) -> None:
 
 STAGE = Stage(
     name="write_report",
-    reads=tuple(TABLES),
+    reads=(*TABLES, "datasets/*"),
     writes=lambda settings: (),
     sections=("report",),
     files=("tokenizer", "lexicon"),
     run=run,
+    why=why_write,
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The job; returns its exit code."""
-    return with_run("write_report", "Writes the HTML report of a rebuild.", [STAGE], argv, write_report)
+    return run_job(STAGE.name, "Writes the HTML report of a rebuild.", [STAGE], argv)
 
 
 if __name__ == "__main__":

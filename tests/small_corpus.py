@@ -112,7 +112,7 @@ def run_job(
 
 
 def stages_run(told: str) -> list[str]:
-    """The stages that said that they run, in order; not the report, which is written every time."""
+    """The stages that said that they run, in order, but for the report."""
     names = [line.split("] ")[1].split(":")[0] for line in told.splitlines() if ": runs: " in line]
     return [name for name in names if name != "write_report"]
 

@@ -38,9 +38,8 @@ def history(spark: "SparkSession", corpus: SmallCorpus, table: str) -> list[dict
 
 
 def files_in(folder: Path) -> dict[str, int]:
-    """Every file and when it was last changed, but for the report, which is written every time."""
-    tables = [path for path in sorted(folder.rglob("*")) if "report.html" not in path.name and path != folder]
-    return {str(path): path.stat().st_mtime_ns for path in tables}
+    """Every file and when it was last changed."""
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path != folder}
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_a_second_rebuild_skips_everything_and_says_why(spark: "SparkSession", c
     before = files_in(corpus.folder / "warehouse")
     told = must_work(run_job(job("rebuild_corpus"), corpus, "cooccurrence.memory_budget_mb=700"))
     assert stages_run(told) == []
-    for stage in STAGES:
+    for stage in [*STAGES, "write_report"]:
         assert f"{stage}: skipped: inputs, configuration and code are unchanged" in told
     assert files_in(corpus.folder / "warehouse") == before
 
@@ -75,7 +74,7 @@ def test_recipes_are_in_the_history(spark: "SparkSession", corpus: SmallCorpus) 
         commits = history(spark, corpus, table)
         assert [row["version"] for row in commits] == [0]
         recipe = json.loads(commits[0]["userMetadata"])
-        assert set(recipe) == {"job", "code_version", "fingerprint", "settings", "inputs", "files"}
+        assert set(recipe) == {"job", "code_version", "fingerprint", "settings", "inputs", "files", "packages"}
         assert len(recipe["fingerprint"]) == 64
         assert recipe["code_version"].startswith("0.1.0+")
         fingerprints.setdefault(recipe["job"], set()).add(recipe["fingerprint"])
@@ -155,7 +154,7 @@ def test_dry_run_prints_and_writes_nothing(corpus: SmallCorpus, spark: "SparkSes
     assert not (tmp_path / "new").exists()
     before = files_in(corpus.folder / "warehouse")
     _, printed, _ = run_job(job("rebuild_corpus"), corpus, dry=True)
-    assert printed.count("unchanged since it last ran") == len(STAGES)
+    assert printed.count("would be skipped: unchanged since it last ran") == len(STAGES) + 1
     assert files_in(corpus.folder / "warehouse") == before
 
 
@@ -166,12 +165,101 @@ def test_faults_of_the_command_line_end_with_2(corpus: SmallCorpus) -> None:
         job("find_pivots")([])
 
 
-def test_the_code_version_covers_all_that_a_stage_runs() -> None:
-    """A change in any module that shapes a stage's tables must run the stage again."""
-    from jobs.code_version import _reached
+def test_a_dry_run_of_one_job_says_what_that_job_does(copy: tuple[SmallCorpus, str]) -> None:
+    corpus, warehouse = copy
+    code, printed, errors = run_job(job("find_pivots"), corpus, warehouse, dry=True)
+    assert (code, "find_pivots: would run: asked for, though unchanged" in printed) == (0, True), errors
+    code, _, errors = run_job(job("find_pivots"), corpus, warehouse, "cooccurrence.window=5", dry=True)
+    assert (code, "made with cooccurrence.window = 50, this run says 5" in errors) == (2, True)
+    code, _, errors = run_job(job("find_pivots"), corpus, f"{warehouse}/none", dry=True)
+    assert (code, "no table corpus_totals" in errors) == (2, True)
 
-    assert {"jobs.filter_documents", "jobs.select_documents", "pivot_udfs.filter_documents"} <= _reached(
-        "jobs.filter_documents"
-    )
-    assert "pivot_udfs.cooccurrence_kernel" in _reached("jobs.count_cooccurrence")
-    assert "pivot_udfs.match_words" not in _reached("jobs.filter_documents")
+
+def test_the_report_is_written_again_when_it_would_differ(copy: tuple[SmallCorpus, str]) -> None:
+    corpus, warehouse = copy
+    page = Path(warehouse.partition("=")[2]) / "report.html"
+    _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
+    assert f"write_report: would run: {page} was made from other tables" in printed, "it is of the original warehouse"
+    must_work(run_job(job("write_report"), corpus, warehouse))
+    _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
+    assert "write_report: would be skipped" in printed
+    (page.parent / "model_report.html").write_text("", encoding="utf-8")
+    for override in ("report.n_examples=4", "report.n_examples=2"):
+        _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, override, dry=True)
+        assert "write_report: would run" in printed
+    page.unlink()
+    _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
+    assert f"write_report: would run: {page} is not there yet" in printed
+
+
+def test_files_that_moved_change_nothing(copy: tuple[SmallCorpus, str], tmp_path: Path) -> None:
+    corpus, warehouse = copy
+    tokenizer, lexicon = tmp_path / "moved.json", tmp_path / "moved.tsv"
+    shutil.copy(Path(__file__).parent / "samples" / "tokenizer.json", tokenizer)
+    shutil.copy(corpus.folder / "lexicon.tsv", lexicon)
+    moved = f"tokenizer.path={tokenizer}", f"lexicon.path={lexicon}"
+    _, printed, errors = run_job(job("rebuild_corpus"), corpus, warehouse, *moved, dry=True)
+    assert printed.count("would be skipped") == len(STAGES), printed + errors
+
+
+def rewrite(warehouse: str, table: str, **changed: object) -> None:
+    """Commits a table's rows once more, with a recipe that differs."""
+    from deltalake import CommitProperties, DeltaTable, write_deltalake
+
+    path = f"{warehouse.partition('=')[2]}/{table}"
+    recipe = json.loads(DeltaTable(path).history(1)[0]["userMetadata"]) | changed
+    said = CommitProperties(custom_metadata={"userMetadata": json.dumps(recipe)})
+    write_deltalake(path, DeltaTable(path).to_pyarrow_table(), mode="overwrite", commit_properties=said)
+
+
+@pytest.mark.parametrize(
+    ("rewritten", "changed", "jobs"),
+    [
+        ("documents", {}, {"filter_documents": "count_cooccurrence", "write_report": "count_cooccurrence"}),
+        ("token_cooccurrence", {"fingerprint": "1"}, {"find_pivots": "count_cooccurrence"}),
+        ("datasets/random", {"fingerprint": "1"}, {"write_report": "filter_documents"}),
+        ("datasets/random", {"inputs": {"documents": 7}}, {"write_report": "filter_documents"}),
+    ],
+)
+def test_tables_of_different_runs_are_not_read_together(
+    copy: tuple[SmallCorpus, str], rewritten: str, changed: dict[str, object], jobs: dict[str, str]
+) -> None:
+    corpus, warehouse = copy
+    rewrite(warehouse, rewritten, **changed)
+    for name, to_run in jobs.items():
+        for dry in (True, False):
+            code, _, errors = run_job(job(name), corpus, warehouse, dry=dry)
+            assert (code, f"run {to_run}" in errors, " version " in errors) == (2, True, True), errors
+
+
+def test_upkeep_of_tables_runs_nothing_again(spark: "SparkSession", copy: tuple[SmallCorpus, str]) -> None:
+    from deltalake import DeltaTable
+
+    corpus, warehouse = copy
+    table = DeltaTable(f"{warehouse.partition('=')[2]}/documents")
+    assert table.optimize.compact()["numFilesRemoved"] > 1
+    assert table.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
+    assert table.version() > 0
+    _, printed, errors = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
+    assert printed.count("would be skipped") == len(STAGES), printed + errors
+    must_work(run_job(job("score_documents"), corpus, warehouse))
+    DeltaTable(str(table.table_uri)).delete("lang = 'en'")
+    _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
+    assert "count_cooccurrence: would run: " in printed
+    assert f"made with documents = 0, now {table.version() + 1}" in printed
+
+
+def test_a_recipe_that_the_log_has_lost_is_told(copy: tuple[SmallCorpus, str]) -> None:
+    from deltalake import DeltaTable
+
+    corpus, warehouse = copy
+    path = Path(warehouse.partition("=")[2]) / "pivots"
+    table = DeltaTable(str(path))
+    for key in range(2):
+        table.alter.set_table_properties({"delta.appendOnly": "false", f"custom.{key}": "1"}, raise_if_not_exists=False)
+    table.create_checkpoint()
+    for version in range(2):
+        (path / "_delta_log" / f"{version:020}.json").unlink()
+    code, _, errors = run_job(job("score_documents"), corpus, warehouse)
+    assert (code, "begins at version 2" in errors, "run find_pivots again" in errors) == (2, True, True), errors
+    must_work(run_job(job("find_pivots"), corpus, warehouse))

@@ -7,26 +7,16 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.report.content import LanguageDensity, LengthBin, SampledDocument
-from pivot_udfs.filter_documents import shrunken_density
 
 N_LANGUAGES, N_BINS, N_SAMPLED = 6, 48, 4000
-_NUMBERS = ("n_tokens", "pivot_density", "shrunken", "taken")
-
-
-def with_shrunken_density(scores: DataFrame, shrinkage_tokens: int) -> DataFrame:
-    """Adds ``shrunken``, the density by which documents are ranked, to ``document_scores``."""
-    of_language = scores.groupBy("lang").agg(
-        (F.sum("n_pivot_tokens") / F.greatest(F.sum("n_tokens"), F.lit(1))).alias("language_density")
-    )
-    shrunken = shrunken_density(F.col("n_pivot_tokens"), F.col("n_tokens"), F.col("language_density"), shrinkage_tokens)
-    return scores.join(F.broadcast(of_language), on="lang", how="inner").withColumn("shrunken", shrunken)
+_NUMBERS = ("n_tokens", "pivot_density", "shrunken_density", "taken")
 
 
 def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
     """Histograms, lengths and samples.
 
     Args:
-        scored: ``document_scores`` with ``shrunken`` (float) and ``taken`` (bool).
+        scored: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
 
     Returns:
         the languages with the most tokens, at most N_LANGUAGES, largest first.
@@ -64,7 +54,7 @@ def _totals(scored: DataFrame) -> list[Any]:
             F.sum("n_tokens").alias("n_tokens"),
             F.sum("n_pivot_tokens").alias("n_pivot_tokens"),
             F.count_if("taken").alias("n_taken"),
-            F.min(F.when(F.col("taken"), F.col("shrunken"))).alias("cut"),
+            F.min(F.when(F.col("taken"), F.col("shrunken_density"))).alias("cut"),
             F.percentile_approx("pivot_density", 0.99).alias("high"),
         )
         .orderBy(F.desc("n_tokens"), "lang")
@@ -91,8 +81,8 @@ def _histograms(scored: DataFrame, widths: dict[str, float]) -> _Histograms:
     counts: dict[tuple[str, str], list[int]] = {}
     kinds = F.array(
         F.struct(F.lit("raw").alias("kind"), place("pivot_density").alias("place")),
-        F.struct(F.lit("shrunken").alias("kind"), place("shrunken").alias("place")),
-        F.when(F.col("taken"), F.struct(F.lit("taken").alias("kind"), place("shrunken").alias("place"))),
+        F.struct(F.lit("shrunken").alias("kind"), place("shrunken_density").alias("place")),
+        F.when(F.col("taken"), F.struct(F.lit("taken").alias("kind"), place("shrunken_density").alias("place"))),
     )
     cells = scored.select("lang", F.explode(kinds).alias("cell")).where("cell is not null").select("lang", "cell.*")
     for row in cells.groupBy("lang", "kind", "place").count().collect():

@@ -21,12 +21,13 @@ ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "difference of lift", "llr": 
 _LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
 
 
-def make_page(report: Report, model_report: str | None = None) -> str:
+def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
     """The page.
 
     Args:
         report: what it says.
         model_report: address of the model side's report, relative to this page; None where there is none.
+        made_of: a fingerprint of all that the page shows, put into its head.
 
     Returns:
         HTML.
@@ -51,6 +52,7 @@ def make_page(report: Report, model_report: str | None = None) -> str:
         association=ASSOCIATIONS.get(report.association, report.association),
         best=report.pivots[:N_TIED],
         model_report=model_report,
+        made_of=made_of,
         style=_markup(_file("report.css")),
         figures={name: _markup(svg) for name, svg in figures.items()},
     )

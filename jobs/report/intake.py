@@ -1,0 +1,57 @@
+"""What went in: documents by source, quarantine by reason; for the report."""
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.report.content import Intake, Rejected, Source
+from jobs.stage import Run
+from pivot_udfs.check_record import REASONS
+from pivot_udfs.tokenizer_backends import vocabulary
+
+N_SOURCES = 20
+
+
+def read_intake(run: Run, scored: DataFrame) -> Intake:
+    """What was read; ``scored`` has a row a document."""
+    by_source = scored.groupBy("lang", "source").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
+    by_source = by_source.persist()
+    totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
+    sources = by_source.orderBy(F.desc("n_tokens"), "lang", "source").limit(N_SOURCES).collect()
+    by_source.unpersist()
+    quarantine = run.warehouse.read("quarantine")
+    shards = scored.select("shard").union(quarantine.select("shard")).distinct().count()
+    rejected = _rejected(quarantine)
+    return Intake(
+        n_shards=shards,
+        n_docs=totals[1] or 0,
+        n_tokens=totals[2] or 0,
+        n_bytes=_text_bytes(run),
+        n_quarantined=sum(row.n_records for row in rejected),
+        n_sources=totals[0],
+        sources=tuple(Source(**row.asDict()) for row in sources),
+        rejected=rejected,
+    )
+
+
+def _rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
+    rows = (
+        quarantine.groupBy("reason")
+        .agg(F.count("*").alias("n"), F.countDistinct("shard").alias("shards"), F.min("detail").alias("detail"))
+        .orderBy(F.desc("n"), "reason")
+        .collect()
+    )
+    return tuple(
+        Rejected(row["reason"], REASONS.get(row["reason"], ""), row["n"], row["shards"], row["detail"][:200])
+        for row in rows
+    )
+
+
+def _text_bytes(run: Run) -> int | None:
+    """Bytes of all texts, from the tokens' lengths: the texts are not read."""
+    lengths = vocabulary(run.tokenizer).byte_lengths
+    if lengths is None:
+        return None
+    totals = run.warehouse.read("token_totals").select("token_id", "count").toArrow()
+    ids, counts = (totals.column(name).to_numpy() for name in ("token_id", "count"))
+    return int(lengths[ids].astype(np.int64) @ counts)
