@@ -49,9 +49,9 @@ def _rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
 
 def _text_bytes(run: Run) -> int | None:
     """Bytes of all texts, from the tokens' lengths: the texts are not read."""
-    lengths = vocabulary(run.tokenizer).byte_lengths
-    if lengths is None:
+    words = vocabulary(run.tokenizer)
+    if words.byte_lengths is None or words.normal_form:
         return None
     totals = run.warehouse.read("token_totals").select("token_id", "count").toArrow()
     ids, counts = (totals.column(name).to_numpy() for name in ("token_id", "count"))
-    return int(lengths[ids].astype(np.int64) @ counts)
+    return int(words.byte_lengths[ids].astype(np.int64) @ counts)
