@@ -23,10 +23,10 @@ from tiny_models import tiny_model
 
 from jobs.gpu import continue_pretraining, pack_dataset
 from jobs.gpu.checkpoints import list_checkpoints
-from jobs.gpu.device_speed import flops_per_token
+from jobs.gpu.device_speed import flops_per_token, peak_flops
 from jobs.gpu.held_out_loss import bits_per_byte
 from jobs.gpu.load_model import save_model
-from jobs.gpu.packed_file import open_packed
+from jobs.gpu.packed_file import open_packed, sync_folder
 from jobs.gpu.processes import Processes
 from jobs.gpu.settings import Training
 from jobs.gpu.training_loop import Trainer, learning_rate, step_indices
@@ -277,6 +277,22 @@ def test_flops_follow_the_formula() -> None:
     untied = tiny_model("llama", vocabulary=400)
     weights = sum(weight.numel() for weight in untied.parameters()) - 400 * 32
     assert flops_per_token(untied, 16) == 6 * weights + 12 * 3 * 32 * 16
+
+
+def test_the_device_is_the_one_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = {"NVIDIA L4": 121e12, "NVIDIA L40": 181e12, "NVIDIA L40S": 362e12, "NVIDIA A100-SXM4-80GB": 312e12}
+    for name, peak in peaks.items():
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device, name=name: name)
+        assert peak_flops(torch.device("cuda")) == peak
+
+
+def test_names_in_inner_folders_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    real, opened = os.open, []
+    monkeypatch.setattr(os, "open", lambda path, *flags: opened.append(Path(path)) or real(path, *flags))
+    sync_folder(tmp_path)
+    assert set(opened) == {tmp_path, tmp_path / "model", tmp_path / "model" / "config.json"}
 
 
 def test_a_batch_of_broken_sequences_is_no_batch() -> None:
