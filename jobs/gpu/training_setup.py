@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, init_empty_weights
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from jobs.gpu.errors import ModelError, PackedFileError, TrainingError
-from jobs.gpu.load_model import check_vocabulary, load_model, resolve_path
+from jobs.gpu.load_model import check_vocabulary, load_model
 from jobs.gpu.output_head import find_layers
 from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packed_file import PackedFile, open_packed
-from jobs.gpu.processes import processes_of
+from jobs.gpu.processes import Processes, processes_of
 from jobs.gpu.run_job import say
 from jobs.gpu.settings import Model, ModelSettings, Training
 from jobs.gpu.training_loop import make_optimizer
@@ -51,13 +51,8 @@ def load_for_training(settings: ModelSettings, accelerator: Accelerator, tokeniz
     every process its part, so that no GPU ever holds the whole.
     """
     processes = processes_of(accelerator)
-    device = "cpu" if accelerator.is_fsdp2 else str(processes.device)
-    options = settings.model.model_copy(update={"device": device, "dtype": "float32"})
-    model = load_model(options) if processes.first or not accelerator.is_fsdp2 else empty_model(options)
-    if accelerator.is_fsdp2:
-        check_shardable(model)
-        if processes.from_first(lambda: _shapes(model)) != _shapes(model):
-            raise ModelError(f"{settings.model.path}: its weights do not have the shapes that its configuration gives")
+    options = settings.model.model_copy(update={"device": str(processes.device), "dtype": "float32"})
+    model = _to_be_sharded(options, processes) if accelerator.is_fsdp2 else load_model(options)
     check_vocabulary(settings.model, model, tokenizer)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit and settings.training.sequence_length > limit:
@@ -69,23 +64,33 @@ def load_for_training(settings: ModelSettings, accelerator: Accelerator, tokeniz
     return model
 
 
-def empty_model(settings: Model) -> Any:
-    """The model of a path with float32 weights that nobody has written: they take up no memory until somebody does."""
-    options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
-    of_file = {"revision": settings.revision, "gguf_file": settings.gguf_file}
-    known = AutoConfig.from_pretrained(
-        resolve_path(settings.path), **options, **{name: value for name, value in of_file.items() if value}
-    )
+def _to_be_sharded(settings: Model, processes: Processes) -> Any:
+    """The model in the first process, its shape in the others."""
+    loaded: list[Any] = []
+
+    def load() -> Any:
+        loaded.append(load_model(settings.model_copy(update={"device": "cpu"})))
+        check_shardable(loaded[0])
+        return loaded[0].config
+
+    config = processes.from_first(load)
+    model = loaded[0] if loaded else empty_model(config)
+    if processes.from_first(lambda: _shapes(model)) != _shapes(model):
+        raise ModelError(f"{settings.path}: its weights do not have the shapes that its configuration gives")
+    return model
+
+
+def empty_model(config: Any) -> Any:
+    """A model of a configuration with float32 weights that take up no memory before somebody writes them."""
     auto: Any = AutoModelForCausalLM
     with init_empty_weights(include_buffers=False):
-        model = auto.from_config(known, dtype=torch.float32, **options)
+        model = auto.from_config(config, dtype=torch.float32)
     for module in model.modules():
         for name, weight in module._parameters.items():
             if weight is not None:
                 room = torch.empty_like(weight, device="cpu")
                 module._parameters[name] = torch.nn.Parameter(room, weight.requires_grad)
     model.tie_weights()
-    model.config.use_cache = True
     return model.eval()
 
 
