@@ -52,10 +52,11 @@ test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch, then 
 	$(BIN)/python -m pytest --ignore tests/gpu
 	$(GPU_BIN)/python -m pytest tests/gpu
 
-check: setup-dev ## lint, types, formatting
+check: setup-dev setup-gpu ## lint, types, formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --exclude jobs/gpu
+	$(BIN)/mypy --python-executable $(GPU_BIN)/python --package jobs.gpu
 
 dist: setup-dev ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
 	rm -rf dist && mkdir dist
@@ -66,7 +67,7 @@ dist: setup-dev ## what a cluster needs: dist/semantic_pivots.zip and dist/envir
 bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)
 
-bench-gpu: setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
+bench-gpu: demo setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
 	test -d out/demo-model/base || $(GPU_BIN)/python -m jobs.gpu.convert_model --config conf/demo-model.toml
 	$(GPU_BIN)/python -m benchmarks.gpu.run_all --config conf/demo-model.toml
 

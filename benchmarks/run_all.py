@@ -6,7 +6,15 @@ python -m benchmarks.run_all --corpus FOLDER
 import subprocess
 import sys
 
-NAMES = ("token_counts", "tokenize_memory", "counting_memory", "count_job", "score_filter_job", "tokenize_job")
+NAMES = (
+    "token_counts",
+    "identify_language",
+    "tokenize_memory",
+    "counting_memory",
+    "count_job",
+    "score_filter_job",
+    "tokenize_job",
+)
 
 
 def main() -> int:

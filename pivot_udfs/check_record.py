@@ -9,6 +9,7 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pivot_udfs.language_tags import language_of
 from pivot_udfs.shard_streams import RAW_BYTES
 
 REASONS: dict[str, str] = {
@@ -46,7 +47,7 @@ class Document(NamedTuple):
     record: int  # number within the shard, from 0, rejected ones counted
     source: str  # the record's, else the shard's file name without its extension
     doc_id: str
-    lang: str | None  # as given; None where missing or empty
+    lang: str | None  # see language_of: ISO 639-1 where there is such a code; None where missing or no tag
     text: str
 
 
@@ -113,7 +114,7 @@ def check_record(record: int, fields: dict[str, Any], default_source: str, limit
     lang = lang if type(lang) is str else _optional("lang", lang, limits)
     if "\0" in text or "\0" in doc_id or "\0" in source or "\0" in lang:
         raise _nul(fields)
-    return Document(record, source or default_source, doc_id, lang or None, text)
+    return Document(record, source or default_source, doc_id, language_of(lang), text)
 
 
 def refuse_surrogates(fields: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Finds the shards of a corpus: files, folders and globs, local or in object stores, as one sorted list.
 
 Everything goes through ``pyarrow.fs``, so the driver lists and the executors open by the same rules, without
-a JVM. Globs are walked one folder level at a time: nothing is listed that the pattern cannot reach.
+a JVM. Globs are walked one folder level at a time, so that nothing is listed that the pattern cannot reach; from
+``**`` on, everything below is listed at once, which object stores answer far faster than folder by folder.
 """
 
 import fnmatch
@@ -156,10 +157,15 @@ def _connect(uri: str) -> Any:
 
 
 def _files_below(place: _Place) -> Iterator[Any]:
-    for info in place.filesystem.get_file_info(fs.FileSelector(place.path, recursive=True)):
-        below = info.path[len(place.path) :].strip("/")
-        if info.type != fs.FileType.Directory and not any(map(_is_hidden, below.split("/"))):
+    selector = fs.FileSelector(place.path, allow_not_found=True, recursive=True)
+    for info in place.filesystem.get_file_info(selector):
+        if info.type != fs.FileType.Directory and not any(map(_is_hidden, _below(place, info).split("/"))):
             yield info
+
+
+def _below(place: _Place, info: Any) -> str:
+    path: str = info.path
+    return path[len(place.path) :].strip("/")
 
 
 def _expand_glob(place: _Place) -> Iterator[Any]:
@@ -175,20 +181,28 @@ def _expand_glob(place: _Place) -> Iterator[Any]:
 def _match_parts(folder: _Place, parts: list[str]) -> Iterator[Any]:
     """The files and folders below a folder that match the pattern's remaining parts."""
     pattern, rest = parts[0], parts[1:]
-    if pattern == "**" and not rest:
-        yield from _files_below(folder)
-        return
     if pattern == "**":
-        yield from _match_parts(folder, rest)
+        for info in _files_below(folder):
+            if _matches(_below(folder, info).split("/"), parts):
+                yield info
+        return
     for info in _visible_entries(folder):
-        is_folder = info.type == fs.FileType.Directory
-        if pattern == "**":
-            yield from _match_parts(folder.at(info.path), parts) if is_folder else ()
-        elif fnmatch.fnmatchcase(info.base_name, pattern):
+        if fnmatch.fnmatchcase(info.base_name, pattern):
             if not rest:
                 yield info
-            elif is_folder:
+            elif info.type == fs.FileType.Directory:
                 yield from _match_parts(folder.at(info.path), rest)
+
+
+def _matches(names: list[str], parts: list[str]) -> bool:
+    """Whether a pattern's parts match a file's path, or a folder that it lies in."""
+    if not parts:
+        return True
+    if not names:
+        return False
+    if parts[0] == "**":
+        return _matches(names, parts[1:]) or _matches(names[1:], parts)
+    return fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
 def _visible_entries(folder: _Place) -> list[Any]:

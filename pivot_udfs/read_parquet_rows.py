@@ -2,6 +2,9 @@
 
 A value over the limit is never made into a Python string (which can take four times its bytes): an
 ``Oversized`` stands for it. Batches are cut by the file's own mean row size; columns are read page by page.
+
+pyarrow says ``OSError`` of damaged content and of a failing store alike, so the file's own failures are told apart
+where they arise.
 """
 
 from collections.abc import Iterator
@@ -33,7 +36,46 @@ def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[dict[str, 
     Raises:
         StreamDamageError: the file is not Parquet, cut or corrupt.
         RecordError: ``missing_columns``.
+        OSError: the file itself could not be read.
     """
+    watched = _WatchedFile(file)
+    try:
+        yield from _rows(watched, limits)
+    except StreamDamageError:
+        if watched.failure:
+            raise watched.failure from None
+        raise
+
+
+class _WatchedFile:
+    """What pyarrow needs of a file, with a memory for the file's own failures."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def close(self) -> None:
+        """Nothing: who opened the file closes it."""
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)  # a store's file refuses places past its end: damaged content
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        try:
+            return self._file.read(n_bytes)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[dict[str, Any]]:
     parquet = _open_parquet(file)
     names = parquet.schema_arrow.names
     missing = [name for name in ("id", "text") if name not in names]
@@ -50,7 +92,7 @@ def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[dict[str, 
             yield dict(zip(wanted, row, strict=True))
 
 
-def _open_parquet(file: BinaryIO) -> Any:
+def _open_parquet(file: _WatchedFile) -> Any:
     try:
         return pq.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
     except _DAMAGE as error:

@@ -3,9 +3,10 @@
 Nothing in a shard's content raises: every record gives one ``Document`` or one ``Rejected``, and what
 cannot be told apart into records (a damaged rest, a whole file) gives one ``Rejected`` that says so. Only a
 store that fails to answer raises ``OSError``: Spark then tries the task again, and half a shard is not taken
-for a whole one.
+for a whole one. A shard is read from its start to its end by one task, whatever its size.
 """
 
+import errno
 import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -29,6 +30,9 @@ from pivot_udfs.shard_streams import LineSplitter, StreamDamageError, read_block
 
 __all__ = ["REASONS", "Document", "ReadLimits", "Rejected", "read_shard"]
 
+_REFUSALS = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR})
+_REFUSAL_WORDS = ("ACCESS_DENIED", "PERMISSION_DENIED", "is a directory")  # of errors that carry no code
+
 
 def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
     """Every record of a shard, in order, as a document or a rejection.
@@ -42,7 +46,8 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
         ``corrupt_stream``, whose number is that of the first record lost, nothing follows.
 
     Raises:
-        OSError: the store did not answer, or failed while the file was being read; the shard is not at fault.
+        OSError: the store did not answer, or failed while the file was opened or read (too many open files, a
+            stale handle, a time-out, ...); the shard is not at fault.
     """
     form = shard_format(path)
     if form is None:
@@ -65,8 +70,8 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
 
 
 def _is_refusal(error: OSError) -> bool:
-    """Whether opening again would fail again, by the operating system's code or the object store's word."""
-    return error.errno is not None or "ACCESS_DENIED" in str(error)
+    """Whether opening again would fail again, by the operating system's code or the file system's word."""
+    return error.errno in _REFUSALS or any(word in str(error) for word in _REFUSAL_WORDS)
 
 
 def _read_lines(stream: BinaryIO, form: ShardFormat, limits: ReadLimits) -> Iterator[Document | Rejected]:

@@ -61,19 +61,22 @@ def taken_as_they_are(spec: TokenizerSpec, texts: Iterable[str]) -> NDArray[np.b
 def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """First byte and end byte of every token of a text, int64, in UTF-8 bytes of the original text.
 
-    The tokens of one character that is split have that character's span each, or their own bytes where these
-    can be known (byte-level BPE). A token that covers no text has an empty span at its place. Characters
-    that a normalizer drops, and whitespace between tokens, may be in no span.
+    A byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there to the end of the
+    piece; here it shifts nothing. The tokens of one character that is split have that character's span each, or
+    their own bytes where these can be known (byte-level BPE). A token that covers no text has an empty span at its
+    place. Characters that a normalizer drops, and whitespace between tokens, may be in no span.
     """
     if spec.kind == "sentencepiece":
         return _sentencepiece_spans(sentencepiece_processor(spec), text)
     encoding = reference_tokenizer(spec).encode(text, add_special_tokens=False)
     lengths = vocabulary(spec).byte_lengths
     if lengths is not None:
+        known = np.flatnonzero(vocabulary(spec).known_bytes[np.frombuffer(text.encode(), np.uint8)])
         ends = np.cumsum(lengths[np.array(encoding.ids, np.int32)], dtype=np.int64)
-        whole = (ends[-1] if len(ends) else 0) == len(text.encode())
+        whole = (ends[-1] if len(ends) else 0) == len(known)
         if whole and taken_as_they_are(spec, [text]).all():
-            return np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)], ends
+            starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+            return known[starts], known[ends - 1] + 1
     places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
     byte_of = byte_places(text)
     return byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]

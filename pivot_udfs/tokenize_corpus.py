@@ -6,13 +6,14 @@ shards with rejected records (the tally says which) once more for their quaranti
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.identify_language import identify_language
+from pivot_udfs.identify_language import identify_languages
 from pivot_udfs.read_shard import Document, ReadLimits, Rejected, read_shard
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
 from pivot_udfs.tokenizer_backends import Encoder, TokenizerSpec, encoder
@@ -50,13 +51,24 @@ class TokenizePlan:
 
 
 def pack_shards(sizes: Sequence[tuple[str, int]], n_tasks: int) -> tuple[tuple[str, ...], ...]:
-    """Divides (path, bytes) into at most n_tasks groups of about the same size: largest first, to the emptiest."""
+    """Divides shards into tasks of about the same size: largest first, each to the emptiest.
+
+    A shard is never divided (lines are numbered by reading all before them): one far larger than the rest keeps one
+    core busy while the others wait. Corpora are best cut into shards of at most a few GB.
+
+    Args:
+        sizes: path and bytes of each shard.
+        n_tasks: how many tasks, at most.
+
+    Returns:
+        The paths of each task, none without a shard.
+    """
     groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(sizes)))]
-    loads = [0] * len(groups)
+    loads = [(0, number) for number in range(len(groups))]  # a heap: the emptiest first, of equals the lowest number
     for path, n_bytes in sorted(sizes, key=lambda shard: (-shard[1], shard[0])):
-        emptiest = loads.index(min(loads))
+        load, emptiest = loads[0]
         groups[emptiest].append(path)
-        loads[emptiest] += n_bytes + 1
+        heapreplace(loads, (load + n_bytes + 1, emptiest))
     return tuple(tuple(sorted(group)) for group in groups)
 
 
@@ -125,9 +137,7 @@ def _documents(documents: list[Document], shard: str, encode: Encoder | None) ->
     columns = {
         "source": pa.array(sources, pa.string()),
         "doc_id": pa.array(ids, pa.string()),
-        "lang": pa.array(
-            [lang or identify_language(text, None) for lang, text in zip(languages, texts, strict=True)], pa.string()
-        ),
+        "lang": pa.array(_languages(languages, texts), pa.string()),
         "text": pa.array(texts, pa.string()),
         "token_ids": pa.ListArray.from_arrays(
             pa.array(offsets.astype(np.int32)), pa.array(token_ids), type=DOCUMENTS.field("token_ids").type
@@ -137,6 +147,11 @@ def _documents(documents: list[Document], shard: str, encode: Encoder | None) ->
         "record": pa.array(numbers, pa.int64()),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
+
+
+def _languages(given: Sequence[str | None], texts: Sequence[str]) -> list[str]:
+    found = iter(identify_languages([text for lang, text in zip(given, texts, strict=True) if not lang]))
+    return [lang or next(found) for lang in given]
 
 
 def _n_tokens(batch: pa.RecordBatch) -> int:

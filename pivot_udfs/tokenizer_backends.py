@@ -62,6 +62,8 @@ class Vocabulary:
         has_letter: bool (size,): the text has a letter (Unicode L*); a part of a character is none.
         byte_lengths: int32 (size,): UTF-8 bytes that a token covers, where their running sum gives positions
             (byte-level BPE that alters nothing in texts of ``normal_form``); else None.
+        known_bytes: bool (256,): the bytes that have a token of their own; the library drops others where no longer
+            token holds them.
         normal_form: the Unicode normal form that texts are brought to; None where they are taken as they are.
     """
 
@@ -70,7 +72,8 @@ class Vocabulary:
     special_ids: frozenset[int]
     has_letter: NDArray[np.bool_]
     byte_lengths: NDArray[np.int32] | None
-    normal_form: Literal["NFC"] | None = None
+    known_bytes: NDArray[np.bool_]
+    normal_form: Literal["NFC"] | None
 
 
 class Encoder(Protocol):
@@ -220,9 +223,7 @@ def _huggingface_vocabulary(spec: TokenizerSpec) -> Vocabulary:
     unknown = config["model"].get("unk_token")
     special |= {vocab[unknown]} if unknown in vocab else set()
     lengths = np.array([len(token) for token in raw], np.int32) if covers_every_byte(config) else None
-    return Vocabulary(
-        len(raw), [readable(token) for token in raw], frozenset(special), letters(raw), lengths, normal_form(config)
-    )
+    return _vocabulary_of(raw, frozenset(special), lengths, normal_form(config))
 
 
 def _sentencepiece_vocabulary(spec: TokenizerSpec) -> Vocabulary:
@@ -230,7 +231,14 @@ def _sentencepiece_vocabulary(spec: TokenizerSpec) -> Vocabulary:
     ids = range(processor.get_piece_size())
     raw = [piece_bytes(processor.id_to_piece(k), processor.is_byte(k)) for k in ids]
     special = frozenset(k for k in ids if processor.is_control(k) or processor.is_unknown(k))
-    return Vocabulary(len(raw), [readable(token) for token in raw], special, letters(raw), None)
+    return _vocabulary_of(raw, special, None, None)
+
+
+def _vocabulary_of(
+    raw: list[bytes], special: frozenset[int], lengths: NDArray[np.int32] | None, form: Literal["NFC"] | None
+) -> Vocabulary:
+    known = np.isin(np.arange(256), [token[0] for token in raw if len(token) == 1])
+    return Vocabulary(len(raw), [readable(token) for token in raw], special, letters(raw), lengths, known, form)
 
 
 @lru_cache(maxsize=8)

@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent
 UDFS = sorted((ROOT / "pivot_udfs").glob("*.py"))
 GPU = sorted((ROOT / "jobs" / "gpu").glob("*.py"))
 CORPUS_JOBS = sorted((ROOT / "jobs").glob("*.py"))
+REPORT = sorted((ROOT / "jobs" / "report").glob("*.py"))
+BOTH_REPORTS = ["names", "style"]
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]
 
 IMPORT_ALL = """
@@ -58,11 +60,18 @@ def test_pivot_udfs_never_name_spark_torch_or_jobs(path: Path) -> None:
 @pytest.mark.parametrize("path", GPU, ids=lambda path: path.stem)
 def test_the_model_side_never_imports_spark(path: Path) -> None:
     corpus_side = {f"jobs.{other.stem}" for other in CORPUS_JOBS if other.stem != "__init__"}
+    corpus_side |= {f"jobs.report.{other.stem}" for other in REPORT if other.stem not in BOTH_REPORTS}
     assert allowed(path, "pyspark", "delta") == []
     assert imported(path) & corpus_side == set()
 
 
-@pytest.mark.parametrize("path", CORPUS_JOBS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", BOTH_REPORTS)
+def test_what_both_reports_share_needs_neither_spark_nor_torch(name: str) -> None:
+    path = ROOT / "jobs" / "report" / f"{name}.py"
+    assert allowed(path, "pyspark", "delta", "torch", "transformers", "jobs", "pivot_udfs") == []
+
+
+@pytest.mark.parametrize("path", [*CORPUS_JOBS, *REPORT], ids=lambda path: path.stem)
 def test_the_corpus_side_never_imports_torch(path: Path) -> None:
     assert allowed(path, "torch", "transformers", "accelerate") == []
 

@@ -1,12 +1,13 @@
 """Languages of documents that do not name theirs: one, several, or none to go by."""
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from pivot_udfs import identify_language as module
-from pivot_udfs.errors import ConfigError
-from pivot_udfs.identify_language import SAMPLE_CHARS, identify_language
+from pivot_udfs import language_kernel
+from pivot_udfs.identify_language import SAMPLE_CHARS, identify_languages, language_model
 
 LINES = {
     "en": [
@@ -34,62 +35,85 @@ LINES = {
         "何人も、奴隷にされ、又は苦役に服することはない。",
     ],
 }
-FOUR = ("en", "fr", "zh", "ja")
+TEXTS = st.one_of(
+    st.text(max_size=300),
+    st.lists(st.sampled_from([line for lines in LINES.values() for line in lines]), max_size=40).map("\n".join),
+)
 
 
-@pytest.mark.parametrize("candidates", [None, FOUR])
-@pytest.mark.parametrize("language", FOUR)
-def test_one_language(language: str, candidates: tuple[str, ...] | None) -> None:
-    assert identify_language("\n".join(LINES[language]), candidates) == language
-    assert identify_language("\n".join(LINES[language] * 100), candidates) == language
-    assert identify_language(" ".join(LINES[language]), candidates) == language
+def identify(text: str) -> str:
+    return identify_languages([text])[0]
+
+
+@pytest.fixture(scope="module")
+def library() -> LanguageIdentifier:
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages({label for label in identifier.labels if len(label) == 2 or label == "zxx"})
+    return identifier
+
+
+@pytest.mark.parametrize("language", LINES)
+def test_one_language(language: str) -> None:
+    assert identify("\n".join(LINES[language])) == language
+    assert identify("\n".join(LINES[language] * 100)) == language
+    assert identify(" ".join(LINES[language])) == language
 
 
 @pytest.mark.parametrize("pair", [("en", "fr"), ("en", "zh"), ("en", "ja"), ("fr", "ja")])
 @pytest.mark.parametrize("repeats", [1, 60])
 def test_parallel_lines_are_of_several_languages(pair: tuple[str, str], repeats: int) -> None:
     lines = [line for both in zip(LINES[pair[0]], LINES[pair[1]], strict=True) for line in both]
-    assert identify_language("\n".join(lines * repeats), None) == "mul"
-    assert identify_language("\n".join(lines * repeats), FOUR) == "mul"
+    assert identify("\n".join(lines * repeats)) == "mul"
 
 
 def test_a_quotation_does_not_make_a_text_bilingual() -> None:
-    assert identify_language("\n".join([*LINES["fr"] * 3, LINES["en"][0]]), None) == "fr"
+    assert identify("\n".join([*LINES["fr"] * 3, LINES["en"][0]])) == "fr"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\x0b", "\x85", "\u2029"])
+def test_lines_end_where_python_ends_them(end: str) -> None:
+    lines = [line for both in zip(LINES["en"], LINES["ja"], strict=True) for line in both]
+    assert identify(end.join(lines)) == "mul"
+
+
+def test_letters_short_lines_and_capitals_are_seen() -> None:
+    assert identify("\n".join(LINES["en"][3].split())) == "en"
+    assert identify("\n".join(LINES["fr"]).upper()) == "fr"
+    assert identify("水") in {"zh", "ja"}
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "12 345.67 !?", "-- 100 % --\n" * 500])
 def test_text_without_letters_is_undetermined(text: str) -> None:
-    assert identify_language(text, None) == "und"
+    assert identify(text) == "und"
 
 
-@given(st.text(max_size=200))
-@settings(max_examples=40, deadline=None)
-def test_any_text_gets_a_code(text: str) -> None:
-    assert identify_language(text, FOUR) in {*FOUR, "mul", "und"}
+@given(st.lists(TEXTS, max_size=5))
+@settings(max_examples=60)
+def test_a_text_has_its_language_whatever_stands_beside_it(texts: list[str]) -> None:
+    together = identify_languages(texts)
+    assert together == [identify(text) for text in texts]
+    assert set(together) <= {*language_model()[0], "mul", "und"}
 
 
-def test_unknown_candidates_are_refused() -> None:
-    with pytest.raises(ConfigError, match="xx cannot be identified"):
-        identify_language("some text", ("en", "xx"))
+@given(text=TEXTS)
+@settings(max_examples=60)
+@example(text="\n".join(line for lines in LINES.values() for line in lines * 4))
+def test_probabilities_are_the_librarys(library: LanguageIdentifier, text: str) -> None:
+    labels, model = language_model()
+    data = np.frombuffer(library._encode(text), np.uint8)
+    counts, found = np.zeros(len(model.weights), np.int32), np.empty(len(labels) + 1, np.float32)
+    language_kernel.probabilities(data, 0, data.size, model, counts, found)
+    expected = dict(library.rank(text))  # both add up thousands of float32, in another order
+    assert dict(zip([*labels, "zxx"], found.tolist(), strict=True)) == pytest.approx(expected, rel=0.02, abs=1e-5)
+    assert not counts.any()
 
 
 def test_work_is_bounded_whatever_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-
-    class Counting:
-        def classify(self, text: str) -> tuple[str, float]:
-            seen.append(len(text))
-            return "en", 1.0
-
-        def rank(self, text: str) -> list[tuple[str, float]]:
-            seen.append(len(text))
-            return [("en", 0.9), ("fr", 0.1)]
-
-    monkeypatch.setattr(module, "_identifier", lambda candidates: Counting())
-    monkeypatch.setattr(module, "_line_identifier", Counting)
-    identify_language("A line that has quite a few letters in it.\n" * 100_000, None)
-    assert sum(seen) <= 3 * SAMPLE_CHARS
+    sizes: list[int] = []
+    monkeypatch.setattr(language_kernel, "identify", lambda data, *rest: (sizes.append(data.size), rest[-1].fill(0)))
+    identify_languages(["A line that has quite a few letters in it.\n" * 100_000] * 2)
+    assert 0 < sum(sizes) <= 2 * SAMPLE_CHARS
 
 
 def test_the_sample_reaches_the_end() -> None:
-    assert identify_language("0" * 5_000 + "\n".join(LINES["ja"]), FOUR) == "ja"
+    assert identify("0" * 5_000 + "\n".join(LINES["ja"])) == "ja"

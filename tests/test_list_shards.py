@@ -1,10 +1,13 @@
 """Listing: files, folders, globs and URIs, each shard once, and an error that helps for everything else."""
 
+import glob
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from pyarrow import fs
 
 from pivot_udfs import list_shards as listing
@@ -59,6 +62,56 @@ def test_globs(corpus: Path, pattern: str, expected: list[str]) -> None:
     assert _names(corpus, f"{corpus}/{pattern}") == expected
 
 
+PARTS = st.sampled_from(["*", "**", "**", "sub", "s*", "deep", "[ad].*", "*.jsonl", "?.*", "x.jsonl"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(PARTS, min_size=1, max_size=4))
+def test_globs_match_what_the_shell_matches(corpus: Path, parts: list[str]) -> None:
+    """Against Python's own glob; a folder that matches stands for all below it."""
+    assume(any("*" in part or "?" in part or "[" in part for part in parts))
+    matched = [Path(path) for path in glob.glob("/".join([str(corpus), *parts]), recursive=True)]  # noqa: PTH207
+    files = {file for path in matched for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
+    names = {str(file.relative_to(corpus)) for file in files}
+    expected = [name for name in ALL if name in names]
+    try:
+        found = _names(corpus, "/".join([str(corpus), *parts]))
+    except CorpusError:
+        found = []
+    assert found == expected
+
+
+class _Counting:
+    """A file system that tells what is listed."""
+
+    def __init__(self) -> None:
+        self.listed: list[str] = []
+
+    def get_file_info(self, what: Any) -> Any:
+        if isinstance(what, fs.FileSelector):
+            self.listed.append(f"{what.base_dir}{'/**' if what.recursive else ''}")
+        return fs.LocalFileSystem().get_file_info(what)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "listed"),
+    [
+        ("**", ["/**"]),
+        ("**/*.parquet", ["/**"]),
+        ("**/deep/**/d.*", ["/**"]),
+        ("s*/**/*.parquet", ["", "/sub/**"]),
+        ("*/deep/*", ["", "/sub", "/sub/deep"]),
+    ],
+)
+def test_two_stars_list_a_store_once(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, listed: list[str]
+) -> None:
+    store = _Counting()
+    monkeypatch.setattr(listing, "_locate", lambda given: listing._Place(store, given, ""))
+    assert list_shards([f"{corpus}/{pattern}"])
+    assert store.listed == [f"{corpus}{place}" for place in listed]
+
+
 def test_each_shard_once_whatever_names_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(corpus)
     inputs = [
@@ -86,6 +139,7 @@ def test_a_name_with_magic_characters_or_escapes(tmp_path: Path) -> None:
     [
         ("gone", "does not exist; give a file"),
         ("gone/*.jsonl", "found no file"),
+        ("gone/**", "found no file"),
         ("*.parquet", "found no file"),
         ("LICENCES.md", "no known extension; shards end in .json, .json.gz"),
         ("L*", "found 1 files of other extensions, such as"),
@@ -147,13 +201,13 @@ def test_shards_of_a_store_keep_their_uri(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "bucket" / "day=1").mkdir(parents=True)
     (tmp_path / "bucket" / "day=1" / "a.jsonl").write_bytes(b"raw")
     monkeypatch.setattr(listing, "_connect", lambda uri: fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
-    for given in (
+    for uri in (
         "s3a://bucket",
         "s3a://bucket/*",
         "s3://bucket/day=?/*.jsonl",
         "s3a://bucket/day=1/a.jsonl",
     ):
-        shards = list_shards([given])
+        shards = list_shards([uri])
         assert [shard.path for shard in shards] == ["s3://bucket/day=1/a.jsonl"]
         with open_shard(shards[0].path) as stream:
             assert stream.read() == b"raw"

@@ -1,8 +1,11 @@
 """The reader: each bad input gives its own reason, and records in are documents and rejections."""
 
+import errno
 import gzip
 import io
+import os
 import random
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,14 +80,46 @@ def test_a_shard_that_is_gone_is_unreadable(tmp_path: Path, ending: str) -> None
     assert found[0].record is None
 
 
-def test_a_shard_without_permission_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+def _refuse_with(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     def refuse(path: str, *, seekable: bool) -> None:
-        raise PermissionError(13, "Permission denied", path)
+        raise error
 
     monkeypatch.setattr(reader, "open_shard", refuse)
-    found = read(Path("/x.jsonl"))
-    assert reasons_of(found) == ["unreadable_shard"]
-    assert "Permission denied" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(code, os.strerror(code)) for code in (errno.ENOENT, errno.EACCES, errno.EPERM)),
+        *(OSError(code, os.strerror(code)) for code in (errno.ENOTDIR, errno.EISDIR)),
+        OSError("When reading information for key 'x': AWS Error ACCESS_DENIED"),
+        OSError("google::cloud::Status(PERMISSION_DENIED: no access)"),
+    ],
+    ids=str,
+)
+def test_a_shard_that_may_not_be_opened_is_unreadable(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    _refuse_with(monkeypatch, error)
+    assert read(Path("/x.jsonl")) == [Rejected(None, "unreadable_shard", str(error), None)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(code, os.strerror(code)) for code in (errno.EMFILE, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)),
+        OSError("When reading information for key 'x': AWS Error NETWORK_CONNECTION"),
+    ],
+    ids=str,
+)
+def test_a_store_that_does_not_answer_is_no_fault_of_the_shard(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    _refuse_with(monkeypatch, error)
+    with pytest.raises(OSError, match=re.escape(str(error))):
+        read(Path("/x.jsonl"))
+
+
+@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
+def test_a_folder_named_like_a_shard_is_unreadable(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"x{ending}").mkdir()
+    assert reasons_of(read(tmp_path / f"x{ending}")) == ["unreadable_shard"]
 
 
 @settings(deadline=None)
@@ -120,34 +155,30 @@ def test_no_damage_raises_or_breaks_the_numbering(tmp_path: Path, ending: str) -
         assert records in (list(range(len(found))), [None])
 
 
-def test_a_store_that_does_not_answer_is_no_fault_of_the_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: str, *, seekable: bool) -> None:
-        raise OSError("When reading information for key 'x': AWS Error NETWORK_CONNECTION")
-
-    monkeypatch.setattr(reader, "open_shard", fail)
-    with pytest.raises(OSError, match="NETWORK_CONNECTION"):
-        read(Path("/x.jsonl"))
-
-
-def test_a_store_that_refuses_is_an_unreadable_shard(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: str, *, seekable: bool) -> None:
-        raise OSError("When reading information for key 'x': AWS Error ACCESS_DENIED")
-
-    monkeypatch.setattr(reader, "open_shard", refuse)
-    assert reasons_of(read(Path("/x.jsonl"))) == ["unreadable_shard"]
-
-
 class _Failing(io.BytesIO):
-    """A store that gives a first block and then fails."""
+    """A store that answers some reads and then fails."""
+
+    def __init__(self, data: bytes, answers: int) -> None:
+        super().__init__(data)
+        self.answers = answers
 
     def read(self, size: int | None = -1) -> bytes:
-        if self.tell() == 10:
+        self.answers -= 1
+        if self.answers < 0:
             raise OSError("AWS Error NETWORK_CONNECTION")
-        return super().read(min(size or 0, 10 - self.tell()))
+        return super().read(size)
 
 
-@pytest.mark.parametrize("ending", PACK)
+@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
 def test_a_store_that_fails_half_way_raises(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    monkeypatch.setattr(reader, "open_shard", lambda path, seekable: _Failing(PACK[ending](many_lines(9))))
-    with pytest.raises(OSError, match="NETWORK_CONNECTION"):
-        read(Path(f"/x{ending}"))
+    data = _parquet_bytes() if ending == ".parquet" else PACK[ending](many_lines(9))
+    stream = _Failing(data, answers=100)
+    monkeypatch.setattr(reader, "open_shard", lambda path, seekable: stream)
+    whole = read(Path(f"/x{ending}"))
+    assert reasons_of(whole) == [None] * len(whole)
+    n_reads = 100 - stream.answers
+    assert n_reads > 1
+    for answers in range(n_reads):
+        stream = _Failing(data, answers)
+        with pytest.raises(OSError, match="NETWORK_CONNECTION"):
+            read(Path(f"/x{ending}"))

@@ -135,6 +135,23 @@ def first_texts(shard: Path, count: int) -> list[str]:
         return [json.loads(line)["text"] for line in islice(lines, count)]
 
 
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("! \x1d& ?", ["!", " \x1d&", " ?"]),
+        ("\x1d\x1da", ["a"]),
+        ("x \U000866bb_ ?", ["x", " ", "\\x86", "\\x9a", "\\xbb", "_", " ?"]),
+        ("\x1d", []),
+    ],
+)
+def test_bytes_that_the_vocabulary_lacks_shift_nothing(text: str, pieces: list[str]) -> None:
+    spec = load_tokenizer(str(SAMPLES / "tokenizer.json"))
+    starts, ends = token_byte_spans(spec, text)
+    raw = text.encode()
+    assert [raw[a:b].decode("utf-8", "backslashreplace") for a, b in zip(starts, ends, strict=True)] == pieces
+    assert len(encoder(spec).encode([text])[0]) == len(pieces)
+
+
 def test_foreign_ids_are_refused(specs: dict[str, TokenizerSpec]) -> None:
     spec = specs["byte_level"]
     ids, _ = encoder(spec).encode(["The cat drank water"])

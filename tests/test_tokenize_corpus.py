@@ -12,6 +12,7 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pivot_udfs import identify_language
 from pivot_udfs import tokenize_corpus as step
 from pivot_udfs.read_shard import ReadLimits
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
@@ -43,6 +44,39 @@ def test_pack_shards_is_even(sizes: list[tuple[str, int]], n_tasks: int) -> None
     loads = [[bytes_of[path] for path in group] for group in pack_shards(sizes, n_tasks)]
     for load in loads:
         assert sum(load) - min(load) <= min(map(sum, loads)) + len(sizes)
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=40), n_tasks=st.integers(1, 12))
+def test_pack_shards_gives_each_shard_to_the_emptiest_group(sizes: list[int], n_tasks: int) -> None:
+    """The rule said plainly, with many shards of one size; of equally empty groups the first."""
+    shards = [(f"s{number:02}", size) for number, size in enumerate(sizes)]
+    groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(shards)))]
+    loads = [0] * len(groups)
+    for path, size in sorted(shards, key=lambda shard: (-shard[1], shard[0])):
+        emptiest = loads.index(min(loads))
+        groups[emptiest].append(path)
+        loads[emptiest] += size + 1
+    assert pack_shards(shards, n_tasks) == tuple(tuple(sorted(group)) for group in groups)
+
+
+def test_pack_shards_is_quick_with_as_many_tasks_as_shards() -> None:
+    """Looking at every group for every shard would compare two million times."""
+    n_compared = 0
+
+    class Size(int):
+        def __lt__(self, other: int) -> bool:
+            nonlocal n_compared
+            n_compared += 1
+            return int(self) < int(other)
+
+        def __add__(self, other: int) -> "Size":
+            return Size(int(self) + int(other))
+
+        __radd__ = __add__
+
+    sizes = [(f"s{number:04}", Size(number)) for number in range(2_000)]
+    assert len(pack_shards(sizes, 2_000)) == 2_000
+    assert n_compared < 100_000
 
 
 @pytest.fixture
@@ -117,6 +151,18 @@ def test_languages_are_kept_or_identified(tmp_path: Path, sample_tokenizer: Toke
     documents, rejected, _ = run(TokenizePlan(((str(path),),), LIMITS, sample_tokenizer), [tasks(0)])
     assert [row["lang"] for row in documents] == ["en", "fr", "ja", "zh"]
     assert rejected == []
+
+
+def test_the_language_model_is_not_read_where_shards_say_the_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        pytest.fail("the model was read")
+
+    monkeypatch.setattr(identify_language, "language_model", fail)
+    path = shard_files.write(tmp_path, shard_files.line_of(lang="fr-CA"))
+    documents, _, _ = run(TokenizePlan(((str(path),),), LIMITS, None), [tasks(0)])
+    assert [row["lang"] for row in documents] == ["fr"]
 
 
 def test_reading_alone_leaves_the_ids_empty(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:

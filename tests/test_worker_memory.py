@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pivot_udfs.identify_language import language_model
 from pivot_udfs.tokenizer_backends import encoder, load_tokenizer
 from pivot_udfs.worker_memory import release_memory
 
@@ -16,3 +17,9 @@ def test_encoders_are_dropped_and_built_anew() -> None:
     after = encoder(spec)
     assert after is not before
     assert after.encode(["water 水"])[0].tolist() == ids.tolist()
+
+
+def test_the_language_model_is_dropped() -> None:
+    before = language_model()
+    release_memory()
+    assert language_model() is not before

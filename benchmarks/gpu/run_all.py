@@ -7,8 +7,10 @@ Needs the model that ``make demo-model`` saved (``<results.path>/base``) and the
 """
 
 import argparse
+import itertools
 import json
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -18,7 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import numpy as np
+import pyarrow.compute as pc
 import torch
 import transformers
 
@@ -30,7 +34,7 @@ from jobs.gpu.output_head import captured_outputs, find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packed_file import PackedFile
 from jobs.gpu.processes import started_accelerator
-from jobs.gpu.read_tables import open_table
+from jobs.gpu.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.score_words import draw_prompts, score_draw
 from jobs.gpu.select_documents import batches
 from jobs.gpu.settings import ModelSettings, Training
@@ -42,6 +46,7 @@ from pivot_udfs.load_settings import load_settings
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
 RESULTS = Path(__file__).parents[1] / "results" / "model_side.json"
+_MANY_TOKENS = 20_000_000
 _ONE_BILLION = {
     "model_type": "olmo",
     "vocab_size": 50304,
@@ -168,7 +173,16 @@ def measure_task(settings: ModelSettings) -> dict[str, Any]:
 
 
 def measure_packing(settings: ModelSettings) -> dict[str, Any]:
-    """Packing an arm, checksums and all, against reading the same table alone."""
+    """Packing an arm, checksums and all, against reading the same table alone: as it is, and repeated."""
+    table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
+    n_tokens = int(pc.sum(read_columns(table, ["n_tokens"])["n_tokens"]).as_py())
+    repeated = settings.warehouse.model_copy(update={"path": f"{settings.results.path}/repeated"})
+    _repeat_table(table, f"{repeated.path}/{table.name}", -(-_MANY_TOKENS // n_tokens))
+    longer = settings.model_copy(update={"warehouse": repeated})
+    return _packing_ratio(settings) | {"repeated": _packing_ratio(longer)}
+
+
+def _packing_ratio(settings: ModelSettings) -> dict[str, Any]:
     tokenizer = load_tokenizer(settings.tokenizer.path)
     table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
 
@@ -176,9 +190,20 @@ def measure_packing(settings: ModelSettings) -> dict[str, Any]:
         for _ in batches(table, table.table.schema().to_arrow().names):
             pass
 
-    pack_s, read_s, ratio = _alternating(lambda: pack_arm(settings, tokenizer), read)
+    pack_s, read_s, ratio = _alternating(lambda: pack_arm(settings, tokenizer), read, repeats=9)
     n = pack_arm(settings, tokenizer)["n_tokens"]
     return {"tokens": n, "pack_s": pack_s, "read_s": read_s, "share_of_reading_speed": 1 / ratio}
+
+
+def _repeat_table(table: PinnedTable, path: str, times: int) -> None:
+    """A table of the same Parquet files so many times."""
+    Path(path).mkdir(parents=True)
+    for k, uri in itertools.product(range(times), table.table.file_uris()):
+        source = Path(uri.removeprefix("file://"))
+        shutil.copy(source, Path(path) / f"{k}-{source.name}")
+    files = {"tokenizer": table.file_sha256("tokenizer")}
+    said = deltalake.CommitProperties(custom_metadata={"userMetadata": json.dumps({"files": files})})
+    deltalake.convert_to_deltalake(path, commit_properties=said)
 
 
 def measure_training(settings: ModelSettings) -> dict[str, Any]:

@@ -7,7 +7,6 @@ the table ``documents``: documents by language, to measure bits per byte on. No 
 Tokens are the table's own: nothing is tokenized again. Sequences of any length are cut from the file when training.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jobs.gpu.errors import PackedFileError
-from jobs.gpu.packed_file import PackedWriter, token_dtype
+from jobs.gpu.packed_file import PackedWriter, open_packed, token_dtype
 from jobs.gpu.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.run_job import results_path, run_job, say
-from jobs.gpu.select_documents import (
-    Selection,
-    batches,
-    held_out,
-    key_hashes,
-    select_held_out,
-    select_training,
-)
+from jobs.gpu.select_documents import Selection, batches, select_held_out, select_training
 from jobs.gpu.settings import ModelSettings
-from pivot_udfs.errors import TokenizerError
+from pivot_udfs.errors import TokenizerError, WarehouseError
 from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer, vocabulary
 
 _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
@@ -41,16 +33,62 @@ def pack(settings: ModelSettings) -> None:
     """Packs ``packing.arm``, and the held-out part where it is not there yet."""
     tokenizer = load_tokenizer(settings.tokenizer.path)
     pack_arm(settings, tokenizer)
-    if not _held_out_fits(settings, tokenizer):
+    if not _holds(held_out_folder(settings), _held_out_identity(settings, tokenizer)):
         pack_held_out(settings, tokenizer)
 
 
-def _held_out_fits(settings: ModelSettings, tokenizer: TokenizerSpec) -> bool:
-    path = held_out_folder(settings) / "manifest.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    wanted = settings.packing.model_dump(include={"held_out_share", "held_out_tokens"})
-    wanted |= {"tokenizer_sha256": tokenizer.sha256}
-    return all(found.get(name) == value for name, value in wanted.items())
+def pack_if_needed(settings: ModelSettings) -> None:
+    """Packs unless ``is_packed``."""
+    if not is_packed(settings):
+        pack(settings)
+
+
+def is_packed(settings: ModelSettings) -> bool:
+    """Whether ``packing.arm`` at its version and the held-out part are packed with these settings, and undamaged."""
+    tokenizer = load_tokenizer(settings.tokenizer.path)
+    of_arm = _arm_identity(settings, tokenizer) | _table_identity(settings)
+    return _holds(packed_folder(settings), of_arm) and _holds(
+        held_out_folder(settings), _held_out_identity(settings, tokenizer)
+    )
+
+
+def _table_identity(settings: ModelSettings) -> dict[str, Any]:
+    """Which table the arm is; where its version is pinned the table need not be there any more."""
+    packing = settings.packing
+    if packing.version >= 0:
+        return {"table_version": packing.version}
+    newest = open_table(settings.warehouse.path, f"datasets/{packing.arm}")
+    return {"table_version": newest.version, "table_fingerprint": newest.made_by.get("fingerprint", "")}
+
+
+def _holds(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a whole packed file lies there whose manifest says all this; one that is damaged is spoken of."""
+    try:
+        found = open_packed(folder).manifest if folder.is_dir() else {}
+    except PackedFileError as error:
+        say(str(error))
+        return False
+    return all(name in found and found[name] == value for name, value in wanted.items())
+
+
+def _arm_identity(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
+    """What a packed arm is made from, beside its table's version."""
+    chosen = settings.packing.model_dump(include={"arm", "seed", "token_budget"})
+    return chosen | _common_identity(settings, tokenizer)
+
+
+def _held_out_identity(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
+    """What the held-out part is made from; not the version of ``documents``, so that all arms share one."""
+    chosen = {"arm": "held_out", "held_out_tokens": settings.packing.held_out_tokens}
+    return chosen | _common_identity(settings, tokenizer)
+
+
+def _common_identity(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
+    return {
+        "tokenizer_sha256": tokenizer.sha256,
+        "held_out_share": settings.packing.held_out_share,
+        "end_id": _end_token(tokenizer, settings.packing.end_token),
+    }
 
 
 def packed_folder(settings: ModelSettings) -> Path:
@@ -65,14 +103,12 @@ def held_out_folder(settings: ModelSettings) -> Path:
 
 def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
     """Packs the arm's training part; gives the manifest."""
-    packing = settings.packing
+    packing, made_by = settings.packing, _arm_identity(settings, tokenizer)
     version = None if packing.version < 0 else packing.version
     pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", version)
     check_files(pinned, tokenizer.sha256)
     chosen = select_training(pinned, packing.seed, packing.held_out_share, packing.token_budget)
-    made_by = {"arm": packing.arm, "seed": packing.seed, "token_budget": packing.token_budget}
-    salt = f"order {packing.seed}".encode()
-    manifest = _write(pinned, chosen, packed_folder(settings), tokenizer, settings, made_by, salt)
+    manifest = _write(pinned, chosen, packed_folder(settings), vocabulary(tokenizer).size, made_by)
     if packing.token_budget > manifest["n_tokens"]:
         say("the arm has fewer tokens than packing.token_budget", tokens=manifest["n_tokens"])
     return manifest
@@ -80,85 +116,69 @@ def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any
 
 def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
     """Packs the held-out documents of the whole corpus, by language; gives the manifest."""
-    packing = settings.packing
+    packing, made_by = settings.packing, _held_out_identity(settings, tokenizer)
     if not packing.held_out_share:
         raise PackedFileError("packing.held_out_share = 0: there is nothing to measure bits per byte on; raise it")
     pinned = open_table(settings.warehouse.path, "documents")
     check_files(pinned, tokenizer.sha256)
     chosen = select_held_out(pinned, packing.held_out_share, packing.held_out_tokens)
-    made_by = {"arm": "held_out", "held_out_tokens": packing.held_out_tokens}
-    return _write(pinned, chosen, held_out_folder(settings), tokenizer, settings, made_by, b"held out")
+    return _write(pinned, chosen, held_out_folder(settings), vocabulary(tokenizer).size, made_by)
 
 
 def _write(
-    pinned: PinnedTable,
-    chosen: Selection,
-    folder: Path,
-    tokenizer: TokenizerSpec,
-    settings: ModelSettings,
-    made_by: dict[str, Any],
-    salt: bytes,
+    pinned: PinnedTable, chosen: Selection, folder: Path, vocabulary_size: int, made_by: dict[str, Any]
 ) -> dict[str, Any]:
-    if not len(chosen.hashes):
+    """Packs the chosen documents; bytes of their texts are counted for the held-out part only."""
+    if not len(chosen.lengths):
         raise PackedFileError(f"{pinned.name} version {pinned.version} has no document to pack: rebuild it")
-    size, end_id = vocabulary(tokenizer).size, _end_token(tokenizer, settings.packing.end_token)
-    writer = PackedWriter(folder, chosen.lengths, token_dtype(size))
-    n_bytes = np.zeros(len(chosen.lengths), np.int64)
-    share, is_held_out = settings.packing.held_out_share, made_by["arm"] == "held_out"
-    taken = np.zeros(len(chosen.hashes), bool)
-    columns = ["source", "doc_id", "token_ids", *(["text"] if is_held_out else [])]
-    with tqdm(total=len(chosen.lengths), desc=f"packing {made_by['arm']}", unit="document") as bar:
-        for batch in batches(pinned, columns):
-            rows = np.flatnonzero(held_out(batch, share) == is_held_out)
-            found = _places(chosen, key_hashes(batch, salt)[rows], taken)
-            _put(writer, batch, rows[found >= 0], found[found >= 0], size, end_id)
-            if is_held_out:
-                n_bytes[found[found >= 0]] = _text_bytes(batch)[rows[found >= 0]]
-            bar.update(int((found >= 0).sum()))
+    arm = made_by["arm"]
+    writer = PackedWriter(folder, chosen.lengths, token_dtype(vocabulary_size), made_by["end_id"])
+    n_bytes, row = np.zeros(len(chosen.lengths), np.int64), 0
+    with tqdm(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
+        for batch in batches(pinned, ["token_ids", *(["text"] if arm == "held_out" else [])]):
+            here = slice(row, row := row + len(batch))
+            places = chosen.places[here]
+            _put(writer, batch, places, chosen.n_tokens[here], vocabulary_size)
+            if arm == "held_out":
+                n_bytes[places[places >= 0]] = _text_bytes(batch)[places >= 0]
+            bar.update(int((places >= 0).sum()))
     whole = made_by | {
         "table": pinned.name,
         "table_version": pinned.version,
         "table_fingerprint": pinned.made_by.get("fingerprint", ""),
-        "tokenizer_sha256": tokenizer.sha256,
-        "held_out_share": share,
-        "end_id": end_id,
         "languages": _by_language(chosen, n_bytes),
     }
     manifest = writer.finish(whole)
-    say(f"packed {made_by['arm']}", documents=manifest["n_documents"], tokens=manifest["n_tokens"])
+    say(f"packed {arm}", documents=manifest["n_documents"], tokens=manifest["n_tokens"])
     return manifest
-
-
-def _places(chosen: Selection, hashes: NDArray[np.uint64], taken: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The place of each hash, -1 where it is not chosen; equal keys take their places in turn."""
-    first = np.searchsorted(chosen.hashes, hashes)
-    found = np.full(len(hashes), -1, np.int64)
-    for row, (index, value) in enumerate(zip(first.tolist(), hashes.tolist(), strict=True)):
-        while index < len(taken) and taken[index] and chosen.hashes[index] == value:
-            index += 1
-        if index < len(taken) and chosen.hashes[index] == value:
-            taken[index] = True
-            found[row] = chosen.places[index]
-    return found
 
 
 def _put(
     writer: PackedWriter,
     batch: pa.RecordBatch,
-    rows: NDArray[np.int64],
     places: NDArray[np.int64],
-    size: int,
-    end_id: int,
+    n_tokens: NDArray[np.int64],
+    vocabulary_size: int,
 ) -> None:
+    """Writes a batch's documents to their places.
+
+    Raises:
+        WarehouseError: a document has not as many token ids as its row says.
+        TokenizerError: an id is none of the tokenizer's.
+    """
     lists = batch["token_ids"]
-    offsets, values = np.asarray(lists.offsets), np.asarray(lists.values)
-    for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-        ids = values[offsets[row] : offsets[row + 1]]
-        if len(ids) and not (ids.min() >= 0 and ids.max() < size):
-            raise TokenizerError(
-                f"a document holds token id {ids.max()}, the tokenizer has {size}: set tokenizer.path to the table's"
-            )
-        writer.put(place, ids, end_id)
+    ids = lists.values.fill_null(-1) if lists.values.null_count else lists.values
+    offsets = np.asarray(lists.offsets)
+    wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
+    if len(wrong):
+        found, said = np.diff(offsets)[wrong[0]], n_tokens[wrong[0]]
+        raise WarehouseError(f"a document holds {found} token ids, its n_tokens is {said}: rebuild the table")
+    highest = writer.put(places, offsets, np.asarray(ids))
+    if highest >= vocabulary_size:
+        bad = np.uint32(highest).astype(np.int32)
+        raise TokenizerError(
+            f"a document holds token id {bad}, the tokenizer has {vocabulary_size}: set tokenizer.path to the table's"
+        )
 
 
 def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
@@ -167,17 +187,17 @@ def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 def _by_language(chosen: Selection, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
     """Per language: documents, tokens and (held out) bytes, and in held-out order the first document's place."""
-    languages = np.asarray(chosen.languages)
     found = {}
-    for language in sorted(set(chosen.languages)):
-        rows = np.flatnonzero(languages == language)
-        found[language] = {
-            "n_documents": len(rows),
-            "n_tokens": int(chosen.lengths[rows].sum()),
-            "n_bytes": int(n_bytes[rows].sum()),
-            "first_document": int(rows[0]),
-        }
-    return found
+    for code, language in enumerate(chosen.language_names):
+        rows = np.flatnonzero(chosen.languages == code)
+        if len(rows):
+            found[language] = {
+                "n_documents": len(rows),
+                "n_tokens": int(chosen.lengths[rows].sum()),
+                "n_bytes": int(n_bytes[rows].sum()),
+                "first_document": int(rows[0]),
+            }
+    return dict(sorted(found.items()))
 
 
 def _end_token(tokenizer: TokenizerSpec, name: str) -> int:

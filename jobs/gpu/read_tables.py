@@ -6,9 +6,11 @@ among it. Tables made with another tokenizer are refused here, once, for every j
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -24,14 +26,23 @@ class PinnedTable:
         table: the table at that version.
         version: the version's number.
         made_by: what the commit says of itself; empty where it says nothing.
-        files: SHA-256 (hex) of tokenizer and lexicon, as the commit or those of the tables it read say.
+        warehouse: where the table and those it was made from lie.
     """
 
     name: str
     table: DeltaTable
     version: int
     made_by: dict[str, Any]
-    files: dict[str, str]
+    warehouse: str
+
+    @cached_property
+    def dataset(self) -> ds.Dataset:
+        """The version's files, listed once, so that every scan of them reads the rows in the same order."""
+        return self.table.to_pyarrow_dataset()
+
+    def file_sha256(self, kind: str) -> str | None:
+        """SHA-256 (hex) of the ``tokenizer`` or ``lexicon``, as the commit or those of the tables it read say."""
+        return _file_sha256(self.warehouse, self.made_by, kind, set())
 
 
 def open_table(warehouse: str, name: str, version: int | None = None) -> PinnedTable:
@@ -42,36 +53,46 @@ def open_table(warehouse: str, name: str, version: int | None = None) -> PinnedT
     """
     path = f"{warehouse.rstrip('/')}/{name}"
     try:
-        table = DeltaTable(path, version=version)
+        table, made_by = _load(path, version)
     except TableNotFoundError:
         raise WarehouseError(f"{path} is no Delta table: run the corpus job that makes it first") from None
     except (DeltaError, OSError) as error:
         raise WarehouseError(
             f"{path} has no readable version {version} ({error}): use a newer one, or rebuild the table"
         ) from None
-    number = int(table.version())
-    made_by = _made_by(table, number)
-    return PinnedTable(name, table, number, made_by, _files(warehouse, made_by))
+    return PinnedTable(name, table, int(table.version()), made_by, warehouse)
 
 
-def _files(warehouse: str, made_by: dict[str, Any]) -> dict[str, str]:
-    """Hashes of the files that a table was made from, itself or through the tables it was made from."""
-    files: dict[str, str] = {}
+def _load(path: str, version: int | None) -> tuple[DeltaTable, dict[str, Any]]:
+    """The table at the version, and what that version's commit says of itself."""
+    table = DeltaTable(path)
+    newest = int(table.version())
+    wanted = newest if version is None else version
+    commits = table.history(limit=max(1, newest - wanted + 1))  # counts versions rightly in the newest one only
+    if wanted != newest:
+        table.load_as_version(wanted)
+    said = [c["userMetadata"] for c in commits if c.get("version") == wanted and c.get("userMetadata")]
+    found = json.loads(said[0]) if said else {}
+    return table, found if isinstance(found, dict) else {}
+
+
+def _file_sha256(warehouse: str, made_by: dict[str, Any], kind: str, seen: set[tuple[str, int]]) -> str | None:
+    """The hash by the table's own commit, else by the first of its inputs that knows; ``seen`` ones do not."""
+    own = (made_by.get("files") or {}).get(kind)
+    if own is not None:
+        return str(own)
     for name, version in (made_by.get("inputs") or {}).items():
+        if (name, version) in seen:
+            continue
+        seen.add((name, version))
         try:
-            table = DeltaTable(f"{warehouse.rstrip('/')}/{name}", version=version)
+            _, of_input = _load(f"{warehouse.rstrip('/')}/{name}", version)
         except (DeltaError, OSError):
             continue  # rebuilt since: another input may know
-        files = _files(warehouse, _made_by(table, version)) | files
-    return files | (made_by.get("files") or {})
-
-
-def _made_by(table: DeltaTable, version: int) -> dict[str, Any]:
-    for commit in table.history():
-        if commit.get("version") == version and commit.get("userMetadata"):
-            found = json.loads(commit["userMetadata"])
-            return found if isinstance(found, dict) else {}
-    return {}
+        found = _file_sha256(warehouse, of_input, kind, seen)
+        if found is not None:
+            return found
+    return None
 
 
 def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str | None = None) -> None:
@@ -81,7 +102,7 @@ def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str 
         TokenizerError: the tokenizer is another one.
         WarehouseError: the commit names no tokenizer, or the lexicon is another one.
     """
-    found = pinned.files.get("tokenizer")
+    found = pinned.file_sha256("tokenizer")
     if found is None:
         raise WarehouseError(f"{pinned.name} version {pinned.version} does not say which tokenizer made it: rebuild it")
     if found != tokenizer_sha256:
@@ -89,9 +110,10 @@ def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str 
             f"{pinned.name} version {pinned.version} was made with the tokenizer {found[:12]}, tokenizer.path is "
             f"{tokenizer_sha256[:12]}: set tokenizer.path to the table's, or rebuild the tables"
         )
-    if lexicon_sha256 and pinned.files.get("lexicon") not in (None, lexicon_sha256):
+    lexicon = pinned.file_sha256("lexicon") if lexicon_sha256 else None
+    if lexicon_sha256 and lexicon and lexicon != lexicon_sha256:
         raise WarehouseError(
-            f"{pinned.name} version {pinned.version} was made with the lexicon {pinned.files['lexicon'][:12]}, "
+            f"{pinned.name} version {pinned.version} was made with the lexicon {lexicon[:12]}, "
             f"lexicon.path is {lexicon_sha256[:12]}: rebuild the table, or use its lexicon"
         )
 

@@ -17,6 +17,7 @@ from jobs.gpu.model_report_data import ModelReport, read_model_report
 from jobs.gpu.model_report_plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
 from jobs.gpu.run_job import results_path, run_job, say, write_text
 from jobs.gpu.settings import ModelSettings
+from jobs.report.names import shown_token
 
 PAGE = "model_report.html"
 
@@ -63,11 +64,6 @@ def make_page(report: ModelReport, corpus_report: str) -> str:
     style = Markup(resources.files("jobs.report").joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704
     template = environment.from_string(resources.files("jobs.gpu").joinpath(PAGE).read_text(encoding="utf-8"))
     return template.render(report=report, figures=safe, style=style, corpus_report=corpus_report)
-
-
-def shown_token(text: str) -> str:
-    """A token with its spaces visible."""
-    return text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥") or "∅"
 
 
 def _three_places(value: float | None) -> str:

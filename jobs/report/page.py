@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from jobs.report.content import Report
-from jobs.report.names import language_name
+from jobs.report.names import language_name, shown_token
 from jobs.report.plots import draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 
 N_TIED = 30
@@ -35,7 +35,7 @@ def make_page(report: Report, model_report: str | None = None) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"n": _thousands, "pct": _percent, "size": _size}
-    environment.filters |= {"lang": language_name, "shown": _shown, "flow": _flow}
+    environment.filters |= {"lang": language_name, "shown": shown_token, "flow": _flow}
     template = environment.from_string(_file("report.html"))
     corpus: dict[str, int] = {language.lang: language.n_tokens for language in report.densities}
     figures = {
@@ -82,8 +82,3 @@ def _size(n_bytes: int) -> str:
 def _flow(text: str) -> Markup:
     """Text in one paragraph: ends of lines become pilcrows."""
     return Markup(_LINE_ENDS.sub(' <span class="cut">¶</span> ', str(escape(text))))  # noqa: S704 - escaped just here
-
-
-def _shown(token: str) -> str:
-    """A token with its spaces visible."""
-    return token.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")

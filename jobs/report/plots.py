@@ -1,19 +1,7 @@
-"""The report's figures, as SVG to be put into a page.
+"""The corpus report's figures, as SVG to be put into a page; ``style`` says how they look."""
 
-Text stays text, so that the browser draws every script with its own fonts and a reader can search it; dense
-scatters are one picture each inside the SVG. Colours are Okabe and Ito's (2008), told apart by the colour-blind and
-in grey print; the figures bring their own light ground, since they cannot follow a dark page. The same values give
-the same bytes.
-"""
+from collections.abc import Sequence
 
-import io
-import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,44 +9,30 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from jobs.report.content import Arm, LanguageDensity, Pivot
 from jobs.report.names import language_name
-
-BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
-PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
-INK, PALE, QUIET = "#26292e", "#d3d8df", "#6b7280"
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "semantic-pivots",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "figure.constrained_layout.use": True,
-}
-_FONTS = "font-family:system-ui,'Segoe UI','Noto Sans','Noto Sans CJK SC','Hiragino Sans','PingFang SC',sans-serif"
+from jobs.report.style import (
+    BLUE,
+    ORANGE,
+    PALE,
+    PALETTE,
+    QUIET,
+    RED,
+    SKY,
+    WIDTH,
+    as_svg,
+    drawing,
+    panels,
+)
 
 
 def draw_densities(densities: Sequence[LanguageDensity]) -> str:
     """Histograms of the documents' density by language, the part that the pivot arm takes in colour."""
-    with _drawing():
-        figure, axes = _panels(len(densities), 2.1)
+    with drawing():
+        figure, axes = panels(len(densities), 2.1)
         for axis, language in zip(axes, densities, strict=True):
             _draw_density(axis, language)
         figure.supxlabel("pivot density", fontsize=9)
         figure.supylabel("documents", fontsize=9)
-        return _svg(figure, "densities")
+        return as_svg(figure, "densities")
 
 
 def _draw_density(axis: Axes, language: LanguageDensity) -> None:
@@ -78,8 +52,8 @@ def _draw_density(axis: Axes, language: LanguageDensity) -> None:
 
 def draw_lengths(densities: Sequence[LanguageDensity]) -> str:
     """Density against length, raw above and shrunken below, a dot a document."""
-    with _drawing():
-        figure = Figure(figsize=(9.2, 4.6))
+    with drawing():
+        figure = Figure(figsize=(WIDTH, 4.6))
         grid = figure.subplots(2, len(densities), sharex=True, sharey="col", squeeze=False)
         for column, language in enumerate(densities):
             for row, name in enumerate(("density", "shrunken")):
@@ -92,7 +66,7 @@ def draw_lengths(densities: Sequence[LanguageDensity]) -> str:
         grid[0, 0].set_ylabel("raw density")
         grid[1, 0].set_ylabel("shrunken density")
         figure.supxlabel("tokens of the document", fontsize=9)
-        return _svg(figure, "lengths")
+        return as_svg(figure, "lengths")
 
 
 def _draw_sample(axis: Axes, language: LanguageDensity, name: str) -> None:
@@ -108,8 +82,8 @@ def _draw_sample(axis: Axes, language: LanguageDensity, name: str) -> None:
 
 def draw_share_by_length(densities: Sequence[LanguageDensity], n_least: int = 10) -> str:
     """The share of documents taken in every octave of length, and what ranking by the raw density would take."""
-    with _drawing():
-        figure, axes = _panels(len(densities), 1.9, shared=True)
+    with drawing():
+        figure, axes = panels(len(densities), 1.9, sharex=True, sharey=True)
         for axis, language in zip(axes, densities, strict=True):
             bins = [b for b in language.lengths if b.n_docs >= n_least]
             at = [b.n_tokens * 2**0.5 for b in bins]
@@ -124,15 +98,15 @@ def draw_share_by_length(densities: Sequence[LanguageDensity], n_least: int = 10
             axis.set_ylim(bottom=0)
         figure.supxlabel("tokens of the document", fontsize=9)
         figure.supylabel("documents taken", fontsize=9)
-        return _svg(figure, "share-by-length")
+        return as_svg(figure, "share-by-length")
 
 
 def draw_arms(corpus: dict[str, int], arms: Sequence[Arm]) -> str:
     """The languages of the corpus and of every arm, as shares of tokens."""
     rows = [("corpus", corpus), *((arm.name, arm.language_tokens) for arm in arms)]
     main = sorted(corpus, key=lambda lang: -corpus[lang])[: len(PALETTE)]
-    with _drawing():
-        figure = Figure(figsize=(9.2, 0.6 + 0.36 * len(rows)))
+    with drawing():
+        figure = Figure(figsize=(WIDTH, 0.6 + 0.36 * len(rows)))
         axis = figure.subplots()
         left = np.zeros(len(rows))
         totals = np.array([max(sum(tokens.values()), 1) for _, tokens in rows])
@@ -148,13 +122,13 @@ def draw_arms(corpus: dict[str, int], arms: Sequence[Arm]) -> str:
         axis.spines["left"].set_visible(False)
         axis.tick_params(left=False)
         figure.legend(loc="outside upper left", ncols=len(parts), frameon=False, fontsize=8, handlelength=1)
-        return _svg(figure, "arms")
+        return as_svg(figure, "arms")
 
 
 def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
     """Every pivot by the concepts it ties and the documents it stands in; the best are named."""
-    with _drawing():
-        figure = Figure(figsize=(9.2, 4.2))
+    with drawing():
+        figure = Figure(figsize=(WIDTH, 4.2))
         axis = figure.subplots()
         x, y = [_place(p) for p in pivots], [p.doc_share for p in pivots]
         wide = max((p.n_language_pairs for p in pivots), default=1)
@@ -169,7 +143,7 @@ def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
         axis.xaxis.set_major_formatter(_SHORT)
         axis.yaxis.set_major_formatter(_PERCENT)
         _name_points(axis, pivots[:n_labels])
-        return _svg(figure, "reach")
+        return as_svg(figure, "reach")
 
 
 def _name_points(axis: Axes, pivots: Sequence[Pivot]) -> None:
@@ -198,39 +172,6 @@ def _place(pivot: Pivot) -> float:
 
 def _escape_math(label: str) -> str:
     return label.replace("$", r"\$")
-
-
-@contextmanager
-def _drawing() -> Iterator[None]:
-    """Our style; Matplotlib's fonts lack scripts that the browser's have, so its warnings of it say nothing."""
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
-def _panels(n: int, height: float, shared: bool = False) -> tuple[Figure, list[Axes]]:
-    columns = min(max(n, 1), 3)
-    rows = -(-max(n, 1) // columns)
-    figure = Figure(figsize=(9.2, height * rows + 0.3))
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).ravel().tolist()
-    for axis in axes[n:]:
-        axis.set_visible(False)
-    for axis in axes[max(n - columns, 0) : n]:
-        axis.tick_params(labelbottom=True)
-    return figure, axes[:n]
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """The figure's ``<svg>``, with ids that begin with its name so that several fit in one page."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", rf"font-size:\1;{_FONTS}", text)
-    text = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\1", text, count=1)
-    return re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1).strip()
 
 
 def _short(value: float, _: object) -> str:

@@ -1,5 +1,6 @@
-"""Packing: every token once, in an order that depends on keys and seed alone; and damaged files."""
+"""Packing: every token once, in an order that depends on keys and seed alone; tables that cannot be packed."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,51 +11,27 @@ import pytest
 pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
-from small_world import make_world, write_table
+import deltalake
+import pyarrow as pa
+from packing_world import LANGUAGES, dataset_rows, make_packing_world, packed_documents, run_packing
+from small_world import write_table
 
-from jobs.gpu import pack_dataset
-from jobs.gpu.errors import PackedFileError
-from jobs.gpu.packed_file import open_packed, token_dtype
-from pivot_udfs.tokenizer_backends import encoder, load_tokenizer
+from jobs.gpu.packed_file import open_packed
+from jobs.gpu.read_tables import open_table
+from pivot_udfs.schemas import DATASET
 
 pytestmark = pytest.mark.torch
-LANGUAGES = ("en", "fr", "zh")
-
-
-def dataset_rows(tokenizer: Path, n: int = 120) -> list[dict[str, Any]]:
-    encode = encoder(load_tokenizer(str(tokenizer))).encode
-    rows = []
-    for k in range(n):
-        text = f"document {k} " + "水 eau water " * (k % 7 + 1)
-        ids = encode([text])[0].tolist()
-        row = {"source": "s", "doc_id": str(k), "lang": LANGUAGES[k % 3], "text": text, "token_ids": ids}
-        rows.append(row | {"n_tokens": len(ids), "pivot_density": 0.5, "shard": "x", "record": k})
-    return rows
 
 
 @pytest.fixture(name="config")
 def _config(tmp_path: Path) -> Path:
-    config = make_world(tmp_path, packing={"held_out_share": 0.2})
-    rows = dataset_rows(tmp_path / "tokenizer.json")
-    for name in ("documents", "datasets/pivot"):
-        write_table(tmp_path / "warehouse", name, rows, tmp_path / "tokenizer.json")
-    return config
-
-
-def _pack(config: Path, *overrides: str) -> int:
-    return pack_dataset.main(["--config", str(config), *(x for o in overrides for x in ("--set", o))])
-
-
-def _documents(folder: Path) -> list[tuple[int, ...]]:
-    packed = open_packed(folder)
-    bounds = packed.boundaries
-    return [tuple(packed.tokens[bounds[k] : bounds[k + 1]].tolist()) for k in range(len(bounds) - 1)]
+    return make_packing_world(tmp_path)
 
 
 def test_every_document_is_packed_once_with_its_end_token(config: Path) -> None:
-    assert _pack(config) == 0
+    assert run_packing(config) == 0
     packed = config.parent / "results" / "packed"
-    training, kept = _documents(packed / "pivot"), _documents(packed / "held_out")
+    training, kept = packed_documents(packed / "pivot"), packed_documents(packed / "held_out")
     expected = [(*row["token_ids"], 0) for row in dataset_rows(config.parent / "tokenizer.json")]
     assert sorted(training + kept) == sorted(expected)
     assert 0.05 < len(kept) / len(expected) < 0.4
@@ -62,43 +39,43 @@ def test_every_document_is_packed_once_with_its_end_token(config: Path) -> None:
 
 
 def test_packing_is_deterministic_whatever_the_tables_order(config: Path) -> None:
-    _pack(config)
+    run_packing(config)
     folder = config.parent / "results" / "packed" / "pivot"
-    before = (folder / "tokens.bin").read_bytes()
+    before = open_packed(folder).tokens.tobytes()
     rows = dataset_rows(config.parent / "tokenizer.json")[::-1]
     write_table(config.parent / "warehouse", "datasets/pivot", rows, config.parent / "tokenizer.json")
-    _pack(config)
-    assert (folder / "tokens.bin").read_bytes() == before
-    _pack(config, "packing.seed=1")
-    assert (folder / "tokens.bin").read_bytes() != before
+    run_packing(config)
+    assert open_packed(folder).tokens.tobytes() == before
+    run_packing(config, "packing.seed=1")
+    assert open_packed(folder).tokens.tobytes() != before
     assert json.loads((folder / "manifest.json").read_text())["seed"] == 1
 
 
 def test_an_older_version_can_be_pinned(config: Path) -> None:
-    _pack(config)
-    before = _documents(config.parent / "results" / "packed" / "pivot")
+    run_packing(config)
+    before = packed_documents(config.parent / "results" / "packed" / "pivot")
     few = dataset_rows(config.parent / "tokenizer.json", 10)
     write_table(config.parent / "warehouse", "datasets/pivot", few, config.parent / "tokenizer.json")
-    _pack(config, "packing.version=0")
-    assert _documents(config.parent / "results" / "packed" / "pivot") == before
-    _pack(config)
-    assert len(_documents(config.parent / "results" / "packed" / "pivot")) <= 10
+    run_packing(config, "packing.version=0")
+    assert packed_documents(config.parent / "results" / "packed" / "pivot") == before
+    run_packing(config)
+    assert len(packed_documents(config.parent / "results" / "packed" / "pivot")) <= 10
 
 
 def test_the_budget_is_met_exactly(config: Path) -> None:
-    _pack(config, "packing.token_budget=301")
+    run_packing(config, "packing.token_budget=301")
     packed = open_packed(config.parent / "results" / "packed" / "pivot")
     assert len(packed.tokens) == 301
-    _pack(config)
+    run_packing(config)
     whole = open_packed(config.parent / "results" / "packed" / "pivot")
     np.testing.assert_array_equal(whole.tokens[:300], packed.tokens[:300])
 
 
 def test_held_out_documents_lie_by_language_with_their_bytes(config: Path) -> None:
-    _pack(config)
+    run_packing(config)
     packed = open_packed(config.parent / "results" / "packed" / "held_out")
     by_ids = {tuple(r["token_ids"]): r for r in dataset_rows(config.parent / "tokenizer.json")}
-    documents = _documents(config.parent / "results" / "packed" / "held_out")
+    documents = packed_documents(config.parent / "results" / "packed" / "held_out")
     for language, about in packed.manifest["languages"].items():
         first = about["first_document"]
         rows = [by_ids[ids[:-1]] for ids in documents[first : first + about["n_documents"]]]
@@ -107,10 +84,10 @@ def test_held_out_documents_lie_by_language_with_their_bytes(config: Path) -> No
 
 
 def test_held_out_documents_keep_to_their_limit(config: Path) -> None:
-    _pack(config, "packing.held_out_tokens=60", "packing.held_out_share=0.5")
+    run_packing(config, "packing.held_out_tokens=60", "packing.held_out_share=0.5")
     manifest = open_packed(config.parent / "results" / "packed" / "held_out").manifest
     assert all(20 < about["n_tokens"] <= 60 for about in manifest["languages"].values())
-    _pack(config, "packing.held_out_tokens=1", "packing.held_out_share=0.5")
+    run_packing(config, "packing.held_out_tokens=1", "packing.held_out_share=0.5")
     manifest = open_packed(config.parent / "results" / "packed" / "held_out").manifest
     assert {about["n_documents"] for about in manifest["languages"].values()} == {1}
 
@@ -118,49 +95,90 @@ def test_held_out_documents_keep_to_their_limit(config: Path) -> None:
 def test_duplicate_keys_are_all_packed(config: Path) -> None:
     rows = dataset_rows(config.parent / "tokenizer.json", 8)
     write_table(config.parent / "warehouse", "datasets/pivot", rows * 2, config.parent / "tokenizer.json")
-    _pack(config, "packing.held_out_share=0.000001")
-    found = _documents(config.parent / "results" / "packed" / "pivot")
+    run_packing(config, "packing.held_out_share=0.000001")
+    found = packed_documents(config.parent / "results" / "packed" / "pivot")
     assert sorted(found) == sorted([(*row["token_ids"], 0) for row in rows] * 2)
 
 
-def test_sequences_of_any_length_cover_the_tokens(config: Path) -> None:
-    _pack(config)
+def test_rows_of_many_files_go_to_their_own_places(config: Path) -> None:
+    """All of one length, so that a row taken for another's would be noticed by its tokens alone."""
+    table, tokenizer = config.parent / "warehouse" / "datasets/pivot", config.parent / "tokenizer.json"
+    rows = [
+        {
+            "source": f"s{k % 2}",
+            "doc_id": str(k),
+            "lang": LANGUAGES[k % 3],
+            "text": "",
+            "token_ids": [1, k % 350, k // 350],
+        }
+        | {"n_tokens": 3, "pivot_density": 0.5, "shard": "x", "record": k}
+        for k in range(1200)
+    ]
+    write_table(table.parents[1], "datasets/pivot", rows[:100], tokenizer)
+    properties = deltalake.CommitProperties(custom_metadata={"userMetadata": '{"inputs": {"datasets/pivot": 1}}'})
+    for first in range(100, 1200, 100):
+        part = pa.Table.from_pylist(rows[first : first + 100], schema=DATASET)
+        deltalake.write_deltalake(str(table), part, mode="append", commit_properties=properties)
+    assert run_packing(config) == 0
     packed = open_packed(config.parent / "results" / "packed" / "pivot")
-    for length in (3, 16, 100):
-        n = packed.n_sequences(length)
-        rows = packed.sequences(np.arange(n), length)
-        np.testing.assert_array_equal(rows[:, :-1].ravel(), packed.tokens[: n * length])
-        np.testing.assert_array_equal(rows[:, 1:].ravel(), packed.tokens[1 : n * length + 1])
+    pinned = open_table(str(table.parents[1]), "datasets/pivot")
+    assert len(pinned.table.file_uris()) == 12
+    hashes = {row["token_ids"][1] + 350 * row["token_ids"][2]: _order_hash(row) for row in rows}
+    numbers = [ids[1] + 350 * ids[2] for ids in packed.tokens.reshape(-1, 4).astype(int).tolist()]
+    kept = [row["record"] for row in rows if _order_hash(row, b"held out") >= int(0.2 * 2**63) * 2]
+    assert numbers == sorted(kept, key=lambda k: hashes[k])
 
 
-def test_damaged_files_are_refused(config: Path) -> None:
-    _pack(config)
-    folder = config.parent / "results" / "packed" / "pivot"
-    with pytest.raises(PackedFileError, match="packed with the tokenizer"):
-        open_packed(folder, "0" * 64)
-    raw = (folder / "tokens.bin").read_bytes()
-    (folder / "tokens.bin").write_bytes(raw[:-2])
-    with pytest.raises(PackedFileError, match="is cut short"):
-        open_packed(folder)
-    (folder / "tokens.bin").write_bytes(raw[:-2] + b"\x01\x01")
-    with pytest.raises(PackedFileError, match="was altered"):
-        open_packed(folder)
-    (folder / "manifest.json").unlink()
-    with pytest.raises(PackedFileError, match=r"run jobs\.gpu\.pack_dataset first"):
-        open_packed(folder)
+def _order_hash(row: dict[str, Any], salt: bytes = b"order 0") -> int:
+    """The contract of the order and of what is held out, said again: packed files of old stay reproducible."""
+    key = f"{row['source']}\x00{row['doc_id']}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8, key=salt).digest(), "little")
+
+
+@pytest.mark.parametrize(("bad", "shown"), [(400, "400"), (70_000, "70000"), (-1, "-1")])
+def test_ids_that_the_tokenizer_lacks_are_refused(
+    config: Path, capsys: pytest.CaptureFixture[str], bad: int, shown: str
+) -> None:
+    rows = dataset_rows(config.parent / "tokenizer.json")
+    for row in rows:
+        row["token_ids"][-1] = bad  # the budget cuts it off, and it is refused still
+    write_table(config.parent / "warehouse", "datasets/pivot", rows, config.parent / "tokenizer.json")
+    assert run_packing(config, "packing.token_budget=5") == 2
+    assert f"token id {shown}, the tokenizer has 400" in capsys.readouterr().err
+
+
+def test_a_row_that_miscounts_its_tokens_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = dataset_rows(config.parent / "tokenizer.json")
+    rows[7]["n_tokens"] += 1
+    write_table(config.parent / "warehouse", "datasets/pivot", rows, config.parent / "tokenizer.json")
+    assert run_packing(config) == 2
+    n = rows[7]["n_tokens"]
+    assert f"holds {n - 1} token ids, its n_tokens is {n}: rebuild the table" in capsys.readouterr().err
+
+
+def test_an_older_version_goes_by_its_own_commit(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warehouse, rows = config.parent / "warehouse", dataset_rows(config.parent / "tokenizer.json", 20)
+    write_table(warehouse, "datasets/pivot", rows, config)  # any other file's hash
+    write_table(warehouse, "datasets/pivot", rows, config)
+    assert run_packing(config, "packing.version=0") == 0
+    assert run_packing(config, "packing.version=1") == 2
+    assert "was made with the tokenizer" in capsys.readouterr().err
+    write_table(warehouse, "datasets/pivot", rows, config.parent / "tokenizer.json")
+    assert run_packing(config, "packing.version=2") == 2
+    assert run_packing(config, "packing.version=3") == 0
 
 
 def test_a_vacuumed_version_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (config.parent / "warehouse" / "datasets" / "pivot").glob("*.parquet"):
         path.unlink()
-    assert _pack(config) == 2
+    assert run_packing(config) == 2
     assert "probably vacuumed: use a newer version" in capsys.readouterr().err.replace("it was ", "")
 
 
 def test_missing_versions_and_foreign_tokenizers(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _pack(config, "packing.version=99") == 2
+    assert run_packing(config, "packing.version=99") == 2
     assert "has no readable version 99" in capsys.readouterr().err
-    assert _pack(config, "packing.end_token='<none>'") == 2
+    assert run_packing(config, "packing.end_token='<none>'") == 2
     assert "set packing.end_token" in capsys.readouterr().err
 
 
@@ -168,12 +186,7 @@ def test_a_table_is_known_by_the_tables_it_was_made_from(config: Path, capsys: p
     warehouse, rows = config.parent / "warehouse", dataset_rows(config.parent / "tokenizer.json", 20)
     write_table(warehouse, "document_scores", [], None, inputs={"documents": 0})
     write_table(warehouse, "datasets/pivot", rows, None, inputs={"document_scores": 0})
-    assert _pack(config) == 0
+    assert run_packing(config) == 0
     write_table(warehouse, "datasets/pivot", rows, None, inputs={"pivots": 7})
-    assert _pack(config) == 2
+    assert run_packing(config) == 2
     assert "does not say which tokenizer made it" in capsys.readouterr().err
-
-
-def test_the_dtype_follows_the_vocabulary() -> None:
-    assert token_dtype(65_536) == np.uint16
-    assert token_dtype(65_537) == np.uint32

@@ -27,7 +27,7 @@ from jobs.gpu import (
 from jobs.gpu.compare_arms import compare, markdown_table
 from jobs.gpu.errors import ModelError, TaskError
 from jobs.gpu.load_model import save_model
-from jobs.gpu.write_model_report import shown_token
+from jobs.report.names import shown_token
 
 pytestmark = pytest.mark.torch
 
