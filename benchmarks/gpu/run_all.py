@@ -29,18 +29,19 @@ import transformers
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.device_speed import flops_per_token, flops_use
 from jobs.gpu.lens import read_layers
-from jobs.gpu.load_model import load_model, new_model, pick_device, pick_dtype
+from jobs.gpu.load_model import load_model, new_model, pick_device
 from jobs.gpu.output_head import captured_outputs, find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packed_file import PackedFile
-from jobs.gpu.processes import Processes
+from jobs.gpu.processes import started_accelerator
 from jobs.gpu.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.score_words import draw_prompts, score_draw
 from jobs.gpu.select_documents import batches
 from jobs.gpu.settings import ModelSettings, Training
 from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
 from jobs.gpu.task_words import WordTokens
-from jobs.gpu.training_loop import Trainer, make_optimizer
+from jobs.gpu.training_loop import Trainer
+from jobs.gpu.training_setup import wrap
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
@@ -209,8 +210,8 @@ def measure_training(settings: ModelSettings) -> dict[str, Any]:
     """Optimizer steps: the base model on a CPU; the shape of OLMo-1B at sequence 2,048 on a GPU."""
     device = pick_device("auto")
     cuda = device.type == "cuda"
-    model = new_model(_ONE_BILLION).to(device) if cuda else load_model(settings.model.model_copy(
-        update={"dtype": "float32"}))  # fmt: skip
+    base = settings.model.model_copy(update={"dtype": "float32"})
+    model = new_model(_ONE_BILLION).to(device) if cuda else load_model(base)
     length, per_step, micro = (2048, 32, 8) if cuda else (128, 4, 4)
     options = Training(
         sequence_length=length,
@@ -218,19 +219,20 @@ def measure_training(settings: ModelSettings) -> dict[str, Any]:
         micro_batch=micro,
         token_budget=length * per_step * (20 if cuda else 4),
         warmup_share=0.0,
+        compile=cuda,
     )
     size = model.get_input_embeddings().weight.shape[0]
     ids = np.random.default_rng(0).integers(0, size, length * per_step * 20 + 1).astype(np.uint32)
     packed = PackedFile(Path("random"), {}, ids, np.array([0, len(ids)]))
-    wrapped = torch.compile(model) if cuda else model
-    precision = pick_dtype("auto", device)
-    trainer = Trainer(wrapped, make_optimizer(model, options), packed, options, Processes(0, 1, device), precision)
-    model.train()
-    times = [result.seconds for result in trainer.steps(0)]
+    with started_accelerator(device, options) as accelerator:
+        precision = accelerator.mixed_precision
+        wrapped, optimizer = wrap(model, options, accelerator)
+        wrapped.train()
+        times = [result.seconds for result in Trainer(wrapped, optimizer, packed, options, accelerator).steps(0)]
     rate = options.global_batch_tokens / statistics.median(times[len(times) // 2 :])
     return {
         "model": "OLMo-1B shape" if cuda else "the demo's base model",
-        "precision": str(precision),
+        "precision": "bfloat16" if precision == "bf16" else "float32",
         "sequence_length": length,
         "tokens_per_s": rate,
         "flops_use": flops_use(rate, flops_per_token(model, length), device, 1),

@@ -7,13 +7,14 @@ last good one. No file is a pickle.
 """
 
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import (
@@ -31,6 +32,7 @@ from pivot_udfs.tokenizer_backends import TokenizerSpec
 
 _NAME = re.compile(r"^step-(\d+)$")
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+_Kept = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,22 @@ class RunState:
 def save_checkpoint(
     folder: Path,
     model: Any,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Any,
     state: RunState,
     tokenizer: TokenizerSpec,
     keep: int,
-    first: bool,
+    accelerator: Accelerator,
 ) -> None:
-    """Saves ``folder/step-<n>`` and removes all but the newest ``keep``; every process calls it, ``first`` writes."""
-    weights = get_model_state_dict(model, options=_WHOLE)
-    moments = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
-    if not first:
+    """Saves ``folder/step-<n>`` and removes all but the newest ``keep``; all processes call it, the first writes."""
+    weights = whole_weights(model)
+    moments: _Kept = dict(get_optimizer_state_dict(model, optimizer.optimizer, options=_WHOLE))
+    if not accelerator.is_main_process:
         return
     folder.mkdir(parents=True, exist_ok=True)
     partial, final = folder / f".partial-step-{state.step:08d}", folder / f"step-{state.step:08d}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    write_model(partial / "model", model, weights, tokenizer)
+    write_model(partial / "model", accelerator.unwrap_model(model), weights, tokenizer)
     save_file(_flat(moments), partial / "optimizer.safetensors")
     write_json(partial / "optimizer_groups.json", moments["param_groups"])
     files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
@@ -87,8 +89,6 @@ def save_checkpoint(
 
 def sync_names(folder: Path) -> None:
     """Makes sure that the names in a folder are on disk."""
-    import os
-
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -96,19 +96,16 @@ def sync_names(folder: Path) -> None:
         os.close(handle)
 
 
-def write_model(folder: Path, model: Any, weights: dict[str, Any], tokenizer: TokenizerSpec) -> None:
-    """A Hugging Face folder of these weights with the model's configuration and the tokenizer's file."""
-    inner = unwrapped(model)
-    plain = {name.removeprefix("_orig_mod."): value for name, value in weights.items()}
-    inner.save_pretrained(folder, state_dict=plain, safe_serialization=True)
+def whole_weights(model: Any) -> _Kept:
+    """All weights by name, in main memory, in the first process; every process calls it."""
+    return dict(get_model_state_dict(model, options=_WHOLE))
+
+
+def write_model(folder: Path, model: Any, weights: _Kept, tokenizer: TokenizerSpec) -> None:
+    """A Hugging Face folder of these weights with the (unwrapped) model's configuration and the tokenizer's file."""
+    model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
     name = "tokenizer.json" if tokenizer.kind == "huggingface" else "tokenizer.model"
     (folder / name).write_bytes(tokenizer.payload)
-
-
-def unwrapped(model: Any) -> Any:
-    """The Hugging Face model inside DistributedDataParallel or a compiled module."""
-    inner = getattr(model, "module", model)
-    return getattr(inner, "_orig_mod", inner)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -133,40 +130,67 @@ def read_state(checkpoint: Path, run: dict[str, Any]) -> RunState:
             raise CheckpointError(
                 f"{path} is missing, cut short or altered: delete {checkpoint}, so that the one before it is used"
             )
-    now = json.loads(json.dumps(run))
-    for name in sorted(now.keys() | whole["run"].keys()):
-        if whole["run"].get(name) != now.get(name):
-            raise CheckpointError(
-                f"{checkpoint} belongs to another run: {name} is {whole['run'].get(name)!r} there, "
-                f"{now.get(name)!r} now; set another results.path, or delete the checkpoints"
-            )
+    different = _first_difference(whole["run"], json.loads(json.dumps(run)))
+    if different is not None:
+        name, there, now = different
+        raise CheckpointError(
+            f"{checkpoint} belongs to another run: {name} is {there!r} there, {now!r} now; set another results.path, "
+            "or delete the checkpoints"
+        )
     return RunState(whole["step"], whole["tokens"], whole["run"], whole["processes"])
 
 
-def load_checkpoint(checkpoint: Path, model: Any, optimizer: torch.optim.Optimizer) -> None:
-    """Puts a checkpoint's weights and optimizer state into a model of the same run."""
-    weights: dict[str, Any] = {}
-    for path in sorted((checkpoint / "model").glob("*.safetensors")):
+def _first_difference(there: _Kept, now: _Kept) -> tuple[str, Any, Any] | None:
+    """Name and both values of the first key, in order, in which two runs differ."""
+    for name in sorted(there.keys() | now.keys()):
+        a, b = there.get(name), now.get(name)
+        if a == b:
+            continue
+        if not (isinstance(a, dict) and isinstance(b, dict)):
+            return name, a, b
+        key = next(key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key))
+        return key if key.startswith(f"{name}.") else f"{name}.{key}", a.get(key), b.get(key)
+    return None
+
+
+def load_checkpoint(checkpoint: Path, model: Any, optimizer: Any, accelerator: Accelerator) -> None:
+    """Puts a checkpoint's weights and optimizer state into a model of the same run.
+
+    Every process calls it; the first reads, and sends each of the others what it keeps.
+    """
+    first, several = accelerator.is_main_process, accelerator.num_processes > 1
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=several)
+    weights = _read_weights(checkpoint / "model", accelerator.unwrap_model(model)) if first else {}
+    set_model_state_dict(model, weights, options=options)
+    restored: Any = _read_optimizer(checkpoint) if first else {}
+    set_optimizer_state_dict(model, optimizer.optimizer, restored, options=options)
+
+
+def _read_weights(folder: Path, model: Any) -> _Kept:
+    weights: _Kept = {}
+    for path in sorted(folder.glob("*.safetensors")):
         weights |= load_file(path)
-    names = dict(unwrapped(model).named_parameters(remove_duplicate=False))
+    names = dict(model.named_parameters(remove_duplicate=False))
     for name in names.keys() - weights.keys():  # tied weights are saved once
         weights[name] = next(weights[other] for other in _tied(names, name) if other in weights)
-    set_model_state_dict(model, weights, options=_WHOLE)
+    return weights
+
+
+def _read_optimizer(checkpoint: Path) -> _Kept:
     state: dict[str, dict[str, Tensor]] = {}
     for key, value in load_file(checkpoint / "optimizer.safetensors").items():
         name, entry = key.rsplit("/", 1)
         state.setdefault(name, {})[entry] = value
     groups = json.loads((checkpoint / "optimizer_groups.json").read_text(encoding="utf-8"))
-    restored: Any = {"state": state, "param_groups": groups}
-    set_optimizer_state_dict(model, optimizer, restored, options=_WHOLE)
+    return {"state": state, "param_groups": groups}
 
 
-def _tied(names: dict[str, Any], name: str) -> list[str]:
+def _tied(names: _Kept, name: str) -> list[str]:
     """Names of the same parameter as ``name``."""
     return [other for other, weight in names.items() if weight is names[name]]
 
 
-def _flat(moments: dict[str, Any]) -> dict[str, Tensor]:
+def _flat(moments: _Kept) -> dict[str, Tensor]:
     """Optimizer state as ``<parameter>/<entry>`` tensors."""
     return {
         f"{name}/{entry}": value.contiguous()

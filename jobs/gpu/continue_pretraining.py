@@ -1,5 +1,7 @@
 """Continued pretraining from any checkpoint on a packed file; resumes by itself, exactly.
 
+On GPUs exactly means bit by bit with ``training.deterministic = true``, and up to rounding without.
+
     python -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml [--set training.seed=1] [--dry-run]
     torchrun --nproc-per-node 8 -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml --set training.fsdp=true
 
@@ -11,10 +13,12 @@ evaluation), and at the end ``final/``, a model like any other.
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+import torch
+from accelerate import Accelerator
 from tqdm import tqdm
 
 from jobs.gpu.checkpoints import (
@@ -24,30 +28,37 @@ from jobs.gpu.checkpoints import (
     read_state,
     save_checkpoint,
     sync_names,
-    unwrapped,
+    whole_weights,
     write_model,
 )
 from jobs.gpu.device_speed import flops_per_token, flops_use
-from jobs.gpu.held_out_loss import bits_per_byte
-from jobs.gpu.load_model import pick_device, pick_dtype
+from jobs.gpu.held_out_loss import Bits, bits_per_byte, measured_once
+from jobs.gpu.load_model import pick_device
 from jobs.gpu.pack_dataset import packed_folder
-from jobs.gpu.packed_file import open_packed, sync_folder
-from jobs.gpu.processes import Processes, started_processes
+from jobs.gpu.packed_file import PackedFile, open_packed, sync_folder
+from jobs.gpu.processes import processes_of, started_accelerator
 from jobs.gpu.run_job import results_path, run_job, say
 from jobs.gpu.settings import ModelSettings
-from jobs.gpu.training_loop import StepResult, Trainer, make_optimizer
-from jobs.gpu.training_setup import identity, load_for_training, open_held_out, wrap
+from jobs.gpu.training_log import TrainingLog
+from jobs.gpu.training_loop import StepResult, Trainer
+from jobs.gpu.training_setup import deterministic, identity, load_for_training, open_held_out, wrap
 from jobs.gpu.translation_check import TranslationCheck
+from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
 
 def train(settings: ModelSettings) -> None:
     """Trains ``[model]`` on the packed file of ``packing.arm`` under ``[training]``."""
-    with started_processes(pick_device(settings.model.device)) as processes:
-        run = TrainingRun(settings, processes)
-        if run.finished:
-            say("this run is finished already", folder=run.folder)
-            return
+    device, options = pick_device(settings.model.device), settings.training
+    with deterministic(options.deterministic), started_accelerator(device, options) as accelerator:
+        _train(settings, accelerator)
+
+
+def _train(settings: ModelSettings, accelerator: Accelerator) -> None:
+    run = TrainingRun(settings, accelerator)
+    if run.finished:
+        say("this run is finished already", folder=run.folder)
+    else:
         run.train()
 
 
@@ -61,40 +72,43 @@ class TrainingRun:
 
     Args:
         settings: of the run.
-        processes: this process among all.
+        accelerator: says which process this is.
 
     Raises:
         PackedFileError, ModelError, TokenizerError: what the run is made from does not fit together.
         CheckpointError: the folder holds another run's checkpoints.
     """
 
-    def __init__(self, settings: ModelSettings, processes: Processes) -> None:
-        self.settings, self.processes, self.folder = settings, processes, run_folder(settings)
+    def __init__(self, settings: ModelSettings, accelerator: Accelerator) -> None:
+        self.settings, self.folder, options = settings, run_folder(settings), settings.training
+        self._accelerator, self.processes = accelerator, processes_of(accelerator)
+        self._log = TrainingLog(self.folder / "training.jsonl", self.processes.first)
         self._tokenizer = load_tokenizer(settings.tokenizer.path)
-        packed = settings.training.packed_path
-        self.packed = open_packed(Path(packed) if packed else packed_folder(settings), self._tokenizer.sha256)
+        folder = Path(options.packed_path) if options.packed_path else packed_folder(settings)
+        self.packed = open_packed(folder, self._tokenizer.sha256)
         self.held_out = open_held_out(settings, self._tokenizer, self.packed)
-        self._model = load_for_training(settings, processes, self._tokenizer)
-        self._made_by = identity(settings, self._model, self.packed)
-        self._flops = flops_per_token(self._model, settings.training.sequence_length)
-        wrapped = wrap(self._model, settings, processes)
-        self._optimizer = make_optimizer(wrapped, settings.training)
-        self.precision = pick_dtype(settings.training.precision, processes.device)
-        self._trainer = Trainer(wrapped, self._optimizer, self.packed, settings.training, processes, self.precision)
-        self._wrapped = wrapped
-        words = settings.training.evaluate_words
-        self._check = TranslationCheck(settings, self._tokenizer) if words else None
+        model = load_for_training(settings, accelerator, self._tokenizer)
+        self._made_by = self.processes.from_first(lambda: identity(settings, model, self.packed))
+        self._flops = flops_per_token(model, options.sequence_length)
+        self.model, self._optimizer = wrap(model, options, accelerator)
+        self._trainer = Trainer(self.model, self._optimizer, self.packed, options, accelerator)
+        words = options.evaluate_words
+        self._check = TranslationCheck(settings, self._tokenizer, self.processes) if words else None
 
     @property
     def finished(self) -> bool:
         """Whether ``final/`` is there, made by this very run."""
+        return self.processes.from_first(self._finished)
+
+    def _finished(self) -> bool:
         stamp = self.folder / "final" / "made_by.json"
         return stamp.is_file() and json.loads(stamp.read_text()) == json.loads(json.dumps(self._made_by))
 
     def train(self) -> None:
         """Runs all steps that are not done yet, evaluates, saves."""
         start = self._resume()
-        self._wrapped.train()
+        self._say_epochs()
+        self.model.train()
         options, last = self.settings.training, start
         bar = tqdm(
             total=self._trainer.n_steps, initial=start, desc="training", unit="step", disable=not self.processes.first
@@ -114,37 +128,38 @@ class TrainingRun:
         self._finish()
 
     def _resume(self) -> int:
-        found = list_checkpoints(self.folder / "checkpoints")
-        if not found:
-            if self.processes.first:
-                self._cut_log(-1)
+        found = self.processes.from_first(self._last_checkpoint)
+        if found is None:
+            self._log.cut(-1)
             return 0
-        state = read_state(found[-1], self._made_by)
-        load_checkpoint(found[-1], self._wrapped, self._optimizer)
+        checkpoint, state = found
+        load_checkpoint(checkpoint, self.model, self._optimizer, self._accelerator)
+        self._log.cut(state.step)
+        if not self.processes.first:
+            return state.step
         if state.processes != self.processes.count:
             say(
                 "resuming with another number of processes: equal up to rounding, not bit by bit",
                 then=state.processes,
                 now=self.processes.count,
             )
-        if self.processes.first:
-            self._cut_log(state.step)
-            say("resumed", step=state.step, tokens=state.tokens)
+        say("resumed", step=state.step, tokens=state.tokens)
         return state.step
 
-    def _cut_log(self, step: int) -> None:
-        """Drops lines of steps that will be run again."""
-        path = self.folder / "training.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    def _last_checkpoint(self) -> tuple[Path, RunState] | None:
+        found = list_checkpoints(self.folder / "checkpoints")
+        return (found[-1], read_state(found[-1], self._made_by)) if found else None
 
-    def _log(self, row: dict[str, Any]) -> None:
-        if self.processes.first:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "training.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+    def _say_epochs(self) -> None:
+        """An arm with fewer tokens than the budget is gone through several times: that is no secret."""
+        epochs = self._trainer.epochs(self._trainer.n_steps)
+        if epochs > 1 and self.processes.first:
+            say(
+                "warning: the packed file holds fewer tokens than the budget and is repeated",
+                tokens=len(self.packed.tokens),
+                budget=self.settings.training.token_budget,
+                epochs=f"{epochs:.2f}",
+            )
 
     def _log_step(self, result: StepResult, bar: Any) -> None:
         tokens = self.settings.training.global_batch_tokens
@@ -153,53 +168,60 @@ class TrainingRun:
         row: dict[str, Any] = {
             "step": result.step,
             "tokens": result.step * tokens,
+            "epoch": round(self._trainer.epochs(result.step), 6),
             "loss": result.loss,
             "tokens_per_s": rate,
             "flops_use": use,
             "gradient_norm": result.gradient_norm,
             "learning_rate": result.learning_rate,
         }
-        self._log(row)
+        self._log.add(row)
         shown = {"loss": f"{result.loss:.4f}", "tokens/s": f"{rate:,.0f}"}
         bar.set_postfix(shown | ({"FLOPs use": f"{use:.1%}"} if use is not None else {}))
         bar.update()
 
     def _evaluate(self, step: int) -> None:
-        if self._check is not None:
-            scores = self._check.scores(unwrapped(self._wrapped), self._trainer.autocast())
-            self._log({"step": step, "translation": scores})
-            if self.processes.first:
-                say(f"step {step}: translation", **{name: f"{value:.4f}" for name, value in scores.items()})
-        if self.held_out is None:
-            return
-        options = self.settings.training
-        found = bits_per_byte(
-            self._wrapped,
-            self.held_out,
-            options.sequence_length,
-            self._trainer.micro_batch,
-            self.processes,
-            self._trainer.autocast(),
-        )
-        self._log({"step": step, "bits_per_byte": found})
+        """Scores and bits per byte, the layers not compiled: their shapes are others than those of training."""
+        compiled = self.settings.training.compile
+        with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+            if self._check is not None:
+                model = self._accelerator.unwrap_model(self.model)
+                self._tell(step, "translation", self._check.scores(model, self._accelerator.autocast()))
+            if self.held_out is not None:
+                self._tell(step, "bits_per_byte", (self._bits if step else self._base_bits)(self.held_out))
+
+    def _tell(self, step: int, name: str, found: Bits) -> None:
+        self._log.add({"step": step, name: found})
         if self.processes.first:
-            say(f"step {step}: held-out bits per byte", **{name: f"{value:.4f}" for name, value in found.items()})
+            say(f"step {step}: {name}", **{key: f"{value:.4f}" for key, value in found.items()})
+
+    def _base_bits(self, held_out: PackedFile) -> Bits:
+        """Bits per byte before the first step: every run from this model starts with them, so they are kept."""
+        options = self.settings.training
+        depends_on = {"weights": self._made_by["model_weights_sha256"], "held_out": held_out.manifest}
+        depends_on |= {"sequence_length": options.sequence_length, "precision": self._accelerator.mixed_precision}
+        kept = results_path(self.settings, "base_bits_per_byte.json")
+        return measured_once(kept, fingerprint(depends_on), self.processes, lambda: self._bits(held_out))
+
+    def _bits(self, held_out: PackedFile) -> Bits:
+        length, batch = self.settings.training.sequence_length, self._trainer.micro_batch
+        context = self._accelerator.autocast()
+        return bits_per_byte(self.model, held_out, length, batch, self.processes, context)
 
     def _save(self, step: int) -> None:
         tokens = step * self.settings.training.global_batch_tokens
         state = RunState(step, tokens, self._made_by, self.processes.count)
         folder, keep = self.folder / "checkpoints", self.settings.training.keep_checkpoints
-        save_checkpoint(folder, self._wrapped, self._optimizer, state, self._tokenizer, keep, self.processes.first)
+        save_checkpoint(folder, self.model, self._optimizer, state, self._tokenizer, keep, self._accelerator)
         self.processes.wait()
 
     def _finish(self) -> None:
         """Writes ``final/`` whole or not at all; the training state is no longer needed then."""
-        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        weights = get_model_state_dict(self._wrapped, options=whole)
+        weights = whole_weights(self.model)
         if self.processes.first:
             partial, final = self.folder / ".partial-final", self.folder / "final"
             shutil.rmtree(partial, ignore_errors=True)
-            write_model(partial, self._wrapped, weights, self._tokenizer)
+            write_model(partial, self._accelerator.unwrap_model(self.model), weights, self._tokenizer)
             (partial / "made_by.json").write_text(json.dumps(self._made_by, indent=1))
             sync_folder(partial)
             shutil.rmtree(final, ignore_errors=True)

@@ -5,8 +5,10 @@ tokenizers and languages. Documents of a language lie one after the other, cut i
 predicted once.
 """
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,39 @@ from numpy.typing import NDArray
 
 from jobs.gpu.packed_file import PackedFile
 from jobs.gpu.processes import Processes
+from jobs.gpu.run_job import write_json
+from jobs.gpu.token_loss import summed_loss
 
-Forward = Callable[[torch.Tensor], torch.Tensor]
+Bits = dict[str, float]
 
 
-@torch.no_grad()
+def measured_once(path: Path, key: str, processes: Processes, measure: Callable[[], Bits]) -> Bits:
+    """What was measured under this key before, or what ``measure`` gives, which is then kept.
+
+    Args:
+        path: JSON file of all that was measured, by key.
+        key: hash of what the numbers depend on.
+        processes: all of them call this; the first reads and writes.
+        measure: run by all processes.
+    """
+    found = processes.from_first(lambda: _kept(path).get(key))
+    if found is None:
+        found = measure()
+        if processes.first:
+            write_json(path, _kept(path) | {key: found})
+    return found
+
+
+def _kept(path: Path) -> dict[str, Bits]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
 def bits_per_byte(
     model: Any, packed: PackedFile, length: int, batch: int, processes: Processes, autocast: Any = None
-) -> dict[str, float]:
+) -> Bits:
     """Bits per byte by language, and ``all`` of them together.
 
     Args:
@@ -36,12 +63,12 @@ def bits_per_byte(
     was_training = model.training
     model.eval()
     found, nats_all, bytes_all = {}, 0.0, 0
-    for language, about in packed.manifest["languages"].items():
-        windows = _windows(packed, about, length)
-        with autocast or nullcontext():
+    with torch.no_grad(), autocast or nullcontext():
+        for language, about in packed.manifest["languages"].items():
+            windows = _windows(packed, about, length)
             nats = _nats(model, windows, int(packed.manifest["end_id"]), batch, processes)
-        found[language] = nats / np.log(2) / max(1, about["n_bytes"])
-        nats_all, bytes_all = nats_all + nats, bytes_all + about["n_bytes"]
+            found[language] = nats / np.log(2) / max(1, about["n_bytes"])
+            nats_all, bytes_all = nats_all + nats, bytes_all + about["n_bytes"]
     model.train(was_training)
     return {language: float(value) for language, value in found.items()} | {
         "all": float(nats_all / np.log(2) / max(1, bytes_all))
@@ -65,10 +92,7 @@ def _nats(model: Any, windows: NDArray[np.int64], end_id: int, batch: int, proce
         mine = windows[start + processes.rank * batch :][:batch]
         idle = not len(mine)
         rows = torch.tensor(np.array(windows[:1] if idle else mine), device=processes.device)
-        logits = model(input_ids=rows[:, :-1].clamp_min(0), use_cache=False).logits.float()
-        targets = rows[:, 1:].masked_fill(rows[:, 1:] == end_id, -1)
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum"
-        )
+        logits = model(input_ids=rows[:, :-1].clamp_min(0), use_cache=False).logits
+        loss = summed_loss(logits, rows[:, 1:].masked_fill(rows[:, 1:] == end_id, -1))
         total += 0.0 if idle else float(loss)
     return processes.total(total)[0]

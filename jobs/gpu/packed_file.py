@@ -232,8 +232,8 @@ def _check_files(folder: Path, expected: Iterable[dict[str, Any]]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes sure a folder's files and their names are on disk."""
-    for path in [*(file for file in folder.rglob("*") if file.is_file()), folder]:
+    """Makes sure a folder's files and their names, those in its folders too, are on disk."""
+    for path in [*folder.rglob("*"), folder]:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -116,16 +116,19 @@ class Training(Section):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU only."""
     compile: bool = False
+    """Whether the model's layers are compiled."""
+    deterministic: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    """Slower algorithms that add up in one order: on GPUs, a resumed run is bit-identical only with them."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=_NO_RESULT)
     fsdp: bool = Field(default=False, json_schema_extra=_NO_RESULT)
     """Under torchrun: shard weights, gradients and optimizer (FSDP2), for what does not fit one GPU."""
-    evaluate_every_steps: Annotated[int, Field(ge=0)] = 100
+    evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
     """Held-out bits per byte; 0: only at the end."""
     evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)
     """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
-    checkpoint_every_steps: Annotated[int, Field(ge=0)] = 100
+    checkpoint_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
     """0: only at the end."""
-    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
     packed_path: str = ""
     """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
 

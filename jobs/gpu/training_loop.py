@@ -1,7 +1,8 @@
 """The training loop: deterministic steps over a packed file, one process or several.
 
 Which sequences a step sees depends on the seed and the step's number alone, and random numbers are seeded anew for
-each step, so that a run stopped anywhere and resumed gives the same weights, bit for bit, as one that was not. The
+each step, so that a run stopped anywhere and resumed gives the same weights, bit for bit, as one that was not. On GPUs
+that needs ``training.deterministic``: without it the backward pass of attention adds up in another order each time. The
 learning rate is a function of the step. Sequences run over document boundaries, as in pretraining; the end token
 stands between documents.
 """
@@ -11,18 +12,20 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch.nn.parallel import DistributedDataParallel
 
 from jobs.gpu.errors import TrainingError
 from jobs.gpu.packed_file import PackedFile
-from jobs.gpu.processes import Processes
+from jobs.gpu.processes import processes_of
 from jobs.gpu.run_job import say
 from jobs.gpu.settings import Training
+from jobs.gpu.token_loss import summed_loss
 
 
 def learning_rate(step: int, n_steps: int, settings: Training) -> float:
@@ -42,9 +45,16 @@ def step_indices(step: int, per_step: int, n_sequences: int, seed: int) -> NDArr
     epochs = places // n_sequences
     found = np.empty(per_step, np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([seed, int(epoch)]).permutation(n_sequences)
+        order = _epoch_order(seed, int(epoch), n_sequences)
         found[epochs == epoch] = order[places[epochs == epoch] % n_sequences]
     return found
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, n_sequences: int) -> NDArray[np.int64]:
+    order = np.random.default_rng([seed, epoch]).permutation(n_sequences)
+    order.flags.writeable = False
+    return order
 
 
 def make_optimizer(model: Any, settings: Training) -> torch.optim.AdamW:
@@ -75,39 +85,37 @@ class Trainer:
     """Runs optimizer steps.
 
     Args:
-        model: in training mode, wrapped for several processes where there are any.
+        model: in training mode, prepared by ``accelerator`` together with
         optimizer: from ``make_optimizer``.
         packed: the training file.
         settings: ``[training]``.
-        processes: this one among all.
-        precision: dtype of the forward pass.
+        accelerator: says which process this is, and the dtype of the forward pass.
     """
 
     def __init__(
-        self,
-        model: Any,
-        optimizer: torch.optim.Optimizer,
-        packed: PackedFile,
-        settings: Training,
-        processes: Processes,
-        precision: torch.dtype,
+        self, model: Any, optimizer: Any, packed: PackedFile, settings: Training, accelerator: Accelerator
     ) -> None:
         self._model, self._optimizer, self._packed = model, optimizer, packed
-        self._settings, self._processes, self._precision = settings, processes, precision
+        self._settings, self._accelerator, self._processes = settings, accelerator, processes_of(accelerator)
         self.per_step = settings.global_batch_tokens // settings.sequence_length
         self.n_steps = math.ceil(settings.token_budget / settings.global_batch_tokens)
-        self.micro_batch = min(settings.micro_batch, self.per_step // processes.count)
-        self._may_halve = processes.count == 1
-        if self.per_step % processes.count:
+        self.n_sequences = packed.n_sequences(settings.sequence_length)
+        self.micro_batch = min(settings.micro_batch, self.per_step // self._processes.count)
+        self._may_halve = self._processes.count == 1
+        if self.per_step % self._processes.count:
             raise TrainingError(
-                f"{self.per_step} sequences a step cannot be shared by {processes.count} processes: change "
+                f"{self.per_step} sequences a step cannot be shared by {self._processes.count} processes: change "
                 "training.global_batch_tokens"
             )
-        if packed.n_sequences(settings.sequence_length) < 1:
+        if self.n_sequences < 1:
             raise TrainingError(
                 f"{packed.folder} holds {len(packed.tokens)} tokens, less than one sequence of "
                 f"{settings.sequence_length}: lower training.sequence_length"
             )
+
+    def epochs(self, step: int) -> float:
+        """How often the packed file has been gone through after ``step`` steps."""
+        return step * self.per_step / self.n_sequences
 
     def steps(self, start: int) -> Iterator[StepResult]:
         """Runs the steps from ``start`` to the end of the budget.
@@ -120,28 +128,23 @@ class Trainer:
             loss, norm, rate = self._step(step)
             yield StepResult(step + 1, loss, norm, rate, time.perf_counter() - begin)
 
-    def autocast(self) -> Any:
-        """The context of a forward pass."""
-        if self._precision == torch.float32:
-            return nullcontext()
-        return torch.autocast(self._processes.device.type, self._precision)
-
     def _step(self, step: int) -> tuple[float, float, float]:
-        loss = self._gradients_that_fit(step)
-        norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.max_gradient_norm)
-        value = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        if not (math.isfinite(loss) and math.isfinite(float(value))):
+        mean = self._gradients_that_fit(step)
+        clipped: Any = self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_gradient_norm)
+        whole = clipped.full_tensor() if hasattr(clipped, "full_tensor") else clipped
+        loss, norm = torch.stack([mean, whole.double()]).tolist()  # the step's one wait for the device
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
-                f"step {step + 1}: loss {loss}, gradient norm {float(value)}: not finite. The last good checkpoint "
+                f"step {step + 1}: loss {loss}, gradient norm {norm}: not finite. The last good checkpoint "
                 "is kept; lower training.learning_rate, or look at the data of this step"
             )
         rate = learning_rate(step, self.n_steps, self._settings)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
-        return loss, float(value), rate
+        return loss, norm, rate
 
-    def _gradients_that_fit(self, step: int) -> float:
+    def _gradients_that_fit(self, step: int) -> torch.Tensor:
         """Gradients of the step; where memory does not suffice, once more with half the micro batch."""
         try:
             return self._gradients(step)
@@ -156,33 +159,43 @@ class Trainer:
         torch.cuda.empty_cache()
         return self._gradients_that_fit(step)
 
-    def _gradients(self, step: int) -> float:
-        """Gradients of the whole global batch, and its mean loss."""
+    def _gradients(self, step: int) -> torch.Tensor:
+        """Gradients of the whole global batch, and its mean loss, a float64 scalar on the device."""
         torch.manual_seed(hash((self._settings.seed, step, self._processes.rank)) & 0x7FFFFFFF)
-        self._optimizer.zero_grad(set_to_none=True)
-        length, mine = self._settings.sequence_length, self.per_step // self._processes.count
-        indices = step_indices(step, self.per_step, self._packed.n_sequences(length), self._settings.seed)
-        rows = self._packed.sequences(indices[self._processes.rank * mine :][:mine], length)
+        self._optimizer.zero_grad()
+        rows = self._rows(step)
+        n_tokens = len(rows) * self._settings.sequence_length
         total = torch.zeros((), device=self._processes.device)
-        for start in range(0, mine, self.micro_batch):
-            batch = torch.from_numpy(rows[start : start + self.micro_batch]).to(self._processes.device)
-            with self._synced(last=start + self.micro_batch >= mine):
-                total += self._backward(batch, mine * length)
-        return self._processes.total(float(total))[0] / self._processes.count
+        parts = torch.split(rows, self.micro_batch)
+        for place, batch in enumerate(parts):
+            with self._exchanged(last=place == len(parts) - 1):
+                total += self._backward(batch, n_tokens)
+        mean: torch.Tensor = self._accelerator.reduce(total.double(), "mean")
+        return mean
+
+    def _rows(self, step: int) -> torch.Tensor:
+        """This process's sequences of a step, int64 (sequences, length + 1), on the device."""
+        indices = step_indices(step, self.per_step, self.n_sequences, self._settings.seed)
+        mine = self.per_step // self._processes.count
+        found = self._packed.sequences(indices[self._processes.rank * mine :][:mine], self._settings.sequence_length)
+        rows = torch.from_numpy(found)
+        if self._processes.device.type == "cuda":
+            rows = rows.pin_memory()
+        return rows.to(self._processes.device, non_blocking=True)
 
     def _backward(self, batch: torch.Tensor, n_tokens: int) -> torch.Tensor:
         """Adds the gradients of one micro batch; gives its share of the process's mean loss."""
-        with self.autocast():
+        with self._accelerator.autocast():
             logits = self._model(input_ids=batch[:, :-1], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
-        loss = loss / n_tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = summed_loss(logits, batch[:, 1:]) / n_tokens
+        self._accelerator.backward(loss)
         return loss.detach()
 
-    def _synced(self, last: bool) -> Any:
-        """Gradients are exchanged once a step, with the last micro batch."""
-        if isinstance(self._model, DistributedDataParallel) and not last:
-            return self._model.no_sync()
-        if hasattr(self._model, "set_requires_gradient_sync"):
-            self._model.set_requires_gradient_sync(last)
-        return nullcontext()
+    def _exchanged(self, last: bool) -> Any:
+        """Gradients are exchanged once a step, with the last micro batch.
+
+        Sharded ones are exchanged with every micro batch: waiting would keep the gradients of all weights whole.
+        """
+        if last or self._accelerator.is_fsdp2:
+            return nullcontext()
+        return self._accelerator.no_sync(self._model)

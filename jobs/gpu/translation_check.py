@@ -5,10 +5,12 @@ from typing import Any
 import torch
 
 from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.processes import Processes
 from jobs.gpu.score_words import score_draw
 from jobs.gpu.settings import ModelSettings
 from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
 from jobs.gpu.task_words import WordTokens
+from jobs.gpu.translation_task import Task
 from pivot_udfs.tokenizer_backends import TokenizerSpec
 
 
@@ -18,20 +20,20 @@ class TranslationCheck:
     Args:
         settings: of the run; ``training.evaluate_words`` words of each direction are scored.
         tokenizer: the tables' tokenizer.
+        processes: the first one reads the task, or builds it where there is none yet, for all.
     """
 
-    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec) -> None:
-        self._task = load_task(settings)
+    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec, processes: Processes) -> None:
+        self._task: Task = processes.from_first(lambda: load_task(settings))
         self._tokens = WordTokens(tokenizer, settings.translation.start_token)
         self._n_words, self._batch_size = settings.training.evaluate_words, settings.translation.batch_size
         self._reuse: bool | None = None
 
-    @torch.no_grad()
     def scores(self, model: Any, autocast: Any) -> dict[str, float]:
         """Mean score of each direction, -1..1; the model's mode is left as it was."""
         was_training = model.training
         model.eval()
-        with autocast:
+        with torch.no_grad(), autocast:
             if self._reuse is None:
                 self._reuse = reuse_is_exact(model)
             runner = PromptRunner(model, self._batch_size, self._reuse)

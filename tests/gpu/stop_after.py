@@ -1,15 +1,28 @@
 """Training that is stopped in the middle: in this process, and in each of several that ``torchrun`` started.
 
-As a script: for each of two ways of sharing, a run stopped after step 3 and resumed, and one that was not stopped.
+As a script: for each way of sharing named, a run stopped after step 3 and resumed, and one that was not stopped.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
+from torch.nn.parallel import DistributedDataParallel
 
-from jobs.gpu import continue_pretraining
+from jobs.gpu import checkpoints, continue_pretraining, training_setup, translation_check
 from jobs.gpu.continue_pretraining import TrainingRun
+from jobs.gpu.output_head import find_layers
+
+WAYS: dict[str, list[str]] = {
+    "replicated": [],
+    "sharded": ["training.fsdp=true"],
+    "sharded-compiled": ["training.fsdp=true", "training.compile=true", "training.precision=bfloat16"],
+}
 
 
 def stop_after(step: int, arguments: list[str]) -> None:
@@ -27,16 +40,59 @@ def stop_after(step: int, arguments: list[str]) -> None:
             continue_pretraining.main(arguments)
 
 
-def _main(config: str, folder: str) -> None:
-    import torch.distributed as dist
+@contextmanager
+def eager_compiling() -> Iterator[None]:
+    """``torch.compile`` without the slow part: graphs are taken, and run as they are."""
+    real = torch.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda function, **_: real(function, backend="eager"))
+        yield
+    torch.compiler.reset()
 
+
+def _check_kind(model: Any, sharded: bool) -> None:
+    """Every layer is sharded by itself, or the whole model is replicated."""
+    if not sharded:
+        assert isinstance(model, DistributedDataParallel)
+        return
+    assert isinstance(model, FSDPModule)
+    assert all(isinstance(layer, FSDPModule) for layer in find_layers(model))
+    assert all(weight.to_local().numel() < weight.numel() for weight in model.parameters())
+
+
+@contextmanager
+def _watched(sharded: bool) -> Iterator[None]:
+    """Models must be of the kind asked for, and what the first process reads no other may read."""
+    train = TrainingRun.train
+
+    def checked(self: TrainingRun) -> None:
+        _check_kind(self.model, sharded)
+        train(self)
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("only the first process reads this")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingRun, "train", checked)
+        if dist.get_rank() != 0:
+            patch.setattr(checkpoints, "load_file", forbidden)
+            patch.setattr(continue_pretraining, "read_state", forbidden)
+            patch.setattr(translation_check, "load_task", forbidden)
+            if sharded:
+                patch.setattr(training_setup, "load_model", forbidden)
+        yield
+
+
+def _main(config: str, folder: str, *ways: str) -> None:
     dist.init_process_group("gloo")
-    for fsdp in ("false", "true"):
+    for way in ways:
         for name in ("stopped", "whole"):
-            options = ["--set", f"training.fsdp={fsdp}", "--set", f"results.path={folder}/{name}-{fsdp}"]
-            if name == "stopped":
-                stop_after(3, ["--config", config, *options])
-            assert continue_pretraining.main(["--config", config, *options]) == 0
+            chosen = [*WAYS[way], f"results.path={folder}/{name}-{way}"]
+            arguments = ["--config", config, *(part for option in chosen for part in ("--set", option))]
+            with _watched(way != "replicated"), eager_compiling():
+                if name == "stopped":
+                    stop_after(3, arguments)
+                assert continue_pretraining.main(arguments) == 0
     dist.destroy_process_group()
 
 
