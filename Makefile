@@ -57,11 +57,10 @@ check: setup-dev ## lint, types, formatting
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --exclude jobs/gpu
 
-dist: setup-dev ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
-	rm -rf dist && mkdir dist
-	git archive --format=zip -o dist/semantic_pivots.zip HEAD jobs pivot_udfs
-	$(BIN)/venv-pack -q -p $(VENV) -o dist/environment.tar.gz \
-		--exclude '$(SITE)/pyspark*' --exclude '*.pth'
+dist: setup ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
+	rm -rf dist
+	$(BIN)/python docker/build_zip.py dist/semantic_pivots.zip
+	$(BIN)/python docker/pack_environment.py dist/environment.tar.gz
 
 bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)
