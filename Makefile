@@ -22,7 +22,7 @@ $(VENV)/.python:
 
 $(VENV)/.runtime: requirements/runtime.txt conf/delta-jars.sha256 | $(VENV)/.python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	docker/install_delta_jars.sh $(SITE)/pyspark/jars
+	docker/install_jars.sh $(SITE)/pyspark/jars conf/delta-jars.sha256
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime

@@ -3,7 +3,7 @@
 Unlike a packed venv it needs no Python on the nodes, only the Linux distribution of the machine that packs. Unpacked
 anywhere it is started as ``bin/python``. PySpark is left out: it comes with the nodes' Spark.
 
-usage: .venv/bin/python docker/pack_environment.py dist/environment.tar.gz
+usage: .venv/bin/python docker/pack_environment.py dist/environment.tar.gz [PACKAGE ...]
 """
 
 import io
@@ -24,12 +24,12 @@ LD_LIBRARY_PATH=$here/../lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$here/py
 """
 
 
-def pack(target: Path) -> None:
-    """Writes the archive (tar, gzip)."""
+def pack(target: Path, packages: list[str]) -> None:
+    """Writes the archive (tar, gzip) with these packages of the environment that runs this."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(target, "w:gz", compresslevel=4, dereference=True) as archive:
         _add_interpreter(archive)
-        for name in runtime_packages():
+        for name in packages:
             _add_package(archive, name)
 
 
@@ -66,4 +66,4 @@ def _of_nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 if __name__ == "__main__":
-    pack(Path(sys.argv[1]))
+    pack(Path(sys.argv[1]), sys.argv[2:] or runtime_packages())
