@@ -5,7 +5,8 @@ where that cannot be written; ``NUMBA_CACHE_DIR`` does not hold for zips. ``pivo
 locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
 
 A kernel's folder is named by the source of its module and numba's version: every container of every application finds
-the same one, and no two versions of the code ever write into the same files. numba replaces files whole.
+the same one, and no two versions of the code ever write into the same files. Workers may compile at once: numba
+replaces files whole, and a stage compiles its kernels in one order, so that files of one name are alike.
 """
 
 import contextlib
