@@ -22,7 +22,7 @@ $(VENV)/.python:
 
 $(VENV)/.runtime: requirements/runtime.txt conf/delta-jars.sha256 | $(VENV)/.python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	docker/install_delta_jars.sh $(SITE)/pyspark/jars
+	docker/install_jars.sh $(SITE)/pyspark/jars conf/delta-jars.sha256
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
@@ -58,11 +58,10 @@ check: setup-dev setup-gpu ## lint, types, formatting
 	$(BIN)/mypy --exclude jobs/gpu
 	$(BIN)/mypy --python-executable $(GPU_BIN)/python --package jobs.gpu
 
-dist: setup-dev ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
-	rm -rf dist && mkdir dist
-	git archive --format=zip -o dist/semantic_pivots.zip HEAD jobs pivot_udfs
-	$(BIN)/venv-pack -q -p $(VENV) -o dist/environment.tar.gz \
-		--exclude '$(SITE)/pyspark*' --exclude '*.pth'
+dist: setup ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
+	rm -rf dist
+	$(BIN)/python docker/build_zip.py dist/semantic_pivots.zip
+	$(BIN)/python docker/pack_environment.py dist/environment.tar.gz
 
 bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)

@@ -10,14 +10,14 @@ driver)
 executor)
     set -- # Kubernetes passes everything in the environment
     n=0
-    options=""
-    while eval "value=\${SPARK_JAVA_OPT_$n-}" && [ -n "$value" ]; do
-        options="$options $value"
+    while eval "[ -n \"\${SPARK_JAVA_OPT_$n+set}\" ]"; do
+        eval "set -- \"\$@\" \"\$SPARK_JAVA_OPT_$n\""
         n=$((n + 1))
     done
-    # shellcheck disable=SC2086
-    exec tini -s -- java $options "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
-        -cp "$SPARK_HOME/jars/*" org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \
+    classes="${SPARK_EXTRA_CLASSPATH:+$SPARK_EXTRA_CLASSPATH:}$SPARK_HOME/jars/*:$PWD"
+    classes="${SPARK_CONF_DIR:+$SPARK_CONF_DIR:}${HADOOP_CONF_DIR:+$HADOOP_CONF_DIR:}$classes"
+    exec tini -s -- java "$@" "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
+        -cp "$classes" org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \
         --driver-url "$SPARK_DRIVER_URL" --executor-id "$SPARK_EXECUTOR_ID" --cores "$SPARK_EXECUTOR_CORES" \
         --app-id "$SPARK_APPLICATION_ID" --hostname "$SPARK_EXECUTOR_POD_IP" \
         --resourceProfileId "$SPARK_RESOURCE_PROFILE_ID" --podName "$SPARK_EXECUTOR_POD_NAME"

@@ -1,10 +1,12 @@
 # The model side: torch with CUDA, no Spark. Build at the project's root:
 #   docker build -f docker/gpu.Dockerfile -t semantic-pivots-gpu .
-#   docker run --rm --gpus all -v "$PWD/out:/app/out" semantic-pivots-gpu \
-#       torchrun --nproc-per-node=8 jobs/gpu/continue_pretraining.py --config conf/olmo-1b.toml
+#   docker run --rm --gpus all -v "$PWD/out:/app/out" -v "$PWD/models:/app/models:ro" semantic-pivots-gpu \
+#       torchrun --nproc-per-node=8 -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml
+# (out/ must be writable for user 1000)
 FROM python:3.11-slim-bookworm
 
-# torch.compile builds kernels with a C compiler.
+# torch.compile builds kernels with a C compiler. Debian keeps one version of a package, its newest.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
@@ -14,6 +16,6 @@ COPY requirements/gpu.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt
 ENV PYTHONPATH=/app HF_HUB_DISABLE_TELEMETRY=1
 COPY . .
-RUN useradd --create-home researcher && mkdir -p out && chown researcher out
-USER researcher
-CMD ["python", "jobs/gpu/continue_pretraining.py", "--help"]
+RUN useradd --create-home --uid 1000 researcher && mkdir -p out && chown researcher out
+USER 1000
+CMD ["python", "-m", "jobs.gpu.continue_pretraining", "--help"]

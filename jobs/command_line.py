@@ -50,7 +50,8 @@ def with_run(
         settings = load_settings(arguments.config, arguments.set, Settings)
         if arguments.dry_run:
             sys.stdout.write(resolved_toml(settings) + "\n")
-        run = Run(start_session(f"semantic-pivots {name}", settings.spark), settings)
+        budget = settings.cooccurrence.memory_budget_mb
+        run = Run(start_session(f"semantic-pivots {name}", settings.spark, budget), settings)
         if arguments.dry_run:
             sys.stdout.write(_plan(run, stages, skips_unchanged))
         else:

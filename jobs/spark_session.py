@@ -1,13 +1,16 @@
 """One Spark session with Delta, the same under ``spark-submit`` and under plain ``python``.
 
 What the cluster or ``spark-submit --conf`` sets is kept; ``[spark.conf]`` of the TOML comes next; the defaults here
-fill the rest. The Delta jars come from Spark's own ``jars/`` folder (``make setup`` puts them there) or from
-``--packages``/``--jars``; nothing is resolved when a session starts.
+fill the rest, and Delta's extension joins those that are there. The Delta jars come from Spark's own ``jars/`` folder
+(``make setup`` puts them there) or from ``--packages``/``--jars``; nothing is resolved when a session starts.
 """
 
+import logging
 import os
+import re
 import sys
 import tempfile
+from collections.abc import Callable
 
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
@@ -15,8 +18,11 @@ from pyspark.sql import SparkSession
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 
+log = logging.getLogger(__name__)
+
+_EXTENSIONS = "spark.sql.extensions"
+_DELTA = "io.delta.sql.DeltaSparkSessionExtension"
 _ALWAYS = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.ui.showConsoleProgress": "false",
     # Batches by bytes: a row of documents is anything from a line to max_document_bytes.
@@ -34,8 +40,11 @@ _LOCAL = {
 }
 
 
-def start_session(app_name: str, spark: Spark) -> SparkSession:
-    """The Spark session of a job.
+_MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
+
+
+def start_session(app_name: str, spark: Spark, memory_budget_mb: int | None = None) -> SparkSession:
+    """The Spark session of a job; warns if executors have less memory for Python than the budget of their workers.
 
     Raises:
         ConfigError: the Delta jars are not there.
@@ -53,10 +62,46 @@ def start_session(app_name: str, spark: Spark) -> SparkSession:
     for defaults in (spark.conf, _ALWAYS, _LOCAL if local else {}):
         for key, value in defaults.items():
             conf.setIfMissing(key, value)
+    conf.set(_EXTENSIONS, with_delta(conf.get(_EXTENSIONS)))
+    if memory_budget_mb and (warning := memory_warning(conf.get, memory_budget_mb)):
+        log.warning(warning)
     session = SparkSession.builder.config(conf=conf).getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    if local:
+        session.sparkContext.setLogLevel("ERROR")
     _require_delta(session)
     return session
+
+
+def with_delta(extensions: str | None) -> str:
+    """Spark's list of session extensions with Delta's in it."""
+    given = [name.strip() for name in (extensions or "").split(",") if name.strip()]
+    return ",".join(given if _DELTA in given else [*given, _DELTA])
+
+
+def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> str | None:
+    """What is wrong where the workers' budgets exceed the executors' memory for Python; None where nothing is known.
+
+    Args:
+        get: the value of a Spark key, None where it is not set.
+        memory_budget_mb: of one worker; an executor runs one a task.
+    """
+    cores, overhead = get("spark.executor.cores"), _mebibytes(get("spark.executor.memoryOverhead"))
+    if cores is None or overhead is None:
+        return None
+    workers = max(1, int(cores) // int(get("spark.task.cpus") or 1))
+    if workers * memory_budget_mb <= overhead:
+        return None
+    return (
+        f"{workers} Python workers an executor, each of cooccurrence.memory_budget_mb = {memory_budget_mb}, may take "
+        f"{workers * memory_budget_mb} MB; spark.executor.memoryOverhead gives {overhead:.0f} MB, so the cluster may "
+        "kill executors: raise the overhead, or lower the budget or spark.executor.cores"
+    )
+
+
+def _mebibytes(size: str | None) -> float | None:
+    """Spark's notation of a size, MiB where it names no unit; None for what is none."""
+    found = re.fullmatch(r"(\d+)([kmgt]?)b?", (size or "").strip().lower())
+    return int(found[1]) * _MEBIBYTES[found[2]] if found else None
 
 
 def _require_delta(session: SparkSession) -> None:

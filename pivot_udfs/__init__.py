@@ -5,4 +5,13 @@ an undecorated function from an iterator of ``pyarrow.RecordBatch`` to another. 
 are made of.
 """
 
+import os
+
+# numba reads it when it is imported: kernels are kept where pivot_udfs/kernel_cache.py says, others as numba would.
+os.environ.setdefault(
+    "NUMBA_CACHE_LOCATOR_CLASSES",
+    "pivot_udfs.kernel_cache.KernelCache,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,"
+    "IPythonCacheLocator,ZipCacheLocator",
+)
+
 __version__ = "0.1.0"

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pivot_udfs.characters import fold
-from pivot_udfs.errors import LexiconError
-from pivot_udfs.list_shards import open_shard
+from pivot_udfs.errors import CorpusError, LexiconError
+from pivot_udfs.list_shards import STORE_ERRORS, open_shard
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,9 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
     try:
         with open_shard(path) as stream:
             payload = stream.read()
-    except OSError as error:
-        raise LexiconError(f"lexicon.path = {path!r} cannot be read: {error}; give a TSV file") from None
+    except (*STORE_ERRORS, CorpusError) as error:
+        reason = str(error).split("\n", 1)[0].removeprefix("corpus.inputs: ")
+        raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason}; give a TSV file") from None
     return parse_lexicon(payload, languages, path)
 
 
@@ -57,9 +58,9 @@ def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lex
     """A lexicon from the bytes of a TSV with a header row; a byte order mark is dropped, empty rows are skipped."""
     chosen = sorted(set(languages))
     rows = _rows(payload, name)
-    columns = _columns(rows[0] if rows else [], chosen, name)
+    columns = _columns(next(iter(rows.values()), []), chosen, name)
     _check_width(rows, name)
-    cells = [[row[column].strip() for column in columns] for row in rows[1:]]
+    cells = [[row[column].strip() for column in columns] for row in list(rows.values())[1:]]
     return _build(cells, chosen, hashlib.sha256(payload).hexdigest(), name)
 
 
@@ -68,13 +69,14 @@ def surface_forms(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fold(unicodedata.normalize(form, word)) for form in ("NFC", "NFD")))
 
 
-def _rows(payload: bytes, name: str) -> list[list[str]]:
+def _rows(payload: bytes, name: str) -> dict[int, list[str]]:
+    """The rows that are not empty, by their line numbers in the file."""
     try:
         text = payload.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LexiconError(f"{name} is not UTF-8 ({error}); save it as UTF-8") from None
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return [row for row in reader if any(cell.strip() for cell in row)]
+    return {number: row for number, row in enumerate(reader, 1) if any(cell.strip() for cell in row)}
 
 
 def _columns(header: list[str], languages: list[str], name: str) -> list[int]:
@@ -88,12 +90,13 @@ def _columns(header: list[str], languages: list[str], name: str) -> list[int]:
     return [header.index(language) for language in languages]
 
 
-def _check_width(rows: list[list[str]], name: str) -> None:
-    ragged = [(number, len(row)) for number, row in enumerate(rows, 1) if len(row) != len(rows[0])]
+def _check_width(rows: dict[int, list[str]], name: str) -> None:
+    width = len(next(iter(rows.values())))
+    ragged = [(number, len(row)) for number, row in rows.items() if len(row) != width]
     if ragged:
-        shown = ", ".join(f"row {number} has {width}" for number, width in ragged[:5])
+        shown = ", ".join(f"row {number} has {cells}" for number, cells in ragged[:5])
         raise LexiconError(
-            f"{name}: {len(ragged)} rows are not {len(rows[0])} cells wide as the header is ({shown}); "
+            f"{name}: {len(ragged)} rows are not {width} cells wide as the header is ({shown}); "
             "separate cells by one tab and leave empty cells empty"
         )
 

@@ -69,21 +69,21 @@ def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel
     """One line a key: a value of which no allowed type would do is told once, with all of them."""
     lines: dict[str, str] = {}
     for fault in error.errors():
-        keys = _user_keys(fault, tree)
+        keys = _user_keys(fault, tree, model)
         dotted = ".".join(keys) or "the file"
         problem = _problem(fault, keys, model)
         lines[dotted] = f"{lines[dotted]}, or {problem}" if dotted in lines else f"{dotted}{_value(fault)}{problem}"
     return list(lines.values())
 
 
-def _user_keys(fault: Any, tree: Any) -> list[str]:
-    """The part of a fault's place that is in the file; pydantic adds the branch of a union and such."""
-    keys = []
+def _user_keys(fault: Any, tree: Any, model: type[BaseModel]) -> list[str]:
+    """The part of a fault's place that is a key, set or by default; pydantic adds the branch of a union and such."""
+    keys: list[str] = []
     for part in fault["loc"]:
         known = part in tree if isinstance(tree, dict) else isinstance(tree, list) and isinstance(part, int)
         if known:
             tree = tree[part]
-        if known or fault["type"] == "missing":
+        if known or part in _known_keys(model, keys):
             keys.append(str(part))
     return keys
 

@@ -76,6 +76,8 @@ def test_the_same_surface_in_two_languages_is_two_words() -> None:
         (b"", ("en", "fr"), "no column en, fr; its columns are none"),
         ((BASE + "dog\tn\n").encode(), ("en", "fr"), "1 rows are not 3 cells wide.*row 4 has 2.*one tab"),
         ((BASE + "dog\tn\tchien\tx\n").encode(), ("en", "fr"), "row 4 has 4"),
+        ((BASE + "\n\t\t\ndog\tn\n").encode(), ("en", "fr"), "row 6 has 2"),
+        ((BASE.replace("\n", "\r\n") + "\r\ndog\tn\r\n").encode(), ("en", "fr"), "row 5 has 2"),
         (BASE.encode("utf-16"), ("en", "fr"), "not UTF-8.*save it as UTF-8"),
         ("en\tfr\nl'été\té\n".encode("latin-1"), ("en", "fr"), "not UTF-8"),
         (b"en\tfr\n", ("en", "fr"), "no row with words in two of en, fr"),
@@ -92,6 +94,13 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / "no.tsv", tmp_path):
         with pytest.raises(LexiconError, match=r"lexicon.path.*cannot be read.*TSV"):
             load_lexicon(str(path), ["en", "fr"])
+
+
+@pytest.mark.parametrize("path", ["abfss://store/lexicon.tsv", "s3://"])
+def test_a_store_that_cannot_be_reached_is_told_as_the_lexicon_s(path: str) -> None:
+    with pytest.raises(LexiconError, match=r"^lexicon\.path = .*cannot be read: .*; give a TSV file") as caught:
+        load_lexicon(path, ["en", "fr"])
+    assert "corpus.inputs" not in str(caught.value)
 
 
 def test_the_sample_lexicon() -> None:

@@ -98,7 +98,31 @@ FAULTS = [
     ("selection.language_quotas={fr = 0.5}", ["selection = ", "token_budget"]),
     ("selection.language_quotas={fr = 1.5}", ["selection.language_quotas.fr = 1.5", "less than or equal to 1"]),
     ("tokenizer.backend=tokie", ["tokenizer.backend = 'tokie'", "'fastokens'"]),
-    ("spark.conf={a = 1}", ["spark.conf.a = 1", "string"]),
+    ('spark.conf={"spark.a" = 1}', ["spark.conf.spark.a = 1", "string"]),
+    ('spark.conf={a = "b"}', ["spark.conf.a = 'a'", "begin with 'spark.'"]),
+    ("corpus.inputs=", ["corpus.inputs = ''", "must name something", "current folder"]),
+    ('corpus.inputs=["a", " "]', ["corpus.inputs.1 = ' '", "must name something"]),
+    ('corpus.inputs=["a", "a"]', ["corpus.inputs = ['a', 'a']", "each may stand once", "'a'"]),
+    ("warehouse.path=", ["warehouse.path = ''", "must name something"]),
+    ("corpus.max_record_bytes=5", ["corpus.max_record_bytes = 5", "at least max_document_bytes (16777216)"]),
+    ("corpus.max_document_bytes=100000000", ["corpus.max_record_bytes = 67108864", "max_document_bytes (100000000)"]),
+    ('lexicon.languages=["en", "en"]', ["lexicon.languages = ['en', 'en']", "each may stand once"]),
+    ('selection.arms=["pivot", "pivot"]', ["selection.arms = ['pivot', 'pivot']", "each may stand once"]),
+    ("selection.bilingual_languages=['mul', 'mul']", ["selection.bilingual_languages = ", "each may stand once"]),
+    ("pivots.min_score=nan", ["pivots.min_score = nan", "finite number"]),
+    ("pivots.min_score=-inf", ["pivots.min_score = -inf", "finite number"]),
+    ("pivots.max_doc_share=nan", ["pivots.max_doc_share = nan"]),
+    ("selection.threshold=nan", ["selection.threshold = nan"]),
+    ("pivots.min_score=7", ["pivots.min_score = 7", "npmi is in [-1, 1]", "-1 <= min_score < 1"]),
+    ("pivots.min_score=1", ["pivots.min_score = 1", "npmi is in [-1, 1]"]),
+    ("pivots.min_score=-1.5", ["pivots.min_score = -1.5", "npmi is in [-1, 1]"]),
+    ("cooccurrence.window=9223372036854775808", ["cooccurrence.window = 9223372036854775808", "2147483647"]),
+    ("pivots.n_pivots=9223372036854775808", ["pivots.n_pivots = 9223372036854775808", "2147483647"]),
+    ("selection.seed=9223372036854775808", ["selection.seed = 9223372036854775808", "9223372036854775807"]),
+    ("selection.seed=-9223372036854775809", ["selection.seed = -9223372036854775809", "-9223372036854775808"]),
+    ("selection.tokens=9223372036854775808", ["selection.tokens = 9223372036854775808", "9223372036854775807"]),
+    ("selection.shrinkage_tokens=1" + "0" * 30, ["selection.shrinkage_tokens = 1", "9223372036854775807"]),
+    ("cooccurrence.memory_budget_mb=32769", ["cooccurrence.memory_budget_mb = 32769", "32768"]),
     ("corpus=5", ["table.key=value", "corpus=5"]),
     ("pivots.n_pivots", ["table.key=value"]),
     ("pivots.=5", ["table.key=value"]),
@@ -116,6 +140,19 @@ def test_faults_are_told(tmp_path: Path, override: str, told: list[str]) -> None
         assert noise not in message
     if "cannot be used" in message:
         assert len(message.splitlines()) == 2
+
+
+def test_lift_difference_has_the_bounds_of_a_difference_of_shares(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pivots.min_score = 2.*lift_difference is in \[-1, 1\]"):
+        load(tmp_path, "pivots.association=lift_difference", "pivots.min_score=2")
+    assert load(tmp_path, "pivots.association=llr", "pivots.min_score=12.5").pivots.score_floor == 12.5
+
+
+def test_quotas_of_languages_that_nothing_names_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    quotas = "selection.language_quotas={en = 0.2, fr = 0.2, mul = 0.1, jp = 0.2}"
+    load(tmp_path, "selection.rule=token_budget", quotas)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["selection.language_quotas.jp"]
+    assert "have en, fr, mul;" in caplog.text
 
 
 def test_all_faults_at_once_each_on_one_line(tmp_path: Path) -> None:
@@ -171,6 +208,6 @@ def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
     assert of() == of(
         "cooccurrence.memory_budget_mb=700", "tokenizer.backend=tokenizers", "corpus.shards_per_task_mb=1"
     )
-    assert of() == of("spark.master=local[1]", 'spark.conf={"a" = "b"}')
+    assert of() == of("spark.master=local[1]", 'spark.conf={"spark.a" = "b"}')
     assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5"), of("corpus.inputs=x")}) == 4
     assert set(ARMS) == {"pivot", "random", "matched", "parallel"}

@@ -36,17 +36,19 @@ with open({log!r}, "a") as _log:
 
 
 def build_zip(path: Path, log: Path) -> None:
-    """The package as a zip, in which pivot_udfs writes down each process that imports it, and from where."""
-    with zipfile.ZipFile(path, "w") as archive:
-        files = [file for name in ("pivot_udfs", "jobs") for file in sorted((ROOT / name).rglob("*.*"))]
-        for file in [file for file in files if file.suffix in (".py", ".html", ".css")]:
-            name, text = str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")
-            archive.writestr(name, text + TELL.format(log=str(log)) if name == "pivot_udfs/__init__.py" else text)
+    """The zip of `make dist`, but pivot_udfs writes down each process that imports it, and from where."""
+    made = path.with_suffix(".made.zip")
+    subprocess.run([sys.executable, ROOT / "docker" / "build_zip.py", made], check=True, capture_output=True)
+    with zipfile.ZipFile(made) as plain, zipfile.ZipFile(path, "w") as archive:
+        for name in plain.namelist():
+            tell = TELL.format(log=str(log)) if name == "pivot_udfs/__init__.py" else ""
+            archive.writestr(name, plain.read(name) + tell.encode())
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """No path to this checkout, nothing of Spark's that this process has set; the environment's python3 first."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYSPARK", "SPARK", "COV_"))}
+    """No path to this checkout, nothing of Spark's or numba's that this process has set; its python3 first."""
+    foreign = ("PYTHON", "PYSPARK", "SPARK", "COV_", "NUMBA_", "XDG_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "TMPDIR": str(folder)}
 
 
@@ -60,6 +62,7 @@ def submitted(corpus: SmallCorpus, tmp_path_factory: pytest.TempPathFactory) -> 
         str(Path(sys.executable).parent / "spark-submit"), "--master", "local-cluster[2,1,2048]",
         "--conf", "spark.executor.memory=1g", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false",
         "--conf", "spark.sql.shuffle.partitions=3", "--conf", f"spark.sql.warehouse.dir={folder}/spark-warehouse",
+        "--conf", "spark.executorEnv.HOME=/dev/null",
         "--py-files", str(folder / "semantic_pivots.zip"), str(folder / "app" / "rebuild_corpus.py"),
         "--config", corpus.config, "--set", f"warehouse.path={folder}/warehouse",
     ]  # fmt: skip
@@ -91,6 +94,11 @@ def test_every_process_imported_the_zip(submitted: Path) -> None:
         assert path.parts[-3:] == ("semantic_pivots.zip", "pivot_udfs", "__init__.py")
     assert len(executor_folders(submitted)) == 2, found
     assert len({process for process, _ in found}) >= 3, "the driver and a worker on each executor"
+
+
+def test_kernels_were_kept_where_executors_without_a_home_can_write(submitted: Path) -> None:
+    kept = {path.parent.name.split("-")[0] for path in submitted.glob("semantic-pivots-kernels-*/*/*.nbc")}
+    assert {f"pivot_udfs.{name}" for name in ("cooccurrence_kernel", "word_pair_kernel", "match_words")} <= kept
 
 
 @pytest.mark.parametrize("table", COMPARED)

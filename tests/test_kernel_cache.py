@@ -1,0 +1,79 @@
+"""Compiled kernels: kept where any executor can write, for code in a zip too, and never among another user's files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pivot_udfs.kernel_cache import cache_folder
+
+ROOT = Path(__file__).parent.parent
+KERNEL = """
+import sys
+import numpy as np
+from pivot_udfs import word_pair_kernel
+assert ".zip" in word_pair_kernel.__file__, word_pair_kernel.__file__
+counts, docs = word_pair_kernel.count_items(np.array([1, 1, 2], np.int32), np.array([0, 2, 3]), 3)
+print(counts.tolist(), docs.tolist(), sum(word_pair_kernel.count_items.stats.cache_hits.values()))
+"""
+
+
+def run_from_zip(folder: Path, place: str) -> str:
+    """What a kernel answers in a process without a home, with the code in a zip at a place of its own."""
+    target = folder / place / "semantic_pivots.zip"
+    subprocess.run([sys.executable, ROOT / "docker" / "build_zip.py", target], check=True, capture_output=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "XDG_", "PYTHON"))}
+    environment = kept | {"HOME": "/dev/null", "TMPDIR": str(folder), "PYTHONPATH": str(target)}
+    command = [sys.executable, "-c", KERNEL]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    return done.stdout
+
+
+def test_kernels_in_a_zip_need_no_home_and_are_compiled_once(tmp_path: Path) -> None:
+    assert run_from_zip(tmp_path, "a") == "[0, 2, 1] [0, 1, 1] 0\n"
+    assert run_from_zip(tmp_path, "b") == "[0, 2, 1] [0, 1, 1] 1\n"
+    kept = tmp_path / f"semantic-pivots-kernels-{os.getuid()}"
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert len(list(kept.glob("pivot_udfs.word_pair_kernel-*"))) == 1
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that would be used, in a temporary folder of the test's own."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path / f"semantic-pivots-kernels-{os.getuid()}"
+
+
+def test_the_folder_is_this_user_s_alone(mine: Path) -> None:
+    assert cache_folder.__wrapped__() == mine == cache_folder.__wrapped__()
+    assert mine.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["others may write", "link", "file", "dangling link"])
+def test_a_folder_that_others_could_have_filled_is_not_used(mine: Path, kind: str) -> None:
+    if kind == "others may write":
+        mine.mkdir()
+        mine.chmod(0o777)
+    elif kind == "file":
+        mine.write_text("", encoding="utf-8")
+    else:
+        mine.symlink_to(mine.parent if kind == "link" else mine.parent / "nothing")
+    taken = cache_folder.__wrapped__()
+    assert taken.resolve() not in (mine.resolve(), mine.parent)
+    assert taken.stat().st_mode & 0o777 == 0o700
+
+
+def test_another_user_s_folder_is_not_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = os.getuid()
+    mine.with_name(f"semantic-pivots-kernels-{user + 1}").mkdir(mode=0o700)
+    monkeypatch.setattr("os.getuid", lambda: user + 1)
+    assert cache_folder.__wrapped__().name != f"semantic-pivots-kernels-{user + 1}"
+
+
+def test_a_chosen_folder_is_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(mine.parent / "chosen"))
+    assert cache_folder.__wrapped__() == mine.parent / "chosen"
