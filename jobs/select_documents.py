@@ -54,21 +54,28 @@ def select_documents(scores: DataFrame, selection: Selection) -> Selected:
     return Selected(documents, arm_budgets(selection, corpus, by_language))
 
 
-def language_sums(scores: DataFrame) -> list[Any]:
-    """lang, n_tokens, n_pivot_tokens: a row a language."""
-    sums = F.sum("n_tokens").alias("n_tokens"), F.sum("n_pivot_tokens").alias("n_pivot_tokens")
-    return scores.groupBy("lang").agg(*sums).collect()
-
-
 def _with_pivot_arm(scores: DataFrame, languages: list[Any], selection: Selection) -> DataFrame:
-    ranked = _ranked(scores, languages, selection.shrinkage_tokens)
+    ranked = with_shrunken_density(scores, languages, selection.shrinkage_tokens)
     if selection.rule == "threshold":
         return ranked.withColumn("pivot", F.col(_SHRUNKEN) >= selection.threshold)
     budgets = language_budgets(selection, {row["lang"]: row["n_tokens"] for row in languages})
     return take(ranked, [Draw("pivot", F.col("lang"), 1 - F.col(_SHRUNKEN), F.col("n_tokens"), budgets)])
 
 
-def _ranked(scores: DataFrame, languages: list[Any], shrinkage_tokens: int) -> DataFrame:
+def language_sums(scores: DataFrame) -> list[Any]:
+    """lang, n_tokens, n_pivot_tokens: a row a language."""
+    sums = F.sum("n_tokens").alias("n_tokens"), F.sum("n_pivot_tokens").alias("n_pivot_tokens")
+    return scores.groupBy("lang").agg(*sums).collect()
+
+
+def with_shrunken_density(scores: DataFrame, languages: list[Any], shrinkage_tokens: int) -> DataFrame:
+    """Adds ``shrunken_density``, by which documents are ranked.
+
+    Args:
+        scores: the table ``document_scores``.
+        languages: its ``language_sums``.
+        shrinkage_tokens: see ``pivot_udfs.filter_documents``.
+    """
     densities = [(row["lang"], row["n_pivot_tokens"] / max(row["n_tokens"], 1)) for row in languages]
     means = local_frame(scores.sparkSession, densities, _MEANS)
     # A document without tokens has no density of its own; without shrinkage either, it ranks last.
