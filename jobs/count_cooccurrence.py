@@ -4,6 +4,11 @@
 
 Workers add up in memory over blocks of documents; Spark shuffles and sorts packed rows of counts, a word's whole row
 each; workers add those up and write the tables.
+
+How it scales: a task reads up to 1 GB of stored documents and gives the cells that it found, about as many bytes as it
+read, but fewer for each document the more of them share a block. They are summed by two tasks a core, on a cluster by
+``spark.sql.shuffle.partitions`` tasks where those are more, and never by more than there are words, whose rows are not
+divided: for terabytes set that key so that input bytes / partitions is a few GB; Spark sorts on disk what is larger.
 """
 
 import sys
@@ -17,19 +22,18 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.command_line import run_job
 from jobs.delta_tables import Recipe
 from jobs.stage import Run, Stage
+from jobs.task_sizes import large_splits, least_tasks
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
 from pivot_udfs.tokenizer_backends import vocabulary
 from pivot_udfs.write_parquet import TableStep
-
-_SUM_TASKS_PER_CORE = 2
 
 
 def run(run: Run, recipe: Recipe) -> None:
     """Counts all documents in one pass and writes the five tables."""
     documents = run.warehouse.read("documents", recipe.inputs["documents"])
     totals = documents.groupBy("lang").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
-    with run.progress.watch(run.spark, "count_cooccurrence", "rows of counts"):
+    with run.progress.watch(run.spark, "count_cooccurrence", "rows of counts"), large_splits(run.spark):
         rows = partial_rows(documents, plan_of(run))
         run.warehouse.write_from_workers(rows, sum_step(run), list(TABLE_OF.values()), recipe)
         run.warehouse.write(totals, "corpus_totals", recipe)
@@ -53,7 +57,7 @@ def partial_rows(documents: DataFrame, plan: CountPlan) -> DataFrame:
         partial(count_cooccurrence, plan=plan), from_arrow_schema(PARTIAL_ROWS)
     )
     # A number of its own: Spark would coalesce these few large rows into one task.
-    n_tasks = _SUM_TASKS_PER_CORE * documents.sparkSession.sparkContext.defaultParallelism
+    n_tasks = min(least_tasks(documents.sparkSession), len(plan.lexicon.words))
     return parts.repartition(n_tasks, "kind", "row").sortWithinPartitions("kind", "row")
 
 

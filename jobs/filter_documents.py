@@ -2,26 +2,32 @@
 
     spark-submit jobs/filter_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
-Only keys and scores are shuffled. The documents are read once: the chosen keys are broadcast to them, as many
-ranges of shards at a time as keep a broadcast small, and workers write all arms in the same pass.
+Only keys and scores are shuffled. Texts and tokens are read once: each chosen key is sent to the task that reads the
+file where its document lies, and workers write all arms in the same pass (see ``jobs.document_files``). Where workers
+cannot read the files themselves Spark joins keys and documents, and shuffles the documents when the keys are many.
 """
 
 import sys
-from collections.abc import Sequence
-from functools import partial, reduce
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from pyspark import StorageLevel
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.command_line import run_job
+from jobs.delta_commit import qualified
 from jobs.delta_tables import Recipe
+from jobs.document_files import are_apart, files_of, may_read_files, with_files
 from jobs.select_documents import select_documents
 from jobs.stage import Run, Stage
-from pivot_udfs.filter_documents import split_into_arms
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.filter_documents import Budget, copy_chosen, split_into_arms
 from pivot_udfs.schemas import DATASET
+from pivot_udfs.write_parquet import TableStep
 
-_KEYS_PER_BROADCAST = 10_000_000
+_SHORT = 0.01
+"""An arm that takes less of a budget than all but this share of it is warned of."""
 
 
 def run(run: Run, recipe: Recipe) -> None:
@@ -30,51 +36,76 @@ def run(run: Run, recipe: Recipe) -> None:
     documents = run.warehouse.read("documents", recipe.inputs["documents"])
     scores = run.warehouse.read("document_scores", recipe.inputs["document_scores"])
     with run.progress.watch(run.spark, "filter_documents", "datasets"):
-        keys = select_documents(scores, run.settings.selection).persist(StorageLevel.MEMORY_AND_DISK)
-        by_shard = _count_by_shard(keys, arms)
-        key_counts = {row["shard"]: row["n_keys"] for row in by_shard}
-        chosen = chosen_documents(documents, keys, key_counts, arms)
+        selected = select_documents(scores, run.settings.selection)
+        keys = selected.documents.persist(StorageLevel.MEMORY_AND_DISK)
+        held = _count_held(keys, arms)
+        rows, step = _chosen(run, documents, keys.drop("lang", "n_tokens"))
         names = [f"datasets/{arm}" for arm in arms]
-        run.warehouse.write_from_workers(chosen, partial(split_into_arms, arms=arms), names, recipe)
+        run.warehouse.write_from_workers(rows, step, names, recipe, partial(_check_all_there, held))
         keys.unpersist()
-    for arm in arms:
-        n_docs, n_tokens = (sum(row[arm][what] or 0 for row in by_shard) for what in ("n_docs", "n_tokens"))
-        run.progress.say("filter_documents", f"{arm}: {n_docs:,} documents, {n_tokens:,} tokens")
+    for line in tell_held(held, selected.budgets, arms):
+        run.progress.say("filter_documents", line)
 
 
-def chosen_documents(
-    documents: DataFrame, keys: DataFrame, key_counts: dict[str, int], arms: Sequence[str]
-) -> DataFrame:
-    """The documents with a key, with its pivot_density and a column an arm; no document is shuffled."""
-    wanted = keys.select("shard", "record", "pivot_density", *arms)
-    joined = [
-        documents.where(within).join(F.broadcast(wanted.where(within)), on=["shard", "record"], how="inner")
-        for within in _shard_ranges(key_counts)
-    ]
-    return reduce(DataFrame.unionByName, joined).select(*DATASET.names, *arms)
+def _chosen(run: Run, documents: DataFrame, keys: DataFrame) -> tuple[DataFrame, TableStep]:
+    """What workers are given, and the step that makes the arms of it."""
+    arms, path = run.settings.selection.arms, run.warehouse.table_path("documents")
+    if run.settings.warehouse.workers_write and may_read_files(run.spark, path):
+        files = files_of(documents)
+        if are_apart(files):
+            return with_files(keys, files), partial(copy_chosen, folder=qualified(run.spark, path), arms=arms)
+    joined = documents.join(keys, on=["shard", "record"], how="inner")
+    return joined.select(*DATASET.names, *arms), partial(split_into_arms, arms=arms)
 
 
-def _count_by_shard(keys: DataFrame, arms: Sequence[str]) -> list[Row]:
-    """n_keys of each shard, and of each arm its n_docs and n_tokens."""
-    held = [
+def _count_held(keys: DataFrame, arms: Sequence[str]) -> dict[str, dict[str, tuple[int, int]]]:
+    """(documents, tokens) of each arm and language."""
+    sums = [
         F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
         for arm in arms
     ]
-    by_arm = [struct.alias(arm) for struct, arm in zip(held, arms, strict=True)]
-    return keys.groupBy("shard").agg(F.count("*").alias("n_keys"), *by_arm).collect()
+    by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
+    rows = keys.groupBy("lang").agg(*by_arm).collect()
+    return {arm: {row["lang"]: tuple(row[arm]) for row in rows if row[arm]["n_docs"]} for arm in arms}
 
 
-def _shard_ranges(key_counts: dict[str, int]) -> list[Column]:
-    """Conditions that cut the shards into ranges with a broadcast's worth of keys; files are skipped by range."""
-    starts, n_keys = [], _KEYS_PER_BROADCAST
-    for shard, count in sorted(key_counts.items()):
-        if n_keys + count > _KEYS_PER_BROADCAST:
-            starts.append(shard)
-            n_keys = 0
-        n_keys += count
-    column = F.col("shard")
-    ends = [column < end for end in starts[1:]] + [F.lit(True)]
-    return [(column >= start) & end for start, end in zip(starts, ends, strict=True)] or [F.lit(False)]
+def _check_all_there(held: dict[str, dict[str, tuple[int, int]]], written: Mapping[str, int]) -> None:
+    for arm, of_arm in held.items():
+        n_docs, _ = _sums(of_arm)
+        if written[f"datasets/{arm}"] != n_docs:
+            raise WarehouseError(
+                f"{n_docs} documents were chosen for the arm {arm}, but {written[f'datasets/{arm}']} of them were found "
+                "in the table documents: scores and documents are not of one run; run score_documents again"
+            )
+
+
+def tell_held(held: dict[str, dict[str, tuple[int, int]]], budgets: Sequence[Budget], arms: Sequence[str]) -> list[str]:
+    """What each arm holds, and of each of its budgets what was taken; a warning where that is much less.
+
+    Args:
+        held: (documents, tokens) of each arm and language.
+        budgets: from ``arm_budgets``.
+        arms: in the order in which to tell of them.
+    """
+    lines = []
+    for arm in arms:
+        n_docs, n_tokens = _sums(held[arm])
+        lines.append(f"{arm}: {n_docs:,} documents, {n_tokens:,} tokens")
+        lines += [_tell_budget(budget, held[arm]) for budget in budgets if budget.arm == arm]
+    return lines
+
+
+def _tell_budget(budget: Budget, held: dict[str, tuple[int, int]]) -> str:
+    n_docs, n_tokens = _sums(held) if budget.lang == "all" else held.get(budget.lang, (0, 0))
+    taken = n_docs if budget.unit == "documents" else n_tokens
+    short = budget.amount - taken
+    warning = "warning: " if short > _SHORT * budget.amount else ""
+    told = f"{warning}{budget.arm}, {budget.lang}: {taken:,} of {budget.amount:,} {budget.unit}"
+    return f"{told}, {short:,} short" if short else told
+
+
+def _sums(held: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    return sum(n for n, _ in held.values()), sum(n for _, n in held.values())
 
 
 STAGE = Stage(

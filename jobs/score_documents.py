@@ -10,11 +10,14 @@ from functools import partial
 from jobs.command_line import run_job
 from jobs.delta_tables import Recipe
 from jobs.stage import Run, Stage
+from jobs.task_sizes import TASK_BYTES, large_splits
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.score_documents import pivot_numbers, score_documents
 from pivot_udfs.tokenizer_backends import vocabulary
 from pivot_udfs.write_parquet import one_table
 
+_SPLIT_BYTES = 4 * TASK_BYTES
+"""Of ``documents`` as stored, most of which is not read."""
 _READ = ("source", "doc_id", "lang", "n_tokens", "token_ids", "shard", "record")
 
 
@@ -29,7 +32,7 @@ def run(run: Run, recipe: Recipe) -> None:
     numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
     documents = run.warehouse.read("documents", recipe.inputs["documents"]).select(*_READ)
     step = partial(one_table, step=partial(score_documents, numbers=numbers), table="document_scores")
-    with run.progress.watch(run.spark, "score_documents", "scores"):
+    with run.progress.watch(run.spark, "score_documents", "scores"), large_splits(run.spark, _SPLIT_BYTES):
         run.warehouse.write_from_workers(documents, step, ["document_scores"], recipe)
 
 

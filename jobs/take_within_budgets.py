@@ -1,10 +1,13 @@
 """Rows in order of a value, stratum by stratum, while their weights fit a budget: exactly, and without a global sort.
 
-Rows fall into bins of their value; sums over the bins show in which one a budget ends. Only that bin's rows are
-ordered, and the last one that fits is the cut. Whether a row is taken then follows from its own columns and its
-stratum's cut: the driver sees a row a stratum, nothing else is shuffled, and all draws share the same two passes.
+Rows fall into bins of their value; sums over the bins show in which one a budget ends. While many rows lie in that bin
+it is cut into bins again, so that no task sorts more than ``_SORTED_ROWS`` rows of a stratum, ties of one value
+aside. Of the last bin the rows are ordered, and the first one that does not fit is the cut. Whether a row is taken then
+follows from its own columns and its stratum's cut: the driver sees a row a stratum, nothing else is shuffled, and all
+draws share the same passes, two where bins are small and one more for each time that they are cut again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +18,13 @@ from pyspark.sql import functions as F
 
 KEY = ("source", "doc_id", "shard", "record")
 _BINS = 4096
-_LAST = pa.struct({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()})
-_BUDGET = pa.schema({"name": pa.string(), "stratum": pa.string(), "budget": pa.int64()})
-_CUT = pa.schema({"stratum": pa.string(), "edge": pa.int64(), "last": _LAST})
-_LIMIT = pa.schema({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(), "left": pa.int64()})
+_FINEST = 1 << 48
+"""Bins in [0, 1) that a double still tells apart everywhere."""
+_SORTED_ROWS = 1_000_000
+_FIRST = pa.struct({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()})
+_BUDGET = pa.schema({"name": pa.string(), "stratum": pa.string(), "left": pa.int64()})
+_CUT = pa.schema({"stratum": pa.string(), "first": _FIRST})
+_EDGE = pa.schema({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(), "left": pa.int64()})
 
 
 @dataclass(frozen=True)
@@ -33,16 +39,9 @@ class Draw:
     weight: Column
     """bigint, 0 or more"""
     budgets: Mapping[str, int]
-    """Largest sum of weights by stratum."""
+    """Largest sum of weights by stratum, 0 or more."""
     among: Column | None = None
     """Rows that may be taken; None for all."""
-
-
-@dataclass(frozen=True)
-class _Edge:
-    bin: int
-    left: int
-    """What is left of the budget where the bin begins."""
 
 
 def take(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
@@ -56,11 +55,9 @@ def take(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
         the frame with a boolean column for each draw, by its name.
     """
     offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
-    offers = offers.select(*KEY, "offer.*").withColumn("bin", _bin(F.col("value")))
-    edges = _edges(offers, draws)
-    lasts = _last_rows(offers, edges)
+    firsts = _first_left_out(offers.select(*KEY, "offer.*"), draws)
     for draw in draws:
-        cuts = [(key[1], edge.bin, lasts.get(key)) for key, edge in edges.items() if key[0] == draw.name]
+        cuts = [(stratum, firsts.get((draw.name, stratum))) for stratum in draw.budgets]
         frame = _marked(frame, draw, cuts)
     return frame
 
@@ -75,46 +72,66 @@ def _offer(draw: Draw) -> Column:
     return offer if draw.among is None else F.when(draw.among, offer)
 
 
-def _bin(value: Column) -> Column:
-    return F.floor(value * _BINS)
-
-
-def _edges(offers: DataFrame, draws: Sequence[Draw]) -> dict[tuple[str, str], _Edge]:
-    """For each draw's stratum the bin that does not fit whole; one beyond all where all rows fit."""
+def _first_left_out(offers: DataFrame, draws: Sequence[Draw]) -> dict[tuple[str, str], Any]:
+    """By name and stratum, value and KEY of the first row that does not fit; strata that fit whole are not there."""
     rows = [(draw.name, stratum, budget) for draw in draws for stratum, budget in draw.budgets.items()]
-    budgets = local_frame(offers.sparkSession, rows, _BUDGET)
-    sums = offers.groupBy("name", "stratum", "bin").agg(F.sum("weight").alias("weight"))
+    inside = offers.join(F.broadcast(local_frame(offers.sparkSession, rows, _BUDGET)), on=["name", "stratum"])
+    firsts: dict[tuple[str, str], Any] = {}
+    n_bins = _BINS
+    while edges := _edges(inside, n_bins):
+        most_rows = _SORTED_ROWS if n_bins * _BINS <= _FINEST else math.inf
+        small = [edge for edge in edges if edge["n_rows"] <= most_rows]
+        large = [edge for edge in edges if edge["n_rows"] > most_rows]
+        firsts |= _sorted_firsts(_within(inside, small, n_bins)) if small else {}
+        if not large:
+            break
+        inside, n_bins = _within(inside, large, n_bins), n_bins * _BINS
+    return firsts
+
+
+def _bin(n_bins: int) -> Column:
+    return F.floor(F.col("value") * n_bins)
+
+
+def _edges(inside: DataFrame, n_bins: int) -> list[Any]:
+    """Of each stratum that does not fit whole the bin where its budget ends: name, stratum, bin, left, n_rows.
+
+    Args:
+        inside: offers, with ``left``: what is left of the budget where they begin.
+        n_bins: in [0, 1).
+    """
+    sums = F.sum("weight").alias("weight"), F.count("*").alias("n_rows")
+    bins = inside.groupBy("name", "stratum", "left", _bin(n_bins).alias("bin")).agg(*sums)
     earlier = Window.partitionBy("name", "stratum").orderBy("bin").rowsBetween(Window.unboundedPreceding, -1)
-    bins = sums.withColumn("before", F.coalesce(F.sum("weight").over(earlier), F.lit(0)))
-    left = F.col("budget") - F.col("before")
-    closed = bins.join(F.broadcast(budgets), on=["name", "stratum"], how="inner").withColumn("left", left)
-    closed = closed.where((F.col("left") <= 0) | (F.col("weight") > F.col("left")))
-    first = closed.groupBy("name", "stratum").agg(F.min(F.struct("bin", "left")).alias("edge")).collect()
-    whole = {(name, stratum): _Edge(_BINS + 1, 0) for name, stratum, _ in rows}
-    return whole | {(row["name"], row["stratum"]): _Edge(*row["edge"]) for row in first}
+    left = F.col("left") - F.coalesce(F.sum("weight").over(earlier), F.lit(0))
+    closed = bins.withColumn("left", left).where(F.col("weight") > F.col("left"))
+    first = closed.groupBy("name", "stratum").agg(F.min(F.struct("bin", "left", "n_rows")).alias("edge"))
+    return first.select("name", "stratum", "edge.*").collect()
 
 
-def _last_rows(offers: DataFrame, edges: Mapping[tuple[str, str], _Edge]) -> dict[tuple[str, str], Any]:
-    """The last row of each edge's bin that fits, its value and KEY; none where not even the first does."""
-    open_edges = [(*key, edge.bin, edge.left) for key, edge in edges.items() if edge.left > 0]
-    if not open_edges:
-        return {}
-    limits = local_frame(offers.sparkSession, open_edges, _LIMIT)
-    at_edge = offers.join(F.broadcast(limits), on=["name", "stratum", "bin"], how="inner")
+def _within(inside: DataFrame, edges: Sequence[Any], n_bins: int) -> DataFrame:
+    """The offers that lie in the edges, with what is left of the budget where those begin."""
+    limits = local_frame(inside.sparkSession, [edge[:4] for edge in edges], _EDGE)
+    binned = inside.drop("left").withColumn("bin", _bin(n_bins))
+    return binned.join(F.broadcast(limits), on=["name", "stratum", "bin"]).drop("bin")
+
+
+def _sorted_firsts(inside: DataFrame) -> dict[tuple[str, str], Any]:
+    """The first row of each stratum that does not fit; its rows are sorted in one task."""
     upto = Window.partitionBy("name", "stratum").orderBy("value", *KEY)
     upto = upto.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    fitting = at_edge.withColumn("upto", F.sum("weight").over(upto)).where(F.col("upto") <= F.col("left"))
-    lasts = fitting.groupBy("name", "stratum").agg(F.max(F.struct("value", *KEY)).alias("last")).collect()
-    return {(row["name"], row["stratum"]): row["last"].asDict() for row in lasts}
+    beyond = inside.withColumn("upto", F.sum("weight").over(upto)).where(F.col("upto") > F.col("left"))
+    firsts = beyond.groupBy("name", "stratum").agg(F.min(F.struct("value", *KEY)).alias("first")).collect()
+    return {(row["name"], row["stratum"]): row["first"].asDict() for row in firsts}
 
 
-def _marked(frame: DataFrame, draw: Draw, cuts: list[tuple[str, int, Any]]) -> DataFrame:
+def _marked(frame: DataFrame, draw: Draw, cuts: list[tuple[str, Any]]) -> DataFrame:
     names = frame.columns
     cut = local_frame(frame.sparkSession, cuts, _CUT).select(F.struct("*").alias("_cut"))
     joined = frame.join(F.broadcast(cut), on=draw.stratum == F.col("_cut.stratum"), how="left")
-    last = F.col("_cut.last")
-    in_bin = last.isNotNull() & (F.struct(draw.value.alias("value"), *KEY) <= last)
-    taken = (_bin(draw.value) < F.col("_cut.edge")) | in_bin
+    first = F.col("_cut.first")
+    whole = F.col("_cut").isNotNull() & first.isNull()
+    taken = whole | (F.struct(draw.value.alias("value"), *KEY) < first)
     taken = taken if draw.among is None else draw.among & taken
     return joined.select(*names, F.coalesce(taken, F.lit(False)).alias(draw.name))
 

@@ -117,7 +117,7 @@ DOCUMENT_SCORES = pa.schema(
     ]
 )
 
-DATASET = pa.schema([*_KEY, *_TEXT, *_TOKENS, pa.field("pivot_density", pa.float64(), nullable=False)])
+DATASET = pa.schema([*_KEY, *_TEXT, *_TOKENS, pa.field("pivot_density", pa.float64(), nullable=False), *_PLACE])
 
 TABLES: dict[str, pa.Schema] = {
     "documents": DOCUMENTS,

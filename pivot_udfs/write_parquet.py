@@ -95,13 +95,14 @@ class _TableWriter:
             self._file = None
 
     def _write_group(self) -> "_File":
-        self._file = self._file or _File(*_store(self._uri), self._group[0].schema)
+        self._file = self._file or _File(*open_store(self._uri), self._group[0].schema)
         self._file.add(pa.Table.from_batches(self._group))
         self._group, self._group_bytes = [], 0
         return self._file
 
 
-def _store(uri: str) -> tuple[fs.FileSystem, str]:
+def open_store(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a qualified folder whose scheme is in DIRECT_SCHEMES, and the folder's path in it."""
     scheme, _, rest = uri.partition(":")
     if scheme == "file":
         return fs.LocalFileSystem(), "/" + rest.lstrip("/")

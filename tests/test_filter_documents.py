@@ -1,13 +1,22 @@
-"""The shrunken density favours nobody for being short, and budgets are never more than what was asked."""
+"""Ranking favours nobody for being short, budgets are what was asked, and workers copy the chosen documents."""
 
 import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pivot_udfs.filter_documents import language_budgets, shrunken_density
-from pivot_udfs.settings import Selection
+from pivot_udfs import filter_documents
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.filter_documents import Budget, arm_budgets, copy_chosen, language_budgets, shrunken_density
+from pivot_udfs.schemas import DATASET, DOCUMENTS
+from pivot_udfs.settings import Arm, Selection
 
 LENGTH = st.integers(1, 10**6)
 DENSITY = st.floats(0, 1)
@@ -60,4 +69,113 @@ def test_a_token_budget_is_shared_as_the_corpus_is(tokens: dict[str, int], total
 
 def test_quotas() -> None:
     selection = Selection(rule="token_budget", tokens=1000, language_quotas={"fr": 0.25, "zh": 0.5, "de": 0.1})
-    assert language_budgets(selection, {"fr": 10, "zh": 10**6, "en": 10**6}) == {"fr": 250, "zh": 500, "en": 0}
+    assert language_budgets(selection, {"fr": 10, "zh": 10**6, "en": 10**6}) == {
+        "fr": 250,
+        "zh": 500,
+        "en": 0,
+        "de": 100,
+    }
+
+
+def test_budgets_of_the_arms() -> None:
+    arms: list[Arm] = ["pivot", "random", "matched", "parallel"]
+    selection = Selection(rule="token_budget", tokens=100, language_quotas={"fr": 0.5, "de": 0.2}, arms=arms)
+    budgets = arm_budgets(selection, {"fr": 1000}, {"fr": (3, 48)})
+    assert budgets == [
+        Budget("pivot", "de", "tokens", 20),
+        Budget("pivot", "fr", "tokens", 50),
+        Budget("random", "fr", "tokens", 48),
+        Budget("matched", "fr", "documents", 3),
+        Budget("parallel", "all", "tokens", 48),
+    ]
+    threshold = Selection(rule="threshold", arms=["parallel", "pivot"])
+    assert arm_budgets(threshold, {"fr": 1000}, {"fr": (3, 48)}) == budgets[-1:]
+
+
+def test_what_arms_lack_is_told() -> None:
+    from jobs.filter_documents import tell_held
+
+    budgets = [
+        Budget("pivot", "de", "tokens", 2000),
+        Budget("pivot", "fr", "tokens", 5000),
+        Budget("matched", "fr", "documents", 3),
+        Budget("parallel", "all", "tokens", 4990),
+    ]
+    held = {"pivot": {"fr": (3, 4990)}, "matched": {"fr": (3, 5100)}, "parallel": {"mul": (1, 40), "fr": (1, 60)}}
+    assert tell_held(held, budgets, ["pivot", "matched", "parallel"]) == [
+        "pivot: 3 documents, 4,990 tokens",
+        "warning: pivot, de: 0 of 2,000 tokens, 2,000 short",
+        "pivot, fr: 4,990 of 5,000 tokens, 10 short",
+        "matched: 3 documents, 5,100 tokens",
+        "matched, fr: 3 of 3 documents",
+        "parallel: 2 documents, 100 tokens",
+        "warning: parallel, all: 100 of 4,990 tokens, 4,890 short",
+    ]
+
+
+def write_documents(path: Path, rows: list[dict[str, Any]], rows_per_group: int) -> None:
+    pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), path, row_group_size=rows_per_group)
+
+
+def make_documents(draw: random.Random, shards: Sequence[str]) -> list[dict[str, Any]]:
+    """Shard by shard, with gaps between record numbers: those in quarantine."""
+    rows = []
+    for shard in shards:
+        for record in sorted(draw.sample(range(20), draw.randrange(12))):
+            ids = [draw.randrange(9) for _ in range(draw.randrange(5))]
+            row = {"source": "s", "doc_id": f"{shard}-{record}", "lang": "en", "text": "é" * record}
+            rows.append(row | {"token_ids": ids, "n_tokens": len(ids), "shard": shard, "record": record})
+    return rows
+
+
+def keys_of(rows: Sequence[dict[str, Any]], file: str, draw: random.Random) -> list[dict[str, Any]]:
+    return [
+        {"file": file, "shard": row["shard"], "record": row["record"], "pivot_density": draw.random()}
+        | {"pivot": draw.random() < 0.5, "random": draw.random() < 0.5}
+        for row in rows
+    ]
+
+
+def copied(keys: list[dict[str, Any]], folder: Path, batch_size: int) -> dict[str, list[dict[str, Any]]]:
+    texts, flags = [("file", pa.string()), ("shard", pa.string())], [("pivot", pa.bool_()), ("random", pa.bool_())]
+    schema = pa.schema([*texts, ("record", pa.int64()), ("pivot_density", pa.float64()), *flags])
+    batches = pa.Table.from_pylist(keys, schema=schema).to_batches(max_chunksize=batch_size)
+    found: dict[str, list[dict[str, Any]]] = {"datasets/pivot": [], "datasets/random": []}
+    for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"]):
+        assert batch.schema.names == DATASET.names
+        found[table] += batch.to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_chosen_documents_are_copied_from_their_files(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the row groups, the pieces they are read in, the batches of keys, and the order of a file's keys."""
+    draw = random.Random(seed)  # noqa: S311 - a test's fixed draw
+    monkeypatch.setattr(filter_documents, "_PIECE_BYTES", draw.choice([1, 500, 1 << 20]))
+    keys: list[dict[str, Any]] = []
+    documents: dict[tuple[str, int], dict[str, Any]] = {}
+    for file, shards in {"f1": ["b", "a"], "f2": ["c"], "f3": ["é", "d", "zz"]}.items():
+        rows = make_documents(draw, shards)
+        write_documents(tmp_path / file, rows, draw.choice([1, 3, 100]))
+        documents |= {(row["shard"], row["record"]): row for row in rows}
+        keys += keys_of(draw.sample(rows, draw.randrange(len(rows) + 1)), file, draw)
+    found = copied(keys, tmp_path, draw.choice([1, 4, 100]))
+    for arm in ("pivot", "random"):
+        wanted = [
+            documents[key["shard"], key["record"]] | {"pivot_density": key["pivot_density"]} for key in keys if key[arm]
+        ]
+        got = {(row["shard"], row["record"]): row for row in found[f"datasets/{arm}"]}
+        assert len(got) == len(found[f"datasets/{arm}"]) == len(wanted)
+        assert got == {(row["shard"], row["record"]): row for row in wanted}
+
+
+@pytest.mark.parametrize("lost", [{"record": 99}, {"shard": "other"}, {"file": ""}])
+def test_a_chosen_document_that_is_not_there_is_told(lost: dict[str, Any], tmp_path: Path) -> None:
+    draw = random.Random(0)  # noqa: S311 - a test's fixed draw
+    rows = make_documents(draw, ["a", "b"])
+    write_documents(tmp_path / "f", rows, 100)
+    keys = keys_of(rows, "f", draw)
+    with pytest.raises(WarehouseError, match="made from other documents; run score_documents again"):
+        copied([*keys[:-1], keys[-1] | lost], tmp_path, 100)

@@ -51,7 +51,7 @@ def arms(scores: "DataFrame", selection: Selection) -> dict[str, list[Row]]:
 
     by_place = {(row["shard"], row["record"]): row for row in ROWS}
     found: dict[str, list[Row]] = {arm: [] for arm in selection.arms}
-    for row in select_documents(scores, selection).collect():
+    for row in select_documents(scores, selection).documents.collect():
         taken = [arm for arm in selection.arms if row[arm]]
         assert taken, "a document that no arm takes"
         for arm in taken:
@@ -143,27 +143,20 @@ def test_the_same_on_any_partitions_and_another_seed_draws_anew(scores: "DataFra
     assert other["matched"] != once["matched"]
 
 
-@pytest.mark.parametrize("n_bins", [1, 7, 4096])
-def test_take_is_a_plain_sort(spark: "SparkSession", n_bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("n_bins", "sorted_rows"), [(1, 10**6), (7, 10**6), (4096, 10**6), (16, 3), (4096, 0)])
+def test_take_is_a_plain_sort(
+    spark: "SparkSession", n_bins: int, sorted_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the bins, and however often they are cut again; there are ties, and rows without weight."""
     from pyspark.sql import functions as F
 
     from jobs import take_within_budgets
     from jobs.take_within_budgets import Draw, take
 
     monkeypatch.setattr(take_within_budgets, "_BINS", n_bins)
-    draw = random.Random(n_bins)  # noqa: S311 - a test's fixed draw
-    rows = [
-        (
-            f"s{k % 2}",
-            f"{k}",
-            f"f{k}",
-            k,
-            draw.choice("abc"),
-            draw.choice([0.0, 0.25, 0.5, draw.random(), 1.0]),
-            draw.randint(1, 9),
-        )
-        for k in range(120)
-    ]
+    monkeypatch.setattr(take_within_budgets, "_SORTED_ROWS", sorted_rows)
+    sizes = watch_sorted_sizes(monkeypatch)
+    rows = make_valued(random.Random(n_bins))  # noqa: S311 - a test's fixed draw
     budgets = {"a": 0, "b": 90, "c": 10**6}
     frame = spark.createDataFrame(
         rows, "source string, doc_id string, shard string, record long, kind string, v double, w long"
@@ -176,6 +169,34 @@ def test_take_is_a_plain_sort(spark: "SparkSession", n_bins: int, monkeypatch: p
     assert sorted(tuple(row)[:-2] for row in marked) == sorted(rows)
     assert sorted(tuple(row)[:-2] for row in marked if row["all_kinds"]) == first_of_kinds(rows, budgets)
     assert sorted(tuple(row)[:-2] for row in marked if row["one_kind"]) == first_of_kinds(rows, {"c": 60})
+    assert max(sizes) <= max(sorted_rows, MOST_TIES), "a bin was sorted that should have been cut again"
+
+
+MOST_TIES = 12
+
+
+def make_valued(draw: random.Random) -> list[tuple[Any, ...]]:
+    """120 rows: key, kind, value, weight; at most MOST_TIES of a kind have one value, and half lie close together."""
+    ties = [0.0, 0.25, 0.5, 1.0] * (MOST_TIES // 4)
+    values = ties + [draw.random() for _ in range(60 - MOST_TIES)] + [0.3 + draw.random() / 10**6 for _ in range(60)]
+    return [
+        (f"s{k % 2}", f"{k}", f"f{k}", k, draw.choice("abc"), value, draw.choice([0, *range(1, 10)]))
+        for k, value in enumerate(draw.sample(values, len(values)))
+    ]
+
+
+def watch_sorted_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Filled with the largest number of rows that each sort has in one stratum."""
+    from jobs import take_within_budgets
+
+    sizes, really = [0], take_within_budgets._sorted_firsts
+
+    def watched(inside: "DataFrame") -> dict[tuple[str, str], Any]:
+        sizes.append(max(row["count"] for row in inside.groupBy("name", "stratum").count().collect()))
+        return really(inside)
+
+    monkeypatch.setattr(take_within_budgets, "_sorted_firsts", watched)
+    return sizes
 
 
 def first_of_kinds(rows: list[tuple[Any, ...]], budgets: dict[str, int]) -> list[tuple[Any, ...]]:

@@ -15,13 +15,14 @@ from pivot_udfs.write_report import mark_pivots
 
 PASSAGE_TOKENS = 220
 _LONGEST_EXAMPLE = 20_000  # tokens; examples are tokenized again on the driver
-KEY = ("source", "doc_id", "lang", "n_tokens")
+KEY = ("shard", "record")
+"""What names one document, also where several have the same source and doc_id."""
 
 
 def arm_members(run: Run) -> DataFrame:
-    """arm, the key columns, pivot_density: a row a document of an arm."""
+    """The key columns, lang, n_tokens, pivot_density, arm: a row a document of an arm."""
     frames = [
-        run.warehouse.read(f"datasets/{arm}").select(*KEY, "pivot_density", F.lit(arm).alias("arm"))
+        run.warehouse.read(f"datasets/{arm}").select(*KEY, "lang", "n_tokens", "pivot_density", F.lit(arm).alias("arm"))
         for arm in run.settings.selection.arms
     ]
     members = frames[0]
@@ -32,7 +33,7 @@ def arm_members(run: Run) -> DataFrame:
 
 def pivot_keys(members: DataFrame) -> DataFrame:
     """The key columns of the pivot arm's documents, and ``taken``, true."""
-    return members.where(F.col("arm") == "pivot").select(*KEY).distinct().withColumn("taken", F.lit(True))
+    return members.where(F.col("arm") == "pivot").select(*KEY).withColumn("taken", F.lit(True))
 
 
 def read_arms(selection: Selection, members: DataFrame) -> tuple[Arm, ...]:

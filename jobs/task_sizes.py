@@ -1,0 +1,56 @@
+"""How work is cut into tasks: large ones, so that files and shuffled rows stay few, and enough for all cores."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+
+TASK_BYTES = 1 << 30
+"""Of stored input that a task reads; a table of 5 TB is read by some 5,000 tasks and gives as many files."""
+_TASKS_PER_CORE = 2
+_SPLIT_BYTES = "spark.sql.files.maxPartitionBytes"
+_LEAST_SPLITS = "spark.sql.files.minPartitionNum"
+
+
+def least_tasks(session: SparkSession) -> int:
+    """Tasks that a stage should have at least, where it has the work for them.
+
+    Two a core, and on a cluster no fewer than ``spark.sql.shuffle.partitions``: under dynamic allocation few of the
+    cores are there when a job starts.
+    """
+    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 0)
+    return tasks_for(_is_local(session), session.sparkContext.defaultParallelism, partitions)
+
+
+def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
+    """``least_tasks`` of a session with these cores and settings."""
+    wanted = _TASKS_PER_CORE * n_cores
+    return wanted if is_local else max(wanted, shuffle_partitions)
+
+
+@contextmanager
+def large_splits(session: SparkSession, n_bytes: int = TASK_BYTES) -> Iterator[None]:
+    """Tables that are read inside the ``with`` block are read in splits of up to ``n_bytes`` of stored files.
+
+    Spark cuts smaller ones where there would be fewer than ``least_tasks`` (in local mode, than cores). A key that
+    the job's own configuration sets stands.
+    """
+    given = session.sparkContext.getConf()
+    wanted = {_SPLIT_BYTES: n_bytes} | ({} if _is_local(session) else {_LEAST_SPLITS: least_tasks(session)})
+    ours = {key: value for key, value in wanted.items() if not given.contains(key)}
+    before: dict[str, str | None] = {key: session.conf.get(key, None) for key in ours}
+    try:
+        for key, value in ours.items():
+            session.conf.set(key, str(value))
+        yield
+    finally:
+        for key, old in before.items():
+            if old is None:
+                session.conf.unset(key)
+            else:
+                session.conf.set(key, old)
+
+
+def _is_local(session: SparkSession) -> bool:
+    master = session.sparkContext.master or ""
+    return master == "local" or master.startswith("local[")
