@@ -20,7 +20,8 @@ from tqdm import tqdm
 from jobs.gpu.append_rows import Parts
 from jobs.gpu.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.load_model import check_vocabulary, describe_model, load_model, model_summary
+from jobs.gpu.load_model import check_vocabulary, load_model, model_summary
+from jobs.gpu.model_files import describe_model
 from jobs.gpu.run_job import results_path, run_job, say, write_json
 from jobs.gpu.score_words import score_draw, with_smaller_batches
 from jobs.gpu.settings import ModelSettings

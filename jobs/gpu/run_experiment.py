@@ -22,7 +22,8 @@ from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.compare_arms import compare, markdown_table
 from jobs.gpu.continue_pretraining import run_folder, train
 from jobs.gpu.evaluate_translation import evaluate, made_by, score_task, write_scores
-from jobs.gpu.load_model import check_vocabulary, describe_model, load_model
+from jobs.gpu.load_model import check_vocabulary, load_model
+from jobs.gpu.model_files import describe_model
 from jobs.gpu.pack_dataset import pack, packed_folder
 from jobs.gpu.packed_file import file_sha256
 from jobs.gpu.read_tables import open_table

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from jobs.gpu.append_rows import Parts
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.lens import LayerReadings, behaviour, read_layers, word_behaviour
-from jobs.gpu.load_model import check_vocabulary, describe_model, load_model
+from jobs.gpu.load_model import check_vocabulary, load_model
+from jobs.gpu.model_files import describe_model
 from jobs.gpu.output_head import OutputHead, captured_outputs, find_output_head
 from jobs.gpu.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.run_job import results_path, run_job, say
