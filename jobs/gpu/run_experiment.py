@@ -22,14 +22,13 @@ from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.compare_arms import compare, markdown_table
 from jobs.gpu.continue_pretraining import run_folder, train
 from jobs.gpu.evaluate_translation import evaluate, made_by, score_task, write_scores
-from jobs.gpu.load_model import check_vocabulary, load_model
 from jobs.gpu.model_files import describe_model
 from jobs.gpu.pack_dataset import pack, packed_folder
 from jobs.gpu.packed_file import file_sha256
 from jobs.gpu.read_tables import open_table
 from jobs.gpu.run_job import results_path, run_job, say, write_json, write_text
 from jobs.gpu.settings import ModelSettings
-from jobs.gpu.task_words import WordTokens
+from jobs.gpu.task_model import load_task_model
 from jobs.gpu.translation_task import task_hash
 from pivot_udfs.load_settings import fingerprint, result_settings
 from pivot_udfs.tokenizer_backends import load_tokenizer
@@ -118,13 +117,10 @@ def score_once(settings: ModelSettings, folder: Path) -> pa.Table:
     if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) != tied_to:
         say("scores of another model or task are replaced", folder=folder)
         shutil.rmtree(folder / "scores")
-    tokenizer, task = load_tokenizer(settings.tokenizer.path), load_task(settings)
     changes = {"path": str(folder / "final"), "gguf_file": "", "revision": ""}
-    of_model = settings.model.model_copy(update=changes)
-    model = load_model(of_model)
-    check_vocabulary(of_model, model, tokenizer)
-    tokens = WordTokens(tokenizer, settings.translation.start_token)
-    table = score_task(model, task, tokens, settings, Parts(folder / "scores", tied_to))
+    of_model = settings.model_copy(update={"model": settings.model.model_copy(update=changes)})
+    subject = load_task_model(of_model, load_task(settings), settings.translation.batch_size)
+    table = score_task(subject, Parts(folder / "scores", tied_to))
     write_scores(table, settings, path)
     return table
 

@@ -21,6 +21,7 @@ from jobs.gpu.settings import Translation
 from jobs.gpu.task_words import Concept, WordTokens, folded
 
 REASONS = ("same surface", "shared token", "used as an example", "no distractors")
+_NOT_OF_THE_TASK = {"directions", "batch_size", "prefix_reuse", "n_resamples"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Task:
     """A whole task.
 
     Attributes:
-        header: languages, seed, hashes of lexicon and tokenizer, and the number of pairs left out by reason.
+        header: languages, settings, hashes of lexicon and tokenizer, and the number of pairs left out by reason.
         examples: per direction, per draw, the (source, target) pairs shown.
         words: the tested pairs, in lexicon order within a direction.
     """
@@ -51,6 +52,18 @@ class Task:
     def of_direction(self, direction: str) -> list[TaskWord]:
         """The tested pairs of one direction."""
         return [word for word in self.words if word.direction == direction]
+
+    def only(self, directions: Sequence[str]) -> "Task":
+        """The task without its other directions, in this order."""
+        left_out = {name: self.header["left_out"][name] for name in directions}
+        examples = {name: self.examples[name] for name in directions}
+        words = [word for name in directions for word in self.of_direction(name)]
+        return Task(self.header | {"left_out": left_out}, examples, words)
+
+
+def task_settings(settings: Translation) -> dict[str, Any]:
+    """The settings that shape a task, as its header keeps them (the directions are those it has examples of)."""
+    return settings.model_dump(exclude=_NOT_OF_THE_TASK)
 
 
 def build_task(
@@ -85,8 +98,7 @@ def build_task(
         f"{source}-{target}": [[(c.words[source], c.words[target]) for c in draw] for draw in shown]
         for source, target in directions
     }
-    settings_kept = settings.model_dump(include={"n_words", "n_distractors", "n_neighbours", "seed", "start_token"})
-    return Task(header | settings_kept | {"left_out": left_out}, examples, words)
+    return Task(header | task_settings(settings) | {"left_out": left_out}, examples, words)
 
 
 def _draw_examples(
@@ -215,7 +227,7 @@ def read_task(path: Path, expected: dict[str, Any] | None = None) -> Task:
         expected: header values that must hold, such as the tokenizer's hash.
 
     Raises:
-        TaskError: it is missing, damaged, or was made for something else.
+        TaskError: it is missing, damaged, or was made for something else (says which values differ).
     """
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -234,9 +246,14 @@ def read_task(path: Path, expected: dict[str, Any] | None = None) -> Task:
         raise TaskError(f"{path}: {error.strerror}; run jobs.gpu.build_translation_task first") from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise TaskError(f"{path} is no task file ({error}); build it again") from None
-    for name, value in (expected or {}).items():
-        if header.get(name) != value:
-            raise TaskError(f"{path} was made with {name} = {header.get(name)}, now it is {value}: build it again")
+    different = {name: value for name, value in (expected or {}).items() if header.get(name) != value}
+    if different:
+        then = ", ".join(f"{name} = {header.get(name)}" for name in different)
+        now = ", ".join(f"{name} = {value}" for name, value in different.items())
+        raise TaskError(
+            f"{path} was made with {then}; now it is {now}: run jobs.gpu.build_translation_task to build it again "
+            "(its scores and traces must then be made again too), or set what it was made with"
+        )
     return Task(header, examples, words)
 
 

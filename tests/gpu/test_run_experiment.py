@@ -78,7 +78,7 @@ def test_finished_parts_are_not_run_again(
     def forbidden(*_args: object) -> None:
         raise AssertionError("must not be run again")
 
-    for name in ("train", "pack", "load_model"):
+    for name in ("train", "pack", "load_task_model"):
         monkeypatch.setattr(run_experiment, name, forbidden)
     assert run_experiment.main(["--config", str(config)]) == 0
     assert _result(config) == before
