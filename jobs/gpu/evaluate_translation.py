@@ -4,7 +4,7 @@
 
 Reads ``<results.path>/task.jsonl`` (built where missing); writes the parts of ``<results.path>/scores/``, one
 for each direction and draw, then ``scores.parquet`` (one row a word and direction) and ``scores.json`` (the
-mean of each direction with its bootstrap confidence interval over words).
+mean of each direction with its bootstrap confidence interval over concepts).
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
     for part, (direction, draw) in tqdm(units.items(), desc="directions and draws", unit="draw"):
         if not parts.has(part):
             parts.write(part, _score_part(subject, direction, draw))
-    return _mean_over_draws(parts.read(list(units)))
+    return mean_over_draws(parts.read(list(units)))
 
 
 def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
@@ -72,7 +72,8 @@ def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
     )
 
 
-def _mean_over_draws(draws: pa.Table) -> pa.Table:
+def mean_over_draws(draws: pa.Table) -> pa.Table:
+    """A row a word and direction (see ``score_task``) of the rows of every draw."""
     keys = ["direction", "concept", "source", "target"]
     means = draws.group_by(keys, use_threads=False).aggregate([("p_target", "mean"), ("p_distractors", "mean")])
     means = means.rename_columns({"p_target_mean": "p_target", "p_distractors_mean": "p_distractors"})
@@ -82,15 +83,19 @@ def _mean_over_draws(draws: pa.Table) -> pa.Table:
 
 
 def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[str, Any]:
-    """Writes the rows and the mean of each direction beside them; prints and gives the means."""
+    """Writes the rows and the mean of each direction beside them; prints and gives the means.
+
+    A concept's scores in several directions are one unit of the bootstrap.
+    """
     pq.write_table(scores, path, compression="zstd")
-    direction = np.asarray(scores["direction"].to_pylist())
-    values = np.asarray(scores["score"])
-    n, seed = settings.translation.n_resamples, settings.translation.seed
+    direction, values = np.asarray(scores["direction"].to_pylist()), np.asarray(scores["score"])
+    concepts, options = np.asarray(scores["concept"]), settings.translation
+    masks = {str(name): direction == name for name in dict.fromkeys(direction)}
+    masks["all"] = np.ones(len(direction), bool)
     summary: dict[str, Any] = {
-        str(name): asdict(mean_interval(values[direction == name], n, seed)) for name in dict.fromkeys(direction)
+        name: asdict(mean_interval(values[mask], options.n_resamples, options.seed, concepts[mask]))
+        for name, mask in masks.items()
     }
-    summary["all"] = asdict(mean_interval(values, n, seed))
     for name, row in summary.items():
         say(
             f"score {name}",

@@ -124,7 +124,22 @@ def test_the_tables_arithmetic() -> None:
     assert found["test"]["all"]["low"] == pytest.approx(0.1)
     assert found["test"]["all"]["high"] == pytest.approx(0.3)
     assert found["bits_per_byte"]["matched"]["fr"] == {"before": 2.0, "after": 2.0, "lowest": 1.5, "highest": 2.5}
-    assert "| pivot | 0.4000 " in markdown_table(found)
+    assert found["test"]["all"]["by_seed"] == pytest.approx({"0": 0.1, "1": 0.3})
+    assert found["test"]["all"]["n_concepts"] == 2
+    assert found["test"]["all"]["p_value"] > 0.3, "two concepts in two directions are two units: signs agree by chance"
+    table = markdown_table(found)
+    assert "| pivot | 0.4000 " in table
+    assert "over 2 concepts and 2 seeds" in table
+    assert "says nothing of other seeds). seed 0: +0.1000, seed 1: +0.3000." in table
+
+
+def test_only_seeds_that_both_arms_have_are_paired() -> None:
+    one, two = _scores([0.1, 0.2, 0.3, 0.4]), _scores([0.2, 0.4, 0.6, 0.8])
+    runs = {("pivot", 0): one, ("pivot", 1): two, ("matched", 1): one, ("matched", 2): two}
+    bits = {key: {"before": {"fr": 2.0}, "after": {"fr": 1.5}} for key in runs}
+    assert compare(one, runs, bits, "pivot", "matched", 100)["test"]["all"]["by_seed"] == pytest.approx({"1": 0.25})
+    runs.pop(("matched", 1))
+    assert "test" not in compare(one, runs, bits, "pivot", "matched", 100)
 
 
 def test_scores_of_different_tasks_are_not_compared() -> None:
@@ -148,6 +163,10 @@ def test_the_report_stands_by_itself(config: Path) -> None:
         "Arms",
         'href="report.html"',
         "pivot minus matched",
+        "the definition’s label",
+        "without bare spaces",
+        "mean of directions with both",
+        "Seed by seed: 0: ",
     ):
         assert part in page
     assert page.count("<svg") >= 3
