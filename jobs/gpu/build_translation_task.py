@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from jobs.gpu.errors import TaskError
 from jobs.gpu.run_job import results_path, run_job, say
 from jobs.gpu.settings import ModelSettings
+from jobs.gpu.task_file import read_task, write_task
 from jobs.gpu.task_words import WordTokens, read_concepts
-from jobs.gpu.translation_task import Task, build_task, read_task, task_settings, write_task
+from jobs.gpu.translation_task import Task, build_task, task_settings
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenizer_backends import load_tokenizer
 

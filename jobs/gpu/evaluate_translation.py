@@ -7,6 +7,7 @@ for each direction and draw, then ``scores.parquet`` (one row a word and directi
 mean of each direction with its bootstrap confidence interval over concepts).
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +26,9 @@ from jobs.gpu.model_files import describe_model
 from jobs.gpu.run_job import results_path, run_job, say, write_json
 from jobs.gpu.score_words import score_draw
 from jobs.gpu.settings import ModelSettings
+from jobs.gpu.task_file import task_hash
 from jobs.gpu.task_model import TaskModel, load_task_model
-from jobs.gpu.translation_task import task_hash
+from jobs.gpu.translation_task import Task
 
 
 def evaluate(settings: ModelSettings) -> None:
@@ -48,12 +50,25 @@ def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
     Returns:
         direction, concept, source, target, score (mean over draws, -1..1), p_target, p_distractors (0..1).
     """
-    examples = subject.task.examples
-    units = {f"{name}-draw{draw}": (name, draw) for name, draws in examples.items() for draw in range(len(draws))}
+    units = score_units(subject.task)
     for part, (direction, draw) in tqdm(units.items(), desc="directions and draws", unit="draw"):
         if not parts.has(part):
             parts.write(part, _score_part(subject, direction, draw))
     return mean_over_draws(parts.read(list(units)))
+
+
+def score_units(task: Task) -> dict[str, tuple[str, int]]:
+    """The parts that scores of a task are made of: by name, a direction and a draw."""
+    return {f"{name}-draw{draw}": (name, draw) for name, draws in task.examples.items() for draw in range(len(draws))}
+
+
+def kept_scores(folder: Path, made_from: dict[str, Any], task: Task) -> pa.Table | None:
+    """The table of ``score_task`` where ``folder`` holds all parts of it, made from this very thing; else None."""
+    stamp = folder / "_made_by.json"
+    if not stamp.is_file() or json.loads(stamp.read_text(encoding="utf-8")) != json.loads(json.dumps(made_from)):
+        return None
+    parts, units = Parts(folder, made_from), list(score_units(task))
+    return mean_over_draws(parts.read(units)) if all(parts.has(name) for name in units) else None
 
 
 def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:

@@ -22,11 +22,12 @@ from jobs.gpu.append_rows import Parts
 from jobs.gpu.attribution import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.errors import TaskError
-from jobs.gpu.evaluate_translation import mean_over_draws
+from jobs.gpu.evaluate_translation import mean_over_draws, score_units
 from jobs.gpu.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.run_job import results_path, run_job, say, write_json
 from jobs.gpu.settings import ModelSettings
-from jobs.gpu.translation_task import Task, task_hash
+from jobs.gpu.task_file import task_hash
+from jobs.gpu.translation_task import Task
 from jobs.gpu.word_pairs import CorpusCounts, PairKey, pair_key, read_counts, read_pair_pivots
 
 LABELS = ("behaviour", "word_behaviour")
@@ -82,9 +83,9 @@ def read_results(settings: ModelSettings, task: Task, pivots_version: int) -> tu
             f"{settings.results.path} holds traces of the model {traced.get('model')} and scores of "
             f"{scored.get('model')}: delete one of the two folders and run its job again with the other's model"
         )
-    draws = [f"{name}-draw{draw}" for name, draws in task.examples.items() for draw in range(len(draws))]
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
-    return traces, mean_over_draws(Parts(results_path(settings, "scores"), scored).read(draws))
+    scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
+    return traces, mean_over_draws(scores)
 
 
 def _made_by(folder: Path, job: str) -> dict[str, Any]:

@@ -9,13 +9,14 @@ without such a cache and as the reference the other way is tested against.
 
 import copy
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from jobs.gpu.prompt_batches import batches_of_one_length, shared_prefix_length, side_by_side, whole_sequences
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,6 @@ class Answered:
     rows: list[int]
     log_probabilities: Tensor
     cache: Any
-
-
-def shared_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with; at least one token of each prompt is left after them."""
-    shortest = min(len(prompt) for prompt in prompts)
-    for place in range(shortest - 1):
-        if any(prompt[place] != prompts[0][place] for prompt in prompts):
-            return place
-    return shortest - 1
-
-
-def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of at most ``batch_size`` of one length, shortest first, in order within it."""
-    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < min(len(order), start + batch_size) and lengths[order[end]] == lengths[order[start]]:
-            end += 1
-        yield order[start:end]
-        start = end
 
 
 class PromptRunner:
@@ -130,7 +110,7 @@ class PromptRunner:
         """
         if not pairs:
             return []
-        starts, width = _side_by_side(pairs, len(answered.rows))
+        starts, width = side_by_side(pairs, len(answered.rows))
         length = len(prompts[answered.rows[0]])
         ids = torch.zeros(len(answered.rows), width, dtype=torch.int64)
         positions = torch.full_like(ids, length)
@@ -155,7 +135,7 @@ class PromptRunner:
 
     def _whole(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
         """Mean log-probability of each continuation, prompt and continuation together in one pass."""
-        sequences, hosts = _whole_sequences(pairs)
+        sequences, hosts = whole_sequences(pairs)
         hosted: list[list[int]] = [[] for _ in sequences]
         for index, host in enumerate(hosts):
             hosted[host].append(index)
@@ -196,32 +176,6 @@ def _repeated(cache: Any, rows: list[int]) -> Any:
     taken.layers = [copy.copy(layer) for layer in cache.layers]
     taken.batch_select_indices(torch.tensor(rows, device=cache.layers[0].keys.device))
     return taken
-
-
-def _side_by_side(pairs: Sequence[tuple[int, Sequence[int]]], n_rows: int) -> tuple[list[int], int]:
-    """Where each continuation begins in its row, and the width of the widest row."""
-    ends, starts = [0] * n_rows, []
-    for row, tokens in pairs:
-        starts.append(ends[row])
-        ends[row] += len(tokens) - 1
-    return starts, max(ends)
-
-
-def _whole_sequences(
-    pairs: Sequence[tuple[int, Sequence[int]]],
-) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
-    """The fewest (prompt, tokens after it) whose passes answer all pairs, and which of them answers each pair."""
-    sequences: list[tuple[int, tuple[int, ...]]] = []
-    host: dict[tuple[int, tuple[int, ...]], int] = {}
-    wanted = {(prompt, tuple(ids[:-1])) for prompt, ids in pairs}
-    of_prompt: dict[int, list[int]] = defaultdict(list)
-    for prompt, rest in sorted(wanted, key=lambda sequence: (-len(sequence[1]), sequence)):
-        fit = [k for k in of_prompt[prompt] if sequences[k][1][: len(rest)] == rest]
-        if not fit:
-            of_prompt[prompt].append(len(sequences))
-            sequences.append((prompt, rest))
-        host[prompt, rest] = fit[0] if fit else len(sequences) - 1
-    return sequences, [host[prompt, tuple(ids[:-1])] for prompt, ids in pairs]
 
 
 def _summed(logits: Tensor, wanted: Sequence[tuple[int, int, Sequence[int]]]) -> list[float]:

@@ -26,9 +26,10 @@ from jobs.gpu.run_job import results_path, run_job, say
 from jobs.gpu.score_words import draw_prompts
 from jobs.gpu.settings import ModelSettings
 from jobs.gpu.shared_prefix import PromptRunner
+from jobs.gpu.task_file import task_hash
 from jobs.gpu.task_model import load_task_model
 from jobs.gpu.task_words import WordTokens
-from jobs.gpu.translation_task import TaskWord, task_hash
+from jobs.gpu.translation_task import TaskWord
 from jobs.gpu.word_pairs import PairKey, pair_key, read_pair_pivots
 
 TOKEN_SETS = ("source", "target", "pivot")

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from jobs.gpu import (
     write_model_report,
 )
 from jobs.gpu.compare_arms import compare, markdown_table
+from jobs.gpu.demo_model import start_anew
 from jobs.gpu.errors import ModelError, TaskError
 from jobs.gpu.load_model import save_model
 from jobs.report.names import shown_token
+from pivot_udfs.errors import WarehouseError
 
 pytestmark = pytest.mark.torch
 
@@ -101,6 +104,64 @@ def test_another_arms_table_is_packed_and_trained_anew(config: Path, tmp_path: P
     after = {name: (runs / name / "finished.json").stat().st_mtime_ns for name in before}
     assert after["pivot-seed0"] == before["pivot-seed0"]
     assert after["matched-seed0"] > before["matched-seed0"]
+
+
+def _copy(config: Path, folder: Path) -> Path:
+    """The same world and results elsewhere; gives its configuration."""
+    shutil.copytree(config.parent, folder)
+    text = config.read_text().replace(str(config.parent), str(folder))
+    (folder / config.name).write_text(text.replace(str(folder / "model"), str(config.parent / "model")))
+    return folder / config.name
+
+
+def test_a_run_without_weights_is_trained_again_for_an_edited_task(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = _copy(config, tmp_path / "world")
+    results = mine.parent / "results"
+    before = _result(mine)
+    task = results / "task.jsonl"
+    task.write_text("".join(task.read_text().splitlines(keepends=True)[:-1]))
+    shutil.rmtree(results / "scores")
+    assert run_experiment.main(["--config", str(mine)]) == 0
+    error = capsys.readouterr().err
+    assert error.count("its weights were not kept and its scores are not of this task: training it again") == 4
+    after = _result(mine)
+    assert after["before"]["all"]["n"] == before["before"]["all"]["n"] - 1
+    assert after["bits_per_byte"] == before["bits_per_byte"], "trained again is trained alike"
+    assert run_experiment.main(["--config", str(mine)]) == 0
+    assert "training it again" not in capsys.readouterr().err
+
+
+def test_fewer_directions_need_no_weights(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = _copy(config, tmp_path / "world")
+    assert run_experiment.main(["--config", str(mine), "--set", 'translation.directions=["en-zh"]']) == 0
+    assert "training it again" not in capsys.readouterr().err
+    assert _result(mine)["after"]["pivot"].keys() == {"en-zh", "all"}
+
+
+def test_a_part_of_the_weights_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}'
+    )
+    (tmp_path / "2.safetensors").touch()
+    assert not run_experiment.has_weights(tmp_path)
+    (tmp_path / "1.safetensors").touch()
+    assert run_experiment.has_weights(tmp_path)
+
+
+def test_the_demo_replaces_only_what_a_demo_wrote(tmp_path: Path) -> None:
+    for name in ("base", "demo", "corpus", "runs"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(WarehouseError, match=r"holds runs, but no made_by_demo_model\.json: the demo did not write"):
+        start_anew(tmp_path)
+    assert (tmp_path / "runs").is_dir()
+    (tmp_path / "runs").rmdir()
+    start_anew(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "scores.json").touch()
+    start_anew(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"base", "demo", "corpus", "made_by_demo_model.json"}
 
 
 def _scores(values: list[float]) -> pa.Table:

@@ -11,13 +11,9 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from small_world import write_tokenizer
 from tiny_models import tiny_model
 
+from jobs.gpu.prompt_batches import batches_of_one_length, shared_prefix_length
 from jobs.gpu.score_words import Batches, draw_prompts, longest_sequence, score_draw
-from jobs.gpu.shared_prefix import (
-    PromptRunner,
-    batches_of_one_length,
-    reuse_is_exact,
-    shared_prefix_length,
-)
+from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
 from jobs.gpu.task_words import WordTokens
 from jobs.gpu.translation_task import Task, TaskWord
 from pivot_udfs.tokenizer_backends import load_tokenizer

@@ -11,8 +11,9 @@ from small_world import LEXICON, write_lexicon, write_tokenizer
 
 from jobs.gpu.errors import TaskError
 from jobs.gpu.settings import Translation
+from jobs.gpu.task_file import read_task, write_task
 from jobs.gpu.task_words import Concept, WordTokens, prompt_head, prompt_tail, read_concepts
-from jobs.gpu.translation_task import Task, build_task, read_task, write_task
+from jobs.gpu.translation_task import Task, build_task
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
