@@ -78,6 +78,5 @@ def _by_unit(scores: Values, units: Units | None) -> tuple[Values, Values]:
     if units is None:
         return scores, np.ones(scores.shape[1])
     names, place = np.unique(units, return_inverse=True)
-    sums = np.zeros((len(scores), len(names)))
-    np.add.at(sums, (slice(None), place), scores)
-    return sums, np.bincount(place, minlength=len(names)).astype(float)
+    sums = [np.bincount(place, row, len(names)) for row in scores]
+    return np.stack(sums), np.bincount(place, minlength=len(names)).astype(float)

@@ -6,6 +6,7 @@ probabilities are kept: full vocabularies of all layers would be gigabytes for a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,8 @@ def read_layers(head: OutputHead, hidden: list[Tensor], token_sets: list[list[li
         top_k: tokens kept of each layer.
     """
     members, n_sets = _flatten(token_sets, hidden[0].device), len(token_sets[0])
-    step = max(1, _MOST_LOGITS // (len(hidden[0]) * head.head.weight.shape[0]))
+    matrix: Any = head.head.weight
+    step = max(1, _MOST_LOGITS // (len(hidden[0]) * len(matrix)))
     found = [
         _read_together(head, torch.stack(hidden[start : start + step]), members, n_sets, top_k)
         for start in range(0, len(hidden), step)

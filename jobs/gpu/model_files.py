@@ -87,7 +87,7 @@ def _commit(name: str, revision: str, first: str) -> str:
     commit = extract_commit_hash(found, None)
     if commit is None:
         raise ModelError(f"model.path = {name!r}: the hub names no commit for {found}; download it and give the folder")
-    return commit
+    return str(commit)
 
 
 def describe_model(settings: Model) -> dict[str, Any]:
