@@ -112,6 +112,12 @@ def test_models_that_cannot_reuse_a_prefix_are_computed_whole(family: str, exact
         assert true[row] == pytest.approx(_by_definition(model, tokens, word.source, word.target), rel=2e-3)
 
 
+def test_reuse_under_autocast_is_judged_by_its_precision() -> None:
+    model = tiny_model("smollm", vocabulary=400)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert reuse_is_exact(model)
+
+
 def test_too_little_memory_for_the_trial_is_no_inexactness() -> None:
     model = tiny_model()
 
