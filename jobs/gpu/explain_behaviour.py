@@ -78,10 +78,12 @@ def read_results(settings: ModelSettings, task: Task, pivots_version: int) -> tu
             f"{settings.results.path}/{folder} was made with {name} = {found}, now it is {now[name]}: delete the "
             f"folder and run {_JOBS[folder]} again"
         )
-    if traced.get("model") != scored.get("model"):
+    one, other = dict(traced["model"]), dict(scored["model"])
+    if one != other:
+        differ = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
         raise TaskError(
-            f"{settings.results.path} holds traces of the model {traced.get('model')} and scores of "
-            f"{scored.get('model')}: delete one of the two folders and run its job again with the other's model"
+            f"{settings.results.path} holds traces of the model {one['path']} and scores of {other['path']}, different "
+            f"in {', '.join(differ)}: delete one of the two folders and run its job again with the other's model"
         )
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
     scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))

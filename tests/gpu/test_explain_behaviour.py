@@ -144,7 +144,9 @@ def test_traces_and_scores_of_two_models_are_not_joined(whole: Path, capsys: pyt
     save_model(tiny_model(seed=5, vocabulary=400), whole.parent / "other")
     shutil.rmtree(whole.parent / "results" / "traces")
     assert trace_layers.main(["--config", str(whole), "--set", f"model.path={whole.parent / 'other'}"]) == 0
-    assert "holds traces of the model" in _fail(whole, capsys)
+    error = _fail(whole, capsys)
+    assert "holds traces of the model" in error
+    assert "different in files, path: delete one" in error
 
 
 def test_a_killed_trace_is_not_explained(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
