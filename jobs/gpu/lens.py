@@ -16,6 +16,7 @@ from jobs.gpu.output_head import OutputHead
 BEHAVIOURS = ("direct", "pivot")
 _MOST_LOGITS = 1 << 26
 """Decoded together; 256 MB."""
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,29 @@ def _read_together(
     rows, columns, sets = members
     n_layers, n_rows = hidden.shape[:2]
     probabilities = head.logits(hidden).softmax(dim=-1)
-    top = probabilities.topk(top_k, dim=-1)
+    values, ids = largest(probabilities, top_k)
     total = torch.zeros(n_layers, n_rows * n_sets, device=hidden.device)
     total.index_add_(1, rows * n_sets + sets, probabilities[:, rows, columns])
-    return top.indices, top.values, total.view(n_layers, n_rows, n_sets)
+    return ids, values, total.view(n_layers, n_rows, n_sets)
+
+
+def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest of the last axis and where they are, as ``topk`` gives them (ties in any order).
+
+    They lie in the ``k`` blocks with the largest maxima, so that all of a vocabulary is read once and only those blocks
+    are sorted.
+    """
+    n_blocks = values.shape[-1] // _BLOCK
+    if n_blocks <= k:
+        top = values.topk(k)
+        return top.values, top.indices
+    whole = n_blocks * _BLOCK
+    best = values[..., :whole].view(*values.shape[:-1], n_blocks, _BLOCK).amax(-1).topk(k).indices
+    inside = (best[..., None] * _BLOCK + torch.arange(_BLOCK, device=values.device)).flatten(-2)
+    after = torch.arange(whole, values.shape[-1], device=values.device).expand(*values.shape[:-1], -1)
+    places = torch.cat([inside, after], -1)
+    top = values.gather(-1, places).topk(k)
+    return top.values, places.gather(-1, top.indices)
 
 
 def join_readings(readings: Sequence[LayerReadings], order: Sequence[int]) -> LayerReadings:
