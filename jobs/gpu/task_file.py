@@ -14,6 +14,9 @@ from jobs.gpu.errors import TaskError
 from jobs.gpu.run_job import write_text
 from jobs.gpu.translation_task import Task, TaskWord
 
+_UNSTATED = ("always_include",)
+"""What a header need not state; a file without it was made by hand or by an earlier version, and is used as it is."""
+
 
 def write_task(task: Task, path: Path) -> None:
     """Writes the task as JSON lines, whole or not at all."""
@@ -34,7 +37,8 @@ def read_task(path: Path, expected: dict[str, Any] | None = None) -> Task:
         TaskError: it is missing, damaged, or was made for something else (says which values differ).
     """
     task = _parsed(path)
-    different = {name: value for name, value in (expected or {}).items() if task.header.get(name) != value}
+    stated = {name: value for name, value in (expected or {}).items() if name in task.header or name not in _UNSTATED}
+    different = {name: value for name, value in stated.items() if task.header.get(name) != value}
     if different:
         then = ", ".join(f"{name} = {task.header.get(name)}" for name in different)
         now = ", ".join(f"{name} = {value}" for name, value in different.items())
@@ -53,10 +57,12 @@ def _parsed(path: Path) -> Task:
         draws = {line["direction"]: line["draws"] for line in lines if "draws" in line}
         rows = [line | {"distractors": tuple(line["distractors"])} for line in lines if "source" in line]
         examples = {name: [[(a, b) for a, b in draw] for draw in of_name] for name, of_name in draws.items()}
-        return Task(header, examples, [TaskWord(**row) for row in rows])
+        shown = next(iter(examples.values()))
+        counted = {"n_draws": len(shown), "n_examples": len(shown[0])}
+        return Task(counted | header, examples, [TaskWord(**row) for row in rows])
     except OSError as error:
         raise TaskError(f"{path}: {error.strerror}; run jobs.gpu.build_translation_task first") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration) as error:
         raise TaskError(f"{path} is no task file ({error}); build it again") from None
 
 
