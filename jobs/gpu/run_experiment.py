@@ -89,11 +89,12 @@ def train_and_score(settings: ModelSettings) -> pa.Table:
     stamp, final = folder / "finished.json", folder / "final"
     done = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
     same_run = done.get("run") == fingerprint(parts)
-    trained = (final / "made_by.json").is_file()
-    if trained and not has_weights(final) and not (same_run and _kept(settings, folder) is not None):
-        say("its weights were not kept and its scores are not of this task: training it again", run=folder)
-        shutil.rmtree(final)
-        same_run = False
+    if (final / "made_by.json").is_file() and not has_weights(final):
+        if same_run and _kept(settings, folder) is None:
+            say("its weights were not kept and its scores are not of this task: training it again", run=folder)
+            same_run = False
+        if not same_run:
+            shutil.rmtree(final)  # what is not there cannot be a finished run
     if not same_run:
         train(settings)
         write_json(stamp, {"run": fingerprint(parts)})
