@@ -23,7 +23,7 @@ from pivot_udfs.settings import Settings
 _HEAD_BYTES = 4096
 _STAMP = re.compile(r'<meta name="semantic-pivots-made-of" content="(\w+)">')
 MODEL_REPORT = "model_report.html"
-"""Written by the model side; linked where it lies beside the page."""
+"""The model side writes it beside the page, before or after; the link says that it may not be there yet."""
 
 
 def run(run: Run, recipe: Recipe) -> None:
@@ -31,7 +31,7 @@ def run(run: Run, recipe: Recipe) -> None:
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
     path = report_path(run.settings)
-    page = make_page(report, _linked(run), _stamp(run, recipe)).encode()
+    page = make_page(report, MODEL_REPORT, _stamp(run, recipe)).encode()
     _write(run.spark, path, page)
     run.progress.say("write_report", f"{path}: {len(page) / 1e6:.1f} MB")
 
@@ -52,15 +52,8 @@ def report_path(settings: Settings) -> str:
 
 
 def _stamp(run: Run, recipe: Recipe) -> str:
-    """What the page is made of: the tables' versions, the settings, what it links, where the tables are."""
-    return fingerprint([recipe.fingerprint, run.warehouse.path, _linked(run)])
-
-
-def _linked(run: Run) -> str | None:
-    """The model side's report, where there is one beside the page."""
-    beside = report_path(run.settings).rpartition("/")[0]
-    there = _read_head(run.spark, f"{beside}/{MODEL_REPORT}" if beside else MODEL_REPORT) is not None
-    return MODEL_REPORT if there else None
+    """What the page is made of: the tables' versions, the settings, where the tables are."""
+    return fingerprint([recipe.fingerprint, run.warehouse.path])
 
 
 def _file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:

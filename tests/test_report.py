@@ -3,10 +3,12 @@
 import math
 import re
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -214,8 +216,24 @@ def test_the_same_values_give_the_same_page() -> None:
     assert make_page(made_up()) == make_page(made_up())
 
 
-def test_the_model_report_is_linked_where_there_is_one() -> None:
-    assert "model_report.html" in Reader(make_page(made_up(), "model_report.html")).addresses
+def test_the_model_report_is_linked_and_the_page_says_when_it_is_there() -> None:
+    page = make_page(made_up(), "model_report.html")
+    assert "model_report.html" in Reader(page).addresses
+    assert "Model report</a> (once the model side has run)" in page
+
+
+def test_the_job_links_the_model_report_before_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jobs import write_report
+
+    pages: list[bytes] = []
+    monkeypatch.setattr(write_report, "read_report", lambda _run: made_up())
+    monkeypatch.setattr(write_report, "_write", lambda _spark, _path, page: pages.append(page))
+    progress = SimpleNamespace(watch=lambda *_: nullcontext(), say=lambda *_: None)
+    settings = SimpleNamespace(report=SimpleNamespace(path="nowhere/report.html"))
+    run: Any = SimpleNamespace(spark=None, progress=progress, settings=settings, warehouse=SimpleNamespace(path="x"))
+    recipe: Any = SimpleNamespace(fingerprint="0")
+    write_report.run(run, recipe)
+    assert "model_report.html" in Reader(pages[0].decode()).addresses
 
 
 def test_an_empty_corpus_has_a_page() -> None:

@@ -28,20 +28,21 @@ import transformers
 
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.device_speed import flops_per_token, flops_use
-from jobs.gpu.lens import read_layers
 from jobs.gpu.load_model import load_model, new_model, pick_device
-from jobs.gpu.output_head import captured_outputs, find_output_head
+from jobs.gpu.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packed_file import PackedFile
 from jobs.gpu.processes import started_accelerator
 from jobs.gpu.read_tables import PinnedTable, open_table, read_columns
-from jobs.gpu.score_words import draw_prompts, score_draw
+from jobs.gpu.score_words import draw_prompts, longest_sequence, score_draw
 from jobs.gpu.select_documents import batches
-from jobs.gpu.settings import ModelSettings, Training
+from jobs.gpu.settings import ModelSettings, Results, Training
 from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
 from jobs.gpu.task_words import WordTokens
+from jobs.gpu.trace_layers import trace_words
 from jobs.gpu.training_loop import Trainer
 from jobs.gpu.training_setup import wrap
+from jobs.gpu.word_pairs import read_pair_pivots
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
@@ -121,49 +122,57 @@ def _alternating(first: Callable[[], Any], second: Callable[[], Any], repeats: i
 
 
 def measure_trace(settings: ModelSettings) -> dict[str, Any]:
-    """A trace of all layers, without prefix reuse, against the plain forward pass of the same prompts."""
-    model, task = load_model(settings.model), load_task(settings)
-    tokens = WordTokens(load_tokenizer(settings.tokenizer.path))
-    head, n = find_output_head(model), 1000 if torch.cuda.is_available() else 32
-    words = (task.words * (n // len(task.words) + 1))[:n]
-    direction = words[0].direction
-    prompts = draw_prompts([w.source for w in words], direction, task.examples[direction][0], tokens)
-    sets = [[[1], [2], [3]]] * len(words)
+    """A trace of all layers as the job makes it, without prefix reuse, against the plain forward pass of its prompts.
 
-    def plain(reuse: bool) -> None:
-        for _ in PromptRunner(model, settings.trace.batch_size, reuse).answers(prompts):
+    The words are distinct ones of one direction, with the token sets of the tables' pair pivots.
+    """
+    n = 1000 if torch.cuda.is_available() else 32
+    everything = settings.translation.model_copy(update={"n_words": 0, "directions": ["fr-zh"]})
+    task = load_task(settings.model_copy(update={"translation": everything, "results": _beside(settings, "trace")}))
+    words, examples = task.words[:n], task.examples["fr-zh"][0]
+    tokens = WordTokens(load_tokenizer(settings.tokenizer.path), everything.start_token)
+    pivots = read_pair_pivots(open_table(settings.warehouse.path, "pair_pivots"), settings.trace.n_pivots)
+    model = load_model(settings.model)
+    head, size = find_output_head(model), settings.trace.batch_size
+    runners = {reuse: PromptRunner(model, size, reuse) for reuse in (False, True)}
+    traced = partial(
+        trace_words, head=head, words=words, examples=examples, tokens=tokens, pivots=pivots, top_k=settings.trace.top_k
+    )
+
+    def plain() -> None:
+        for _ in runners[False].answers(draw_prompts([w.source for w in words], "fr-zh", examples, tokens)):
             pass
 
-    def traced(reuse: bool) -> None:
-        with captured_outputs(head.layers) as outputs:
-            for answered in PromptRunner(model, settings.trace.batch_size, reuse).answers(prompts):
-                read_layers(head, [o[:, -1] for o in outputs], [sets[row] for row in answered.rows], 10)
+    trace_s, plain_s, ratio = _alternating(partial(traced, runners[False]), plain)
+    reused_s, _, reused_ratio = _alternating(partial(traced, runners[True]), plain)
+    found = {"prompts": len(words), "trace_s": trace_s, "plain_forward_s": plain_s, "ratio": ratio}
+    return found | {"with_prefix_reuse_s": reused_s, "ratio_with_prefix_reuse": reused_ratio}
 
-    trace_s, plain_s, ratio = _alternating(partial(traced, False), partial(plain, False))
-    reused_s, _, reused_ratio = _alternating(partial(traced, True), partial(plain, False))
-    return {
-        "prompts": n,
-        "trace_s": trace_s,
-        "plain_forward_s": plain_s,
-        "ratio": ratio,
-        "with_prefix_reuse_s": reused_s,
-        "ratio_with_prefix_reuse": reused_ratio,
-    }
+
+def _beside(settings: ModelSettings, name: str) -> Results:
+    """A folder of its own for a task of other settings."""
+    return Results(path=f"{settings.results.path}/{name}")
 
 
 def measure_task(settings: ModelSettings) -> dict[str, Any]:
-    """One direction and draw of the task with and without prefix reuse, and whether the scores agree."""
+    """One direction and draw of the task with and without prefix reuse, and whether the scores agree.
+
+    Without reuse every prompt is computed with its answer in one pass, and no pass is computed twice.
+    """
     model, task = load_model(settings.model), load_task(settings)
-    tokens = WordTokens(load_tokenizer(settings.tokenizer.path))
+    tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)
     direction = next(iter(task.examples))
     words = task.of_direction(direction)[: None if torch.cuda.is_available() else 6]
     examples, size = task.examples[direction][0], settings.translation.batch_size
-    found = {reuse: score_draw(PromptRunner(model, size, reuse), words, examples, tokens) for reuse in (True, False)}
-    work = {reuse: partial(score_draw, PromptRunner(model, size, reuse), words, examples, tokens) for reuse in found}
-    with_s, without_s, ratio = _alternating(work[True], work[False], repeats=3)
+    found: dict[bool, Any] = {}
+
+    def score(reuse: bool) -> None:
+        found[reuse] = score_draw(PromptRunner(model, size, reuse), words, examples, tokens)
+
+    with_s, without_s, ratio = _alternating(partial(score, True), partial(score, False))
     return {
         "words": len(words),
-        "reuse_is_exact": reuse_is_exact(model),
+        "reuse_is_exact": reuse_is_exact(model, longest_sequence(task.only([direction]), tokens)),
         "with_reuse_s": with_s,
         "without_reuse_s": without_s,
         "times_faster": 1 / ratio,

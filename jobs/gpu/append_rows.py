@@ -6,6 +6,7 @@ never mixed.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,19 @@ class Parts:
         pq.write_table(table, partial, compression="zstd")
         partial.replace(self._path(name))
 
-    def read(self) -> pa.Table:
-        """All parts, in order of their names.
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """The named parts, in this order.
 
         Raises:
-            WarehouseError: there is none.
+            WarehouseError: one is not there.
         """
-        paths = sorted(self.folder.glob("*.parquet"))
-        if not paths:
-            raise WarehouseError(f"{self.folder} holds no results yet: run the job that makes them")
-        return pa.concat_tables([pq.read_table(path) for path in paths])
+        lacking = [name for name in names if not self.has(name)]
+        if lacking or not names:
+            raise WarehouseError(
+                f"{self.folder} lacks {', '.join(lacking) or 'all results'}: run the job that makes them again; it "
+                "goes on where it stopped"
+            )
+        return pa.concat_tables([pq.read_table(self._path(name)) for name in names])
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.parquet"

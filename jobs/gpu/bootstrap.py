@@ -1,11 +1,13 @@
 """Means with bootstrap confidence intervals, and the paired comparison of two arms."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Units = NDArray[np.int64]
 _CHUNK = 1 << 22
 
 
@@ -19,47 +21,62 @@ class Interval:
     n: int
 
 
-def mean_interval(values: Values, n_resamples: int, seed: int) -> Interval:
-    """The mean of ``values`` (n,) with its 95 % interval over resampled values; NaN bounds for n < 2."""
-    if len(values) < 2:
-        return Interval(float(values.mean()) if len(values) else float("nan"), float("nan"), float("nan"), len(values))
-    random = np.random.default_rng(seed)
-    step = max(1, _CHUNK // len(values))
-    means = [
-        values[random.integers(0, len(values), (min(step, n_resamples - k), len(values)))].mean(axis=1)
-        for k in range(0, n_resamples, step)
-    ]
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high), len(values))
+def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
+    """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for fewer than two.
+
+    Args:
+        values: one a word and direction.
+        n_resamples: of the bootstrap.
+        seed: of the bootstrap.
+        units: (n,), which unit each value belongs to (a concept has a value in every direction, and they are drawn
+            together); None: each is one of its own.
+    """
+    return crossed_interval(values[None], n_resamples, seed, units)
 
 
-def crossed_interval(scores: Values, n_resamples: int, seed: int) -> Interval:
+def crossed_interval(scores: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
     """The mean of ``scores`` (seeds, words) with its 95 % interval.
 
-    Seeds and words are resampled each by themselves.
+    Seeds and units of words (see ``mean_interval``) are resampled each by themselves.
     One seed gives an interval over words alone: what it says nothing about is how much training varies.
     """
-    n_seeds, n_words = scores.shape
+    sums, sizes = _by_unit(scores, units)
+    n_seeds, n_units = sums.shape
+    mean = float(scores.mean()) if scores.size else math.nan
+    if n_units < 2:
+        return Interval(mean, math.nan, math.nan, scores.size)
     random = np.random.default_rng(seed)
     means = np.empty(n_resamples)
     for k in range(n_resamples):
-        rows = scores[random.integers(0, n_seeds, n_seeds)]
-        means[k] = rows.mean(axis=0)[random.integers(0, n_words, n_words)].mean()
+        drawn = random.integers(0, n_units, n_units)
+        of_units = sums[random.integers(0, n_seeds, n_seeds)].mean(axis=0) if n_seeds > 1 else sums[0]
+        means[k] = of_units[drawn].sum() / sizes[drawn].sum()
     low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(scores.mean()), float(low), float(high), scores.size)
+    return Interval(mean, float(low), float(high), scores.size)
 
 
-def sign_flip_p_value(differences: Values, n_resamples: int, seed: int) -> float:
-    """Two-sided p-value that paired ``differences`` (n,) have mean zero, by random changes of their signs.
+def sign_flip_p_value(differences: Values, n_resamples: int, seed: int, units: Units | None = None) -> float:
+    """Two-sided p-value that paired ``differences`` (n,) have mean zero, by random changes of their units' signs.
 
-    The smallest value it can give is 1 / (n_resamples + 1).
+    All differences of a unit (see ``mean_interval``) change their sign together. The smallest value it can give is
+    1 / (n_resamples + 1).
     """
     if not len(differences):
-        return float("nan")
+        return math.nan
+    sums = _by_unit(differences[None], units)[0][0]
     random = np.random.default_rng(seed)
-    observed = abs(differences.mean())
-    step, extreme = max(1, _CHUNK // len(differences)), 0
+    observed, slack = abs(sums.sum()), 1e-12 * np.abs(sums).sum()
+    step, extreme = max(1, _CHUNK // len(sums)), 0
     for k in range(0, n_resamples, step):
-        signs = random.integers(0, 2, (min(step, n_resamples - k), len(differences))) * 2 - 1
-        extreme += int((np.abs((signs * differences).mean(axis=1)) >= observed - 1e-15).sum())
+        signs = random.integers(0, 2, (min(step, n_resamples - k), len(sums))) * 2 - 1
+        extreme += int((np.abs((signs * sums).sum(axis=1)) >= observed - slack).sum())
     return (extreme + 1) / (n_resamples + 1)
+
+
+def _by_unit(scores: Values, units: Units | None) -> tuple[Values, Values]:
+    """Sums of each unit (seeds, units), and how many words each has (units,)."""
+    if units is None:
+        return scores, np.ones(scores.shape[1])
+    names, place = np.unique(units, return_inverse=True)
+    sums = [np.bincount(place, row, len(names)) for row in scores]
+    return np.stack(sums), np.bincount(place, minlength=len(names)).astype(float)

@@ -8,10 +8,12 @@ Writes ``<results.path>/task.jsonl``.
 
 from collections.abc import Sequence
 
+from jobs.gpu.errors import TaskError
 from jobs.gpu.run_job import results_path, run_job, say
 from jobs.gpu.settings import ModelSettings
+from jobs.gpu.task_file import read_task, write_task
 from jobs.gpu.task_words import WordTokens, read_concepts
-from jobs.gpu.translation_task import Task, build_task, read_task, write_task
+from jobs.gpu.translation_task import Task, build_task, task_settings
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
@@ -38,21 +40,27 @@ def build(settings: ModelSettings) -> None:
 
 
 def load_task(settings: ModelSettings) -> Task:
-    """The task of these settings, built first where there is none yet.
+    """The directions asked for of the task of these settings, which is built first where there is none yet.
 
     Raises:
-        TaskError: the file was made with another lexicon, tokenizer or seed.
+        TaskError: the file was made with another lexicon, tokenizer or setting, or lacks a direction.
     """
     path = results_path(settings, "task.jsonl")
     if not path.is_file():
         build(settings)
     _, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    expected = {
-        "lexicon_sha256": lexicon_sha256,
-        "tokenizer_sha256": load_tokenizer(settings.tokenizer.path).sha256,
-    }
-    drawn = settings.translation.model_dump(include={"seed", "n_words", "start_token"})
-    return read_task(path, expected | drawn)
+    hashes = {"lexicon_sha256": lexicon_sha256, "tokenizer_sha256": load_tokenizer(settings.tokenizer.path).sha256}
+    made_with = hashes | {"languages": settings.lexicon.languages} | task_settings(settings.translation)
+    task = read_task(path, made_with)
+    wanted = [f"{source}-{target}" for source, target in settings.directions]
+    lacking = [name for name in wanted if name not in task.examples or not task.of_direction(name)]
+    if lacking:
+        raise TaskError(
+            f"{path} has no words of direction {', '.join(lacking)}, only of {', '.join(task.examples)}: run "
+            "jobs.gpu.build_translation_task to build it again (its scores and traces must then be made again too), "
+            "or take the direction out of translation.directions"
+        )
+    return task.only(wanted)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

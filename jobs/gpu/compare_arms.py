@@ -1,14 +1,15 @@
 """The experiment's table: scores of every arm before and after, the paired test, bits per byte."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.gpu.bootstrap import crossed_interval, mean_interval, sign_flip_p_value
+from jobs.gpu.bootstrap import crossed_interval, sign_flip_p_value
 from jobs.gpu.errors import TaskError
 
 Values = NDArray[np.float64]
@@ -28,10 +29,26 @@ def score_vector(scores: pa.Table, like: pa.Table) -> Values:
     return np.asarray(scores["score"], float)
 
 
+@dataclass(frozen=True)
+class _Words:
+    """The words of each direction, and of all: a mask (words,), and the concept of each word."""
+
+    masks: dict[str, NDArray[np.bool_]]
+    concepts: NDArray[np.int64]
+    n_resamples: int
+
+    def intervals(self, scores: Values) -> dict[str, dict[str, Any]]:
+        """Mean and interval of each direction of ``scores`` (seeds, words); concepts and seeds are resampled."""
+        return {
+            name: asdict(crossed_interval(scores[:, mask], self.n_resamples, 0, self.concepts[mask]))
+            for name, mask in self.masks.items()
+        }
+
+
 def compare(
     base: pa.Table, runs: Runs, bits: BitsPerByte, treatment: str, control: str, n_resamples: int
 ) -> dict[str, Any]:
-    """The whole table.
+    """The whole table. A concept is one unit in every interval and test: its directions are drawn together.
 
     Args:
         base: scores before training.
@@ -41,41 +58,52 @@ def compare(
         control: the arm it is compared with, word by word.
         n_resamples: of every interval and test.
     """
-    direction = np.asarray(base["direction"].to_pylist())
-    before = np.asarray(base["score"], float)
-    names = [*dict.fromkeys(direction.tolist()), "all"]
-    masks = {name: (direction == name) | (name == "all") for name in names}
+    words, before = _words(base, n_resamples), np.asarray(base["score"], float)
     arms = list(dict.fromkeys(arm for arm, _ in runs))
-    after = {arm: np.stack([score_vector(table, base) for (a, _), table in runs.items() if a == arm]) for arm in arms}
+    after = {arm: {seed: score_vector(table, base) for (a, seed), table in runs.items() if a == arm} for arm in arms}
+    stacked = {arm: np.stack(list(of_seed.values())) for arm, of_seed in after.items()}
     found: dict[str, Any] = {
-        "seeds": {arm: [seed for a, seed in runs if a == arm] for arm in arms},
-        "before": {name: asdict(mean_interval(before[masks[name]], n_resamples, 0)) for name in names},
-        "after": {},
-        "change": {},
+        "seeds": {arm: list(of_seed) for arm, of_seed in after.items()},
+        "before": words.intervals(before[None]),
+        "after": {arm: words.intervals(scores) for arm, scores in stacked.items()},
+        "change": {arm: words.intervals(scores - before) for arm, scores in stacked.items()},
         "bits_per_byte": {arm: _mean_bits([bits[key] for key in runs if key[0] == arm]) for arm in arms},
     }
-    for arm in arms:
-        found["after"][arm] = {
-            name: asdict(crossed_interval(after[arm][:, masks[name]], n_resamples, 0)) for name in names
-        }
-        found["change"][arm] = {
-            name: asdict(crossed_interval((after[arm] - before)[:, masks[name]], n_resamples, 0)) for name in names
-        }
-    if {treatment, control} <= set(arms):
-        found["test"] = {
-            "treatment": treatment,
-            "control": control,
-            **{name: _paired(after[treatment], after[control], masks[name], n_resamples) for name in names},
-        }
+    seeds = [seed for seed in after.get(treatment, {}) if seed in after.get(control, {})]
+    if seeds:
+        differences = np.stack([after[treatment][seed] - after[control][seed] for seed in seeds])
+        found["test"] = {"treatment": treatment, "control": control, **_paired(differences, seeds, words)}
     return found
 
 
-def _paired(treatment: Values, control: Values, mask: NDArray[np.bool_], n_resamples: int) -> dict[str, Any]:
-    """Treatment minus control over the seeds both have, word by word: interval and two-sided p-value."""
-    n = min(len(treatment), len(control))
-    differences = (treatment[:n] - control[:n])[:, mask]
-    p_value = sign_flip_p_value(differences.mean(axis=0), n_resamples, 0)
-    return asdict(crossed_interval(differences, n_resamples, 0)) | {"p_value": p_value, "n_seeds": n}
+def _words(base: pa.Table, n_resamples: int) -> _Words:
+    direction = np.asarray(base["direction"].to_pylist())
+    masks = {str(name): direction == name for name in dict.fromkeys(direction.tolist())}
+    masks["all"] = np.ones(len(direction), bool)
+    return _Words(masks, np.asarray(base["concept"]), n_resamples)
+
+
+def _paired(differences: Values, seeds: Sequence[int], words: _Words) -> dict[str, dict[str, Any]]:
+    """Treatment minus control of each direction: interval, two-sided p-value, and the difference of each seed.
+
+    The p-value is of these very runs: it changes the signs of concepts' differences, averaged over the seeds, and so
+    says nothing of what other seeds would have given. For that there are the differences seed by seed.
+
+    Args:
+        differences: (seeds, words).
+        seeds: the seeds that both arms were trained with.
+        words: of the task.
+    """
+    found = words.intervals(differences)
+    for name, mask in words.masks.items():
+        of_words, concepts = differences[:, mask], words.concepts[mask]
+        found[name] |= {
+            "p_value": sign_flip_p_value(of_words.mean(axis=0), words.n_resamples, 0, concepts),
+            "n_seeds": len(seeds),
+            "n_concepts": len(np.unique(concepts)),
+            "by_seed": {str(seed): float(row.mean()) for seed, row in zip(seeds, of_words, strict=True)},
+        }
+    return found
 
 
 def _mean_bits(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
@@ -105,16 +133,22 @@ def markdown_table(found: Mapping[str, Any]) -> str:
     for arm in arms:
         row = found["bits_per_byte"][arm]
         lines.append(f"| {arm} | " + " | ".join(f"{row[k]['after']:.4f}" for k in languages) + " |")
-    test = found.get("test")
-    if test:
-        row = test["all"]
-        lines += [
-            "",
-            f"{test['treatment']} minus {test['control']}, word by word over {row['n_seeds']} seeds: {_cell(row)}, "
-            f"p = {row['p_value']:.3g} (two-sided, signs changed at random).",
-        ]
+    if "test" in found:
+        lines += ["", _test_text(found["test"])]
     return "\n".join(lines) + "\n"
 
 
+def _test_text(test: Mapping[str, Any]) -> str:
+    row = test["all"]
+    by_seed = ", ".join(f"seed {seed}: {value:+.4f}" for seed, value in row["by_seed"].items())
+    return (
+        f"{test['treatment']} minus {test['control']}, over {row['n_concepts']} concepts and {row['n_seeds']} seeds: "
+        f"{_cell(row)}, p = {row['p_value']:.3g} (two-sided, signs of concepts changed at random; it is of these runs, "
+        f"their seeds averaged, and says nothing of other seeds). {by_seed}."
+    )
+
+
 def _cell(row: Mapping[str, float]) -> str:
+    if math.isnan(row["low"]):
+        return f"{row['mean']:.4f}"
     return f"{row['mean']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"

@@ -9,6 +9,7 @@ tokens, and writes the report. Ends with an error unless some middle layer, aske
 
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -18,20 +19,26 @@ from jobs.gpu.errors import ModelError
 from jobs.gpu.evaluate_translation import evaluate
 from jobs.gpu.explain_behaviour import explain
 from jobs.gpu.run_experiment import run
-from jobs.gpu.run_job import results_path, run_job, say
+from jobs.gpu.run_job import results_path, run_job, say, write_json
 from jobs.gpu.settings import ModelSettings
 from jobs.gpu.task_words import WordTokens
 from jobs.gpu.trace_layers import trace
 from jobs.gpu.write_model_report import write_report
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.tokenizer_backends import load_tokenizer
+
+WRITTEN = (
+    "task.jsonl", "model.json", "scores", "scores.parquet", "scores.json", "traces", "explained_pairs.parquet",
+    "explanation.json", "packed", "runs", "experiment.json", "experiment.md", "model_report.html", ".partial-base",
+)  # fmt: skip
+"""What the jobs write under ``results.path``, but for the base model, which is kept."""
+MARKER = "made_by_demo_model.json"
 
 
 def demo(settings: ModelSettings) -> None:
     """Runs every job of the model side in turn."""
     base = results_path(settings, "base")
-    for path in base.parent.iterdir():  # tables may be newer than what lies here
-        if path != base:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    start_anew(base.parent)
     if not (base / "config.json").is_file():
         convert(settings)
     model = settings.model.model_copy(update={"path": str(base), "gguf_file": ""})
@@ -43,6 +50,24 @@ def demo(settings: ModelSettings) -> None:
     say("demo: experiment")
     run(settings)
     write_report(settings)
+
+
+def start_anew(folder: Path) -> None:
+    """Removes what an earlier demo left in its folder, since the tables may be newer; nothing else, and nowhere else.
+
+    Raises:
+        WarehouseError: the folder holds results that no demo wrote.
+    """
+    found = [folder / name for name in WRITTEN if (folder / name).exists()]
+    if found and not (folder / MARKER).is_file():
+        names = ", ".join(path.name for path in found)
+        raise WarehouseError(
+            f"{folder} holds {names}, but no {MARKER}: the demo did not write them and would replace them; set another "
+            "results.path, or delete them"
+        )
+    write_json(folder / MARKER, {"job": "jobs.gpu.demo_model", "replaced_by_the_next_demo": list(WRITTEN)})
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def check_pivot(settings: ModelSettings, direction: str, source: str, pivot: str) -> None:

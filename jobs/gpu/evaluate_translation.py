@@ -4,9 +4,10 @@
 
 Reads ``<results.path>/task.jsonl`` (built where missing); writes the parts of ``<results.path>/scores/``, one
 for each direction and draw, then ``scores.parquet`` (one row a word and direction) and ``scores.json`` (the
-mean of each direction with its bootstrap confidence interval over words).
+mean of each direction with its bootstrap confidence interval over concepts).
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,27 +21,22 @@ from tqdm import tqdm
 from jobs.gpu.append_rows import Parts
 from jobs.gpu.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.load_model import check_vocabulary, describe_model, load_model, model_summary
+from jobs.gpu.load_model import model_summary
+from jobs.gpu.model_files import describe_model
 from jobs.gpu.run_job import results_path, run_job, say, write_json
-from jobs.gpu.score_words import score_draw, with_smaller_batches
+from jobs.gpu.score_words import score_draw
 from jobs.gpu.settings import ModelSettings
-from jobs.gpu.shared_prefix import reuse_is_exact
-from jobs.gpu.task_words import WordTokens
-from jobs.gpu.translation_task import Task, task_hash
-from pivot_udfs.tokenizer_backends import load_tokenizer
+from jobs.gpu.task_file import task_hash
+from jobs.gpu.task_model import TaskModel, load_task_model
+from jobs.gpu.translation_task import Task
 
 
 def evaluate(settings: ModelSettings) -> None:
     """Scores ``[model]`` on every direction and writes the results."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
-    task = load_task(settings)
-    model = load_model(settings.model)
-    check_vocabulary(settings.model, model, tokenizer)
+    subject = load_task_model(settings, load_task(settings), settings.translation.batch_size)
     parts = Parts(results_path(settings, "scores"), made_by(settings))
-    write_json(results_path(settings, "model.json"), model_summary(settings.model, model))
-    tokens = WordTokens(tokenizer, settings.translation.start_token)
-    scores = score_task(model, task, tokens, settings, parts)
-    write_scores(scores, settings, results_path(settings, "scores.parquet"))
+    write_json(results_path(settings, "model.json"), model_summary(settings.model, subject.model))
+    write_scores(score_task(subject, parts), settings, results_path(settings, "scores.parquet"))
 
 
 def made_by(settings: ModelSettings) -> dict[str, Any]:
@@ -48,39 +44,36 @@ def made_by(settings: ModelSettings) -> dict[str, Any]:
     return {"model": describe_model(settings.model), "task": task_hash(results_path(settings, "task.jsonl"))}
 
 
-def score_task(model: Any, task: Task, tokens: WordTokens, settings: ModelSettings, parts: Parts) -> pa.Table:
+def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
     """Scores all directions and draws that ``parts`` lacks; gives the table of all words.
 
     Returns:
         direction, concept, source, target, score (mean over draws, -1..1), p_target, p_distractors (0..1).
     """
-    reuse = settings.translation.prefix_reuse and reuse_is_exact(model)
-    if settings.translation.prefix_reuse and not reuse:
-        say("this model cannot reuse a prefix's keys and values: every prompt is computed whole")
-    units = [(d, draw) for d in task.examples for draw in range(len(task.examples[d]))]
-    for direction, draw in tqdm(units, desc="directions and draws", unit="draw"):
-        name = f"{direction}-draw{draw}"
-        if not parts.has(name):
-            parts.write(name, _score_part(model, task, tokens, settings, direction, draw, reuse))
-    return _mean_over_draws(parts.read())
+    units = score_units(subject.task)
+    for part, (direction, draw) in tqdm(units.items(), desc="directions and draws", unit="draw"):
+        if not parts.has(part):
+            parts.write(part, _score_part(subject, direction, draw))
+    return mean_over_draws(parts.read(list(units)))
 
 
-def _score_part(
-    model: Any,
-    task: Task,
-    tokens: WordTokens,
-    settings: ModelSettings,
-    direction: str,
-    draw: int,
-    reuse: bool,
-) -> pa.Table:
-    words, examples = task.of_direction(direction), task.examples[direction][draw]
-    true, false = with_smaller_batches(
-        model,
-        settings.translation.batch_size,
-        reuse,
-        lambda runner: score_draw(runner, words, examples, tokens),
-    )
+def score_units(task: Task) -> dict[str, tuple[str, int]]:
+    """The parts that scores of a task are made of: by name, a direction and a draw."""
+    return {f"{name}-draw{draw}": (name, draw) for name, draws in task.examples.items() for draw in range(len(draws))}
+
+
+def kept_scores(folder: Path, made_from: dict[str, Any], task: Task) -> pa.Table | None:
+    """The table of ``score_task`` where ``folder`` holds all parts of it, made from this very thing; else None."""
+    stamp = folder / "_made_by.json"
+    if not stamp.is_file() or json.loads(stamp.read_text(encoding="utf-8")) != json.loads(json.dumps(made_from)):
+        return None
+    parts, units = Parts(folder, made_from), list(score_units(task))
+    return mean_over_draws(parts.read(units)) if all(parts.has(name) for name in units) else None
+
+
+def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
+    words, examples = subject.task.of_direction(direction), subject.task.examples[direction][draw]
+    true, false = subject.batches.run(lambda runner: score_draw(runner, words, examples, subject.tokens))
     return pa.table(
         {
             "direction": [word.direction for word in words],
@@ -94,7 +87,8 @@ def _score_part(
     )
 
 
-def _mean_over_draws(draws: pa.Table) -> pa.Table:
+def mean_over_draws(draws: pa.Table) -> pa.Table:
+    """A row a word and direction (see ``score_task``) of the rows of every draw."""
     keys = ["direction", "concept", "source", "target"]
     means = draws.group_by(keys, use_threads=False).aggregate([("p_target", "mean"), ("p_distractors", "mean")])
     means = means.rename_columns({"p_target_mean": "p_target", "p_distractors_mean": "p_distractors"})
@@ -104,15 +98,19 @@ def _mean_over_draws(draws: pa.Table) -> pa.Table:
 
 
 def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[str, Any]:
-    """Writes the rows and the mean of each direction beside them; prints and gives the means."""
+    """Writes the rows and the mean of each direction beside them; prints and gives the means.
+
+    A concept's scores in several directions are one unit of the bootstrap.
+    """
     pq.write_table(scores, path, compression="zstd")
-    direction = np.asarray(scores["direction"].to_pylist())
-    values = np.asarray(scores["score"])
-    n, seed = settings.translation.n_resamples, settings.translation.seed
+    direction, values = np.asarray(scores["direction"].to_pylist()), np.asarray(scores["score"])
+    concepts, options = np.asarray(scores["concept"]), settings.translation
+    masks = {str(name): direction == name for name in dict.fromkeys(direction)}
+    masks["all"] = np.ones(len(direction), bool)
     summary: dict[str, Any] = {
-        str(name): asdict(mean_interval(values[direction == name], n, seed)) for name in dict.fromkeys(direction)
+        name: asdict(mean_interval(values[mask], options.n_resamples, options.seed, concepts[mask]))
+        for name, mask in masks.items()
     }
-    summary["all"] = asdict(mean_interval(values, n, seed))
     for name, row in summary.items():
         say(
             f"score {name}",

@@ -2,15 +2,16 @@
 
     python -m jobs.gpu.explain_behaviour --config conf/demo-model.toml [--dry-run]
 
-Reads ``<results.path>/traces/`` and ``scores.parquet`` and the tables ``word_cooccurrence``, ``word_totals`` and
-``pair_pivots``. Writes ``explained_pairs.parquet`` (a row a word and direction) and ``explanation.json``: per
-direction the AUC of direct against pivot by the pair's count and by the target word's count alone, for both labels,
-Pearson r of log count and score, how often the deciding token is one of the pair's pivots, and how many pairs were left
-out and why.
+Reads ``<results.path>/traces/`` and ``scores/``, which must be whole and of one model and task, and the tables
+``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (a row a word and
+direction) and ``explanation.json``: per direction the AUC of direct against pivot by the pair's count and by the target
+word's count alone, for both labels, Pearson r of log count and score, how often the deciding token is one of the pair's
+pivots, and how many pairs were left out and why.
 """
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,55 +22,98 @@ from jobs.gpu.append_rows import Parts
 from jobs.gpu.attribution import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.errors import TaskError
-from jobs.gpu.read_tables import check_files, open_table
+from jobs.gpu.evaluate_translation import mean_over_draws, score_units
+from jobs.gpu.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.run_job import results_path, run_job, say, write_json
 from jobs.gpu.settings import ModelSettings
+from jobs.gpu.task_file import task_hash
+from jobs.gpu.translation_task import Task
 from jobs.gpu.word_pairs import CorpusCounts, PairKey, pair_key, read_counts, read_pair_pivots
-from pivot_udfs.tokenizer_backends import load_tokenizer
 
 LABELS = ("behaviour", "word_behaviour")
 COUNTS = ("pair_count", "target_count")
+_JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
 
 
 def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and what the counts explain of them."""
-    tokenizer, task = load_tokenizer(settings.tokenizer.path), load_task(settings)
-    names = ("word_cooccurrence", "word_totals", "pair_pivots")
-    tables = {name: open_table(settings.warehouse.path, name) for name in names}
-    for table in tables.values():
-        check_files(table, tokenizer.sha256, task.header["lexicon_sha256"])
+    task = load_task(settings)
+    tables = {name: _open(settings, name, task) for name in ("word_cooccurrence", "word_totals", "pair_pivots")}
+    traces, scores = read_results(settings, task, tables["pair_pivots"].version)
     counts = read_counts(tables["word_cooccurrence"], tables["word_totals"])
-    pivots = read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots)
-    stamp = results_path(settings, "traces") / "_made_by.json"
-    if not stamp.is_file():
-        raise TaskError(f"{stamp.parent} holds no traces: run jobs.gpu.trace_layers first")
-    traces = Parts(stamp.parent, json.loads(stamp.read_text(encoding="utf-8"))).read()
-    pairs = join_pairs(traces, _scores(settings), counts, pivots)
+    pairs = join_pairs(traces, scores, counts, read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots))
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
     directions = {
-        direction: explain_direction(pairs, direction, left_out, settings)
-        for direction, left_out in task.header["left_out"].items()
+        name: explain_direction(pairs, name, left_out | _not_joined(task, pairs, name), settings)
+        for name, left_out in task.header["left_out"].items()
     }
     versions = {name: table.version for name, table in tables.items()}
     found = {"directions": directions, "mean": mean_over_directions(directions), "versions": versions}
     write_json(results_path(settings, "explanation.json"), found)
     for direction, row in directions.items():
-        auc = row["auc"]["behaviour"]
-        say(
-            f"explained {direction}",
-            direct=row["behaviour"]["direct"],
-            pivot=row["behaviour"]["pivot"],
-            auc_pair_count=f"{auc['pair_count']['auc']:.3f}",
-            auc_target_count=f"{auc['target_count']['auc']:.3f}",
-            r=f"{row['correlation']['pair_count']['r']:.3f}",
+        _say_direction(direction, row)
+
+
+def _open(settings: ModelSettings, name: str, task: Task) -> PinnedTable:
+    table = open_table(settings.warehouse.path, name)
+    check_files(table, task.header["tokenizer_sha256"], task.header["lexicon_sha256"])
+    return table
+
+
+def read_results(settings: ModelSettings, task: Task, pivots_version: int) -> tuple[pa.Table, pa.Table]:
+    """Traces and scores of all directions of the task, which one model gave and this very task asked for.
+
+    Raises:
+        TaskError: either was not made, or not of the same model, task, and version of ``pair_pivots``.
+        WarehouseError: either is not complete.
+    """
+    traced, scored = (_made_by(results_path(settings, folder), job) for folder, job in _JOBS.items())
+    now = {"task": task_hash(results_path(settings, "task.jsonl")), "pair_pivots_version": pivots_version}
+    now |= {"n_pivots": settings.trace.n_pivots}
+    differ = [name for name in now if traced.get(name) != now[name]]
+    if differ or scored.get("task") != now["task"]:
+        folder, name = ("traces", differ[0]) if differ else ("scores", "task")
+        found = (traced if differ else scored).get(name)
+        raise TaskError(
+            f"{settings.results.path}/{folder} was made with {name} = {found}, now it is {now[name]}: delete the "
+            f"folder and run {_JOBS[folder]} again"
         )
+    one, other = dict(traced["model"]), dict(scored["model"])
+    if one != other:
+        differ = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+        raise TaskError(
+            f"{settings.results.path} holds traces of the model {one['path']} and scores of {other['path']}, different "
+            f"in {', '.join(differ)}: delete one of the two folders and run its job again with the other's model"
+        )
+    traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
+    scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
+    return traces, mean_over_draws(scores)
 
 
-def _scores(settings: ModelSettings) -> pa.Table:
-    path = results_path(settings, "scores.parquet")
-    if not path.is_file():
-        raise TaskError(f"{path} is missing: run jobs.gpu.evaluate_translation first")
-    return pq.read_table(path)
+def _made_by(folder: Path, job: str) -> dict[str, Any]:
+    stamp = folder / "_made_by.json"
+    if not stamp.is_file():
+        raise TaskError(f"{folder} is not there or empty: run {job} first")
+    return dict(json.loads(stamp.read_text(encoding="utf-8")))
+
+
+def _not_joined(task: Task, pairs: pa.Table, direction: str) -> dict[str, int]:
+    """How many words of the task lack a trace or a score."""
+    rows = [row for row in pairs.select(["direction", "score"]).to_pylist() if row["direction"] == direction]
+    unscored = sum(row["score"] is None for row in rows)
+    return {"not traced": len(task.of_direction(direction)) - len(rows), "not scored": unscored}
+
+
+def _say_direction(direction: str, row: dict[str, Any]) -> None:
+    auc = row["auc"]["behaviour"]
+    say(
+        f"explained {direction}",
+        direct=row["behaviour"]["direct"],
+        pivot=row["behaviour"]["pivot"],
+        auc_pair_count=f"{auc['pair_count']['auc']:.3f}",
+        auc_target_count=f"{auc['target_count']['auc']:.3f}",
+        r=f"{row['correlation']['pair_count']['r']:.3f}",
+    )
 
 
 def join_pairs(traces: pa.Table, scores: pa.Table, counts: CorpusCounts, pivots: dict[PairKey, list[int]]) -> pa.Table:
@@ -103,33 +147,34 @@ def explain_direction(
 ) -> dict[str, Any]:
     """What the counts explain of one direction."""
     rows = [row for row in pairs.to_pylist() if row["direction"] == direction]
-    unscored = sum(row["score"] is None for row in rows)
-    unseen = sum(row["target_count"] == 0 for row in rows)
-    scored = [row for row in rows if row["score"] is not None]
-    scores = np.array([row["score"] for row in scored], float)
-    n, seed = settings.translation.n_resamples, settings.translation.seed
-    auc: dict[str, Any] = {}
-    for label in LABELS:
-        direct = np.array([row[label] == "direct" for row in rows], bool)
-        auc[label] = {}
-        for name in COUNTS:
-            values = np.array([row[name] for row in rows], float)
-            low, high = auc_interval(direct, values, n, seed)
-            auc[label][name] = {"auc": behaviour_auc(direct, values), "low": low, "high": high}
     by_pivot = [row for row in rows if row["word_behaviour"] == "pivot"]
     return {
         "n_pairs": len(rows),
-        "auc": auc,
-        "correlation": {
-            name: vars(count_score_correlation(np.array([row[name] for row in scored], float), scores))
-            for name in COUNTS
-        },
+        "auc": {label: _auc(rows, label, settings) for label in LABELS},
+        "correlation": _correlations([row for row in rows if row["score"] is not None]),
         **{label: {k: sum(r[label] == k for r in rows) for k in ("direct", "pivot")} for label in LABELS},
         "pivot_is_pair_pivot": sum(row["deciding_is_pair_pivot"] for row in by_pivot),
         "without_pair_pivots": sum(row["n_pivots"] == 0 for row in rows),
-        "left_out": left_out | {"not scored": unscored},
-        "target_never_in_corpus": unseen,
+        "left_out": left_out,
+        "target_never_in_corpus": sum(row["target_count"] == 0 for row in rows),
     }
+
+
+def _auc(rows: list[dict[str, Any]], label: str, settings: ModelSettings) -> dict[str, dict[str, float]]:
+    """AUC of direct against pivot by each count, with its interval."""
+    direct = np.array([row[label] == "direct" for row in rows], bool)
+    found = {}
+    for name in COUNTS:
+        values = np.array([row[name] for row in rows], float)
+        low, high = auc_interval(direct, values, settings.translation.n_resamples, settings.translation.seed)
+        found[name] = {"auc": behaviour_auc(direct, values), "low": low, "high": high}
+    return found
+
+
+def _correlations(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Pearson r of each log count with the score."""
+    scores = np.array([row["score"] for row in rows], float)
+    return {name: vars(count_score_correlation(np.array([r[name] for r in rows], float), scores)) for name in COUNTS}
 
 
 def mean_over_directions(directions: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The logit lens: every layer's output at the answer position, decoded by the model's own norm and head.
 
-Only the answer position is decoded, one layer at a time, and only the top k and a few summed probabilities
-are
-kept: full vocabularies of all layers would be gigabytes for a few thousand prompts.
+Only the answer position is decoded, as many layers together as memory allows, and only the top k and a few summed
+probabilities are kept: full vocabularies of all layers would be gigabytes for a few thousand prompts.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from torch import Tensor
 from jobs.gpu.output_head import OutputHead
 
 BEHAVIOURS = ("direct", "pivot")
+_MOST_LOGITS = 1 << 26
+"""Decoded together; 256 MB."""
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,59 @@ def read_layers(head: OutputHead, hidden: list[Tensor], token_sets: list[list[li
         token_sets: per prompt, the same number of sets of token ids; a set may be empty.
         top_k: tokens kept of each layer.
     """
-    rows, columns, sets = _flatten(token_sets, hidden[0].device)
-    n_sets = len(token_sets[0])
-    ids, tops, sums = [], [], []
-    for layer in hidden:
-        probabilities = head.logits(layer).softmax(dim=-1)
-        top = probabilities.topk(top_k, dim=-1)
-        total = torch.zeros(len(layer) * n_sets, device=layer.device)
-        total.index_add_(0, rows * n_sets + sets, probabilities[rows, columns])
-        ids.append(top.indices)
-        tops.append(top.values)
-        sums.append(total.view(-1, n_sets))
-    return LayerReadings(torch.stack(ids, 1).cpu(), torch.stack(tops, 1).cpu(), torch.stack(sums, 1).cpu())
+    members, n_sets = _flatten(token_sets, hidden[0].device), len(token_sets[0])
+    matrix: Any = head.head.weight
+    step = max(1, _MOST_LOGITS // (len(hidden[0]) * len(matrix)))
+    found = [
+        _read_together(head, torch.stack(hidden[start : start + step]), members, n_sets, top_k)
+        for start in range(0, len(hidden), step)
+    ]
+    ids, tops, sums = (torch.cat(parts).transpose(0, 1) for parts in zip(*found, strict=True))
+    return LayerReadings(ids, tops, sums)
+
+
+def _read_together(
+    head: OutputHead, hidden: Tensor, members: tuple[Tensor, Tensor, Tensor], n_sets: int, top_k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Top ids, their probabilities, and the sets' probabilities, each (layers, prompts, ...)."""
+    rows, columns, sets = members
+    n_layers, n_rows = hidden.shape[:2]
+    probabilities = head.logits(hidden).softmax(dim=-1)
+    values, ids = largest(probabilities, top_k)
+    total = torch.zeros(n_layers, n_rows * n_sets, device=hidden.device)
+    total.index_add_(1, rows * n_sets + sets, probabilities[:, rows, columns])
+    return ids, values, total.view(n_layers, n_rows, n_sets)
+
+
+def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest of the last axis and where they are, as ``topk`` gives them (ties in any order).
+
+    They lie in the ``k`` blocks with the largest maxima, so that all of a vocabulary is read once and only those blocks
+    are sorted.
+    """
+    n_blocks = values.shape[-1] // _BLOCK
+    if n_blocks <= k:
+        top = values.topk(k)
+        return top.values, top.indices
+    whole = n_blocks * _BLOCK
+    best = values[..., :whole].view(*values.shape[:-1], n_blocks, _BLOCK).amax(-1).topk(k).indices
+    inside = (best[..., None] * _BLOCK + torch.arange(_BLOCK, device=values.device)).flatten(-2)
+    after = torch.arange(whole, values.shape[-1], device=values.device).expand(*values.shape[:-1], -1)
+    places = torch.cat([inside, after], -1)
+    top = values.gather(-1, places).topk(k)
+    return top.values, places.gather(-1, top.indices)
+
+
+def join_readings(readings: Sequence[LayerReadings], order: Sequence[int]) -> LayerReadings:
+    """Readings of several batches as one, on the CPU.
+
+    Args:
+        readings: of each batch.
+        order: for every row of the batches in turn, which row of the whole it is.
+    """
+    place = torch.tensor(order).argsort()
+    names = [field.name for field in fields(LayerReadings)]
+    return LayerReadings(*(torch.cat([getattr(part, name) for part in readings]).cpu()[place] for name in names))
 
 
 def _flatten(token_sets: list[list[list[int]]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

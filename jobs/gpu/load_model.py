@@ -6,20 +6,19 @@ would mean other words, and every number after that would be wrong in silence.
 """
 
 import ctypes
-import importlib.util
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from jobs.gpu.errors import ModelError
-from jobs.gpu.packed_file import file_sha256
+from jobs.gpu.model_files import find_files, model_tokens, tokenizer_tokens
 from jobs.gpu.settings import Model
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.tokenizer_backends import TokenizerSpec, reference_tokenizer, sentencepiece_processor
+from pivot_udfs.tokenizer_backends import TokenizerSpec
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -45,37 +44,23 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
-def resolve_path(path: str) -> str:
-    """``package:<name>`` as the folder of that installed package (not imported); anything else as it is."""
-    if not path.startswith("package:"):
-        return path
-    name = path.removeprefix("package:")
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(f"model.path = {path!r}: package {name} is not installed; install it, or give a folder")
-    return next(iter(spec.submodule_search_locations))
-
-
 def load_model(settings: Model) -> Any:
-    """A causal language model in evaluation mode on its device.
+    """A causal language model in evaluation mode on its device, every weight of it read from its files.
 
     Raises:
-        ModelError: it cannot be found or read, or would need code or pickles that the settings do not allow.
+        ModelError: it cannot be found or read, would need code or pickles that the settings do not allow, or its
+            weights are not those that its configuration asks for.
     """
-    device = pick_device(settings.device)
-    path = resolve_path(settings.path)
-    options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device)}
-    options |= {"trust_remote_code": settings.trust_remote_code}
-    options |= {"revision": settings.revision} if settings.revision else {}
+    device, files = pick_device(settings.device), find_files(settings)
+    options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "output_loading_info": True}
+    options |= {"trust_remote_code": settings.trust_remote_code, "ignore_mismatched_sizes": True}  # told apart below
+    options |= {"revision": files.commit} if files.commit else {}
     if settings.gguf_file:
         options["gguf_file"] = settings.gguf_file
     else:
-        _check_config(path, settings)
         options["use_safetensors"] = None if settings.allow_pickle else True
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(path, **options)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ModelError(_advice(settings, path, error)) from None
+    model, info = _read_weights(settings, files.path, options)
+    _check_weights(files.path, info)
     if settings.gguf_file:
         clear_quantization(model)
     model.config.use_cache = True
@@ -84,22 +69,47 @@ def load_model(settings: Model) -> Any:
     return model.to(device).eval()
 
 
+def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    auto: Any = AutoModelForCausalLM
+    try:
+        model, info = auto.from_pretrained(path, **options)
+    except torch.OutOfMemoryError:
+        raise
+    except SafetensorError as error:
+        raise ModelError(f"{path}: a weight file is cut short or damaged ({error}); copy the model again") from None
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+        raise ModelError(_advice(settings, path, error)) from None
+    return model, info
+
+
+def _check_weights(path: str, info: dict[str, Any]) -> None:
+    """Refuses what ``transformers`` only warns of: weights it made up, left unused, or found in another shape."""
+    mismatched = sorted(info["mismatched_keys"])
+    shapes = [f"{name}: {list(found)} in the file, {list(wanted)} wanted" for name, found, wanted in mismatched]
+    wrong = {
+        "are of another size": shapes,
+        "are missing": sorted(info["missing_keys"]),
+        "are not part of the model": sorted(info["unexpected_keys"]),
+        "cannot be read": sorted(info["error_msgs"]),
+    }
+    parts = [f"{len(names)} weights {what} ({_some(names)})" for what, names in wrong.items() if names]
+    if parts:
+        raise ModelError(
+            f"{path}: {'; '.join(parts)}: the weights are not those of its config.json; give the whole folder of one "
+            "saved model"
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
 def keep_freed_memory() -> None:
     """Keeps large freed blocks in the process (glibc), which else come back as fresh pages for every layer."""
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def _check_config(path: str, settings: Model) -> None:
-    folder = Path(path)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ModelError(f"model.path = {path}: no config.json in it; give the folder of a saved model")
-    if not folder.is_dir() and (folder.exists() or path.startswith((".", "/"))):
-        raise ModelError(f"model.path = {path} is not a folder; give the folder of a saved model")
-    if folder.is_dir() and json.loads((folder / "config.json").read_text()).get("is_encoder_decoder"):
-        raise ModelError(f"model.path = {path} is an encoder-decoder; give a causal language model")
 
 
 def _advice(settings: Model, path: str, error: Exception) -> str:
@@ -130,69 +140,34 @@ def save_model(model: Any, folder: Path, tokenizer: TokenizerSpec | None = None)
 
 
 def check_vocabulary(settings: Model, model: Any, tokenizer: TokenizerSpec) -> None:
-    """Refuses a model whose vocabulary is not the tokenizer's.
+    """Refuses a model whose vocabulary is not the tokenizer's, or cannot be compared with it.
 
-    The model's own tokenizer (``tokenizer.json`` in its folder, or the list of tokens in its GGUF file) must
-    give every id the same token; a model without one must have at least as many rows as the tokenizer has
-    ids.
+    The model's own tokenizer (see ``model_tokens``) must give every id the same token, and the model must have at
+    least as many rows as the tokenizer has ids. A model without a tokenizer needs ``model.trust_vocabulary``.
 
     Raises:
-        TokenizerError: they differ; says where.
+        TokenizerError: they differ (says where), or no file of the model says what its ids mean.
     """
-    ours = _tokens(tokenizer)
+    ours, theirs = tokenizer_tokens(tokenizer), model_tokens(settings)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < len(ours):
         raise TokenizerError(
-            f"{settings.path} has {rows} token embeddings, tokenizer.path has {len(ours)} ids: it is "
-            f"not this "
-            "model's tokenizer; give the tokenizer that the tables were made with and a model that uses it"
+            f"{settings.path} has {rows} token embeddings, tokenizer.path has {len(ours)} ids: it is not this model's "
+            "tokenizer; give the tokenizer that the tables were made with and a model that uses it"
         )
-    theirs = _model_tokens(settings)
-    pairs = enumerate(zip(ours, theirs, strict=False)) if theirs else ()
-    different = [(index, a, b) for index, (a, b) in pairs if a != b]
+    if not theirs and not settings.trust_vocabulary:
+        raise TokenizerError(
+            f"{settings.path} has no tokenizer.json, tokenizer.model or vocab.json, so that its vocabulary cannot be "
+            "compared with tokenizer.path: put the model's tokenizer beside its weights, or set "
+            "model.trust_vocabulary = true if you know that they are the same"
+        )
+    different = [(index, a, b) for index, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
     if different:
         index, a, b = different[0]
         raise TokenizerError(
-            f"{len(different)} ids mean other tokens to {settings.path} than in tokenizer.path (id "
-            f"{index}: model "
-            f"{b!r}, tokenizer {a!r}); use a model with the tables' tokenizer, or make the tables with "
-            f"the model's"
+            f"{len(different)} ids mean other tokens to {settings.path} than in tokenizer.path (id {index}: model "
+            f"{b!r}, tokenizer {a!r}); use a model with the tables' tokenizer, or make the tables with the model's"
         )
-
-
-def _tokens(tokenizer: TokenizerSpec) -> list[str]:
-    if tokenizer.kind == "sentencepiece":
-        processor = sentencepiece_processor(tokenizer)
-        return [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
-    return _by_id(reference_tokenizer(tokenizer).get_vocab(with_added_tokens=True))
-
-
-def _by_id(vocab: dict[str, int]) -> list[str]:
-    names = {index: token for token, index in vocab.items()}
-    return [names.get(index, "") for index in range(max(names, default=-1) + 1)]
-
-
-def _model_tokens(settings: Model) -> list[str]:
-    folder = Path(resolve_path(settings.path))
-    if settings.gguf_file:
-        from gguf import GGUFReader
-
-        field = GGUFReader(folder / settings.gguf_file).get_field("tokenizer.ggml.tokens")
-        return list(field.contents()) if field else []
-    if not (folder / "tokenizer.json").is_file():
-        return []
-    import tokenizers
-
-    own = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return _by_id(own.get_vocab(with_added_tokens=True))
-
-
-def describe_model(settings: Model) -> dict[str, Any]:
-    """What results of a model are tied to: where it is from, and the hashes of its weight files in a folder."""
-    folder = Path(resolve_path(settings.path))
-    names = [settings.gguf_file] if settings.gguf_file else sorted(path.name for path in folder.glob("*.safetensors"))
-    files = {name: file_sha256(folder / name) for name in names if folder.is_dir()}
-    return settings.model_dump(exclude={"device"}) | {"files": files}
 
 
 def model_summary(settings: Model, model: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pivot_udfs.tokenizer_backends import load_tokenizer
 
 _SETS = ("p_source", "p_target", "p_pivot")
 _CELLS, _WORDS = 5, 4
+_JOBS = ("evaluate_translation", "trace_layers", "explain_behaviour", "run_experiment")
 
 
 @dataclass(frozen=True)
@@ -65,31 +66,25 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
     Raises:
         TaskError: there are no results at all.
     """
-    scores = _json(results_path(settings, "scores.json"))
-    traces = _rows(results_path(settings, "traces"))
-    explanation = _json(results_path(settings, "explanation.json"))
-    experiment = _json(results_path(settings, "experiment.json"))
-    pairs = _rows(results_path(settings, "explained_pairs.parquet"))
-    parts = {
-        "evaluate_translation": scores,
-        "trace_layers": traces,
-        "explain_behaviour": explanation,
-        "run_experiment": experiment,
-    }
+    files = {"evaluate_translation": "scores.json", "explain_behaviour": "explanation.json"}
+    files |= {"run_experiment": "experiment.json"}
+    parts: dict[str, Any] = {job: _json(results_path(settings, name)) for job, name in files.items()}
+    traces = parts["trace_layers"] = _rows(results_path(settings, "traces"))
     if not any(parts.values()):
         raise TaskError(f"{settings.results.path} holds no results: run jobs.gpu.evaluate_translation first")
+    pairs = _rows(results_path(settings, "explained_pairs.parquet"))
     return ModelReport(
         model=_json(results_path(settings, "model.json")),
-        scores=scores,
+        scores=parts["evaluate_translation"],
         left_out=_left_out(results_path(settings, "task.jsonl")),
         layer_curves=_layer_curves(traces),
         heatmaps=_heatmaps(traces, settings),
-        explanation=explanation,
+        explanation=parts["explain_behaviour"],
         roc=_roc(pairs),
         count_scores=_count_scores(pairs),
-        experiment=experiment,
+        experiment=parts["run_experiment"],
         training=_training(results_path(settings, "runs")),
-        missing=tuple(name for name, part in parts.items() if not part),
+        missing=tuple(job for job in _JOBS if not parts[job]),
     )
 
 

@@ -40,7 +40,8 @@ class OutputHead:
     def logits(self, hidden: Tensor) -> Tensor:
         """Float32 logits (..., vocabulary) of hidden states (..., hidden) as a layer leaves them."""
         normed = hidden if self.norm is None else self.norm(hidden)
-        logits: Tensor = self.head(normed).float() * self.scale
+        logits: Tensor = self.head(normed).float()
+        logits = logits if self.scale == 1.0 else logits * self.scale  # a pass over all of them is dear
         return logits if not self.soft_cap else self.soft_cap * torch.tanh(logits / self.soft_cap)
 
 

@@ -21,15 +21,15 @@ from jobs.gpu.append_rows import Parts
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.compare_arms import compare, markdown_table
 from jobs.gpu.continue_pretraining import run_folder, train
-from jobs.gpu.evaluate_translation import evaluate, made_by, score_task, write_scores
-from jobs.gpu.load_model import check_vocabulary, describe_model, load_model
+from jobs.gpu.evaluate_translation import evaluate, kept_scores, made_by, score_task, write_scores
+from jobs.gpu.model_files import describe_model
 from jobs.gpu.pack_dataset import pack, packed_folder
 from jobs.gpu.packed_file import file_sha256
 from jobs.gpu.read_tables import open_table
 from jobs.gpu.run_job import results_path, run_job, say, write_json, write_text
 from jobs.gpu.settings import ModelSettings
-from jobs.gpu.task_words import WordTokens
-from jobs.gpu.translation_task import task_hash
+from jobs.gpu.task_file import task_hash
+from jobs.gpu.task_model import load_task_model
 from pivot_udfs.load_settings import fingerprint, result_settings
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
@@ -86,12 +86,18 @@ def train_and_score(settings: ModelSettings) -> pa.Table:
         "packed": _manifest(settings, settings.packing.arm)["files"]["tokens.bin"]["sha256"],
         "training": result_settings(settings.training),
     }
-    stamp = folder / "finished.json"
+    stamp, final = folder / "finished.json", folder / "final"
     done = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else {}
-    if done.get("run") != fingerprint(parts):
+    same_run = done.get("run") == fingerprint(parts)
+    if (final / "made_by.json").is_file() and not has_weights(final):
+        if same_run and _kept(settings, folder) is None:
+            say("its weights were not kept and its scores are not of this task: training it again", run=folder)
+            same_run = False
+        if not same_run:
+            shutil.rmtree(final)  # what is not there cannot be a finished run
+    if not same_run:
         train(settings)
         write_json(stamp, {"run": fingerprint(parts)})
-    final = folder / "final"
     table = score_once(settings, folder)
     if not settings.experiment.keep_models:
         for path in final.glob("*.safetensors"):
@@ -99,33 +105,56 @@ def train_and_score(settings: ModelSettings) -> pa.Table:
     return table
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether all weight files of a saved model are there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return (folder / "model.safetensors").is_file()
+    names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((folder / name).is_file() for name in names)
+
+
 def base_scores(settings: ModelSettings) -> pa.Table:
     """Scores before training: those of ``evaluate_translation``, which is run where it was not."""
-    path, stamp = results_path(settings, "scores.parquet"), results_path(settings, "scores") / "_made_by.json"
-    if not (path.is_file() and stamp.is_file() and json.loads(stamp.read_text()) == made_by(settings)):
-        evaluate(settings)
-    return pq.read_table(path)
+    task, folder = load_task(settings), results_path(settings, "scores")
+    kept = kept_scores(folder, made_by(settings), task)
+    if kept is not None:
+        return kept
+    evaluate(settings)
+    return pq.read_table(results_path(settings, "scores.parquet"))
+
+
+def _tied_to(settings: ModelSettings, folder: Path) -> dict[str, str]:
+    """What the scores of a run are made from: the task and the trained model."""
+    task = task_hash(results_path(settings, "task.jsonl"))
+    return {"task": task, "trained": file_sha256(folder / "final" / "made_by.json")}
+
+
+def _kept(settings: ModelSettings, folder: Path) -> pa.Table | None:
+    """A run's scores on this very task, in all directions asked for, where they are there."""
+    return kept_scores(folder / "scores", _tied_to(settings, folder), load_task(settings))
 
 
 def score_once(settings: ModelSettings, folder: Path) -> pa.Table:
     """Scores of the model ``folder/final``, kept in ``folder/scores.parquet`` with what they were made from."""
-    trained = file_sha256(folder / "final" / "made_by.json")
-    tied_to = {"task": task_hash(results_path(settings, "task.jsonl")), "trained": trained}
-    path, stamp = folder / "scores.parquet", folder / "scores" / "_made_by.json"
-    if path.is_file() and stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == tied_to:
-        return pq.read_table(path)
+    path, tied_to, table = folder / "scores.parquet", _tied_to(settings, folder), _kept(settings, folder)
+    if table is not None and path.is_file():
+        return table
+    stamp = folder / "scores" / "_made_by.json"
     if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) != tied_to:
         say("scores of another model or task are replaced", folder=folder)
         shutil.rmtree(folder / "scores")
-    tokenizer, task = load_tokenizer(settings.tokenizer.path), load_task(settings)
-    changes = {"path": str(folder / "final"), "gguf_file": "", "revision": ""}
-    of_model = settings.model.model_copy(update=changes)
-    model = load_model(of_model)
-    check_vocabulary(of_model, model, tokenizer)
-    tokens = WordTokens(tokenizer, settings.translation.start_token)
-    table = score_task(model, task, tokens, settings, Parts(folder / "scores", tied_to))
+    if table is None:
+        table = _score(settings, folder, tied_to)
     write_scores(table, settings, path)
     return table
+
+
+def _score(settings: ModelSettings, folder: Path, tied_to: dict[str, str]) -> pa.Table:
+    changes = {"path": str(folder / "final"), "gguf_file": "", "revision": ""}
+    of_model = settings.model_copy(update={"model": settings.model.model_copy(update=changes)})
+    subject = load_task_model(of_model, load_task(settings), settings.translation.batch_size)
+    return score_task(subject, Parts(folder / "scores", tied_to))
 
 
 def read_bits(folder: Path) -> dict[str, dict[str, float]]:

@@ -33,6 +33,8 @@ class Model(Section):
     """Whether code that comes with the model may run."""
     allow_pickle: bool = False
     """Whether weights that are not safetensors may be read; unpickling can run any code."""
+    trust_vocabulary: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    """Whether a model may be used that has no tokenizer to compare ``tokenizer.path`` with."""
 
 
 class Results(Section):
@@ -158,9 +160,10 @@ class ModelReport(Section):
     """The HTML page of the model side."""
 
     path: str = ""
-    """Where the page goes; empty: ``<results.path>/model-report.html``."""
+    """Where the page goes; empty: ``<warehouse.path>/model_report.html``, or under ``results.path`` where the warehouse
+    is a URI."""
     corpus_report: str = ""
-    """Link to the corpus report; empty: ``<warehouse.path>/report.html``."""
+    """Link to the corpus report; empty: ``report.html`` beside the page, where it is there."""
     heatmap_words: list[str] = Field(default=[], max_length=20)
     """Source words whose trace is drawn; empty: the first pivot ones."""
 

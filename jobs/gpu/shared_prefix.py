@@ -8,12 +8,15 @@ without such a cache and as the reference the other way is tested against.
 """
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from jobs.gpu.prompt_batches import batches_of_one_length, shared_prefix_length, side_by_side, whole_sequences
 
 
 @dataclass(frozen=True)
@@ -29,27 +32,6 @@ class Answered:
     rows: list[int]
     log_probabilities: Tensor
     cache: Any
-
-
-def shared_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with; at least one token of each prompt is left after them."""
-    shortest = min(len(prompt) for prompt in prompts)
-    for place in range(shortest - 1):
-        if any(prompt[place] != prompts[0][place] for prompt in prompts):
-            return place
-    return shortest - 1
-
-
-def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of at most ``batch_size`` of one length, shortest first, in order within it."""
-    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < min(len(order), start + batch_size) and lengths[order[end]] == lengths[order[start]]:
-            end += 1
-        yield order[start:end]
-        start = end
 
 
 class PromptRunner:
@@ -73,7 +55,29 @@ class PromptRunner:
             ids = self._tensor([list(prompts[row][shared:]) for row in rows])
             cache = _repeated(prefix, [0] * len(rows)) if prefix is not None else None
             result = self._forward(ids, cache, keep=1)
-            yield Answered(rows, result.logits[:, -1].float().log_softmax(-1), result.past_key_values)
+            after = getattr(result, "past_key_values", None)
+            yield Answered(rows, result.logits[:, -1].float().log_softmax(-1), after)
+
+    @torch.no_grad()
+    def means(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
+        """Mean log-probability of each continuation's tokens after its prompt.
+
+        Args:
+            prompts: token ids of each.
+            pairs: (which prompt, token ids of the continuation).
+        """
+        if not self._reuse:
+            return self._whole(prompts, pairs)
+        asked: list[list[int]] = [[] for _ in prompts]
+        for index, (prompt, _) in enumerate(pairs):
+            asked[prompt].append(index)
+        found = [math.nan] * len(pairs)
+        for answered in self.answers(prompts):
+            cells = [(place, k) for place, row in enumerate(answered.rows) for k in asked[row]]
+            values = self.continuations(answered, prompts, [(place, pairs[k][1]) for place, k in cells])
+            for (_, k), value in zip(cells, values, strict=True):
+                found[k] = value
+        return found
 
     @torch.no_grad()
     def continuations(
@@ -86,11 +90,13 @@ class PromptRunner:
             prompts: the same prompts.
             pairs: (place in ``answered.rows``, token ids of the continuation).
         """
+        if not self._reuse:
+            return self._whole(prompts, [(answered.rows[place], ids) for place, ids in pairs])
         firsts = answered.log_probabilities[[place for place, _ in pairs], [ids[0] for _, ids in pairs]]
         totals = firsts.double().cpu().tolist()
         longer = [index for index, (_, ids) in enumerate(pairs) if len(ids) > 1]
-        rest = self._siblings if self._reuse else self._whole
-        for index, value in zip(longer, rest(answered, prompts, [pairs[k] for k in longer]), strict=True):
+        rests = self._siblings(answered, prompts, [pairs[k] for k in longer])
+        for index, value in zip(longer, rests, strict=True):
             totals[index] += value
         return [total / len(ids) for total, (_, ids) in zip(totals, pairs, strict=True)]
 
@@ -104,7 +110,7 @@ class PromptRunner:
         """
         if not pairs:
             return []
-        starts, width = _side_by_side(pairs, len(answered.rows))
+        starts, width = side_by_side(pairs, len(answered.rows))
         length = len(prompts[answered.rows[0]])
         ids = torch.zeros(len(answered.rows), width, dtype=torch.int64)
         positions = torch.full_like(ids, length)
@@ -127,28 +133,38 @@ class PromptRunner:
         allowed = torch.cat([open_prompt, seen], dim=2)[:, None]
         return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(device=self._model.device, dtype=dtype)
 
-    def _whole(
-        self, answered: Answered, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
-    ) -> list[float]:
-        """Summed log-probability of all but the first token, every prompt computed whole."""
-        found = [0.0] * len(pairs)
-        for chosen in batches_of_one_length([len(ids) for _, ids in pairs], self.batch_size):
-            rows = [[*prompts[answered.rows[pairs[k][0]]], *pairs[k][1][:-1]] for k in chosen]
-            width = len(pairs[chosen[0]][1]) - 1
+    def _whole(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
+        """Mean log-probability of each continuation, prompt and continuation together in one pass."""
+        sequences, hosts = whole_sequences(pairs)
+        hosted: list[list[int]] = [[] for _ in sequences]
+        for index, host in enumerate(hosts):
+            hosted[host].append(index)
+        found = [math.nan] * len(pairs)
+        lengths = [len(prompts[prompt]) + len(tokens) for prompt, tokens in sequences]
+        for chosen in batches_of_one_length(lengths, self.batch_size):
+            rows = [[*prompts[sequences[k][0]], *sequences[k][1]] for k in chosen]
+            width = 1 + max(len(sequences[k][1]) for k in chosen)
             logits = self._forward(self._tensor(rows), None, width).logits[:, -width:].float()
-            values = _summed(logits, [(row, 0, pairs[k][1][1:]) for row, k in enumerate(chosen)])
-            for index, value in zip(chosen, values, strict=True):
-                found[index] = value
+            read = [
+                (row, width - 1 - len(sequences[k][1]), index) for row, k in enumerate(chosen) for index in hosted[k]
+            ]
+            values = _summed(logits, [(row, start, pairs[index][1]) for row, start, index in read])
+            for (_, _, index), value in zip(read, values, strict=True):
+                found[index] = value / len(pairs[index][1])
         return found
 
     def _prefix_cache(self, ids: Sequence[int]) -> Any:
-        return self._forward(self._tensor([list(ids)]), None, keep=1).past_key_values
+        cache = getattr(self._forward(self._tensor([list(ids)]), None, keep=1), "past_key_values", None)
+        if cache is None:
+            raise NotImplementedError("this model keeps no keys and values")
+        return cache
 
     def _forward(
         self, ids: Tensor, cache: Any, keep: int, mask: Tensor | None = None, positions: Tensor | None = None
     ) -> Any:
-        extra = {} if mask is None else {"attention_mask": mask, "position_ids": positions}
-        return self._model(input_ids=ids, past_key_values=cache, use_cache=self._reuse, logits_to_keep=keep, **extra)
+        extra: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
+        extra |= {} if mask is None else {"attention_mask": mask, "position_ids": positions}
+        return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **extra)
 
     def _tensor(self, ids: list[list[int]]) -> Tensor:
         return torch.tensor(ids, dtype=torch.int64, device=self._model.device)
@@ -162,15 +178,6 @@ def _repeated(cache: Any, rows: list[int]) -> Any:
     return taken
 
 
-def _side_by_side(pairs: Sequence[tuple[int, Sequence[int]]], n_rows: int) -> tuple[list[int], int]:
-    """Where each continuation begins in its row, and the width of the widest row."""
-    ends, starts = [0] * n_rows, []
-    for row, tokens in pairs:
-        starts.append(ends[row])
-        ends[row] += len(tokens) - 1
-    return starts, max(ends)
-
-
 def _summed(logits: Tensor, wanted: Sequence[tuple[int, int, Sequence[int]]]) -> list[float]:
     """Summed log-probability of the tokens from a place of a row on, for each (row, place, tokens)."""
     cells = [(k, row, start + n, token) for k, (row, start, ids) in enumerate(wanted) for n, token in enumerate(ids)]
@@ -181,23 +188,30 @@ def _summed(logits: Tensor, wanted: Sequence[tuple[int, int, Sequence[int]]]) ->
     return [float(value) for value in found.tolist()]
 
 
-def reuse_is_exact(model: Any) -> bool:
+def reuse_is_exact(model: Any, length: int = 160) -> bool:
     """Whether this model gives the same numbers from a shared prefix: tried on a few ids, both ways.
 
-    Models that keep something other than keys and values of all tokens (recurrent ones) do not.
+    Models that keep something other than keys and values of all tokens do not (recurrent ones, those with a sliding
+    window shorter than the prompts), nor those that take no mask of ours.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        length: tokens of the longest prompt and answer that will be asked.
+
+    Raises:
+        torch.OutOfMemoryError: memory does not suffice for four such prompts.
     """
     n_ids = model.get_input_embeddings().weight.shape[0]
-    prompts = [[(7919 * k) % n_ids for k in (1, 2, 3, 4, *tail)] for tail in ((5, 6), (7, 8), (9, 10, 11))]
-    pairs = [(0, [1, 2, 4]), (0, [3]), (0, [5, 6, 7, 8]), (0, [2, 9])]
+    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or length + 16
+    start = range(1, max(2, min(length, longest - 16)))
+    prompts = [[(7919 * k) % n_ids for k in (*start, *tail)] for tail in ((5, 6), (7, 8), (9, 10, 11))]
+    pairs = [(0, [1, 2, 4]), (0, [3]), (1, [5, 6, 7, 8]), (1, [2, 9]), (2, [4, 4])]
     try:
-        found = [_mean_log_probabilities(PromptRunner(model, 4, reuse), prompts, pairs) for reuse in (True, False)]
-    except (AttributeError, TypeError, RuntimeError, NotImplementedError):
+        found = [PromptRunner(model, 4, reuse).means(prompts, pairs) for reuse in (True, False)]
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
         return False
-    tolerance = 1e-3 if next(model.parameters()).dtype == torch.float32 else 0.1
+    in_full = next(model.parameters()).dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
+    tolerance = 1e-3 if in_full else 0.1
     return all(abs(a - b) < tolerance for a, b in zip(*found, strict=True))
-
-
-def _mean_log_probabilities(
-    runner: PromptRunner, prompts: list[list[int]], pairs: list[tuple[int, list[int]]]
-) -> list[float]:
-    return [value for answered in runner.answers(prompts) for value in runner.continuations(answered, prompts, pairs)]

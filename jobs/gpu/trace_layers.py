@@ -11,51 +11,44 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jobs.gpu.append_rows import Parts
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.lens import LayerReadings, behaviour, read_layers, word_behaviour
-from jobs.gpu.load_model import check_vocabulary, describe_model, load_model
+from jobs.gpu.lens import LayerReadings, behaviour, join_readings, read_layers, word_behaviour
+from jobs.gpu.model_files import describe_model
 from jobs.gpu.output_head import OutputHead, captured_outputs, find_output_head
 from jobs.gpu.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.run_job import results_path, run_job, say
-from jobs.gpu.score_words import draw_prompts, with_smaller_batches
+from jobs.gpu.score_words import draw_prompts
 from jobs.gpu.settings import ModelSettings
-from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
+from jobs.gpu.shared_prefix import PromptRunner
+from jobs.gpu.task_file import task_hash
+from jobs.gpu.task_model import load_task_model
 from jobs.gpu.task_words import WordTokens
-from jobs.gpu.translation_task import TaskWord, task_hash
+from jobs.gpu.translation_task import TaskWord
 from jobs.gpu.word_pairs import PairKey, pair_key, read_pair_pivots
-from pivot_udfs.tokenizer_backends import load_tokenizer
 
 TOKEN_SETS = ("source", "target", "pivot")
+_WORD = ("direction", "concept", "source", "target")
 
 
 def trace(settings: ModelSettings) -> None:
     """Traces ``[model]`` over the task and writes what every layer says."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
-    task = load_task(settings)
-    table = open_table(settings.warehouse.path, "pair_pivots")
-    check_files(table, tokenizer.sha256, task.header["lexicon_sha256"])
+    task, table = load_task(settings), open_table(settings.warehouse.path, "pair_pivots")
+    check_files(table, task.header["tokenizer_sha256"], task.header["lexicon_sha256"])
     pivots = read_pair_pivots(table, settings.trace.n_pivots)
-    model = load_model(settings.model)
-    check_vocabulary(settings.model, model, tokenizer)
-    head, tokens = find_output_head(model), WordTokens(tokenizer, settings.translation.start_token)
-    reuse = settings.translation.prefix_reuse and reuse_is_exact(model)
+    subject = load_task_model(settings, task, settings.trace.batch_size)
+    head, tokens = find_output_head(subject.model), subject.tokens
     parts = Parts(results_path(settings, "traces"), _made_by(settings, table))
     for direction, draws in tqdm(task.examples.items(), desc="directions", unit="direction"):
         if not parts.has(direction):
-            work = partial(
-                trace_words,
-                head=head,
-                words=task.of_direction(direction),
-                examples=draws[0],
-                tokens=tokens,
-                pivots=pivots,
-                top_k=settings.trace.top_k,
-            )
-            rows = with_smaller_batches(model, settings.trace.batch_size, reuse, work)
+            words, top_k = task.of_direction(direction), settings.trace.top_k
+            work = partial(trace_words, head=head, words=words, examples=draws[0], tokens=tokens, pivots=pivots)
+            rows = subject.batches.run(partial(work, top_k=top_k))
             parts.write(direction, rows)
             _say_labels(direction, rows)
 
@@ -87,14 +80,14 @@ def trace_words(
     """
     sets = [_token_sets(word, tokens, pivots) for word in words]
     prompts = draw_prompts([word.source for word in words], words[0].direction, examples, tokens)
-    rows: list[dict[str, Any]] = [{} for _ in words]
+    order: list[int] = []
+    readings: list[LayerReadings] = []
     with captured_outputs(head.layers) as outputs:
         for answered in runner.answers(prompts):
             hidden = [output[:, -1] for output in outputs]
-            readings = read_layers(head, hidden, [sets[row] for row in answered.rows], top_k)
-            for place, row in enumerate(answered.rows):
-                rows[row] = _row(words[row], readings, place, sets[row], tokens)
-    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+            readings.append(read_layers(head, hidden, [sets[row] for row in answered.rows], top_k))
+            order += answered.rows
+    return _table(words, sets, join_readings(readings, order), tokens)
 
 
 def _token_sets(word: TaskWord, tokens: WordTokens, pivots: dict[PairKey, list[int]]) -> list[list[int]]:
@@ -105,29 +98,30 @@ def _token_sets(word: TaskWord, tokens: WordTokens, pivots: dict[PairKey, list[i
     return [sorted(own[0]), sorted(own[1]), [token for token in found if token not in own[0] | own[1]]]
 
 
-def _row(
-    word: TaskWord, readings: LayerReadings, place: int, sets: list[list[int]], tokens: WordTokens
-) -> dict[str, Any]:
-    ids = readings.top_ids[place].tolist()
-    probabilities = readings.top_probabilities[place].tolist()
-    best, certainty = [row[0] for row in ids], [row[0] for row in probabilities]
-    label, layer = behaviour(best, certainty, frozenset(sets[0]))
-    word_label, word_layer = word_behaviour(best, certainty, frozenset(sets[0]), tokens.wordless)
-    sums = readings.set_probabilities[place].T.tolist()
-    return {
-        "direction": word.direction,
-        "concept": word.concept,
-        "source": word.source,
-        "target": word.target,
-        "top_ids": ids,
-        "top_probabilities": probabilities,
-        **{f"p_{name}": values for name, values in zip(TOKEN_SETS, sums, strict=True)},
-        "n_pivots": len(sets[2]),
-        "behaviour": label,
-        "behaviour_layer": layer,
-        "word_behaviour": word_label,
-        "word_behaviour_layer": word_layer,
-    }
+def _table(
+    words: Sequence[TaskWord], sets: list[list[list[int]]], readings: LayerReadings, tokens: WordTokens
+) -> pa.Table:
+    ids, probabilities = readings.top_ids.int().numpy(), readings.top_probabilities.numpy()
+    best, certainty = ids[:, :, 0].tolist(), probabilities[:, :, 0].tolist()
+    source = [frozenset(of_word[0]) for of_word in sets]
+    labels = [behaviour(*row) for row in zip(best, certainty, source, strict=True)]
+    word_labels = [word_behaviour(*row, tokens.wordless) for row in zip(best, certainty, source, strict=True)]
+    sums = readings.set_probabilities.numpy()
+    columns: dict[str, Any] = {name: [getattr(word, name) for word in words] for name in _WORD}
+    columns |= {"top_ids": _nested(ids), "top_probabilities": _nested(probabilities)}
+    columns |= {f"p_{name}": _nested(sums[:, :, index]) for index, name in enumerate(TOKEN_SETS)}
+    columns |= {"n_pivots": [len(of_word[2]) for of_word in sets]}
+    for name, found in (("behaviour", labels), ("word_behaviour", word_labels)):
+        columns |= {name: [label for label, _ in found], f"{name}_layer": [layer for _, layer in found]}
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def _nested(values: NDArray[Any]) -> pa.Array:
+    """An array of several axes as Arrow lists of lists, a row of the first axis each."""
+    found = pa.array(np.ascontiguousarray(values).reshape(-1))
+    for size in reversed(values.shape[1:]):
+        found = pa.ListArray.from_arrays(pa.array(range(0, len(found) + 1, size), pa.int32()), found)
+    return found
 
 
 _SCHEMA = pa.schema(

@@ -1,26 +1,21 @@
-"""The word translation task: which words, which distractors, which examples, and the file that keeps them.
+"""The word translation task: which words, which distractors, which examples.
 
-The file is JSON lines: a header (what made it), one line a direction's examples, one line a word. It can be
-read, edited and used again; scores made from it are tied to its hash. The concepts used as examples are the
-same in every direction and draw, are never tested and never distract, so that all words of a draw share one
-prompt but for the last lines.
+The concepts used as examples are the same in every direction and draw, are never tested and never distract, so that
+all words of a draw share one prompt but for the last lines.
 """
 
-import hashlib
-import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.gpu.errors import TaskError
-from jobs.gpu.run_job import write_text
 from jobs.gpu.settings import Translation
 from jobs.gpu.task_words import Concept, WordTokens, folded
 
 REASONS = ("same surface", "shared token", "used as an example", "no distractors")
+_NOT_OF_THE_TASK = {"directions", "batch_size", "prefix_reuse", "n_resamples"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Task:
     """A whole task.
 
     Attributes:
-        header: languages, seed, hashes of lexicon and tokenizer, and the number of pairs left out by reason.
+        header: languages, settings, hashes of lexicon and tokenizer, and the number of pairs left out by reason.
         examples: per direction, per draw, the (source, target) pairs shown.
         words: the tested pairs, in lexicon order within a direction.
     """
@@ -51,6 +46,18 @@ class Task:
     def of_direction(self, direction: str) -> list[TaskWord]:
         """The tested pairs of one direction."""
         return [word for word in self.words if word.direction == direction]
+
+    def only(self, directions: Sequence[str]) -> "Task":
+        """The task without its other directions, in this order."""
+        left_out = {name: self.header["left_out"][name] for name in directions}
+        examples = {name: self.examples[name] for name in directions}
+        words = [word for name in directions for word in self.of_direction(name)]
+        return Task(self.header | {"left_out": left_out}, examples, words)
+
+
+def task_settings(settings: Translation) -> dict[str, Any]:
+    """The settings that shape a task, as its header keeps them (the directions are those it has examples of)."""
+    return settings.model_dump(exclude=_NOT_OF_THE_TASK)
 
 
 def build_task(
@@ -85,8 +92,7 @@ def build_task(
         f"{source}-{target}": [[(c.words[source], c.words[target]) for c in draw] for draw in shown]
         for source, target in directions
     }
-    settings_kept = settings.model_dump(include={"n_words", "n_distractors", "n_neighbours", "seed", "start_token"})
-    return Task(header | settings_kept | {"left_out": left_out}, examples, words)
+    return Task(header | task_settings(settings) | {"left_out": left_out}, examples, words)
 
 
 def _draw_examples(
@@ -197,49 +203,3 @@ def _distractors(
     nearest = [word for _, _, word in sorted(near.values())[: settings.n_neighbours]]
     draw = random.Random(f"{settings.seed} {source}-{target} {concept.number}")  # noqa: S311
     return tuple(draw.sample(nearest, min(settings.n_distractors, len(nearest))))
-
-
-def write_task(task: Task, path: Path) -> None:
-    """Writes the task as JSON lines, whole or not at all."""
-    lines: list[dict[str, Any]] = [{"kind": "translation task", **task.header}]
-    lines += [{"direction": d, "draws": draws} for d, draws in task.examples.items()]
-    lines += [asdict(word) for word in task.words]
-    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-
-
-def read_task(path: Path, expected: dict[str, Any] | None = None) -> Task:
-    """Reads a task file.
-
-    Args:
-        path: what ``write_task`` wrote.
-        expected: header values that must hold, such as the tokenizer's hash.
-
-    Raises:
-        TaskError: it is missing, damaged, or was made for something else.
-    """
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        header = lines[0]
-        if header.pop("kind") != "translation task":
-            raise KeyError("kind")
-        examples = {
-            line["direction"]: [[(a, b) for a, b in draw] for draw in line["draws"]]
-            for line in lines[1:]
-            if "draws" in line
-        }
-        words = [
-            TaskWord(**(line | {"distractors": tuple(line["distractors"])})) for line in lines[1:] if "source" in line
-        ]
-    except OSError as error:
-        raise TaskError(f"{path}: {error.strerror}; run jobs.gpu.build_translation_task first") from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise TaskError(f"{path} is no task file ({error}); build it again") from None
-    for name, value in (expected or {}).items():
-        if header.get(name) != value:
-            raise TaskError(f"{path} was made with {name} = {header.get(name)}, now it is {value}: build it again")
-    return Task(header, examples, words)
-
-
-def task_hash(path: Path) -> str:
-    """SHA-256 (hex) of a task file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -26,7 +26,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
 
     Args:
         report: what it says.
-        model_report: address of the model side's report, relative to this page; None where there is none.
+        model_report: address of the model side's report, relative to this page; None: no link.
         made_of: a fingerprint of all that the page shows, put into its head.
 
     Returns:

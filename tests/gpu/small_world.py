@@ -56,7 +56,7 @@ def settings_text(folder: Path, **sections: dict[str, Any]) -> str:
         "warehouse": {"path": str(folder / "warehouse")},
         "tokenizer": {"path": str(folder / "tokenizer.json")},
         "lexicon": {"path": str(folder / "lexicon.tsv"), "languages": ["en", "fr", "zh"]},
-        "model": {"path": str(folder / "model"), "device": "cpu", "dtype": "float32"},
+        "model": {"path": str(folder / "model"), "device": "cpu", "dtype": "float32", "trust_vocabulary": True},
         "results": {"path": str(folder / "results")},
         "translation": {"n_draws": 2, "n_examples": 2, "n_distractors": 3, "n_neighbours": 6, "n_resamples": 100},
     }

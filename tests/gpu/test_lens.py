@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
 from tiny_models import tiny_model
 
-from jobs.gpu.lens import behaviour, read_layers, word_behaviour
+from jobs.gpu import lens
+from jobs.gpu.lens import behaviour, join_readings, read_layers, word_behaviour
 from jobs.gpu.output_head import captured_outputs, find_output_head
 
 pytestmark = pytest.mark.torch
@@ -31,6 +32,43 @@ def test_readings_equal_the_full_distributions(family: str) -> None:
                 assert float(got.set_probabilities[row, layer, index]) == pytest.approx(expected, abs=1e-6)
             torch.testing.assert_close(got.top_probabilities[row, layer], full[layer][row].topk(4).values)
     assert torch.equal(got.top_ids[:, -1, 0], logits.argmax(-1)), "the last layer is the model's own answer"
+
+
+def test_layers_read_together_or_one_by_one_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = find_output_head(tiny_model("gemma2"))
+    hidden = [torch.randn(4, 32, generator=torch.Generator().manual_seed(k)) for k in range(3)]
+    sets = [[[k], [k + 1, 5], []] for k in range(4)]
+    together = read_layers(head, hidden, sets, 5)
+    monkeypatch.setattr(lens, "_MOST_LOGITS", 1)
+    alone = read_layers(head, hidden, sets, 5)
+    assert torch.equal(together.top_ids, alone.top_ids)
+    torch.testing.assert_close(together.top_probabilities, alone.top_probabilities, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(together.set_probabilities, alone.set_probabilities, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "k"), [(1000, 3), (64 * 9, 8), (64 * 9 + 63, 8), (96, 10), (64 * 9 + 1, 9)])
+def test_the_largest_are_those_of_topk(size: int, k: int) -> None:
+    values = torch.rand(3, 4, size, generator=torch.Generator().manual_seed(size))
+    values[..., -1] = 2.0  # after the last whole block, or its end
+    values[0, :, :k] = 3.0 + torch.arange(k)  # all in one block
+    found, places = lens.largest(values, k)
+    expected = values.topk(k)
+    assert torch.equal(found, expected.values)
+    assert torch.equal(places, expected.indices)
+
+
+def test_batches_are_joined_in_the_words_order() -> None:
+    head = find_output_head(tiny_model())
+    hidden = [torch.randn(5, 32, generator=torch.Generator().manual_seed(k)) for k in range(3)]
+    sets = [[[k], [k + 1], []] for k in range(5)]
+    whole, order = read_layers(head, hidden, sets, 4), [3, 0, 4, 1, 2]
+    parts = [
+        read_layers(head, [layer[rows] for layer in hidden], [sets[row] for row in rows], 4)
+        for rows in (order[:2], order[2:])
+    ]
+    joined = join_readings(parts, order)
+    assert torch.equal(joined.top_ids, whole.top_ids)
+    torch.testing.assert_close(joined.set_probabilities, whole.set_probabilities)
 
 
 SOURCE = frozenset([1, 2])

@@ -1,6 +1,7 @@
 """The measuring jobs end to end in process: task, scores, traces; resuming, and refusing what does not fit."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,6 +65,44 @@ def test_results_of_another_model_are_not_mixed(config: Path, capsys: pytest.Cap
     code = evaluate_translation.main(["--config", str(config), "--set", f"model.path={other}"])
     assert code == 2
     assert "holds results of another run (model" in capsys.readouterr().err
+
+
+def test_a_task_of_other_settings_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["--set", "translation.n_draws=1", "--set", "translation.n_distractors=2"]
+    assert evaluate_translation.main(["--config", str(config), *changes]) == 2
+    error = capsys.readouterr().err
+    assert "made with n_distractors = 3, n_draws = 2; now it is n_distractors = 2, n_draws = 1" in error
+    assert "run jobs.gpu.build_translation_task" in error
+
+
+def test_a_direction_that_the_task_lacks_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for job in (evaluate_translation, trace_layers):
+        assert job.main(["--config", str(config), "--set", 'translation.directions=["zh-fr","fr-zh"]']) == 2
+        assert "has no words of direction zh-fr, only of fr-zh, en-fr" in capsys.readouterr().err
+
+
+def test_only_the_directions_asked_for_are_scored(config: Path) -> None:
+    results = config.parent / "part"
+    results.mkdir()
+    shutil.copy(config.parent / "results" / "task.jsonl", results)
+    options = ["--set", f"results.path={results}", "--set", 'translation.directions=["en-fr"]']
+    assert evaluate_translation.main(["--config", str(config), *options]) == 0
+    assert set(pq.read_table(results / "scores.parquet")["direction"].to_pylist()) == {"en-fr"}
+    assert not list((results / "scores").glob("fr-zh*"))
+
+
+def test_a_model_that_begins_texts_with_a_token_is_warned_of(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(config.parent / "model", tmp_path / "model")
+    added = {"add_bos_token": True, "bos_token": "<|endoftext|>"}
+    (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(added))
+    options = ["--set", f"model.path={tmp_path / 'model'}", "--set", f"results.path={tmp_path / 'results'}"]
+    assert evaluate_translation.main(["--config", str(config), *options]) == 0
+    assert "set translation.start_token = '<|endoftext|>'" in capsys.readouterr().err
+    options = [*options[:-1], f"results.path={tmp_path / 'more'}", "--set", "translation.start_token='<|endoftext|>'"]
+    assert evaluate_translation.main(["--config", str(config), *options]) == 0
+    assert "WARNING" not in capsys.readouterr().err
 
 
 def test_traces_hold_every_layer_and_the_sets(config: Path) -> None:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from jobs.gpu import (
     write_model_report,
 )
 from jobs.gpu.compare_arms import compare, markdown_table
+from jobs.gpu.demo_model import start_anew
 from jobs.gpu.errors import ModelError, TaskError
 from jobs.gpu.load_model import save_model
 from jobs.report.names import shown_token
+from pivot_udfs.errors import WarehouseError
 
 pytestmark = pytest.mark.torch
 
@@ -78,7 +81,7 @@ def test_finished_parts_are_not_run_again(
     def forbidden(*_args: object) -> None:
         raise AssertionError("must not be run again")
 
-    for name in ("train", "pack", "load_model"):
+    for name in ("train", "pack", "load_task_model"):
         monkeypatch.setattr(run_experiment, name, forbidden)
     assert run_experiment.main(["--config", str(config)]) == 0
     assert _result(config) == before
@@ -103,6 +106,64 @@ def test_another_arms_table_is_packed_and_trained_anew(config: Path, tmp_path: P
     assert after["matched-seed0"] > before["matched-seed0"]
 
 
+def _copy(config: Path, folder: Path) -> Path:
+    """The same world and results elsewhere; gives its configuration."""
+    shutil.copytree(config.parent, folder)
+    text = config.read_text().replace(str(config.parent), str(folder))
+    (folder / config.name).write_text(text.replace(str(folder / "model"), str(config.parent / "model")))
+    return folder / config.name
+
+
+def test_a_run_without_weights_is_trained_again_for_an_edited_task(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = _copy(config, tmp_path / "world")
+    results = mine.parent / "results"
+    before = _result(mine)
+    task = results / "task.jsonl"
+    task.write_text("".join(task.read_text().splitlines(keepends=True)[:-1]))
+    shutil.rmtree(results / "scores")
+    assert run_experiment.main(["--config", str(mine)]) == 0
+    error = capsys.readouterr().err
+    assert error.count("its weights were not kept and its scores are not of this task: training it again") == 4
+    after = _result(mine)
+    assert after["before"]["all"]["n"] == before["before"]["all"]["n"] - 1
+    assert after["bits_per_byte"] == before["bits_per_byte"], "trained again is trained alike"
+    assert run_experiment.main(["--config", str(mine)]) == 0
+    assert "training it again" not in capsys.readouterr().err
+
+
+def test_fewer_directions_need_no_weights(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = _copy(config, tmp_path / "world")
+    assert run_experiment.main(["--config", str(mine), "--set", 'translation.directions=["en-zh"]']) == 0
+    assert "training it again" not in capsys.readouterr().err
+    assert _result(mine)["after"]["pivot"].keys() == {"en-zh", "all"}
+
+
+def test_a_part_of_the_weights_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}'
+    )
+    (tmp_path / "2.safetensors").touch()
+    assert not run_experiment.has_weights(tmp_path)
+    (tmp_path / "1.safetensors").touch()
+    assert run_experiment.has_weights(tmp_path)
+
+
+def test_the_demo_replaces_only_what_a_demo_wrote(tmp_path: Path) -> None:
+    for name in ("base", "demo", "corpus", "runs"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(WarehouseError, match=r"holds runs, but no made_by_demo_model\.json: the demo did not write"):
+        start_anew(tmp_path)
+    assert (tmp_path / "runs").is_dir()
+    (tmp_path / "runs").rmdir()
+    start_anew(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "scores.json").touch()
+    start_anew(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"base", "demo", "corpus", "made_by_demo_model.json"}
+
+
 def _scores(values: list[float]) -> pa.Table:
     return pa.table({"direction": ["fr-zh"] * 2 + ["en-fr"] * 2, "concept": [0, 1, 0, 1], "score": values})
 
@@ -124,7 +185,22 @@ def test_the_tables_arithmetic() -> None:
     assert found["test"]["all"]["low"] == pytest.approx(0.1)
     assert found["test"]["all"]["high"] == pytest.approx(0.3)
     assert found["bits_per_byte"]["matched"]["fr"] == {"before": 2.0, "after": 2.0, "lowest": 1.5, "highest": 2.5}
-    assert "| pivot | 0.4000 " in markdown_table(found)
+    assert found["test"]["all"]["by_seed"] == pytest.approx({"0": 0.1, "1": 0.3})
+    assert found["test"]["all"]["n_concepts"] == 2
+    assert found["test"]["all"]["p_value"] > 0.3, "two concepts in two directions are two units: signs agree by chance"
+    table = markdown_table(found)
+    assert "| pivot | 0.4000 " in table
+    assert "over 2 concepts and 2 seeds" in table
+    assert "says nothing of other seeds). seed 0: +0.1000, seed 1: +0.3000." in table
+
+
+def test_only_seeds_that_both_arms_have_are_paired() -> None:
+    one, two = _scores([0.1, 0.2, 0.3, 0.4]), _scores([0.2, 0.4, 0.6, 0.8])
+    runs = {("pivot", 0): one, ("pivot", 1): two, ("matched", 1): one, ("matched", 2): two}
+    bits = {key: {"before": {"fr": 2.0}, "after": {"fr": 1.5}} for key in runs}
+    assert compare(one, runs, bits, "pivot", "matched", 100)["test"]["all"]["by_seed"] == pytest.approx({"1": 0.25})
+    runs.pop(("matched", 1))
+    assert "test" not in compare(one, runs, bits, "pivot", "matched", 100)
 
 
 def test_scores_of_different_tasks_are_not_compared() -> None:
@@ -148,6 +224,10 @@ def test_the_report_stands_by_itself(config: Path) -> None:
         "Arms",
         'href="report.html"',
         "pivot minus matched",
+        "the definition’s label",
+        "without bare spaces",
+        "mean of directions with both",
+        "Seed by seed: 0: ",
     ):
         assert part in page
     assert page.count("<svg") >= 3

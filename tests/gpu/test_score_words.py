@@ -11,15 +11,11 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from small_world import write_tokenizer
 from tiny_models import tiny_model
 
-from jobs.gpu.score_words import score_draw, with_smaller_batches
-from jobs.gpu.shared_prefix import (
-    PromptRunner,
-    batches_of_one_length,
-    reuse_is_exact,
-    shared_prefix_length,
-)
+from jobs.gpu.prompt_batches import batches_of_one_length, shared_prefix_length
+from jobs.gpu.score_words import Batches, draw_prompts, longest_sequence, score_draw
+from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
 from jobs.gpu.task_words import WordTokens
-from jobs.gpu.translation_task import TaskWord
+from jobs.gpu.translation_task import Task, TaskWord
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
@@ -77,7 +73,21 @@ def test_reuse_computes_far_fewer_tokens(tokens: WordTokens) -> None:
         seen.clear()
         score_draw(PromptRunner(model, 8, reuse), WORDS, EXAMPLES, tokens)
         counts.append(sum(seen))
-    assert counts[0] * 4 < counts[1]
+    assert counts[0] * 3 < counts[1]
+
+
+def test_without_reuse_no_pass_is_run_twice(tokens: WordTokens) -> None:
+    """A single token's probability is read from a longer answer's pass, and so is an answer that begins another."""
+    model = tiny_model()
+    seen: list[tuple[int, ...]] = []
+    model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: seen.extend(map(tuple, kwargs["input_ids"].tolist())), with_kwargs=True
+    )
+    prompts = [[1, 2, 3], [1, 2, 4, 5]]
+    pairs = [(0, [7]), (0, [7, 8, 9]), (0, [7, 8]), (0, [6, 5]), (1, [7]), (1, [8])]
+    got = PromptRunner(model, 4, reuse=False).means(prompts, pairs)
+    assert sorted(seen) == [(1, 2, 3, 6), (1, 2, 3, 7, 8), (1, 2, 4, 5)]
+    assert got == pytest.approx(PromptRunner(model, 4).means(prompts, pairs), abs=1e-4)
 
 
 def test_reuse_is_tried_before_it_is_trusted() -> None:
@@ -86,6 +96,44 @@ def test_reuse_is_tried_before_it_is_trusted() -> None:
     forward = model.forward
     model.forward = lambda **keys: forward(**(keys | {"past_key_values": None}))
     assert not reuse_is_exact(model)
+
+
+@pytest.mark.parametrize(
+    ("family", "exact"), [("mamba", False), ("bloom", False), ("mistral", False), ("mistral_short", True)]
+)
+def test_models_that_cannot_reuse_a_prefix_are_computed_whole(family: str, exact: bool, tokens: WordTokens) -> None:
+    model = tiny_model(family, vocabulary=400)
+    task = Task({}, {"fr-zh": [EXAMPLES]}, WORDS)
+    length = longest_sequence(task, tokens)
+    assert 32 < length < 160, "longer than the window of 'mistral', shorter than that of 'mistral_short'"
+    assert reuse_is_exact(model, length) == exact
+    true, _ = score_draw(PromptRunner(model, 2, exact), WORDS, EXAMPLES, tokens)
+    for row, word in enumerate(WORDS):
+        assert true[row] == pytest.approx(_by_definition(model, tokens, word.source, word.target), rel=2e-3)
+
+
+def test_reuse_under_autocast_is_judged_by_its_precision() -> None:
+    model = tiny_model("smollm", vocabulary=400)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert reuse_is_exact(model)
+
+
+def test_too_little_memory_for_the_trial_is_no_inexactness() -> None:
+    model = tiny_model()
+
+    def full(**_keys: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    model.forward = full
+    with pytest.raises(torch.OutOfMemoryError):
+        reuse_is_exact(model)
+
+
+def test_the_longest_sequence_is_a_prompt_with_an_answer(tokens: WordTokens) -> None:
+    task = Task({}, {"fr-zh": [EXAMPLES[:1], EXAMPLES]}, WORDS)
+    prompts = draw_prompts(["eau", "maison", "œil", "livre", "lune", "soleil", "arbre"], "fr-zh", EXAMPLES, tokens)
+    answers = [tokens.answer("zh", word.target) for word in WORDS]
+    assert longest_sequence(task, tokens) == max(map(len, prompts)) + max(map(len, answers))
 
 
 def test_shared_prefix_leaves_a_token_to_each_prompt() -> None:
@@ -101,7 +149,7 @@ def test_batches_have_one_length_and_lose_nothing() -> None:
     assert all(len({lengths[index] for index in batch}) == 1 and len(batch) <= 2 for batch in batches)
 
 
-def test_too_little_memory_halves_the_batch_once_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_little_memory_halves_the_batch_once_and_for_good(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = []
 
     def work(runner: PromptRunner) -> str:
@@ -110,8 +158,9 @@ def test_too_little_memory_halves_the_batch_once_and_says_so(capsys: pytest.Capt
             raise torch.OutOfMemoryError("full")
         return "done"
 
-    assert with_smaller_batches(None, 8, True, work) == "done"
-    assert sizes == [8, 4]
+    batches = Batches(None, 8, True)
+    assert [batches.run(work), batches.run(work)] == ["done", "done"]
+    assert sizes == [8, 4, 4], "the second unit does not begin with the full batch again"
     assert capsys.readouterr().err.count("half the batch batch_size=4") == 1
     with pytest.raises(torch.OutOfMemoryError):
-        with_smaller_batches(None, 32, True, work)
+        Batches(None, 32, True).run(work)

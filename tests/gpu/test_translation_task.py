@@ -11,8 +11,9 @@ from small_world import LEXICON, write_lexicon, write_tokenizer
 
 from jobs.gpu.errors import TaskError
 from jobs.gpu.settings import Translation
+from jobs.gpu.task_file import read_task, write_task
 from jobs.gpu.task_words import Concept, WordTokens, prompt_head, prompt_tail, read_concepts
-from jobs.gpu.translation_task import Task, build_task, read_task, write_task
+from jobs.gpu.translation_task import Task, build_task, task_settings
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.tokenizer_backends import load_tokenizer
 
@@ -121,13 +122,44 @@ def test_file_round_trip(concepts: list[Concept], tokens: WordTokens, tmp_path: 
 
 def test_task_of_another_tokenizer_is_refused(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
     write_task(_build(concepts, tokens), tmp_path / "task.jsonl")
-    with pytest.raises(TaskError, match=r"made with tokenizer_sha256 = t, now it is u: build it again"):
+    with pytest.raises(TaskError, match=r"made with tokenizer_sha256 = t; now it is tokenizer_sha256 = u: .*again"):
         read_task(tmp_path / "task.jsonl", {"tokenizer_sha256": "u"})
     (tmp_path / "broken.jsonl").write_text('{"kind": "other"}\n')
     with pytest.raises(TaskError, match="is no task file"):
         read_task(tmp_path / "broken.jsonl")
     with pytest.raises(TaskError, match=r"run jobs.gpu.build_translation_task first"):
         read_task(tmp_path / "missing.jsonl")
+
+
+def test_all_that_shapes_a_task_is_in_its_header(concepts: list[Concept], tokens: WordTokens) -> None:
+    header = _build(concepts, tokens).header
+    changes = {"n_draws": 3, "n_examples": 3, "n_distractors": 4, "n_neighbours": 7, "seed": 1, "n_words": 9}
+    for name, value in changes.items():
+        other = _build(concepts, tokens, replace_settings(**{name: value})).header
+        assert header[name] != other[name] == value
+    assert header["always_include"] == []
+    assert not {"batch_size", "prefix_reuse", "n_resamples", "directions"} & header.keys()
+
+
+def test_a_header_that_states_less_is_completed_from_the_file(
+    concepts: list[Concept], tokens: WordTokens, tmp_path: Path
+) -> None:
+    task = _build(concepts, tokens)
+    short = {k: v for k, v in task.header.items() if k not in ("n_draws", "n_examples", "always_include")}
+    write_task(replace(task, header=short), tmp_path / "task.jsonl")
+    assert read_task(tmp_path / "task.jsonl", task_settings(SETTINGS)).words == task.words
+    with pytest.raises(TaskError, match="made with n_draws = 2; now it is n_draws = 3"):
+        read_task(tmp_path / "task.jsonl", task_settings(replace_settings(n_draws=3)))
+    write_task(task, tmp_path / "whole.jsonl")
+    with pytest.raises(TaskError, match=r"always_include = \[\]; now it is always_include = \['eau'\]"):
+        read_task(tmp_path / "whole.jsonl", task_settings(SETTINGS.model_copy(update={"always_include": ["eau"]})))
+
+
+def test_one_direction_of_a_task(concepts: list[Concept], tokens: WordTokens) -> None:
+    task = _build(concepts, tokens)
+    one = task.only(["fr-en"])
+    assert list(one.examples) == list(one.header["left_out"]) == ["fr-en"]
+    assert one.words == task.of_direction("fr-en")
 
 
 def test_an_empty_direction_is_an_error(concepts: list[Concept], tokens: WordTokens) -> None:

@@ -44,11 +44,19 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
 }
 
+_MISTRAL = {"model_type": "mistral", **_SHAPE}
+WITHOUT_REUSE: dict[str, dict[str, Any]] = {
+    "mamba": {"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 3, "state_size": 4},
+    "bloom": {"model_type": "bloom", "hidden_size": 32, "n_layer": 3, "n_head": 4},
+    "mistral": _MISTRAL | {"sliding_window": 32},
+    "mistral_short": _MISTRAL | {"sliding_window": 200},
+}
+
 
 def tiny_model(family: str = "llama", seed: int = 0, vocabulary: int = VOCABULARY) -> Any:
     """A random float32 model of a family; its weights are large enough that layers differ clearly."""
     torch.manual_seed(seed)
-    model = new_model(FAMILIES[family] | {"vocab_size": vocabulary})
+    model = new_model((FAMILIES | WITHOUT_REUSE)[family] | {"vocab_size": vocabulary})
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:
