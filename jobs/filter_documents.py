@@ -71,11 +71,11 @@ def _count_held(keys: DataFrame, arms: Sequence[str]) -> dict[str, dict[str, tup
 
 def _check_all_there(held: dict[str, dict[str, tuple[int, int]]], written: Mapping[str, int]) -> None:
     for arm, of_arm in held.items():
-        n_docs, _ = _sums(of_arm)
-        if written[f"datasets/{arm}"] != n_docs:
+        n_docs, n_found = _sums(of_arm)[0], written[f"datasets/{arm}"]
+        if n_found != n_docs:
             raise WarehouseError(
-                f"{n_docs} documents were chosen for the arm {arm}, but {written[f'datasets/{arm}']} of them were found "
-                "in the table documents: scores and documents are not of one run; run score_documents again"
+                f"{n_docs} documents were chosen for the arm {arm}, but {n_found} were found in the table documents: "
+                "its scores are of other documents; run score_documents again"
             )
 
 

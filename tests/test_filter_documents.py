@@ -179,3 +179,12 @@ def test_a_chosen_document_that_is_not_there_is_told(lost: dict[str, Any], tmp_p
     keys = keys_of(rows, "f", draw)
     with pytest.raises(WarehouseError, match="made from other documents; run score_documents again"):
         copied([*keys[:-1], keys[-1] | lost], tmp_path, 100)
+
+
+def test_a_chosen_document_that_was_not_found_is_no_silence() -> None:
+    from jobs.filter_documents import _check_all_there
+
+    held = {"pivot": {"en": (2, 40), "fr": (1, 7)}}
+    _check_all_there(held, {"datasets/pivot": 3})
+    with pytest.raises(WarehouseError, match=r"3 documents.*arm pivot, but 2.*score_documents"):
+        _check_all_there(held, {"datasets/pivot": 2})

@@ -23,15 +23,13 @@ from jobs.gpu.compare_arms import compare, markdown_table
 from jobs.gpu.continue_pretraining import run_folder, train
 from jobs.gpu.evaluate_translation import evaluate, kept_scores, made_by, score_task, write_scores
 from jobs.gpu.model_files import describe_model
-from jobs.gpu.pack_dataset import pack, packed_folder
+from jobs.gpu.pack_dataset import pack_if_needed
 from jobs.gpu.packed_file import file_sha256
-from jobs.gpu.read_tables import open_table
 from jobs.gpu.run_job import results_path, run_job, say, write_json, write_text
 from jobs.gpu.settings import ModelSettings
 from jobs.gpu.task_file import task_hash
 from jobs.gpu.task_model import load_task_model
 from pivot_udfs.load_settings import fingerprint, result_settings
-from pivot_udfs.tokenizer_backends import load_tokenizer
 
 
 def run(settings: ModelSettings) -> None:
@@ -42,7 +40,7 @@ def run(settings: ModelSettings) -> None:
     bits: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
     for arm in settings.experiment.arms:
         of_arm = settings.model_copy(update={"packing": settings.packing.model_copy(update={"arm": arm})})
-        pack_once(of_arm)
+        pack_if_needed(of_arm)
         for seed in settings.experiment.seeds:
             training = settings.training.model_copy(update={"seed": seed, "packed_path": ""})
             one = of_arm.model_copy(update={"training": training})
@@ -57,25 +55,6 @@ def run(settings: ModelSettings) -> None:
     write_json(results_path(settings, "experiment.json"), found)
     write_text(results_path(settings, "experiment.md"), markdown_table(found))
     say("wrote", table=results_path(settings, "experiment.md"))
-
-
-def pack_once(settings: ModelSettings) -> None:
-    """Packs the arm unless this very version of its table is packed with these settings already."""
-    path = packed_folder(settings) / "manifest.json"
-    held_out = path.parents[1] / "held_out" / "manifest.json"
-    if path.is_file() and held_out.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        packing = settings.packing
-        version = packing.version
-        if version < 0:
-            version = open_table(settings.warehouse.path, f"datasets/{packing.arm}").version
-        wanted = {"table_version": version, "tokenizer_sha256": load_tokenizer(settings.tokenizer.path).sha256}
-        wanted |= packing.model_dump(include={"seed", "token_budget", "held_out_share"})
-        kept = json.loads(held_out.read_text(encoding="utf-8"))
-        same_part = all(kept[name] == getattr(packing, name) for name in ("held_out_share", "held_out_tokens"))
-        if same_part and all(found.get(name) == value for name, value in wanted.items()):
-            return
-    pack(settings)
 
 
 def train_and_score(settings: ModelSettings) -> pa.Table:

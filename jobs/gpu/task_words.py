@@ -10,21 +10,10 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
+from jobs.report.names import LANGUAGE_NAMES
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.lexicon import parse_lexicon, surface_forms
 from pivot_udfs.tokenizer_backends import TokenizerSpec, encoder, vocabulary
-
-_NAMES = {
-    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish",
-    "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "eu": "Basque",
-    "fa": "Persian", "fi": "Finnish", "fr": "French", "gl": "Galician", "he": "Hebrew", "hi": "Hindi",
-    "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese",
-    "ko": "Korean",
-    "lt": "Lithuanian", "lv": "Latvian", "ms": "Malay", "nb": "Norwegian", "nl": "Dutch", "no": "Norwegian",
-    "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian",
-    "sr": "Serbian", "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai", "tr": "Turkish",
-    "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,9 +75,9 @@ def language_name(code: str) -> str:
     Raises:
         LexiconError: there is no name for this code here.
     """
-    if code not in _NAMES:
-        raise LexiconError(f"language {code!r} has no English name in jobs/gpu/task_words.py: add it there")
-    return _NAMES[code]
+    if code not in LANGUAGE_NAMES:
+        raise LexiconError(f"language {code!r} has no English name in jobs/report/names.py: add it there")
+    return LANGUAGE_NAMES[code]
 
 
 def prompt_head(source: str, target: str, examples: Sequence[tuple[str, str]]) -> str:
