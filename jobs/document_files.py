@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from jobs.delta_commit import qualified
 from jobs.task_sizes import TASK_BYTES, least_tasks
-from pivot_udfs.tokenize_corpus import pack_shards
+from pivot_udfs.pack_files import pack_files
 from pivot_udfs.write_parquet import DIRECT_SCHEMES
 
 _PLAIN_READER = 1
@@ -65,7 +65,7 @@ def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
     session = keys.sparkSession
     n_bytes = dict(zip(files.column("file").to_pylist(), files.column("n_bytes").to_pylist(), strict=True))
     n_tasks = max(least_tasks(session), sum(n_bytes.values()) // TASK_BYTES + 1)
-    tasks = pack_shards(list(n_bytes.items()), n_tasks)
+    tasks = pack_files(list(n_bytes.items()), n_tasks)
     task_of = {file: task for task, group in enumerate(tasks) for file in group}
     numbers = pa.array([task_of[file] for file in files.column("file").to_pylist()], pa.int32())
     places = session.createDataFrame(files.drop_columns(["n_bytes"]).append_column("task", numbers))

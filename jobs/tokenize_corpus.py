@@ -15,9 +15,10 @@ from jobs.command_line import run_job
 from jobs.stage import Run, Stage
 from jobs.table_history import Recipe
 from pivot_udfs.errors import CorpusError
+from pivot_udfs.pack_files import pack_files
 from pivot_udfs.read_shard import ReadLimits
 from pivot_udfs.schemas import QUARANTINE
-from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, pack_shards, quarantine_records, tokenize_corpus
+from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, quarantine_records, tokenize_corpus
 from pivot_udfs.write_parquet import one_table
 
 _TASKS_PER_CORE = 2
@@ -50,7 +51,7 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
     wanted = sum(n_bytes for _, n_bytes in sizes) // (corpus.shards_per_task_mb << 20) + 1
     n_tasks = max(wanted, _TASKS_PER_CORE * run.spark.sparkContext.defaultParallelism)
     limits = ReadLimits(corpus.max_document_bytes, corpus.max_record_bytes)
-    return TokenizePlan(pack_shards(sizes, n_tasks), limits, run.tokenizer)
+    return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer)
 
 
 def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:

@@ -6,7 +6,6 @@ shards with rejected records (the tally says which) once more for their quaranti
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heapreplace
 from itertools import chain
 
 import numpy as np
@@ -48,28 +47,6 @@ class TokenizePlan:
     limits: ReadLimits
     tokenizer: TokenizerSpec | None
     """None: token_ids stay empty (what reading alone costs)."""
-
-
-def pack_shards(sizes: Sequence[tuple[str, int]], n_tasks: int) -> tuple[tuple[str, ...], ...]:
-    """Divides shards into tasks of about the same size: largest first, each to the emptiest.
-
-    A shard is never divided (lines are numbered by reading all before them): one far larger than the rest keeps one
-    core busy while the others wait. Corpora are best cut into shards of at most a few GB.
-
-    Args:
-        sizes: path and bytes of each shard.
-        n_tasks: how many tasks, at most.
-
-    Returns:
-        The paths of each task, none without a shard.
-    """
-    groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(sizes)))]
-    loads = [(0, number) for number in range(len(groups))]  # a heap: the emptiest first, of equals the lowest number
-    for path, n_bytes in sorted(sizes, key=lambda shard: (-shard[1], shard[0])):
-        load, emptiest = loads[0]
-        groups[emptiest].append(path)
-        heapreplace(loads, (load + n_bytes + 1, emptiest))
-    return tuple(tuple(sorted(group)) for group in groups)
 
 
 def tokenize_corpus(

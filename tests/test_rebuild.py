@@ -183,10 +183,8 @@ def test_the_report_is_written_again_when_it_would_differ(copy: tuple[SmallCorpu
     must_work(run_job(job("write_report"), corpus, warehouse))
     _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
     assert "write_report: would be skipped" in printed
-    (page.parent / "model_report.html").write_text("", encoding="utf-8")
-    for override in ("report.n_examples=4", "report.n_examples=2"):
-        _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, override, dry=True)
-        assert "write_report: would run" in printed
+    _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, "report.n_examples=2", dry=True)
+    assert "write_report: would run" in printed
     page.unlink()
     _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
     assert f"write_report: would run: {page} is not there yet" in printed

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from pivot_udfs import identify_language
 from pivot_udfs import tokenize_corpus as step
+from pivot_udfs.pack_files import pack_files
 from pivot_udfs.read_shard import ReadLimits
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
-from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, pack_shards, quarantine_records, tokenize_corpus
+from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, quarantine_records, tokenize_corpus
 from pivot_udfs.tokenizer_backends import TokenizerSpec
 
 LIMITS = ReadLimits(max_document_bytes=20_000, max_record_bytes=50_000)
@@ -29,25 +30,25 @@ def tasks(*numbers: int) -> pa.RecordBatch:
 
 
 @given(sizes=SIZES, n_tasks=st.integers(1, 12))
-def test_pack_shards_puts_each_shard_in_one_group(sizes: list[tuple[str, int]], n_tasks: int) -> None:
-    groups = pack_shards(sizes, n_tasks)
+def test_pack_files_puts_each_shard_in_one_group(sizes: list[tuple[str, int]], n_tasks: int) -> None:
+    groups = pack_files(sizes, n_tasks)
     assert sorted(path for group in groups for path in group) == [path for path, _ in sizes]
     assert len(groups) == min(n_tasks, len(sizes))
     assert all(groups)
-    assert groups == pack_shards(sizes[::-1], n_tasks)
+    assert groups == pack_files(sizes[::-1], n_tasks)
 
 
 @given(sizes=SIZES, n_tasks=st.integers(1, 12))
-def test_pack_shards_is_even(sizes: list[tuple[str, int]], n_tasks: int) -> None:
+def test_pack_files_is_even(sizes: list[tuple[str, int]], n_tasks: int) -> None:
     """No group exceeds the emptiest by more than its own last shard (greedy scheduling's bound)."""
     bytes_of = dict(sizes)
-    loads = [[bytes_of[path] for path in group] for group in pack_shards(sizes, n_tasks)]
+    loads = [[bytes_of[path] for path in group] for group in pack_files(sizes, n_tasks)]
     for load in loads:
         assert sum(load) - min(load) <= min(map(sum, loads)) + len(sizes)
 
 
 @given(sizes=st.lists(st.integers(0, 9), max_size=40), n_tasks=st.integers(1, 12))
-def test_pack_shards_gives_each_shard_to_the_emptiest_group(sizes: list[int], n_tasks: int) -> None:
+def test_pack_files_gives_each_shard_to_the_emptiest_group(sizes: list[int], n_tasks: int) -> None:
     """The rule said plainly, with many shards of one size; of equally empty groups the first."""
     shards = [(f"s{number:02}", size) for number, size in enumerate(sizes)]
     groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(shards)))]
@@ -56,10 +57,10 @@ def test_pack_shards_gives_each_shard_to_the_emptiest_group(sizes: list[int], n_
         emptiest = loads.index(min(loads))
         groups[emptiest].append(path)
         loads[emptiest] += size + 1
-    assert pack_shards(shards, n_tasks) == tuple(tuple(sorted(group)) for group in groups)
+    assert pack_files(shards, n_tasks) == tuple(tuple(sorted(group)) for group in groups)
 
 
-def test_pack_shards_is_quick_with_as_many_tasks_as_shards() -> None:
+def test_pack_files_is_quick_with_as_many_tasks_as_shards() -> None:
     """Looking at every group for every shard would compare two million times."""
     n_compared = 0
 
@@ -75,7 +76,7 @@ def test_pack_shards_is_quick_with_as_many_tasks_as_shards() -> None:
         __radd__ = __add__
 
     sizes = [(f"s{number:04}", Size(number)) for number in range(2_000)]
-    assert len(pack_shards(sizes, 2_000)) == 2_000
+    assert len(pack_files(sizes, 2_000)) == 2_000
     assert n_compared < 100_000
 
 
@@ -114,7 +115,7 @@ def test_records_are_documents_or_quarantine(
 ) -> None:
     monkeypatch.setattr(step, "BATCH_BYTES", 2_000)
     monkeypatch.setattr(step, "_BATCH_DOCUMENTS", 5)
-    plan = TokenizePlan(pack_shards(list(shards.items()), 2), LIMITS, sample_tokenizer)
+    plan = TokenizePlan(pack_files(list(shards.items()), 2), LIMITS, sample_tokenizer)
     documents, rejected, tally = run(plan, [tasks(0), tasks(), tasks(1)])
     assert set(tally) == set(shards)
     for shard in shards:

@@ -21,6 +21,7 @@ from jobs.gpu import (
     convert_model,
     evaluate_translation,
     explain_behaviour,
+    pack_dataset,
     run_experiment,
     trace_layers,
     write_model_report,
@@ -81,8 +82,8 @@ def test_finished_parts_are_not_run_again(
     def forbidden(*_args: object) -> None:
         raise AssertionError("must not be run again")
 
-    for name in ("train", "pack", "load_task_model"):
-        monkeypatch.setattr(run_experiment, name, forbidden)
+    for module, name in ((run_experiment, "train"), (run_experiment, "load_task_model"), (pack_dataset, "pack")):
+        monkeypatch.setattr(module, name, forbidden)
     assert run_experiment.main(["--config", str(config)]) == 0
     assert _result(config) == before
     with pytest.raises(AssertionError):
