@@ -162,7 +162,7 @@ def measure_task(settings: ModelSettings) -> dict[str, Any]:
     model, task = load_model(settings.model), load_task(settings)
     tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)
     direction = next(iter(task.examples))
-    words = task.of_direction(direction)[: None if torch.cuda.is_available() else 6]
+    words = task.of_direction(direction)[: None if torch.cuda.is_available() else 24]
     examples, size = task.examples[direction][0], settings.translation.batch_size
     found: dict[bool, Any] = {}
 
