@@ -26,6 +26,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from jobs.gpu.errors import CheckpointError
+from jobs.gpu.load_model import save_model
 from jobs.gpu.packed_file import file_sha256, sync_folder
 from jobs.gpu.run_job import write_json
 from pivot_udfs.tokenizer_backends import TokenizerSpec
@@ -70,7 +71,7 @@ def save_checkpoint(
     partial, final = folder / f".partial-step-{state.step:08d}", folder / f"step-{state.step:08d}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    write_model(partial / "model", accelerator.unwrap_model(model), weights, tokenizer)
+    save_model(accelerator.unwrap_model(model), partial / "model", tokenizer, weights)
     save_file(_flat(moments), partial / "optimizer.safetensors")
     write_json(partial / "optimizer_groups.json", moments["param_groups"])
     files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
@@ -99,13 +100,6 @@ def sync_names(folder: Path) -> None:
 def whole_weights(model: Any) -> _Kept:
     """All weights by name, in main memory, in the first process; every process calls it."""
     return dict(get_model_state_dict(model, options=_WHOLE))
-
-
-def write_model(folder: Path, model: Any, weights: _Kept, tokenizer: TokenizerSpec) -> None:
-    """A Hugging Face folder of these weights with the (unwrapped) model's configuration and the tokenizer's file."""
-    model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
-    name = "tokenizer.json" if tokenizer.kind == "huggingface" else "tokenizer.model"
-    (folder / name).write_bytes(tokenizer.payload)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

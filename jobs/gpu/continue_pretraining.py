@@ -29,11 +29,10 @@ from jobs.gpu.checkpoints import (
     save_checkpoint,
     sync_names,
     whole_weights,
-    write_model,
 )
 from jobs.gpu.device_speed import flops_per_token, flops_use
 from jobs.gpu.held_out_loss import Bits, bits_per_byte, measured_once
-from jobs.gpu.load_model import pick_device
+from jobs.gpu.load_model import pick_device, save_model
 from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.packed_file import PackedFile, open_packed, sync_folder
 from jobs.gpu.processes import processes_of, started_accelerator
@@ -221,7 +220,7 @@ class TrainingRun:
         if self.processes.first:
             partial, final = self.folder / ".partial-final", self.folder / "final"
             shutil.rmtree(partial, ignore_errors=True)
-            write_model(partial, self._accelerator.unwrap_model(self.model), weights, self._tokenizer)
+            save_model(self._accelerator.unwrap_model(self.model), partial, self._tokenizer, weights)
             (partial / "made_by.json").write_text(json.dumps(self._made_by, indent=1))
             sync_folder(partial)
             shutil.rmtree(final, ignore_errors=True)

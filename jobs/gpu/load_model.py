@@ -131,9 +131,18 @@ def clear_quantization(model: Any) -> None:
         del model.config.quantization_config
 
 
-def save_model(model: Any, folder: Path, tokenizer: TokenizerSpec | None = None) -> None:
-    """Saves safetensors and, where given, the tokenizer's file beside them."""
-    model.save_pretrained(folder, safe_serialization=True)
+def save_model(
+    model: Any, folder: Path, tokenizer: TokenizerSpec | None = None, weights: dict[str, Any] | None = None
+) -> None:
+    """Saves safetensors and, where given, the tokenizer's file beside them.
+
+    Args:
+        model: with its configuration; not wrapped.
+        folder: created where it is not there.
+        tokenizer: the one the model was trained with.
+        weights: by name, in place of the model's own (those gathered from several processes).
+    """
+    model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
     if tokenizer is not None:
         name = "tokenizer.json" if tokenizer.kind == "huggingface" else "tokenizer.model"
         (folder / name).write_bytes(tokenizer.payload)
