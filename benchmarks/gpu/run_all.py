@@ -126,7 +126,7 @@ def measure_trace(settings: ModelSettings) -> dict[str, Any]:
 
     The words are distinct ones of one direction, with the token sets of the tables' pair pivots.
     """
-    n = 1000 if torch.cuda.is_available() else 32
+    n, repeats = 1000, 3 if torch.cuda.is_available() else 1
     everything = settings.translation.model_copy(update={"n_words": 0, "directions": ["fr-zh"]})
     task = load_task(settings.model_copy(update={"translation": everything, "results": _beside(settings, "trace")}))
     words, examples = task.words[:n], task.examples["fr-zh"][0]
@@ -140,11 +140,11 @@ def measure_trace(settings: ModelSettings) -> dict[str, Any]:
     )
 
     def plain() -> None:
-        for _ in runners[False].answers(draw_prompts([w.source for w in words], "fr-zh", examples, tokens)):
+        for _ in runners[False].run(draw_prompts([w.source for w in words], "fr-zh", examples, tokens)):
             pass
 
-    trace_s, plain_s, ratio = _alternating(partial(traced, runners[False]), plain)
-    reused_s, _, reused_ratio = _alternating(partial(traced, runners[True]), plain)
+    trace_s, plain_s, ratio = _alternating(partial(traced, runners[False]), plain, repeats)
+    reused_s, _, reused_ratio = _alternating(partial(traced, runners[True]), plain, repeats)
     found = {"prompts": len(words), "trace_s": trace_s, "plain_forward_s": plain_s, "ratio": ratio}
     return found | {"with_prefix_reuse_s": reused_s, "ratio_with_prefix_reuse": reused_ratio}
 

@@ -25,13 +25,11 @@ def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[l
         start = end
 
 
-def side_by_side(pairs: Sequence[tuple[int, Sequence[int]]], n_rows: int) -> tuple[list[int], int]:
-    """Where each continuation begins in its row, and the width of the widest row."""
-    ends, starts = [0] * n_rows, []
-    for row, tokens in pairs:
-        starts.append(ends[row])
-        ends[row] += len(tokens) - 1
-    return starts, max(ends)
+def batches_of_neighbours(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of at most ``batch_size``, prompts that begin alike beside each other."""
+    order = sorted(range(len(prompts)), key=lambda index: (list(prompts[index]), index))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
 
 
 def whole_sequences(

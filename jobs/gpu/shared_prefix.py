@@ -1,10 +1,10 @@
-"""Forward passes over prompts that begin alike: the shared beginning is computed once.
+"""Forward passes over prompts that begin alike: whatever several of them begin with is computed once.
 
-The prompts of one draw share some eighty tokens of examples and differ in the last ten or so. The shared
-part's keys and values are computed once and repeated for each batch; and the answers tried for one source
-word share its prompt, so that only their own tokens are added. Prompts of a batch have one length: there is
-no padding, and so no mask to get wrong. With ``reuse=False`` every prompt is computed whole, for models
-without such a cache and as the reference the other way is tested against.
+The prompts of one draw share some eighty tokens of examples and differ in the last ten or so. The shared part's keys
+and values are computed once. The prompts' own tokens and the answers tried after them follow as trees, those of a whole
+batch in one row (``TokenTree``), so that nothing is padded, and no key is copied for each prompt. With
+``reuse=False`` every prompt is computed whole, for models without such a cache and as the reference the other way is
+tested against.
 """
 
 import copy
@@ -16,21 +16,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jobs.gpu.prompt_batches import batches_of_one_length, shared_prefix_length, side_by_side, whole_sequences
+from jobs.gpu.prompt_batches import batches_of_neighbours, batches_of_one_length, shared_prefix_length, whole_sequences
+from jobs.gpu.token_tree import TokenTree
+
+_READ_TOGETHER = 256
+"""Places whose logits are summed in float32 together: 256 MB for a vocabulary of 256,000."""
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A batch of prompts after one forward pass.
+class Ends:
+    """Where the prompts of a batch end in a forward pass.
 
     Attributes:
         rows: which of the prompts these are.
-        log_probabilities: float32 (len(rows), vocabulary), of the token after each prompt.
-        cache: the model's keys and values of these prompts, or None without reuse.
+        batch: int64 (len(rows),), the row of the model's input that each stands in.
+        places: int64 (len(rows),), the place in that row of each one's last token.
     """
 
     rows: list[int]
-    log_probabilities: Tensor
+    batch: Tensor
+    places: Tensor
+
+    def of(self, output: Tensor) -> Tensor:
+        """(len(rows), size): what an output of shape (batch, places, size) is at the prompts' last tokens."""
+        return output[self.batch, self.places]
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What all prompts begin with: its tokens, and the model's keys and values of them (None for no token)."""
+
+    length: int
     cache: Any
 
 
@@ -40,23 +56,29 @@ class PromptRunner:
     Args:
         model: a causal language model in evaluation mode.
         batch_size: prompts in one forward pass.
-        reuse: whether the shared prefix is computed once.
+        reuse: whether what prompts begin with is computed once.
     """
 
     def __init__(self, model: Any, batch_size: int, reuse: bool = True) -> None:
         self._model, self.batch_size, self._reuse = model, batch_size, reuse
 
     @torch.no_grad()
-    def answers(self, prompts: Sequence[Sequence[int]]) -> Iterator[Answered]:
-        """The distribution of the next token for every prompt (token ids of each), in batches."""
-        shared = shared_prefix_length(prompts) if self._reuse and len(prompts) > 1 else 0
-        prefix = self._prefix_cache(prompts[0][:shared]) if shared else None
-        for rows in batches_of_one_length([len(prompt) for prompt in prompts], self.batch_size):
-            ids = self._tensor([list(prompts[row][shared:]) for row in rows])
-            cache = _repeated(prefix, [0] * len(rows)) if prefix is not None else None
-            result = self._forward(ids, cache, keep=1)
-            after = getattr(result, "past_key_values", None)
-            yield Answered(rows, result.logits[:, -1].float().log_softmax(-1), after)
+    def run(self, prompts: Sequence[Sequence[int]]) -> Iterator[Ends]:
+        """Runs the model over all prompts (token ids of each) in batches and tells where each one ends, pass by pass.
+
+        What hooks caught of a pass is to be read before the next one.
+        """
+        if not self._reuse:
+            for rows in batches_of_one_length([len(prompt) for prompt in prompts], self.batch_size):
+                self._forward(self._tensor([prompts[row] for row in rows]), None, keep=1)
+                yield self._ends(rows, range(len(rows)), [len(prompts[row]) - 1 for row in rows])
+            return
+        start = self._beginning(prompts)
+        for rows in batches_of_neighbours(prompts, self.batch_size):
+            tree = TokenTree()
+            places = [tree.add(prompts[row][start.length :])[-1] for row in rows]
+            self._run_tree(tree, start, places[:1])
+            yield self._ends(rows, [0] * len(rows), places)
 
     @torch.no_grad()
     def means(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
@@ -71,67 +93,41 @@ class PromptRunner:
         asked: list[list[int]] = [[] for _ in prompts]
         for index, (prompt, _) in enumerate(pairs):
             asked[prompt].append(index)
-        found = [math.nan] * len(pairs)
-        for answered in self.answers(prompts):
-            cells = [(place, k) for place, row in enumerate(answered.rows) for k in asked[row]]
-            values = self.continuations(answered, prompts, [(place, pairs[k][1]) for place, k in cells])
-            for (_, k), value in zip(cells, values, strict=True):
-                found[k] = value
+        start, found = self._beginning(prompts), [math.nan] * len(pairs)
+        for rows in batches_of_neighbours(prompts, self.batch_size):
+            tree, before = TokenTree(), dict[int, list[int]]()
+            for row in rows:
+                last = tree.add(prompts[row][start.length :])[-1]
+                before |= {k: [last, *tree.add(pairs[k][1][:-1], last)] for k in asked[row]}
+            totals = self._read_tree(tree, start, [(nodes, pairs[k][1]) for k, nodes in before.items()])
+            for k, total in zip(before, totals, strict=True):
+                found[k] = total / len(pairs[k][1])
         return found
 
-    @torch.no_grad()
-    def continuations(
-        self, answered: Answered, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
+    def _read_tree(
+        self, tree: TokenTree, start: _Beginning, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]
     ) -> list[float]:
-        """Mean log-probability of each continuation's tokens.
-
-        Args:
-            answered: a batch from ``answers``.
-            prompts: the same prompts.
-            pairs: (place in ``answered.rows``, token ids of the continuation).
-        """
-        if not self._reuse:
-            return self._whole(prompts, [(answered.rows[place], ids) for place, ids in pairs])
-        firsts = answered.log_probabilities[[place for place, _ in pairs], [ids[0] for _, ids in pairs]]
-        totals = firsts.double().cpu().tolist()
-        longer = [index for index, (_, ids) in enumerate(pairs) if len(ids) > 1]
-        rests = self._siblings(answered, prompts, [pairs[k] for k in longer])
-        for index, value in zip(longer, rests, strict=True):
-            totals[index] += value
-        return [total / len(ids) for total, (_, ids) in zip(totals, pairs, strict=True)]
-
-    def _siblings(
-        self, answered: Answered, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
-    ) -> list[float]:
-        """Summed log-probability of all but the first token, all continuations of a prompt side by side.
-
-        They lie in one row after their prompt's keys and values, at the positions each would have alone, and a mask
-        keeps them from seeing each other. The cache is used up.
-        """
-        if not pairs:
+        """Summed log-probability of tokens, each after its node, for each (nodes, tokens)."""
+        if not wanted:
             return []
-        starts, width = side_by_side(pairs, len(answered.rows))
-        length = len(prompts[answered.rows[0]])
-        ids = torch.zeros(len(answered.rows), width, dtype=torch.int64)
-        positions = torch.full_like(ids, length)
-        seen = torch.zeros(len(ids), width, width, dtype=torch.bool)
-        for (row, tokens), start in zip(pairs, starts, strict=True):
-            n = len(tokens) - 1
-            ids[row, start : start + n] = torch.tensor(tokens[:-1])
-            positions[row, start : start + n] += torch.arange(n)
-            seen[row, start : start + n, start : start + n] = torch.ones(n, n, dtype=torch.bool).tril()
-        mask = self._additive_mask(seen, length)
-        logits = self._forward(
-            ids.to(self._model.device), answered.cache, width, mask, positions.to(self._model.device)
-        ).logits.float()
-        return _summed(logits, [(row, start, tokens[1:]) for (row, tokens), start in zip(pairs, starts, strict=True)])
+        read = sorted({node for nodes, _ in wanted for node in nodes})
+        place = {node: index for index, node in enumerate(read)}
+        logits = self._run_tree(tree, start, read)[0]
+        return _summed(logits, [([place[node] for node in nodes], tokens) for nodes, tokens in wanted])
 
-    def _additive_mask(self, seen: Tensor, length: int) -> Tensor:
-        """(rows, 1, width, length + width): 0 where a token may look, the dtype's least number elsewhere."""
+    def _run_tree(self, tree: TokenTree, start: _Beginning, read: Sequence[int]) -> Tensor:
+        """Logits (1, len(read), vocabulary) after the nodes to be read, the whole tree after the beginning."""
+        positions = start.length + torch.tensor([tree.depths])
+        extra = {"attention_mask": self._mask(tree.sees(), start.length), "position_ids": positions.to(self._device)}
+        keep = torch.tensor(read, device=self._device)
+        logits: Tensor = self._forward(self._tensor([tree.tokens]), _copied(start.cache), keep, **extra).logits
+        return logits
+
+    def _mask(self, seen: Tensor, n_before: int) -> Tensor:
+        """(1, 1, nodes, n_before + nodes): 0 where a token may look, the dtype's least number elsewhere."""
         dtype = self._model.get_input_embeddings().weight.dtype
-        open_prompt = torch.ones(*seen.shape[:2], length, dtype=torch.bool)
-        allowed = torch.cat([open_prompt, seen], dim=2)[:, None]
-        return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(device=self._model.device, dtype=dtype)
+        allowed = torch.cat([torch.ones(len(seen), n_before, dtype=torch.bool), seen], dim=1)[None, None]
+        return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(device=self._device, dtype=dtype)
 
     def _whole(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
         """Mean log-probability of each continuation, prompt and continuation together in one pass."""
@@ -144,48 +140,56 @@ class PromptRunner:
         for chosen in batches_of_one_length(lengths, self.batch_size):
             rows = [[*prompts[sequences[k][0]], *sequences[k][1]] for k in chosen]
             width = 1 + max(len(sequences[k][1]) for k in chosen)
-            logits = self._forward(self._tensor(rows), None, width).logits[:, -width:].float()
-            read = [
-                (row, width - 1 - len(sequences[k][1]), index) for row, k in enumerate(chosen) for index in hosted[k]
-            ]
-            values = _summed(logits, [(row, start, pairs[index][1]) for row, start, index in read])
-            for (_, _, index), value in zip(read, values, strict=True):
+            logits = self._forward(self._tensor(rows), None, width).logits[:, -width:].flatten(0, 1)
+            ends = [(row + 1) * width - len(sequences[k][1]) - 1 for row, k in enumerate(chosen)]
+            read = [(end, index) for end, k in zip(ends, chosen, strict=True) for index in hosted[k]]
+            wanted = [(range(end, end + len(pairs[index][1])), pairs[index][1]) for end, index in read]
+            for (_, index), value in zip(read, _summed(logits, wanted), strict=True):
                 found[index] = value / len(pairs[index][1])
         return found
 
-    def _prefix_cache(self, ids: Sequence[int]) -> Any:
-        cache = getattr(self._forward(self._tensor([list(ids)]), None, keep=1), "past_key_values", None)
-        if cache is None:
+    def _beginning(self, prompts: Sequence[Sequence[int]]) -> _Beginning:
+        length = shared_prefix_length(prompts) if len(prompts) > 1 else 0
+        if not length:
+            return _Beginning(0, None)
+        result = self._forward(self._tensor([prompts[0][:length]]), None, keep=1)
+        if getattr(result, "past_key_values", None) is None:
             raise NotImplementedError("this model keeps no keys and values")
-        return cache
+        return _Beginning(length, result.past_key_values)
 
-    def _forward(
-        self, ids: Tensor, cache: Any, keep: int, mask: Tensor | None = None, positions: Tensor | None = None
-    ) -> Any:
-        extra: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
-        extra |= {} if mask is None else {"attention_mask": mask, "position_ids": positions}
-        return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **extra)
+    def _forward(self, ids: Tensor, cache: Any, keep: int | Tensor, **extra: Tensor) -> Any:
+        known: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
+        return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **known, **extra)
 
-    def _tensor(self, ids: list[list[int]]) -> Tensor:
-        return torch.tensor(ids, dtype=torch.int64, device=self._model.device)
+    def _ends(self, rows: list[int], batch: Sequence[int], places: Sequence[int]) -> Ends:
+        return Ends(rows, torch.tensor(batch, device=self._device), torch.tensor(places, device=self._device))
+
+    def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        return torch.tensor([list(row) for row in ids], dtype=torch.int64, device=self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = self._model.device
+        return device
 
 
-def _repeated(cache: Any, rows: list[int]) -> Any:
-    """A copy of a cache with the given rows of its batch; the cache itself is not touched."""
+def _copied(cache: Any) -> Any:
+    """A cache to go on from, so that the cache itself stays as it is (its layers put new tensors for the old)."""
+    if cache is None:
+        return None
     taken = copy.copy(cache)
     taken.layers = [copy.copy(layer) for layer in cache.layers]
-    taken.batch_select_indices(torch.tensor(rows, device=cache.layers[0].keys.device))
     return taken
 
 
-def _summed(logits: Tensor, wanted: Sequence[tuple[int, int, Sequence[int]]]) -> list[float]:
-    """Summed log-probability of the tokens from a place of a row on, for each (row, place, tokens)."""
-    cells = [(k, row, start + n, token) for k, (row, start, ids) in enumerate(wanted) for n, token in enumerate(ids)]
-    owner, row, place, token = (list(column) for column in zip(*cells, strict=True))
-    values = logits[row, place, token] - logits.logsumexp(dim=-1)[row, place]
+def _summed(logits: Tensor, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+    """Summed log-probability of tokens, each after its place of the logits, for each (places, tokens)."""
+    cells = [(k, *cell) for k, (places, tokens) in enumerate(wanted) for cell in zip(places, tokens, strict=True)]
+    owner, place, token = (torch.tensor(column, device=logits.device) for column in zip(*cells, strict=True))
+    norms = torch.cat([part.float().logsumexp(dim=-1) for part in torch.split(logits, _READ_TOGETHER)])
+    values = logits[place, token].float() - norms[place]
     found = torch.zeros(len(wanted), dtype=torch.float64, device=logits.device)
-    found.index_add_(0, torch.tensor(owner, device=logits.device), values.double())
-    return [float(value) for value in found.tolist()]
+    return [float(total) for total in found.index_add_(0, owner, values.double()).tolist()]
 
 
 def reuse_is_exact(model: Any, length: int = 160) -> bool:

@@ -83,10 +83,10 @@ def trace_words(
     order: list[int] = []
     readings: list[LayerReadings] = []
     with captured_outputs(head.layers) as outputs:
-        for answered in runner.answers(prompts):
-            hidden = [output[:, -1] for output in outputs]
-            readings.append(read_layers(head, hidden, [sets[row] for row in answered.rows], top_k))
-            order += answered.rows
+        for ends in runner.run(prompts):
+            hidden = [ends.of(output) for output in outputs]
+            readings.append(read_layers(head, hidden, [sets[row] for row in ends.rows], top_k))
+            order += ends.rows
     return _table(words, sets, join_readings(readings, order), tokens)
 
 

@@ -76,6 +76,18 @@ def test_reuse_computes_far_fewer_tokens(tokens: WordTokens) -> None:
     assert counts[0] * 3 < counts[1]
 
 
+def test_with_reuse_every_distinct_beginning_is_computed_once() -> None:
+    model = tiny_model()
+    seen: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    prompts = [[1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 6]]
+    pairs = [(0, [7]), (0, [7, 8, 9]), (0, [7, 6]), (1, [7, 8]), (2, [3, 4]), (2, [3, 5])]
+    PromptRunner(model, 8).means(prompts, pairs)
+    assert seen == [2, len([(3,), (3, 4), (3, 5), (6,)]) + len([(4, 7), (4, 7, 8), (5, 7), (6, 3)])]
+
+
 def test_without_reuse_no_pass_is_run_twice(tokens: WordTokens) -> None:
     """A single token's probability is read from a longer answer's pass, and so is an answer that begins another."""
     model = tiny_model()
@@ -107,7 +119,7 @@ def test_models_that_cannot_reuse_a_prefix_are_computed_whole(family: str, exact
     length = longest_sequence(task, tokens)
     assert 32 < length < 160, "longer than the window of 'mistral', shorter than that of 'mistral_short'"
     assert reuse_is_exact(model, length) == exact
-    true, _ = score_draw(PromptRunner(model, 2, exact), WORDS, EXAMPLES, tokens)
+    true, _ = score_draw(PromptRunner(model, 64, exact), WORDS, EXAMPLES, tokens)
     for row, word in enumerate(WORDS):
         assert true[row] == pytest.approx(_by_definition(model, tokens, word.source, word.target), rel=2e-3)
 
