@@ -100,7 +100,7 @@ class Tokenizer(Section):
 
     path: Place
     """A Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``."""
-    backend: Literal["auto", "fastokens", "tokenizers", "sentencepiece"] = Field(
+    backend: Literal["auto", "byte_level", "fastokens", "tokenizers", "sentencepiece"] = Field(
         default="auto", json_schema_extra=_NO_RESULT
     )
     """``auto`` takes the fastest one whose ids equal the reference library's on a probe text."""

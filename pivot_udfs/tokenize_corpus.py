@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pivot_udfs.identify_language import identify_languages
 from pivot_udfs.read_shard import Document, ReadLimits, Rejected, read_shard
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
+from pivot_udfs.text_batch import TextBatch
 from pivot_udfs.tokenizer_backends import Encoder, TokenizerSpec, encoder
 
 BATCH_BYTES = 4 << 20
@@ -106,7 +107,8 @@ def _shards(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[s
 
 
 def _documents(documents: list[Document], shard: str, encode: Encoder | None) -> pa.RecordBatch:
-    numbers, sources, ids, languages, texts = zip(*documents, strict=True)
+    numbers, sources, ids, languages, strings = zip(*documents, strict=True)
+    texts = TextBatch(strings)
     if encode:
         token_ids, offsets = encode.encode(texts)
     else:
@@ -115,7 +117,7 @@ def _documents(documents: list[Document], shard: str, encode: Encoder | None) ->
         "source": pa.array(sources, pa.string()),
         "doc_id": pa.array(ids, pa.string()),
         "lang": pa.array(_languages(languages, texts), pa.string()),
-        "text": pa.array(texts, pa.string()),
+        "text": texts.column,
         "token_ids": pa.ListArray.from_arrays(
             pa.array(offsets.astype(np.int32)), pa.array(token_ids), type=DOCUMENTS.field("token_ids").type
         ),

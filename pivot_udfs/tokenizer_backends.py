@@ -1,7 +1,8 @@
 """Tokenizers behind one face: loaded and checked once on the driver, carried to executors as bytes.
 
-The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. ``fastokens`` is tens of times
-faster, and is used where a probe text in many scripts shows that its ids are the same. Executors never
+The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. Our own loops for byte-level BPE
+(``byte_level``) and ``fastokens`` are tens of times faster; the first of them is used for which a probe text in many
+scripts shows that its ids are the same. Executors never
 open the tokenizer's path: a ``TokenizerSpec`` travels inside the closure, and each process builds
 its encoder once.
 """
@@ -11,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -22,15 +23,16 @@ import sentencepiece
 import tokenizers
 from numpy.typing import NDArray
 
-from pivot_udfs.cut_texts import plain_byte_level
+from pivot_udfs.byte_level import ByteLevelEncoder, is_byte_level_bpe, read_rules
 from pivot_udfs.errors import CorpusError, TokenizerError
 from pivot_udfs.list_shards import STORE_ERRORS, open_shard
 from pivot_udfs.token_encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.token_texts import covers_every_byte, letters, normal_form, piece_bytes, readable, token_bytes
 from pivot_udfs.tokenizer_probe import first_difference, probe_texts
 
-Backend = Literal["fastokens", "tokenizers", "sentencepiece"]
-_BACKENDS = ("auto", "fastokens", "tokenizers", "sentencepiece")
+Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
+_FAST: tuple[Backend, ...] = ("byte_level", "fastokens")
+_BACKENDS = ("auto", *_FAST, "tokenizers", "sentencepiece")
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +111,7 @@ def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
         raise TokenizerError(
             f"{path}: tokenizers cannot build it ({error}); save it again as a tokenizer.json"
         ) from None
-    return spec if backend == "tokenizers" else _with_fastokens(spec, path, must=backend == "fastokens")
+    return spec if backend == "tokenizers" else _fastest(spec, path, backend)
 
 
 def _read_bytes(path: str) -> bytes:
@@ -148,19 +150,25 @@ def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> Tok
     return spec
 
 
-def _with_fastokens(spec: TokenizerSpec, path: str, must: bool) -> TokenizerSpec:
-    fast = TokenizerSpec(spec.kind, "fastokens", spec.sha256, spec.payload)
-    reason = _difference(fast, spec)
-    if reason is None:
-        return fast
-    if must:
-        raise TokenizerError(f"{path}: backend fastokens does not fit: {reason}; use auto or tokenizers")
-    _log.warning("%s goes through tokenizers, which is slower: fastokens does not fit: %s", path, reason)
+def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
+    """The first fast backend with the reference's ids, or the one that is wanted."""
+    reasons = []
+    for name in _FAST if wanted == "auto" else [name for name in _FAST if name == wanted]:
+        fast = replace(spec, backend=name)
+        reason = _difference(fast, spec)
+        if reason is None:
+            return fast
+        reasons.append(f"{name} does not fit: {reason}")
+    if wanted != "auto":
+        raise TokenizerError(f"{path}: backend {reasons[0]}; use auto or tokenizers")
+    _log.warning("%s goes through tokenizers, which is slower: %s", path, "; ".join(reasons))
     return spec
 
 
 def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
     """Why the fast backend cannot stand for the reference, or None."""
+    if fast.backend == "byte_level" and not is_byte_level_bpe(fast.payload):
+        return "the tokenizer is no plain byte-level BPE behind GPT-2's pre-tokenizer"
     added = reference_tokenizer(reference).get_added_tokens_decoder().values()
     texts = probe_texts(token.content for token in added)
     try:
@@ -177,13 +185,14 @@ def encoder(spec: TokenizerSpec) -> Encoder:
     for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if spec.backend == "sentencepiece":
+        return SentencePieceEncoder(sentencepiece_processor(spec))
+    reference = TokenizersEncoder(reference_tokenizer(spec))
+    if spec.backend == "byte_level":
+        return ByteLevelEncoder(read_rules(spec.payload), reference)
     if spec.backend == "fastokens":
-        plain = plain_byte_level(spec.payload)
-        fast = fastokens.Tokenizer.from_json_str((plain or spec.payload).decode())
-        return FastokensEncoder(fast, TokenizersEncoder(reference_tokenizer(spec)), cuts=plain is not None)
-    if spec.backend == "tokenizers":
-        return TokenizersEncoder(reference_tokenizer(spec))
-    return SentencePieceEncoder(sentencepiece_processor(spec))
+        return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()), reference)
+    return reference
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ text of the tokenizer's own added tokens. Everything is encoded twice, so that c
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from pivot_udfs.token_encoders import Encoded
+from pivot_udfs.text_batch import Encoded
 
 _MAX_ADDED = 200
 _TEXTS = (

@@ -1,6 +1,5 @@
 """Tokenizer backends give the reference's ids, say so when they cannot, and refuse what is no tokenizer."""
 
-import functools
 import json
 import logging
 import pickle
@@ -15,10 +14,9 @@ import sentencepiece
 import tokenizer_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
-from pivot_udfs.cut_texts import cut_texts, plain_byte_level
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.token_texts import byte_alphabet
 from pivot_udfs.tokenizer_backends import encoder, load_tokenizer, vocabulary, word_token_ids
@@ -31,9 +29,6 @@ MULTILINGUAL = st.text(
     ),
     max_size=60,
 )
-
-
-_load = functools.cache(load_tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -61,46 +56,16 @@ def test_fastokens_gives_the_ids_of_tokenizers(byte_level: str, texts: list[str]
     assert got[1].tolist() == wanted[1].tolist()
 
 
-def test_odd_characters_of_real_text_get_the_ids_of_tokenizers() -> None:
+@pytest.mark.parametrize("backend", ["byte_level", "fastokens"])
+def test_odd_characters_of_real_text_get_the_ids_of_tokenizers(backend: str) -> None:
     """Digits, spaces and controls of all scripts, some of them bytes that this vocabulary lacks."""
     path = str(Path(__file__).parent / "samples" / "tokenizer.json")
     kinds = {"Nd", "Nl", "No", "Zs", "Zl", "Zp", "Cc", "Cf"}
     odd = [chr(c) for c in range(0x20000) if unicodedata.category(chr(c)) in kinds]
     odd += map(chr, range(0x11DE0, 0x11DEA))
     texts = [f"a{char}b  {char}1 {char}{char} '{char}s\n" for char in odd]
-    got = encoder(load_tokenizer(path, "fastokens")).encode(texts)
+    got = encoder(load_tokenizer(path, backend)).encode(texts)
     assert first_difference(texts, got, encoder(load_tokenizer(path, "tokenizers")).encode(texts)) is None
-
-
-def test_digits_then_byte_level_goes_through_plain_byte_level(folder: Path, byte_level: str) -> None:
-    tokenizer = Tokenizer.from_file(byte_level)
-    assert plain_byte_level(tokenizer.to_str().encode()) is None
-    steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)  # type: ignore[assignment]
-    payload = json.loads(tokenizer.to_str())
-    payload["model"]["merges"] = [m for m in payload["model"]["merges"] if not set("0123456789") & set("".join(m))]
-    assert plain_byte_level(json.dumps(payload).encode()) is not None
-    payload["model"]["merges"].append(["1", "2"])
-    assert plain_byte_level(json.dumps(payload).encode()) is None
-
-
-@given(st.lists(st.text("ab '12٣½六ⅷ \n\t\u3000,s"), max_size=4))
-def test_texts_are_cut_where_the_digits_step_cuts(texts: list[str]) -> None:
-    parts, firsts, disputed = cut_texts(texts, at_numerals=True)
-    assert not disputed.any()
-    assert ["".join(parts[a:b]) for a, b in pairwise(firsts.tolist())] == texts
-    digits = pre_tokenizers.Digits(individual_digits=True)
-    for text, (a, b) in zip(texts, pairwise(firsts.tolist()), strict=True):
-        allowed = {span[0] for _, span in digits.pre_tokenize_str(text)} | {0}
-        starts = [0, *np.cumsum([len(part) for part in parts[a:b]]).tolist()][:-1]
-        assert set(starts) <= allowed
-
-
-@given(st.text("ab '12٣½六ⅷ \n\t\u3000,s\u00a0"))
-def test_cut_texts_get_the_ids_of_tokenizers(text: str) -> None:
-    path = str(Path(__file__).parent / "samples" / "tokenizer.json")
-    sides = [encoder(_load(path, backend)).encode([text])[0].tolist() for backend in ("fastokens", "tokenizers")]
-    assert sides[0] == sides[1]
 
 
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
@@ -254,7 +219,7 @@ def test_byte_alphabet_is_that_of_the_library() -> None:
         ("broken.model", b"version https://git-lfs", "auto", "no SentencePiece model"),
         ("other.model", b"", "fastokens", "read by sentencepiece, not by fastokens"),
         ("other.json", b"{}", "sentencepiece", "reads a .model"),
-        ("other.json", b"{}", "quick", "one of auto, fastokens"),
+        ("other.json", b"{}", "quick", "one of auto, byte_level, fastokens"),
     ],
 )
 def test_what_is_no_tokenizer_is_refused(

@@ -1,0 +1,127 @@
+"""Where the pieces of GPT-2's pre-tokenizer end, in one compiled pass over UTF-8.
+
+Pieces are also cut wherever no merge makes a token that holds the two bytes beside each other: no merge ever crosses
+such a place, so a cut there changes no id. For a vocabulary with few Chinese words that is between nearly all Chinese
+characters, so that a piece is one character rather than a sentence, and is met again.
+
+Indices are unsigned, and no function takes an array in the loop: numba counts its references at each call.
+"""
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+OTHER, LETTER, SPACE, NUMERAL, DISPUTED = range(5)
+"""What a code point is to the pre-tokenizer; DISPUTED: its steps do not agree, so the text goes elsewhere."""
+
+_U = nb.uint64
+_OTHER, _LETTER, _SPACE, _NUMERAL, _DISPUTED, _NONE = (np.uint64(k) for k in range(6))
+_0, _1, _2, _3, _4, _6, _7, _8, _12, _63 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 7, 8, 12, 63))
+_TWO, _THREE, _FOUR = np.uint64(0x80), np.uint64(0xE0), np.uint64(0xF0)
+"""The least first byte of characters of two, three and four bytes."""
+_LOW_4, _LOW_5, _LOW_6, _LOW_21 = (np.uint64((1 << k) - 1) for k in (4, 5, 6, 21))
+_BLANK, _APOSTROPHE = np.uint64(0x20), np.uint64(0x27)
+_D, _E, _L, _M, _R, _S, _T, _V = (np.uint8(ord(c)) for c in "delmrstv")
+_HIGH, _CASE = np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
+_TO_A, _OVER_Z = np.uint64(0x1F1F1F1F1F1F1F1F), np.uint64(0x0505050505050505)
+
+
+@intrinsic
+def _trailing_zeros(typingctx: Any, word: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], context.get_constant(types.boolean, 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+@nb.njit(nogil=True, cache=True)
+def piece_ends(data: Any, words: Any, offsets: Any, kinds: Any, joins: Any, numerals_alone: bool) -> Any:
+    """Where the pieces of texts end.
+
+    Args:
+        data: uint8, UTF-8 of all texts in a row, no lone surrogates.
+        words: uint64, the same bytes and at least 16 more.
+        offsets: int64 (texts + 1,), where each text begins in ``data``.
+        kinds: uint8 (0x110000,), what each code point is.
+        joins: uint8 (65536,), at first * 256 + second: whether a token holds these two bytes beside each other.
+        numerals_alone: whether each numeral is a piece, and ends what is before it (the step "Digits").
+
+    Returns:
+        ends uint32 (pieces,); firsts int64 (texts + 1,), the first piece of each text;
+        disputed bool (texts,), the text has a DISPUTED character.
+    """
+    n_texts = offsets.size - 1
+    ends = np.empty(data.size, np.uint32)
+    firsts = np.empty(n_texts + 1, np.int64)
+    disputed = np.zeros(n_texts, np.bool_)
+    alone = _NUMERAL if numerals_alone else _NONE
+    n = _0
+    for text in range(n_texts):
+        firsts[text] = n
+        i, end = _U(offsets[text]), _U(offsets[text + 1])
+        start = last = i
+        run, before = _NONE, _0
+        while i < end:
+            byte = _U(data[i])
+            if byte < _TWO:
+                kind, width = _U(kinds[byte]), _1
+                joined = before < _TWO or joins[(before << _8) | byte] != 0
+            else:
+                if byte < _THREE:
+                    width, point = _2, ((byte & _LOW_5) << _6) | (_U(data[i + _1]) & _LOW_6)
+                else:
+                    width = _3 if byte < _FOUR else _4
+                    point = ((byte & _LOW_4) << _12) | ((_U(data[i + _1]) & _LOW_6) << _6) | (_U(data[i + _2]) & _LOW_6)
+                    if width == _4:
+                        point = ((point << _6) | (_U(data[i + _3]) & _LOW_6)) & _LOW_21
+                kind = _U(kinds[point])
+                joined = joins[(before << _8) | byte] != 0
+                if kind == _DISPUTED:
+                    disputed[text] = True
+            if kind != run or kind == alone or not joined:
+                if run == _SPACE and kind != _SPACE and kind != alone:
+                    # The last space of a run goes with what follows it, a blank even into the same piece.
+                    if last > start:
+                        ends[n] = last
+                        n += _1
+                        start = last
+                    if _U(data[last]) != _BLANK or not joined:
+                        ends[n] = i
+                        n += _1
+                        start = i
+                elif i > start:
+                    ends[n] = i
+                    n += _1
+                    start = i
+                contracts = byte == _APOSTROPHE and run != _OTHER and start == i and i + _1 < end
+                run = kind
+                if contracts:
+                    one, two = data[i + _1], data[i + _2] if i + _2 < end else np.uint8(0)
+                    if one in (_S, _T, _M, _D):
+                        width = _2
+                    elif (one in (_R, _V) and two == _E) or (one == _L and two == _L):
+                        width = _3
+                    if width > _1:
+                        run = _NONE
+            if kind == _SPACE:
+                last = i
+            i += width
+            if run == _LETTER and byte < _TWO:
+                while i < end:  # eight ASCII letters at a time
+                    shift = (i & _7) << _3
+                    word = (words[i >> _3] >> shift) | ((words[(i >> _3) + _1] << _1) << (_63 - shift))
+                    low = (word | _CASE) & ~_HIGH
+                    others = ~((low + _TO_A) & ~(low + _OVER_Z) & ~word) & _HIGH
+                    i += _trailing_zeros(others) >> _3  # type: ignore[call-arg]
+                    if others:
+                        break
+                i = min(i, end)
+            before = _U(data[i - _1])
+        if start < end:
+            ends[n] = end
+            n += _1
+    firsts[n_texts] = n
+    return ends[:n], firsts, disputed
