@@ -4,9 +4,10 @@ On an executor the code lies in a zip, for which numba knows one place only, ``~
 where that cannot be written; ``NUMBA_CACHE_DIR`` does not hold for zips. ``pivot_udfs/__init__.py`` therefore names the
 locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
 
-A kernel's folder is named by the source of its module and numba's version: every container of every application finds
-the same one, and no two versions of the code ever write into the same files. Workers may compile at once: numba
-replaces files whole, and a stage compiles its kernels in one order, so that files of one name are alike.
+A kernel's folder is named by the source of its module, numba's version and the processor: every container of every
+application finds the same one, and no two versions of the code, nor two kinds of machine that share a folder, ever write
+into the same files. Workers may compile at once: numba replaces files whole, and a stage compiles its kernels in one
+order, so that files of one name are alike.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,12 @@ def cache_folder() -> Path:
 @lru_cache
 def _stamp(module: str) -> str:
     loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's
-    return hashlib.sha256(f"{numba.__version__}\n{loader.get_source(module)}".encode()).hexdigest()
+    source = loader.get_source(module)
+    return hashlib.sha256(f"{numba.__version__}\n{_processor()}\n{source}".encode()).hexdigest()
+
+
+def _processor() -> str:
+    return f"{llvmlite.binding.get_host_cpu_name()} {llvmlite.binding.get_host_cpu_features().flatten()}"
 
 
 def _is_private(folder: Path) -> bool:

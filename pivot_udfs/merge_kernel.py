@@ -1,4 +1,4 @@
-"""Byte pair encoding of pieces in one compiled pass, each distinct piece merged once.
+"""Byte pair encoding of pieces in one compiled pass; a piece met before is looked up, not merged again.
 
 A table keeps the pieces met before with their ids. Its rows are cache lines, and hold the piece itself (up to 24
 bytes), so that nothing rests on a hash. Rows that begin at a cache line are looked up 1.2 times as fast as rows that
@@ -7,16 +7,14 @@ straddle two (side by side, English pieces met before).
 Indices are unsigned, and no function takes an array in the loop but for new pieces: numba counts its references.
 """
 
-from typing import Any
-
 import numba as nb
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 MOST_IDS, NO_MERGE = (1 << 22) - 1, (1 << 20) - 1
 """More ids or merges than these do not fit the table of merges; NO_MERGE is the rank of a pair without one."""
-LONGEST = 256
-"""Bytes of a piece beyond which its text goes elsewhere: merging takes the square of it."""
+LONGEST = 1024
+"""Bytes of a piece beyond which it goes elsewhere: merging takes the square of it."""
 
 _U = nb.uint64
 _INLINE, _KEPT = np.uint64(8), np.uint64(24)
@@ -26,7 +24,10 @@ _LOW_20, _LOW_32 = np.uint64((1 << 20) - 1), np.uint64((1 << 32) - 1)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _MIX_1, _MIX_2, _MIX_3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 
-Table = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int64]]
+Table = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64]]
+"""See ``piece_table``."""
+Merges = tuple[NDArray[np.int32], NDArray[np.uint64], NDArray[np.int32]]
+"""The id of each byte, int32 (256,), -1 for none; ``merge_table``; int32 (merges,), the id that each merge makes."""
 
 
 def piece_table(n_rows: int) -> Table:
@@ -55,7 +56,7 @@ def make_room(table: Table) -> None:
 
 
 @nb.njit(nogil=True, cache=True)
-def merge_table(pairs: Any) -> Any:
+def merge_table(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Slots by hash for the pairs of ids that merge.
 
     Args:
@@ -79,29 +80,31 @@ def merge_table(pairs: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def _merged(data: Any, start: Any, end: Any, rules: Any, symbols: Any, ranks: Any) -> int:
+def _merged(
+    data: NDArray[np.uint8], start: int, end: int, merges: Merges, symbols: NDArray[np.int32], ranks: NDArray[np.int32]
+) -> int:
     """Puts the ids of one piece into ``symbols`` and gives their number, -1 where a byte has no id.
 
     Source: byte pair encoding (Sennrich et al., 2016): the pair that was learned first is merged first, the leftmost of
     several.
     """
-    byte_ids, merges, merged_ids = rules
+    byte_ids, slots, merged_ids = merges
     n = 0
     for i in range(start, end):
         symbols[n] = byte_ids[data[i]]
         if symbols[n] < 0:
             return -1
         n += 1
-    mask = _U(merges.size - 1)
+    mask = _U(slots.size - 1)
     low, high = 0, n - 1
     while True:
         for j in range(low, high):
             pair = (_U(symbols[j]) << _22) | _U(symbols[j + 1])
             slot = pair * _MIX_1
             slot = (slot ^ (slot >> _32)) & mask
-            while merges[slot] >> _20 != pair and merges[slot] != _ALL:
+            while slots[slot] >> _20 != pair and slots[slot] != _ALL:
                 slot = (slot + _1) & mask
-            ranks[j] = merges[slot] & _LOW_20
+            ranks[j] = slots[slot] & _LOW_20
         best = 0
         for j in range(1, n - 1):
             if ranks[j] < ranks[best]:
@@ -117,7 +120,9 @@ def _merged(data: Any, start: Any, end: Any, rules: Any, symbols: Any, ranks: An
 
 
 @nb.njit(nogil=True, cache=True)
-def _keep(values: Any, ids: Any, more: Any, filled: Any) -> None:
+def _keep(
+    values: NDArray[np.uint64], ids: NDArray[np.int32], more: NDArray[np.int32], filled: NDArray[np.int64]
+) -> None:
     """Puts a piece's ids into its row of the table, or, where they are more than eight, into ``more``."""
     if ids.size > 8:
         values[0] = filled[1]
@@ -131,28 +136,36 @@ def _keep(values: Any, ids: Any, more: Any, filled: Any) -> None:
 
 @nb.njit(nogil=True, cache=True)
 def encode_pieces(
-    data: Any, words: Any, offsets: Any, ends: Any, firsts: Any, table: Any, more: Any, filled: Any, rules: Any
-) -> Any:
+    data: NDArray[np.uint8],
+    words: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    ends: NDArray[np.uint32],
+    firsts: NDArray[np.int64],
+    table: Table,
+    merges: Merges,
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
     """The ids of all pieces.
 
     Args:
         data, words, offsets: as for ``piece_kernel.piece_ends``.
         ends, firsts: what it gave.
-        table, more, filled: see ``piece_table``; pieces not met before are added until half the rows are taken.
-        rules: int32 (256,), the id of each byte, -1 for none; ``merge_table``; int32 (merges,), what each merge makes.
+        table: pieces not met before are added until half the rows are taken.
+        merges: of the tokenizer.
 
     Returns:
         ids int32 (tokens,); starts int64 (texts + 1,), where each text's ids begin;
-        refused bool (texts,), the text has a byte without an id, or a piece longer than LONGEST: its ids mean nothing.
+        gaps int64 (refused, 4): text, first byte, end, and place in ids of each piece whose ids are missing there,
+        since it has a byte without an id, or is longer than LONGEST.
     """
     n_texts = firsts.size - 1
     ids = np.empty(offsets[n_texts] - offsets[0] + 16, np.int32)
     starts = np.empty(n_texts + 1, np.int64)
-    refused = np.zeros(n_texts, np.bool_)
+    gaps, n_gaps = np.empty((64, 4), np.int64), 0
     symbols = np.empty(LONGEST, np.int32)
     ranks = np.empty(LONGEST, np.int32)
-    mask = _U(table.shape[0] - 1)
-    room = table.shape[0] // 2
+    rows, more, filled = table
+    mask = _U(rows.shape[0] - 1)
+    room = rows.shape[0] // 2
     o = _0
     for text in range(n_texts):
         starts[text] = o
@@ -181,8 +194,8 @@ def encode_pieces(
                 row = (first ^ (second * _MIX_2) ^ (third * _MIX_3)) * _MIX_1
                 row = (row ^ (row >> _32)) & mask
                 while True:
-                    about = table[row, _3]
-                    differs = (table[row, _0] ^ first) | (table[row, _1] ^ second) | (table[row, _2] ^ third)
+                    about = rows[row, _3]
+                    differs = (rows[row, _0] ^ first) | (rows[row, _1] ^ second) | (rows[row, _2] ^ third)
                     if differs | ((about & _LOW_32) ^ size) == _0:
                         found = True
                         break
@@ -192,32 +205,35 @@ def encode_pieces(
             if found:
                 count = about >> _32
                 if count <= _INLINE:
-                    one, two = table[row, _4], table[row, _5]
+                    one, two = rows[row, _4], rows[row, _5]
                     ids[o], ids[o + _1] = one & _LOW_32, one >> _32
                     ids[o + _2], ids[o + _3] = two & _LOW_32, two >> _32
                     if count > _4:
-                        one, two = table[row, _6], table[row, _7]
+                        one, two = rows[row, _6], rows[row, _7]
                         ids[o + _4], ids[o + _5] = one & _LOW_32, one >> _32
                         ids[o + _6], ids[o + _7] = two & _LOW_32, two >> _32
                 else:
-                    place = table[row, _4]
+                    place = rows[row, _4]
                     for j in range(count):
                         ids[o + j] = more[place + j]
                 o += count
-            elif size > LONGEST:
-                refused[text] = True
             else:
-                count = _merged(data, start, end, rules, symbols, ranks)
+                count = -1 if size > LONGEST else _merged(data, start, end, merges, symbols, ranks)
                 if count < 0:
-                    refused[text] = True
+                    if n_gaps == len(gaps):
+                        gaps = np.concatenate((gaps, gaps))
+                    gap = gaps[n_gaps]
+                    gap[0], gap[1], gap[2], gap[3] = text, start, end, o
+                    n_gaps += 1
                 else:
                     for j in range(count):
                         ids[o] = symbols[j]
                         o += _1
                     if kept and filled[0] < room:
-                        table[row, _0], table[row, _1], table[row, _2] = first, second, third
-                        table[row, _3] = size | (_U(count) << _32)
-                        _keep(table[row, 4:], symbols[:count], more, filled)
+                        rows[row, _0], rows[row, _1], rows[row, _2] = first, second, third
+                        rows[row, _3] = size | (_U(count) << _32)
+                        _keep(rows[row, 4:], symbols[:count], more, filled)
             start = end
     starts[n_texts] = o
-    return ids[:o].copy(), starts, refused
+    whole = ids[:o] if 2 * o > ids.size else ids[:o].copy()  # most of a large array, rather than two
+    return whole, starts, gaps[:n_gaps]

@@ -13,12 +13,14 @@ import numba as nb
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-OTHER, LETTER, SPACE, NUMERAL, DISPUTED = range(5)
-"""What a code point is to the pre-tokenizer; DISPUTED: its steps do not agree, so the text goes elsewhere."""
+OTHER, LETTER, SPACE, NUMERAL, ALONE = range(5)
+"""What a code point is to the pre-tokenizer. Others, letters and numerals make a piece with their like; ALONE is a
+piece by itself, and ends what is before it as the end of a text does (the step "Digits")."""
 
 _U = nb.uint64
-_OTHER, _LETTER, _SPACE, _NUMERAL, _DISPUTED, _NONE = (np.uint64(k) for k in range(6))
+_OTHER, _LETTER, _SPACE, _NUMERAL, _ALONE, _NONE = (np.uint64(k) for k in range(6))
 _0, _1, _2, _3, _4, _6, _7, _8, _12, _63 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 7, 8, 12, 63))
 _TWO, _THREE, _FOUR = np.uint64(0x80), np.uint64(0xE0), np.uint64(0xF0)
 """The least first byte of characters of two, three and four bytes."""
@@ -38,7 +40,13 @@ def _trailing_zeros(typingctx: Any, word: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def piece_ends(data: Any, words: Any, offsets: Any, kinds: Any, joins: Any, numerals_alone: bool) -> Any:
+def piece_ends(
+    data: NDArray[np.uint8],
+    words: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    joins: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Where the pieces of texts end.
 
     Args:
@@ -47,17 +55,13 @@ def piece_ends(data: Any, words: Any, offsets: Any, kinds: Any, joins: Any, nume
         offsets: int64 (texts + 1,), where each text begins in ``data``.
         kinds: uint8 (0x110000,), what each code point is.
         joins: uint8 (65536,), at first * 256 + second: whether a token holds these two bytes beside each other.
-        numerals_alone: whether each numeral is a piece, and ends what is before it (the step "Digits").
 
     Returns:
-        ends uint32 (pieces,); firsts int64 (texts + 1,), the first piece of each text;
-        disputed bool (texts,), the text has a DISPUTED character.
+        ends uint32 (pieces,); firsts int64 (texts + 1,), the first piece of each text.
     """
     n_texts = offsets.size - 1
     ends = np.empty(data.size, np.uint32)
     firsts = np.empty(n_texts + 1, np.int64)
-    disputed = np.zeros(n_texts, np.bool_)
-    alone = _NUMERAL if numerals_alone else _NONE
     n = _0
     for text in range(n_texts):
         firsts[text] = n
@@ -79,10 +83,8 @@ def piece_ends(data: Any, words: Any, offsets: Any, kinds: Any, joins: Any, nume
                         point = ((point << _6) | (_U(data[i + _3]) & _LOW_6)) & _LOW_21
                 kind = _U(kinds[point])
                 joined = joins[(before << _8) | byte] != 0
-                if kind == _DISPUTED:
-                    disputed[text] = True
-            if kind != run or kind == alone or not joined:
-                if run == _SPACE and kind != _SPACE and kind != alone:
+            if kind != run or kind == _ALONE or not joined:
+                if run == _SPACE and kind != _SPACE and kind != _ALONE:
                     # The last space of a run goes with what follows it, a blank even into the same piece.
                     if last > start:
                         ends[n] = last
@@ -124,4 +126,4 @@ def piece_ends(data: Any, words: Any, offsets: Any, kinds: Any, joins: Any, nume
             ends[n] = end
             n += _1
     firsts[n_texts] = n
-    return ends[:n], firsts, disputed
+    return ends[:n], firsts

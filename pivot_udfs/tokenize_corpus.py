@@ -18,8 +18,8 @@ from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
 from pivot_udfs.text_batch import TextBatch
 from pivot_udfs.tokenizer_backends import Encoder, TokenizerSpec, encoder
 
-BATCH_BYTES = 4 << 20
-"""Text a batch, about; a larger document is a batch of its own."""
+BATCH_CHARACTERS = 4 << 20
+"""Text a batch, 4 to 16 MB; a larger document is a batch of its own."""
 _BATCH_DOCUMENTS = 4096
 
 Tally = dict[str, tuple[int, int, int]]
@@ -67,19 +67,19 @@ def tokenize_corpus(
     for shard in _shards(batches, plan):
         n_docs = n_rejected = n_tokens = 0
         waiting: list[Document] = []
-        n_bytes = 0
+        n_characters = 0
         for record in read_shard(shard, plan.limits):
             if isinstance(record, Rejected):
                 n_rejected += 1
                 continue
             n_docs += 1
-            if waiting and (n_bytes + len(record.text) > BATCH_BYTES or len(waiting) == _BATCH_DOCUMENTS):
+            if waiting and (n_characters + len(record.text) > BATCH_CHARACTERS or len(waiting) == _BATCH_DOCUMENTS):
                 batch = _documents(waiting, shard, encode)
                 n_tokens += _n_tokens(batch)
                 yield batch
-                waiting, n_bytes = [], 0
+                waiting, n_characters = [], 0
             waiting.append(record)
-            n_bytes += len(record.text)
+            n_characters += len(record.text)
         if waiting:
             batch = _documents(waiting, shard, encode)
             n_tokens += _n_tokens(batch)

@@ -2,9 +2,8 @@
 
 The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. Our own loops for byte-level BPE
 (``byte_level``) and ``fastokens`` are tens of times faster; the first of them is used for which a probe text in many
-scripts shows that its ids are the same. Executors never
-open the tokenizer's path: a ``TokenizerSpec`` travels inside the closure, and each process builds
-its encoder once.
+scripts shows that its ids are the same. Executors never open the tokenizer's path: a ``TokenizerSpec`` travels inside
+the closure, and each process builds its encoder once.
 """
 
 import hashlib
@@ -187,9 +186,9 @@ def encoder(spec: TokenizerSpec) -> Encoder:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if spec.backend == "sentencepiece":
         return SentencePieceEncoder(sentencepiece_processor(spec))
-    reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "byte_level":
-        return ByteLevelEncoder(read_rules(spec.payload), reference)
+        return ByteLevelEncoder(read_rules(spec.payload), reference_tokenizer(spec).model)
+    reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
         return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()), reference)
     return reference

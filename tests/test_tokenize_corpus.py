@@ -113,7 +113,7 @@ def run(
 def test_records_are_documents_or_quarantine(
     shards: dict[str, int], sample_tokenizer: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "BATCH_BYTES", 2_000)
+    monkeypatch.setattr(step, "BATCH_CHARACTERS", 2_000)
     monkeypatch.setattr(step, "_BATCH_DOCUMENTS", 5)
     plan = TokenizePlan(pack_files(list(shards.items()), 2), LIMITS, sample_tokenizer)
     documents, rejected, tally = run(plan, [tasks(0), tasks(), tasks(1)])

@@ -6,7 +6,7 @@ import torch
 
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.processes import Processes
-from jobs.gpu.score_words import score_draw
+from jobs.gpu.score_words import longest_sequence, score_draw
 from jobs.gpu.settings import ModelSettings
 from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
 from jobs.gpu.task_words import WordTokens
@@ -35,7 +35,7 @@ class TranslationCheck:
         model.eval()
         with torch.no_grad(), autocast:
             if self._reuse is None:
-                self._reuse = reuse_is_exact(model)
+                self._reuse = reuse_is_exact(model, longest_sequence(self._task, self._tokens))
             runner = PromptRunner(model, self._batch_size, self._reuse)
             found = {direction: self._mean(runner, direction) for direction in self._task.examples}
         model.train(was_training)
