@@ -5,9 +5,9 @@ where that cannot be written; ``NUMBA_CACHE_DIR`` does not hold for zips. ``pivo
 locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
 
 A kernel's folder is named by the source of its module, numba's version and the processor: every container of every
-application finds the same one, and no two versions of the code, nor two kinds of machine that share a folder, ever write
-into the same files. Workers may compile at once: numba replaces files whole, and a stage compiles its kernels in one
-order, so that files of one name are alike.
+application finds the same one, and no two versions of the code, nor two kinds of machine that share a folder, ever
+write into the same files. Workers may compile at once: numba replaces files whole, and a stage compiles its kernels in
+one order, so that files of one name are alike.
 """
 
 import contextlib

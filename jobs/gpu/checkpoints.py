@@ -98,8 +98,12 @@ def sync_names(folder: Path) -> None:
 
 
 def whole_weights(model: Any) -> _Kept:
-    """All weights by name, in main memory, in the first process; every process calls it."""
-    return dict(get_model_state_dict(model, options=_WHOLE))
+    """All weights by name, in main memory, in the first process; every process calls it. Tied ones stand once."""
+    found, names = dict(get_model_state_dict(model, options=_WHOLE)), dict[int, str]()
+    for name, weight in getattr(model, "module", model).named_parameters(remove_duplicate=False):
+        if names.setdefault(id(weight), name) != name:
+            found.pop(name, None)
+    return found
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

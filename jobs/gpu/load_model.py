@@ -21,6 +21,7 @@ from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenizer_backends import TokenizerSpec
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+_GPU = Path("/dev/nvidia0")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -28,6 +29,11 @@ def pick_device(name: str) -> torch.device:
     """The device of a ``model.device`` value; ``auto`` is the first GPU if there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and torch.version.cuda and _GPU.exists():
+            raise ModelError(
+                f"{_GPU} is there, but torch {torch.__version__} cannot use it (its driver may be older than CUDA "
+                f"{torch.version.cuda}): install a torch that fits the driver, or set model.device = 'cpu'"
+            )
     try:
         device = torch.device(name)
     except RuntimeError:

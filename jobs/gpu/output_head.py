@@ -40,9 +40,18 @@ class OutputHead:
     def logits(self, hidden: Tensor) -> Tensor:
         """Float32 logits (..., vocabulary) of hidden states (..., hidden) as a layer leaves them."""
         normed = hidden if self.norm is None else self.norm(hidden)
-        logits: Tensor = self.head(normed).float()
+        logits = self._projected(normed)
         logits = logits if self.scale == 1.0 else logits * self.scale  # a pass over all of them is dear
         return logits if not self.soft_cap else self.soft_cap * torch.tanh(logits / self.soft_cap)
+
+    def _projected(self, normed: Tensor) -> Tensor:
+        """The head's output in float32: rounded to bfloat16, the best tokens of a layer are often exactly equal."""
+        head: Any = self.head
+        if type(head) is not nn.Linear or head.weight.dtype == torch.float32:
+            found: Tensor = head(normed).float()
+            return found
+        bias = getattr(head, "bias", None)
+        return nn.functional.linear(normed.float(), head.weight.float(), None if bias is None else bias.float())
 
 
 @torch.no_grad()

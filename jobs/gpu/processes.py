@@ -7,19 +7,27 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DistributedDataParallelKwargs, DistributedType, FullyShardedDataParallelPlugin
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    FullyShardedDataParallelPlugin,
+    InitProcessGroupKwargs,
+)
 
 from jobs.gpu.load_model import pick_dtype
 from jobs.gpu.settings import Training
 from pivot_udfs.errors import SemanticPivotsError
 
 T = TypeVar("T")
+_PATIENCE = timedelta(hours=2)
+"""The others wait while the first process reads, hashes or writes a model; ten minutes, the default, can be too few."""
 # What Accelerate leaves in the environment; the next run of this process may be another kind of run.
 _LEFT_BEHIND = ("ACCELERATE_USE_FSDP", "FSDP_CPU_RAM_EFFICIENT_LOADING", "ACCELERATE_TORCH_DEVICE")
 
@@ -116,7 +124,7 @@ def _accelerator(device: torch.device, options: Training) -> Accelerator:
         cpu=device.type == "cpu",
         mixed_precision="bf16" if precision == torch.bfloat16 else "no",
         fsdp_plugin=plugin,
-        kwargs_handlers=[replicated],
+        kwargs_handlers=[replicated, InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
     if plugin is not None and accelerator.distributed_type == DistributedType.MULTI_CPU:
         _shard_on_cpus(plugin)

@@ -128,7 +128,7 @@ class Training(Section):
     """Held-out bits per byte; 0: only at the end."""
     evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)
     """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
-    checkpoint_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
+    checkpoint_every_steps: Annotated[int, Field(ge=0)] = Field(default=500, json_schema_extra=_NO_RESULT)
     """0: only at the end."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
     packed_path: str = ""

@@ -15,10 +15,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jobs.gpu.prompt_batches import batches_of_neighbours, batches_of_one_length, shared_prefix_length, whole_sequences
+from jobs.gpu.run_job import say
 from jobs.gpu.token_tree import TokenTree
 
+_FOR_ANY_SHAPE = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Attention without cuDNN's, which plans anew for every size of batch and prompt, and hardly two batches are alike."""
 _READ_TOGETHER = 256
 """Places whose logits are summed in float32 together: 256 MB for a vocabulary of 256,000."""
 
@@ -118,7 +122,8 @@ class PromptRunner:
     def _run_tree(self, tree: TokenTree, start: _Beginning, read: Sequence[int]) -> Tensor:
         """Logits (1, len(read), vocabulary) after the nodes to be read, the whole tree after the beginning."""
         positions = start.length + torch.tensor([tree.depths])
-        extra = {"attention_mask": self._mask(tree.sees(), start.length), "position_ids": positions.to(self._device)}
+        mask = self._mask(tree.sees(self._device), start.length)
+        extra = {"attention_mask": mask, "position_ids": positions.to(self._device)}
         keep = torch.tensor(read, device=self._device)
         logits: Tensor = self._forward(self._tensor([tree.tokens]), _copied(start.cache), keep, **extra).logits
         return logits
@@ -126,8 +131,9 @@ class PromptRunner:
     def _mask(self, seen: Tensor, n_before: int) -> Tensor:
         """(1, 1, nodes, n_before + nodes): 0 where a token may look, the dtype's least number elsewhere."""
         dtype = self._model.get_input_embeddings().weight.dtype
-        allowed = torch.cat([torch.ones(len(seen), n_before, dtype=torch.bool), seen], dim=1)[None, None]
-        return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(device=self._device, dtype=dtype)
+        mask = torch.zeros(1, 1, len(seen), n_before + len(seen), dtype=dtype, device=self._device)
+        mask[..., n_before:].masked_fill_(~seen, torch.finfo(dtype).min)
+        return mask
 
     def _whole(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
         """Mean log-probability of each continuation, prompt and continuation together in one pass."""
@@ -159,7 +165,8 @@ class PromptRunner:
 
     def _forward(self, ids: Tensor, cache: Any, keep: int | Tensor, **extra: Tensor) -> Any:
         known: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
-        return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **known, **extra)
+        with sdpa_kernel(_FOR_ANY_SHAPE):
+            return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **known, **extra)
 
     def _ends(self, rows: list[int], batch: Sequence[int], places: Sequence[int]) -> Ends:
         return Ends(rows, torch.tensor(batch, device=self._device), torch.tensor(places, device=self._device))
@@ -196,7 +203,8 @@ def reuse_is_exact(model: Any, length: int = 160) -> bool:
     """Whether this model gives the same numbers from a shared prefix: tried on a few ids, both ways.
 
     Models that keep something other than keys and values of all tokens do not (recurrent ones, those with a sliding
-    window shorter than the prompts), nor those that take no mask of ours.
+    window shorter than the prompts), nor those that take no mask of ours. The trial takes two batches, so
+    that a cache which the first one alters is found out.
 
     Args:
         model: a causal language model in evaluation mode.
@@ -214,8 +222,11 @@ def reuse_is_exact(model: Any, length: int = 160) -> bool:
         found = [PromptRunner(model, 2, reuse).means(prompts, pairs) for reuse in (True, False)]
     except torch.OutOfMemoryError:
         raise
-    except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError):
+    except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError) as error:
+        say("this model failed the trial of a shared prefix", error=f"{type(error).__name__}: {str(error)[:200]}")
         return False
     in_full = next(model.parameters()).dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
-    tolerance = 1e-3 if in_full else 0.1
-    return all(abs(a - b) < tolerance for a, b in zip(*found, strict=True))
+    differences = [abs(a - b) for a, b in zip(*found, strict=True)]
+    # In bfloat16, one step of a logit between 16 and 32 is an eighth.
+    most, mean = (1e-3, 1e-3) if in_full else (0.5, 0.2)
+    return bool(max(differences) < most and sum(differences) / len(differences) < mean)

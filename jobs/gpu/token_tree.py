@@ -47,10 +47,13 @@ class TokenTree:
             self.depths.append(0 if parent == ROOT else self.depths[parent] + 1)
         return node
 
-    def sees(self) -> Tensor:
+    def sees(self, device: torch.device | None = None) -> Tensor:
         """Which nodes each one sees, bool (nodes, nodes): itself and what leads to it."""
-        seen = torch.eye(len(self), dtype=torch.bool)
-        for node, parent in enumerate(self.parents):
-            if parent != ROOT:
-                seen[node] |= seen[parent]
+        parents = torch.tensor(self.parents, dtype=torch.int64, device=device)
+        nodes = seen_last = torch.arange(len(self), device=device)
+        seen = torch.eye(len(self), dtype=torch.bool, device=device)
+        for _ in range(max(self.depths, default=0)):
+            before = parents[seen_last]
+            seen_last = torch.where(before == ROOT, seen_last, before)
+            seen[nodes, seen_last] = True
         return seen

@@ -1,7 +1,6 @@
 """What a training run is made from: the model ready to train, its wrapping for several processes, its identity."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,7 +33,6 @@ def deterministic(on: bool) -> Iterator[None]:
         return
     options: Any = torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled(), options.fill_uninitialized_memory
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=False)
     options.fill_uninitialized_memory = False
     try:

@@ -22,7 +22,7 @@ from test_pack_dataset import dataset_rows
 from tiny_models import tiny_model
 
 from jobs.gpu import continue_pretraining, held_out_loss, pack_dataset
-from jobs.gpu.checkpoints import list_checkpoints
+from jobs.gpu.checkpoints import list_checkpoints, whole_weights
 from jobs.gpu.device_speed import flops_per_token, peak_flops
 from jobs.gpu.errors import ModelError
 from jobs.gpu.held_out_loss import bits_per_byte
@@ -411,6 +411,15 @@ def test_flops_follow_the_formula() -> None:
     untied = tiny_model("llama", vocabulary=400)
     weights = sum(weight.numel() for weight in untied.parameters()) - 400 * 32
     assert flops_per_token(untied, 16) == 6 * weights + 12 * 3 * 32 * 16
+
+
+def test_tied_weights_are_saved_once() -> None:
+    """From a GPU each name comes as a copy of its own, and none would be seen to be another's."""
+    model = tiny_model("smollm", vocabulary=400)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    kept = whole_weights(model)
+    assert sorted(kept) == sorted(name for name, _ in model.named_parameters())
+    assert sum(weight.numel() for weight in kept.values()) == sum(weight.numel() for weight in model.parameters())
 
 
 def test_the_device_is_the_one_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,14 @@ from safetensors.torch import load_file, save_file
 from small_world import write_tokenizer
 from tiny_models import FAMILIES, tiny_model
 
+from jobs.gpu import load_model as load_model_module
 from jobs.gpu.errors import ModelError
 from jobs.gpu.load_model import (
     check_vocabulary,
     clear_quantization,
     load_model,
     new_model,
+    pick_device,
     pick_dtype,
     save_model,
 )
@@ -242,3 +244,17 @@ def test_the_start_token_is_what_the_models_own_tokenizer_adds(tmp_path: Path) -
     )
     own.save(str(path))
     assert start_token(settings, str(path)) == "<|endoftext|>", "a saved model's own file says nothing of it"
+
+
+def test_a_gpu_that_torch_cannot_use_is_no_reason_to_compute_for_hours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "nvidia0"
+    monkeypatch.setattr(load_model_module, "_GPU", device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    assert pick_device("auto").type == "cpu"
+    device.touch()
+    with pytest.raises(ModelError, match=r"cannot use it .*set model.device = 'cpu'"):
+        pick_device("auto")
+    assert pick_device("cpu").type == "cpu"

@@ -66,3 +66,11 @@ def test_a_model_without_one_stack_of_layers_is_refused() -> None:
 def test_works_in_half_precision() -> None:
     head = find_output_head(tiny_model("qwen3").to(torch.bfloat16))
     assert head.norm is not None
+
+
+def test_lens_logits_are_not_rounded_to_the_models_precision() -> None:
+    model = tiny_model().to(torch.bfloat16)
+    with torch.no_grad():
+        logits = find_output_head(model).logits(torch.randn(4, 32).to(torch.bfloat16))
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.to(torch.bfloat16).float())

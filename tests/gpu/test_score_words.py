@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +109,33 @@ def test_reuse_is_tried_before_it_is_trusted() -> None:
     forward = model.forward
     model.forward = lambda **keys: forward(**(keys | {"past_key_values": None}))
     assert not reuse_is_exact(model)
+
+
+def test_a_cache_that_is_altered_in_place_is_found_out() -> None:
+    model = tiny_model()
+    forward, given = model.forward, []
+
+    def alters(**keys: Any) -> Any:
+        cache = keys.get("past_key_values")
+        given.extend([] if cache is None else [layer.keys for layer in cache.layers])
+        result = forward(**keys)
+        for tensor in given:
+            tensor.zero_()
+        return result
+
+    model.forward = alters
+    assert not reuse_is_exact(model)
+
+
+def test_why_a_trial_failed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_model()
+
+    def broken(**_keys: object) -> None:
+        raise RuntimeError("no kernel for this")
+
+    model.forward = broken
+    assert not reuse_is_exact(model)
+    assert "no kernel for this" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
