@@ -2,7 +2,7 @@
 
     python -m benchmarks.tokenize_memory --corpus FOLDER
 
-Documents are shuffled; each backend gets a part of its own first (fresh text: fastokens remembers words), then both
+Documents are shuffled; each backend gets a part of its own first (fresh text: the fast ones remember pieces), then both
 get the same part, on which the ids must be equal. Target: 20 times.
 """
 

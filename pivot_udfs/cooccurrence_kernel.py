@@ -24,8 +24,8 @@ from typing import Any
 import numba as nb
 import numpy as np
 import numpy.typing as npt
-from numba import types
-from numba.extending import intrinsic
+
+from pivot_udfs.trailing_zeros import trailing_zeros
 
 WHOLE_DOCUMENT = 1 << 40
 """A reach beyond any document: ``window = "document"``."""
@@ -35,14 +35,6 @@ Int64 = npt.NDArray[np.int64]
 _U = nb.uint64
 DOCS = np.uint64(0xFFFFFFFF)
 """The bits of a column's second number that hold its document count."""
-
-
-@intrinsic
-def _trailing_zeros(typingctx: Any, word: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], context.get_constant(types.boolean, 1))
-
-    return types.uint64(types.uint64), codegen
 
 
 @nb.njit(nogil=True, cache=True)
@@ -126,7 +118,7 @@ def emit_row(
             continue
         touched[_U(index)] = _U(0)
         while word != _U(0):
-            column = _U(index) * _U(64) + _trailing_zeros(word)  # type: ignore[call-arg]
+            column = _U(index) * _U(64) + trailing_zeros(word)  # type: ignore[call-arg]
             word &= word - _U(1)
             place = column << _U(1)
             out_rows[at] = row

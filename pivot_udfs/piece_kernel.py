@@ -7,13 +7,11 @@ characters, so that a piece is one character rather than a sentence, and is met 
 Indices are unsigned, and no function takes an array in the loop: numba counts its references at each call.
 """
 
-from typing import Any
-
 import numba as nb
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from pivot_udfs.trailing_zeros import trailing_zeros
 
 OTHER, LETTER, SPACE, NUMERAL, ALONE = range(5)
 """What a code point is to the pre-tokenizer. Others, letters and numerals make a piece with their like; ALONE is a
@@ -29,14 +27,6 @@ _BLANK, _APOSTROPHE = np.uint64(0x20), np.uint64(0x27)
 _D, _E, _L, _M, _R, _S, _T, _V = (np.uint8(ord(c)) for c in "delmrstv")
 _HIGH, _CASE = np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
 _TO_A, _OVER_Z = np.uint64(0x1F1F1F1F1F1F1F1F), np.uint64(0x0505050505050505)
-
-
-@intrinsic
-def _trailing_zeros(typingctx: Any, word: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], context.get_constant(types.boolean, 0))
-
-    return types.uint64(types.uint64), codegen
 
 
 @nb.njit(nogil=True, cache=True)
@@ -117,7 +107,7 @@ def piece_ends(
                     word = (words[i >> _3] >> shift) | ((words[(i >> _3) + _1] << _1) << (_63 - shift))
                     low = (word | _CASE) & ~_HIGH
                     others = ~((low + _TO_A) & ~(low + _OVER_Z) & ~word) & _HIGH
-                    i += _trailing_zeros(others) >> _3  # type: ignore[call-arg]
+                    i += trailing_zeros(others) >> _3  # type: ignore[call-arg]
                     if others:
                         break
                 i = min(i, end)

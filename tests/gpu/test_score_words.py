@@ -45,6 +45,15 @@ def _by_definition(model: object, tokens: WordTokens, source: str, target: str) 
     return math.exp(sum(found) / len(found))
 
 
+def _passes(model: Any) -> list[int]:
+    """Tokens of each forward pass from now on, in one growing list."""
+    seen: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _module, _args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    return seen
+
+
 @pytest.mark.parametrize("reuse", [True, False])
 @pytest.mark.parametrize("family", ["llama", "olmo", "olmo2", "qwen3", "gpt_neox", "gemma2", "gpt2"])
 def test_scores_are_the_definitions(family: str, reuse: bool, tokens: WordTokens) -> None:
@@ -65,10 +74,7 @@ def test_batch_size_does_not_matter(tokens: WordTokens) -> None:
 
 def test_reuse_computes_far_fewer_tokens(tokens: WordTokens) -> None:
     model = tiny_model(vocabulary=400)
-    seen: list[int] = []
-    model.register_forward_pre_hook(
-        lambda _module, _args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
-    )
+    seen = _passes(model)
     counts = []
     for reuse in (True, False):
         seen.clear()
@@ -79,10 +85,7 @@ def test_reuse_computes_far_fewer_tokens(tokens: WordTokens) -> None:
 
 def test_with_reuse_every_distinct_beginning_is_computed_once() -> None:
     model = tiny_model()
-    seen: list[int] = []
-    model.register_forward_pre_hook(
-        lambda _module, _args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
-    )
+    seen = _passes(model)
     prompts = [[1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 6]]
     pairs = [(0, [7]), (0, [7, 8, 9]), (0, [7, 6]), (1, [7, 8]), (2, [3, 4]), (2, [3, 5])]
     PromptRunner(model, 8).means(prompts, pairs)
