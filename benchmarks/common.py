@@ -82,11 +82,17 @@ def seconds(body: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def in_turn(repeats: int, **sides: Callable[[], Any]) -> dict[str, list[float]]:
-    """Times all sides in turn, A B C A B C ..., so that a change of the machine's speed meets all of them."""
+def in_turn(
+    repeats: int, between: Callable[[], Any] = lambda: None, **sides: Callable[[], Any]
+) -> dict[str, list[float]]:
+    """Times all sides in turn, A B C A B C ..., so that a change of the machine's speed meets all of them.
+
+    ``between`` is called before each, not timed, to clear away what the one before left to do.
+    """
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, body in sides.items():
+            between()
             times[name].append(seconds(body))
     return times
 
@@ -100,6 +106,12 @@ def fresh(path: str) -> str:
     """A path with nothing at it."""
     shutil.rmtree(path, ignore_errors=True)
     return path
+
+
+def settled(path: str) -> None:
+    """Nothing at a path, and what was written there no longer on its way to the disk."""
+    fresh(path)
+    os.sync()
 
 
 def report(name: str, figures: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from benchmarks.common import (
     repeated_corpus,
     report,
     settings_for,
+    settled,
     start_run,
     text_megabytes,
 )
@@ -52,12 +53,16 @@ def main() -> None:
     slow = dataclasses.replace(spec, backend="tokenizers")
     _tokenize(part, spec)
     assert _tokenize(part, spec) == _tokenize(part, slow), "documents or tokens differ"
+    between = partial(settled, warehouse)
     timed = in_turn(
         arguments.repeats,
+        between,
         ours=lambda: _tokenize(whole, spec),
         no_tokenizing=lambda: _tokenize(whole, None),
         no_tokenizing_spark_writer=lambda: _tokenize(through_spark, None),
-    ) | in_turn(1, tokenizers=lambda: _tokenize(part, slow), ours_on_the_same_part=lambda: _tokenize(part, spec))
+    ) | in_turn(
+        1, between, tokenizers=lambda: _tokenize(part, slow), ours_on_the_same_part=lambda: _tokenize(part, spec)
+    )
     megabytes = dict.fromkeys(timed, once * times) | dict.fromkeys(
         ("tokenizers", "ours_on_the_same_part"), once * part_times
     )

@@ -3,6 +3,7 @@
 spark-submit jobs/tokenize_corpus.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -46,10 +47,10 @@ def run(run: Run, recipe: Recipe) -> None:
 
 
 def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
-    """Divides (path, bytes) of shards into tasks."""
-    corpus = run.settings.corpus
-    wanted = sum(n_bytes for _, n_bytes in sizes) // (corpus.shards_per_task_mb << 20) + 1
-    n_tasks = max(wanted, _TASKS_PER_CORE * run.spark.sparkContext.defaultParallelism)
+    """Divides (path, bytes) of shards into tasks, as many for each core: no core waits while others do a last one."""
+    corpus, n_cores = run.settings.corpus, run.spark.sparkContext.defaultParallelism
+    wanted = sum(n_bytes for _, n_bytes in sizes) / (corpus.shards_per_task_mb << 20)
+    n_tasks = max(_TASKS_PER_CORE, math.ceil(wanted / n_cores)) * n_cores
     limits = ReadLimits(corpus.max_document_bytes, corpus.max_record_bytes)
     return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer)
 

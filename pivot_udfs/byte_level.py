@@ -1,8 +1,9 @@
 """Byte-level BPE behind GPT-2's pre-tokenizer, with or without single digits first (GPT-2, SmolLM, StarCoder).
 
-What the loops of ``piece_kernel`` and ``merge_kernel`` need is read off the ``tokenizer.json``, and what each character
-is to the pre-tokenizer is asked of the reference library itself, whose Unicode tables are the ones that count. Pieces
-that the loops do not take (with a byte that has no token, or of a thousand bytes and more) go to the reference.
+What the loops of ``piece_kernel`` and ``encode_kernel`` need is read off the ``tokenizer.json``, and what each
+character is to the pre-tokenizer is asked of the reference library itself, whose Unicode tables are the ones that
+count. Pieces that the loops do not take (with a byte that has no token, or of a thousand bytes and more) go to the
+reference.
 """
 
 import json
@@ -17,7 +18,8 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from pivot_udfs.merge_kernel import MOST_IDS, NO_MERGE, Merges, encode_pieces, make_room, merge_table, piece_table
+from pivot_udfs.encode_kernel import encode_pieces, make_room, piece_table
+from pivot_udfs.merge_kernel import MOST_IDS, NO_MERGE, Merges, merge_table
 from pivot_udfs.piece_kernel import ALONE, LETTER, NUMERAL, OTHER, SPACE, piece_ends
 from pivot_udfs.text_batch import Encoded, TextBatch
 from pivot_udfs.token_texts import byte_alphabet
@@ -129,11 +131,11 @@ class ByteLevelEncoder:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Flat ids and offsets."""
-        data, words, offsets = TextBatch.of(texts).buffers
-        ends, firsts = piece_ends(data, words, offsets, self._rules.kinds, self._rules.joins)
+        data, offsets = TextBatch.of(texts).buffers
+        ends, firsts = piece_ends(data, offsets, self._rules.kinds, self._rules.joins)
         with self._lock:
             make_room(self._table)
-            ids, starts, gaps = encode_pieces(data, words, offsets, ends, firsts, self._table, self._rules.merges)
+            ids, starts, gaps = encode_pieces(data, offsets, ends, firsts, self._table, self._rules.merges)
         return self._with_gaps_filled(data, ids, starts, gaps) if len(gaps) else (ids, starts)
 
     def _with_gaps_filled(

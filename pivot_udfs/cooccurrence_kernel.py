@@ -25,7 +25,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from pivot_udfs.trailing_zeros import trailing_zeros
+from pivot_udfs.machine_words import trailing_zeros
 
 WHOLE_DOCUMENT = 1 << 40
 """A reach beyond any document: ``window = "document"``."""
@@ -118,7 +118,7 @@ def emit_row(
             continue
         touched[_U(index)] = _U(0)
         while word != _U(0):
-            column = _U(index) * _U(64) + trailing_zeros(word)  # type: ignore[call-arg]
+            column = _U(index) * _U(64) + trailing_zeros(word)
             word &= word - _U(1)
             place = column << _U(1)
             out_rows[at] = row

@@ -4,16 +4,17 @@ On an executor the code lies in a zip, for which numba knows one place only, ``~
 where that cannot be written; ``NUMBA_CACHE_DIR`` does not hold for zips. ``pivot_udfs/__init__.py`` therefore names the
 locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
 
-A kernel's folder is named by the source of its module, numba's version and the processor: every container of every
-application finds the same one, and no two versions of the code, nor two kinds of machine that share a folder, ever
-write into the same files. Workers may compile at once: numba replaces files whole, and a stage compiles its kernels in
-one order, so that files of one name are alike.
+A kernel's folder is named by the source of its module and what that imports, numba's version and the processor: every
+container of every application finds the same one, and no two versions of the code, nor two kinds of machine that share
+a folder, ever write into the same files. Workers may compile at once: numba replaces files whole, and a stage compiles
+its kernels in one order, so that files of one name are alike.
 """
 
 import contextlib
 import hashlib
 import logging
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -25,6 +26,8 @@ import llvmlite.binding
 import numba
 
 log = logging.getLogger(__name__)
+
+_IMPORTED = re.compile(rf"^from ({__package__}\.\w+) import ", re.MULTILINE)
 
 
 class KernelCache:
@@ -79,9 +82,18 @@ def cache_folder() -> Path:
 
 @lru_cache
 def _stamp(module: str) -> str:
-    loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's
-    source = loader.get_source(module)
-    return hashlib.sha256(f"{numba.__version__}\n{_processor()}\n{source}".encode()).hexdigest()
+    parts = [numba.__version__, _processor(), *sources({}, module).values()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def sources(found: dict[str, str], module: str) -> dict[str, str]:
+    """Adds the source of a module and of those of this package that it imports from: a kernel has their code inside."""
+    if module not in found:
+        loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's
+        found[module] = loader.get_source(module)
+        for other in _IMPORTED.findall(found[module]):
+            sources(found, other)
+    return found
 
 
 def _processor() -> str:

@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from pivot_udfs.trailing_zeros import trailing_zeros
+from pivot_udfs.machine_words import load_word, trailing_zeros
 
 OTHER, LETTER, SPACE, NUMERAL, ALONE = range(5)
 """What a code point is to the pre-tokenizer. Others, letters and numerals make a piece with their like; ALONE is a
@@ -19,7 +19,7 @@ piece by itself, and ends what is before it as the end of a text does (the step 
 
 _U = nb.uint64
 _OTHER, _LETTER, _SPACE, _NUMERAL, _ALONE, _NONE = (np.uint64(k) for k in range(6))
-_0, _1, _2, _3, _4, _6, _7, _8, _12, _63 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 7, 8, 12, 63))
+_0, _1, _2, _3, _4, _6, _8, _12 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 8, 12))
 _TWO, _THREE, _FOUR = np.uint64(0x80), np.uint64(0xE0), np.uint64(0xF0)
 """The least first byte of characters of two, three and four bytes."""
 _LOW_4, _LOW_5, _LOW_6, _LOW_21 = (np.uint64((1 << k) - 1) for k in (4, 5, 6, 21))
@@ -32,7 +32,6 @@ _TO_A, _OVER_Z = np.uint64(0x1F1F1F1F1F1F1F1F), np.uint64(0x0505050505050505)
 @nb.njit(nogil=True, cache=True)
 def piece_ends(
     data: NDArray[np.uint8],
-    words: NDArray[np.uint64],
     offsets: NDArray[np.int64],
     kinds: NDArray[np.uint8],
     joins: NDArray[np.uint8],
@@ -40,8 +39,7 @@ def piece_ends(
     """Where the pieces of texts end.
 
     Args:
-        data: uint8, UTF-8 of all texts in a row, no lone surrogates.
-        words: uint64, the same bytes and at least 16 more.
+        data: uint8, UTF-8 of all texts in a row, no lone surrogates; at least 8 bytes more lie behind it.
         offsets: int64 (texts + 1,), where each text begins in ``data``.
         kinds: uint8 (0x110000,), what each code point is.
         joins: uint8 (65536,), at first * 256 + second: whether a token holds these two bytes beside each other.
@@ -52,6 +50,7 @@ def piece_ends(
     n_texts = offsets.size - 1
     ends = np.empty(data.size, np.uint32)
     firsts = np.empty(n_texts + 1, np.int64)
+    text_at = _U(data.ctypes.data)
     n = _0
     for text in range(n_texts):
         firsts[text] = n
@@ -103,11 +102,10 @@ def piece_ends(
             i += width
             if run == _LETTER and byte < _TWO:
                 while i < end:  # eight ASCII letters at a time
-                    shift = (i & _7) << _3
-                    word = (words[i >> _3] >> shift) | ((words[(i >> _3) + _1] << _1) << (_63 - shift))
+                    word = load_word(text_at + i)
                     low = (word | _CASE) & ~_HIGH
                     others = ~((low + _TO_A) & ~(low + _OVER_Z) & ~word) & _HIGH
-                    i += trailing_zeros(others) >> _3  # type: ignore[call-arg]
+                    i += trailing_zeros(others) >> _3
                     if others:
                         break
                 i = min(i, end)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Token ids, int32, and offsets o, int64 (n_texts + 1,): text k has ids[o[k]:o[k + 1]]."""
-_BEYOND = " " * 40
-"""Loops that read eight bytes at a time read beyond the last text."""
+_BEYOND = " " * 32
+"""Loops that read eight bytes at a time, from any byte, read beyond the last text."""
 
 
 class TextBatch(tuple[str, ...]):
@@ -28,12 +28,11 @@ class TextBatch(tuple[str, ...]):
         return self._with_more.slice(0, len(self))
 
     @property
-    def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64], NDArray[np.int64]]:
-        """UTF-8 of all texts in a row; the same and some bytes more as words of eight; where each text begins."""
+    def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """UTF-8 of all texts in a row, with some bytes more behind it; where each text begins."""
         _, offsets, data = self._with_more.buffers()
         starts = np.frombuffer(offsets, np.int32)[: len(self) + 1].astype(np.int64)
-        whole = np.frombuffer(data, np.uint8)
-        return whole[: starts[-1]], whole[: whole.size & ~7].view(np.uint64), starts
+        return np.frombuffer(data, np.uint8)[: starts[-1]], starts
 
     @cached_property
     def _with_more(self) -> pa.Array:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pivot_udfs.kernel_cache import cache_folder
+from pivot_udfs import word_pair_kernel
+from pivot_udfs.kernel_cache import cache_folder, sources
 
 ROOT = Path(__file__).parent.parent
 KERNEL = """
@@ -77,3 +78,11 @@ def test_another_user_s_folder_is_not_used(mine: Path, monkeypatch: pytest.Monke
 def test_a_chosen_folder_is_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(mine.parent / "chosen"))
     assert cache_folder.__wrapped__() == mine.parent / "chosen"
+
+
+def test_a_kernel_is_known_by_all_the_code_in_it() -> None:
+    found = sources({}, word_pair_kernel.__name__)
+    assert list(found) == [
+        f"pivot_udfs.{name}" for name in ("word_pair_kernel", "cooccurrence_kernel", "machine_words")
+    ]
+    assert "trailing_zeros" in found["pivot_udfs.machine_words"]

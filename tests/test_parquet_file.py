@@ -1,0 +1,153 @@
+"""Our Parquet files against the readers that the tables have: whatever the ids, the rows read are those written."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, QueryBuilder, Schema
+from deltalake.transaction import AddAction, create_table_with_add_actions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pivot_udfs import token_id_pages
+from pivot_udfs.parquet_file import ParquetFile
+from pivot_udfs.thrift_structs import from_bytes, to_bytes
+from pivot_udfs.token_id_pages import TOKEN_IDS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROWS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("token_ids", TOKEN_IDS, nullable=False),
+        pa.field("n_tokens", pa.int64(), nullable=False),
+    ]
+)
+IDS = st.one_of(st.integers(0, 300), st.integers(0, 1 << 17))
+LISTS = st.lists(st.lists(IDS, max_size=20), min_size=1, max_size=30)
+EDGES = [[], [0], [65_535] * 7, [], [1, 2, 3, 4, 5, 6, 7, 8], [65_536, 7], list(range(300)), []]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_pages() -> Iterator[None]:
+    """Pages of 64 ids, and dictionaries for however few."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(token_id_pages, "_PAGE_IDS", 64)
+        changed.setattr(token_id_pages, "_LEAST_USES", 0)
+        yield
+
+
+def _table(lists: list[list[int]], n_chunks: int = 1) -> pa.Table:
+    columns = [[f"d{k}" for k in range(len(lists))], lists, [len(ids) for ids in lists]]
+    whole = pa.table(columns, schema=ROWS)
+    step = -(-len(lists) // n_chunks)
+    return pa.concat_tables(whole.slice(first, step) for first in range(0, len(lists), step))
+
+
+def _written(tables: list[pa.Table]) -> pa.Buffer:
+    stream = pa.BufferOutputStream()
+    file = ParquetFile(stream, ROWS, compression="zstd", use_dictionary=False, store_schema=False)
+    for table in tables:
+        file.add(table)
+    file.close()
+    return stream.getvalue()
+
+
+def _of_ids(file: pa.Buffer, row_group: int) -> pq.ColumnChunkMetaData:
+    return pq.ParquetFile(pa.BufferReader(file)).metadata.row_group(row_group).column(1)
+
+
+@given(groups=st.lists(LISTS, min_size=1, max_size=3), n_chunks=st.integers(1, 4))
+def test_rows_are_read_as_they_were_written(groups: list[list[list[int]]], n_chunks: int) -> None:
+    tables = [_table(lists, n_chunks) for lists in groups]
+    file = _written(tables)
+    assert pq.read_table(pa.BufferReader(file)).equals(pa.concat_tables(tables))
+    for number, lists in enumerate(groups):
+        chunk = _of_ids(file, number)
+        assert chunk.encodings == ("PLAIN", "RLE", "RLE_DICTIONARY")
+        assert chunk.num_values == sum(max(1, len(ids)) for ids in lists)
+
+
+def test_the_footer_says_where_and_how_large() -> None:
+    file = _written([_table(EDGES), _table(EDGES[1:])])
+    metadata = pq.ParquetFile(pa.BufferReader(file)).metadata
+    assert metadata.num_rows == 2 * len(EDGES) - 1
+    spans: list[tuple[int, int]] = []
+    for group in map(metadata.row_group, range(2)):
+        chunks = [group.column(k) for k in range(3)]
+        assert group.total_byte_size == sum(chunk.total_uncompressed_size for chunk in chunks)
+        assert [chunk.path_in_schema for chunk in chunks] == ["doc_id", "token_ids.list.element", "n_tokens"]
+        ids = chunks[1]
+        assert ids.dictionary_page_offset < ids.data_page_offset
+        begins = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
+        sizes = [chunk.total_compressed_size for chunk in chunks]
+        spans += sorted((start, start + size) for start, size in zip(begins, sizes, strict=True))
+    assert all(before[1] <= after[0] for before, after in pairwise(spans)), "chunks overlap"
+
+
+@pytest.mark.parametrize(("most", "packed"), [(65_535, True), (65_536, True), ((1 << 20) - 1, True), (1 << 20, False)])
+def test_large_ids(most: int, packed: bool) -> None:
+    table = _table([[0, most], [most] * 3])
+    file = _written([table])
+    assert pq.read_table(pa.BufferReader(file)).equals(table)
+    assert ("RLE_DICTIONARY" in _of_ids(file, 0).encodings and _of_ids(file, 0).compression == "ZSTD") == packed
+
+
+def test_ids_that_do_not_fit_are_written_all_the_same() -> None:
+    table = _table([[0, -1], [-(1 << 31)]])
+    assert pq.read_table(pa.BufferReader(_written([table]))).equals(table)
+
+
+def test_few_ids_get_no_dictionary_of_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_id_pages, "_LEAST_USES", 16)
+    table = _table(EDGES)
+    file = _written([table])
+    assert pq.read_table(pa.BufferReader(file)).equals(table)
+    assert len(file) < 4_000
+
+
+def test_pages_are_of_whole_lists_and_about_as_large_as_wanted() -> None:
+    lists = [[1] * length for length in (10, 50, 10, 200, 30, 30, 30)]
+    chunk = token_id_pages.token_id_pages(_table(lists).column("token_ids"))
+    assert chunk
+    assert [page.n_levels for page in chunk.pages] == [60, 10, 230, 60]
+
+
+@pytest.mark.parametrize("vectorized", ["true", "false"])
+def test_spark_reads_the_rows(spark: "SparkSession", tmp_path: Path, vectorized: str) -> None:
+    tables = [_table(EDGES), _table(EDGES[::-1], 3)]
+    (tmp_path / "part.parquet").write_bytes(_written(tables))
+    key = "spark.sql.parquet.enableVectorizedReader"
+    before = spark.conf.get(key)
+    spark.conf.set(key, vectorized)
+    try:
+        read = spark.read.parquet(str(tmp_path)).select("token_ids", "n_tokens", "doc_id").collect()
+    finally:
+        spark.conf.set(key, str(before))
+    assert [list(row) for row in read] == [
+        [row["token_ids"], row["n_tokens"], row["doc_id"]] for row in pa.concat_tables(tables).to_pylist()
+    ]
+
+
+def test_delta_rs_reads_the_rows(tmp_path: Path) -> None:
+    table = _table(EDGES)
+    file = _written([table])
+    (tmp_path / "part.parquet").write_bytes(file)
+    action = AddAction("part.parquet", len(file), {}, 0, True, "{}")
+    create_table_with_add_actions(str(tmp_path), Schema.from_arrow(ROWS), [action], "error", [])
+    read = QueryBuilder().register("t", DeltaTable(str(tmp_path))).execute("select * from t").read_all()
+    assert pa.table(read).to_pylist() == table.to_pylist()
+
+
+def test_footers_of_pyarrow_are_read_and_written_without_loss() -> None:
+    file = pa.BufferOutputStream()
+    columns = {"n": [1, None], "x": [0.5, 2.0], "s": ["a", None], "t": [[b"x"], []], "b": [True, None]}
+    pq.write_table(pa.table(columns), file, write_page_index=True, write_page_checksum=True)
+    raw = file.getvalue().to_pybytes()
+    footer = raw[-8 - int.from_bytes(raw[-8:-4], "little") : -8]
+    assert to_bytes(from_bytes(footer)) == footer
