@@ -18,9 +18,9 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from pivot_udfs.encode_kernel import encode_pieces, make_room, piece_table
+from pivot_udfs.encode_kernel import encode_texts, make_room, piece_table
 from pivot_udfs.merge_kernel import MOST_IDS, NO_MERGE, Merges, merge_table
-from pivot_udfs.piece_kernel import ALONE, LETTER, NUMERAL, OTHER, SPACE, piece_ends
+from pivot_udfs.piece_kernel import ALONE, LETTER, NUMERAL, OTHER, SPACE
 from pivot_udfs.text_batch import Encoded, TextBatch
 from pivot_udfs.token_texts import byte_alphabet
 
@@ -132,10 +132,10 @@ class ByteLevelEncoder:
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Flat ids and offsets."""
         data, offsets = TextBatch.of(texts).buffers
-        ends, firsts = piece_ends(data, offsets, self._rules.kinds, self._rules.joins)
+        rules = self._rules
         with self._lock:
             make_room(self._table)
-            ids, starts, gaps = encode_pieces(data, offsets, ends, firsts, self._table, self._rules.merges)
+            ids, starts, gaps = encode_texts(data, offsets, rules.kinds, rules.joins, self._table, rules.merges)
         return self._with_gaps_filled(data, ids, starts, gaps) if len(gaps) else (ids, starts)
 
     def _with_gaps_filled(

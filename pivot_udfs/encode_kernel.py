@@ -1,4 +1,4 @@
-"""The ids of pieces in one compiled pass; a piece met before is looked up, not merged again.
+"""The ids of texts in one compiled pass, text by text; a piece met before is looked up, not merged again.
 
 A table keeps the pieces met before with their ids. Its rows are cache lines, and hold the piece itself (up to 24
 bytes), so that nothing rests on a hash. Rows that begin at a cache line are looked up 1.2 times as fast as rows that
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pivot_udfs.machine_words import load_word, store_word, trailing_zeros
 from pivot_udfs.merge_kernel import Merges, merge_piece
+from pivot_udfs.piece_kernel import piece_ends
 
 LONGEST = 1024
 """Bytes of a piece beyond which it goes elsewhere: merging takes the square of it."""
@@ -78,19 +79,20 @@ def _keep(
 
 
 @nb.njit(nogil=True, cache=True)
-def encode_pieces(
+def encode_texts(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
-    ends: NDArray[np.uint32],
-    firsts: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    joins: NDArray[np.uint8],
     table: Table,
     merges: Merges,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """The ids of all pieces.
+    """The ids of texts.
 
     Args:
-        data, offsets: as for ``piece_kernel.piece_ends``, with at least 24 bytes more behind data.
-        ends, firsts: what it gave.
+        data: uint8, UTF-8 of all texts in a row, no lone surrogates; at least 32 bytes more lie behind it.
+        offsets: int64 (texts + 1,), where each text begins in ``data``.
+        kinds, joins: as for ``piece_kernel.piece_ends``.
         table: pieces not met before are added until half the rows are taken.
         merges: of the tokenizer.
 
@@ -99,8 +101,9 @@ def encode_pieces(
         gaps int64 (refused, 4): text, first byte, end, and place in ids of each piece whose ids are missing there,
         since it has a byte without an id, or is longer than LONGEST.
     """
-    n_texts = firsts.size - 1
-    ids = np.empty(offsets[n_texts] - offsets[0] + 16, np.int32)
+    n_texts = offsets.size - 1
+    ids = np.empty(data.size + 16, np.int32)
+    ends = np.empty(np.max(np.diff(offsets)) if n_texts else 0, np.uint32)
     starts = np.empty(n_texts + 1, np.int64)
     gaps, n_gaps = np.empty((64, 4), np.int64), 0
     symbols = np.empty(LONGEST, np.int32)
@@ -114,7 +117,7 @@ def encode_pieces(
     for text in range(n_texts):
         starts[text] = o
         start = _U(offsets[text])
-        for piece in range(firsts[text], firsts[text + 1]):
+        for piece in range(piece_ends(data, start, _U(offsets[text + 1]), kinds, joins, ends)):
             end = _U(ends[piece])
             size = end - start
             piece_at = text_at + start

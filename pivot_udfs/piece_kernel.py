@@ -4,7 +4,7 @@ Pieces are also cut wherever no merge makes a token that holds the two bytes bes
 such a place, so a cut there changes no id. For a vocabulary with few Chinese words that is between nearly all Chinese
 characters, so that a piece is one character rather than a sentence, and is met again.
 
-Indices are unsigned, and no function takes an array in the loop: numba counts its references at each call.
+Indices are unsigned, and no function takes an array in a loop over pieces: numba counts its references at each call.
 """
 
 import numba as nb
@@ -32,86 +32,82 @@ _TO_A, _OVER_Z = np.uint64(0x1F1F1F1F1F1F1F1F), np.uint64(0x0505050505050505)
 @nb.njit(nogil=True, cache=True)
 def piece_ends(
     data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
+    first: int,
+    end: int,
     kinds: NDArray[np.uint8],
     joins: NDArray[np.uint8],
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Where the pieces of texts end.
+    ends: NDArray[np.uint32],
+) -> int:
+    """Where the pieces of a text end.
 
     Args:
-        data: uint8, UTF-8 of all texts in a row, no lone surrogates; at least 8 bytes more lie behind it.
-        offsets: int64 (texts + 1,), where each text begins in ``data``.
+        data: uint8, UTF-8 without lone surrogates; at least 8 bytes more lie behind it.
+        first, end: uint64, where in ``data`` the text begins and ends.
         kinds: uint8 (0x110000,), what each code point is.
         joins: uint8 (65536,), at first * 256 + second: whether a token holds these two bytes beside each other.
+        ends: uint32, at least as long as the text has bytes; filled from its beginning.
 
     Returns:
-        ends uint32 (pieces,); firsts int64 (texts + 1,), the first piece of each text.
+        the number of pieces.
     """
-    n_texts = offsets.size - 1
-    ends = np.empty(data.size, np.uint32)
-    firsts = np.empty(n_texts + 1, np.int64)
     text_at = _U(data.ctypes.data)
     n = _0
-    for text in range(n_texts):
-        firsts[text] = n
-        i, end = _U(offsets[text]), _U(offsets[text + 1])
-        start = last = i
-        run, before = _NONE, _0
-        while i < end:
-            byte = _U(data[i])
-            if byte < _TWO:
-                kind, width = _U(kinds[byte]), _1
-                joined = before < _TWO or joins[(before << _8) | byte] != 0
+    i = start = last = first
+    run, before = _NONE, _0
+    while i < end:
+        byte = _U(data[i])
+        if byte < _TWO:
+            kind, width = _U(kinds[byte]), _1
+            joined = before < _TWO or joins[(before << _8) | byte] != 0
+        else:
+            if byte < _THREE:
+                width, point = _2, ((byte & _LOW_5) << _6) | (_U(data[i + _1]) & _LOW_6)
             else:
-                if byte < _THREE:
-                    width, point = _2, ((byte & _LOW_5) << _6) | (_U(data[i + _1]) & _LOW_6)
-                else:
-                    width = _3 if byte < _FOUR else _4
-                    point = ((byte & _LOW_4) << _12) | ((_U(data[i + _1]) & _LOW_6) << _6) | (_U(data[i + _2]) & _LOW_6)
-                    if width == _4:
-                        point = ((point << _6) | (_U(data[i + _3]) & _LOW_6)) & _LOW_21
-                kind = _U(kinds[point])
-                joined = joins[(before << _8) | byte] != 0
-            if kind != run or kind == _ALONE or not joined:
-                if run == _SPACE and kind != _SPACE and kind != _ALONE:
-                    # The last space of a run goes with what follows it, a blank even into the same piece.
-                    if last > start:
-                        ends[n] = last
-                        n += _1
-                        start = last
-                    if _U(data[last]) != _BLANK or not joined:
-                        ends[n] = i
-                        n += _1
-                        start = i
-                elif i > start:
+                width = _3 if byte < _FOUR else _4
+                point = ((byte & _LOW_4) << _12) | ((_U(data[i + _1]) & _LOW_6) << _6) | (_U(data[i + _2]) & _LOW_6)
+                if width == _4:
+                    point = ((point << _6) | (_U(data[i + _3]) & _LOW_6)) & _LOW_21
+            kind = _U(kinds[point])
+            joined = joins[(before << _8) | byte] != 0
+        if kind != run or kind == _ALONE or not joined:
+            if run == _SPACE and kind != _SPACE and kind != _ALONE:
+                # The last space of a run goes with what follows it, a blank even into the same piece.
+                if last > start:
+                    ends[n] = last
+                    n += _1
+                    start = last
+                if _U(data[last]) != _BLANK or not joined:
                     ends[n] = i
                     n += _1
                     start = i
-                contracts = byte == _APOSTROPHE and run != _OTHER and start == i and i + _1 < end
-                run = kind
-                if contracts:
-                    one, two = data[i + _1], data[i + _2] if i + _2 < end else np.uint8(0)
-                    if one in (_S, _T, _M, _D):
-                        width = _2
-                    elif (one in (_R, _V) and two == _E) or (one == _L and two == _L):
-                        width = _3
-                    if width > _1:
-                        run = _NONE
-            if kind == _SPACE:
-                last = i
-            i += width
-            if run == _LETTER and byte < _TWO:
-                while i < end:  # eight ASCII letters at a time
-                    word = load_word(text_at + i)
-                    low = (word | _CASE) & ~_HIGH
-                    others = ~((low + _TO_A) & ~(low + _OVER_Z) & ~word) & _HIGH
-                    i += trailing_zeros(others) >> _3
-                    if others:
-                        break
-                i = min(i, end)
-            before = _U(data[i - _1])
-        if start < end:
-            ends[n] = end
-            n += _1
-    firsts[n_texts] = n
-    return ends[:n], firsts
+            elif i > start:
+                ends[n] = i
+                n += _1
+                start = i
+            contracts = byte == _APOSTROPHE and run != _OTHER and start == i and i + _1 < end
+            run = kind
+            if contracts:
+                one, two = data[i + _1], data[i + _2] if i + _2 < end else np.uint8(0)
+                if one in (_S, _T, _M, _D):
+                    width = _2
+                elif (one in (_R, _V) and two == _E) or (one == _L and two == _L):
+                    width = _3
+                if width > _1:
+                    run = _NONE
+        if kind == _SPACE:
+            last = i
+        i += width
+        if run == _LETTER and byte < _TWO:
+            while i < end:  # eight ASCII letters at a time
+                word = load_word(text_at + i)
+                low = (word | _CASE) & ~_HIGH
+                others = ~((low + _TO_A) & ~(low + _OVER_Z) & ~word) & _HIGH
+                i += trailing_zeros(others) >> _3
+                if others:
+                    break
+            i = min(i, end)
+        before = _U(data[i - _1])
+    if start < end:
+        ends[n] = end
+        n += _1
+    return n
