@@ -88,7 +88,7 @@ def _rows(encoder: ByteLevelEncoder, texts: list[str]) -> list[list[int]]:
 
 
 def _pieces(text: str, payload: bytes, joins: np.ndarray[Any, Any]) -> list[str]:
-    data, offsets = TextBatch([text]).buffers
+    data, _ = TextBatch([text]).buffers
     ends = np.empty(len(data), np.uint32)
     n_pieces = piece_ends(data, np.uint64(0), np.uint64(len(data)), _rules(payload).kinds, joins, ends)
     return [bytes(data[a:b]).decode() for a, b in pairwise([0, *ends[:n_pieces].tolist()])]
