@@ -32,12 +32,12 @@ _TO_A, _OVER_Z = np.uint64(0x1F1F1F1F1F1F1F1F), np.uint64(0x0505050505050505)
 @nb.njit(nogil=True, cache=True)
 def piece_ends(
     data: NDArray[np.uint8],
-    first: int,
-    end: int,
+    first: np.uint64,
+    end: np.uint64,
     kinds: NDArray[np.uint8],
     joins: NDArray[np.uint8],
     ends: NDArray[np.uint32],
-) -> int:
+) -> np.uint64:
     """Where the pieces of a text end.
 
     Args:

@@ -28,6 +28,8 @@ _LEAST_USES = 16
 """Ids for each entry of the dictionary: with fewer, the dictionary's bytes (one an entry) would weigh."""
 _ENTRIES = 4096
 """A dictionary has a multiple of so many entries, so that few are ever made."""
+_ZSTD_LEVEL = -3
+"""Against level 1, a fifth less time to write and two fifths less to read, for a fifth more bytes (four languages)."""
 _MOST_IDS = 1 << 20
 """Four times the largest vocabulary in use; so large a dictionary takes a second, once a process."""
 _INT32, _ZSTD = 1, 6
@@ -166,7 +168,7 @@ def _dictionary_page(n_entries: int) -> Page:
     return _page(entries, _DICTIONARY_PAGE, {_DICTIONARY_HEADER: (TType.STRUCT, _integers(about))}, level=19)
 
 
-def _page(body: bytes, kind: int, about: Struct, n_levels: int = 0, most: int = 0, level: int = 1) -> Page:
+def _page(body: bytes, kind: int, about: Struct, n_levels: int = 0, most: int = 0, level: int = _ZSTD_LEVEL) -> Page:
     compressed: bytes = pa.Codec("zstd", level).compress(body, asbytes=True)
     header = to_bytes(_integers({1: kind, 2: len(body), 3: len(compressed)}) | about)
     return Page(header + compressed, len(header) + len(body), n_levels, most)
