@@ -47,7 +47,7 @@ def run(run: Run, recipe: Recipe) -> None:
 
 
 def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
-    """Divides (path, bytes) of shards into tasks, as many for each core: no core waits while others do a last one."""
+    """Divides (path, bytes) of shards into tasks: where there are shards enough, as many for each core."""
     corpus, n_cores = run.settings.corpus, run.spark.sparkContext.defaultParallelism
     wanted = sum(n_bytes for _, n_bytes in sizes) / (corpus.shards_per_task_mb << 20)
     n_tasks = max(_TASKS_PER_CORE, math.ceil(wanted / n_cores)) * n_cores

@@ -57,7 +57,7 @@ def piece_table(n_rows: int) -> Table:
 
 
 def make_room(table: Table) -> None:
-    """Empties a table that is half full."""
+    """Empties a table that is half full, but for its short pieces: they are overwritten one by one."""
     rows, _, filled, _ = table
     if 2 * filled[0] >= len(rows):
         rows[:], filled[:] = 0, 0
@@ -193,4 +193,4 @@ def encode_texts(
                         _keep(rows[row, 4:], symbols[:count], more, filled)
             start = end
     starts[n_texts] = o
-    return ids[:o], starts, gaps[:n_gaps]  # what is beyond was never touched
+    return ids[:o], starts, gaps[:n_gaps]  # beyond, memory was asked for and never used

@@ -182,6 +182,7 @@ def split_into_arms(batches: Iterator[pa.RecordBatch], arms: Sequence[str]) -> I
     """
     for batch in batches:
         for arm in arms:
-            of_arm = batch.filter(batch.column(arm)).select(DATASET.names)
+            of_arm = batch.filter(batch.column(arm))
             if of_arm.num_rows:
-                yield f"datasets/{arm}", of_arm
+                columns = [of_arm.column(field.name).cast(field.type) for field in DATASET]
+                yield f"datasets/{arm}", pa.RecordBatch.from_arrays(columns, schema=DATASET)

@@ -87,7 +87,10 @@ def _stamp(module: str) -> str:
 
 
 def sources(found: dict[str, str], module: str) -> dict[str, str]:
-    """Adds the source of a module and of those of this package that it imports from: a kernel has their code inside."""
+    """Adds the source of a module and of those of this package that it imports from (``from pivot_udfs.x import``).
+
+    A kernel has their code inside.
+    """
     if module not in found:
         loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's
         found[module] = loader.get_source(module)

@@ -24,13 +24,14 @@ class ParquetFile:
     Args:
         stream: an output stream at its beginning.
         schema: of the rows.
-        options: of ``pyarrow.parquet.ParquetWriter``; token ids are compressed with zstd whatever these say.
+        options: of ``pyarrow.parquet.ParquetWriter``; packed ids are compressed with zstd whatever these say.
     """
 
     def __init__(self, stream: pa.NativeFile, schema: pa.Schema, **options: Any) -> None:
         self._stream = stream
         self._writer = pq.ParquetWriter(stream, schema, **options)
-        self._packable = [field.name for field in schema if field.type == TOKEN_IDS and not field.nullable]
+        # Not the first column: by the place of that one Spark assigns row groups to tasks.
+        self._packable = [field.name for field in list(schema)[1:] if field.type == TOKEN_IDS and not field.nullable]
         self._chunks: list[dict[str, tuple[int, ColumnChunk]]] = []
 
     def add(self, table: pa.Table) -> None:
@@ -49,6 +50,11 @@ class ParquetFile:
         if any(self._chunks):
             footer = to_bytes(_with_chunks(_footer(self._writer.writer.metadata), self._chunks))
             self._append(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+        self._stream.close()
+
+    def abandon(self) -> None:
+        """Leaves the file without a footer, so that nobody takes the empty lists in it for rows."""
+        self._writer.is_open = False
         self._stream.close()
 
     def _append(self, raw: bytes) -> int:

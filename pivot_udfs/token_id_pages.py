@@ -24,14 +24,14 @@ from pivot_udfs.thrift_structs import Struct, to_bytes
 Buffer = Any  # bytes, or an array
 TOKEN_IDS = DOCUMENTS.field("token_ids").type
 _PAGE_IDS = 1 << 18
-_LEAST_USES = 16
-"""Ids for each entry of the dictionary: with fewer, the dictionary's bytes (one an entry) would weigh."""
+_LEAST_USES = 8
+"""Ids for each entry of the dictionary: with fewer, the dictionary's bytes (about one an entry) would weigh."""
 _ENTRIES = 4096
 """A dictionary has a multiple of so many entries, so that few are ever made."""
 _ZSTD_LEVEL = -3
 """Against level 1, a fifth less time to write and two fifths less to read, for a fifth more bytes (four languages)."""
 _MOST_IDS = 1 << 20
-"""Four times the largest vocabulary in use; so large a dictionary takes a second, once a process."""
+"""Four times the largest vocabulary in use."""
 _INT32, _ZSTD = 1, 6
 _PLAIN, _RLE, _RLE_DICTIONARY = 0, 3, 8
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2

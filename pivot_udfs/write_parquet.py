@@ -54,12 +54,16 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
         batches in FILES, one row a file that is complete.
     """
     writers: dict[str, _TableWriter] = {}
-    for table, batch in step(batches):
-        if table not in writers:
-            writers[table] = _TableWriter(table, uris[table])
-        yield from writers[table].add(batch)
-    for writer in writers.values():
-        yield from writer.close()
+    try:
+        for table, batch in step(batches):
+            if table not in writers:
+                writers[table] = _TableWriter(table, uris[table])
+            yield from writers[table].add(batch)
+        for writer in writers.values():
+            yield from writer.close()
+    finally:
+        for writer in writers.values():
+            writer.abandon()
 
 
 def step_to_rows(
@@ -92,8 +96,13 @@ class _TableWriter:
         if self._group:
             self._write_group()
         if self._file:
-            yield self._file.close(self._table)
-            self._file = None
+            complete, self._file = self._file, None
+            yield complete.close(self._table)
+
+    def abandon(self) -> None:
+        """Leaves a file that is not complete, if there is one, such that it cannot be read."""
+        if self._file:
+            self._file.abandon()
 
     def _write_group(self) -> "_File":
         self._file = self._file or _File(*open_store(self._uri), self._group[0].schema)
@@ -135,6 +144,9 @@ class _File:
                 ends = pc.min_max(_plain(table.column(name).unique())).as_py()
                 self.least[name] = min(self.least.get(name, ends["min"]), ends["min"])
                 self.most[name] = max(self.most.get(name, ends["max"]), ends["max"])
+
+    def abandon(self) -> None:
+        self._file.abandon()
 
     def close(self, table: str) -> pa.RecordBatch:
         self._file.close()

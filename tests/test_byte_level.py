@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel, Digits
 
-from pivot_udfs import byte_level
+from pivot_udfs import byte_level, encode_kernel
 from pivot_udfs.byte_level import ByteLevelEncoder, is_byte_level_bpe, read_rules
 from pivot_udfs.encode_kernel import LONGEST
 from pivot_udfs.piece_kernel import piece_ends
@@ -113,12 +113,13 @@ def test_pieces_are_cut_further_where_nothing_joins(payload: bytes, text: str) -
 
 @given(texts=st.lists(TEXT, max_size=4))
 def test_ids_are_the_references(payload: bytes, texts: list[str]) -> None:
-    """With a table that is full after four pieces, too; twice, so that pieces are met again."""
+    """With tables that are full after few pieces, too; thrice: merged, looked up, looked up among the short ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(byte_level, "_ROWS", 8)
+        patch.setattr(encode_kernel, "_SHORT_ROWS", 2)
         small, counted = _encoder(payload)
     for encoder in (small, _encoder(payload)[0]):
-        assert [_rows(encoder, texts) for _ in range(2)] == [_expected(payload, texts)] * 2
+        assert [_rows(encoder, texts) for _ in range(3)] == [_expected(payload, texts)] * 3
     assert counted.asked == 0, "this vocabulary has every byte"
 
 

@@ -142,7 +142,7 @@ def copied(keys: list[dict[str, Any]], folder: Path, batch_size: int) -> dict[st
     batches = pa.Table.from_pylist(keys, schema=schema).to_batches(max_chunksize=batch_size)
     found: dict[str, list[dict[str, Any]]] = {"datasets/pivot": [], "datasets/random": []}
     for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"]):
-        assert batch.schema.names == DATASET.names
+        assert batch.schema == DATASET
         found[table] += batch.to_pylist()
     return found
 

@@ -1,5 +1,6 @@
 """Our Parquet files against the readers that the tables have: whatever the ids, the rows read are those written."""
 
+import random
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +14,9 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pivot_udfs import token_id_pages
+from pivot_udfs import token_id_pages, write_parquet
 from pivot_udfs.parquet_file import ParquetFile
+from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.thrift_structs import from_bytes, to_bytes
 from pivot_udfs.token_id_pages import TOKEN_IDS
 
@@ -49,9 +51,9 @@ def _table(lists: list[list[int]], n_chunks: int = 1) -> pa.Table:
     return pa.concat_tables(whole.slice(first, step) for first in range(0, len(lists), step))
 
 
-def _written(tables: list[pa.Table]) -> pa.Buffer:
+def _written(tables: list[pa.Table], schema: pa.Schema = ROWS) -> pa.Buffer:
     stream = pa.BufferOutputStream()
-    file = ParquetFile(stream, ROWS, compression="zstd", use_dictionary=False, store_schema=False)
+    file = ParquetFile(stream, schema, compression="zstd", use_dictionary=False, store_schema=False)
     for table in tables:
         file.add(table)
     file.close()
@@ -118,30 +120,77 @@ def test_pages_are_of_whole_lists_and_about_as_large_as_wanted() -> None:
     assert [page.n_levels for page in chunk.pages] == [60, 10, 230, 60]
 
 
+def _all_kinds() -> list[pa.Table]:
+    """Row groups with every kind of page: of empty lists only, and of the real size with a list that is longer.
+
+    The last one's bytes are other columns' mostly.
+    """
+    nothing = _table([[], [], []])
+    empty = pa.concat_tables([_table(EDGES), nothing, _table(EDGES)])
+    with pytest.MonkeyPatch.context() as real:
+        real.setattr(token_id_pages, "_PAGE_IDS", 1 << 18)
+        long = _table([[k % 4_000 for k in range(length)] for length in (200_000, 300_000, 7, 100_000)])
+    draw = random.Random(1)  # noqa: S311 - a test's fixed draw
+    names = pa.array([f"{number}-{draw.getrandbits(80_000):x}" for number in range(20)])
+    named = _table([[1, 2, 3]] * 20).set_column(0, ROWS.field("doc_id"), names)
+    return [_table(EDGES), _table(EDGES[::-1], 3), empty, long, named]
+
+
 @pytest.mark.parametrize("vectorized", ["true", "false"])
-def test_spark_reads_the_rows(spark: "SparkSession", tmp_path: Path, vectorized: str) -> None:
-    tables = [_table(EDGES), _table(EDGES[::-1], 3)]
-    (tmp_path / "part.parquet").write_bytes(_written(tables))
-    key = "spark.sql.parquet.enableVectorizedReader"
-    before = spark.conf.get(key)
-    spark.conf.set(key, vectorized)
+@pytest.mark.parametrize("first", ["doc_id", "token_ids"])
+def test_spark_reads_the_rows(spark: "SparkSession", tmp_path: Path, vectorized: str, first: str) -> None:
+    """Whole, and in splits of less than a row group."""
+    schema = pa.schema(sorted(ROWS, key=lambda field: field.name != first))
+    tables = [table.select(schema.names) for table in _all_kinds()]
+    (tmp_path / "part.parquet").write_bytes(_written(tables, schema))
+    expected = sorted((row["doc_id"], row["token_ids"]) for row in pa.concat_tables(tables).to_pylist())
+    changed = {"spark.sql.parquet.enableVectorizedReader": vectorized, "spark.sql.files.openCostInBytes": "1"}
+    before = {key: spark.conf.get(key) for key in (*changed, "spark.sql.files.maxPartitionBytes")}
     try:
-        read = spark.read.parquet(str(tmp_path)).select("token_ids", "n_tokens", "doc_id").collect()
+        for split in ("128m", "2k"):
+            for key, value in (changed | {"spark.sql.files.maxPartitionBytes": split}).items():
+                spark.conf.set(key, value)
+            read = spark.read.parquet(str(tmp_path)).select("doc_id", "token_ids").collect()
+            assert sorted((row[0], row[1]) for row in read) == expected
     finally:
-        spark.conf.set(key, str(before))
-    assert [list(row) for row in read] == [
-        [row["token_ids"], row["n_tokens"], row["doc_id"]] for row in pa.concat_tables(tables).to_pylist()
-    ]
+        for key, old in before.items():
+            spark.conf.set(key, str(old))
 
 
 def test_delta_rs_reads_the_rows(tmp_path: Path) -> None:
-    table = _table(EDGES)
+    table = pa.concat_tables(_all_kinds())
     file = _written([table])
     (tmp_path / "part.parquet").write_bytes(file)
     action = AddAction("part.parquet", len(file), {}, 0, True, "{}")
     create_table_with_add_actions(str(tmp_path), Schema.from_arrow(ROWS), [action], "error", [])
     read = QueryBuilder().register("t", DeltaTable(str(tmp_path))).execute("select * from t").read_all()
     assert pa.table(read).to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize("name", ["documents", "datasets/pivot"])
+def test_a_table_s_files_are_packed_and_one_that_was_not_finished_is_none(name: str, tmp_path: Path) -> None:
+    schema = DOCUMENTS if name == "documents" else DATASET
+    row = {field.name: {"string": "x", "int64": 3, "double": 0.5}.get(str(field.type), [1, 2, 3]) for field in schema}
+    batch = pa.RecordBatch.from_pylist([row] * 4, schema=schema)
+
+    def stopped(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        for each in batches:
+            yield name, each
+        raise OSError("the disk is gone")
+
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(write_parquet, "_ROW_GROUP_BYTES", 1)
+        uris = {name: f"file:{tmp_path}/whole"}
+        list(write_parquet.step_to_files(iter([batch]), lambda b: write_parquet.one_table(b, iter, name), uris))
+        with pytest.raises(OSError, match="gone"):
+            list(write_parquet.step_to_files(iter([batch]), stopped, {name: f"file:{tmp_path}/broken"}))
+    (whole,), (broken,) = (list((tmp_path / folder).glob("*.parquet")) for folder in ("whole", "broken"))
+    assert pq.read_table(whole).to_pylist() == [row] * 4
+    ids = schema.get_field_index("token_ids")
+    assert "RLE_DICTIONARY" in pq.ParquetFile(whole).metadata.row_group(0).column(ids).encodings
+    assert broken.stat().st_size > 100
+    with pytest.raises(pa.ArrowInvalid, match="magic bytes"):
+        pq.read_table(broken)
 
 
 def test_footers_of_pyarrow_are_read_and_written_without_loss() -> None:
