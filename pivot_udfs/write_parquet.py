@@ -1,8 +1,8 @@
 """Writes rows as Parquet files from the worker that made them, for Delta commits that follow on the driver.
 
 Spark's own writer takes a token list element by element through its row format: about 100 ns a token, several times
-what tokenizing costs. Here it takes 7 ns. Files have names of their own (a UUID), so a task that
-is tried twice leaves a file that no commit names, which VACUUM removes; nothing is counted twice.
+what tokenizing costs. Here it takes 7 ns. Files have names of their own (a UUID), so a task that is tried twice leaves
+a file that no commit names, which VACUUM removes; nothing is counted twice.
 """
 
 import json

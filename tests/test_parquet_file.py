@@ -121,15 +121,10 @@ def test_pages_are_of_whole_lists_and_about_as_large_as_wanted() -> None:
 
 
 def _all_kinds() -> list[pa.Table]:
-    """Row groups with every kind of page: of empty lists only, and of the real size with a list that is longer.
-
-    The last one's bytes are other columns' mostly.
-    """
+    """Row groups with empty lists only in a page, with lists longer than any page, and with few ids and much text."""
     nothing = _table([[], [], []])
     empty = pa.concat_tables([_table(EDGES), nothing, _table(EDGES)])
-    with pytest.MonkeyPatch.context() as real:
-        real.setattr(token_id_pages, "_PAGE_IDS", 1 << 18)
-        long = _table([[k % 4_000 for k in range(length)] for length in (200_000, 300_000, 7, 100_000)])
+    long = _table([[k % 4_000 for k in range(length)] for length in (200_000, 300_000, 7, 100_000)])
     draw = random.Random(1)  # noqa: S311 - a test's fixed draw
     names = pa.array([f"{number}-{draw.getrandbits(80_000):x}" for number in range(20)])
     named = _table([[1, 2, 3]] * 20).set_column(0, ROWS.field("doc_id"), names)
@@ -137,9 +132,12 @@ def _all_kinds() -> list[pa.Table]:
 
 
 @pytest.mark.parametrize("vectorized", ["true", "false"])
-@pytest.mark.parametrize("first", ["doc_id", "token_ids"])
-def test_spark_reads_the_rows(spark: "SparkSession", tmp_path: Path, vectorized: str, first: str) -> None:
+@pytest.mark.parametrize(("first", "page_ids"), [("doc_id", 64), ("doc_id", 1 << 18), ("token_ids", 64)])
+def test_spark_reads_the_rows(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vectorized: str, first: str, page_ids: int
+) -> None:
     """Whole, and in splits of less than a row group."""
+    monkeypatch.setattr(token_id_pages, "_PAGE_IDS", page_ids)
     schema = pa.schema(sorted(ROWS, key=lambda field: field.name != first))
     tables = [table.select(schema.names) for table in _all_kinds()]
     (tmp_path / "part.parquet").write_bytes(_written(tables, schema))
@@ -157,7 +155,9 @@ def test_spark_reads_the_rows(spark: "SparkSession", tmp_path: Path, vectorized:
             spark.conf.set(key, str(old))
 
 
-def test_delta_rs_reads_the_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page_ids", [64, 1 << 18])
+def test_delta_rs_reads_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_ids: int) -> None:
+    monkeypatch.setattr(token_id_pages, "_PAGE_IDS", page_ids)
     table = pa.concat_tables(_all_kinds())
     file = _written([table])
     (tmp_path / "part.parquet").write_bytes(file)
