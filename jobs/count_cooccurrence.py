@@ -68,6 +68,7 @@ def sum_step(run: Run) -> TableStep:
 
 STAGE = Stage(
     name="count_cooccurrence",
+    version=1,
     reads=("documents",),
     writes=lambda settings: (
         "corpus_totals",
@@ -78,6 +79,7 @@ STAGE = Stage(
     ),
     sections=("lexicon", "cooccurrence"),
     files=("tokenizer", "lexicon"),
+    packages=("ahocorasick_rs", "regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

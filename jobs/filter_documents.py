@@ -110,6 +110,7 @@ def _sums(held: dict[str, tuple[int, int]]) -> tuple[int, int]:
 
 STAGE = Stage(
     name="filter_documents",
+    version=1,
     reads=("documents", "document_scores"),
     writes=lambda settings: tuple(f"datasets/{arm}" for arm in settings.selection.arms),
     sections=("selection",),

@@ -114,10 +114,12 @@ def _pivots(run: Run, pairs: DataFrame, token_totals: DataFrame, n_docs: int) ->
 
 STAGE = Stage(
     name="find_pivots",
+    version=1,
     reads=("corpus_totals", "word_totals", "token_totals", "token_cooccurrence"),
     writes=lambda settings: ("pair_pivots", "pivots"),
     sections=("pivots", "lexicon"),
     files=("tokenizer", "lexicon"),
+    packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

@@ -38,10 +38,12 @@ def run(run: Run, recipe: Recipe) -> None:
 
 STAGE = Stage(
     name="score_documents",
+    version=1,
     reads=("documents", "pivots"),
     writes=lambda settings: ("document_scores",),
     sections=(),
     files=("tokenizer",),
+    packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import metadata
 
 from pyspark.sql import SparkSession
 
-from jobs.code_version import code_version, package_versions, source_hash
 from jobs.delta_tables import MAKERS, Warehouse
 from jobs.progress import Progress
 from jobs.table_history import Recipe
 from jobs.tables_together import check_together
+from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.lexicon import Lexicon, load_lexicon
 from pivot_udfs.list_shards import Shard, list_shards
@@ -61,6 +62,8 @@ class Stage:
     """A stage of the pipeline; ``run`` writes the tables in ``writes``, each with the recipe it is given."""
 
     name: str
+    version: int
+    """Of what it computes: raise it when the same inputs give other rows (``tests/golden`` shows when that is)."""
     reads: tuple[str, ...]
     """Tables; ``datasets/*`` stands for those of all configured arms."""
     writes: Callable[[Settings], tuple[str, ...]]
@@ -68,6 +71,8 @@ class Stage:
     """The settings that can change its tables."""
     files: tuple[str, ...]
     run: Callable[[Run, Recipe], None]
+    packages: tuple[str, ...] = ()
+    """The installed packages whose release can change its tables."""
     why: Callable[[Run, Recipe], str | None] | None = None
     """What has changed since it ran, asked instead of its tables where it writes none."""
 
@@ -116,11 +121,11 @@ def make_recipe(run: Run, stage: Stage) -> Recipe:
     reads = stage.tables_read(run.settings)
     inputs = {table: version for table in reads if (version := run.warehouse.version(table)) is not None}
     files = {name: run.file_hash(name) for name in stage.files}
-    packages = package_versions(stage.name)
+    packages = {name: metadata.version(name) for name in stage.packages}
     # Where a file lies changes nothing: ``files`` has what it holds.
     shaping = {key: value for key, value in settings.items() if not _is_path(key)}
-    made_of = fingerprint([stage.name, source_hash(stage.name), packages, shaping, inputs, files])
-    return Recipe(stage.name, code_version(stage.name), made_of, settings, inputs, files, packages)
+    made_of = fingerprint([stage.name, stage.version, packages, shaping, inputs, files])
+    return Recipe(stage.name, f"{__version__}/{stage.version}", made_of, settings, inputs, files, packages)
 
 
 def why_run(run: Run, stage: Stage, recipe: Recipe) -> str | None:

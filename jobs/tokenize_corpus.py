@@ -128,10 +128,12 @@ def told_so_far(tally: Tally, n_shards: int, seconds: float) -> str:
 
 STAGE = Stage(
     name="tokenize_corpus",
+    version=1,
     reads=(),
     writes=lambda settings: ("documents", "quarantine"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
+    packages=("fastokens", "py3langid", "regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

@@ -97,10 +97,12 @@ def _write(spark: SparkSession, path: str, content: bytes) -> None:
 
 STAGE = Stage(
     name="write_report",
+    version=1,
     reads=(*TABLES, "datasets/*"),
     writes=lambda settings: (),
     sections=("report",),
     files=("tokenizer", "lexicon"),
+    packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
     why=why_write,
 )

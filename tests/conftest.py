@@ -21,6 +21,11 @@ settings.load_profile("project")
 SAMPLES = Path(__file__).parent / "samples"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--update-golden`` keeps the outputs of every stage as the ones to compare with."""
+    parser.addoption("--update-golden", action="store_true", help="keep this run's outputs in tests/golden")
+
+
 @pytest.fixture(scope="session")
 def sample_tokenizer() -> TokenizerSpec:
     """The real tokenizer of the samples."""

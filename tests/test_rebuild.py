@@ -76,7 +76,7 @@ def test_recipes_are_in_the_history(spark: "SparkSession", corpus: SmallCorpus) 
         recipe = json.loads(commits[0]["userMetadata"])
         assert set(recipe) == {"job", "code_version", "fingerprint", "settings", "inputs", "files", "packages"}
         assert len(recipe["fingerprint"]) == 64
-        assert recipe["code_version"].startswith("0.1.0+")
+        assert recipe["code_version"].startswith("0.1.0/")
         fingerprints.setdefault(recipe["job"], set()).add(recipe["fingerprint"])
     assert {name: len(found) for name, found in fingerprints.items()} == dict.fromkeys(STAGES, 1)
     recipe = json.loads(history(spark, corpus, "token_cooccurrence")[0]["userMetadata"])
