@@ -14,11 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jobs.spark_session import start_session
-from jobs.stage import Run
-from pivot_udfs.list_shards import list_shards
-from pivot_udfs.read_shard import Document, ReadLimits, read_shard
+from jobs.framework.spark_session import start_session
+from jobs.framework.stage import Run
 from pivot_udfs.settings import Corpus, Lexicon, Settings, Spark, Tokenizer, Warehouse
+from pivot_udfs.shards.list_shards import list_shards
+from pivot_udfs.shards.read_shard import Document, ReadLimits, read_shard
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = Path(__file__).parent.parent / "tests" / "samples"

@@ -18,12 +18,12 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from benchmarks.common import fresh, median, parse, report, seconds, settings_for, start_run
 from jobs import count_cooccurrence, tokenize_corpus
-from jobs.stage import Run, make_recipe
-from pivot_udfs.locate_hits import locate_hits, tokens_of
-from pivot_udfs.match_words import word_matcher
+from jobs.framework.stage import Run, make_recipe
+from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
+from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import TABLES
-from pivot_udfs.tokenizer_backends import vocabulary
-from pivot_udfs.write_parquet import step_to_rows
+from pivot_udfs.storage.write_parquet import step_to_rows
+from pivot_udfs.tokenization.backends import vocabulary
 
 _SQL_SHARE = 0.02
 _WINDOW = 100

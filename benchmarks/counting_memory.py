@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.common import parse, report
 from pivot_udfs.count_cooccurrence import CountPlan, count_cooccurrence
-from pivot_udfs.lexicon import load_lexicon
-from pivot_udfs.list_shards import list_shards
-from pivot_udfs.read_shard import ReadLimits
+from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.schemas import DOCUMENTS
+from pivot_udfs.shards.list_shards import list_shards
+from pivot_udfs.shards.read_shard import ReadLimits
+from pivot_udfs.tokenization.backends import load_tokenizer
 from pivot_udfs.tokenize_corpus import TokenizePlan, tokenize_corpus
-from pivot_udfs.tokenizer_backends import load_tokenizer
 
 _BUDGET_MB = 768
 _BATCH_DOCUMENTS = 1024

@@ -12,7 +12,7 @@ from typing import Any
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from benchmarks.common import in_turn, median, parse, read_documents, report, text_megabytes
-from pivot_udfs.identify_language import MULTILINGUAL, UNDETERMINED, identify_languages, language_model, sample
+from pivot_udfs.text.identify_language import MULTILINGUAL, UNDETERMINED, identify_languages, language_model, sample
 
 _BATCH = 1_000
 _LIBRARY_DOCUMENTS = 1_000

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import median, parse, read_documents, report, seconds
-from pivot_udfs.cooccurrence_kernel import count_contexts, group_events
-from pivot_udfs.tokenizer_backends import encoder, load_tokenizer, vocabulary
+from pivot_udfs.counting.context_kernel import count_contexts, group_events
+from pivot_udfs.tokenization.backends import encoder, load_tokenizer, vocabulary
 
 _CHECKED_DOCUMENTS = 40
 _CAPACITY = 1 << 17

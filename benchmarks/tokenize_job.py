@@ -26,12 +26,12 @@ from benchmarks.common import (
     start_run,
     text_megabytes,
 )
-from jobs.delta_tables import Recipe
-from jobs.stage import Run
+from jobs.framework.stage import Run
 from jobs.tokenize_corpus import plan_shards, task_numbers
+from jobs.warehouse.tables import Recipe
 from pivot_udfs.settings import Warehouse
+from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenize_corpus import tokenize_corpus
-from pivot_udfs.write_parquet import one_table
 
 _TEXT_MB = 1000
 _SLOW_TEXT_MB = 60

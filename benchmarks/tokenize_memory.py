@@ -12,7 +12,7 @@ import random
 import numpy as np
 
 from benchmarks.common import median, parse, read_documents, report, seconds, text_megabytes
-from pivot_udfs.tokenizer_backends import encoder, load_tokenizer
+from pivot_udfs.tokenization.backends import encoder, load_tokenizer
 
 _SLOW_DOCUMENTS = 600
 _BATCH = 512

@@ -19,14 +19,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.command_line import run_job
-from jobs.delta_tables import Recipe
-from jobs.stage import Run, Stage
-from jobs.task_sizes import large_splits, least_tasks
+from jobs.framework.command_line import run_job
+from jobs.framework.stage import Run, Stage
+from jobs.framework.task_sizes import large_splits, least_tasks
+from jobs.warehouse.tables import Recipe
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
+from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
-from pivot_udfs.tokenizer_backends import vocabulary
-from pivot_udfs.write_parquet import TableStep
+from pivot_udfs.tokenization.backends import vocabulary
 
 
 def run(run: Run, recipe: Recipe) -> None:

@@ -3,8 +3,9 @@
     spark-submit jobs/filter_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
 Only keys and scores are shuffled. Texts and tokens are read once: each chosen key is sent to the task that reads the
-file where its document lies, and workers write all arms in the same pass (see ``jobs.document_files``). Where workers
-cannot read the files themselves Spark joins keys and documents, and shuffles the documents when the keys are many.
+file where its document lies, and workers write all arms in the same pass (see ``jobs.selection.locate_documents``).
+Where workers cannot read the files themselves Spark joins keys and documents, and shuffles the documents when the keys
+are many.
 """
 
 import sys
@@ -15,16 +16,16 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.command_line import run_job
-from jobs.delta_commit import qualified
-from jobs.delta_tables import Recipe
-from jobs.document_files import are_apart, files_of, may_read_files, with_files
-from jobs.select_documents import select_documents
-from jobs.stage import Run, Stage
+from jobs.framework.command_line import run_job
+from jobs.framework.stage import Run, Stage
+from jobs.selection.locate_documents import are_apart, files_of, may_read_files, with_files
+from jobs.selection.select_documents import select_documents
+from jobs.warehouse.commit import qualified
+from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import Budget, copy_chosen, split_into_arms
 from pivot_udfs.schemas import DATASET
-from pivot_udfs.write_parquet import TableStep
+from pivot_udfs.storage.write_parquet import TableStep
 
 _SHORT = 0.01
 """An arm that takes less of a budget than all but this share of it is warned of."""

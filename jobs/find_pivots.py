@@ -12,13 +12,13 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.command_line import run_job
-from jobs.delta_tables import Recipe
-from jobs.stage import Run, Stage
+from jobs.framework.command_line import run_job
+from jobs.framework.stage import Run, Stage
+from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
-from pivot_udfs.lexicon import surface_forms
-from pivot_udfs.tokenizer_backends import vocabulary, word_token_ids
+from pivot_udfs.matching.lexicon import surface_forms
+from pivot_udfs.tokenization.backends import vocabulary, word_token_ids
 
 _PAIR = ["concept", "lang_a", "word_a", "lang_b", "word_b"]
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
-from jobs.command_line import with_run
-from jobs.stage import Run, run_stage
+from jobs.framework.command_line import with_run
+from jobs.framework.stage import Run, run_stage
 
 STAGES = [
     tokenize_corpus.STAGE,

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from jobs.command_line import run_job
-from jobs.delta_tables import Recipe
-from jobs.stage import Run, Stage
-from jobs.task_sizes import TASK_BYTES, large_splits
+from jobs.framework.command_line import run_job
+from jobs.framework.stage import Run, Stage
+from jobs.framework.task_sizes import TASK_BYTES, large_splits
+from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.score_documents import pivot_numbers, score_documents
-from pivot_udfs.tokenizer_backends import vocabulary
-from pivot_udfs.write_parquet import one_table
+from pivot_udfs.storage.write_parquet import one_table
+from pivot_udfs.tokenization.backends import vocabulary
 
 _SPLIT_BYTES = 4 * TASK_BYTES
 """Of ``documents`` as stored, most of which is not read."""

@@ -12,15 +12,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.command_line import run_job
-from jobs.stage import Run, Stage
-from jobs.table_history import Recipe
+from jobs.framework.command_line import run_job
+from jobs.framework.stage import Run, Stage
+from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.pack_files import pack_files
-from pivot_udfs.read_shard import ReadLimits
 from pivot_udfs.schemas import QUARANTINE
+from pivot_udfs.shards.assign_files import pack_files
+from pivot_udfs.shards.read_shard import ReadLimits
+from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, quarantine_records, tokenize_corpus
-from pivot_udfs.write_parquet import one_table
 
 _TASKS_PER_CORE = 2
 

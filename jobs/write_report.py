@@ -10,11 +10,11 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from jobs.command_line import run_job
+from jobs.framework.command_line import run_job
+from jobs.framework.stage import Run, Stage
 from jobs.report.data import read_report
 from jobs.report.page import make_page
-from jobs.stage import Run, Stage
-from jobs.table_history import Recipe
+from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.schemas import TABLES

@@ -7,10 +7,10 @@ are made of.
 
 import os
 
-# numba reads it when it is imported: kernels are kept where pivot_udfs/kernel_cache.py says, others as numba would.
+# numba reads this when it is imported: pivot_udfs.runtime.kernel_cache says where this package's kernels are cached.
 os.environ.setdefault(
     "NUMBA_CACHE_LOCATOR_CLASSES",
-    "pivot_udfs.kernel_cache.KernelCache,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,"
+    "pivot_udfs.runtime.kernel_cache.KernelCache,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,"
     "IPythonCacheLocator,ZipCacheLocator",
 )
 

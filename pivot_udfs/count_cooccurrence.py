@@ -19,13 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.cooccurrence_kernel import WHOLE_DOCUMENT, count_contexts, group_by_row, group_events
-from pivot_udfs.lexicon import Lexicon
-from pivot_udfs.locate_hits import locate_hits, tokens_of
-from pivot_udfs.match_words import word_matcher
-from pivot_udfs.tokenizer_backends import TokenizerSpec, vocabulary
-from pivot_udfs.word_pair_kernel import count_items, count_word_pairs
-from pivot_udfs.worker_memory import release_memory
+from pivot_udfs.counting.context_kernel import WHOLE_DOCUMENT, count_contexts, group_by_row, group_events
+from pivot_udfs.counting.word_pair_kernel import count_items, count_word_pairs
+from pivot_udfs.counting.worker_memory import release_memory
+from pivot_udfs.matching.lexicon import Lexicon
+from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
+from pivot_udfs.matching.match_words import word_matcher
+from pivot_udfs.tokenization.backends import TokenizerSpec, vocabulary
 
 PARTIAL_ROWS = pa.schema(
     [

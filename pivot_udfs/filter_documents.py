@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.settings import Selection
-from pivot_udfs.write_parquet import open_store
+from pivot_udfs.storage.write_parquet import open_store
 
 LENGTH_BINS_PER_OCTAVE = 4
 """The matched arm has the pivot arm's lengths to within a factor of 2 ** (1 / 4)."""

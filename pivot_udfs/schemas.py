@@ -38,7 +38,7 @@ QUARANTINE = pa.schema(
     [
         pa.field("shard", pa.string(), nullable=False),
         pa.field("record", pa.int64(), nullable=True),  # null where the whole shard is meant
-        pa.field("reason", pa.string(), nullable=False),  # one of pivot_udfs.read_shard.REASONS
+        pa.field("reason", pa.string(), nullable=False),  # one of pivot_udfs.shards.read_shard.REASONS
         pa.field("detail", pa.string(), nullable=False),  # what was got
         pa.field("raw", pa.binary(), nullable=True),  # the first bytes of the record
     ]

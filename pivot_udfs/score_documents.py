@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.locate_hits import tokens_of
+from pivot_udfs.matching.locate_hits import tokens_of
 from pivot_udfs.schemas import DOCUMENT_SCORES
 
 _KEPT = ("source", "doc_id", "lang", "n_tokens", "shard", "record")

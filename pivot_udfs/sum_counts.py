@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.count_cooccurrence import Kind
-from pivot_udfs.lexicon import Lexicon
+from pivot_udfs.matching.lexicon import Lexicon
 
 _OUT_CELLS = 1 << 17
 _Counts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.identify_language import identify_languages
-from pivot_udfs.read_shard import Document, ReadLimits, Rejected, read_shard
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
-from pivot_udfs.text_batch import TextBatch
-from pivot_udfs.tokenizer_backends import Encoder, TokenizerSpec, encoder
+from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
+from pivot_udfs.text.identify_language import identify_languages
+from pivot_udfs.tokenization.backends import Encoder, TokenizerSpec, encoder
+from pivot_udfs.tokenization.text_batch import TextBatch
 
 BATCH_CHARACTERS = 4 << 20
 """Text a batch, 4 to 16 MB; a larger document is a batch of its own."""

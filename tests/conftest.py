@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from small_corpus import SmallCorpus, must_work, run_job, stages_run, write_small_corpus
 
-from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,10 +35,10 @@ def sample_tokenizer() -> TokenizerSpec:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     """A small Spark session with Delta; importing pyspark waits until a test asks for it."""
-    from jobs.spark_session import start_session
+    from jobs.framework.spark_session import start_session
     from pivot_udfs.settings import Spark
 
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(__file__).parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     conf = {
         "spark.sql.shuffle.partitions": "2",

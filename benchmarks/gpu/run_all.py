@@ -27,24 +27,24 @@ import torch
 import transformers
 
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.device_speed import flops_per_token, flops_use
-from jobs.gpu.load_model import load_model, new_model, pick_device
-from jobs.gpu.output_head import find_output_head
+from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
+from jobs.gpu.common.settings import ModelSettings, Results, Training
+from jobs.gpu.models.load_model import load_model, new_model, pick_device
+from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
-from jobs.gpu.packed_file import PackedFile
-from jobs.gpu.processes import started_accelerator
-from jobs.gpu.read_tables import PinnedTable, open_table, read_columns
-from jobs.gpu.score_words import draw_prompts, longest_sequence, score_draw
-from jobs.gpu.select_documents import batches
-from jobs.gpu.settings import ModelSettings, Results, Training
-from jobs.gpu.shared_prefix import PromptRunner, reuse_is_exact
-from jobs.gpu.task_words import WordTokens
+from jobs.gpu.packing.order_documents import batches
+from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.trace_layers import trace_words
-from jobs.gpu.training_loop import Trainer
-from jobs.gpu.training_setup import wrap
-from jobs.gpu.word_pairs import read_pair_pivots
+from jobs.gpu.training.flops_utilization import flops_per_token, flops_use
+from jobs.gpu.training.training_loop import Trainer
+from jobs.gpu.training.training_setup import wrap
+from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
+from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
+from jobs.gpu.translation.task_words import WordTokens
+from jobs.gpu.translation.word_pairs import read_pair_pivots
 from pivot_udfs.load_settings import load_settings
-from pivot_udfs.tokenizer_backends import load_tokenizer
+from pivot_udfs.tokenization.backends import load_tokenizer
 
 RESULTS = Path(__file__).parents[1] / "results" / "model_side.json"
 _MANY_TOKENS = 20_000_000

@@ -8,14 +8,14 @@ Writes ``<results.path>/task.jsonl``.
 
 from collections.abc import Sequence
 
-from jobs.gpu.errors import TaskError
-from jobs.gpu.run_job import results_path, run_job, say
-from jobs.gpu.settings import ModelSettings
-from jobs.gpu.task_file import read_task, write_task
-from jobs.gpu.task_words import WordTokens, read_concepts
-from jobs.gpu.translation_task import Task, build_task, task_settings
+from jobs.gpu.common.errors import TaskError
+from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.translation.task_file import read_task, write_task
+from jobs.gpu.translation.task_words import WordTokens, read_concepts
+from jobs.gpu.translation.translation_task import Task, build_task, task_settings
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.tokenizer_backends import load_tokenizer
+from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def build(settings: ModelSettings) -> None:

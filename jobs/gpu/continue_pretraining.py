@@ -21,7 +21,13 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from jobs.gpu.checkpoints import (
+from jobs.gpu.common.processes import processes_of, started_accelerator
+from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.load_model import pick_device, save_model
+from jobs.gpu.pack_dataset import packed_folder
+from jobs.gpu.packing.packed_file import PackedFile, open_packed, sync_folder
+from jobs.gpu.training.checkpoints import (
     RunState,
     list_checkpoints,
     load_checkpoint,
@@ -30,20 +36,14 @@ from jobs.gpu.checkpoints import (
     sync_names,
     whole_weights,
 )
-from jobs.gpu.device_speed import flops_per_token, flops_use
-from jobs.gpu.held_out_loss import Bits, bits_per_byte, measured_once
-from jobs.gpu.load_model import pick_device, save_model
-from jobs.gpu.pack_dataset import packed_folder
-from jobs.gpu.packed_file import PackedFile, open_packed, sync_folder
-from jobs.gpu.processes import processes_of, started_accelerator
-from jobs.gpu.run_job import results_path, run_job, say
-from jobs.gpu.settings import ModelSettings
-from jobs.gpu.training_log import TrainingLog
-from jobs.gpu.training_loop import StepResult, Trainer
-from jobs.gpu.training_setup import deterministic, identity, load_for_training, open_held_out, wrap
-from jobs.gpu.translation_check import TranslationCheck
+from jobs.gpu.training.flops_utilization import flops_per_token, flops_use
+from jobs.gpu.training.held_out_loss import Bits, bits_per_byte, measured_once
+from jobs.gpu.training.training_log import TrainingLog
+from jobs.gpu.training.training_loop import StepResult, Trainer
+from jobs.gpu.training.training_setup import deterministic, identity, load_for_training, open_held_out, wrap
+from jobs.gpu.translation.translation_check import TranslationCheck
 from pivot_udfs.load_settings import fingerprint
-from pivot_udfs.tokenizer_backends import load_tokenizer
+from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def train(settings: ModelSettings) -> None:

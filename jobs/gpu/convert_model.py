@@ -8,10 +8,10 @@ Writes ``<results.path>/base/``. A GGUF file takes many times longer to load, an
 import shutil
 from collections.abc import Sequence
 
-from jobs.gpu.load_model import check_vocabulary, load_model, save_model
-from jobs.gpu.run_job import results_path, run_job, say
-from jobs.gpu.settings import ModelSettings
-from pivot_udfs.tokenizer_backends import load_tokenizer
+from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.load_model import check_vocabulary, load_model, save_model
+from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def convert(settings: ModelSettings) -> None:

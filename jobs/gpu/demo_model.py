@@ -14,18 +14,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from jobs.gpu.build_translation_task import build
+from jobs.gpu.common.errors import ModelError
+from jobs.gpu.common.run_job import results_path, run_job, say, write_json
+from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.convert_model import convert
-from jobs.gpu.errors import ModelError
 from jobs.gpu.evaluate_translation import evaluate
 from jobs.gpu.explain_behaviour import explain
 from jobs.gpu.run_experiment import run
-from jobs.gpu.run_job import results_path, run_job, say, write_json
-from jobs.gpu.settings import ModelSettings
-from jobs.gpu.task_words import WordTokens
 from jobs.gpu.trace_layers import trace
+from jobs.gpu.translation.task_words import WordTokens
 from jobs.gpu.write_model_report import write_report
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.tokenizer_backends import load_tokenizer
+from pivot_udfs.tokenization.backends import load_tokenizer
 
 WRITTEN = (
     "task.jsonl", "model.json", "scores", "scores.parquet", "scores.json", "traces", "explained_pairs.parquet",

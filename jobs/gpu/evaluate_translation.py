@@ -18,17 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from jobs.gpu.append_rows import Parts
-from jobs.gpu.bootstrap import mean_interval
+from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.load_model import model_summary
-from jobs.gpu.model_files import describe_model
-from jobs.gpu.run_job import results_path, run_job, say, write_json
-from jobs.gpu.score_words import score_draw
-from jobs.gpu.settings import ModelSettings
-from jobs.gpu.task_file import task_hash
-from jobs.gpu.task_model import TaskModel, load_task_model
-from jobs.gpu.translation_task import Task
+from jobs.gpu.common.append_rows import Parts
+from jobs.gpu.common.run_job import results_path, run_job, say, write_json
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.load_model import model_summary
+from jobs.gpu.models.model_files import describe_model
+from jobs.gpu.translation.score_words import score_draw
+from jobs.gpu.translation.task_file import task_hash
+from jobs.gpu.translation.task_model import TaskModel, load_task_model
+from jobs.gpu.translation.translation_task import Task
 
 
 def evaluate(settings: ModelSettings) -> None:

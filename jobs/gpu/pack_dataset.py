@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from jobs.gpu.errors import PackedFileError
-from jobs.gpu.packed_file import PackedWriter, open_packed, token_dtype
-from jobs.gpu.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.run_job import results_path, run_job, say
-from jobs.gpu.select_documents import Selection, batches, select_held_out, select_training
-from jobs.gpu.settings import ModelSettings
+from jobs.gpu.common.errors import PackedFileError
+from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
+from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.packing.order_documents import Selection, batches, select_held_out, select_training
+from jobs.gpu.packing.packed_file import PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import TokenizerError, WarehouseError
-from pivot_udfs.tokenizer_backends import TokenizerSpec, load_tokenizer, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, vocabulary
 
 _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 

@@ -16,21 +16,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from jobs.gpu.append_rows import Parts
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.lens import LayerReadings, behaviour, join_readings, read_layers, word_behaviour
-from jobs.gpu.model_files import describe_model
-from jobs.gpu.output_head import OutputHead, captured_outputs, find_output_head
-from jobs.gpu.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.run_job import results_path, run_job, say
-from jobs.gpu.score_words import draw_prompts
-from jobs.gpu.settings import ModelSettings
-from jobs.gpu.shared_prefix import PromptRunner
-from jobs.gpu.task_file import task_hash
-from jobs.gpu.task_model import load_task_model
-from jobs.gpu.task_words import WordTokens
-from jobs.gpu.translation_task import TaskWord
-from jobs.gpu.word_pairs import PairKey, pair_key, read_pair_pivots
+from jobs.gpu.common.append_rows import Parts
+from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
+from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.model_files import describe_model
+from jobs.gpu.models.output_head import OutputHead, captured_outputs, find_output_head
+from jobs.gpu.tracing.lens import LayerReadings, behaviour, join_readings, read_layers, word_behaviour
+from jobs.gpu.translation.prompt_runner import PromptRunner
+from jobs.gpu.translation.score_words import draw_prompts
+from jobs.gpu.translation.task_file import task_hash
+from jobs.gpu.translation.task_model import load_task_model
+from jobs.gpu.translation.task_words import WordTokens
+from jobs.gpu.translation.translation_task import TaskWord
+from jobs.gpu.translation.word_pairs import PairKey, pair_key, read_pair_pivots
 
 TOKEN_SETS = ("source", "target", "pivot")
 _WORD = ("direction", "concept", "source", "target")

@@ -13,10 +13,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from jobs.gpu.model_report_data import ModelReport, read_model_report
-from jobs.gpu.model_report_plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
-from jobs.gpu.run_job import results_path, run_job, say, write_text
-from jobs.gpu.settings import ModelSettings
+from jobs.gpu.common.run_job import results_path, run_job, say, write_text
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.report.model_report_data import ModelReport, read_model_report
+from jobs.gpu.report.model_report_plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
 from jobs.report.names import shown_token
 
 PAGE = "model_report.html"
@@ -62,7 +62,7 @@ def make_page(report: ModelReport, corpus_report: str) -> str:
     # Our own style sheet and figures are taken as they are; everything else is escaped.
     safe = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704
     style = Markup(resources.files("jobs.report").joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704
-    template = environment.from_string(resources.files("jobs.gpu").joinpath(PAGE).read_text(encoding="utf-8"))
+    template = environment.from_string(resources.files("jobs.gpu.report").joinpath(PAGE).read_text(encoding="utf-8"))
     return template.render(report=report, figures=safe, style=style, corpus_report=corpus_report)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.framework.stage import Run
 from jobs.report.content import Arm, Example
-from jobs.stage import Run
 from pivot_udfs.settings import Selection
-from pivot_udfs.token_spans import token_byte_spans
+from pivot_udfs.tokenization.token_offsets import token_byte_spans
 from pivot_udfs.write_report import mark_pivots
 
 PASSAGE_TOKENS = 220

@@ -5,17 +5,17 @@ Documents themselves are read for the examples only, by key.
 
 from concurrent.futures import ThreadPoolExecutor
 
+from jobs.framework.stage import Run
 from jobs.report.arms import KEY, arm_members, pivot_keys, read_arms, read_examples
 from jobs.report.content import Report, TableNote
 from jobs.report.densities import read_densities
 from jobs.report.intake import read_intake
 from jobs.report.words import read_language_pairs, read_pivots
-from jobs.select_documents import language_sums, with_shrunken_density
-from jobs.stage import Run
+from jobs.selection.select_documents import language_sums, with_shrunken_density
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Selection, Settings
-from pivot_udfs.tokenizer_backends import vocabulary
+from pivot_udfs.tokenization.backends import vocabulary
 
 N_LANGUAGE_PAIRS = 12
 _N_THREADS = 3

@@ -4,10 +4,10 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.framework.stage import Run
 from jobs.report.content import Intake, Rejected, Source
-from jobs.stage import Run
-from pivot_udfs.check_record import REASONS
-from pivot_udfs.tokenizer_backends import vocabulary
+from pivot_udfs.shards.validate_record import REASONS
+from pivot_udfs.tokenization.backends import vocabulary
 
 N_SOURCES = 20
 

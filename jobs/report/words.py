@@ -6,8 +6,8 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.framework.stage import Run
 from jobs.report.content import LanguagePair, Pivot, Tie, WordPair
-from jobs.stage import Run
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, associate_word_pairs
 

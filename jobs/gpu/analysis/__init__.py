@@ -1,0 +1,1 @@
+"""Statistics over traces, scores and arms."""

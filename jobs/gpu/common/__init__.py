@@ -1,0 +1,1 @@
+"""What every job of the model side shares: settings, errors, files, processes."""

@@ -1,0 +1,1 @@
+"""Loading models and applying their output head."""

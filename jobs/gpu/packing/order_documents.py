@@ -1,0 +1,144 @@
+"""Which documents of a table are packed, in which order, and which are held out.
+
+Both go by hashes of a document's key (source, doc_id) alone, so that neither the table's files nor their order
+matter, and a document that is held out is held out of every arm.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake.exceptions import DeltaError
+from numpy.typing import NDArray
+
+from jobs.gpu.common.read_tables import PinnedTable, vacuumed
+
+_HELD_OUT = b"held out"
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Documents to pack.
+
+    Attributes:
+        places: int64 (rows of the table,), in the order of ``batches``: each row's place in the packed file, -1
+            where it is not taken.
+        n_tokens: int64 (rows of the table,): as the table says, without the end token.
+        lengths: int64 (documents,): tokens by place, the end token included.
+        languages: int64 (documents,): by place, indices into ``language_names``.
+        language_names: the table's languages.
+    """
+
+    places: NDArray[np.int64]
+    n_tokens: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    languages: NDArray[np.int64]
+    language_names: list[str]
+
+
+def key_hashes(batch: pa.RecordBatch, salts: list[bytes]) -> list[NDArray[np.uint64]]:
+    """For every salt a 64-bit hash of each row's key, uniform over uint64."""
+    source, doc_id = batch["source"], batch["doc_id"]
+    joined = pc.binary_join_element_wise(source, doc_id, "\0", null_handling="replace", null_replacement="None")
+    keys = joined.cast(pa.binary()).to_pylist()
+    salted = [hashlib.blake2b(digest_size=8, key=salt) for salt in salts]
+    return [np.frombuffer(b"".join([_digest(start, key) for key in keys]), "<u8") for start in salted]
+
+
+def _digest(start: "hashlib.blake2b", key: bytes) -> bytes:
+    found = start.copy()
+    found.update(key)
+    return found.digest()
+
+
+def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The table's rows, streamed, in the same order every time.
+
+    Raises:
+        WarehouseError: files of this version were vacuumed.
+    """
+    try:
+        yield from pinned.dataset.to_batches(columns=columns, batch_size=4096)
+    except (OSError, DeltaError) as error:
+        raise vacuumed(pinned, error) from None
+
+
+def select_training(pinned: PinnedTable, seed: int, share: float, token_budget: int) -> Selection:
+    """All documents that are not held out, shuffled by seed, cut at the token budget (0: none)."""
+    rows = _read_rows(pinned, f"order {seed}".encode(), share)
+    order = _by_hash(rows, np.flatnonzero(~rows.held_out))
+    lengths = rows.n_tokens[order] + 1
+    if token_budget and lengths.sum() > token_budget:
+        n = int(np.searchsorted(np.cumsum(lengths), token_budget)) + 1
+        order, lengths = order[:n], lengths[:n].copy()
+        lengths[-1] -= lengths.sum() - token_budget
+    return _selection(rows, order, lengths)
+
+
+def select_held_out(pinned: PinnedTable, share: float, tokens_per_language: int) -> Selection:
+    """Held-out documents, language by language, whole ones only, up to so many tokens of each language.
+
+    Taken in the order of their hashes; one that does not fit any more is passed over. A language none of whose
+    documents fits has its shortest.
+    """
+    rows = _read_rows(pinned, _HELD_OUT, share)
+    ordered = _by_hash(rows, np.flatnonzero(rows.held_out))
+    chosen = [np.zeros(0, np.int64)]
+    for code in sorted(range(len(rows.language_names)), key=rows.language_names.__getitem__):
+        of_language = ordered[rows.languages[ordered] == code]
+        if len(of_language):
+            chosen.append(of_language[_that_fit(rows.n_tokens[of_language] + 1, tokens_per_language)])
+    order = np.concatenate(chosen)
+    return _selection(rows, order, rows.n_tokens[order] + 1)
+
+
+def _that_fit(lengths: NDArray[np.int64], budget: int) -> list[int]:
+    """Indices of those that still fit when they are taken in turn; the shortest where none does."""
+    taken = []
+    for index, length in enumerate(lengths.tolist()):
+        if length <= budget:
+            taken.append(index)
+            budget -= length
+    return taken or [int(np.argmin(lengths))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """All rows of a table in reading order: order hash, whether held out, tokens, the language's index."""
+
+    hashes: NDArray[np.uint64]
+    held_out: NDArray[np.bool_]
+    n_tokens: NDArray[np.int64]
+    languages: NDArray[np.int64]
+    language_names: list[str]
+
+
+def _read_rows(pinned: PinnedTable, salt: bytes, share: float) -> _Rows:
+    limit = np.uint64(int(share * float(2**63)) * 2)
+    hashes, held_out = [np.zeros(0, np.uint64)], [np.zeros(0, np.bool_)]
+    n_tokens, languages = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    codes: dict[str, int] = {}
+    for batch in batches(pinned, ["source", "doc_id", "lang", "n_tokens"]):
+        found = key_hashes(batch, [salt] if salt == _HELD_OUT else [salt, _HELD_OUT])
+        hashes.append(found[0])
+        held_out.append(found[-1] < limit)
+        n_tokens.append(np.asarray(batch["n_tokens"], np.int64))
+        encoded = batch["lang"].dictionary_encode()
+        names = [codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()]
+        languages.append(np.asarray(names, np.int64)[np.asarray(encoded.indices)])
+    whole = (np.concatenate(hashes), np.concatenate(held_out), np.concatenate(n_tokens), np.concatenate(languages))
+    return _Rows(*whole, list(codes))
+
+
+def _by_hash(rows: _Rows, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    return chosen[np.argsort(rows.hashes[chosen], kind="stable")]
+
+
+def _selection(rows: _Rows, order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Selection:
+    """The rows numbered ``order``, in that order."""
+    places = np.full(len(rows.n_tokens), -1, np.int64)
+    places[order] = np.arange(len(order))
+    return Selection(places, rows.n_tokens, lengths, rows.languages[order], rows.language_names)

@@ -1,0 +1,201 @@
+"""The training loop: deterministic steps over a packed file, one process or several.
+
+Which sequences a step sees depends on the seed and the step's number alone, and random numbers are seeded anew for
+each step, so that a run stopped anywhere and resumed gives the same weights, bit for bit, as one that was not. On GPUs
+that needs ``training.deterministic``: without it the backward pass of attention adds up in another order each time. The
+learning rate is a function of the step. Sequences run over document boundaries, as in pretraining; the end token
+stands between documents.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from jobs.gpu.common.errors import TrainingError
+from jobs.gpu.common.processes import processes_of
+from jobs.gpu.common.run_job import say
+from jobs.gpu.common.settings import Training
+from jobs.gpu.packing.packed_file import PackedFile
+from jobs.gpu.training.token_loss import summed_loss
+
+
+def learning_rate(step: int, n_steps: int, settings: Training) -> float:
+    """The rate of step ``step`` (from 0) of ``n_steps``: linear warm-up, then decay to the final share."""
+    warmup = round(settings.warmup_share * n_steps)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(1, n_steps - warmup)
+    shape = 0.5 * (1 + math.cos(math.pi * done)) if settings.decay == "cosine" else 1 - done
+    floor = settings.final_learning_rate_share
+    return settings.learning_rate * (floor + (1 - floor) * shape)
+
+
+def step_indices(step: int, per_step: int, n_sequences: int, seed: int) -> NDArray[np.int64]:
+    """Sequence numbers of a step, int64 (per_step,): each epoch is a new shuffle, and none is skipped."""
+    places = np.arange(step * per_step, (step + 1) * per_step)
+    epochs = places // n_sequences
+    found = np.empty(per_step, np.int64)
+    for epoch in np.unique(epochs):
+        order = _epoch_order(seed, int(epoch), n_sequences)
+        found[epochs == epoch] = order[places[epochs == epoch] % n_sequences]
+    return found
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, n_sequences: int) -> NDArray[np.int64]:
+    order = np.random.default_rng([seed, epoch]).permutation(n_sequences)
+    order.flags.writeable = False
+    return order
+
+
+def make_optimizer(model: Any, settings: Training) -> torch.optim.AdamW:
+    """Fused AdamW; weights of one dimension (norms, biases) do not decay."""
+    decaying = [w for w in model.parameters() if w.requires_grad and w.ndim > 1]
+    others = [w for w in model.parameters() if w.requires_grad and w.ndim <= 1]
+    groups = [{"params": decaying, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        fused=True,
+    )
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one optimizer step gave: mean loss in nats a token, gradient norm before clipping, rate, seconds."""
+
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
+
+
+class Trainer:
+    """Runs optimizer steps.
+
+    Args:
+        model: in training mode, prepared by ``accelerator`` together with
+        optimizer: from ``make_optimizer``.
+        packed: the training file.
+        settings: ``[training]``.
+        accelerator: says which process this is, and the dtype of the forward pass.
+    """
+
+    def __init__(
+        self, model: Any, optimizer: Any, packed: PackedFile, settings: Training, accelerator: Accelerator
+    ) -> None:
+        self._model, self._optimizer, self._packed = model, optimizer, packed
+        self._settings, self._accelerator, self._processes = settings, accelerator, processes_of(accelerator)
+        self.per_step = settings.global_batch_tokens // settings.sequence_length
+        self.n_steps = math.ceil(settings.token_budget / settings.global_batch_tokens)
+        self.n_sequences = packed.n_sequences(settings.sequence_length)
+        self.micro_batch = min(settings.micro_batch, self.per_step // self._processes.count)
+        self._may_halve = self._processes.count == 1
+        if self.per_step % self._processes.count:
+            raise TrainingError(
+                f"{self.per_step} sequences a step cannot be shared by {self._processes.count} processes: change "
+                "training.global_batch_tokens"
+            )
+        if self.n_sequences < 1:
+            raise TrainingError(
+                f"{packed.folder} holds {len(packed.tokens)} tokens, less than one sequence of "
+                f"{settings.sequence_length}: lower training.sequence_length"
+            )
+
+    def epochs(self, step: int) -> float:
+        """How often the packed file has been gone through after ``step`` steps."""
+        return step * self.per_step / self.n_sequences
+
+    def steps(self, start: int) -> Iterator[StepResult]:
+        """Runs the steps from ``start`` to the end of the budget.
+
+        Raises:
+            TrainingError: a loss or gradient is not finite; weights are as after the step before.
+        """
+        for step in range(start, self.n_steps):
+            begin = time.perf_counter()
+            loss, norm, rate = self._step(step)
+            yield StepResult(step + 1, loss, norm, rate, time.perf_counter() - begin)
+
+    def _step(self, step: int) -> tuple[float, float, float]:
+        mean = self._gradients_that_fit(step)
+        clipped: Any = self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_gradient_norm)
+        whole = clipped.full_tensor() if hasattr(clipped, "full_tensor") else clipped
+        loss, norm = torch.stack([mean, whole.double()]).tolist()  # the step's one wait for the device
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(
+                f"step {step + 1}: loss {loss}, gradient norm {norm}: not finite. The last good checkpoint "
+                "is kept; lower training.learning_rate, or look at the data of this step"
+            )
+        rate = learning_rate(step, self.n_steps, self._settings)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return loss, norm, rate
+
+    def _gradients_that_fit(self, step: int) -> torch.Tensor:
+        """Gradients of the step; where memory does not suffice, once more with half the micro batch."""
+        try:
+            return self._gradients(step)
+        except torch.OutOfMemoryError:
+            if not self._may_halve or self.micro_batch == 1:
+                raise TrainingError(
+                    f"memory does not suffice for training.micro_batch = {self.micro_batch}: lower it (the global "
+                    "batch stays), or set training.gradient_checkpointing or training.fsdp"
+                ) from None
+        self._may_halve, self.micro_batch = False, self.micro_batch // 2
+        say("memory does not suffice: going on with half the micro batch", micro_batch=self.micro_batch)
+        torch.cuda.empty_cache()
+        return self._gradients_that_fit(step)
+
+    def _gradients(self, step: int) -> torch.Tensor:
+        """Gradients of the whole global batch, and its mean loss, a float64 scalar on the device."""
+        torch.manual_seed(hash((self._settings.seed, step, self._processes.rank)) & 0x7FFFFFFF)
+        self._optimizer.zero_grad()
+        rows = self._rows(step)
+        n_tokens = len(rows) * self._settings.sequence_length
+        total = torch.zeros((), device=self._processes.device)
+        parts = torch.split(rows, self.micro_batch)
+        for place, batch in enumerate(parts):
+            with self._exchanged(last=place == len(parts) - 1):
+                total += self._backward(batch, n_tokens)
+        mean: torch.Tensor = self._accelerator.reduce(total.double(), "mean")
+        return mean
+
+    def _rows(self, step: int) -> torch.Tensor:
+        """This process's sequences of a step, int64 (sequences, length + 1), on the device."""
+        indices = step_indices(step, self.per_step, self.n_sequences, self._settings.seed)
+        mine = self.per_step // self._processes.count
+        found = self._packed.sequences(indices[self._processes.rank * mine :][:mine], self._settings.sequence_length)
+        rows = torch.from_numpy(found)
+        if self._processes.device.type == "cuda":
+            rows = rows.pin_memory()
+        return rows.to(self._processes.device, non_blocking=True)
+
+    def _backward(self, batch: torch.Tensor, n_tokens: int) -> torch.Tensor:
+        """Adds the gradients of one micro batch; gives its share of the process's mean loss."""
+        with self._accelerator.autocast():
+            logits = self._model(input_ids=batch[:, :-1], use_cache=False).logits
+        loss = summed_loss(logits, batch[:, 1:]) / n_tokens
+        self._accelerator.backward(loss)
+        return loss.detach()
+
+    def _exchanged(self, last: bool) -> Any:
+        """Gradients are exchanged once a step, with the last micro batch.
+
+        Sharded ones are exchanged with every micro batch: waiting would keep the gradients of all weights whole.
+        """
+        if last or self._accelerator.is_fsdp2:
+            return nullcontext()
+        return self._accelerator.no_sync(self._model)

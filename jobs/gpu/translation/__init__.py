@@ -1,0 +1,1 @@
+"""The word translation task: its words, prompts and scores."""

@@ -1,0 +1,1 @@
+"""Which documents each dataset takes."""

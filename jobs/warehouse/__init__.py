@@ -1,0 +1,1 @@
+"""The Delta tables: how they are read, written and committed, and what made them."""

@@ -1,0 +1,1 @@
+"""The kernels that count co-occurrence."""

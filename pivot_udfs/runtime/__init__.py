@@ -1,0 +1,1 @@
+"""Compiled kernels: where they are cached, and processor instructions they use."""

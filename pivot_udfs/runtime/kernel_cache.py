@@ -1,0 +1,122 @@
+"""Where numba keeps compiled kernels: one private folder a user, whatever the home folder and the place of the code.
+
+On an executor the code lies in a zip, for which numba knows one place only, ``~/.cache``, and its first kernel fails
+where that cannot be written; ``NUMBA_CACHE_DIR`` does not hold for zips. ``pivot_udfs/__init__.py`` therefore names the
+locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
+
+A kernel's folder is named by the source of its module and what that imports, numba's version and the processor: every
+container of every application finds the same one, and no two versions of the code, nor two kinds of machine that share
+a folder, ever write into the same files. Workers may compile at once: numba replaces files whole, and a stage compiles
+its kernels in one order, so that files of one name are alike.
+"""
+
+import ast
+import contextlib
+import hashlib
+import logging
+import os
+import stat
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numba
+
+log = logging.getLogger(__name__)
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class KernelCache:
+    """Numba's cache locator for the kernels of this package; kernels of others go on to numba's own locators."""
+
+    def __init__(self, folder: Path, stamp: str, line: int) -> None:
+        self._folder, self._stamp, self._line = folder, stamp, line
+
+    @classmethod
+    def from_function(cls, function: Any, _file: str) -> "KernelCache | None":
+        """The locator of a function, None for one of another package."""
+        name = function.__module__
+        if name.partition(".")[0] != _PACKAGE:
+            return None
+        stamp = _stamp(name)
+        return cls(cache_folder() / f"{name}-{stamp[:16]}", stamp, function.__code__.co_firstlineno)
+
+    def ensure_cache_path(self) -> None:
+        """Makes the folder; numba calls this before it writes."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def get_cache_path(self) -> str:
+        """Where the function's files are."""
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        """Hash of what the files were compiled from."""
+        return self._stamp
+
+    def get_disambiguator(self) -> str:
+        """Tells functions of one name apart."""
+        return str(self._line)
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path:
+    """``NUMBA_CACHE_DIR``, or a folder of this user's own among the temporary files.
+
+    Cached kernels are pickles, so a folder that another user made or may write is not used: the process then takes a
+    new one for itself.
+    """
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(chosen)
+    folder = Path(tempfile.gettempdir(), f"semantic-pivots-kernels-{os.getuid()}")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if _is_private(folder):
+        return folder
+    log.warning("%s is not this user's alone and is not used; name another in NUMBA_CACHE_DIR", folder)
+    return Path(tempfile.mkdtemp(prefix="semantic-pivots-kernels-"))
+
+
+@lru_cache
+def _stamp(module: str) -> str:
+    parts = [numba.__version__, _processor(), *sources({}, module).values()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def sources(found: dict[str, str], module: str) -> dict[str, str]:
+    """Adds the source of a module, and of the modules of this package that it imports, whatever the form of import.
+
+    A kernel has their code compiled into it.
+    """
+    if module not in found:
+        loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's
+        found[module] = loader.get_source(module)
+        for other in _imported(found[module], module):
+            if other.partition(".")[0] == _PACKAGE and other in sys.modules:
+                sources(found, other)
+    return found
+
+
+def _imported(source: str, module: str) -> list[str]:
+    """All names that may be modules: of ``from a import b``, ``a`` and ``a.b``."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: -node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _processor() -> str:
+    return f"{llvmlite.binding.get_host_cpu_name()} {llvmlite.binding.get_host_cpu_features().flatten()}"
+
+
+def _is_private(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

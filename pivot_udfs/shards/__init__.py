@@ -1,0 +1,1 @@
+"""Input shards: listing, opening and reading them, and validating their records."""

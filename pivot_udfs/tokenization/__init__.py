@@ -1,0 +1,1 @@
+"""Tokenizers: loading, encoding, vocabularies and token offsets."""

@@ -1,0 +1,271 @@
+"""Tokenizers behind one face: loaded and checked once on the driver, carried to executors as bytes.
+
+The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. Our own loops for byte-level BPE
+(``byte_level``) and ``fastokens`` are tens of times faster; the first of them is used for which a probe text in many
+scripts shows that its ids are the same. Executors never open the tokenizer's path: a ``TokenizerSpec`` travels inside
+the closure, and each process builds its encoder once.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import fastokens
+import numpy as np
+import sentencepiece
+import tokenizers
+from numpy.typing import NDArray
+
+from pivot_udfs.errors import CorpusError, TokenizerError
+from pivot_udfs.shards.list_shards import STORE_ERRORS, open_shard
+from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, is_byte_level_bpe, read_rules
+from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
+from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
+from pivot_udfs.tokenization.vocabulary import (
+    covers_every_byte,
+    letters,
+    normal_form,
+    piece_bytes,
+    readable,
+    token_bytes,
+)
+
+Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
+_FAST: tuple[Backend, ...] = ("byte_level", "fastokens")
+_BACKENDS = ("auto", *_FAST, "tokenizers", "sentencepiece")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """All an executor needs to tokenize.
+
+    Attributes:
+        kind: whose file it is.
+        backend: the library that encodes.
+        sha256: of the tokenizer's file, hexadecimal.
+        payload: the file's bytes; a ``tokenizer.json`` without truncation, padding and post-processor.
+    """
+
+    kind: Literal["huggingface", "sentencepiece"]
+    backend: Backend
+    sha256: str
+    payload: bytes = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    r"""What the ids mean.
+
+    Attributes:
+        size: number of ids; ids are in [0, size).
+        texts: readable text of every id; bytes that are no whole character as ``\xe6``, spaces as spaces.
+        special_ids: special, control and unknown tokens.
+        has_letter: bool (size,): the text has a letter (Unicode L*); a part of a character is none.
+        byte_lengths: int32 (size,): UTF-8 bytes that a token covers, where their running sum gives positions
+            (byte-level BPE that alters nothing in texts of ``normal_form``); else None.
+        known_bytes: bool (256,): the bytes that have a token of their own; the library drops others where no longer
+            token holds them.
+        normal_form: the Unicode normal form that texts are brought to; None where they are taken as they are.
+    """
+
+    size: int
+    texts: list[str]
+    special_ids: frozenset[int]
+    has_letter: NDArray[np.bool_]
+    byte_lengths: NDArray[np.int32] | None
+    known_bytes: NDArray[np.bool_]
+    normal_form: Literal["NFC"] | None
+
+
+class Encoder(Protocol):
+    """Texts to ids; special tokens are neither added nor recognised in the text."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The ids of all texts in a row, int32, and where each begins, int64 (len(texts) + 1,)."""
+        ...
+
+
+def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
+    """Reads and checks a tokenizer on the driver.
+
+    Args:
+        path: a Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI (s3a://...).
+        backend: ``auto`` (the fastest with the reference's ids), or a backend's name.
+
+    Raises:
+        TokenizerError: the file is missing, broken or of a wrong kind, or the backend does not fit it.
+    """
+    if backend not in _BACKENDS:
+        raise TokenizerError(f"tokenizer.backend = {backend!r}: one of {', '.join(_BACKENDS)} is allowed")
+    raw = _read_bytes(path)
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if path.endswith(".model"):
+        return _load_sentencepiece(path, backend, sha256, raw)
+    if backend == "sentencepiece":
+        raise TokenizerError(f"{path}: backend sentencepiece reads a .model file; use auto for a tokenizer.json")
+    spec = TokenizerSpec("huggingface", "tokenizers", sha256, _checked_json(path, raw))
+    try:
+        reference_tokenizer(spec)
+    except Exception as error:
+        raise TokenizerError(
+            f"{path}: tokenizers cannot build it ({error}); save it again as a tokenizer.json"
+        ) from None
+    return spec if backend == "tokenizers" else _fastest(spec, path, backend)
+
+
+def _read_bytes(path: str) -> bytes:
+    if Path(path).is_dir():
+        raise TokenizerError(f"{path} is a folder; give the tokenizer.json or .model file in it")
+    try:
+        with open_shard(path) as file:
+            return bytes(file.read())
+    except (CorpusError, *STORE_ERRORS) as error:
+        raise TokenizerError(
+            f"{path} cannot be read: {error}; set tokenizer.path to a tokenizer.json or .model"
+        ) from None
+
+
+def _checked_json(path: str, raw: bytes) -> bytes:
+    try:
+        config = json.loads(raw)
+    except ValueError as error:
+        raise TokenizerError(f"{path} is not JSON ({error}; it begins {raw[:40]!r}); give a tokenizer.json") from None
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
+        raise TokenizerError(f"{path} is JSON but has no 'model': it is not a Hugging Face tokenizer.json; give one")
+    if config["model"].get("dropout"):
+        raise TokenizerError(f"{path}: model.dropout makes ids differ from run to run; set it to null in the file")
+    return json.dumps(config | {"truncation": None, "padding": None, "post_processor": None}).encode()
+
+
+def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> TokenizerSpec:
+    if backend not in ("auto", "sentencepiece"):
+        raise TokenizerError(f"{path}: a .model file is read by sentencepiece, not by {backend}; use auto")
+    spec = TokenizerSpec("sentencepiece", "sentencepiece", sha256, raw)
+    try:
+        sentencepiece_processor(spec)
+    except Exception:
+        begins = f"{len(raw)} bytes that begin {raw[:20]!r}"
+        raise TokenizerError(f"{path} is no SentencePiece model ({begins}); give a SentencePiece .model") from None
+    return spec
+
+
+def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
+    """The first fast backend with the reference's ids, or the one that is wanted."""
+    reasons = []
+    for name in _FAST if wanted == "auto" else [name for name in _FAST if name == wanted]:
+        fast = replace(spec, backend=name)
+        reason = _difference(fast, spec)
+        if reason is None:
+            return fast
+        reasons.append(f"{name} does not fit: {reason}")
+    if wanted != "auto":
+        raise TokenizerError(f"{path}: backend {reasons[0]}; use auto or tokenizers")
+    _log.warning("%s goes through tokenizers, which is slower: %s", path, "; ".join(reasons))
+    return spec
+
+
+def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
+    """Why the fast backend cannot stand for the reference, or None."""
+    if fast.backend == "byte_level" and not is_byte_level_bpe(fast.payload):
+        return "the tokenizer is no plain byte-level BPE behind GPT-2's pre-tokenizer"
+    added = reference_tokenizer(reference).get_added_tokens_decoder().values()
+    texts = probe_texts(token.content for token in added)
+    try:
+        return first_difference(texts, encoder(fast).encode(texts), encoder(reference).encode(texts))
+    except BaseException as error:  # a panic of the Rust library is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        return f"it refuses this tokenizer ({error})"
+
+
+@lru_cache(maxsize=8)
+def encoder(spec: TokenizerSpec) -> Encoder:
+    """The encoder of a tokenizer, one thread, built once a process."""
+    for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if spec.backend == "sentencepiece":
+        return SentencePieceEncoder(sentencepiece_processor(spec))
+    if spec.backend == "byte_level":
+        return ByteLevelEncoder(read_rules(spec.payload), reference_tokenizer(spec).model)
+    reference = TokenizersEncoder(reference_tokenizer(spec))
+    if spec.backend == "fastokens":
+        return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()), reference)
+    return reference
+
+
+@lru_cache(maxsize=8)
+def reference_tokenizer(spec: TokenizerSpec) -> tokenizers.Tokenizer:
+    """The Hugging Face tokenizer of a spec, set so that special tokens' text stays plain text."""
+    tokenizer = tokenizers.Tokenizer.from_str(spec.payload.decode())
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+@lru_cache(maxsize=8)
+def sentencepiece_processor(spec: TokenizerSpec) -> Any:
+    """The SentencePiece processor of a spec."""
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(spec.payload)
+    return processor
+
+
+def forget_encoders() -> None:
+    """Drops every encoder of this process, with the texts that it remembers; the next use builds it anew."""
+    for kept in (encoder, reference_tokenizer, sentencepiece_processor):
+        kept.cache_clear()
+
+
+@lru_cache(maxsize=8)
+def vocabulary(spec: TokenizerSpec) -> Vocabulary:
+    """What the ids of a tokenizer mean, built once a process."""
+    return _sentencepiece_vocabulary(spec) if spec.kind == "sentencepiece" else _huggingface_vocabulary(spec)
+
+
+def _huggingface_vocabulary(spec: TokenizerSpec) -> Vocabulary:
+    tokenizer, config = reference_tokenizer(spec), json.loads(spec.payload)
+    added = tokenizer.get_added_tokens_decoder()
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    raw = token_bytes(config, vocab, {token_id: token.content for token_id, token in added.items()})
+    special = {token_id for token_id, token in added.items() if token.special}
+    unknown = config["model"].get("unk_token")
+    special |= {vocab[unknown]} if unknown in vocab else set()
+    lengths = np.array([len(token) for token in raw], np.int32) if covers_every_byte(config) else None
+    return _vocabulary_of(raw, frozenset(special), lengths, normal_form(config))
+
+
+def _sentencepiece_vocabulary(spec: TokenizerSpec) -> Vocabulary:
+    processor = sentencepiece_processor(spec)
+    ids = range(processor.get_piece_size())
+    raw = [piece_bytes(processor.id_to_piece(k), processor.is_byte(k)) for k in ids]
+    special = frozenset(k for k in ids if processor.is_control(k) or processor.is_unknown(k))
+    return _vocabulary_of(raw, special, None, None)
+
+
+def _vocabulary_of(
+    raw: list[bytes], special: frozenset[int], lengths: NDArray[np.int32] | None, form: Literal["NFC"] | None
+) -> Vocabulary:
+    known = np.isin(np.arange(256), [token[0] for token in raw if len(token) == 1])
+    return Vocabulary(len(raw), [readable(token) for token in raw], special, letters(raw), lengths, known, form)
+
+
+@lru_cache(maxsize=8)
+def _ids_by_text(spec: TokenizerSpec) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for token_id, text in enumerate(vocabulary(spec).texts):
+        found.setdefault(text, []).append(token_id)
+    return found
+
+
+def word_token_ids(spec: TokenizerSpec, word: str) -> frozenset[int]:
+    """Ids of a word's own tokens: those it encodes to, bare and after a space, and those whose text it is."""
+    ids, _ = encoder(spec).encode([word, " " + word])
+    same_text = [token_id for text in (word, " " + word) for token_id in _ids_by_text(spec).get(text, [])]
+    return frozenset(ids.tolist()) | frozenset(same_text)

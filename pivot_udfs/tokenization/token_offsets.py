@@ -1,0 +1,111 @@
+"""Where tokens lie in the text: the slow way, from the reference library's own offsets, that is always right.
+
+For a byte-level BPE the running sum of the tokens' byte lengths gives every position at once, and
+``positions_exact`` says for which documents. What is left over (texts that a normalizer alters, SentencePiece,
+bytes that a vocabulary lacks) is encoded again here, one document at a time.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pivot_udfs.errors import TokenizerError
+from pivot_udfs.text.script_tables import byte_places
+from pivot_udfs.tokenization.backends import (
+    TokenizerSpec,
+    encoder,
+    reference_tokenizer,
+    sentencepiece_processor,
+    vocabulary,
+)
+
+Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def positions_exact(
+    byte_lengths: NDArray[np.int32],
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    n_bytes: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Whether the tokens' byte lengths add up to the text's, so that their running sum gives the positions.
+
+    A token covers at least its own bytes (an added token may take whitespace with it), so equal sums mean
+    that every token covers exactly its own.
+
+    Args:
+        byte_lengths: int32 (vocabulary size,), ``Vocabulary.byte_lengths``.
+        ids: int32, the token ids of all documents in a row.
+        offsets: int64 (n_docs + 1,), where each document's ids begin.
+        n_bytes: int64 (n_docs,), UTF-8 bytes of each text.
+
+    Returns:
+        bool (n_docs,).
+    """
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(byte_lengths[ids], dtype=np.int64)])
+    return np.asarray(ends[offsets[1:]] - ends[offsets[:-1]] == n_bytes, dtype=bool)
+
+
+def taken_as_they_are(spec: TokenizerSpec, texts: Iterable[str]) -> NDArray[np.bool_]:
+    """Whether the tokenizer's normal form alters nothing in each text, bool (n_docs,).
+
+    Where it does alter something, lengths that add up can still be misplaced: one character grew, another shrank.
+    """
+    form = vocabulary(spec).normal_form
+    return np.array([form is None or unicodedata.is_normalized(form, text) for text in texts], dtype=bool)
+
+
+def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
+    """First byte and end byte of every token of a text, int64, in UTF-8 bytes of the original text.
+
+    A byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there to the end of the
+    piece; here it shifts nothing. The tokens of one character that is split have that character's span each, or
+    their own bytes where these can be known (byte-level BPE). A token that covers no text has an empty span at its
+    place. Characters that a normalizer drops, and whitespace between tokens, may be in no span.
+    """
+    if spec.kind == "sentencepiece":
+        return _sentencepiece_spans(sentencepiece_processor(spec), text)
+    encoding = reference_tokenizer(spec).encode(text, add_special_tokens=False)
+    lengths = vocabulary(spec).byte_lengths
+    if lengths is not None:
+        known = np.flatnonzero(vocabulary(spec).known_bytes[np.frombuffer(text.encode(), np.uint8)])
+        ends = np.cumsum(lengths[np.array(encoding.ids, np.int32)], dtype=np.int64)
+        whole = (ends[-1] if len(ends) else 0) == len(known)
+        if whole and taken_as_they_are(spec, [text]).all():
+            starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+            return known[starts], known[ends - 1] + 1
+    places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+    byte_of = byte_places(text)
+    return byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]
+
+
+def _sentencepiece_spans(processor: Any, text: str) -> Spans:
+    pieces = processor.encode(text, return_type="proto").pieces
+    starts = np.array([piece.begin for piece in pieces], np.int64)
+    ends = np.array([piece.end for piece in pieces], np.int64)
+    # The library gives a split character to the last of its byte pieces and nothing to those before.
+    for k in range(len(pieces) - 2, -1, -1):
+        if ends[k] == starts[k] == starts[k + 1] and processor.is_byte(pieces[k].id):
+            ends[k] = ends[k + 1]
+    return starts, ends
+
+
+def check_ids(spec: TokenizerSpec, text: str, ids: NDArray[np.int32]) -> None:
+    """Makes sure that stored ids are those of this tokenizer.
+
+    Raises:
+        TokenizerError: they are not: another tokenizer, or another version of its library, made them.
+    """
+    expected, _ = encoder(spec).encode([text])
+    if np.array_equal(expected, ids):
+        return
+    shared = min(len(expected), len(ids))
+    place = int(np.argmin(np.append(expected[:shared] == ids[:shared], False)))
+    got, wanted = (f"{v[place : place + 5].tolist()} ({len(v)} in all)" for v in (ids, expected))
+    raise TokenizerError(
+        f"stored ids are not those of tokenizer {spec.sha256[:12]} ({spec.backend}): from token {place} on, "
+        f"got {got}, expected {wanted}, text {text[:40]!r}; run tokenize_corpus again with this tokenizer"
+    )

@@ -1,0 +1,94 @@
+"""Runs that end badly: what is left is never taken for finished, and the message is short."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from small_corpus import SmallCorpus, must_work, run_job
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize("workers_write", ["true", "false"])
+def test_a_run_that_lost_records_is_run_again(
+    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers_write: str
+) -> None:
+    from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
+
+    def lose_all(batches: Iterator[pa.RecordBatch], plan: object) -> Iterator[pa.RecordBatch]:
+        yield from ()
+
+    shutil.copy(corpus.folder / "shards" / "a.jsonl", tmp_path)
+    overrides = (
+        f"corpus.inputs={tmp_path}/a.jsonl",
+        f"warehouse.path={tmp_path}/warehouse",
+        f"warehouse.workers_write={workers_write}",
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(tokenize_corpus, "quarantine_records", lose_all)
+        for _ in range(2):
+            code, _, told = run_job(rebuild_corpus.main, corpus, *overrides)
+            assert (code, "but wrote" in told, "tokenize_corpus: runs: documents" in told) == (2, True, True), told
+        code, _, told = run_job(count_cooccurrence.main, corpus, *overrides)
+        assert (code, "tokenize_corpus" in told) == (2, True), told
+    told = must_work(run_job(tokenize_corpus.main, corpus, *overrides))
+    assert "records = " in told
+    _, printed, errors = run_job(rebuild_corpus.main, corpus, *overrides, dry=True)
+    assert "tokenize_corpus: would be skipped" in printed, printed + errors
+
+
+def test_a_corpus_without_documents_stays_one(spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path) -> None:
+    from jobs import rebuild_corpus
+
+    (tmp_path / "bad.jsonl").write_bytes(b"{\n[]\n")
+    overrides = f"corpus.inputs={tmp_path}/bad.jsonl", f"warehouse.path={tmp_path}/warehouse"
+    for _ in range(2):
+        code, _, told = run_job(rebuild_corpus.main, corpus, *overrides)
+        assert (code, "none of 2 records is a document" in told) == (2, True), told
+    assert spark.read.format("delta").load(f"{tmp_path}/warehouse/quarantine").count() == 2
+
+
+def run_in_workers(error: str, message: str) -> Any:
+    """A job whose workers raise."""
+    from jobs.framework.command_line import with_run
+
+    def body(run: Any) -> None:
+        def step(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            from pivot_udfs import errors
+
+            raise getattr(errors, error, ValueError)(message)
+            yield from batches
+
+        run.spark.range(1).mapInArrow(step, "id long").collect()
+
+    def main(argv: Sequence[str]) -> int:
+        return with_run("a_job", "", [], argv, body)
+
+    return main
+
+
+def test_errors_of_workers_are_told(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    code, _, told = run_job(run_in_workers("TokenizerError", "no such token: mend tokenizer.path"), corpus)
+    lines = [line for line in told.splitlines() if line]
+    assert code == 2
+    assert lines == ["a_job: TokenizerError: no such token: mend tokenizer.path"]
+    code, _, told = run_job(run_in_workers("unknown", "by chance"), corpus)
+    assert code == 1
+    assert told.splitlines()[-1] == "a_job: a worker failed: ValueError: by chance"
+    assert "Traceback (most recent call last)" in told
+
+
+def test_other_errors_keep_their_traceback(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    from jobs.framework.command_line import with_run
+
+    def main(argv: Sequence[str]) -> int:
+        return with_run("a_job", "", [], argv, lambda run: {}["key"])
+
+    with pytest.raises(KeyError):
+        run_job(main, corpus)

@@ -1,0 +1,213 @@
+"""Settings: every fault is told with its dotted path, the value and what is allowed; what is printed loads again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pivot_udfs.errors import ConfigError
+from pivot_udfs.load_settings import fingerprint, load_settings, resolved_toml, result_settings
+from pivot_udfs.settings import ARMS, Settings
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = """
+[corpus]
+inputs = "shards"
+[warehouse]
+path = "out"
+[tokenizer]
+path = "tokenizer.json"
+[lexicon]
+path = "lexicon.tsv"
+languages = ["en", "fr"]
+"""
+PIPELINE_CONFIGS = [
+    path
+    for path in sorted((ROOT / "conf").glob("*.toml"))
+    if not path.name.startswith(("demo-model", "experiment", "olmo"))
+]
+
+
+def load(folder: Path, *overrides: str, text: str = MINIMAL) -> Settings:
+    path = folder / "x.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_settings(str(path), overrides, Settings)
+
+
+def test_defaults_are_the_contracts(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.corpus.inputs == ["shards"]
+    assert (settings.cooccurrence.window, settings.pivots.n_pivots) == (100, 1000)
+    pivots = settings.pivots
+    assert (pivots.association, pivots.pivots_per_pair, pivots.score_floor) == ("npmi", 50, 0.15)
+    assert (pivots.min_doc_count, pivots.min_word_doc_count, pivots.max_doc_share) == (5, 10, 0.2)
+    assert settings.lexicon.shared_surfaces == "document_language"
+    assert load(tmp_path, "pivots.association=llr").pivots.score_floor == 0
+    assert load(tmp_path, "pivots.association=llr", "pivots.min_score=0.5").pivots.score_floor == 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("cooccurrence.window=10", "cooccurrence.window", 10),
+        ("cooccurrence.window=document", "cooccurrence.window", "document"),
+        ('cooccurrence.window="document"', "cooccurrence.window", "document"),
+        ('corpus.inputs=["a", "b"]', "corpus.inputs", ["a", "b"]),
+        ("corpus.inputs=s3a://bucket/x=1/*.zst", "corpus.inputs", ["s3a://bucket/x=1/*.zst"]),
+        (" pivots.n_pivots = 7 ", "pivots.n_pivots", 7),
+        ("selection.share=0.5", "selection.share", 0.5),
+        ('selection.arms=["pivot"]', "selection.arms", ["pivot"]),
+        ('spark.conf={"spark.executor.cores" = "2"}', "spark.conf", {"spark.executor.cores": "2"}),
+    ],
+)
+def test_set_forms(tmp_path: Path, override: str, path: str, value: Any) -> None:
+    section, key = path.split(".")
+    assert getattr(getattr(load(tmp_path, override), section), key) == value
+
+
+def test_set_reaches_nested_tables_and_the_last_wins(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        "selection.rule=token_budget",
+        "selection.language_quotas.fr=0.5",
+        "pivots.n_pivots=1",
+        "pivots.n_pivots=2",
+    )
+    assert settings.selection.language_quotas == {"fr": 0.5}
+    assert settings.pivots.n_pivots == 2
+
+
+FAULTS = [
+    ("pivots.n_pivotz=5", ["pivots.n_pivotz is not a known key", "did you mean 'n_pivots'?", "min_doc_count"]),
+    ("pivot.n_pivots=5", ["pivot is not a known key", "did you mean 'pivots'?"]),
+    ("pivots.n_pivots=many", ["pivots.n_pivots = 'many'", "integer"]),
+    ("pivots.n_pivots=0", ["pivots.n_pivots = 0", "greater than or equal to 1"]),
+    ("pivots.n_pivots=1.0", ["pivots.n_pivots = 1.0", "integer"]),
+    ("pivots.association=pmi", ["pivots.association = 'pmi'", "'npmi', 'lift_difference' or 'llr'"]),
+    ("pivots.max_doc_share=2", ["pivots.max_doc_share = 2", "less than or equal to 1"]),
+    ("cooccurrence.window=0", ["cooccurrence.window = 0:", "greater than or equal to 1", "'document'"]),
+    ("cooccurrence.window=doc", ["cooccurrence.window = 'doc':", "integer", "or input should be 'document'"]),
+    ("cooccurrence.memory_budget_mb=1", ["cooccurrence.memory_budget_mb = 1", "640"]),
+    ('lexicon.languages=["en"]', ["lexicon.languages = ['en']", "at least 2 items"]),
+    ('lexicon.languages=["en", "English"]', ["lexicon.languages.1 = 'English'", "pattern"]),
+    ("lexicon.shared_surfaces=both", ["lexicon.shared_surfaces = 'both'", "'document_language' or 'all'"]),
+    ("corpus.inputs=[]", ["corpus.inputs = []", "at least 1 item"]),
+    ("corpus.inputs=5", ["corpus.inputs = 5", "list"]),
+    ('selection.arms=["pivots"]', ["selection.arms.0 = 'pivots'", "'pivot'", "'parallel'"]),
+    ("selection.share=0", ["selection.share = 0", "greater than 0"]),
+    ("selection.language_quotas={fr = 0.5}", ["selection = ", "token_budget"]),
+    ("selection.language_quotas={fr = 1.5}", ["selection.language_quotas.fr = 1.5", "less than or equal to 1"]),
+    ("tokenizer.backend=tokie", ["tokenizer.backend = 'tokie'", "'fastokens'"]),
+    ('spark.conf={"spark.a" = 1}', ["spark.conf.spark.a = 1", "string"]),
+    ('spark.conf={a = "b"}', ["spark.conf.a = 'a'", "begin with 'spark.'"]),
+    ("corpus.inputs=", ["corpus.inputs = ''", "must name something", "current folder"]),
+    ('corpus.inputs=["a", " "]', ["corpus.inputs.1 = ' '", "must name something"]),
+    ('corpus.inputs=["a", "a"]', ["corpus.inputs = ['a', 'a']", "each may stand once", "'a'"]),
+    ("warehouse.path=", ["warehouse.path = ''", "must name something"]),
+    ("corpus.max_record_bytes=5", ["corpus.max_record_bytes = 5", "at least max_document_bytes (16777216)"]),
+    ("corpus.max_document_bytes=100000000", ["corpus.max_record_bytes = 67108864", "max_document_bytes (100000000)"]),
+    ('lexicon.languages=["en", "en"]', ["lexicon.languages = ['en', 'en']", "each may stand once"]),
+    ('selection.arms=["pivot", "pivot"]', ["selection.arms = ['pivot', 'pivot']", "each may stand once"]),
+    ("selection.bilingual_languages=['mul', 'mul']", ["selection.bilingual_languages = ", "each may stand once"]),
+    ("pivots.min_score=nan", ["pivots.min_score = nan", "finite number"]),
+    ("pivots.min_score=-inf", ["pivots.min_score = -inf", "finite number"]),
+    ("pivots.max_doc_share=nan", ["pivots.max_doc_share = nan"]),
+    ("selection.threshold=nan", ["selection.threshold = nan"]),
+    ("pivots.min_score=7", ["pivots.min_score = 7", "npmi is in [-1, 1]", "-1 <= min_score < 1"]),
+    ("pivots.min_score=1", ["pivots.min_score = 1", "npmi is in [-1, 1]"]),
+    ("pivots.min_score=-1.5", ["pivots.min_score = -1.5", "npmi is in [-1, 1]"]),
+    ("cooccurrence.window=9223372036854775808", ["cooccurrence.window = 9223372036854775808", "2147483647"]),
+    ("pivots.n_pivots=9223372036854775808", ["pivots.n_pivots = 9223372036854775808", "2147483647"]),
+    ("selection.seed=9223372036854775808", ["selection.seed = 9223372036854775808", "9223372036854775807"]),
+    ("selection.seed=-9223372036854775809", ["selection.seed = -9223372036854775809", "-9223372036854775808"]),
+    ("selection.tokens=9223372036854775808", ["selection.tokens = 9223372036854775808", "9223372036854775807"]),
+    ("selection.shrinkage_tokens=1" + "0" * 30, ["selection.shrinkage_tokens = 1", "9223372036854775807"]),
+    ("cooccurrence.memory_budget_mb=32769", ["cooccurrence.memory_budget_mb = 32769", "32768"]),
+    ("corpus=5", ["table.key=value", "corpus=5"]),
+    ("pivots.n_pivots", ["table.key=value"]),
+    ("pivots.=5", ["table.key=value"]),
+    ("corpus.inputs.x=5", ["inputs is a value, not a table"]),
+]
+
+
+@pytest.mark.parametrize(("override", "told"), FAULTS)
+def test_faults_are_told(tmp_path: Path, override: str, told: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, override)
+    message = str(caught.value)
+    assert [part for part in told if part not in message] == [], message
+    for noise in ("constrained", "literal[", "function-", "pydantic"):
+        assert noise not in message
+    if "cannot be used" in message:
+        assert len(message.splitlines()) == 2
+
+
+def test_lift_difference_has_the_bounds_of_a_difference_of_shares(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pivots.min_score = 2.*lift_difference is in \[-1, 1\]"):
+        load(tmp_path, "pivots.association=lift_difference", "pivots.min_score=2")
+    assert load(tmp_path, "pivots.association=llr", "pivots.min_score=12.5").pivots.score_floor == 12.5
+
+
+def test_quotas_of_languages_that_nothing_names_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    quotas = "selection.language_quotas={en = 0.2, fr = 0.2, mul = 0.1, jp = 0.2}"
+    load(tmp_path, "selection.rule=token_budget", quotas)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["selection.language_quotas.jp"]
+    assert "have en, fr, mul;" in caplog.text
+
+
+def test_all_faults_at_once_each_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "cooccurrence.window=-1", "pivots.nothing=1", text=MINIMAL.replace('path = "out"', ""))
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["warehouse.path", "cooccurrence.window", "pivots.nothing"]
+    assert "is missing; it must be set" in lines[0]
+
+
+def test_files_that_are_not_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing.toml.*No such file.*conf/"):
+        load_settings(str(tmp_path / "nothing.toml"), [], Settings)
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load(tmp_path, text="[corpus")
+    (tmp_path / "latin.toml").write_bytes(b"a = '\xe9'")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_settings(str(tmp_path / "latin.toml"), [], Settings)
+    with pytest.raises(ConfigError, match="corpus is missing"):
+        load(tmp_path, text="")
+
+
+@pytest.mark.parametrize("path", PIPELINE_CONFIGS, ids=lambda path: path.name)
+def test_every_config_loads_and_names_files_that_are_there(path: Path) -> None:
+    settings = load_settings(str(path), [], Settings)
+    for name in (*settings.corpus.inputs, settings.tokenizer.path, settings.lexicon.path):
+        if name.startswith("tests/"):
+            assert (ROOT / name).exists()
+
+
+def test_there_is_a_demo() -> None:
+    assert "demo.toml" in [path.name for path in PIPELINE_CONFIGS]
+
+
+def test_resolved_toml_loads_to_the_same_settings(tmp_path: Path) -> None:
+    overrides = [
+        'corpus.inputs=["a\\"b", "水\\\\é\\u0001"]',
+        "cooccurrence.window=document",
+        "pivots.min_score=0.25",
+        "selection.rule=token_budget",
+        "selection.language_quotas={en = 0.25, fr = 0.75}",
+        'spark.conf={"spark.executor.memory" = "2g"}',
+    ]
+    for settings in (load(tmp_path), load(tmp_path, *overrides)):
+        assert load(tmp_path, text=resolved_toml(settings)) == settings
+
+
+def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
+    def of(*overrides: str) -> str:
+        settings = load(tmp_path, *overrides)
+        return fingerprint(result_settings(settings.corpus, settings.tokenizer, settings.cooccurrence, settings.spark))
+
+    assert of() == of(
+        "cooccurrence.memory_budget_mb=700", "tokenizer.backend=tokenizers", "corpus.shards_per_task_mb=1"
+    )
+    assert of() == of("spark.master=local[1]", 'spark.conf={"spark.a" = "b"}')
+    assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5"), of("corpus.inputs=x")}) == 4
+    assert set(ARMS) == {"pivot", "random", "matched", "parallel"}

@@ -1,0 +1,65 @@
+"""What a session adds to what the cluster says: Delta beside other extensions, and a word on memory that is short."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs.framework.spark_session import memory_warning, with_delta
+from pivot_udfs.load_settings import load_settings
+from pivot_udfs.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DELTA = "io.delta.sql.DeltaSparkSessionExtension"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (None, DELTA),
+        ("", DELTA),
+        (DELTA, DELTA),
+        ("org.example.Other", f"org.example.Other,{DELTA}"),
+        (f"{DELTA}, org.example.Other", f"{DELTA},org.example.Other"),
+    ],
+)
+def test_delta_joins_the_extensions_that_are_there(given: str | None, wanted: str) -> None:
+    assert with_delta(given) == wanted
+
+
+def conf(cores: str | None, overhead: str | None, task_cpus: str | None = None) -> dict[str, str]:
+    found = {
+        "spark.executor.cores": cores,
+        "spark.executor.memoryOverhead": overhead,
+        "spark.task.cpus": task_cpus,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("cores", "overhead", "task_cpus"),
+    [("4", "4g", None), ("4", "8191", None), ("4", "8191m", None), ("8", "8191MB", "2"), ("1", "2097151k", None)],
+)
+def test_too_little_memory_for_the_workers_is_told(cores: str, overhead: str, task_cpus: str | None) -> None:
+    told = memory_warning(conf(cores, overhead, task_cpus).get, 2048)
+    assert told is not None
+    assert "spark.executor.memoryOverhead" in told
+    assert "memory_budget_mb = 2048" in told
+
+
+@pytest.mark.parametrize(
+    ("cores", "overhead", "task_cpus"),
+    [("4", "8g", None), ("4", "8192", None), ("8", "8g", "2"), (None, "1g", None), ("4", None, None), ("4", "?", None)],
+)
+def test_enough_or_unknown_memory_is_no_matter(cores: str | None, overhead: str | None, task_cpus: str | None) -> None:
+    assert memory_warning(conf(cores, overhead, task_cpus).get, 2048) is None
+
+
+def test_the_cluster_command_and_its_configuration_agree() -> None:
+    settings = load_settings(str(ROOT / "conf" / "cluster.toml"), [], Settings)
+    command = re.findall(r"--executor-cores (\d+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert command
+    for cores in command:
+        found = settings.spark.conf | {"spark.executor.cores": cores}
+        assert settings.spark.conf["spark.executor.memoryOverhead"]
+        assert memory_warning(found.get, settings.cooccurrence.memory_budget_mb) is None

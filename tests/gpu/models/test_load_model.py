@@ -1,0 +1,260 @@
+"""Loading models: what is refused, and with which words."""
+
+# ruff: noqa: E402
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+
+import huggingface_hub
+import sentencepiece
+import tokenizers
+from safetensors.torch import load_file, save_file
+from small_world import write_tokenizer
+from tiny_models import FAMILIES, tiny_model
+
+from jobs.gpu.common.errors import ModelError
+from jobs.gpu.common.settings import Model
+from jobs.gpu.models import load_model as load_model_module
+from jobs.gpu.models.load_model import (
+    check_vocabulary,
+    clear_quantization,
+    load_model,
+    new_model,
+    pick_device,
+    pick_dtype,
+    save_model,
+)
+from jobs.gpu.models.model_files import describe_model, resolve_path, start_token
+from pivot_udfs.errors import TokenizerError
+from pivot_udfs.tokenization.backends import load_tokenizer
+
+pytestmark = pytest.mark.torch
+
+
+def _settings(path: Path, **keys: object) -> Model:
+    return Model.model_validate({"path": str(path), "device": "cpu", **keys})
+
+
+def test_weights_survive_saving_and_loading(tmp_path: Path) -> None:
+    model = tiny_model("olmo")
+    save_model(model, tmp_path)
+    assert list(tmp_path.glob("*.safetensors"))
+    loaded = load_model(_settings(tmp_path))
+    assert not loaded.training
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, loaded.state_dict()[name])
+
+
+def test_pickled_weights_only_when_asked(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"model\.allow_pickle = true if you trust"):
+        load_model(_settings(tmp_path))
+    assert load_model(_settings(tmp_path, allow_pickle=True)) is not None
+
+
+def test_missing_and_wrong_paths(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no config\.json in it"):
+        load_model(_settings(tmp_path))
+    with pytest.raises(ModelError, match="is not a folder"):
+        load_model(_settings(tmp_path / "absent"))
+    with pytest.raises(ModelError, match="package no_such_thing is not installed"):
+        resolve_path("package:no_such_thing")
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}')
+    with pytest.raises(ModelError, match="encoder-decoder"):
+        load_model(_settings(tmp_path))
+
+
+def test_remote_code_only_when_asked(tmp_path: Path) -> None:
+    code = '{"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Model"}}'
+    (tmp_path / "config.json").write_text(code)
+    (tmp_path / "own.py").write_text("raise SystemExit('this code must not run')\n")
+    with pytest.raises(ModelError, match=r"model\.trust_remote_code = true if you trust it"):
+        load_model(_settings(tmp_path))
+
+
+def test_an_absent_device_is_an_error() -> None:
+    with pytest.raises(ModelError, match="is no device"):
+        load_model(Model(path="x", device="abacus"))
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="torch sees no GPU"):
+            load_model(Model(path="x", device="cuda"))
+
+
+def test_auto_dtype_follows_the_device() -> None:
+    assert pick_dtype("auto", torch.device("cpu")) == torch.float32
+    assert pick_dtype("auto", torch.device("cuda")) == torch.bfloat16
+
+
+def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:
+    ours = load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
+    theirs = load_tokenizer(str(write_tokenizer(tmp_path / "theirs.json", extra="quite other words here")))
+    model = tiny_model(vocabulary=400)
+    save_model(model, tmp_path / "m", theirs)
+    with pytest.raises(TokenizerError, match="ids mean other tokens"):
+        check_vocabulary(_settings(tmp_path / "m"), model, ours)
+    check_vocabulary(_settings(tmp_path / "m"), model, theirs)
+    save_model(tiny_model(), tmp_path / "small")
+    with pytest.raises(TokenizerError, match=r"96 token embeddings, tokenizer\.path has 400 ids"):
+        check_vocabulary(_settings(tmp_path / "small"), tiny_model(), ours)
+
+
+def test_a_padded_embedding_is_no_mismatch(tmp_path: Path) -> None:
+    ours = load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
+    model = new_model(FAMILIES["llama"] | {"vocab_size": 512})
+    save_model(model, tmp_path / "m", ours)
+    check_vocabulary(_settings(tmp_path / "m"), model, ours)
+
+
+def test_a_dequantized_model_can_be_saved(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.is_quantized, model.hf_quantizer = True, object()
+    model.config.quantization_config = {"quant_method": "gguf"}
+    clear_quantization(model)
+    save_model(model, tmp_path)
+    assert "quantization" not in (tmp_path / "config.json").read_text()
+
+
+def _changed_weights(folder: Path, change: Any) -> Path:
+    save_model(tiny_model("smollm"), folder)
+    weights = {name: weight.clone() for name, weight in load_file(folder / "model.safetensors").items()}
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_missing_and_foreign_weights_are_never_made_up(tmp_path: Path) -> None:
+    lacking = _changed_weights(tmp_path / "a", lambda w: [w.pop(name) for name in list(w) if "layers.1" in name])
+    with pytest.raises(ModelError, match=r"9 weights are missing \(model\.layers\.1.*whole folder of one saved model"):
+        load_model(_settings(lacking))
+    more = _changed_weights(
+        tmp_path / "b", lambda w: w.update({"model.layers.3.mlp.up_proj.weight": torch.ones(48, 32)})
+    )
+    with pytest.raises(ModelError, match=r"1 weights are not part of the model \(model\.layers\.3"):
+        load_model(_settings(more))
+    save_model(tiny_model("gpt_neox"), tmp_path / "neox")
+    shutil.copy(tmp_path / "neox" / "model.safetensors", more / "model.safetensors")
+    with pytest.raises(ModelError, match=r"weights are missing .*weights are not part of the model \(embed_out"):
+        load_model(_settings(more))
+
+
+def test_tied_weights_and_old_buffers_are_not_missed(tmp_path: Path) -> None:
+    buffer = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    folder = _changed_weights(tmp_path, lambda w: w.update({buffer: torch.ones(4)}))
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")
+    assert load_model(_settings(folder)) is not None
+
+
+def test_weights_of_another_size_or_cut_short_are_refused(tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    with pytest.raises(
+        ModelError, match=r"9 weights are of another size \(.*\[32, 48\] in the file, \[32, 64\] wanted"
+    ):
+        load_model(_settings(tmp_path))
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=r"cut short or damaged .*copy the model again"):
+        load_model(_settings(tmp_path))
+
+
+def test_a_vocabulary_that_cannot_be_compared_must_be_vouched_for(tmp_path: Path) -> None:
+    ours = load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
+    model = tiny_model(vocabulary=400)
+    save_model(model, tmp_path / "m")
+    with pytest.raises(TokenizerError, match=r"cannot be compared .*model\.trust_vocabulary = true"):
+        check_vocabulary(_settings(tmp_path / "m"), model, ours)
+    check_vocabulary(_settings(tmp_path / "m", trust_vocabulary=True), model, ours)
+    vocabulary = json.loads((tmp_path / "ours.json").read_text())["model"]["vocab"]
+    (tmp_path / "m" / "vocab.json").write_text(json.dumps(vocabulary))
+    check_vocabulary(_settings(tmp_path / "m"), model, ours)
+    (tmp_path / "m" / "vocab.json").write_text(json.dumps({token: 399 - k for token, k in vocabulary.items()}))
+    with pytest.raises(TokenizerError, match="400 ids mean other tokens"):
+        check_vocabulary(_settings(tmp_path / "m", trust_vocabulary=True), model, ours)
+
+
+def test_pieces_of_a_sentencepiece_model_are_compared(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Please translate words from French to Chinese eau maison livre\n" * 50)
+    for name, size in (("one", 60), ("other", 50)):
+        options = {"input": str(text), "vocab_size": size, "model_type": "bpe", "minloglevel": 2}
+        sentencepiece.SentencePieceTrainer.train(model_prefix=str(tmp_path / name), **options)
+    one, other = (load_tokenizer(str(tmp_path / f"{name}.model")) for name in ("one", "other"))
+    save_model(tiny_model(), tmp_path / "m", one)
+    check_vocabulary(_settings(tmp_path / "m"), tiny_model(), one)
+    with pytest.raises(TokenizerError, match="ids mean other tokens"):
+        check_vocabulary(_settings(tmp_path / "m"), tiny_model(), other)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def _hub(cache: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Path:
+    """A cache that holds one model of the hub, and no network; gives the snapshot's folder."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    place = cache / f"models--{name.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(COMMIT)
+    (place / "snapshots" / COMMIT).mkdir(parents=True)
+    return place / "snapshots" / COMMIT
+
+
+def test_a_model_of_the_hub_is_checked_and_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
+    theirs = load_tokenizer(str(write_tokenizer(tmp_path / "theirs.json", extra="quite other words here")))
+    settings = Model(path="someone/some-model", device="cpu")
+    with monkeypatch.context() as patch:
+        save_model(tiny_model(vocabulary=400), _hub(tmp_path / "cache", patch, settings.path), theirs)
+        model = load_model(settings)
+        assert describe_model(settings)["commit"] == COMMIT
+        with pytest.raises(TokenizerError, match="ids mean other tokens to someone/some-model"):
+            check_vocabulary(settings, model, ours)
+        check_vocabulary(settings, model, theirs)
+        with pytest.raises(ModelError, match="'someone/absent' is no folder, nor found on the hub"):
+            load_model(Model(path="someone/absent", device="cpu"))
+
+
+def test_vouching_for_a_vocabulary_makes_no_other_result(tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path)
+    one, two = (describe_model(_settings(tmp_path, trust_vocabulary=value)) for value in (True, False))
+    assert one == two
+    assert list(one["files"]) == ["model.safetensors"]
+
+
+def test_the_start_token_is_what_the_models_own_tokenizer_adds(tmp_path: Path) -> None:
+    path = write_tokenizer(tmp_path / "tables.json")
+    save_model(tiny_model(vocabulary=400), tmp_path / "m", load_tokenizer(str(path)))
+    settings = _settings(tmp_path / "m")
+    assert start_token(settings, str(path)) == ""
+    added = {"add_bos_token": True, "bos_token": {"content": "<|endoftext|>"}}
+    (tmp_path / "m" / "tokenizer_config.json").write_text(json.dumps(added))
+    assert start_token(settings, str(path)) == "<|endoftext|>"
+    (tmp_path / "m" / "tokenizer_config.json").write_text(json.dumps(added | {"add_bos_token": False}))
+    own = tokenizers.Tokenizer.from_file(str(path))
+    own.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    own.save(str(path))
+    assert start_token(settings, str(path)) == "<|endoftext|>", "a saved model's own file says nothing of it"
+
+
+def test_a_gpu_that_torch_cannot_use_is_no_reason_to_compute_for_hours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "nvidia0"
+    monkeypatch.setattr(load_model_module, "_GPU", device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    assert pick_device("auto").type == "cpu"
+    device.touch()
+    with pytest.raises(ModelError, match=r"cannot use it .*set model.device = 'cpu'"):
+        pick_device("auto")
+    assert pick_device("cpu").type == "cpu"

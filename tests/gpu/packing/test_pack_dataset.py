@@ -1,0 +1,192 @@
+"""Packing: every token once, in an order that depends on keys and seed alone; tables that cannot be packed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
+
+import deltalake
+import pyarrow as pa
+from packing_world import LANGUAGES, dataset_rows, make_packing_world, packed_documents, run_packing
+from small_world import write_table
+
+from jobs.gpu.common.read_tables import open_table
+from jobs.gpu.packing.packed_file import open_packed
+from pivot_udfs.schemas import DATASET
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(name="config")
+def _config(tmp_path: Path) -> Path:
+    return make_packing_world(tmp_path)
+
+
+def test_every_document_is_packed_once_with_its_end_token(config: Path) -> None:
+    assert run_packing(config) == 0
+    packed = config.parent / "results" / "packed"
+    training, kept = packed_documents(packed / "pivot"), packed_documents(packed / "held_out")
+    expected = [(*row["token_ids"], 0) for row in dataset_rows(config.parent / "tokenizer.json")]
+    assert sorted(training + kept) == sorted(expected)
+    assert 0.05 < len(kept) / len(expected) < 0.4
+    assert training != sorted(training, key=expected.index), "documents are shuffled"
+
+
+def test_packing_is_deterministic_whatever_the_tables_order(config: Path) -> None:
+    run_packing(config)
+    folder = config.parent / "results" / "packed" / "pivot"
+    before = open_packed(folder).tokens.tobytes()
+    rows = dataset_rows(config.parent / "tokenizer.json")[::-1]
+    write_table(config.parent / "warehouse", "datasets/pivot", rows, config.parent / "tokenizer.json")
+    run_packing(config)
+    assert open_packed(folder).tokens.tobytes() == before
+    run_packing(config, "packing.seed=1")
+    assert open_packed(folder).tokens.tobytes() != before
+    assert json.loads((folder / "manifest.json").read_text())["seed"] == 1
+
+
+def test_an_older_version_can_be_pinned(config: Path) -> None:
+    run_packing(config)
+    before = packed_documents(config.parent / "results" / "packed" / "pivot")
+    few = dataset_rows(config.parent / "tokenizer.json", 10)
+    write_table(config.parent / "warehouse", "datasets/pivot", few, config.parent / "tokenizer.json")
+    run_packing(config, "packing.version=0")
+    assert packed_documents(config.parent / "results" / "packed" / "pivot") == before
+    run_packing(config)
+    assert len(packed_documents(config.parent / "results" / "packed" / "pivot")) <= 10
+
+
+def test_the_budget_is_met_exactly(config: Path) -> None:
+    run_packing(config, "packing.token_budget=301")
+    packed = open_packed(config.parent / "results" / "packed" / "pivot")
+    assert len(packed.tokens) == 301
+    run_packing(config)
+    whole = open_packed(config.parent / "results" / "packed" / "pivot")
+    np.testing.assert_array_equal(whole.tokens[:300], packed.tokens[:300])
+
+
+def test_held_out_documents_lie_by_language_with_their_bytes(config: Path) -> None:
+    run_packing(config)
+    packed = open_packed(config.parent / "results" / "packed" / "held_out")
+    by_ids = {tuple(r["token_ids"]): r for r in dataset_rows(config.parent / "tokenizer.json")}
+    documents = packed_documents(config.parent / "results" / "packed" / "held_out")
+    for language, about in packed.manifest["languages"].items():
+        first = about["first_document"]
+        rows = [by_ids[ids[:-1]] for ids in documents[first : first + about["n_documents"]]]
+        assert {row["lang"] for row in rows} == {language}
+        assert sum(len(row["text"].encode()) for row in rows) == about["n_bytes"]
+
+
+def test_held_out_documents_keep_to_their_limit(config: Path) -> None:
+    run_packing(config, "packing.held_out_tokens=60", "packing.held_out_share=0.5")
+    manifest = open_packed(config.parent / "results" / "packed" / "held_out").manifest
+    assert all(20 < about["n_tokens"] <= 60 for about in manifest["languages"].values())
+    run_packing(config, "packing.held_out_tokens=1", "packing.held_out_share=0.5")
+    manifest = open_packed(config.parent / "results" / "packed" / "held_out").manifest
+    assert {about["n_documents"] for about in manifest["languages"].values()} == {1}
+
+
+def test_duplicate_keys_are_all_packed(config: Path) -> None:
+    rows = dataset_rows(config.parent / "tokenizer.json", 8)
+    write_table(config.parent / "warehouse", "datasets/pivot", rows * 2, config.parent / "tokenizer.json")
+    run_packing(config, "packing.held_out_share=0.000001")
+    found = packed_documents(config.parent / "results" / "packed" / "pivot")
+    assert sorted(found) == sorted([(*row["token_ids"], 0) for row in rows] * 2)
+
+
+def test_rows_of_many_files_go_to_their_own_places(config: Path) -> None:
+    """All of one length, so that a row taken for another's would be noticed by its tokens alone."""
+    table, tokenizer = config.parent / "warehouse" / "datasets/pivot", config.parent / "tokenizer.json"
+    rows = [
+        {
+            "source": f"s{k % 2}",
+            "doc_id": str(k),
+            "lang": LANGUAGES[k % 3],
+            "text": "",
+            "token_ids": [1, k % 350, k // 350],
+        }
+        | {"n_tokens": 3, "pivot_density": 0.5, "shard": "x", "record": k}
+        for k in range(1200)
+    ]
+    write_table(table.parents[1], "datasets/pivot", rows[:100], tokenizer)
+    properties = deltalake.CommitProperties(custom_metadata={"userMetadata": '{"inputs": {"datasets/pivot": 1}}'})
+    for first in range(100, 1200, 100):
+        part = pa.Table.from_pylist(rows[first : first + 100], schema=DATASET)
+        deltalake.write_deltalake(str(table), part, mode="append", commit_properties=properties)
+    assert run_packing(config) == 0
+    packed = open_packed(config.parent / "results" / "packed" / "pivot")
+    pinned = open_table(str(table.parents[1]), "datasets/pivot")
+    assert len(pinned.table.file_uris()) == 12
+    hashes = {row["token_ids"][1] + 350 * row["token_ids"][2]: _order_hash(row) for row in rows}
+    numbers = [ids[1] + 350 * ids[2] for ids in packed.tokens.reshape(-1, 4).astype(int).tolist()]
+    kept = [row["record"] for row in rows if _order_hash(row, b"held out") >= int(0.2 * 2**63) * 2]
+    assert numbers == sorted(kept, key=lambda k: hashes[k])
+
+
+def _order_hash(row: dict[str, Any], salt: bytes = b"order 0") -> int:
+    """The contract of the order and of what is held out, said again: packed files of old stay reproducible."""
+    key = f"{row['source']}\x00{row['doc_id']}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8, key=salt).digest(), "little")
+
+
+@pytest.mark.parametrize(("bad", "shown"), [(400, "400"), (70_000, "70000"), (-1, "-1")])
+def test_ids_that_the_tokenizer_lacks_are_refused(
+    config: Path, capsys: pytest.CaptureFixture[str], bad: int, shown: str
+) -> None:
+    rows = dataset_rows(config.parent / "tokenizer.json")
+    for row in rows:
+        row["token_ids"][-1] = bad  # the budget cuts it off, and it is refused still
+    write_table(config.parent / "warehouse", "datasets/pivot", rows, config.parent / "tokenizer.json")
+    assert run_packing(config, "packing.token_budget=5") == 2
+    assert f"token id {shown}, the tokenizer has 400" in capsys.readouterr().err
+
+
+def test_a_row_that_miscounts_its_tokens_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = dataset_rows(config.parent / "tokenizer.json")
+    rows[7]["n_tokens"] += 1
+    write_table(config.parent / "warehouse", "datasets/pivot", rows, config.parent / "tokenizer.json")
+    assert run_packing(config) == 2
+    n = rows[7]["n_tokens"]
+    assert f"holds {n - 1} token ids, its n_tokens is {n}: rebuild the table" in capsys.readouterr().err
+
+
+def test_an_older_version_goes_by_its_own_commit(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warehouse, rows = config.parent / "warehouse", dataset_rows(config.parent / "tokenizer.json", 20)
+    write_table(warehouse, "datasets/pivot", rows, config)  # any other file's hash
+    write_table(warehouse, "datasets/pivot", rows, config)
+    assert run_packing(config, "packing.version=0") == 0
+    assert run_packing(config, "packing.version=1") == 2
+    assert "was made with the tokenizer" in capsys.readouterr().err
+    write_table(warehouse, "datasets/pivot", rows, config.parent / "tokenizer.json")
+    assert run_packing(config, "packing.version=2") == 2
+    assert run_packing(config, "packing.version=3") == 0
+
+
+def test_a_vacuumed_version_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (config.parent / "warehouse" / "datasets" / "pivot").glob("*.parquet"):
+        path.unlink()
+    assert run_packing(config) == 2
+    assert "probably vacuumed: use a newer version" in capsys.readouterr().err.replace("it was ", "")
+
+
+def test_missing_versions_and_foreign_tokenizers(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_packing(config, "packing.version=99") == 2
+    assert "has no readable version 99" in capsys.readouterr().err
+    assert run_packing(config, "packing.end_token='<none>'") == 2
+    assert "set packing.end_token" in capsys.readouterr().err
+
+
+def test_a_table_is_known_by_the_tables_it_was_made_from(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warehouse, rows = config.parent / "warehouse", dataset_rows(config.parent / "tokenizer.json", 20)
+    write_table(warehouse, "document_scores", [], None, inputs={"documents": 0})
+    write_table(warehouse, "datasets/pivot", rows, None, inputs={"document_scores": 0})
+    assert run_packing(config) == 0
+    write_table(warehouse, "datasets/pivot", rows, None, inputs={"pivots": 7})
+    assert run_packing(config) == 2
+    assert "does not say which tokenizer made it" in capsys.readouterr().err

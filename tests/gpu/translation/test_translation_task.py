@@ -1,0 +1,202 @@
+"""The translation task: which pairs, which distractors, which examples; and its file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+
+from small_world import LEXICON, write_lexicon, write_tokenizer
+
+from jobs.gpu.common.errors import TaskError
+from jobs.gpu.common.settings import Translation
+from jobs.gpu.translation.task_file import read_task, write_task
+from jobs.gpu.translation.task_words import Concept, WordTokens, prompt_head, prompt_tail, read_concepts
+from jobs.gpu.translation.translation_task import Task, build_task, task_settings
+from pivot_udfs.errors import LexiconError, TokenizerError
+from pivot_udfs.tokenization.backends import load_tokenizer
+
+pytestmark = pytest.mark.torch
+SETTINGS = Translation(n_draws=2, n_examples=2, n_distractors=3, n_neighbours=6)
+DIRECTIONS = [("fr", "zh"), ("fr", "en"), ("en", "fr")]
+
+
+@pytest.fixture(name="tokens", scope="module")
+def _tokens(tmp_path_factory: pytest.TempPathFactory) -> WordTokens:
+    path = write_tokenizer(tmp_path_factory.mktemp("tokens") / "tokenizer.json")
+    return WordTokens(load_tokenizer(str(path)))
+
+
+@pytest.fixture(name="concepts", scope="module")
+def _concepts(tmp_path_factory: pytest.TempPathFactory) -> list[Concept]:
+    path = write_lexicon(tmp_path_factory.mktemp("lexicon") / "lexicon.tsv")
+    return read_concepts(str(path), ["en", "fr", "zh"])[0]
+
+
+def _build(concepts: list[Concept], tokens: WordTokens, settings: Translation = SETTINGS) -> Task:
+    return build_task(concepts, DIRECTIONS, tokens, settings, {"tokenizer_sha256": "t"})
+
+
+def test_every_pair_is_tested_or_counted(concepts: list[Concept], tokens: WordTokens) -> None:
+    task = _build(concepts, tokens)
+    for direction in ("fr-zh", "fr-en", "en-fr"):
+        left_out = sum(task.header["left_out"][direction].values())
+        assert len(task.of_direction(direction)) + left_out == len(LEXICON) - 4
+
+
+def test_same_surface_and_shared_tokens_are_left_out(concepts: list[Concept], tokens: WordTokens) -> None:
+    task = _build(concepts, tokens)
+    assert task.header["left_out"]["fr-en"]["same surface"] == 1
+    assert "train" not in {word.source for word in task.of_direction("fr-en")}
+    for word in task.words:
+        source, target = word.direction.split("-")
+        assert not tokens.of(source, word.source) & tokens.of(target, word.target)
+
+
+def test_a_bare_space_is_no_shared_token(tokens: WordTokens) -> None:
+    first, second = tokens.answer("zh", "水"), tokens.answer("fr", "œil")
+    assert tokens.ids(" ")[0] not in tokens.of("zh", "水")
+    assert len(first) >= 2
+    assert len(second) >= 2
+
+
+def test_distractors_have_the_part_of_speech_and_another_meaning(concepts: list[Concept], tokens: WordTokens) -> None:
+    task = _build(concepts, tokens)
+    by_word = {(lang, word): c for c in concepts for lang, word in c.words.items()}
+    examples = {word for draws in task.examples.values() for draw in draws for pair in draw for word in pair}
+    for word in task.words:
+        source, target = word.direction.split("-")
+        assert len(set(word.distractors)) == 3
+        assert word.source not in word.distractors
+        for other in word.distractors:
+            assert other not in examples
+            assert by_word[source, other].words[target] != word.target
+            assert by_word[source, other].part_of_speech == concepts[word.concept].part_of_speech
+
+
+def test_synonyms_never_distract(tokens: WordTokens) -> None:
+    """a1 and a2 share a translation, so a2 may not distract a1, nor may another word for that translation."""
+    rows = [("a1", "x"), ("a2", "x"), ("a2", "y"), ("a3", "y")] + [(f"w{k}", f"v{k}") for k in range(12)]
+    concepts = [Concept(k, {"en": a, "fr": b}, "", 0.0) for k, (a, b) in enumerate(rows)]
+    settings = replace_settings(n_distractors=4, n_neighbours=40, seed=5)
+    task = build_task(concepts, [("en", "fr")], _AllDifferent(), settings, {})
+    for word in task.words:
+        if word.source == "a1":
+            assert not {"a1", "a2"} & set(word.distractors)
+        if word.source == "a2":
+            assert not {"a1", "a2", "a3"} & set(word.distractors)
+
+
+def replace_settings(**keys: int) -> Translation:
+    return SETTINGS.model_copy(update=keys)
+
+
+class _AllDifferent(WordTokens):
+    def __init__(self) -> None:
+        """Words share no token."""
+
+    def of(self, language: str, word: str) -> frozenset[int]:
+        return frozenset([hash((language, word))])
+
+
+def test_same_seed_same_task_other_seed_other_task(concepts: list[Concept], tokens: WordTokens) -> None:
+    assert _build(concepts, tokens) == _build(concepts, tokens)
+    other = _build(concepts, tokens, replace_settings(seed=1))
+    assert other.examples != _build(concepts, tokens).examples
+
+
+def test_an_included_word_is_always_tested(concepts: list[Concept], tokens: WordTokens) -> None:
+    for seed in range(6):
+        settings = SETTINGS.model_copy(update={"n_words": 3, "seed": seed, "always_include": ["eau"]})
+        task = _build(concepts, tokens, settings)
+        assert "eau" in {word.source for word in task.of_direction("fr-zh")}
+
+
+def test_file_round_trip(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
+    task = _build(concepts, tokens)
+    write_task(task, tmp_path / "task.jsonl")
+    assert read_task(tmp_path / "task.jsonl", {"tokenizer_sha256": "t"}) == task
+    assert "水" in (tmp_path / "task.jsonl").read_text(encoding="utf-8")
+
+
+def test_task_of_another_tokenizer_is_refused(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
+    write_task(_build(concepts, tokens), tmp_path / "task.jsonl")
+    with pytest.raises(TaskError, match=r"made with tokenizer_sha256 = t; now it is tokenizer_sha256 = u: .*again"):
+        read_task(tmp_path / "task.jsonl", {"tokenizer_sha256": "u"})
+    (tmp_path / "broken.jsonl").write_text('{"kind": "other"}\n')
+    with pytest.raises(TaskError, match="is no task file"):
+        read_task(tmp_path / "broken.jsonl")
+    with pytest.raises(TaskError, match=r"run jobs.gpu.build_translation_task first"):
+        read_task(tmp_path / "missing.jsonl")
+
+
+def test_all_that_shapes_a_task_is_in_its_header(concepts: list[Concept], tokens: WordTokens) -> None:
+    header = _build(concepts, tokens).header
+    changes = {"n_draws": 3, "n_examples": 3, "n_distractors": 4, "n_neighbours": 7, "seed": 1, "n_words": 9}
+    for name, value in changes.items():
+        other = _build(concepts, tokens, replace_settings(**{name: value})).header
+        assert header[name] != other[name] == value
+    assert header["always_include"] == []
+    assert not {"batch_size", "prefix_reuse", "n_resamples", "directions"} & header.keys()
+
+
+def test_a_header_that_states_less_is_completed_from_the_file(
+    concepts: list[Concept], tokens: WordTokens, tmp_path: Path
+) -> None:
+    task = _build(concepts, tokens)
+    short = {k: v for k, v in task.header.items() if k not in ("n_draws", "n_examples", "always_include")}
+    write_task(replace(task, header=short), tmp_path / "task.jsonl")
+    assert read_task(tmp_path / "task.jsonl", task_settings(SETTINGS)).words == task.words
+    with pytest.raises(TaskError, match="made with n_draws = 2; now it is n_draws = 3"):
+        read_task(tmp_path / "task.jsonl", task_settings(replace_settings(n_draws=3)))
+    write_task(task, tmp_path / "whole.jsonl")
+    with pytest.raises(TaskError, match=r"always_include = \[\]; now it is always_include = \['eau'\]"):
+        read_task(tmp_path / "whole.jsonl", task_settings(SETTINGS.model_copy(update={"always_include": ["eau"]})))
+
+
+def test_one_direction_of_a_task(concepts: list[Concept], tokens: WordTokens) -> None:
+    task = _build(concepts, tokens)
+    one = task.only(["fr-en"])
+    assert list(one.examples) == list(one.header["left_out"]) == ["fr-en"]
+    assert one.words == task.of_direction("fr-en")
+
+
+def test_an_empty_direction_is_an_error(concepts: list[Concept], tokens: WordTokens) -> None:
+    same = [replace(c, words=c.words | {"fr": c.words["en"]}) if c.number > 3 else c for c in concepts]
+    with pytest.raises(TaskError, match="direction fr-en has no testable pair"):
+        build_task(same, [("fr", "en")], tokens, SETTINGS, {})
+
+
+def test_too_few_concepts_for_examples(concepts: list[Concept], tokens: WordTokens) -> None:
+    with pytest.raises(TaskError, match="9 draws of 9 examples need 81 concepts"):
+        _build(concepts, tokens, replace_settings(n_draws=9, n_examples=9))
+
+
+def test_the_prompt_is_the_definitions() -> None:
+    prompt = prompt_head("fr", "zh", [("pain", "面包")]) + prompt_tail("fr", "zh", "eau")
+    assert prompt == (
+        "Please translate words from French to Chinese.\n\nFrench: pain\nChinese: 面包\n\nFrench: eau\nChinese:"
+    )
+
+
+def test_an_unnamed_language_is_an_error() -> None:
+    with pytest.raises(LexiconError, match="'qq' has no English name"):
+        prompt_tail("qq", "fr", "x")
+
+
+def test_answers_follow_the_prompt_token_by_token(tokens: WordTokens) -> None:
+    prompt = prompt_head("fr", "zh", [("pain", "面包")]) + prompt_tail("fr", "zh", "eau")
+    assert tokens.ids(prompt + " 月亮") == tokens.ids(prompt) + list(tokens.answer("zh", "月亮"))
+
+
+def test_words_without_tokens_of_their_own_are_found(tokens: WordTokens) -> None:
+    concepts = [Concept(0, {"en": "water", "fr": " "}, "", 0.0)]
+    assert tokens.unencodable(concepts, ["en", "fr"]) == [("fr", " ")]
+
+
+def test_an_unknown_start_token_is_an_error(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(write_tokenizer(tmp_path / "tokenizer.json")))
+    assert WordTokens(tokenizer, "<|endoftext|>").prompts(["a"])[0][0] == 0
+    with pytest.raises(TokenizerError, match=r"it has <\|endoftext\|>"):
+        WordTokens(tokenizer, "<s>")

@@ -1,0 +1,102 @@
+"""Training that is stopped in the middle: in this process, and in each of several that ``torchrun`` started.
+
+As a script: for each way of sharing named, a run stopped after step 3 and resumed, and one that was not stopped.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
+from torch.nn.parallel import DistributedDataParallel
+
+from jobs.gpu import continue_pretraining
+from jobs.gpu.continue_pretraining import TrainingRun
+from jobs.gpu.models.output_head import find_layers
+from jobs.gpu.training import checkpoints, training_setup
+from jobs.gpu.translation import translation_check
+
+WAYS: dict[str, list[str]] = {
+    "replicated": [],
+    "sharded": ["training.fsdp=true"],
+    "sharded-compiled": ["training.fsdp=true", "training.compile=true", "training.precision=bfloat16"],
+}
+
+
+def stop_after(step: int, arguments: list[str]) -> None:
+    """Trains until ``step`` is done, then stops as ^C does."""
+    log_step = TrainingRun._log_step
+
+    def log_and_stop(self: Any, result: Any, bar: Any) -> None:
+        log_step(self, result, bar)
+        if result.step == step:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingRun, "_log_step", log_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            continue_pretraining.main(arguments)
+
+
+@contextmanager
+def eager_compiling() -> Iterator[None]:
+    """``torch.compile`` without the slow part: graphs are taken, and run as they are."""
+    real = torch.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda function, **_: real(function, backend="eager"))
+        yield
+    torch.compiler.reset()
+
+
+def _check_kind(model: Any, sharded: bool) -> None:
+    """Every layer is sharded by itself, or the whole model is replicated."""
+    if not sharded:
+        assert isinstance(model, DistributedDataParallel)
+        return
+    assert isinstance(model, FSDPModule)
+    assert all(isinstance(layer, FSDPModule) for layer in find_layers(model))
+    assert all(weight.to_local().numel() < weight.numel() for weight in model.parameters())
+
+
+@contextmanager
+def _watched(sharded: bool) -> Iterator[None]:
+    """Models must be of the kind asked for, and what the first process reads no other may read."""
+    train = TrainingRun.train
+
+    def checked(self: TrainingRun) -> None:
+        _check_kind(self.model, sharded)
+        train(self)
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("only the first process reads this")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingRun, "train", checked)
+        if dist.get_rank() != 0:
+            patch.setattr(checkpoints, "load_file", forbidden)
+            patch.setattr(continue_pretraining, "read_state", forbidden)
+            patch.setattr(translation_check, "load_task", forbidden)
+            if sharded:
+                patch.setattr(training_setup, "load_model", forbidden)
+        yield
+
+
+def _main(config: str, folder: str, *ways: str) -> None:
+    dist.init_process_group("gloo")
+    for way in ways:
+        for name in ("stopped", "whole"):
+            chosen = [*WAYS[way], f"results.path={folder}/{name}-{way}"]
+            arguments = ["--config", config, *(part for option in chosen for part in ("--set", option))]
+            with _watched(way != "replicated"), eager_compiling():
+                if name == "stopped":
+                    stop_after(3, arguments)
+                assert continue_pretraining.main(arguments) == 0
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

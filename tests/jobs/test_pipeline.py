@@ -1,0 +1,172 @@
+"""The whole pipeline on a small corpus, on Spark and Delta: every table equals the oracle's."""
+
+import functools
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import counted
+import oracle
+import oracle_pivots
+import pytest
+from small_corpus import SmallCorpus, rows_of
+
+from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.tokenization.backends import TokenizerSpec, word_token_ids
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+ARMS = ["pivot", "random", "matched", "parallel"]
+
+
+@pytest.fixture(scope="module")
+def tables(corpus: SmallCorpus) -> oracle.Tables:
+    """The oracle's counts of the corpus."""
+    return counted.expected(corpus.encoded, corpus.rows, 50)
+
+
+@pytest.mark.parametrize("name", [*TABLES, *(f"datasets/{arm}" for arm in ARMS)])
+def test_columns_are_the_contracts(spark: "SparkSession", corpus: SmallCorpus, name: str) -> None:
+    frame = spark.read.format("delta").load(str(corpus.folder / "warehouse" / name))
+    assert frame.columns == TABLES.get(name, DATASET).names
+
+
+def test_records_are_documents_or_quarantine(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    documents, rejected = (rows_of(spark, corpus, name) for name in ("documents", "quarantine"))
+    assert Counter(row["reason"] for row in rejected) == Counter(corpus.reasons)
+    keys = Counter((row["source"], row["doc_id"], row["lang"], row["text"]) for row in documents)
+    assert keys == Counter(corpus.documents)
+    ids = {(lang, text): [token.token_id for token in tokens] for lang, text, tokens in corpus.encoded}
+    for row in documents:
+        assert row["token_ids"] == ids[row["lang"], row["text"]]
+        assert row["n_tokens"] == len(row["token_ids"])
+
+
+def test_counts(spark: "SparkSession", corpus: SmallCorpus, tables: oracle.Tables) -> None:
+    got = oracle.Tables()
+    for name, table in vars(got).items():
+        for row in rows_of(spark, corpus, name):
+            *cell, count, doc_count = row.values()
+            key = cell[0] if len(cell) == 1 else tuple(cell)
+            assert key not in table, f"{name} has {key} twice"
+            table[key] = [count, doc_count]
+    counted.assert_same(got, tables)
+
+
+def test_corpus_totals(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    got = {row["lang"]: (row["n_docs"], row["n_tokens"]) for row in rows_of(spark, corpus, "corpus_totals")}
+    docs = Counter(lang for lang, _, _ in corpus.encoded)
+    tokens = Counter(lang for lang, _, tokens in corpus.encoded for _ in tokens)
+    assert got == {lang: (docs[lang], tokens[lang]) for lang in docs}
+
+
+@pytest.mark.parametrize("n_partitions", [1, 3, 11])
+def test_any_partitions_give_the_same_cells(
+    spark: "SparkSession", corpus: SmallCorpus, tables: oracle.Tables, n_partitions: int
+) -> None:
+    from jobs.count_cooccurrence import partial_rows
+    from pivot_udfs.tokenization.backends import load_tokenizer
+
+    plan = counted.plan_of(corpus.rows, load_tokenizer(str(counted.SAMPLES / "tokenizer.json")), 50)
+    documents = spark.read.format("delta").load(str(corpus.folder / "warehouse" / "documents"))
+    rows = partial_rows(documents.repartition(n_partitions), plan)
+    together = rows.toArrow().sort_by([("kind", "ascending"), ("row", "ascending")])
+    counted.assert_same(counted.summed(together.to_batches(), plan), tables)
+
+
+def unusable_tokens() -> frozenset[int]:
+    """Special tokens and tokens with no letter."""
+    text = (counted.SAMPLES / "tokenizer.json").read_text(encoding="utf-8")
+    special = {added["id"] for added in json.loads(text)["added_tokens"] if added["special"]}
+    raw = oracle.byte_level_vocabulary(text)
+    return frozenset(
+        special | {k for k, token in raw.items() if not any(map(str.isalpha, token.decode(errors="ignore")))}
+    )
+
+
+@pytest.fixture(scope="module")
+def brute_pairs(
+    corpus: SmallCorpus, tables: oracle.Tables, sample_tokenizer: TokenizerSpec
+) -> list[oracle_pivots.PairPivot]:
+    own_tokens = functools.cache(functools.partial(word_token_ids, sample_tokenizer))
+    return oracle_pivots.pair_pivots(
+        tables, corpus.rows, len(corpus.documents), unusable_tokens(), own_tokens, min_doc_count=2, min_word_doc_count=4
+    )
+
+
+def test_pair_pivots(spark: "SparkSession", corpus: SmallCorpus, brute_pairs: list[oracle_pivots.PairPivot]) -> None:
+    rows = sorted(
+        rows_of(spark, corpus, "pair_pivots"),
+        key=lambda row: (row["concept"], row["lang_a"], row["lang_b"], row["rank"]),
+    )
+    names = oracle_pivots.PairPivot._fields[:-1]
+    assert len(brute_pairs) > 200
+    assert {tuple(row[name] for name in names) for row in rows} == {pair[:-1] for pair in brute_pairs}
+    score = {pair[:-1]: pair.score for pair in brute_pairs}
+    for row in rows:
+        assert row["score"] == min(row["lift_a"], row["lift_b"]) == pytest.approx(score[tuple(row[n] for n in names)])
+    ranks: dict[tuple[object, ...], list[tuple[float, int]]] = {}
+    for row in rows:
+        ranks.setdefault(tuple(row[name] for name in names[:-1]), []).append((-row["score"], row["token_id"]))
+        assert row["rank"] == len(ranks[tuple(row[name] for name in names[:-1])]) <= 50
+    assert all(found == sorted(found) for found in ranks.values())
+
+
+def test_pivots(
+    spark: "SparkSession", corpus: SmallCorpus, tables: oracle.Tables, brute_pairs: list[oracle_pivots.PairPivot]
+) -> None:
+    n_docs = len(corpus.documents)
+    wanted = oracle_pivots.pivots(brute_pairs, tables, n_docs, 10_000, 0.2)
+    rows = sorted(rows_of(spark, corpus, "pivots"), key=lambda row: row["rank"])
+    assert len(rows) == min(150, len(wanted)) > 20
+    by_token = {row[0]: row for row in wanted}
+    for rank, row in enumerate(rows, 1):
+        _, score, n_concepts, n_pairs = by_token[row["token_id"]]
+        assert (row["rank"], row["n_concepts"], row["n_language_pairs"]) == (rank, n_concepts, n_pairs)
+        assert row["score"] == pytest.approx(score)
+        assert row["doc_share"] == tables.token_totals[row["token_id"]][1] / n_docs <= 0.2
+    order = [(-row["score"], row["token_id"]) for row in rows]
+    assert order == sorted(order)
+    assert rows[-1]["score"] >= wanted[len(rows) - 1][1] - 1e-9
+
+
+def test_document_scores(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    pivots = {row["token_id"] for row in rows_of(spark, corpus, "pivots")}
+    scores = {(row["source"], row["doc_id"]): row for row in rows_of(spark, corpus, "document_scores")}
+    assert len(scores) == len(corpus.documents)
+    for (source, doc_id, lang, _), (_, _, tokens) in zip(corpus.documents, corpus.encoded, strict=True):
+        row, found = scores[source, doc_id], [token.token_id for token in tokens if token.token_id in pivots]
+        assert (row["lang"], row["n_tokens"]) == (lang, len(tokens))
+        assert (row["n_pivot_tokens"], row["n_distinct_pivots"]) == (len(found), len(set(found)))
+        assert row["pivot_density"] == pytest.approx(len(found) / len(tokens))
+
+
+def test_datasets_hold_documents_as_they_are(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    documents = {(row["source"], row["doc_id"]): row for row in rows_of(spark, corpus, "documents")}
+    scores = {(row["source"], row["doc_id"]): row for row in rows_of(spark, corpus, "document_scores")}
+    for arm in ARMS:
+        rows = rows_of(spark, corpus, f"datasets/{arm}")
+        keys = [(row["source"], row["doc_id"]) for row in rows]
+        assert len(set(keys)) == len(keys) > 0, arm
+        for key, row in zip(keys, rows, strict=True):
+            whole = documents[key] | scores[key]
+            assert row == {name: whole[name] for name in DATASET.names}
+
+
+def test_the_arms_of_the_rebuild(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    totals = {row["lang"]: row["n_tokens"] for row in rows_of(spark, corpus, "corpus_totals")}
+    held = {arm: Counter[str]() for arm in ARMS}
+    for arm in ARMS:
+        for row in rows_of(spark, corpus, f"datasets/{arm}"):
+            held[arm][row["lang"]] += row["n_tokens"]
+    for lang, n_tokens in totals.items():
+        assert 0.1 * n_tokens < held["pivot"][lang] <= 0.3 * n_tokens
+        assert held["random"][lang] <= held["pivot"][lang]
+    assert set(held["parallel"]) == {"mul"}
+    assert held["parallel"].total() <= held["pivot"].total()
+    density = {
+        arm: [row["pivot_density"] for row in rows_of(spark, corpus, f"datasets/{arm}")] for arm in ("pivot", "random")
+    }
+    assert sum(density["pivot"]) / len(density["pivot"]) > 1.3 * sum(density["random"]) / len(density["random"])

@@ -1,0 +1,113 @@
+"""The whole pipeline by spark-submit on a cluster of two workers: executors import the zip, and counts agree."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from small_corpus import SmallCorpus
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.cluster, pytest.mark.spark, pytest.mark.timeout(900)]
+ROOT = Path(__file__).parents[2]
+COMPARED = [
+    "documents",
+    "quarantine",
+    "token_cooccurrence",
+    "word_cooccurrence",
+    "word_totals",
+    "token_totals",
+    "pivots",
+]
+COMPARED += [f"datasets/{arm}" for arm in ("pivot", "random", "matched", "parallel")]
+
+TELL = """
+import os as _os
+with open({log!r}, "a") as _log:
+    _log.write(f"{{_os.getpid()}} {{_os.path.abspath(__file__)}}\\n")
+"""
+
+
+def build_zip(path: Path, log: Path) -> None:
+    """The zip of `make dist`, but pivot_udfs writes down each process that imports it, and from where."""
+    made = path.with_suffix(".made.zip")
+    subprocess.run([sys.executable, ROOT / "docker" / "build_zip.py", made], check=True, capture_output=True)
+    with zipfile.ZipFile(made) as plain, zipfile.ZipFile(path, "w") as archive:
+        for name in plain.namelist():
+            tell = TELL.format(log=str(log)) if name == "pivot_udfs/__init__.py" else ""
+            archive.writestr(name, plain.read(name) + tell.encode())
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """No path to this checkout, nothing of Spark's or numba's that this process has set; its python3 first."""
+    foreign = ("PYTHON", "PYSPARK", "SPARK", "COV_", "NUMBA_", "XDG_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "TMPDIR": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def submitted(corpus: SmallCorpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the pipeline ran on a cluster, from a copy of jobs/ and the zip alone."""
+    folder = tmp_path_factory.mktemp("cluster")
+    build_zip(folder / "semantic_pivots.zip", folder / "imports.log")
+    shutil.copytree(ROOT / "jobs", folder / "app", ignore=shutil.ignore_patterns("gpu", "__pycache__"))
+    command = [
+        str(Path(sys.executable).parent / "spark-submit"), "--master", "local-cluster[2,1,2048]",
+        "--conf", "spark.executor.memory=1g", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false",
+        "--conf", "spark.sql.shuffle.partitions=3", "--conf", f"spark.sql.warehouse.dir={folder}/spark-warehouse",
+        "--conf", "spark.executorEnv.HOME=/dev/null",
+        "--py-files", str(folder / "semantic_pivots.zip"), str(folder / "app" / "rebuild_corpus.py"),
+        "--config", corpus.config, "--set", f"warehouse.path={folder}/warehouse",
+    ]  # fmt: skip
+    environment = clean_environment(folder)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4_000:]
+    yield folder
+    for path in executor_folders(folder):
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def imports(folder: Path) -> list[tuple[str, Path]]:
+    """Process and file of every import of pivot_udfs."""
+    lines = [line.split(" ", 1) for line in (folder / "imports.log").read_text(encoding="utf-8").splitlines()]
+    return [(process, Path(path)) for process, path in lines]
+
+
+def executor_folders(folder: Path) -> set[Path]:
+    """Where each executor has its copy of the zip: Spark's work folder, app-.../0 and 1."""
+    found = {path.parents[2] for _, path in imports(folder)}
+    return {path for path in found if path.parent.name.startswith("app-")}
+
+
+def test_every_process_imported_the_zip(submitted: Path) -> None:
+    found = imports(submitted)
+    for _, path in found:
+        assert path.parts[-3:] == ("semantic_pivots.zip", "pivot_udfs", "__init__.py")
+    assert len(executor_folders(submitted)) == 2, found
+    assert len({process for process, _ in found}) >= 3, "the driver and a worker on each executor"
+
+
+def test_kernels_were_kept_where_executors_without_a_home_can_write(submitted: Path) -> None:
+    kept = {path.parent.name.split("-")[0] for path in submitted.glob("semantic-pivots-kernels-*/*/*.nbc")}
+    assert {f"pivot_udfs.{name}" for name in ("cooccurrence_kernel", "word_pair_kernel", "match_words")} <= kept
+
+
+@pytest.mark.parametrize("table", COMPARED)
+def test_the_cluster_gives_the_local_run_s_rows(
+    spark: "SparkSession", corpus: SmallCorpus, submitted: Path, table: str
+) -> None:
+    local, cluster = (
+        sorted(spark.read.format("delta").load(str(folder / "warehouse" / table)).collect(), key=repr)
+        for folder in (corpus.folder, submitted)
+    )
+    assert len(local) > 0
+    assert cluster == local

@@ -1,0 +1,147 @@
+"""Hits equal the brute-force oracle's, text by text and place by place."""
+
+import random
+
+import counted
+import oracle
+import pyarrow as pa
+import pytest
+from counted import Document
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from word_cases import TINY, TRAPS, WORDS
+
+from pivot_udfs.matching import match_words
+from pivot_udfs.matching.match_words import WordMatcher, word_matcher
+
+LANGUAGES = ("de", "en", "fr", "ja", "zh")
+ROWS = [
+    {"en": "man", "fr": "espan", "de": "straße"},
+    {"en": "C++", "fr": "aujourd'hui", "de": "ß"},
+    {"en": "ice cream", "fr": "sœur", "de": "cream"},
+    {"en": "_x", "fr": "irma\u0303", "de": "ǆ"},
+    {"en": "e", "fr": "é", "ja": "カ", "zh": "々"},
+    {"en": "1", "fr": "ﬁ", "ja": "ー", "zh": "人々"},
+]
+
+
+def found(
+    documents: list[Document], rows: counted.Rows, languages: tuple[str, ...], shared: str
+) -> list[list[oracle.Hit]]:
+    lexicon = counted.lexicon_of(rows, languages)
+    texts = pa.array([text for _, text in documents], pa.string())
+    hits, starts = WordMatcher(lexicon, shared).find(texts, [lang for lang, _ in documents])
+    assert list(hits.byte_starts) == sorted(hits.byte_starts)
+    rows_found: list[list[oracle.Hit]] = [[] for _ in documents]
+    for doc, word, start, end in zip(*(column.tolist() for column in hits), strict=True):
+        raw, base = documents[doc][1].encode(), int(starts[doc])
+        chars = [len(raw[: place - base].decode()) for place in (start, end)]
+        rows_found[doc].append(oracle.Hit(*lexicon.words[word], *chars))
+    return rows_found
+
+
+def check(
+    documents: list[Document], rows: counted.Rows, languages: tuple[str, ...], shared: str = "document_language"
+) -> None:
+    forms = counted.forms_of(rows, languages)
+    wanted = [sorted(oracle.find_hits(text, lang, forms, shared)) for lang, text in documents]
+    assert [sorted(hits) for hits in found(documents, rows, languages, shared)] == wanted
+
+
+def words_in(text: str, lang: str = "en", rows: counted.Rows = ROWS) -> list[str]:
+    hits = found([(lang, text)], rows, LANGUAGES, "document_language")[0]
+    return [f"{hit.lang}:{hit.word}" for hit in sorted(hits, key=lambda hit: hit.start)]
+
+
+@pytest.mark.parametrize("shared", ["document_language", "all"])
+def test_traps(shared: str) -> None:
+    check(TRAPS, WORDS, counted.LANGUAGES, shared)
+
+
+def test_real_text() -> None:
+    draw = random.Random(11)  # noqa: S311
+    documents = [(lang, text[:800]) for _, texts in counted.sample_texts() for lang, text in draw.sample(texts, 6)]
+    check(documents, counted.sample_rows(), counted.LANGUAGES)
+
+
+@given(
+    documents=st.lists(
+        st.tuples(
+            st.sampled_from([*LANGUAGES, "mul"]),
+            st.lists(
+                st.sampled_from([*"abkKßeE_1'人々カー水学生 ", "ẞ", "e\u0301", "\u0303", "İ", "man", "ice"]),
+                max_size=20,
+            ).map("".join),
+        ),
+        max_size=5,
+    ),
+    shared=st.sampled_from(["document_language", "all"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_generated_text(documents: list[Document], shared: str) -> None:
+    check(documents, [*ROWS, *TINY], LANGUAGES, shared)
+
+
+@given(
+    st.lists(st.tuples(st.just("mul"), st.text("ab水学ẞ猫 ", max_size=40)), min_size=1, max_size=4), st.integers(1, 30)
+)
+@settings(max_examples=60, deadline=None)
+def test_pieces_of_the_scan_hide_nothing(documents: list[Document], piece_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(match_words, "_PIECE_BYTES", piece_bytes)
+        check(documents, TINY, counted.LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("man", ["en:man"]),
+        ("man\u0303ana", []),
+        ("espan\u0303a", []),
+        ("mañana man", ["en:man"]),
+        ("man人man", ["en:man", "en:man"]),
+        ("man2 2man man_ man-man", ["en:man", "en:man"]),
+        ("C++ C++11 (C++)", ["en:C++", "en:C++"]),
+        ("aujourd'hui aujourd'huis", ["fr:aujourd'hui"]),
+        ("IRMÃ irma\u0303s irmã", ["fr:irma\u0303", "fr:irma\u0303"]),
+        ("STRASSE Straße STRA\u1e9eE", ["de:straße", "de:straße"]),
+        ("人々 人々々", ["zh:人々", "zh:人々", "zh:々"]),
+        ("カ゛ カード", ["ja:カ", "ja:カ", "ja:ー"]),
+        ("ice creams", []),
+        ("ice cream", ["en:ice cream", "de:cream"]),
+        ("ǅ Ǆ", ["de:ǆ", "de:ǆ"]),
+        ("", []),
+    ],
+)
+def test_edges(text: str, words: list[str]) -> None:
+    assert words_in(text) == words
+
+
+def test_a_match_that_fails_the_boundary_uses_up_its_span() -> None:
+    """Leftmost-longest comes first: "ab" of "abc" hides the "b", whether it counts or not."""
+    rows = [{"en": "水ab", "fr": "x"}, {"en": "水", "fr": "y"}]
+    assert words_in("水abc水", "mul", rows) == ["en:水"]
+    assert words_in("水ab", "mul", rows) == ["en:水ab"]
+
+
+def test_shared_surfaces() -> None:
+    rows = [{"zh": "水", "ja": "水", "en": "table", "fr": "Table"}]
+    assert words_in("水", "zh", rows) == ["zh:水"]
+    assert words_in("水", "ja", rows) == ["ja:水"]
+    assert sorted(words_in("水", "mul", rows)) == sorted(words_in("水", "en", rows)) == ["ja:水", "zh:水"]
+    assert words_in("TABLE", "fr", rows) == ["fr:Table"]
+
+
+def test_the_matcher_is_built_once_for_one_lexicon() -> None:
+    lexicon = counted.lexicon_of(WORDS)
+    assert word_matcher(lexicon, "all") is word_matcher(counted.lexicon_of(WORDS), "all")
+    assert word_matcher(lexicon, "all") is not word_matcher(lexicon, "document_language")
+
+
+def test_sliced_and_empty_columns() -> None:
+    matcher = WordMatcher(counted.lexicon_of(WORDS), "all")
+    texts = pa.array(["water", "eau", "", "cat"])
+    hits, starts = matcher.find(texts.slice(1, 3), ["en"] * 3)
+    assert hits.docs.tolist() == [0, 2]
+    assert starts.tolist() == [0, 4, 5, 9]
+    assert matcher.find(pa.array([], pa.string()), []).hits.docs.tolist() == []

@@ -1,0 +1,224 @@
+"""Which documents each arm takes: against plain sorting, and the same whatever the partitions."""
+
+import math
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pivot_udfs.schemas import DOCUMENT_SCORES
+from pivot_udfs.settings import ARMS, Selection
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+KEY = ("source", "doc_id", "shard", "record")
+Row = dict[str, Any]
+
+
+def make_scores() -> list[Row]:
+    """300 documents of three languages and mul, with ties."""
+    draw, rows = random.Random(9), []  # noqa: S311 - a test's fixed draw
+    for k in range(300):
+        n_tokens = draw.choice([1, 2, 5, 20, 100, 101, 400, 2_000])
+        n_pivots = draw.choice([0, 0, n_tokens // 10, n_tokens // 5, n_tokens // 2, n_tokens])
+        place = {"source": f"s{k % 3}", "doc_id": f"d{k}", "shard": f"f{k % 7}", "record": k}
+        counts = {"n_tokens": n_tokens, "n_pivot_tokens": n_pivots, "n_distinct_pivots": min(n_pivots, 3)}
+        rows.append(
+            place | counts | {"lang": draw.choice(["en", "fr", "ja", "mul"]), "pivot_density": n_pivots / n_tokens}
+        )
+    return rows
+
+
+ROWS = make_scores()
+TOTALS = Counter(
+    {lang: sum(row["n_tokens"] for row in ROWS if row["lang"] == lang) for lang in ("en", "fr", "ja", "mul")}
+)
+
+
+@pytest.fixture(scope="module")
+def scores(spark: "SparkSession") -> "DataFrame":
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    tuples = [tuple(row[name] for name in DOCUMENT_SCORES.names) for row in ROWS]
+    return spark.createDataFrame(tuples, from_arrow_schema(DOCUMENT_SCORES)).persist()
+
+
+def arms(scores: "DataFrame", selection: Selection) -> dict[str, list[Row]]:
+    from jobs.selection.select_documents import select_documents
+
+    by_place = {(row["shard"], row["record"]): row for row in ROWS}
+    found: dict[str, list[Row]] = {arm: [] for arm in selection.arms}
+    for row in select_documents(scores, selection).documents.collect():
+        taken = [arm for arm in selection.arms if row[arm]]
+        assert taken, "a document that no arm takes"
+        for arm in taken:
+            found[arm].append(by_place[row["shard"], row["record"]])
+    return {arm: sorted(rows, key=lambda row: row["record"]) for arm, rows in found.items()}
+
+
+def tokens(rows: list[Row]) -> Counter[str]:
+    held: Counter[str] = Counter()
+    for row in rows:
+        held[row["lang"]] += row["n_tokens"]
+    return held
+
+
+def ranked(rows: list[Row], k: int) -> list[tuple[float, Row]]:
+    """Shrunken density of each document, best first, ties by key."""
+    pivots = {lang: sum(row["n_pivot_tokens"] for row in rows if row["lang"] == lang) for lang in TOTALS}
+    scored = [
+        ((row["n_pivot_tokens"] + k * pivots[row["lang"]] / TOTALS[row["lang"]]) / (row["n_tokens"] + k), row)
+        for row in rows
+    ]
+    return sorted(scored, key=lambda pair: (-round(pair[0], 12), *(pair[1][name] for name in KEY)))
+
+
+def first_within(rows: list[Row], budget: int) -> list[Row]:
+    """Rows in order while their tokens fit."""
+    taken, held = [], 0
+    for row in rows:
+        held += row["n_tokens"]
+        if held > budget:
+            break
+        taken.append(row)
+    return taken
+
+
+def brute_pivot_arm(budgets: dict[str, int], k: int) -> list[Row]:
+    order = [row for _, row in ranked(ROWS, k)]
+    taken = [
+        row for lang, budget in budgets.items() for row in first_within([r for r in order if r["lang"] == lang], budget)
+    ]
+    return sorted(taken, key=lambda row: row["record"])
+
+
+def test_top_share_takes_the_densest_of_each_language(scores: "DataFrame") -> None:
+    selection = Selection(share=0.3, shrinkage_tokens=50, arms=["pivot"])
+    budgets = {lang: math.floor(0.3 * n) for lang, n in TOTALS.items()}
+    assert arms(scores, selection)["pivot"] == brute_pivot_arm(budgets, 50)
+
+
+def test_token_budget_with_quotas(scores: "DataFrame") -> None:
+    quotas = {"en": 0.5, "fr": 0.2, "de": 0.3}
+    selection = Selection(
+        rule="token_budget", tokens=9_000, language_quotas=quotas, shrinkage_tokens=500, arms=["pivot"]
+    )
+    assert arms(scores, selection)["pivot"] == brute_pivot_arm({"en": 4_500, "fr": 1_800}, 500)
+
+
+def test_threshold(scores: "DataFrame") -> None:
+    selection = Selection(rule="threshold", threshold=0.25, shrinkage_tokens=50, arms=["pivot"])
+    wanted = [row["record"] for density, row in ranked(ROWS, 50) if density >= 0.25]
+    assert [row["record"] for row in arms(scores, selection)["pivot"]] == sorted(wanted)
+
+
+def test_controls(scores: "DataFrame") -> None:
+    """The controls have the pivot arm's language mix, lengths or budget, and never more tokens."""
+    found = arms(scores, Selection(share=0.4, shrinkage_tokens=50))
+    pivot = tokens(found["pivot"])
+    longest = max(row["n_tokens"] for row in ROWS)
+    for lang, budget in pivot.items():
+        assert budget - longest < tokens(found["random"])[lang] <= budget
+
+    def shape(rows: list[Row]) -> Counter[tuple[str, int]]:
+        return Counter((row["lang"], math.floor(math.log2(row["n_tokens"] + 1) * 4)) for row in rows)
+
+    assert shape(found["matched"]) == shape(found["pivot"])
+    assert set(tokens(found["parallel"])) == {"mul"}
+    assert tokens(found["parallel"]).total() <= pivot.total()
+    drawn = [{row["record"] for row in found[arm]} for arm in ARMS]
+    assert len(set(map(frozenset, drawn))) == 4
+
+
+def test_the_same_on_any_partitions_and_another_seed_draws_anew(scores: "DataFrame") -> None:
+    selection = Selection(share=0.4, shrinkage_tokens=50)
+    once = arms(scores, selection)
+    assert arms(scores.repartition(7, "doc_id"), selection) == once
+    other = arms(scores, selection.model_copy(update={"seed": 1}))
+    assert other["pivot"] == once["pivot"]
+    assert other["random"] != once["random"]
+    assert other["matched"] != once["matched"]
+
+
+@pytest.mark.parametrize(("n_bins", "sorted_rows"), [(1, 10**6), (7, 10**6), (4096, 10**6), (16, 3), (4096, 0)])
+def test_take_is_a_plain_sort(
+    spark: "SparkSession", n_bins: int, sorted_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the bins, and however often they are cut again; there are ties, and rows without weight."""
+    from pyspark.sql import functions as F
+
+    from jobs.selection import budgeted_sample as take_within_budgets
+    from jobs.selection.budgeted_sample import Draw, take
+
+    monkeypatch.setattr(take_within_budgets, "_BINS", n_bins)
+    monkeypatch.setattr(take_within_budgets, "_SORTED_ROWS", sorted_rows)
+    sizes = watch_sorted_sizes(monkeypatch)
+    rows = make_valued(random.Random(n_bins))  # noqa: S311 - a test's fixed draw
+    budgets = {"a": 0, "b": 90, "c": 10**6}
+    frame = spark.createDataFrame(
+        rows, "source string, doc_id string, shard string, record long, kind string, v double, w long"
+    )
+    draws = [
+        Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets),
+        Draw("one_kind", F.lit("whole"), F.col("v"), F.col("w"), {"whole": 60}, F.col("kind") == "c"),
+    ]
+    marked = take(frame, draws).collect()
+    assert sorted(tuple(row)[:-2] for row in marked) == sorted(rows)
+    assert sorted(tuple(row)[:-2] for row in marked if row["all_kinds"]) == first_of_kinds(rows, budgets)
+    assert sorted(tuple(row)[:-2] for row in marked if row["one_kind"]) == first_of_kinds(rows, {"c": 60})
+    assert max(sizes) <= max(sorted_rows, MOST_TIES), "a bin was sorted that should have been cut again"
+
+
+MOST_TIES = 12
+
+
+def make_valued(draw: random.Random) -> list[tuple[Any, ...]]:
+    """120 rows: key, kind, value, weight; at most MOST_TIES of a kind have one value, and half lie close together."""
+    ties = [0.0, 0.25, 0.5, 1.0] * (MOST_TIES // 4)
+    values = ties + [draw.random() for _ in range(60 - MOST_TIES)] + [0.3 + draw.random() / 10**6 for _ in range(60)]
+    return [
+        (f"s{k % 2}", f"{k}", f"f{k}", k, draw.choice("abc"), value, draw.choice([0, *range(1, 10)]))
+        for k, value in enumerate(draw.sample(values, len(values)))
+    ]
+
+
+def watch_sorted_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Filled with the largest number of rows that each sort has in one stratum."""
+    from jobs.selection import budgeted_sample as take_within_budgets
+
+    sizes, really = [0], take_within_budgets._sorted_firsts
+
+    def watched(inside: "DataFrame") -> dict[tuple[str, str], Any]:
+        sizes.append(max(row["count"] for row in inside.groupBy("name", "stratum").count().collect()))
+        return really(inside)
+
+    monkeypatch.setattr(take_within_budgets, "_sorted_firsts", watched)
+    return sizes
+
+
+def first_of_kinds(rows: list[tuple[Any, ...]], budgets: dict[str, int]) -> list[tuple[Any, ...]]:
+    """The first rows of each kind by value and key while their weights fit."""
+    wanted = []
+    for kind, budget in budgets.items():
+        held = 0
+        for row in sorted((row for row in rows if row[4] == kind), key=lambda row: (row[5], *row[:4])):
+            held += row[6]
+            wanted += [row] if held <= budget else []
+    return sorted(wanted)
+
+
+def test_degenerate_frames(spark: "SparkSession", scores: "DataFrame") -> None:
+    """No tokens at all, no shrinkage: nothing divides by zero."""
+    from pyspark.sql import functions as F
+
+    empty = (
+        scores.where("record < 4")
+        .withColumn("n_tokens", F.lit(0).cast("long"))
+        .withColumn("n_pivot_tokens", F.lit(0).cast("long"))
+    )
+    for k in (0, 500):
+        assert len(arms(empty, Selection(rule="threshold", threshold=0.5, shrinkage_tokens=k))["pivot"]) == 0
+    assert arms(scores.where("false"), Selection()) == {arm: [] for arm in ARMS}

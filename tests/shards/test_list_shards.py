@@ -1,0 +1,235 @@
+"""Listing: files, folders, globs and URIs, each shard once, and an error that helps for everything else."""
+
+import glob
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from pyarrow import fs
+
+from pivot_udfs.errors import CorpusError
+from pivot_udfs.shards import list_shards as listing
+from pivot_udfs.shards.list_shards import list_shards, open_shard, shard_format
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for name in (
+        "a.jsonl", "b.json.gz", "sub/c.ndjson.zst", "sub/deep/d.parquet", "sub/E.JSONL.ZSTD",
+        "_SUCCESS", ".a.jsonl.crc", ".hidden/x.jsonl", "_temporary/0/x.jsonl", "LICENCES.md", "sub/.x.jsonl",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"{}")
+    return tmp_path
+
+
+ALL = ["a.jsonl", "b.json.gz", "sub/E.JSONL.ZSTD", "sub/c.ndjson.zst", "sub/deep/d.parquet"]
+
+
+def _names(corpus: Path, *inputs: str) -> list[str]:
+    return [shard.path.removeprefix(f"{corpus}/") for shard in list_shards(inputs)]
+
+
+def test_a_folder_is_read_to_its_bottom(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert _names(corpus, str(corpus)) == ALL
+    assert "1 files of unknown extension left aside" in caplog.text
+    assert "LICENCES.md" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*", ALL),
+        ("**", ALL),
+        ("*.json*", ["a.jsonl", "b.json.gz"]),
+        ("[ab].json*", ["a.jsonl", "b.json.gz"]),
+        ("?.jsonl", ["a.jsonl"]),
+        ("s*", ALL[2:]),
+        ("sub/*", ALL[2:]),
+        ("*/deep", ["sub/deep/d.parquet"]),
+        ("*/*/d.*", ["sub/deep/d.parquet"]),
+        ("**/*.parquet", ["sub/deep/d.parquet"]),
+        ("**/a.jsonl", ["a.jsonl"]),
+        ("**/deep/*", ["sub/deep/d.parquet"]),
+        ("**/**", ALL),
+    ],
+)
+def test_globs(corpus: Path, pattern: str, expected: list[str]) -> None:
+    assert _names(corpus, f"{corpus}/{pattern}") == expected
+
+
+PARTS = st.sampled_from(["*", "**", "**", "sub", "s*", "deep", "[ad].*", "*.jsonl", "?.*", "x.jsonl"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(parts=st.lists(PARTS, min_size=1, max_size=4))
+def test_globs_match_what_the_shell_matches(corpus: Path, parts: list[str]) -> None:
+    """Against Python's own glob; a folder that matches stands for all below it."""
+    assume(any("*" in part or "?" in part or "[" in part for part in parts))
+    matched = [Path(path) for path in glob.glob("/".join([str(corpus), *parts]), recursive=True)]  # noqa: PTH207
+    files = {file for path in matched for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
+    names = {str(file.relative_to(corpus)) for file in files}
+    expected = [name for name in ALL if name in names]
+    try:
+        found = _names(corpus, "/".join([str(corpus), *parts]))
+    except CorpusError:
+        found = []
+    assert found == expected
+
+
+class _Counting:
+    """A file system that tells what is listed."""
+
+    def __init__(self) -> None:
+        self.listed: list[str] = []
+
+    def get_file_info(self, what: Any) -> Any:
+        if isinstance(what, fs.FileSelector):
+            self.listed.append(f"{what.base_dir}{'/**' if what.recursive else ''}")
+        return fs.LocalFileSystem().get_file_info(what)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "listed"),
+    [
+        ("**", ["/**"]),
+        ("**/*.parquet", ["/**"]),
+        ("**/deep/**/d.*", ["/**"]),
+        ("s*/**/*.parquet", ["", "/sub/**"]),
+        ("*/deep/*", ["", "/sub", "/sub/deep"]),
+    ],
+)
+def test_two_stars_list_a_store_once(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, listed: list[str]
+) -> None:
+    store = _Counting()
+    monkeypatch.setattr(listing, "_locate", lambda given: listing._Place(store, given, ""))
+    assert list_shards([f"{corpus}/{pattern}"])
+    assert store.listed == [f"{corpus}{place}" for place in listed]
+
+
+def test_each_shard_once_whatever_names_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(corpus)
+    inputs = [
+        "a.jsonl",
+        f"{corpus}/sub/../a.jsonl",
+        f"file://{corpus}/a.jsonl",
+        f"file:{corpus}/?.jsonl",
+        "./*.jsonl",
+    ]
+    shards = list_shards(inputs)
+    assert [shard.path for shard in shards] == [str(corpus / "a.jsonl")]
+    assert shards[0].n_bytes == 2
+    assert shards[0].modified_ns == (corpus / "a.jsonl").stat().st_mtime_ns
+
+
+def test_a_name_with_magic_characters_or_escapes(tmp_path: Path) -> None:
+    for name in ("x[1].jsonl", "é 水.jsonl"):
+        (tmp_path / name).write_bytes(b"")
+    assert _names(tmp_path, f"{tmp_path}/x[1].jsonl") == ["x[1].jsonl"]
+    assert _names(tmp_path, (tmp_path / "é 水.jsonl").as_uri()) == ["é 水.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("gone", "does not exist; give a file"),
+        ("gone/*.jsonl", "found no file"),
+        ("gone/**", "found no file"),
+        ("*.parquet", "found no file"),
+        ("LICENCES.md", "no known extension; shards end in .json, .json.gz"),
+        ("L*", "found 1 files of other extensions, such as"),
+        (".hidden/*.gz", "found no file"),
+    ],
+)
+def test_inputs_that_match_nothing_are_errors(corpus: Path, given: str, says: str) -> None:
+    with pytest.raises(CorpusError, match=r"corpus\.inputs: ") as error:
+        list_shards([str(corpus), f"{corpus}/{given}"])
+    assert says in str(error.value)
+    assert given in str(error.value)
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="holds no shard: found no file"):
+        list_shards([str(tmp_path)])
+
+
+@pytest.mark.parametrize("uri", ["ftp://host/a.jsonl", "hdfs:/a.jsonl"])
+def test_an_unknown_scheme_is_an_error(uri: str) -> None:
+    with pytest.raises(CorpusError, match="known are file, s3, s3a"):
+        list_shards([uri])
+
+
+class _Refusing:
+    """A file system in which every listing is refused, as for a user without permission."""
+
+    def get_file_info(self, what: Any) -> Any:
+        if isinstance(what, fs.FileSelector):
+            raise PermissionError(13, "Cannot list directory")
+        return fs.FileInfo(what, type=fs.FileType.Directory)
+
+
+def test_a_folder_without_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_locate", lambda given: listing._Place(_Refusing(), given, ""))
+    with pytest.raises(CorpusError, match=r"'/data' cannot be listed: .*Cannot list directory; check the path"):
+        list_shards(["/data"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "store", "inside"),
+    [
+        ("s3a://bucket/a/b c*.gz", "s3://bucket", "bucket/a/b c*.gz"),
+        ("s3n://bucket", "s3://bucket", "bucket"),
+        ("s3://bucket/a/", "s3://bucket", "bucket/a"),
+        ("gcs://bucket/a", "gs://bucket", "bucket/a"),
+        ("hdfs://name:8020/a/b", "hdfs://name:8020/", "/a/b"),
+    ],
+)
+def test_uris_go_to_their_store(monkeypatch: pytest.MonkeyPatch, uri: str, store: str, inside: str) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(listing, "_connect", asked.append)
+    place = listing._locate(uri)
+    assert (asked, place.path) == ([store], inside)
+
+
+def test_shards_of_a_store_keep_their_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local folder plays the store, so that listing and opening go through one and the same path."""
+    (tmp_path / "bucket" / "day=1").mkdir(parents=True)
+    (tmp_path / "bucket" / "day=1" / "a.jsonl").write_bytes(b"raw")
+    monkeypatch.setattr(listing, "_connect", lambda uri: fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
+    for uri in (
+        "s3a://bucket",
+        "s3a://bucket/*",
+        "s3://bucket/day=?/*.jsonl",
+        "s3a://bucket/day=1/a.jsonl",
+    ):
+        shards = list_shards([uri])
+        assert [shard.path for shard in shards] == ["s3://bucket/day=1/a.jsonl"]
+        with open_shard(shards[0].path) as stream:
+            assert stream.read() == b"raw"
+
+
+def test_opened_shards_are_not_decompressed(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.gz").write_bytes(b"as stored")
+    for seekable in (False, True):
+        with open_shard(str(tmp_path / "a.jsonl.gz"), seekable=seekable) as stream:
+            assert stream.read() == b"as stored"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/d/a.b.jsonl.gz", ("jsonl", "gzip", "a.b")),
+        ("s3://d/A.JSON.ZSTD", ("jsonl", "zstd", "A")),
+        ("a.ndjson", ("jsonl", "", "a")),
+        ("a.parquet", ("parquet", "", "a")),
+        ("a.parquet.gz", None),
+        ("a.gz", None),
+    ],
+)
+def test_formats_by_name(path: str, expected: tuple[str, str, str] | None) -> None:
+    assert shard_format(path) == expected

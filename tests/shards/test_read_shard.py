@@ -1,0 +1,184 @@
+"""The reader: each bad input gives its own reason, and records in are documents and rejections."""
+
+import errno
+import gzip
+import io
+import os
+import random
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shard_files import BAD_LINES, GOOD_LINES, LINE, PACK, line_of, many_lines, read, reasons_of, write
+
+from pivot_udfs.shards import read_shard as reader
+from pivot_udfs.shards.read_shard import REASONS, Document, Rejected
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD_LINES)
+def test_a_bad_line_is_one_rejection_between_its_neighbours(tmp_path: Path, line: bytes, reason: str) -> None:
+    found = read(write(tmp_path, line_of(id="0") + b"\n" + line + b"\n" + line_of(id="2")))
+    assert reasons_of(found) == [None, reason, None]
+    assert [item.record for item in found] == [0, 1, 2]
+    rejected = found[1]
+    assert isinstance(rejected, Rejected)
+    assert rejected.detail
+    assert rejected.raw == (line[:1024] or None)
+
+
+@pytest.mark.parametrize(("line", "expected"), GOOD_LINES)
+def test_a_good_line_is_a_document(tmp_path: Path, line: bytes, expected: tuple[str, str, str | None, str]) -> None:
+    source, doc_id, lang, text = expected
+    assert read(write(tmp_path, line)) == [Document(0, source, doc_id, lang, text)]
+
+
+def test_every_reason_is_known_and_seen() -> None:
+    whole_shard = {"unreadable_shard", "empty_shard", "corrupt_stream", "missing_columns"}
+    assert {reason for _, reason in BAD_LINES} | whole_shard == REASONS.keys()
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_records_in_are_documents_and_rejections(tmp_path: Path, ending: str) -> None:
+    lines = [line for line, _ in BAD_LINES] + [line for line, _ in GOOD_LINES]
+    data = b"\n".join(lines) + b"\n"
+    found = read(write(tmp_path, PACK[ending](data), "x" + ending))
+    assert [item.record for item in found] == list(range(data.count(b"\n")))
+    assert reasons_of(found) == [reason for _, reason in BAD_LINES] + [None] * len(GOOD_LINES)
+
+
+def test_an_unknown_source_is_the_name_of_the_shard(tmp_path: Path) -> None:
+    path = write(tmp_path, gzip.compress(b'{"id": "1", "text": "b"}'), "wiki.v2-0001.JSONL.GZ")
+    assert read(path) == [Document(0, "wiki.v2-0001", "1", None, "b")]
+
+
+@pytest.mark.parametrize("ending", PACK)
+def test_a_byte_order_mark_is_dropped(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path, PACK[ending](b"\xef\xbb\xbf" + line_of()), "x" + ending)
+    assert reasons_of(read(path)) == [None]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("ending", PACK)
+def test_a_shard_without_content_is_empty(tmp_path: Path, ending: str, content: bytes) -> None:
+    path = write(tmp_path, PACK[ending](content), "x" + ending)
+    assert read(path) == [Rejected(None, "empty_shard", "the file holds no record", None)]
+
+
+@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
+def test_a_file_of_no_bytes_is_empty(tmp_path: Path, ending: str) -> None:
+    assert reasons_of(read(write(tmp_path, b"", "x" + ending))) == ["empty_shard"]
+
+
+@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
+def test_a_shard_that_is_gone_is_unreadable(tmp_path: Path, ending: str) -> None:
+    found = read(tmp_path / f"gone{ending}")
+    assert reasons_of(found) == ["unreadable_shard"]
+    assert found[0].record is None
+
+
+def _refuse_with(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    def refuse(path: str, *, seekable: bool) -> None:
+        raise error
+
+    monkeypatch.setattr(reader, "open_shard", refuse)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(code, os.strerror(code)) for code in (errno.ENOENT, errno.EACCES, errno.EPERM)),
+        *(OSError(code, os.strerror(code)) for code in (errno.ENOTDIR, errno.EISDIR)),
+        OSError("When reading information for key 'x': AWS Error ACCESS_DENIED"),
+        OSError("google::cloud::Status(PERMISSION_DENIED: no access)"),
+    ],
+    ids=str,
+)
+def test_a_shard_that_may_not_be_opened_is_unreadable(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    _refuse_with(monkeypatch, error)
+    assert read(Path("/x.jsonl")) == [Rejected(None, "unreadable_shard", str(error), None)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(code, os.strerror(code)) for code in (errno.EMFILE, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)),
+        OSError("When reading information for key 'x': AWS Error NETWORK_CONNECTION"),
+    ],
+    ids=str,
+)
+def test_a_store_that_does_not_answer_is_no_fault_of_the_shard(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    _refuse_with(monkeypatch, error)
+    with pytest.raises(OSError, match=re.escape(str(error))):
+        read(Path("/x.jsonl"))
+
+
+@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
+def test_a_folder_named_like_a_shard_is_unreadable(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"x{ending}").mkdir()
+    assert reasons_of(read(tmp_path / f"x{ending}")) == ["unreadable_shard"]
+
+
+@settings(deadline=None)
+@given(st.lists(LINE, min_size=1, max_size=8))
+def test_any_lines_are_counted_alike_in_every_codec(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
+) -> None:
+    data = b"\n".join(lines) + b"\n"
+    folder = tmp_path_factory.mktemp("any")
+    plain, zipped, zstd = (read(write(folder, pack(data), "x" + ending)) for ending, pack in PACK.items())
+    assert plain == zipped == zstd
+    assert len(plain) == (data.count(b"\n") if data != b"\xef\xbb\xbf\n" else 1)
+    assert all(item.reason in REASONS for item in plain if isinstance(item, Rejected))
+
+
+def _parquet_bytes() -> bytes:
+    buffer = io.BytesIO()
+    rows = [{"id": str(number), "text": f"{number * number} eau"} for number in range(300)]
+    pq.write_table(pa.Table.from_pylist(rows), buffer, row_group_size=120)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
+def test_no_damage_raises_or_breaks_the_numbering(tmp_path: Path, ending: str) -> None:
+    whole = _parquet_bytes() if ending == ".parquet" else PACK[ending](many_lines(300))
+    draw = random.Random(20)  # noqa: S311
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(draw.choice([1, 3, 20])):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        found = read(write(tmp_path, bytes(data), "x" + ending))
+        records = [item.record for item in found]
+        assert records in (list(range(len(found))), [None])
+
+
+class _Failing(io.BytesIO):
+    """A store that answers some reads and then fails."""
+
+    def __init__(self, data: bytes, answers: int) -> None:
+        super().__init__(data)
+        self.answers = answers
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.answers -= 1
+        if self.answers < 0:
+            raise OSError("AWS Error NETWORK_CONNECTION")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
+def test_a_store_that_fails_half_way_raises(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    data = _parquet_bytes() if ending == ".parquet" else PACK[ending](many_lines(9))
+    stream = _Failing(data, answers=100)
+    monkeypatch.setattr(reader, "open_shard", lambda path, seekable: stream)
+    whole = read(Path(f"/x{ending}"))
+    assert reasons_of(whole) == [None] * len(whole)
+    n_reads = 100 - stream.answers
+    assert n_reads > 1
+    for answers in range(n_reads):
+        stream = _Failing(data, answers)
+        with pytest.raises(OSError, match="NETWORK_CONNECTION"):
+            read(Path(f"/x{ending}"))

@@ -1,0 +1,106 @@
+"""Streams: any cut into blocks, any truncation, any damage, against independent decoders."""
+
+import gzip
+import json
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shard_files import LINE, PACK, line_of, many_lines, pack_zstd, read, reasons_of, write
+
+from pivot_udfs.shards.read_shard import Document, ReadLimits
+from pivot_udfs.shards.shard_streams import LineSplitter
+
+
+def _blocks(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _simple_split(data: bytes) -> list[bytes]:
+    lines = data.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+@settings(deadline=None)
+@given(st.lists(LINE, max_size=8), st.integers(1, 200), st.integers(1, 3_000), st.booleans())
+def test_any_cut_into_blocks_gives_the_same_lines(lines: list[bytes], size: int, limit: int, ends: bool) -> None:
+    data = b"\n".join(lines) + (b"\n" if ends else b"")
+    splitter = LineSplitter(limit)
+    found = [line for block in _blocks(data, size) for line in splitter.feed(block)]
+    found += [splitter.take()] if splitter.pending_bytes else []
+    assert found == [(line if len(line) <= limit else line[:1024], len(line)) for line in _simple_split(data)]
+
+
+def _whole_lines_of(pack: str, cut: bytes) -> int:
+    """Lines that an independent decoder gets out of a cut stream, fed byte by byte."""
+    if pack == ".ndjson.zst":
+        decoder: Any = zstandard.ZstdDecompressor().decompressobj()
+    else:
+        decoder = zlib.decompressobj(wbits=31)
+    return sum(decoder.decompress(cut[at : at + 1]).count(b"\n") for at in range(len(cut)))
+
+
+@pytest.mark.parametrize("ending", [".json.gz", ".ndjson.zst"])
+def test_a_truncated_stream_gives_all_before_and_one_rejection(tmp_path: Path, ending: str) -> None:
+    whole = PACK[ending](many_lines(3_000))
+    for n_bytes in [1, 2, 3, 5, 9, 17, *range(100, len(whole), len(whole) // 12), len(whole) - 1]:
+        found = read(write(tmp_path, whole[:n_bytes], "x" + ending))
+        n_whole = _whole_lines_of(ending, whole[:n_bytes])
+        assert reasons_of(found) == [None] * n_whole + ["corrupt_stream"]
+        assert [item.record for item in found] == list(range(n_whole + 1))
+    assert n_whole == 3_000
+
+
+@pytest.mark.parametrize("ending", [".json.gz", ".ndjson.zst"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_damaged_stream_ends_in_one_rejection(tmp_path: Path, ending: str, share: float) -> None:
+    data = many_lines(6_000)
+    whole = bytearray(PACK[ending](data))
+    at = int(len(whole) * share)
+    whole[at : at + 40] = bytes(40)
+    found = read(write(tmp_path, bytes(whole), "x" + ending))
+    assert reasons_of(found)[-1] == "corrupt_stream"
+    assert reasons_of(found).count("corrupt_stream") == 1
+    assert [item.record for item in found] == list(range(len(found)))
+    good = json.loads(b"[" + b",".join(data.splitlines()[: len(found) // 2]) + b"]")
+    assert len(found) > 6_000 * share / 2
+    assert [item.text for item in found[: len(good)] if isinstance(item, Document)] == [row["text"] for row in good]
+
+
+@pytest.mark.parametrize("ending", [".json.gz", ".ndjson.zst"])
+def test_all_before_foreign_bytes_is_read(tmp_path: Path, ending: str) -> None:
+    data = PACK[ending](many_lines(5)) + PACK[ending](many_lines(4)) + b"no stream at all"
+    found = read(write(tmp_path, data, "x" + ending))
+    assert reasons_of(found) == [None] * 9 + ["corrupt_stream"]
+
+
+def test_members_frames_and_padding_are_one_stream(tmp_path: Path) -> None:
+    cut = [b'{"id": "1", ', b'"text": "b"}\n{"id": "2", "text": "c"}', b"", b"\n"]
+    zipped = b"".join(map(gzip.compress, cut)) + bytes(70)
+    framed = b"".join(map(pack_zstd, cut)) + bytes.fromhex("502a4d18 03000000 616263")
+    streamed = zstandard.ZstdCompressor().compressobj()
+    unsized = streamed.compress(b"".join(cut)) + streamed.flush()
+    for name, data in {"a.jsonl.gz": zipped, "a.jsonl.zst": framed, "a.jsonl.zstd": unsized}.items():
+        found = read(write(tmp_path, data, name))
+        assert found == [Document(0, "a", "1", None, "b"), Document(1, "a", "2", None, "c")]
+
+
+def test_a_huge_line_is_never_held(tmp_path: Path) -> None:
+    pieces = [b'{"id": "0", "text": "', *[b"huge " * 200_000] * 64, b'"}\n', line_of(id="1")]
+    packed = zstandard.ZstdCompressor().compressobj()
+    data = b"".join(map(packed.compress, pieces)) + packed.flush()
+    path = write(tmp_path, data, "x.jsonl.zst")
+    del pieces
+    tracemalloc.start()
+    found = read(path, ReadLimits(1 << 20, 1 << 20))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert reasons_of(found) == ["record_too_large", None]
+    assert "64000023 bytes" in str(found[0])
+    assert peak < 16 << 20

@@ -1,0 +1,180 @@
+"""The first step: every record becomes a document or a rejection, with the reference library's own ids."""
+
+import gzip
+import json
+from pathlib import Path
+
+import counted
+import pyarrow as pa
+import pytest
+import shard_files
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pivot_udfs import tokenize_corpus as step
+from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
+from pivot_udfs.shards.assign_files import pack_files
+from pivot_udfs.shards.read_shard import ReadLimits
+from pivot_udfs.text import identify_language
+from pivot_udfs.tokenization.backends import TokenizerSpec
+from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, quarantine_records, tokenize_corpus
+
+LIMITS = ReadLimits(max_document_bytes=20_000, max_record_bytes=50_000)
+BAD_LINES = [(line, reason) for line, reason in shard_files.BAD_LINES if not reason.endswith("too_large")]
+SIZES = st.lists(st.integers(0, 10**9), max_size=30).map(lambda sizes: [(f"s{k:02}", n) for k, n in enumerate(sizes)])
+
+
+def tasks(*numbers: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(numbers, pa.int64())], ["id"])
+
+
+@given(sizes=SIZES, n_tasks=st.integers(1, 12))
+def test_pack_files_puts_each_shard_in_one_group(sizes: list[tuple[str, int]], n_tasks: int) -> None:
+    groups = pack_files(sizes, n_tasks)
+    assert sorted(path for group in groups for path in group) == [path for path, _ in sizes]
+    assert len(groups) == min(n_tasks, len(sizes))
+    assert all(groups)
+    assert groups == pack_files(sizes[::-1], n_tasks)
+
+
+@given(sizes=SIZES, n_tasks=st.integers(1, 12))
+def test_pack_files_is_even(sizes: list[tuple[str, int]], n_tasks: int) -> None:
+    """No group exceeds the emptiest by more than its own last shard (greedy scheduling's bound)."""
+    bytes_of = dict(sizes)
+    loads = [[bytes_of[path] for path in group] for group in pack_files(sizes, n_tasks)]
+    for load in loads:
+        assert sum(load) - min(load) <= min(map(sum, loads)) + len(sizes)
+
+
+@given(sizes=st.lists(st.integers(0, 9), max_size=40), n_tasks=st.integers(1, 12))
+def test_pack_files_gives_each_shard_to_the_emptiest_group(sizes: list[int], n_tasks: int) -> None:
+    """The rule said plainly, with many shards of one size; of equally empty groups the first."""
+    shards = [(f"s{number:02}", size) for number, size in enumerate(sizes)]
+    groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(shards)))]
+    loads = [0] * len(groups)
+    for path, size in sorted(shards, key=lambda shard: (-shard[1], shard[0])):
+        emptiest = loads.index(min(loads))
+        groups[emptiest].append(path)
+        loads[emptiest] += size + 1
+    assert pack_files(shards, n_tasks) == tuple(tuple(sorted(group)) for group in groups)
+
+
+def test_pack_files_is_quick_with_as_many_tasks_as_shards() -> None:
+    """Looking at every group for every shard would compare two million times."""
+    n_compared = 0
+
+    class Size(int):
+        def __lt__(self, other: int) -> bool:
+            nonlocal n_compared
+            n_compared += 1
+            return int(self) < int(other)
+
+        def __add__(self, other: int) -> "Size":
+            return Size(int(self) + int(other))
+
+        __radd__ = __add__
+
+    sizes = [(f"s{number:04}", Size(number)) for number in range(2_000)]
+    assert len(pack_files(sizes, 2_000)) == 2_000
+    assert n_compared < 100_000
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> dict[str, int]:
+    """Path and number of bytes of shards with every kind of line."""
+    good = [{"id": f"g{k}", "source": "web", "text": text, "lang": lang} for k, (lang, text) in enumerate(real_texts())]
+    special = {"id": "s", "text": "a <|endoftext|> b <|im_start|>", "lang": "en"}
+    lines = [json.dumps(row, ensure_ascii=False).encode() for row in [*good, special]]
+    shard_files.write(tmp_path, b"\n".join(lines), "good.jsonl")
+    bad = [line for line, _ in BAD_LINES]
+    shard_files.write(tmp_path, gzip.compress(b"\n".join([*lines[:3], *bad, *lines[3:6]])), "bad.jsonl.gz")
+    shard_files.write(tmp_path, b"", "empty.jsonl")
+    shard_files.write(tmp_path, gzip.compress(b"\n".join(lines))[:-40], "cut.jsonl.gz")
+    return {str(path): path.stat().st_size for path in sorted(tmp_path.iterdir())}
+
+
+def real_texts() -> list[tuple[str, str]]:
+    return [(lang, text[:3_000]) for _, texts in counted.sample_texts() for lang, text in texts[:6]]
+
+
+def run(
+    plan: TokenizePlan, batches: list[pa.RecordBatch]
+) -> tuple[list[dict[str, object]], list[dict[str, object]], Tally]:
+    tally: Tally = {}
+    documents = list(tokenize_corpus(iter(batches), plan, tally.update))
+    rejected = list(quarantine_records(iter(batches), plan))
+    assert all(batch.schema == DOCUMENTS for batch in documents)
+    assert all(batch.schema == QUARANTINE for batch in rejected)
+    rows = ([row for batch in found for row in batch.to_pylist()] for found in (documents, rejected))
+    return (*rows, tally)  # type: ignore[return-value]
+
+
+def test_records_are_documents_or_quarantine(
+    shards: dict[str, int], sample_tokenizer: TokenizerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "BATCH_CHARACTERS", 2_000)
+    monkeypatch.setattr(step, "_BATCH_DOCUMENTS", 5)
+    plan = TokenizePlan(pack_files(list(shards.items()), 2), LIMITS, sample_tokenizer)
+    documents, rejected, tally = run(plan, [tasks(0), tasks(), tasks(1)])
+    assert set(tally) == set(shards)
+    for shard in shards:
+        got = (sum(row["shard"] == shard for row in documents), sum(row["shard"] == shard for row in rejected))
+        assert got == tally[shard][:2]
+    bad = next(path for path in shards if path.endswith("bad.jsonl.gz"))
+    assert [row["reason"] for row in rejected if row["shard"] == bad] == [reason for _, reason in BAD_LINES]
+    reasons = {Path(str(row["shard"])).name: row["reason"] for row in rejected if row["shard"] != bad}
+    assert reasons == {"empty.jsonl": "empty_shard", "cut.jsonl.gz": "corrupt_stream"}
+    places = [(row["shard"], row["record"]) for row in [*documents, *rejected]]
+    assert len(set(places)) == len(places)
+
+
+def test_ids_are_the_reference_librarys(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
+    reference = tokenizers.Tokenizer.from_file(str(counted.SAMPLES / "tokenizer.json"))
+    reference.encode_special_tokens = True
+    documents, _, tally = run(TokenizePlan((tuple(shards),), LIMITS, sample_tokenizer), [tasks(0)])
+    assert len(documents) > 80
+    for row in documents:
+        assert row["token_ids"] == reference.encode(str(row["text"]), add_special_tokens=False).ids
+        assert row["n_tokens"] == len(row["token_ids"])
+    assert sum(n_tokens for _, _, n_tokens in tally.values()) == sum(int(str(row["n_tokens"])) for row in documents)
+
+
+def test_languages_are_kept_or_identified(tmp_path: Path, sample_tokenizer: TokenizerSpec) -> None:
+    texts = [
+        "Where is the nearest library, please?",
+        "Où se trouve la bibliothèque, s'il vous plaît ?",
+        "図書館はどこにありますか。",
+    ]
+    lines = [json.dumps({"id": str(k), "text": text}) for k, text in enumerate(texts)]
+    lines.append(json.dumps({"id": "x", "text": texts[0], "lang": "zh"}))
+    path = shard_files.write(tmp_path, "\n".join(lines).encode())
+    documents, rejected, _ = run(TokenizePlan(((str(path),),), LIMITS, sample_tokenizer), [tasks(0)])
+    assert [row["lang"] for row in documents] == ["en", "fr", "ja", "zh"]
+    assert rejected == []
+
+
+def test_the_language_model_is_not_read_where_shards_say_the_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        pytest.fail("the model was read")
+
+    monkeypatch.setattr(identify_language, "language_model", fail)
+    path = shard_files.write(tmp_path, shard_files.line_of(lang="fr-CA"))
+    documents, _, _ = run(TokenizePlan(((str(path),),), LIMITS, None), [tasks(0)])
+    assert [row["lang"] for row in documents] == ["fr"]
+
+
+def test_reading_alone_leaves_the_ids_empty(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
+    groups = (tuple(shards),)
+    bare, _, _ = run(TokenizePlan(groups, LIMITS, None), [tasks(0)])
+    full, _, _ = run(TokenizePlan(groups, LIMITS, sample_tokenizer), [tasks(0)])
+    assert [row["text"] for row in bare] == [row["text"] for row in full]
+    assert all(row["token_ids"] == [] and row["n_tokens"] == 0 for row in bare)
+
+
+def test_a_retried_task_tells_the_same_again() -> None:
+    merge = TallyMerge()
+    left = merge.addInPlace(merge.zero({}), {"a": (1, 2, 3)})
+    assert merge.addInPlace(left, {"a": (1, 2, 3), "b": (4, 5, 6)}) == {"a": (1, 2, 3), "b": (4, 5, 6)}

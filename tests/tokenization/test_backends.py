@@ -1,0 +1,237 @@
+"""Tokenizer backends give the reference's ids, say so when they cannot, and refuse what is no tokenizer."""
+
+import json
+import logging
+import pickle
+import unicodedata
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentencepiece
+import tokenizer_files
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
+
+from pivot_udfs.errors import TokenizerError
+from pivot_udfs.tokenization.backends import encoder, load_tokenizer, vocabulary, word_token_ids
+from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
+from pivot_udfs.tokenization.vocabulary import byte_alphabet
+
+MULTILINGUAL = st.text(
+    st.one_of(
+        st.sampled_from("the water l'eau 水が飲んだ猫\n\t  e\u0301ﬁ🙂 <|end|>[mark]"),
+        st.characters(exclude_categories=["Cs"]),
+    ),
+    max_size=60,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tokenizers")
+
+
+@pytest.fixture(scope="module")
+def byte_level(folder: Path) -> str:
+    return tokenizer_files.byte_level(folder)
+
+
+def expected_ids(path: str, text: str) -> list[int]:
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.encode_special_tokens = True
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+@given(texts=st.lists(MULTILINGUAL, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_fastokens_gives_the_ids_of_tokenizers(byte_level: str, texts: list[str]) -> None:
+    fast, slow = load_tokenizer(byte_level, "fastokens"), load_tokenizer(byte_level, "tokenizers")
+    got, wanted = encoder(fast).encode(texts), encoder(slow).encode(texts)
+    assert first_difference(texts, got, wanted) is None
+    assert got[1].tolist() == wanted[1].tolist()
+
+
+@pytest.mark.parametrize("backend", ["byte_level", "fastokens"])
+def test_odd_characters_of_real_text_get_the_ids_of_tokenizers(backend: str) -> None:
+    """Digits, spaces and controls of all scripts, some of them bytes that this vocabulary lacks."""
+    path = str(Path(__file__).parents[1] / "samples" / "tokenizer.json")
+    kinds = {"Nd", "Nl", "No", "Zs", "Zl", "Zp", "Cc", "Cf"}
+    odd = [chr(c) for c in range(0x20000) if unicodedata.category(chr(c)) in kinds]
+    odd += map(chr, range(0x11DE0, 0x11DEA))
+    texts = [f"a{char}b  {char}1 {char}{char} '{char}s\n" for char in odd]
+    got = encoder(load_tokenizer(path, backend)).encode(texts)
+    assert first_difference(texts, got, encoder(load_tokenizer(path, "tokenizers")).encode(texts)) is None
+
+
+@pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
+def test_ids_are_flat_with_offsets(byte_level: str, backend: str) -> None:
+    ids, offsets = encoder(load_tokenizer(byte_level, backend)).encode(tokenizer_files.TEXTS)
+    assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
+    assert offsets[0] == 0
+    assert offsets[-1] == len(ids)
+    rows = [ids[a:b].tolist() for a, b in pairwise(offsets)]
+    assert rows == [expected_ids(byte_level, text) for text in tokenizer_files.TEXTS]
+
+
+@pytest.mark.parametrize("make", [tokenizer_files.byte_level, tokenizer_files.sentencepiece_model])
+def test_no_texts_give_no_ids(folder: Path, make: Callable[[Path], str]) -> None:
+    ids, offsets = encoder(load_tokenizer(make(folder))).encode([])
+    assert (ids.tolist(), ids.dtype, offsets.tolist()) == ([], np.int32, [0])
+
+
+def test_special_text_stays_plain_and_added_text_matches(byte_level: str) -> None:
+    spec = load_tokenizer(byte_level)
+    assert spec.backend == "fastokens"
+    ids, _ = encoder(spec).encode(["a<|end|>[mark]"])
+    words = vocabulary(spec)
+    assert not words.special_ids & set(ids.tolist())
+    assert words.texts[ids[-1]] == "[mark]"
+    assert "".join(words.texts[k] for k in ids) == "a<|end|>[mark]"
+
+
+def test_truncation_and_padding_in_the_file_are_left_out(byte_level: str, folder: Path) -> None:
+    tokenizer = Tokenizer.from_file(byte_level)
+    tokenizer.enable_truncation(2)
+    tokenizer.enable_padding(length=8)
+    tokenizer.save(str(folder / "truncating.json"))
+    for backend in ("fastokens", "tokenizers"):
+        ids, _ = encoder(load_tokenizer(str(folder / "truncating.json"), backend)).encode(["water the cat"])
+        assert ids.tolist() == expected_ids(byte_level, "water the cat")
+
+
+@pytest.mark.parametrize("make", [tokenizer_files.byte_fallback, tokenizer_files.unigram])
+def test_auto_falls_back_with_a_warning(
+    folder: Path, make: Callable[[Path], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make(folder)
+    with caplog.at_level(logging.WARNING):
+        spec = load_tokenizer(path)
+    assert spec.backend == "tokenizers"
+    assert "fastokens does not fit" in caplog.text
+    ids, _ = encoder(spec).encode(["the 水 🙂"])
+    assert ids.tolist() == expected_ids(path, "the 水 🙂")
+    with pytest.raises(TokenizerError, match="fastokens does not fit"):
+        load_tokenizer(path, "fastokens")
+
+
+def test_a_differing_backend_is_found(byte_level: str) -> None:
+    texts = probe_texts(["<|end|>"])
+    ids, offsets = encoder(load_tokenizer(byte_level)).encode(texts)
+    changed = ids.copy()
+    changed[offsets[3]] += 1
+    assert first_difference(texts, (ids, offsets), (ids, offsets)) is None
+    assert repr(texts[3]) in str(first_difference(texts, (changed, offsets), (ids, offsets)))
+
+
+def test_sentencepiece_gives_its_own_ids(folder: Path) -> None:
+    path = tokenizer_files.sentencepiece_model(folder)
+    processor = sentencepiece.SentencePieceProcessor(model_file=path)
+    ids, offsets = encoder(load_tokenizer(path)).encode(tokenizer_files.TEXTS)
+    rows = [ids[a:b].tolist() for a, b in pairwise(offsets)]
+    assert rows == [processor.encode(text) for text in tokenizer_files.TEXTS]
+
+
+def test_a_spec_travels_and_its_encoder_is_built_once(byte_level: str) -> None:
+    spec = load_tokenizer(byte_level)
+    copy = pickle.loads(pickle.dumps(spec))  # noqa: S301 - pickled in the line itself
+    assert (copy, copy.payload) == (spec, spec.payload)
+    assert encoder(copy) is encoder(spec)
+    assert "payload" not in repr(spec)
+
+
+def test_vocabulary_of_byte_level(byte_level: str) -> None:
+    words = vocabulary(load_tokenizer(byte_level))
+    by_text = {text: k for k, text in enumerate(words.texts)}
+    assert words.size == len(words.texts) == len(words.has_letter)
+    assert words.special_ids == {by_text["<|end|>"]}
+    assert words.byte_lengths is not None
+    assert words.byte_lengths[by_text[" water"]] == 6
+    assert words.has_letter[by_text[" water"]]
+    assert words.byte_lengths[by_text[r"\xe6"]] == 1
+    assert not words.has_letter[by_text[r"\xe6"]]
+    assert not words.has_letter[by_text["."]]
+
+
+@pytest.mark.parametrize("change", ["normalizer", "prefix_space", "unknown", "removed"])
+def test_byte_lengths_only_where_they_are_positions(byte_level: str, folder: Path, change: str) -> None:
+    config = json.loads(Path(byte_level).read_text(encoding="utf-8"))
+    if change == "normalizer":
+        config["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
+    elif change == "prefix_space":
+        config["pre_tokenizer"]["add_prefix_space"] = True
+    elif change == "unknown":
+        config["model"]["unk_token"] = "<|end|>"  # noqa: S105 - no password
+        del config["model"]["vocab"]["ÿ"]
+    else:
+        split = {"type": "Split", "pattern": {"String": "-"}, "behavior": "Removed", "invert": False}
+        config["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, config["pre_tokenizer"]]}
+    path = folder / f"changed_{change}.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert vocabulary(load_tokenizer(str(path), "tokenizers")).byte_lengths is None
+
+
+@pytest.mark.parametrize("make", [tokenizer_files.byte_fallback, tokenizer_files.sentencepiece_model])
+def test_vocabulary_with_byte_fallback(folder: Path, make: Callable[[Path], str]) -> None:
+    spec = load_tokenizer(make(folder))
+    words = vocabulary(spec)
+    ids, _ = encoder(spec).encode(["the ꙮ"])
+    texts = [words.texts[k] for k in ids]
+    assert texts[-3:] == [r"\xea", r"\x99", r"\xae"]
+    assert not words.has_letter[ids[-1]]
+    assert words.byte_lengths is None
+    assert {words.texts[k] for k in words.special_ids} >= {"<unk>", "<s>"}
+
+
+def test_word_tokens_with_and_without_space(byte_level: str, folder: Path) -> None:
+    spec = load_tokenizer(byte_level)
+    texts = {vocabulary(spec).texts[k] for k in word_token_ids(spec, "water")}
+    assert " water" in texts
+    assert {k for text in ("water", " water") for k in expected_ids(byte_level, text)} <= word_token_ids(spec, "water")
+    pieces = load_tokenizer(tokenizer_files.sentencepiece_model(folder))
+    assert "水" in {vocabulary(pieces).texts[k] for k in word_token_ids(pieces, "水")}
+
+
+def test_byte_alphabet_is_that_of_the_library() -> None:
+    alphabet = byte_alphabet()
+    assert sorted(alphabet) == sorted(ByteLevel.alphabet())
+    assert sorted(alphabet.values()) == list(range(256))
+    for char in "aé水🙂 \n":
+        piece = ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(char)[0][0]
+        assert bytes(alphabet[c] for c in piece) == char.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "backend", "message"),
+    [
+        ("absent.json", None, "auto", "cannot be read"),
+        ("hdfs2://host/tokenizer.json", None, "auto", "has the scheme 'hdfs2'"),
+        ("broken.json", b'{"model": {"type"', "auto", "is not JSON"),
+        ("binary.json", b"\xff\xfe\x00", "auto", "is not JSON"),
+        ("vocab.json", b'{"the": 0}', "auto", "has no 'model'"),
+        ("odd.json", b'{"model": {"type": "BPE"}}', "auto", "cannot build it"),
+        ("random.json", b'{"model": {"type": "BPE", "dropout": 0.1}}', "auto", "model.dropout"),
+        ("empty.model", b"", "auto", "no SentencePiece model"),
+        ("broken.model", b"version https://git-lfs", "auto", "no SentencePiece model"),
+        ("other.model", b"", "fastokens", "read by sentencepiece, not by fastokens"),
+        ("other.json", b"{}", "sentencepiece", "reads a .model"),
+        ("other.json", b"{}", "quick", "one of auto, byte_level, fastokens"),
+    ],
+)
+def test_what_is_no_tokenizer_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, backend: str, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(TokenizerError, match=message):
+        load_tokenizer(name if "://" in name else str(tmp_path / name), backend)
+
+
+def test_a_folder_is_refused_and_a_uri_is_read(tmp_path: Path, byte_level: str) -> None:
+    with pytest.raises(TokenizerError, match="is a folder"):
+        load_tokenizer(str(tmp_path))
+    assert load_tokenizer(f"file://{byte_level}") == load_tokenizer(byte_level)
