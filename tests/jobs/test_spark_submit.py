@@ -102,10 +102,11 @@ def test_every_process_imported_the_zip(submitted: Path) -> None:
 
 
 def test_kernels_were_kept_where_executors_without_a_home_can_write(submitted: Path) -> None:
-    kept = {
-        path.parent.name.split("-")[0].split(".")[-1] for path in submitted.glob("semantic-pivots-kernels-*/*/*.nbc")
-    }
-    assert {"context_kernel", "word_pair_kernel", "match_words"} <= kept
+    kept = {path.parent.name.split("-")[0] for path in submitted.glob("semantic-pivots-kernels-*/*/*.nbc")}
+    assert {
+        f"pivot_udfs.{name}"
+        for name in ("counting.context_kernel", "counting.word_pair_kernel", "matching.match_words")
+    } <= kept
 
 
 @pytest.mark.parametrize("table", COMPARED)
