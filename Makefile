@@ -1,11 +1,11 @@
-# `make demo` and `make test` need Python 3.11, Java 17 and a network once; each sets up what it needs.
+# `make demo` and `make test` need Python 3.11 to 3.13, Java 17 or later, and a network once; each sets up what it needs.
 .DEFAULT_GOAL := help
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python$(version))) python3)
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 GPU_VENV := .venv-gpu
 GPU_BIN := $(CURDIR)/$(GPU_VENV)/bin
-SITE := $(VENV)/lib/python3.11/site-packages
+SITE_PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 # spark-submit starts the first python3 on the PATH.
 export PATH := $(BIN):$(PATH)
 CORPUS ?= tests/samples/shards
@@ -17,12 +17,12 @@ help: ## what can be made
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
-	echo $(CURDIR) > $(SITE)/semantic_pivots.pth
+	echo $(CURDIR) > $$($(BIN)/python -c '$(SITE_PACKAGES)')/semantic_pivots.pth
 	touch $@
 
 $(VENV)/.runtime: requirements/runtime.txt conf/delta-jars.sha256 | $(VENV)/.python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	docker/install_jars.sh $(SITE)/pyspark/jars conf/delta-jars.sha256
+	docker/install_jars.sh $$($(BIN)/python -c '$(SITE_PACKAGES)')/pyspark/jars conf/delta-jars.sha256
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
@@ -33,7 +33,7 @@ $(GPU_VENV)/.gpu: requirements/gpu.txt requirements/demo-model.txt
 	$(PYTHON) -m venv $(GPU_VENV)
 	$(GPU_BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/gpu.txt
 	$(GPU_BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/demo-model.txt
-	echo $(CURDIR) > $(GPU_VENV)/lib/python3.11/site-packages/semantic_pivots.pth
+	echo $(CURDIR) > $$($(GPU_BIN)/python -c '$(SITE_PACKAGES)')/semantic_pivots.pth
 	touch $@
 
 setup: $(VENV)/.runtime ## the environment of the corpus pipeline, in .venv (no torch)
@@ -71,7 +71,7 @@ bench-gpu: demo setup-gpu ## the benchmarks of the model side, on the tables of 
 	$(GPU_BIN)/python -m benchmarks.gpu.run_all --config conf/demo-model.toml
 
 lock: ## compiles requirements/*.txt anew (needs uv)
-	for name in runtime dev gpu; do uv pip compile -q --python-version 3.11 --generate-hashes --no-header \
+	for name in runtime dev gpu; do uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## removes what was made, not the environment
