@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from benchmarks.common import fresh, median, parse, report, seconds, settings_for, start_run
 from jobs import count_cooccurrence, tokenize_corpus
-from jobs.framework.stage import Run, make_recipe
+from jobs.framework.stage import Run, make_provenance
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import TABLES
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parse(__doc__)
     warehouse = f"{arguments.scratch}/bench-count"
     run = start_run(settings_for(arguments, arguments.corpus, fresh(warehouse)))
-    tokenize_corpus.STAGE.run(run, make_recipe(run, tokenize_corpus.STAGE))
+    tokenize_corpus.STAGE.run(run, make_provenance(run, tokenize_corpus.STAGE))
     documents = run.warehouse.read("documents")
     n_tokens = documents.agg(F.sum("n_tokens")).collect()[0][0]
     _count(run)  # compiles the kernels, warms the session
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _count(run: Run) -> None:
-    count_cooccurrence.STAGE.run(run, make_recipe(run, count_cooccurrence.STAGE))
+    count_cooccurrence.STAGE.run(run, make_provenance(run, count_cooccurrence.STAGE))
 
 
 def _hits(run: Run, part: DataFrame) -> DataFrame:

@@ -14,8 +14,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.command_line import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import CorpusError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import QUARANTINE
 from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.read_shard import ReadLimits
@@ -25,14 +25,14 @@ from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, quaranti
 _TASKS_PER_CORE = 2
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Writes ``documents`` and ``quarantine``; ``documents`` counts as written once every record is in one of them."""
     nothing: Tally = {}
     tally = run.spark.sparkContext.accumulator(nothing, TallyMerge())  # type: ignore[arg-type]
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
 
     def check(n_rows: dict[str, int]) -> None:
-        n_rejected = _write_quarantine(run, recipe, tally.value)
+        n_rejected = _write_quarantine(run, provenance, tally.value)
         check_all_there(tally.value, n_rows["documents"], n_rejected, run.warehouse.table_path("quarantine"))
 
     def known() -> str:
@@ -41,7 +41,7 @@ def run(run: Run, recipe: Recipe) -> None:
     with run.progress.watch(run.spark, "tokenize_corpus", "documents, quarantine", known):
         step = partial(tokenize_corpus, plan=plan, tell=tally.add)
         to_table = partial(one_table, step=step, table="documents")
-        run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe, check)
+        run.warehouse.write(task_numbers(run, plan), ["documents"], provenance, to_table, check)
     _say_what_was_read(run, tally.value)
     _warn_of_repeated_keys(run)
 
@@ -61,7 +61,7 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
     return run.spark.range(0, n_tasks, 1, n_tasks)
 
 
-def _write_quarantine(run: Run, recipe: Recipe, tally: Tally) -> int:
+def _write_quarantine(run: Run, provenance: Provenance, tally: Tally) -> int:
     """Reads the shards with rejected records once more, for their rows, and returns the number of rows."""
     sizes = {shard.path: shard.n_bytes for shard in run.shards}
     rejecting = [(shard, sizes[shard]) for shard, (_, rejected, _) in sorted(tally.items()) if rejected]
@@ -71,8 +71,7 @@ def _write_quarantine(run: Run, recipe: Recipe, tally: Tally) -> int:
         rows = task_numbers(run, plan).mapInArrow(step, from_arrow_schema(QUARANTINE))
     else:
         rows = run.spark.createDataFrame([], from_arrow_schema(QUARANTINE))
-    version = run.warehouse.write(rows, "quarantine", recipe)
-    return run.warehouse.read("quarantine", version).count()  # from the files' statistics
+    return run.warehouse.write(rows, ["quarantine"], provenance)["quarantine"]
 
 
 def check_all_there(tally: Tally, n_documents: int, n_rejected: int, quarantine: str) -> None:

@@ -3,6 +3,7 @@
 spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
 """
 
+import html
 import re
 import sys
 from collections.abc import Sequence
@@ -14,46 +15,44 @@ from jobs.framework.command_line import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.report.data import read_report
 from jobs.report.page import make_page
-from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.load_settings import fingerprint
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
 
-_HEAD_BYTES = 4096
-_STAMP = re.compile(r'<meta name="semantic-pivots-made-of" content="(\w+)">')
+_HEAD_BYTES = 1 << 16
+_RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
 """The model side writes it beside the page, before or after; the link says that it may not be there yet."""
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Reads the tables and writes the page."""
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
     path = report_path(run.settings)
-    page = make_page(report, MODEL_REPORT, _stamp(run, recipe)).encode()
+    page = make_page(report, MODEL_REPORT, provenance.to_json()).encode()
     _write(run.spark, path, page)
     run.progress.say("write_report", f"{path}: {len(page) / 1e6:.1f} MB")
 
 
-def why_write(run: Run, recipe: Recipe) -> str | None:
+def why_write(run: Run, now: Provenance) -> str | None:
     """Why the page is not the one that would be written now; None when it is."""
     path = report_path(run.settings)
     head = _read_head(run.spark, path)
     if head is None:
         return f"{path} is not there yet"
-    made_of = _STAMP.findall(head.decode(errors="replace"))
-    return None if made_of == [_stamp(run, recipe)] else f"{path} was made from other tables, settings or code"
+    found = _RECORD.search(head.decode(errors="replace"))
+    made = Provenance.from_json(html.unescape(found[1])) if found else None
+    if made is None:
+        return f"{path} has no provenance"
+    changed = difference(made, now)
+    return f"{path} was made with {changed}" if changed else None
 
 
 def report_path(settings: Settings) -> str:
     """Where the page goes: ``report.path``, else beside the tables."""
     return settings.report.path or f"{settings.warehouse.path.rstrip('/')}/report.html"
-
-
-def _stamp(run: Run, recipe: Recipe) -> str:
-    """What the page is made of: the tables' versions, the settings, where the tables are."""
-    return fingerprint([recipe.fingerprint, run.warehouse.path])
 
 
 def _file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:

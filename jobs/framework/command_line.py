@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from jobs.framework.spark_session import start_session
-from jobs.framework.stage import Run, Stage, check_inputs, make_recipe, run_stage, why_run
+from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
 from pivot_udfs import errors
 from pivot_udfs.errors import SemanticPivotsError
 from pivot_udfs.load_settings import load_settings, resolved_toml
@@ -100,7 +100,9 @@ def _plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool) -> str:
         reads = stage.tables_read(run.settings)
         waits = [table for table in reads if table in stale]
         check_inputs(run, [table for table in reads if table not in stale])
-        reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_recipe(run, stage))
+        for table in stage.writes(run.settings):
+            run.warehouse.check_target(table)
+        reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_provenance(run, stage))
         lines.append(f"{stage.name}: {_would(reason, skips_unchanged)}")
         lines.append(f"  reads  {', '.join(_inputs(run, stage))}")
         tables = [run.warehouse.table_path(table) for table in stage.writes(run.settings)]

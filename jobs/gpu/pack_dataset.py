@@ -58,7 +58,7 @@ def _table_identity(settings: ModelSettings) -> dict[str, Any]:
     if packing.version >= 0:
         return {"table_version": packing.version}
     newest = open_table(settings.warehouse.path, f"datasets/{packing.arm}")
-    return {"table_version": newest.version, "table_fingerprint": newest.made_by.get("fingerprint", "")}
+    return {"table_version": newest.rows.version, "table_fingerprint": newest.rows.fingerprint}
 
 
 def _holds(folder: Path, wanted: dict[str, Any]) -> bool:
@@ -142,12 +142,8 @@ def _write(
             if arm == "held_out":
                 n_bytes[places[places >= 0]] = _text_bytes(batch)[places >= 0]
             bar.update(int((places >= 0).sum()))
-    whole = made_by | {
-        "table": pinned.name,
-        "table_version": pinned.version,
-        "table_fingerprint": pinned.made_by.get("fingerprint", ""),
-        "languages": _by_language(chosen, n_bytes),
-    }
+    rows = {"table_version": pinned.rows.version, "table_fingerprint": pinned.rows.fingerprint}
+    whole = rows | made_by | {"table": pinned.name, "languages": _by_language(chosen, n_bytes)}
     manifest = writer.finish(whole)
     say(f"packed {arm}", documents=manifest["n_documents"], tokens=manifest["n_tokens"])
     return manifest

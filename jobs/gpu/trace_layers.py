@@ -57,7 +57,7 @@ def _made_by(settings: ModelSettings, table: PinnedTable) -> dict[str, Any]:
     return {
         "model": describe_model(settings.model),
         "task": task_hash(results_path(settings, "task.jsonl")),
-        "pair_pivots_version": table.version,
+        "pair_pivots_version": table.rows.version,
         "top_k": settings.trace.top_k,
         "n_pivots": settings.trace.n_pivots,
     }

@@ -13,7 +13,7 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
-from jobs.warehouse.lineage import N_FILES, Content, read_content
+from jobs.warehouse.lineage import FILES_ADDED, Content, hash_of_paths, read_content
 from jobs.warehouse.open_table import first_line, open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
@@ -45,7 +45,8 @@ def commit_files(
     """
     now = int(time.time() * 1000)
     actions = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
-    recorded = {"userMetadata": provenance.to_json(), N_FILES: len(files)}
+    paths = hash_of_paths(file["path"] for file in files)
+    recorded = {"userMetadata": provenance.to_json(), FILES_ADDED: paths}
     properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
@@ -60,7 +61,7 @@ def commit_files(
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
             raise written_by_another(table, first_line(error)) from None
         raise WarehouseError(f"{printable(table.uri)} cannot be committed to ({first_line(error)})") from None
-    return Content(str(delta.metadata().id), version, version, provenance, version, n_files=len(files))
+    return Content(str(delta.metadata().id), version, version, provenance, version, files=paths)
 
 
 def _created(table: Location, schema: Schema, actions: list[AddAction], properties: CommitProperties) -> DeltaTable:

@@ -1,22 +1,23 @@
-"""What made a table's newest rows, read from its log through delta-rs: the same for the corpus side and the model side."""
+"""What made a table's newest rows, read from its log through delta-rs, for the corpus side and the model side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from deltalake import DeltaTable
 
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.provenance import Provenance, TableVersion
 
-N_FILES = "semanticPivotsFiles"
-"""Key of a commit: how many data files the commit added; a log that was cut has fewer."""
+FILES_ADDED = "semanticPivotsFiles"
+"""Key of a commit: ``hash_of_paths`` of the data files that it added; where its end was cut, the table has others."""
 _RECENT = 20
 """Commits of a log that are read at first."""
 _SAME_ROWS = frozenset(
     {
         "ADD CONSTRAINT", "ADD FEATURE", "CHANGE COLUMN", "CLUSTER BY", "COMPUTE STATS", "DROP CONSTRAINT",
-        "DROP FEATURE", "FSCK", "OPTIMIZE", "REORG", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "UPDATE COLUMN METADATA",
+        "DROP FEATURE", "FSCK", "OPTIMIZE", "REORG", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES",
         "UPDATE FIELD METADATA", "UPDATE TABLE METADATA", "UPGRADE PROTOCOL", "VACUUM END", "VACUUM START",
     }
 )  # fmt: skip
@@ -30,7 +31,7 @@ class Commit(NamedTuple):
     operation: str
     parameters: Mapping[str, object]
     user_metadata: str | None
-    n_files: int | None = None
+    files: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,19 @@ class Content:
     """The first commit that was read; above 0 where the log was cleaned up."""
     exact: bool = True
     """False after a RESTORE to a time: the version that it restored is not known."""
-    n_files: int | None = None
-    """How many data files the table must have, where its newest commit recorded that."""
+    files: str | None = None
+    """``hash_of_paths`` of the data files that the table must have, where its newest commit recorded that."""
 
     @property
     def rows(self) -> TableVersion:
         """The identity of the rows, for the provenance of what is made from them."""
         made = self.provenance.fingerprint if self.provenance and self.exact else ""
         return TableVersion(self.id, self.version, made)
+
+
+def hash_of_paths(paths: Iterable[str]) -> str:
+    """Identifies a set of data files by their names, each of which is unique."""
+    return fingerprint(sorted(paths))[:16]
 
 
 def read_content(delta: DeltaTable, version: int | None = None) -> Content:
@@ -83,8 +89,8 @@ def _commits(delta: DeltaTable, limit: int) -> list[Commit]:
     found = []
     for entry in delta.history(limit):
         parameters = entry.get("operationParameters") or {}
-        metadata, n_files = entry.get("userMetadata"), entry.get(N_FILES)
-        found.append(Commit(entry["version"], entry.get("operation", ""), parameters, metadata, n_files))
+        metadata, files = entry.get("userMetadata"), entry.get(FILES_ADDED)
+        found.append(Commit(entry["version"], entry.get("operation", ""), parameters, metadata, files))
     return found
 
 
@@ -98,8 +104,8 @@ def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Conten
         return Content(table_id, version, max(changed, default=version), None, oldest)
     made_in, provenance = made[0]
     exact = not any(c.operation == "RESTORE" and c.version > made_in for c in standing)
-    n_files = next((c.n_files for c in commits if c.version == version == made_in), None)
-    return Content(table_id, version, max(made_in, *changed), provenance, oldest, exact, n_files)
+    files = next((c.files for c in commits if c.version == version == made_in), None)
+    return Content(table_id, version, max(made_in, *changed), provenance, oldest, exact, files)
 
 
 def _standing(commits: Sequence[Commit]) -> list[Commit]:

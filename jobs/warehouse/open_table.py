@@ -7,7 +7,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
-from jobs.warehouse.lineage import Content
+from jobs.warehouse.lineage import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.messages import printable, redact
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
@@ -62,11 +62,8 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
         if commit and not n_bytes and int(commit[1]) >= content.version:
             raise DamagedTableError(f"the log of {where} is damaged (commit {int(commit[1])} is empty)")
     added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
-    if content.n_files not in (None, len(added)):
-        raise DamagedTableError(
-            f"the log of {where} is damaged (commit {content.version} added {content.n_files} files and names "
-            f"{len(added)})"
-        )
+    if content.files not in (None, hash_of_paths(file["path"] for file in added)):
+        raise DamagedTableError(f"the log of {where} is damaged (commit {content.version} is incomplete)")
     for file in added:
         found = sizes.get(file["path"])
         if "://" not in file["path"] and found != file["size_bytes"]:

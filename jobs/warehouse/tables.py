@@ -4,10 +4,8 @@ Spark reads. Python workers write Parquet files, and the driver commits them thr
 provenance of its rows. A run sees each table as it was when the run first looked at it.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -111,7 +109,8 @@ class Warehouse:
         content = self.content(name)
         if content is None:
             raise WarehouseError(
-                f"there is no table {name} at {self.table_path(name)}: run {maker(name)} first, or correct warehouse.path"
+                f"there is no table {name} at {self.table_path(name)}: run {maker(name)} first, "
+                "or correct warehouse.path"
             )
         reader = self.spark.read.format("delta").option("versionAsOf", content.newest)
         frame = reader.load(self.location(name).hadoop_path)
@@ -127,10 +126,9 @@ class Warehouse:
         """Makes sure before anything is computed that a table can be written.
 
         Raises:
-            WarehouseError: it belongs to others, has features that delta-rs cannot commit to, or its folder cannot be
-                written.
+            WarehouseError: it was not written by this project, or has features that delta-rs cannot commit to.
+            DamagedTableError: its log cannot be read, and the project itself does not replace it.
         """
-        _check_folder(self.location(name))
         content, damage = self._state(name)
         if damage and content is None and name in KEPT:
             raise damage
@@ -141,7 +139,8 @@ class Warehouse:
         if feature:
             raise WarehouseError(
                 f"{self.table_path(name)} has the table feature or property {feature}, with which its rows cannot be "
-                "replaced: drop it (ALTER TABLE ... DROP FEATURE or SET TBLPROPERTIES), or choose another warehouse.path"
+                "replaced: drop it (ALTER TABLE ... DROP FEATURE or UNSET TBLPROPERTIES), or choose another "
+                "warehouse.path"
             )
         if content.provenance is None and content.oldest:
             self.read(name)  # the provenance went with the old part of the log: the columns must be right
@@ -195,16 +194,6 @@ class Warehouse:
             # Nothing can be committed onto a log that cannot be read; its data files stay until a full VACUUM.
             table.filesystem.delete_dir(table.child(LOG).path)
         return commit_files(table, began, _schema(name), files, provenance)
-
-
-def _check_folder(table: Location) -> None:
-    if not table.is_local:
-        return
-    there = next(parent for parent in (Path(table.path), *Path(table.path).parents) if parent.exists())
-    if not there.is_dir():
-        raise WarehouseError(f"{printable(str(there))} is a file, not a folder: correct warehouse.path")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise WarehouseError(f"{printable(str(there))} cannot be written: correct its permissions or warehouse.path")
 
 
 def _schema(name: str) -> pa.Schema:

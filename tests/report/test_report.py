@@ -34,6 +34,7 @@ from jobs.report.content import (
     WordPair,
 )
 from jobs.report.page import make_page
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.token_offsets import token_byte_spans
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, Passage, associate_word_pairs, mark_pivots
@@ -231,8 +232,7 @@ def test_the_job_links_the_model_report_before_there_is_one(monkeypatch: pytest.
     progress = SimpleNamespace(watch=lambda *_: nullcontext(), say=lambda *_: None)
     settings = SimpleNamespace(report=SimpleNamespace(path="nowhere/report.html"))
     run: Any = SimpleNamespace(spark=None, progress=progress, settings=settings, warehouse=SimpleNamespace(path="x"))
-    recipe: Any = SimpleNamespace(fingerprint="0")
-    write_report.run(run, recipe)
+    write_report.run(run, Provenance("write_report", 1, ""))
     assert "model_report.html" in Reader(pages[0].decode()).addresses
 
 

@@ -1,7 +1,6 @@
 """Shards and tables in an object store: what the workers read and write there by themselves, without a JVM."""
 
 import gzip
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,12 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
 from pyarrow import fs
 
 from jobs.warehouse.commit import commit_files
+from jobs.warehouse.lineage import read_content
+from jobs.warehouse.open_table import check_files, open_delta
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.shards.list_shards import list_shards, open_shard
+from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import one_table, step_to_files
 
 SERVER = Path(__file__).parents[1] / "helpers" / "s3_server.py"
@@ -61,14 +63,17 @@ def test_shards_are_listed_and_read(bucket: str) -> None:
 
 def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) -> None:
     uri, schema = f"s3a://{bucket}/warehouse/token_totals", TABLES["token_totals"]
-    written = []
+    written, began = [], None
     for count in (5, 7):
         row = {"token_id": 3, "count": count, "doc_count": 2}
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
         steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": uri})
         files = pa.Table.from_batches(list(steps)).to_pylist()
-        written.append(commit_files(uri, schema, files, json.dumps({"count": count})))
-        table = DeltaTable(uri, storage_options={"AWS_ALLOW_HTTP": "true"})
+        made = Provenance("count_cooccurrence", count, "")
+        written.append(began := commit_files(resolve(uri), began, schema, files, made))
+        table = open_delta(resolve(uri))
+        assert table is not None
         assert table.to_pyarrow_table().to_pylist() == [row]
-        assert json.loads(table.history(1)[0]["userMetadata"]) == {"count": count}
-    assert written == [0, 1]
+        assert read_content(table).provenance == made
+        check_files(resolve(uri), table, read_content(table))
+    assert [content.version for content in written] == [0, 1]
