@@ -13,12 +13,13 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, qualified, written_by_another
+from jobs.warehouse.commit import commit_files, written_by_another
 from jobs.warehouse.lineage import Commit, Content, as_json, read_content
 from jobs.warehouse.lineage import Recipe as Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, TABLES
-from pivot_udfs.storage.write_parquet import DIRECT_SCHEMES, FILES, TableStep, step_to_files, step_to_rows
+from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.write_parquet import FILES, TableStep, step_to_files, step_to_rows
 
 MAKERS = {
     "documents": "tokenize_corpus",
@@ -52,11 +53,16 @@ class Warehouse:
         self.spark = spark
         self._workers_write = workers_write
         self.path = path.rstrip("/")
+        self._folder = resolve(path)
         self._known: dict[str, Content | None] = {}
 
     def table_path(self, name: str) -> str:
-        """Where a table lies."""
-        return f"{self.path}/{name}"
+        """The path of a table as Spark takes it."""
+        return self.location(name).hadoop_path
+
+    def location(self, name: str) -> Location:
+        """The folder of a table."""
+        return self._folder.child(name)
 
     def version(self, name: str) -> int | None:
         """The version that made a table's newest rows, None where there is no table; OPTIMIZE makes none."""
@@ -140,8 +146,8 @@ class Warehouse:
         """
         for name in names:
             self._refuse_foreign(name)
-        uris = {name: qualified(self.spark, self.table_path(name)) for name in names}
-        if not self._workers_write or any(uri.split(":", 1)[0] not in DIRECT_SCHEMES for uri in uris.values()):
+        uris = {name: self.location(name).uri for name in names}
+        if not self._workers_write:
             return self._write_each(rows, step, names, recipe, check)
         written = rows.mapInArrow(partial(step_to_files, step=step, uris=uris), from_arrow_schema(FILES)).collect()
         files = {name: [file for file in written if file["table"] == name] for name in names}
