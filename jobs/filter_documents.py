@@ -49,12 +49,11 @@ def run(run: Run, recipe: Recipe) -> None:
 
 def _chosen(run: Run, documents: DataFrame, keys: DataFrame) -> tuple[DataFrame, TableStep]:
     """What workers are given, and the step that makes the arms of it."""
-    arms, path = run.settings.selection.arms, run.warehouse.table_path("documents")
-    if run.settings.warehouse.workers_write and may_read_files(run.spark, path):
+    arms, path = run.settings.selection.arms, run.warehouse.location("documents")
+    if run.settings.warehouse.workers_write and may_read_files(run.spark, path.hadoop_path):
         files = files_of(documents)
         if are_apart(files):
-            folder = run.warehouse.location("documents").uri
-            return with_files(keys, files), partial(copy_chosen, folder=folder, arms=arms)
+            return with_files(keys, files), partial(copy_chosen, folder=path.uri, arms=arms)
     joined = documents.join(keys, on=["shard", "record"], how="inner")
     return joined.select(*DATASET.names, *arms), partial(split_into_arms, arms=arms)
 

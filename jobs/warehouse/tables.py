@@ -57,8 +57,8 @@ class Warehouse:
         self._known: dict[str, Content | None] = {}
 
     def table_path(self, name: str) -> str:
-        """The path of a table as Spark takes it."""
-        return self.location(name).hadoop_path
+        """The path of a table, for messages."""
+        return str(self.location(name))
 
     def location(self, name: str) -> Location:
         """The folder of a table."""
@@ -81,9 +81,9 @@ class Warehouse:
         return self._known[name]
 
     def _ask(self, name: str) -> Content | None:
-        if not DeltaTable.isDeltaTable(self.spark, self.table_path(name)):
+        if not DeltaTable.isDeltaTable(self.spark, self.location(name).hadoop_path):
             return None
-        table = DeltaTable.forPath(self.spark, self.table_path(name))
+        table = DeltaTable.forPath(self.spark, self.location(name).hadoop_path)
         content = read_content(_commits(table, _RECENT))
         return content if content.recipe or not content.oldest else read_content(_commits(table))
 
@@ -97,7 +97,7 @@ class Warehouse:
         try:
             reader = self.spark.read.format("delta")
             reader = reader.option("versionAsOf", self._readable(name, version)) if version is not None else reader
-            frame = reader.load(self.table_path(name))
+            frame = reader.load(self.location(name).hadoop_path)
         except AnalysisException as error:
             hint = f"run {MAKERS.get(name, 'filter_documents')} first, or mend warehouse.path"
             reason = str(error).splitlines()[0][:200]
@@ -125,7 +125,7 @@ class Warehouse:
         columns = _schema(name).names
         writer = frame.select(*columns).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         with self._alone(name):
-            writer.option("userMetadata", as_json(recipe)).save(self.table_path(name))
+            writer.option("userMetadata", as_json(recipe)).save(self.location(name).hadoop_path)
         return self._written(name)
 
     def write_from_workers(
@@ -177,7 +177,7 @@ class Warehouse:
 
     def _seal(self, name: str, recipe: Recipe) -> None:
         """A commit that gives a checked table its recipe and leaves its rows."""
-        path = self.table_path(name).replace("`", "``")
+        path = self.location(name).hadoop_path.replace("`", "``")
         self.spark.conf.set(_USER_METADATA, as_json(recipe))
         try:
             with self._alone(name):
