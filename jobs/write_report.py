@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pyarrow import fs
 
-from jobs.framework.command_line import run_job
+from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.report.data import read_report
 from jobs.report.page import make_page
