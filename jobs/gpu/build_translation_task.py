@@ -8,10 +8,11 @@ Writes ``<results.path>/task.jsonl``.
 
 from collections.abc import Sequence
 
+from jobs.framework.messages import say
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts

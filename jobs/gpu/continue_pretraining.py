@@ -20,10 +20,11 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from jobs.framework.messages import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.processes import processes_of, started_accelerator
 from jobs.gpu.common.provenance import provenance, read_provenance, why_stale, write_provenance
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
 from jobs.gpu.models.model_files import model_hashes, model_settings

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from jobs.framework.messages import say
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.provenance import provenance, read_provenance, why_stale
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import model_summary
 from jobs.gpu.models.model_files import model_hashes, model_settings

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.framework.messages import say
 from jobs.gpu.analysis.auc_and_correlation import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.errors import TaskError
@@ -24,7 +25,7 @@ from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.provenance import provenance, read_provenance, to_tree, why_stale
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
 from jobs.gpu.translation.corpus_counts import CorpusCounts, PairKey, pair_key, read_counts, read_pair_pivots

@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from jobs.framework.messages import say
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.packing.order_documents import Selection, batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype

@@ -16,12 +16,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.framework.messages import say
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path, write_json, write_text
 from jobs.gpu.common.provenance import provenance, read_provenance, to_tree, why_stale
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.continue_pretraining import run_folder, train
 from jobs.gpu.evaluate_translation import (

@@ -16,12 +16,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.models.output_head import OutputHead, captured_outputs, find_output_head

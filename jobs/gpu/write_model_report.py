@@ -13,9 +13,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from jobs.framework.messages import say
 from jobs.gpu.common.files import file_sha256, results_path, write_text
 from jobs.gpu.common.provenance import provenance
-from jobs.gpu.common.run_job import run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training

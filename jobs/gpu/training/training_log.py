@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jobs.framework.messages import say
 from jobs.gpu.common.files import write_text
-from jobs.gpu.common.run_job import say
 
 
 class TrainingLog:

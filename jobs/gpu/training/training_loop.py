@@ -19,9 +19,9 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from jobs.framework.messages import say
 from jobs.gpu.common.errors import TrainingError
 from jobs.gpu.common.processes import processes_of
-from jobs.gpu.common.run_job import say
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import summed_loss

@@ -8,10 +8,10 @@ import torch
 from accelerate import Accelerator, init_empty_weights
 from transformers import AutoModelForCausalLM
 
+from jobs.framework.messages import say
 from jobs.gpu.common.errors import ModelError, PackedFileError, TrainingError
 from jobs.gpu.common.processes import Processes, processes_of
 from jobs.gpu.common.provenance import provenance
-from jobs.gpu.common.run_job import say
 from jobs.gpu.common.settings import Model, ModelSettings, Training
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
