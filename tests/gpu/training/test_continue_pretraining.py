@@ -135,12 +135,12 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_result(
     assert capsys.readouterr().err.count("half the micro batch micro_batch=1") == 1
     assert final_weights(config.parent / "results") == final_weights(config.parent / "small")
     assert run_training(config, "training.micro_batch=4", share_packed(config, "never")) == 2
-    assert "lower it (the global batch stays)" in capsys.readouterr().err
+    assert "lower it (the global batch stays the same)" in capsys.readouterr().err
 
 
 def test_training_on_held_out_documents_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = config.parent / "results/packed/pivot/manifest.json"
-    manifest.write_text(manifest.read_text().replace('"held_out_share": 0.1', '"held_out_share": 0.05'))
+    manifest.write_text(manifest.read_text().replace('"packing.held_out_share": 0.1', '"packing.held_out_share": 0.05'))
     assert run_training(config) == 2
     assert "training would see held-out documents" in capsys.readouterr().err
 
@@ -164,7 +164,8 @@ def test_bits_per_byte_are_the_definitions(config: Path) -> None:
 
 def test_the_final_model_is_like_any_other(config: Path) -> None:
     from jobs.gpu.common.settings import Model
-    from jobs.gpu.models.load_model import check_vocabulary, load_model
+    from jobs.gpu.models.load_model import load_model
+    from jobs.gpu.models.vocabulary_check import check_vocabulary
 
     assert run_training(config) == 0
     path = str(config.parent / "results/runs/pivot-seed0/final")
