@@ -11,7 +11,7 @@ from jobs.report.content import Report, TableNote
 from jobs.report.densities import read_densities
 from jobs.report.intake import read_intake
 from jobs.report.words import read_language_pairs, read_pivots
-from jobs.selection.select_documents import language_sums, with_shrunken_density
+from jobs.selection.shrunken_density import language_sums, with_shrunken_density
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Selection, Settings

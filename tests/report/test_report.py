@@ -259,7 +259,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from pyspark.sql.pandas.types import from_arrow_schema
 
     from jobs.report.densities import read_densities
-    from jobs.selection.select_documents import language_sums, with_shrunken_density
+    from jobs.selection.shrunken_density import language_sums, with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
     rows = [("s", "empty", "en", 0, 0, 0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, "f", 1)]
