@@ -23,3 +23,7 @@ class TokenizerError(SemanticPivotsError):
 
 class WarehouseError(SemanticPivotsError):
     """A table is missing, damaged, or was made by another configuration: run the stage that makes it."""
+
+
+class StoreError(SemanticPivotsError):
+    """A path or URI cannot be used: its scheme is not supported, or it is malformed."""

@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
@@ -107,10 +108,10 @@ def _mebibytes(size: str | None) -> float | None:
 
 
 def _require_delta(session: SparkSession) -> None:
-    try:
-        session._jvm.java.lang.Class.forName("io.delta.sql.DeltaSparkSessionExtension")  # type: ignore[union-attr]
-    except Exception:
+    """Looks for Delta where Spark does: jars of ``--packages`` are known to the context class loader alone."""
+    jvm: Any = session._jvm
+    if not jvm.org.apache.spark.util.Utils.classIsLoadable(_DELTA):
         raise ConfigError(
             "Spark has no Delta Lake: run `make setup` here, or give spark-submit "
             "--packages io.delta:delta-spark_4.2_2.13:4.4.0 (conf/delta-jars.sha256 names the jars)"
-        ) from None
+        )

@@ -1,4 +1,7 @@
-"""The whole pipeline by spark-submit on a cluster of two workers: executors import the zip, and counts agree."""
+"""The whole pipeline by spark-submit on a cluster of two workers, as the README's cluster line starts it.
+
+The Spark has no Delta jars: they come from ``--packages``. Executors import the zip, and tables equal a local run's.
+"""
 
 import os
 import shutil
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from small_corpus import SmallCorpus
+from spark_without_delta import delta_packages, spark_home_without_delta
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,7 +32,7 @@ COMPARED = [
 ]
 COMPARED += [f"datasets/{arm}" for arm in ("pivot", "random", "matched", "parallel")]
 
-TELL = """
+WRITE_DOWN = """
 import os as _os
 with open({log!r}, "a") as _log:
     _log.write(f"{{_os.getpid()}} {{_os.path.abspath(__file__)}}\\n")
@@ -36,13 +40,13 @@ with open({log!r}, "a") as _log:
 
 
 def build_zip(path: Path, log: Path) -> None:
-    """The zip of `make dist`, but pivot_udfs writes down each process that imports it, and from where."""
+    """The zip of `make dist`, in which pivot_udfs logs each process that imports it, and from where."""
     made = path.with_suffix(".made.zip")
     subprocess.run([sys.executable, ROOT / "docker" / "build_zip.py", made], check=True, capture_output=True)
     with zipfile.ZipFile(made) as plain, zipfile.ZipFile(path, "w") as archive:
         for name in plain.namelist():
-            tell = TELL.format(log=str(log)) if name == "pivot_udfs/__init__.py" else ""
-            archive.writestr(name, plain.read(name) + tell.encode())
+            added = WRITE_DOWN.format(log=str(log)) if name == "pivot_udfs/__init__.py" else ""
+            archive.writestr(name, plain.read(name) + added.encode())
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
@@ -54,19 +58,20 @@ def clean_environment(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def submitted(corpus: SmallCorpus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which the pipeline ran on a cluster, from a copy of jobs/ and the zip alone."""
+    """A folder in which the pipeline ran on a cluster, from a copy of jobs/, the zip and ``--packages`` alone."""
     folder = tmp_path_factory.mktemp("cluster")
     build_zip(folder / "semantic_pivots.zip", folder / "imports.log")
     shutil.copytree(ROOT / "jobs", folder / "app", ignore=shutil.ignore_patterns("gpu", "__pycache__"))
+    spark_home = spark_home_without_delta(folder / "spark")
     command = [
-        str(Path(sys.executable).parent / "spark-submit"), "--master", "local-cluster[2,1,2048]",
+        str(spark_home / "bin" / "spark-submit"), *delta_packages(folder), "--master", "local-cluster[2,1,2048]",
         "--conf", "spark.executor.memory=1g", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false",
         "--conf", "spark.sql.shuffle.partitions=3", "--conf", f"spark.sql.warehouse.dir={folder}/spark-warehouse",
         "--conf", "spark.executorEnv.HOME=/dev/null",
         "--py-files", str(folder / "semantic_pivots.zip"), str(folder / "app" / "rebuild_corpus.py"),
         "--config", corpus.config, "--set", f"warehouse.path={folder}/warehouse",
     ]  # fmt: skip
-    environment = clean_environment(folder)
+    environment = clean_environment(folder) | {"SPARK_HOME": str(spark_home)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )

@@ -1,0 +1,127 @@
+"""What an artefact was made from: one record for every table, page, packed dataset, training run and result.
+
+The record is stored as JSON beside or inside the artefact: in the ``userMetadata`` of a Delta commit, in a ``<meta>``
+tag of the report, in a manifest or a state file. An artefact is up to date when ``difference`` between the stored
+record and the one of the current run is None.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from pivot_udfs.load_settings import fingerprint
+
+_COMPARED = ("packages", "settings", "files", "tables")
+_N_SHOWN = 60
+
+
+class TableVersion(NamedTuple):
+    """One state of a table's rows.
+
+    A version number alone does not identify rows: a table that was removed and written anew begins at 0 again.
+    """
+
+    id: str
+    """Delta's table id, unique to each table that was ever created; copies of a table share it."""
+    version: int
+    """The version that made the rows; versions made by OPTIMIZE or VACUUM are not counted."""
+    fingerprint: str
+    """Of the table's own provenance."""
+
+    def __str__(self) -> str:
+        return f"version {self.version} (table {self.id[:8]}, made from {self.fingerprint[:8]})"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an artefact was made from; equal fingerprints mean equal content."""
+
+    job: str
+    version: int
+    """Declared by the job: raised when the same inputs give another result."""
+    release: str
+    """Of this project; recorded for the reader, not compared."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """``section.key`` to JSON-able value, those that can change the result. Keys that end in ``.path`` are recorded but
+    not compared: ``files`` and ``tables`` identify the content."""
+    tables: Mapping[str, TableVersion] = field(default_factory=dict)
+    """The tables that were read."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 (hex) of the files that were read: ``tokenizer``, ``lexicon``, ``shards`` (their list), ``model``."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Releases of the installed packages that can change the result."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything that is compared."""
+        return fingerprint([self.job, self.version, sorted(_compared(self).items())])
+
+    def to_json(self) -> str:
+        """One line of JSON, with the fingerprint for other tools; ``from_json`` reads it."""
+        tables = {name: table._asdict() for name, table in self.tables.items()}
+        return json.dumps(asdict(self) | {"tables": tables, "fingerprint": self.fingerprint}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | None) -> "Provenance | None":
+        """The record in a text, None where the text is none; a record of the earlier form has version 0."""
+        try:
+            tree = json.loads(text or "")
+            tables = {name: TableVersion(**table) for name, table in tree.get("tables", {}).items()}
+            shared = {name: dict(tree.get(name, {})) for name in ("settings", "files", "packages")}
+            release = tree["code_version"] if "code_version" in tree else tree["release"]
+            version = 0 if "code_version" in tree else tree["version"]
+            return cls(tree["job"], version, release, tables=tables, **shared)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+
+def difference(made: Provenance, now: Provenance) -> str | None:
+    """The first difference between two records, such as ``settings cooccurrence.window = 50, now 10``.
+
+    Args:
+        made: the record of an artefact.
+        now: the record that the artefact would get if it were made now.
+
+    Returns:
+        None where nothing that can change the content differs.
+    """
+    if made.job != now.job:
+        return f"job {made.job}, now {now.job}"
+    before, after = _compared(made), _compared(now)
+    for kind, key in sorted({*before, *after}, key=lambda place: (_COMPARED.index(place[0]), place[1])):
+        if before.get((kind, key)) != after.get((kind, key)):
+            return f"{kind} {key} = {_shown(made, kind, key)}, now {_shown(now, kind, key)}"
+    if made.version != now.version:
+        return f"version {made.version} of {now.job}, now {now.version}"
+    return None
+
+
+def is_place(key: str) -> bool:
+    """Whether a setting only says where something lies."""
+    return key.endswith(".path")
+
+
+def shown(value: object) -> str:
+    """A value in at most 60 characters, for a message."""
+    text = str(value)
+    return text if len(text) <= _N_SHOWN else text[: _N_SHOWN - 3] + "..."
+
+
+def _compared(provenance: Provenance) -> dict[tuple[str, str], str]:
+    """(kind, key) to value as JSON, so that a tuple equals the list that JSON makes of it."""
+    return {(kind, key): json.dumps(value, sort_keys=True) for kind, key, value in _entries(provenance)}
+
+
+def _entries(provenance: Provenance) -> Iterator[tuple[str, str, Any]]:
+    for kind in _COMPARED:
+        for key, value in getattr(provenance, kind).items():
+            if kind != "settings" or not is_place(key):
+                yield kind, key, value
+
+
+def _shown(provenance: Provenance, kind: str, key: str) -> str:
+    entries = getattr(provenance, kind)
+    if key not in entries:
+        return "none"
+    return entries[key][:12] if kind == "files" else shown(entries[key])

@@ -1,0 +1,158 @@
+"""One file or folder in a local or object store."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import quote
+
+import pyarrow as pa
+from pyarrow import fs
+
+from pivot_udfs.errors import StoreError
+from pivot_udfs.storage.messages import printable
+
+AZURE = ("abfss", "abfs")
+_HADOOP_SCHEMES = {"s3": "s3a"}
+_READ_AHEAD_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A file or folder in a store; ``resolve`` makes it.
+
+    Attributes:
+        scheme: one of the values of ``SCHEMES``.
+        authority: bucket, ``container@account`` or ``host:port``; empty for local files.
+        path: within ``filesystem``: an absolute local path (``os.fsdecode`` of its bytes), ``bucket/key``,
+            ``container/key`` or an absolute path of the Hadoop file system. It has no slash at its end.
+    """
+
+    scheme: str
+    authority: str
+    path: str
+
+    @property
+    def uri(self) -> str:
+        """The canonical URI: percent-encoded for local files, else with the key as it is; ``resolve`` takes it."""
+        if self.scheme == "file":
+            return "file://" + quote(os.fsencode(self.path))
+        return f"{self.scheme}://{self.authority}/{self.key}".rstrip("/")
+
+    @property
+    def hadoop_path(self) -> str:
+        """What Spark takes as this path: Hadoop does not decode percent escapes.
+
+        Raises:
+            StoreError: the path is not UTF-8, which the JVM cannot open.
+        """
+        if self.scheme == "file":
+            return "file:" + utf8_path(self.path)
+        return f"{_HADOOP_SCHEMES.get(self.scheme, self.scheme)}://{self.authority}/{self.key}"
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a path of this machine."""
+        return self.scheme == "file"
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """The file system, which one process opens once for each bucket or host.
+
+        Raises:
+            STORE_ERRORS: it cannot be reached, or its library is not installed.
+        """
+        return fs.LocalFileSystem() if self.is_local else _connect(self.scheme, self.authority)
+
+    @property
+    def key(self) -> str:
+        """The path below the bucket, container or root."""
+        in_bucket = not self.is_local and not self.path.startswith("/")
+        return self.path.partition("/")[2] if in_bucket else self.path[1:]
+
+    @property
+    def _native_path(self) -> str | bytes:
+        return os.fsencode(self.path) if self.is_local else self.path
+
+    def child(self, name: str) -> "Location":
+        """The file or folder ``name`` (of one or more parts, not percent-encoded) below this one."""
+        return Location(self.scheme, self.authority, f"{self.path.rstrip('/')}/{name.strip('/')}")
+
+    def open_input(self, *, seekable: bool = False) -> BinaryIO:
+        """The raw bytes of the file, never decompressed.
+
+        Args:
+            seekable: for formats that are read from their end, such as Parquet; else the file is read in order, in
+                requests of 4 MB.
+
+        Raises:
+            STORE_ERRORS: there is no such file, or it cannot be read.
+        """
+        if seekable:
+            return cast(BinaryIO, self.filesystem.open_input_file(self._native_path))
+        stream = self.filesystem.open_input_stream(self._native_path, compression=None, buffer_size=_READ_AHEAD_BYTES)
+        return cast(BinaryIO, stream)
+
+    def open_output(self) -> pa.NativeFile:
+        """A stream that replaces the file; folders above it are created where the store has folders.
+
+        Raises:
+            STORE_ERRORS: the file cannot be written.
+        """
+        if self.scheme in ("file", "hdfs", "viewfs"):
+            self.filesystem.create_dir(os.path.dirname(self._native_path), recursive=True)  # noqa: PTH120
+        return self.filesystem.open_output_stream(self._native_path, compression=None)
+
+    def type(self) -> fs.FileType:
+        """File, Directory, Unknown (such as a FIFO or a device) or NotFound."""
+        if self.is_local:
+            path = Path(self.path)
+            kinds = ((path.is_file, fs.FileType.File), (path.is_dir, fs.FileType.Directory))
+            known = next((kind for is_kind, kind in kinds if is_kind()), None)
+            return known or (fs.FileType.Unknown if path.exists() else fs.FileType.NotFound)
+        return self.filesystem.get_file_info(self.path).type
+
+    def exists(self) -> bool:
+        """Whether there is a file or folder."""
+        return bool(self.type() != fs.FileType.NotFound)
+
+    def size(self) -> int:
+        """Size of the file in bytes.
+
+        Raises:
+            STORE_ERRORS: there is no such file.
+        """
+        if self.is_local:
+            return Path(self.path).stat().st_size
+        n_bytes: int | None = self.filesystem.get_file_info(self.path).size
+        if n_bytes is None:
+            raise FileNotFoundError(f"{self.uri} does not exist")
+        return n_bytes
+
+
+def utf8_path(path: str) -> str:
+    """The path itself.
+
+    Raises:
+        StoreError: it is not UTF-8, which Spark and Delta need.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise StoreError(f"{printable(path)} is not UTF-8, which Spark and Delta need: rename the folder") from None
+    return path
+
+
+@lru_cache(maxsize=64)
+def _connect(scheme: str, authority: str) -> fs.FileSystem:
+    key, token = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY"), os.environ.get("AZURE_STORAGE_SAS_TOKEN")
+    if scheme in AZURE and (key or token):
+        account = authority.partition("@")[2].partition(".")[0]
+        return fs.AzureFileSystem(account, account_key=key or None, sas_token=None if key else token)
+    return fs.FileSystem.from_uri(f"{scheme}://{authority}/")[0]

@@ -1,0 +1,46 @@
+"""Text that is safe to print: without credentials, and without characters that a terminal would act on."""
+
+import os
+import re
+
+HIDDEN = "***"
+_SENSITIVE = (
+    r"secret|password|passwd|pwd|(?:session|sas|access|auth|security|bearer|oauth|refresh)[._-]?token|token[._-]?secret"
+    r"|(?:access|account|api|private|storage|shared|encryption)[._-]?key|credential|signature|x-amz-[a-z-]+"
+)
+_PATTERNS = (
+    # scheme://user:password@host; a password may hold slashes, "host:8020/" is no user with a password.
+    (re.compile(r"(://)[^\s/:@'\"]*:(?!\d{1,5}(?:/|$))[^\s@'\"]*@"), rf"\1{HIDDEN}@"),
+    (re.compile(r"(s3[an]?://)[^\s/:@'\"]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    # uri?name=value&name=value
+    (re.compile(r"([?&](?:amp;)?[\w.-]+=)[^&\s'\",)]+"), rf"\1{HIDDEN}"),
+    # name=value, "name": "value", --name value
+    (
+        re.compile(rf"((?:{_SENSITIVE})[\w.-]*['\"]?\s*(?:=>|[=:])\s*['\"]?)[^\s'\",;&)}}]+", re.IGNORECASE),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}\b"), HIDDEN),
+    (re.compile(r"\bsig=[^&\s'\"]+"), f"sig={HIDDEN}"),
+)
+_SECRET_VARIABLE = re.compile(rf"{_SENSITIVE}|connection_string", re.IGNORECASE)
+_SHORTEST_SECRET = 8
+
+
+def redact(text: str) -> str:
+    """The text with credentials replaced by ``***``.
+
+    Credentials are: user and password of a URI, values of its query, values whose names say that they are secret
+    (``fs.s3a.secret.key=...``), access keys of AWS, signatures of Azure, and values of secret environment variables.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name) and value[:1] != "/":
+            text = text.replace(value, HIDDEN)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def printable(text: str) -> str:
+    """A path, URI or name for a message: redacted, with control and other unprintable characters escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in redact(text))
