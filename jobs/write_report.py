@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 from jobs.framework.command_line import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.report.data import read_report
-from jobs.report.page import make_page
+from jobs.report.read_report import read_report
+from jobs.report.render_page import make_page
 from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.load_settings import fingerprint

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pivot_udfs.schemas import DATASET, DOCUMENT_SCORES
 
-_RESERVED = {*DATASET.names, *DOCUMENT_SCORES.names, "shrunken_density", "held_out", "corpus"}
-"""Columns of the selection, and names that the model side and the report use beside those of arms."""
+_RESERVED = {*DATASET.names, *DOCUMENT_SCORES.names, "shrunken_density", "file", "task", "taken", "arm"}
+_RESERVED |= {"all", "corpus", "held_out"}
+"""Columns of the selection and the report, and names that the report and the model side use beside those of arms."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ UDFS = sorted((ROOT / "pivot_udfs").rglob("*.py"))
 GPU = sorted((ROOT / "jobs" / "gpu").rglob("*.py"))
 CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not in GPU)
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
-SHARED = [ROOT / "jobs" / "report" / "names.py", ROOT / "jobs" / "report" / "style.py"]
+SHARED = [ROOT / "jobs" / "report" / "language_names.py", ROOT / "jobs" / "report" / "plot_style.py"]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_corpus import SmallCorpus, rows_of
 
-from jobs.report.content import (
+from jobs.report.report_types import (
     Arm,
     Example,
     Intake,
@@ -33,7 +33,7 @@ from jobs.report.content import (
     Tie,
     WordPair,
 )
-from jobs.report.page import make_page
+from jobs.report.render_page import make_page
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.token_offsets import token_byte_spans
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, Passage, associate_word_pairs, mark_pivots
@@ -246,7 +246,7 @@ def test_an_empty_corpus_has_a_page() -> None:
 def report(spark: "SparkSession", corpus: SmallCorpus) -> Report:
     """The report of the small corpus."""
     from jobs.framework.stage import Run
-    from jobs.report.data import read_report
+    from jobs.report.read_report import read_report
     from pivot_udfs.load_settings import load_settings
     from pivot_udfs.settings import Settings
 
@@ -258,7 +258,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    from jobs.report.densities import read_densities
+    from jobs.report.density_by_language import read_densities
     from jobs.selection.shrunken_density import language_sums, with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
 

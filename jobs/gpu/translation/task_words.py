@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
-from jobs.report.names import LANGUAGE_NAMES
+from jobs.report.language_names import LANGUAGE_NAMES
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.matching.lexicon import parse_lexicon, surface_forms
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, vocabulary
