@@ -68,7 +68,7 @@ def sum_step(run: Run) -> TableStep:
 
 STAGE = Stage(
     name="count_cooccurrence",
-    version=1,
+    version=2,
     reads=("documents",),
     writes=lambda settings: (
         "corpus_totals",
@@ -79,7 +79,7 @@ STAGE = Stage(
     ),
     sections=("lexicon", "cooccurrence"),
     files=("tokenizer", "lexicon"),
-    packages=("ahocorasick_rs", "regex", "sentencepiece", "tokenizers"),
+    packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

@@ -2,8 +2,7 @@
 
 Needs neither Spark nor torch. Text in figures stays text, so that the browser draws every script with its own fonts and
 readers can search it; dense scatter plots are embedded bitmaps. The colours are those of Okabe and Ito (2008), which
-colour-blind readers can distinguish; figures have a light background of their own in dark mode too. The same values give
-the same bytes.
+colour-blind readers can distinguish; figures keep a light background in dark mode. The same values give the same bytes.
 """
 
 import io

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from jobs.report.report_types import ArmContent, LanguageDensity, LengthBin, Pivot
 from jobs.report.language_names import language_name
 from jobs.report.plot_style import (
     BLUE,
@@ -23,6 +22,7 @@ from jobs.report.plot_style import (
     no_points,
     panels,
 )
+from jobs.report.report_types import ArmContent, LanguageDensity, LengthBin, Pivot
 
 N_LEAST_DOCS = 10
 """Octaves of length with fewer documents are not drawn."""

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from jobs.framework.stage import Run
 from jobs.report.arm_budgets_and_sources import KEY, arm_members, pivot_keys, read_arms, read_source_tokens
+from jobs.report.density_by_language import read_densities
 from jobs.report.marked_examples import read_examples
 from jobs.report.report_types import Report, TableNote
-from jobs.report.density_by_language import read_densities
 from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
 from jobs.selection.shrunken_density import language_sums, with_shrunken_density

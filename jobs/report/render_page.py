@@ -9,9 +9,9 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup, escape
 
-from jobs.report.report_types import N_PIVOTS_LISTED, Report
 from jobs.report.language_names import language_name, shown_token
 from jobs.report.plots import N_LEAST_DOCS, draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
+from jobs.report.report_types import N_PIVOTS_LISTED, Report
 
 ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "lift difference", "llr": "log-likelihood ratio"}
 _CARD_DIGITS = 7

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_corpus import SmallCorpus, rows_of
 
+from jobs.report.render_page import make_page
 from jobs.report.report_types import (
     Arm,
     Example,
@@ -33,7 +34,6 @@ from jobs.report.report_types import (
     Tie,
     WordPair,
 )
-from jobs.report.render_page import make_page
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.token_offsets import token_byte_spans
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, Passage, associate_word_pairs, mark_pivots
@@ -54,27 +54,27 @@ def marked(text: str, cuts: list[int], pivots: set[int], width: int = 1000) -> P
 
 def test_a_part_of_a_character_marks_the_character() -> None:
     # 水 is three bytes, cut 1 + 2; 河 is cut 2 + 1 with its last byte in a token with "x".
-    assert marked("a水b", [1, 2, 4], {1}).pieces == (("a", False), ("水", True), ("b", False))
-    assert marked("a水b", [1, 2, 4], {2}).pieces == (("a", False), ("水", True), ("b", False))
-    assert marked("a水b", [1, 2, 4], {1, 2}).pieces == (("a", False), ("水", True), ("b", False))
-    assert marked("河x水", [2, 4], {1}).pieces == (("河x", True), ("水", False))
+    assert marked("a水b", [1, 2, 4], {1}).segments == (("a", False), ("水", True), ("b", False))
+    assert marked("a水b", [1, 2, 4], {2}).segments == (("a", False), ("水", True), ("b", False))
+    assert marked("a水b", [1, 2, 4], {1, 2}).segments == (("a", False), ("水", True), ("b", False))
+    assert marked("河x水", [2, 4], {1}).segments == (("河x", True), ("水", False))
 
 
 def test_neighbours_stay_apart_and_white_space_is_left_out() -> None:
-    assert marked("the water flows", [3, 9, 12], {1, 2}).pieces == (
+    assert marked("the water flows", [3, 9, 12], {1, 2}).segments == (
         ("the ", False),
         ("water", True),
         (" ", False),
         ("fl", True),
         ("ows", False),
     )
-    assert marked("a b", [1, 2], {1}).pieces == (("a b", False),)
+    assert marked("a b", [1, 2], {1}).segments == (("a b", False),)
 
 
 def test_long_documents_are_cut_around_the_densest_passage() -> None:
     passage = marked("abcdefghij", list(range(1, 10)), {6, 7}, width=3)
     assert passage == Passage((("f", False), ("g", True), ("h", True)), True, True)
-    assert mark_pivots("", np.array([], np.int64), np.array([], np.int64), np.array([], bool), 3).pieces == ()
+    assert mark_pivots("", np.array([], np.int64), np.array([], np.int64), np.array([], bool), 3).segments == ()
 
 
 @given(st.text(max_size=20), st.data())
@@ -84,8 +84,8 @@ def test_marks_cover_pivots_and_no_other_character(text: str, data: st.DataObjec
     cuts = sorted(data.draw(st.sets(st.integers(1, max(len(raw) - 1, 1)), max_size=8))) if len(raw) > 1 else []
     pivots = data.draw(st.sets(st.integers(0, len(cuts))))
     passage = marked(text, cuts, pivots) if raw else Passage((), False, False)
-    assert "".join(piece for piece, _ in passage.pieces) == text
-    shown = [is_pivot for piece, is_pivot in passage.pieces for _ in piece]
+    assert "".join(piece for piece, _ in passage.segments) == text
+    shown = [is_pivot for piece, is_pivot in passage.segments for _ in piece]
     edges = [0, *cuts, len(raw)]
     pivot_bytes = {byte for k in pivots if raw for byte in range(edges[k], edges[k + 1])}
     place = 0
@@ -102,7 +102,7 @@ def test_marks_with_the_real_tokenizer(sample_tokenizer: TokenizerSpec) -> None:
     starts, ends = token_byte_spans(sample_tokenizer, text)
     raw = text.encode()
     for k in range(len(starts)):
-        pieces = mark_pivots(text, starts, ends, np.arange(len(starts)) == k, 1000).pieces
+        pieces = mark_pivots(text, starts, ends, np.arange(len(starts)) == k, 1000).segments
         shown = [piece for piece, is_pivot in pieces if is_pivot]
         assert raw[starts[k] : ends[k]].strip() in "".join(shown).encode()
         assert "".join(piece for piece, _ in pieces) == text
@@ -323,6 +323,6 @@ class TestOfTables:
         assert all(pivot.ties for pivot in report.pivots[:30])
         assert report.examples
         for example in report.examples:
-            assert any(is_pivot for _, is_pivot in example.passage.pieces) == (example.density > 0)
+            assert any(is_pivot for _, is_pivot in example.passage.segments) == (example.density > 0)
         assert {note.name for note in report.tables} > {"documents", "datasets/pivot"}
         Reader(make_page(report))
