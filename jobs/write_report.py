@@ -1,4 +1,4 @@
-"""All tables in; one self-contained HTML page about them out.
+"""All tables in; one self-contained HTML page out.
 
 spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
 """
@@ -19,11 +19,12 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _HEAD_BYTES = 4096
 _STAMP = re.compile(r'<meta name="semantic-pivots-made-of" content="(\w+)">')
 MODEL_REPORT = "model_report.html"
-"""The model side writes it beside the page, before or after; the link says that it may not be there yet."""
+"""The model side writes it beside the page; it is linked if it is there when the page is written."""
 
 
 def run(run: Run, recipe: Recipe) -> None:
@@ -31,7 +32,7 @@ def run(run: Run, recipe: Recipe) -> None:
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
     path = report_path(run.settings)
-    page = make_page(report, MODEL_REPORT, _stamp(run, recipe)).encode()
+    page = make_page(report, model_report_beside(path), _stamp(run, recipe)).encode()
     _write(run.spark, path, page)
     run.progress.say("write_report", f"{path}: {len(page) / 1e6:.1f} MB")
 
@@ -49,6 +50,15 @@ def why_write(run: Run, recipe: Recipe) -> str | None:
 def report_path(settings: Settings) -> str:
     """Where the page goes: ``report.path``, else beside the tables."""
     return settings.report.path or f"{settings.warehouse.path.rstrip('/')}/report.html"
+
+
+def model_report_beside(path: str) -> str | None:
+    """Address of the model report relative to the page at ``path``; None if it is not there."""
+    folder, slash, _ = path.rpartition("/")
+    try:
+        return MODEL_REPORT if resolve(f"{folder}{slash}{MODEL_REPORT}").exists() else None
+    except STORE_ERRORS:
+        return None
 
 
 def _stamp(run: Run, recipe: Recipe) -> str:
@@ -92,12 +102,12 @@ def _write(spark: SparkSession, path: str, content: bytes) -> None:
             system.close()
     except Exception as error:
         reason = str(getattr(error, "java_exception", error)).splitlines()[0]
-        raise WarehouseError(f"the report cannot be written to {path} ({reason}): mend report.path") from None
+        raise WarehouseError(f"the report cannot be written to {path} ({reason}): correct report.path") from None
 
 
 STAGE = Stage(
     name="write_report",
-    version=1,
+    version=2,
     reads=(*TABLES, "datasets/*"),
     writes=lambda settings: (),
     sections=("report",),

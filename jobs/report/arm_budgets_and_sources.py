@@ -85,8 +85,10 @@ def read_source_tokens(scored: DataFrame, members: DataFrame, arms: Sequence[str
     """
     corpus = scored.select("source", "n_tokens", F.lit("").alias("arm"))
     both = corpus.unionByName(members.select("source", "n_tokens", "arm"))
-    sums = [
-        F.sum(F.when(F.col("arm") == arm, F.col("n_tokens")).otherwise(0)).alias(arm or "all") for arm in ("", *arms)
-    ]
+    sums = [_tokens_of(arm).alias(arm or "all") for arm in ("", *arms)]
     rows = both.groupBy("source").agg(*sums).orderBy(F.desc("all"), "source").limit(N_SOURCES).collect()
     return tuple(SourceTokens(row["source"], row["all"], {arm: row[arm] for arm in arms}) for row in rows)
+
+
+def _tokens_of(arm: str) -> Column:
+    return F.sum(F.when(F.col("arm") == arm, F.col("n_tokens")).otherwise(0))
