@@ -13,9 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.framework.task_sizes import TASK_BYTES, least_tasks
-from jobs.warehouse.commit import qualified
 from pivot_udfs.shards.assign_files import pack_files
-from pivot_udfs.storage.write_parquet import DIRECT_SCHEMES
 
 _PLAIN_READER = 1
 """Reader version of Delta's protocol without deletion vectors and column mapping: the rows are those of the files."""
@@ -36,9 +34,7 @@ def files_of(documents: DataFrame) -> pa.Table:
 
 
 def may_read_files(session: SparkSession, path: str) -> bool:
-    """Whether workers can read a table's files directly: they reach the store, and no row can be marked as deleted."""
-    if qualified(session, path).partition(":")[0] not in DIRECT_SCHEMES:
-        return False
+    """Whether workers can read a table's files directly: no row can be marked as deleted."""
     detail = DeltaTable.forPath(session, path).detail().select("minReaderVersion").collect()
     return bool(detail[0][0] == _PLAIN_READER)
 

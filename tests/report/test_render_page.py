@@ -11,6 +11,7 @@ from report_pages import PageReader, made_up_report
 from jobs.report import plots
 from jobs.report.render_page import make_page
 from jobs.report.report_types import Intake, LanguageDensity, LengthBin, Pivot, SampledDocument
+from pivot_udfs.storage.stores import resolve
 
 EVIL = '<script>alert(1)</script> & "x" $a_1$'
 
@@ -44,11 +45,11 @@ def test_the_same_values_give_the_same_page() -> None:
 def test_the_model_report_is_linked_only_if_it_is_there(tmp_path: Path) -> None:
     from jobs.write_report import model_report_beside
 
-    page = str(tmp_path / "a%20b" / "report.html")
-    assert model_report_beside(page) is None
-    Path(page).parent.mkdir()
-    (tmp_path / "a%20b" / "model_report.html").write_text("x")
-    assert model_report_beside(page) == "model_report.html"
+    page = tmp_path / "a%20b" / "report.html"
+    assert model_report_beside(resolve(str(page))) is None
+    page.parent.mkdir()
+    (page.parent / "model_report.html").write_text("x")
+    assert model_report_beside(resolve(str(page))) == "model_report.html"
     assert "model_report.html" in PageReader(make_page(made_up_report(), "model_report.html")).addresses
     without = make_page(made_up_report())
     assert "model_report.html" not in PageReader(without).addresses
