@@ -17,7 +17,7 @@ from jobs.gpu.common.run_job import results_path, run_job, say, write_text
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
-from jobs.report.names import shown_token
+from jobs.report.language_names import shown_token
 
 PAGE = "model_report.html"
 

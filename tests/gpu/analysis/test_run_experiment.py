@@ -30,7 +30,7 @@ from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.common.errors import ModelError, TaskError
 from jobs.gpu.demo_model import start_anew
 from jobs.gpu.models.load_model import save_model
-from jobs.report.names import shown_token
+from jobs.report.language_names import shown_token
 from pivot_udfs.errors import WarehouseError
 
 pytestmark = pytest.mark.torch
