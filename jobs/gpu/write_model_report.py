@@ -20,7 +20,7 @@ from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
-from jobs.report.names import shown_token
+from jobs.report.language_names import shown_token
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.stores import resolve

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from jobs.report.style import BLUE, GREEN, ORANGE, PALETTE, QUIET, RED, WIDTH, as_svg, drawing, panels
+from jobs.report.plot_style import BLUE, GREEN, ORANGE, PALETTE, QUIET, RED, WIDTH, as_svg, drawing, no_points, panels
 
 _SETS = (("p_source", "source word", ORANGE), ("p_pivot", "pair pivots", BLUE), ("p_target", "target word", GREEN))
 Roc = tuple[Sequence[float], Sequence[float]]
@@ -46,10 +46,13 @@ def draw_count_scores(points: Mapping[str, Sequence[tuple[float, float]]]) -> st
     with drawing():
         figure, axes = panels(len(points), 2.3, columns=4, sharey=True)
         for axis, (direction, pairs) in zip(axes, points.items(), strict=False):
+            axis.set_title(direction)
+            if not pairs:
+                no_points(axis, "no word scored")
+                continue
             counts, scores = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
             axis.scatter(1 + counts, scores, s=9, color=BLUE, alpha=0.6, linewidths=0)
             axis.set_xscale("log")
-            axis.set_title(direction)
         figure.supxlabel("1 + number of co-occurrences of the two words", fontsize=9)
         figure.supylabel("score", fontsize=9)
         return as_svg(figure, "scatter")

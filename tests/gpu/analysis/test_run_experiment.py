@@ -30,7 +30,7 @@ from jobs.gpu import (
 from jobs.gpu.common.errors import ModelError
 from jobs.gpu.demo_model import start_anew
 from jobs.gpu.models.load_model import save_model
-from jobs.report.names import shown_token
+from jobs.report.language_names import shown_token
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 
