@@ -14,10 +14,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from jobs.warehouse.lineage import FILES_ADDED, Content, hash_of_paths, read_content
-from jobs.warehouse.open_table import first_line, open_delta
+from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.storage.messages import printable
+from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
 
 _CONFIGURATION = {"delta.checkpointInterval": "10"}
@@ -59,8 +59,8 @@ def commit_files(
             delta = _created(table, nullable, actions, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
-            raise written_by_another(table, first_line(error)) from None
-        raise WarehouseError(f"{printable(table.uri)} cannot be committed to ({first_line(error)})") from None
+            raise written_by_another(table, reason(error)) from None
+        raise WarehouseError(f"{table} cannot be committed to ({reason(error)})") from None
     return Content(str(delta.metadata().id), version, version, provenance, version, files=paths)
 
 
@@ -87,9 +87,9 @@ def unchanged(table: Location, began: Content | None) -> DeltaTable | None:
     return delta
 
 
-def written_by_another(table: Location, reason: str) -> WarehouseError:
+def written_by_another(table: Location, why: str) -> WarehouseError:
     """The error of a run whose tables another run has changed."""
     return WarehouseError(
-        f"another run has written {printable(table.uri)} meanwhile ({reason}): nothing of this run went into it; wait "
+        f"another run has written {table} meanwhile ({why}): nothing of this run went into it; wait "
         "until the other has ended, then run this again"
     )

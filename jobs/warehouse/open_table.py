@@ -9,7 +9,7 @@ from pyarrow import fs
 
 from jobs.warehouse.lineage import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, WarehouseError
-from pivot_udfs.storage.messages import printable, redact
+from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
 
 LOG = "_delta_log"
@@ -40,14 +40,9 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
     except TableNotFoundError:
         return None
     except (DeltaError, *STORE_ERRORS) as error:
-        reason = first_line(error)
-        kind = DamagedTableError if _DAMAGE.search(reason) else WarehouseError
-        raise kind(f"the log of {printable(table.uri)} cannot be read ({reason})") from None
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, at most 200 characters, without credentials."""
-    return redact(str(error).strip().partition("\n")[0])[:200]
+        why = reason(error)
+        kind = DamagedTableError if _DAMAGE.search(why) else WarehouseError
+        raise kind(f"the log of {table} cannot be read ({why})") from None
 
 
 def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
@@ -56,19 +51,19 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
     Raises:
         DamagedTableError: a commit is empty or cut, or a data file is missing or has another size than it had.
     """
-    where, sizes = printable(table.uri), _sizes(table)
+    sizes = _sizes(table)
     for path, n_bytes in sizes.items():
         commit = _COMMIT.fullmatch(path)
         if commit and not n_bytes and int(commit[1]) >= content.version:
-            raise DamagedTableError(f"the log of {where} is damaged (commit {int(commit[1])} is empty)")
+            raise DamagedTableError(f"the log of {table} is damaged (commit {int(commit[1])} is empty)")
     added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
     if content.files not in (None, hash_of_paths(file["path"] for file in added)):
-        raise DamagedTableError(f"the log of {where} is damaged (commit {content.version} is incomplete)")
+        raise DamagedTableError(f"the log of {table} is damaged (commit {content.version} is incomplete)")
     for file in added:
         found = sizes.get(file["path"])
         if "://" not in file["path"] and found != file["size_bytes"]:
             state = "is missing" if found is None else f"has {found:,} of {file['size_bytes']:,} bytes"
-            raise DamagedTableError(f"{where} is damaged (its file {file['path']} {state})")
+            raise DamagedTableError(f"{table} is damaged (its file {file['path']} {state})")
 
 
 def _sizes(table: Location) -> dict[str, int]:

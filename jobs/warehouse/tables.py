@@ -18,7 +18,6 @@ from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feat
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET, TABLES
-from pivot_udfs.storage.messages import printable
 from pivot_udfs.storage.stores import Location, resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
@@ -68,7 +67,7 @@ class Warehouse:
 
     def table_path(self, name: str) -> str:
         """Where a table lies, for messages."""
-        return printable(f"{self.path}/{name}")
+        return str(self.location(name))
 
     def content(self, name: str) -> Content | None:
         """The state of a table as this run found or made it; None where there is no table.

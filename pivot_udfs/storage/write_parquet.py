@@ -47,7 +47,7 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
     Args:
         batches: what the step reads.
         step: yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting.
-        uris: each table's folder.
+        uris: of each table's folder (``Location.uri``).
 
     Yields:
         batches in FILES, one row a file that is complete.
@@ -112,11 +112,10 @@ class _TableWriter:
 
 class _File:
     def __init__(self, folder: Location, schema: pa.Schema) -> None:
-        self.name = f"part-{uuid.uuid4()}.zstd.parquet"
+        self._location = folder.child(f"part-{uuid.uuid4()}.zstd.parquet")
         self.n_bytes = self.n_records = 0
         self.least: dict[str, Any] = {}
         self.most: dict[str, Any] = {}
-        self._location = folder.child(self.name)
         short = [field.name for field in schema if field.name in _REPEATED or pa.types.is_dictionary(field.type)]
         # Least and most token of a row group let no reader skip anything, and cost a tenth of writing the tokens.
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
@@ -141,7 +140,7 @@ class _File:
         stats = {"numRecords": self.n_records, "minValues": self.least, "maxValues": self.most}
         row = {
             "table": table,
-            "path": self.name,
+            "path": self._location.name,
             "n_bytes": self._location.size(),
             "n_records": self.n_records,
             "stats": json.dumps(stats, ensure_ascii=False),

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from small_corpus import SmallCorpus, must_work, run_job
 
-from pivot_udfs.settings import ARMS
+from pivot_udfs.arms import ARMS
 from pivot_udfs.storage.stores import resolve
 
 if TYPE_CHECKING:

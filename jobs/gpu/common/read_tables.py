@@ -14,10 +14,10 @@ from deltalake.exceptions import DeltaError
 
 from jobs.warehouse.lineage import read_content
 from jobs.warehouse.open_table import check_files as check_data_files
-from jobs.warehouse.open_table import first_line, open_delta
+from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.messages import printable
+from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import Location, resolve, table_files
 
 
@@ -65,9 +65,9 @@ def open_table(warehouse: str, name: str, version: int | None = None) -> PinnedT
 
 
 def _pinned(name: str, location: Location, version: int | None) -> PinnedTable:
-    table, path = open_delta(location), printable(location.uri)
+    table = open_delta(location)
     if table is None:
-        raise WarehouseError(f"{path} is no Delta table: run the corpus job that makes it first")
+        raise WarehouseError(f"{location} is no Delta table: run the corpus job that makes it first")
     newest = int(table.version())
     content = read_content(table, newest if version is None else min(version, newest))
     if version is None:
@@ -76,7 +76,7 @@ def _pinned(name: str, location: Location, version: int | None) -> PinnedTable:
         table.load_as_version(newest if version is None else version)
     except (DeltaError, OSError) as error:
         raise WarehouseError(
-            f"{path} has no readable version {version} ({first_line(error)}): use a newer one, or rebuild the table"
+            f"{location} has no readable version {version} ({reason(error)}): use a newer one, or rebuild the table"
         ) from None
     return PinnedTable(name, table, int(table.version()), content.rows, content.provenance, location)
 
@@ -121,6 +121,6 @@ def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:
 def vacuumed(pinned: PinnedTable, error: Exception) -> WarehouseError:
     """The error for a version whose files are gone."""
     return WarehouseError(
-        f"{pinned.name} version {pinned.version}: files of this version cannot be read ({first_line(error)}); it was "
+        f"{pinned.name} version {pinned.version}: files of this version cannot be read ({reason(error)}); it was "
         "probably vacuumed: use a newer version, or rebuild the table"
     )

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
-from pivot_udfs.settings import Arm, Language, Lexicon, Section, Tokenizer, Warehouse
+from pivot_udfs.arms import ARMS, PIVOT
+from pivot_udfs.settings import ArmName, Language, Lexicon, Section, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
@@ -80,7 +81,7 @@ class Trace(Section):
 class Packing(Section):
     """Which documents become a token file."""
 
-    arm: Arm = "pivot"
+    arm: ArmName = PIVOT
     version: Annotated[int, Field(ge=-1)] = -1
     """Version of the ``datasets/<arm>`` table; -1: the newest, which the manifest then names."""
     seed: int = 0
@@ -147,10 +148,10 @@ class Training(Section):
 class Experiment(Section):
     """Arms against each other."""
 
-    arms: list[Arm] = Field(default=["pivot", "matched", "random", "parallel"], min_length=1)
+    arms: list[ArmName] = Field(default=list(ARMS), min_length=1)
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
-    treatment: Arm = "pivot"
-    control: Arm = "matched"
+    treatment: ArmName = PIVOT
+    control: ArmName = "matched"
     """The paired test is of ``treatment`` against ``control``."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the weights of a trained model stay after it is evaluated."""
