@@ -65,6 +65,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+FieldName = Annotated[str, Field(pattern=r'^[^"\\\\\x00-\x1f]*$')]
+
+
+class CorpusFields(Section):
+    """Which field of a record is what: a JSON key, a Parquet column, or a dotted path such as ``meta.lang``."""
+
+    id: FieldName = "id"
+    """Empty: the shard's path and the record's number."""
+    text: Annotated[FieldName, AfterValidator(_not_blank)] = "text"
+    source: FieldName = "source"
+    """Empty: the shard's file name."""
+    lang: FieldName = "lang"
+    """Empty: the language of every document is identified."""
+
+
 class Corpus(Section):
     """What is read."""
 
@@ -74,6 +89,10 @@ class Corpus(Section):
     """Documents with more UTF-8 bytes of text go to quarantine; bounds the memory of every later step."""
     max_record_bytes: Annotated[int, Field(ge=1, le=1 << 30, validate_default=True)] = 64 << 20
     """Longer lines are skipped in pieces, never held whole, and go to quarantine."""
+    max_zstd_window_mb: Annotated[int, Field(ge=1, le=1 << 11)] = 128
+    """Memory that reading one zstd shard may take beside everything else; ``zstd --long=31`` needs up to 2048."""
+    fields: CorpusFields = CorpusFields()
+    """Names of the fields in other corpora, such as ``{id = "url"}`` or ``{text = "raw_content", id = "doc_id"}``."""
     shards_per_task_mb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(default=64, json_schema_extra=_NO_RESULT)
     """Small shards are read together, up to this many MB of input files a task."""
 
