@@ -73,6 +73,7 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
         corpus.max_document_bytes,
         corpus.max_record_bytes,
         corpus.max_zstd_window_mb << 20,
+        corpus.max_parquet_page_mb << 20,
         FieldNames(**corpus.fields.model_dump()),
     )
     return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer)

@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.shards.arrow_values import column_values
-from pivot_udfs.shards.shard_streams import StreamDamageError
+from pivot_udfs.shards.parquet_pages import largest_page
+from pivot_udfs.shards.shard_streams import PageSizeError, StreamDamageError
 from pivot_udfs.shards.validate_record import MAX_KEY_BYTES, Fields, ReadLimits, RecordError
 
 _BATCH_BYTES = 32 << 20
 _MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256
 _PAGE_BUFFER_BYTES = 4 << 20
+_LARGE_VALUE_BYTES, _HIGH_RATIO = 16 << 10, 16
 _SHOWN_COLUMNS = 20
 
 Path = tuple[str, ...]
@@ -88,13 +90,14 @@ def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[Fields]:
     paths = _paths(schema, limits, n_rows)
     n_read = 0
     try:
-        for batch in _batches(parquet, [".".join(path) for path in paths.values()]):
+        for batch in _batches(file, parquet, [".".join(path) for path in paths.values()], limits):
             columns = {name: _column(batch, path) for name, path in paths.items()}
             for row in zip(*(_values(columns.get(name), name, limits) for name in Fields._fields), strict=False):
                 yield Fields(*row)
                 n_read += 1
     except Exception as error:
-        raise StreamDamageError(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
+        kind = type(error) if isinstance(error, StreamDamageError) else StreamDamageError
+        raise kind(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
     if n_read < n_rows:
         raise StreamDamageError(f"the footer says {n_rows} rows, {n_rows - n_read} are missing")
 
@@ -125,11 +128,30 @@ def _path(schema: Any, field: str) -> Path | None:
     return (head, *rest) if kind is not None else None
 
 
-def _batches(parquet: Any, columns: list[str]) -> Iterator[Any]:
+def _batches(file: _WatchedFile, parquet: Any, columns: list[str], limits: ReadLimits) -> Iterator[Any]:
     for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
+        _check_pages(file, parquet.metadata.row_group(group), columns, limits.max_parquet_page_bytes)
         for batch in parquet.iter_batches(_batch_rows(parquet, group), [group], columns, use_threads=False):
             batch.validate()
             yield batch
+
+
+def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: int) -> None:
+    """Refuses pages that do not fit; only where values are large or packed well can a page be much above 1 MB."""
+    for chunk in map(group.column, range(group.num_columns)):
+        n_bytes, path = chunk.total_uncompressed_size, chunk.path_in_schema
+        suspicious = (
+            n_bytes > _LARGE_VALUE_BYTES * chunk.num_values or n_bytes > _HIGH_RATIO * chunk.total_compressed_size
+        )
+        if n_bytes <= max_bytes or not suspicious or not any(f"{path}.".startswith(f"{name}.") for name in columns):
+            continue
+        start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+        largest = largest_page(file, start, chunk.total_compressed_size, max_bytes)
+        if largest > max_bytes:
+            raise PageSizeError(
+                f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
+                " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages"
+            )
 
 
 def _batch_rows(parquet: Any, group: int) -> int:

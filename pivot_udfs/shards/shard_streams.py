@@ -37,6 +37,12 @@ class ZstdWindowError(StreamDamageError):
     reason = "zstd_window_too_large"
 
 
+class PageSizeError(StreamDamageError):
+    """A page of a Parquet file needs more memory than is allowed; the row groups before it have been yielded."""
+
+    reason = "page_too_large"
+
+
 def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Iterator[bytes]:
     """The content of a stream in blocks of at most 16 MiB, without a leading UTF-8 byte order mark.
 

@@ -20,6 +20,7 @@ REASONS: dict[str, str] = {
     "empty_shard": "the file holds no record",
     "corrupt_stream": "the file is truncated or damaged; what follows the damage is not read",
     "zstd_window_too_large": "the zstd stream needs more memory than corpus.max_zstd_window_mb; the rest is not read",
+    "page_too_large": "a page of the Parquet file is larger than corpus.max_parquet_page_mb; the rest is not read",
     "missing_columns": "the Parquet file has no column corpus.fields.id or corpus.fields.text; no row is read",
     "record_too_large": "the line is longer than corpus.max_record_bytes",
     "blank_line": "the line is empty",
@@ -83,12 +84,14 @@ class ReadLimits:
         max_document_bytes: of a document's text in UTF-8.
         max_record_bytes: of a line.
         max_zstd_window_bytes: memory that one zstd stream may take for its window.
+        max_parquet_page_bytes: of a page of Parquet, decompressed.
         fields: where records have their fields.
     """
 
     max_document_bytes: int
     max_record_bytes: int
     max_zstd_window_bytes: int = 128 << 20
+    max_parquet_page_bytes: int = 256 << 20
     fields: FieldNames = FieldNames()
 
 
