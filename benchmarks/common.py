@@ -22,7 +22,7 @@ from pivot_udfs.shards.read_shard import Document, ReadLimits, read_shard
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = Path(__file__).parent.parent / "tests" / "samples"
-PACKAGES = ("pyspark", "delta-spark", "pyarrow", "numpy", "numba", "fastokens", "tokenizers", "ahocorasick-rs")
+PACKAGES = ("pyspark", "delta-spark", "pyarrow", "numpy", "numba", "fastokens", "tokenizers")
 MASTER = "local[2]"
 
 

@@ -75,10 +75,10 @@ def _hits(run: Run, part: DataFrame) -> DataFrame:
     for batch in table.combine_chunks().to_batches():
         texts = batch.column("text")
         tokens = tokens_of(batch.column("token_ids"), vocabulary(run.tokenizer).size)
-        scanned = word_matcher(run.lexicon, "document_language").find(texts, batch.column("lang").to_pylist())
-        firsts, ends = locate_hits(run.tokenizer, texts, scanned, tokens)
-        docs = pa.array(scanned.hits.docs)
-        words = [run.lexicon.words[word] for word in scanned.hits.words]
+        hits = word_matcher(run.lexicon, "document_language").find(texts, batch.column("lang").to_pylist())
+        firsts, ends = locate_hits(run.tokenizer, texts, hits, tokens)
+        docs = pa.array(hits.docs)
+        words = [run.lexicon.words[word] for word in hits.words]
         keys = [batch.column(name).take(docs).to_pylist() for name in ("source", "doc_id")]
         rows += zip(*keys, (w[0] for w in words), (w[1] for w in words), firsts.tolist(), ends.tolist(), strict=True)
     schema = "source string, doc_id string, word_lang string, word string, first int, end int"

@@ -14,13 +14,18 @@ import tarfile
 from importlib.metadata import distribution
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements" / "runtime.txt"
 LIBRARY = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
 LEFT_OUT = {"site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3"}
 """Of the standard library."""
-START = """#!/bin/sh
-here=$(dirname "$(readlink -f "$0")")
-LD_LIBRARY_PATH=$here/../lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$here/python.real" "$@"
+START = f"""#!/bin/sh
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+export LD_LIBRARY_PATH=$root/lib${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}
+# Debian's interpreter searches dist-packages only.
+export PYTHONPATH=${{PYTHONPATH:+$PYTHONPATH:}}$root/{LIBRARY}/site-packages
+exec "$root/bin/python.real" "$@"
 """
 
 
@@ -34,9 +39,11 @@ def pack(target: Path, packages: list[str]) -> None:
 
 
 def runtime_packages() -> list[str]:
-    """The locked packages that executors need."""
-    names = re.findall(r"^([\w.-]+)==", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for name in names if name != "pyspark"]
+    """The locked packages that executors need on this Python and platform."""
+    lines = re.findall(r"^([\w.-]+==[^\\\n]*)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+    locked = [Requirement(line) for line in lines]
+    here = {entry.name for entry in locked if entry.marker is None or entry.marker.evaluate()}
+    return sorted(here - {"pyspark"})
 
 
 def _add_interpreter(archive: tarfile.TarFile) -> None:
@@ -45,8 +52,9 @@ def _add_interpreter(archive: tarfile.TarFile) -> None:
     archive.addfile(start, io.BytesIO(START.encode()))
     archive.add(Path(sys.executable).resolve(), "bin/python.real", filter=_of_nobody)
     if sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        library = str(sysconfig.get_config_var("INSTSONAME"))
-        archive.add(Path(str(sysconfig.get_config_var("LIBDIR"))) / library, f"lib/{library}", filter=_of_nobody)
+        library = Path(str(sysconfig.get_config_var("LIBDIR")), str(sysconfig.get_config_var("INSTSONAME")))
+        if library.exists():  # Debian builds the library too but links its interpreter statically
+            archive.add(library, f"lib/{library.name}", filter=_of_nobody)
     for path in sorted(Path(sysconfig.get_path("stdlib")).iterdir()):
         if path.name not in LEFT_OUT and not path.name.startswith("config-"):
             archive.add(path, f"{LIBRARY}/{path.name}", filter=_of_nobody)

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.framework.command_line import run_job
+from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import large_splits, least_tasks
 from jobs.warehouse.tables import Recipe
@@ -68,7 +68,7 @@ def sum_step(run: Run) -> TableStep:
 
 STAGE = Stage(
     name="count_cooccurrence",
-    version=1,
+    version=2,
     reads=("documents",),
     writes=lambda settings: (
         "corpus_totals",
@@ -79,7 +79,7 @@ STAGE = Stage(
     ),
     sections=("lexicon", "cooccurrence"),
     files=("tokenizer", "lexicon"),
-    packages=("ahocorasick_rs", "regex", "sentencepiece", "tokenizers"),
+    packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

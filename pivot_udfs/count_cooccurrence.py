@@ -121,9 +121,8 @@ class _Block:
     def add(self, batch: pa.RecordBatch) -> None:
         texts = batch.column("text")
         tokens = tokens_of(batch.column("token_ids"), self.n_columns)
-        scanned = self.matcher.find(texts, batch.column("lang").to_pylist())
-        firsts, ends = locate_hits(self.plan.tokenizer, texts, scanned, tokens)
-        hits = scanned.hits
+        hits = self.matcher.find(texts, batch.column("lang").to_pylist())
+        firsts, ends = locate_hits(self.plan.tokenizer, texts, hits, tokens)
         base = self.n_tokens + tokens.doc_starts[hits.docs]
         part = {
             "ids": tokens.ids.astype(self.token_type),
@@ -132,8 +131,8 @@ class _Block:
             "firsts": (firsts + base).astype(np.uint32),
             "ends": (ends + base).astype(np.uint32),
             "docs": (hits.docs + self.n_docs).astype(np.int32),
-            "char_starts": (hits.byte_starts - scanned.doc_starts[hits.docs]).astype(np.int32),
-            "char_ends": (hits.byte_ends - scanned.doc_starts[hits.docs]).astype(np.int32),
+            "char_starts": hits.byte_starts.astype(np.int32),
+            "char_ends": hits.byte_ends.astype(np.int32),
         }
         self.parts.append(part)
         self.n_bytes += sum(array.nbytes for array in part.values())
@@ -158,7 +157,8 @@ class _Block:
         window, n_words = self.plan.window, len(self.word_languages)
         places = (block["firsts"], block["char_starts"], block["char_ends"])
         pairs = (words, self.word_languages, *places, docs, doc_hits, *group_by_row(words, n_words))
-        yield from _emit(Kind.WORD_COOCCURRENCE, count_word_pairs, pairs, (window, self.matcher.longest), n_words)
+        longest = int(np.max(block["char_ends"] - block["char_starts"], initial=0))
+        yield from _emit(Kind.WORD_COOCCURRENCE, count_word_pairs, pairs, (window, longest), n_words)
         events = group_events(words, block["firsts"], block["ends"], docs, n_words)
         contexts = (block["ids"], block["doc_starts"], *events)
         reach = (window, window, self.n_columns)

@@ -1,4 +1,4 @@
-"""Measures the model side on whatever device is there: ratios on any, tokens/s and FLOPs use where a peak is known.
+"""Measures the model side on whatever device is there: ratios on any, tokens/s and MFU where a peak is known.
 
     python -m benchmarks.gpu.run_all [--config conf/demo-model.toml] [--only trace,task,packing,training]
 
@@ -30,19 +30,19 @@ from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.common.settings import ModelSettings, Results, Training
-from jobs.gpu.models.load_model import load_model, new_model, pick_device
+from jobs.gpu.models.load_model import load_model, pick_device
 from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packing.order_documents import batches
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.trace_layers import trace_words
-from jobs.gpu.training.flops_utilization import flops_per_token, flops_use
+from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
 from jobs.gpu.training.training_loop import Trainer
 from jobs.gpu.training.training_setup import wrap
+from jobs.gpu.translation.corpus_counts import read_pair_pivots
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
+from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
-from jobs.gpu.translation.task_words import WordTokens
-from jobs.gpu.translation.word_pairs import read_pair_pivots
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -215,12 +215,18 @@ def _repeat_table(table: PinnedTable, path: str, times: int) -> None:
     deltalake.convert_to_deltalake(path, commit_properties=said)
 
 
+def _one_billion() -> Any:
+    """A model of OLMo-1B's shape with random float32 weights."""
+    auto: Any = transformers.AutoModelForCausalLM
+    return auto.from_config(transformers.AutoConfig.for_model(**_ONE_BILLION), dtype=torch.float32)
+
+
 def measure_training(settings: ModelSettings) -> dict[str, Any]:
     """Optimizer steps: the base model on a CPU; the shape of OLMo-1B at sequence 2,048 on a GPU."""
     device = pick_device("auto")
     cuda = device.type == "cuda"
     base = settings.model.model_copy(update={"dtype": "float32"})
-    model = new_model(_ONE_BILLION).to(device) if cuda else load_model(base)
+    model = _one_billion().to(device) if cuda else load_model(base)
     length, per_step, micro = (2048, 32, 8) if cuda else (128, 4, 4)
     options = Training(
         sequence_length=length,
@@ -244,7 +250,7 @@ def measure_training(settings: ModelSettings) -> dict[str, Any]:
         "precision": "bfloat16" if precision == "bf16" else "float32",
         "sequence_length": length,
         "tokens_per_s": rate,
-        "flops_use": flops_use(rate, flops_per_token(model, length), device, 1),
+        "mfu": mfu(rate, flops_per_token(model, length), device, 1),
     }
 
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.run_job import results_path, run_job, say
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.translation.task_file import read_task, write_task
-from jobs.gpu.translation.task_words import WordTokens, read_concepts
-from jobs.gpu.translation.translation_task import Task, build_task, task_settings
+from jobs.gpu.translation.draw_task import build_task, task_settings
+from jobs.gpu.translation.lexicon_concepts import read_concepts
+from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.translation_task import Task, read_task, write_task
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenization.backends import load_tokenizer
 

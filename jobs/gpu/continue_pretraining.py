@@ -36,12 +36,12 @@ from jobs.gpu.training.checkpoints import (
     sync_names,
     whole_weights,
 )
-from jobs.gpu.training.flops_utilization import flops_per_token, flops_use
 from jobs.gpu.training.held_out_loss import Bits, bits_per_byte, measured_once
+from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
 from jobs.gpu.training.training_log import TrainingLog
 from jobs.gpu.training.training_loop import StepResult, Trainer
 from jobs.gpu.training.training_setup import deterministic, identity, load_for_training, open_held_out, wrap
-from jobs.gpu.translation.translation_check import TranslationCheck
+from jobs.gpu.translation.task_model import TrainingCheck
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -92,7 +92,7 @@ class TrainingRun:
         self.model, self._optimizer = wrap(model, options, accelerator)
         self._trainer = Trainer(self.model, self._optimizer, self.packed, options, accelerator)
         words = options.evaluate_words
-        self._check = TranslationCheck(settings, self._tokenizer, self.processes) if words else None
+        self._check = TrainingCheck(settings, self._tokenizer, self.processes) if words else None
 
     @property
     def finished(self) -> bool:
@@ -163,20 +163,20 @@ class TrainingRun:
     def _log_step(self, result: StepResult, bar: Any) -> None:
         tokens = self.settings.training.global_batch_tokens
         rate = tokens / result.seconds
-        use = flops_use(rate, self._flops, self.processes.device, self.processes.count)
+        utilization = mfu(rate, self._flops, self.processes.device, self.processes.count)
         row: dict[str, Any] = {
             "step": result.step,
             "tokens": result.step * tokens,
             "epoch": round(self._trainer.epochs(result.step), 6),
             "loss": result.loss,
             "tokens_per_s": rate,
-            "flops_use": use,
+            "mfu": utilization,
             "gradient_norm": result.gradient_norm,
             "learning_rate": result.learning_rate,
         }
         self._log.add(row)
         shown = {"loss": f"{result.loss:.4f}", "tokens/s": f"{rate:,.0f}"}
-        bar.set_postfix(shown | ({"FLOPs use": f"{use:.1%}"} if use is not None else {}))
+        bar.set_postfix(shown | ({"MFU": f"{utilization:.1%}"} if utilization is not None else {}))
         bar.update()
 
     def _evaluate(self, step: int) -> None:

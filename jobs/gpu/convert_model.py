@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from jobs.gpu.common.run_job import results_path, run_job, say
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.models.load_model import check_vocabulary, load_model, save_model
+from jobs.gpu.models.load_model import load_model, save_model
+from jobs.gpu.models.vocabulary_check import check_vocabulary
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 

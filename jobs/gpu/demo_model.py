@@ -22,7 +22,7 @@ from jobs.gpu.evaluate_translation import evaluate
 from jobs.gpu.explain_behaviour import explain
 from jobs.gpu.run_experiment import run
 from jobs.gpu.trace_layers import trace
-from jobs.gpu.translation.task_words import WordTokens
+from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.write_model_report import write_report
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.tokenization.backends import load_tokenizer

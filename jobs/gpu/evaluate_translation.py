@@ -20,15 +20,14 @@ from tqdm import tqdm
 
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.common.append_rows import Parts
+from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import results_path, run_job, say, write_json
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import model_summary
 from jobs.gpu.models.model_files import describe_model
 from jobs.gpu.translation.score_words import score_draw
-from jobs.gpu.translation.task_file import task_hash
 from jobs.gpu.translation.task_model import TaskModel, load_task_model
-from jobs.gpu.translation.translation_task import Task
+from jobs.gpu.translation.translation_task import Task, task_hash
 
 
 def evaluate(settings: ModelSettings) -> None:
@@ -73,7 +72,7 @@ def kept_scores(folder: Path, made_from: dict[str, Any], task: Task) -> pa.Table
 
 def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
     words, examples = subject.task.of_direction(direction), subject.task.examples[direction][draw]
-    true, false = subject.batches.run(lambda runner: score_draw(runner, words, examples, subject.tokens))
+    true, false = subject.runner.run(lambda runner: score_draw(runner, words, examples, subject.tokens))
     return pa.table(
         {
             "direction": [word.direction for word in words],

@@ -18,17 +18,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.gpu.analysis.attribution import auc_interval, behaviour_auc, count_score_correlation
+from jobs.gpu.analysis.auc_and_correlation import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.common.append_rows import Parts
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
+from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import results_path, run_job, say, write_json
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
-from jobs.gpu.translation.task_file import task_hash
-from jobs.gpu.translation.translation_task import Task
-from jobs.gpu.translation.word_pairs import CorpusCounts, PairKey, pair_key, read_counts, read_pair_pivots
+from jobs.gpu.translation.corpus_counts import CorpusCounts, PairKey, pair_key, read_counts, read_pair_pivots
+from jobs.gpu.translation.translation_task import Task, task_hash
 
 LABELS = ("behaviour", "word_behaviour")
 COUNTS = ("pair_count", "target_count")

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.common.append_rows import Parts
+from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import results_path, run_job, say, write_json, write_text
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.continue_pretraining import run_folder, train
@@ -27,8 +27,8 @@ from jobs.gpu.evaluate_translation import evaluate, kept_scores, made_by, score_
 from jobs.gpu.models.model_files import describe_model
 from jobs.gpu.pack_dataset import pack_if_needed
 from jobs.gpu.packing.packed_file import file_sha256
-from jobs.gpu.translation.task_file import task_hash
 from jobs.gpu.translation.task_model import load_task_model
+from jobs.gpu.translation.translation_task import task_hash
 from pivot_udfs.load_settings import fingerprint, result_settings
 
 

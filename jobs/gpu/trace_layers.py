@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.common.append_rows import Parts
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
+from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import results_path, run_job, say
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import describe_model
 from jobs.gpu.models.output_head import OutputHead, captured_outputs, find_output_head
-from jobs.gpu.tracing.lens import LayerReadings, behaviour, join_readings, read_layers, word_behaviour
+from jobs.gpu.tracing.behaviour_labels import behaviour, word_behaviour
+from jobs.gpu.tracing.logit_lens import LayerReadings, join_readings, read_layers
+from jobs.gpu.translation.corpus_counts import PairKey, pair_key, read_pair_pivots
 from jobs.gpu.translation.prompt_runner import PromptRunner
+from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import draw_prompts
-from jobs.gpu.translation.task_file import task_hash
 from jobs.gpu.translation.task_model import load_task_model
-from jobs.gpu.translation.task_words import WordTokens
-from jobs.gpu.translation.translation_task import TaskWord
-from jobs.gpu.translation.word_pairs import PairKey, pair_key, read_pair_pivots
+from jobs.gpu.translation.translation_task import TaskWord, task_hash
 
 TOKEN_SETS = ("source", "target", "pivot")
 _WORD = ("direction", "concept", "source", "target")
@@ -48,7 +48,7 @@ def trace(settings: ModelSettings) -> None:
         if not parts.has(direction):
             words, top_k = task.of_direction(direction), settings.trace.top_k
             work = partial(trace_words, head=head, words=words, examples=draws[0], tokens=tokens, pivots=pivots)
-            rows = subject.batches.run(partial(work, top_k=top_k))
+            rows = subject.runner.run(partial(work, top_k=top_k))
             parts.write(direction, rows)
             _say_labels(direction, rows)
 
@@ -83,10 +83,10 @@ def trace_words(
     order: list[int] = []
     readings: list[LayerReadings] = []
     with captured_outputs(head.layers) as outputs:
-        for ends in runner.run(prompts):
-            hidden = [ends.of(output) for output in outputs]
-            readings.append(read_layers(head, hidden, [sets[row] for row in ends.rows], top_k))
-            order += ends.rows
+        for last in runner.run(prompts):
+            hidden = [last.of(output) for output in outputs]
+            readings.append(read_layers(head, hidden, [sets[row] for row in last.rows], top_k))
+            order += last.rows
     return _table(words, sets, join_readings(readings, order), tokens)
 
 

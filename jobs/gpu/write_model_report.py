@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from jobs.gpu.common.run_job import results_path, run_job, say, write_text
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.report.model_report_data import ModelReport, read_model_report
-from jobs.gpu.report.model_report_plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
+from jobs.gpu.report.data import ModelReport, read_model_report
+from jobs.gpu.report.plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
 from jobs.report.names import shown_token
 
 PAGE = "model_report.html"

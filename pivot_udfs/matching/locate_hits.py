@@ -10,9 +10,10 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.matching.match_words import ScannedTexts
+from pivot_udfs.matching.match_words import Hits
 from pivot_udfs.tokenization.backends import TokenizerSpec, vocabulary
 from pivot_udfs.tokenization.token_offsets import check_ids, positions_exact, taken_as_they_are, token_byte_spans
 
@@ -45,9 +46,7 @@ def tokens_of(column: pa.ListArray, vocabulary_size: int) -> Tokens:
     return Tokens(ids, offsets - offsets[0])
 
 
-def locate_hits(
-    spec: TokenizerSpec, texts: pa.StringArray, scanned: ScannedTexts, tokens: Tokens
-) -> tuple[Int64, Int64]:
+def locate_hits(spec: TokenizerSpec, texts: pa.StringArray, hits: Hits, tokens: Tokens) -> tuple[Int64, Int64]:
     """The token span of every hit, counted from the first token of its document.
 
     Returns:
@@ -57,8 +56,7 @@ def locate_hits(
     Raises:
         TokenizerError: a document's ids are not what this tokenizer gives.
     """
-    hits, starts = scanned
-    n_bytes = np.diff(starts) - 1
+    n_bytes = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
     lengths = vocabulary(spec).byte_lengths
     if lengths is None:
         exact = np.zeros(len(n_bytes), np.bool_)
@@ -67,12 +65,13 @@ def locate_hits(
         exact = positions_exact(lengths, tokens.ids, tokens.doc_starts, n_bytes)
         if vocabulary(spec).normal_form:
             exact &= taken_as_they_are(spec, texts.to_pylist())
-        firsts, ends = _walk(*hits, starts, tokens.ids, tokens.doc_starts, lengths, exact)
+        firsts, ends = _walk(hits.docs, hits.byte_starts, hits.byte_ends, tokens.ids, tokens.doc_starts, lengths, exact)
     for doc in np.unique(hits.docs[~exact[hits.docs]]):
         of_doc = slice(*np.searchsorted(hits.docs, [doc, doc + 1]))
-        places = hits.byte_starts[of_doc] - starts[doc], hits.byte_ends[of_doc] - starts[doc]
         ids = tokens.ids[tokens.doc_starts[doc] : tokens.doc_starts[doc + 1]]
-        firsts[of_doc], ends[of_doc] = _look_up(spec, texts[int(doc)].as_py(), ids, *places)
+        firsts[of_doc], ends[of_doc] = _look_up(
+            spec, texts[int(doc)].as_py(), ids, hits.byte_starts[of_doc], hits.byte_ends[of_doc]
+        )
     return firsts, ends
 
 
@@ -89,8 +88,7 @@ def _look_up(spec: TokenizerSpec, text: str, ids: Int32, byte_starts: Int64, byt
 
 @nb.njit(nogil=True, cache=True)
 def _walk(
-    docs: Any, words: Any, byte_starts: Any, byte_ends: Any, text_starts: Any, ids: Any, doc_starts: Any,
-    lengths: Any, exact: Any,
+    docs: Any, byte_starts: Any, byte_ends: Any, ids: Any, doc_starts: Any, lengths: Any, exact: Any,
 ) -> Any:  # fmt: skip
     firsts, ends = np.zeros(docs.size, np.int64), np.zeros(docs.size, np.int64)
     doc, token, token_end = -1, 0, 0
@@ -100,7 +98,7 @@ def _walk(
         if docs[hit] != doc:
             doc = docs[hit]
             token = doc_starts[doc]
-            token_end = text_starts[doc] + lengths[ids[token]]
+            token_end = lengths[ids[token]]
         while token_end <= byte_starts[hit]:
             token += 1
             token_end += lengths[ids[token]]

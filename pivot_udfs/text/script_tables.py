@@ -27,18 +27,6 @@ def _fold_character(character: str) -> str:
     return lower if len(lower) == 1 else character
 
 
-def widest_bytes(folded: str) -> int:
-    """The most UTF-8 bytes of a text that folds to this: the Kelvin sign, 3 bytes, folds to k."""
-    return sum(max(len(character.encode()), _wider().get(character, 0)) for character in folded)
-
-
-@functools.cache
-def _wider() -> dict[str, int]:
-    """Bytes of the longest character that folds to a shorter one, by the shorter."""
-    changed = [chr(point) for point in np.flatnonzero(fold_table() != np.arange(N_CODE_POINTS)).tolist()]
-    return {_fold_character(c): len(c.encode()) for c in sorted(changed, key=lambda c: len(c.encode()))}
-
-
 @functools.cache
 def fold_table() -> npt.NDArray[np.uint32]:
     """Folded code point of every code point, uint32 (0x110000,)."""

@@ -85,21 +85,23 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
     return True
 
 
-def _longest_at(text: str, start: int, forms: Mapping[str, str], longest: int) -> int:
-    return next((n for n in range(min(longest, len(text) - start), 0, -1) if text[start : start + n] in forms), 0)
+def _longest_at(text: str, start: int, forms: Mapping[str, str]) -> int:
+    """Characters of the longest word at a place that may stand there; 0 where there is none."""
+    ends = [start + n for n in {len(form) for form in forms} if start + n <= len(text)]
+    fitting = [end for end in ends if folded(text[start:end]) in forms and _stands_alone(text, start, end)]
+    return max(fitting, default=start) - start
 
 
 def find_hits(text: str, lang: str, lexicon: Mapping[str, dict[str, str]], shared: str) -> list[Hit]:
     """All hits of a document, by language and then by place."""
-    lowered, hits = folded(text), []
+    hits = []
     for language, forms in lexicon.items():
-        at, longest = 0, max(map(len, forms), default=0)
+        at = 0
         while at < len(text):
-            length = _longest_at(lowered, at, forms, longest)
-            surface = lowered[at : at + length]
+            length = _longest_at(text, at, forms)
+            surface = folded(text[at : at + length])
             sharers = [other for other in lexicon if surface in lexicon[other]]
-            counts = shared == "all" or lang not in sharers or lang == language
-            if length and counts and _stands_alone(text, at, at + length):
+            if length and (shared == "all" or lang not in sharers or lang == language):
                 hits.append(Hit(language, forms[surface], at, at + length))
             at += max(length, 1)
     return hits

@@ -18,7 +18,7 @@ from jobs.gpu import continue_pretraining
 from jobs.gpu.continue_pretraining import TrainingRun
 from jobs.gpu.models.output_head import find_layers
 from jobs.gpu.training import checkpoints, training_setup
-from jobs.gpu.translation import translation_check
+from jobs.gpu.translation import task_model
 
 WAYS: dict[str, list[str]] = {
     "replicated": [],
@@ -79,7 +79,7 @@ def _watched(sharded: bool) -> Iterator[None]:
         if dist.get_rank() != 0:
             patch.setattr(checkpoints, "load_file", forbidden)
             patch.setattr(continue_pretraining, "read_state", forbidden)
-            patch.setattr(translation_check, "load_task", forbidden)
+            patch.setattr(task_model, "load_task", forbidden)
             if sharded:
                 patch.setattr(training_setup, "load_model", forbidden)
         yield

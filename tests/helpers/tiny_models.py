@@ -3,8 +3,7 @@
 from typing import Any
 
 import torch
-
-from jobs.gpu.models.load_model import new_model
+from transformers import AutoConfig, AutoModelForCausalLM
 
 VOCABULARY = 96
 _SHAPE: dict[str, Any] = {
@@ -51,6 +50,12 @@ WITHOUT_REUSE: dict[str, dict[str, Any]] = {
     "mistral": _MISTRAL | {"sliding_window": 32},
     "mistral_short": _MISTRAL | {"sliding_window": 200},
 }
+
+
+def new_model(config: dict[str, Any]) -> Any:
+    """A model of a configuration with random float32 weights, in evaluation mode."""
+    auto: Any = AutoModelForCausalLM
+    return auto.from_config(AutoConfig.for_model(**config), dtype=torch.float32).eval()
 
 
 def tiny_model(family: str = "llama", seed: int = 0, vocabulary: int = VOCABULARY) -> Any:

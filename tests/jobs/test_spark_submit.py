@@ -105,7 +105,7 @@ def test_kernels_were_kept_where_executors_without_a_home_can_write(submitted: P
     kept = {path.parent.name.split("-")[0] for path in submitted.glob("semantic-pivots-kernels-*/*/*.nbc")}
     assert {
         f"pivot_udfs.{name}"
-        for name in ("counting.context_kernel", "counting.word_pair_kernel", "matching.match_words")
+        for name in ("counting.context_kernel", "counting.word_pair_kernel", "matching.surface_trie")
     } <= kept
 
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from word_cases import TINY, TRAPS, WORDS
 
-from pivot_udfs.matching import match_words
 from pivot_udfs.matching.match_words import WordMatcher, word_matcher
 
 LANGUAGES = ("de", "en", "fr", "ja", "zh")
@@ -30,12 +29,13 @@ def found(
 ) -> list[list[oracle.Hit]]:
     lexicon = counted.lexicon_of(rows, languages)
     texts = pa.array([text for _, text in documents], pa.string())
-    hits, starts = WordMatcher(lexicon, shared).find(texts, [lang for lang, _ in documents])
-    assert list(hits.byte_starts) == sorted(hits.byte_starts)
+    hits = WordMatcher(lexicon, shared).find(texts, [lang for lang, _ in documents])
+    places = list(zip(hits.docs.tolist(), hits.byte_starts.tolist(), strict=True))
+    assert places == sorted(places)
     rows_found: list[list[oracle.Hit]] = [[] for _ in documents]
     for doc, word, start, end in zip(*(column.tolist() for column in hits), strict=True):
-        raw, base = documents[doc][1].encode(), int(starts[doc])
-        chars = [len(raw[: place - base].decode()) for place in (start, end)]
+        raw = documents[doc][1].encode()
+        chars = [len(raw[:place].decode()) for place in (start, end)]
         rows_found[doc].append(oracle.Hit(*lexicon.words[word], *chars))
     return rows_found
 
@@ -82,14 +82,27 @@ def test_generated_text(documents: list[Document], shared: str) -> None:
     check(documents, [*ROWS, *TINY], LANGUAGES, shared)
 
 
+NESTED = [
+    {"en": "a", "fr": "grand-père", "zh": "水"},
+    {"en": "a b", "fr": "grand", "zh": "水a"},
+    {"en": "a b-a", "fr": "père", "zh": "a水"},
+    {"en": "b", "fr": "-", "zh": "水a b"},
+    {"en": "b-a b", "fr": "d-p", "zh": "aa"},
+]
+"""Words that contain words, so that a match that breaks the edge rule could hide others."""
+NESTED_PIECES = [*"ab水- s", "grand", "père", "grand-père", "a b"]
+
+
 @given(
-    st.lists(st.tuples(st.just("mul"), st.text("ab水学ẞ猫 ", max_size=40)), min_size=1, max_size=4), st.integers(1, 30)
+    documents=st.lists(
+        st.tuples(st.sampled_from(["mul", "zh"]), st.lists(st.sampled_from(NESTED_PIECES), max_size=14).map("".join)),
+        max_size=4,
+    ),
+    shared=st.sampled_from(["document_language", "all"]),
 )
-@settings(max_examples=60, deadline=None)
-def test_pieces_of_the_scan_hide_nothing(documents: list[Document], piece_bytes: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(match_words, "_PIECE_BYTES", piece_bytes)
-        check(documents, TINY, counted.LANGUAGES)
+@settings(max_examples=300, deadline=None)
+def test_words_within_words(documents: list[Document], shared: str) -> None:
+    check(documents, NESTED, counted.LANGUAGES, shared)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +130,49 @@ def test_edges(text: str, words: list[str]) -> None:
     assert words_in(text) == words
 
 
-def test_a_match_that_fails_the_boundary_uses_up_its_span() -> None:
-    """Leftmost-longest comes first: "ab" of "abc" hides the "b", whether it counts or not."""
-    rows = [{"en": "水ab", "fr": "x"}, {"en": "水", "fr": "y"}]
-    assert words_in("水abc水", "mul", rows) == ["en:水"]
-    assert words_in("水ab", "mul", rows) == ["en:水ab"]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("grand-pères", ["fr:grand"]),
+        ("grand-père", ["fr:grand-père"]),
+        ("grands-père", ["fr:père"]),
+        ("grand-père-grand-pères", ["fr:grand-père", "fr:grand"]),
+        ("水abc水", ["en:水", "en:水"]),
+        ("水ab", ["en:水ab"]),
+        ("a b-ac", ["en:a", "en:b"]),
+    ],
+)
+def test_a_match_that_breaks_the_edge_rule_consumes_nothing(text: str, words: list[str]) -> None:
+    rows = [
+        {"en": "水ab", "fr": "grand-père"},
+        {"en": "水", "fr": "grand"},
+        {"en": "a b-a", "fr": "père"},
+        {"en": "a", "fr": "x"},
+        {"en": "b", "fr": "y"},
+    ]
+    assert words_in(text, "mul", rows) == words
+
+
+def test_a_match_of_another_language_s_surface_consumes_its_span() -> None:
+    rows = [{"zh": "水学", "ja": "水学"}, {"zh": "水", "ja": "x"}, {"zh": "学", "ja": "y"}]
+    assert words_in("水学", "ja", rows) == ["ja:水学"]
+    assert words_in("水学学", "ja", rows) == ["ja:水学", "zh:学"]
+    assert words_in("水学", "zh", rows) == ["zh:水学"]
+
+
+def test_a_lexicon_of_many_languages() -> None:
+    """More languages than a 64-bit mask holds."""
+    languages = [f"l{number:02}" for number in range(70)]
+    rows = [{language: f"word{k % 7}" for k, language in enumerate(languages)}, dict.fromkeys(languages, "shared")]
+    lexicon = counted.lexicon_of(rows, languages)
+    texts = pa.array(["shared word3 shared", "shared"], pa.string())
+    hits = WordMatcher(lexicon, "document_language").find(texts, ["l69", "en"])
+    assert [lexicon.words[word] for word in hits.words[hits.docs == 0].tolist()] == [
+        ("l69", "shared"),
+        *((f"l{k:02}", "word3") for k in range(3, 70, 7)),
+        ("l69", "shared"),
+    ]
+    assert hits.docs.tolist().count(1) == 70
 
 
 def test_shared_surfaces() -> None:
@@ -141,7 +192,6 @@ def test_the_matcher_is_built_once_for_one_lexicon() -> None:
 def test_sliced_and_empty_columns() -> None:
     matcher = WordMatcher(counted.lexicon_of(WORDS), "all")
     texts = pa.array(["water", "eau", "", "cat"])
-    hits, starts = matcher.find(texts.slice(1, 3), ["en"] * 3)
-    assert hits.docs.tolist() == [0, 2]
-    assert starts.tolist() == [0, 4, 5, 9]
-    assert matcher.find(pa.array([], pa.string()), []).hits.docs.tolist() == []
+    hits = matcher.find(texts.slice(1, 3), ["en"] * 3)
+    assert (hits.docs.tolist(), hits.byte_starts.tolist(), hits.byte_ends.tolist()) == ([0, 2], [0, 0], [3, 3])
+    assert matcher.find(pa.array([], pa.string()), []).docs.tolist() == []

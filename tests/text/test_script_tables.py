@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 
-from pivot_udfs.text.script_tables import fold, fold_table, spaced_table, spaced_word_table, widest_bytes
+from pivot_udfs.text.script_tables import fold, fold_table, spaced_table, spaced_word_table
 
 ASSIGNED = [point for point in range(sys.maxunicode + 1) if unicodedata.category(chr(point)) not in ("Cn", "Cs", "Co")]
 
@@ -37,11 +37,11 @@ def test_word_characters_of_spaced_scripts() -> None:
     assert {name for name in differ if not name.startswith(rare) and "IDEOGRAPH" not in name} == set()
 
 
-def test_widest_bytes_bounds_every_text_that_folds_alike() -> None:
-    everything = [chr(point) for point in ASSIGNED]
-    assert all(len(char.encode()) <= widest_bytes(fold(char)) <= 4 for char in everything)
-    assert widest_bytes("水k") == len("水\u212a".encode())
-    assert widest_bytes("水a") == len("水a".encode())
+def test_case_does_not_change_the_class_of_a_character() -> None:
+    """Edges are looked up as the text has them, words as the lexicon has them folded."""
+    folded = fold_table()[ASSIGNED]
+    for table in (spaced_table(), spaced_word_table()):
+        assert np.array_equal(table[ASSIGNED], table[folded])
 
 
 @pytest.mark.parametrize("char", [*"水々ーのカｶｰ\u3099\u309a〆〇ไ", "ກ", "ក", "က", "\U00020bb7"])

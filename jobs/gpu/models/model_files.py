@@ -17,7 +17,6 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.settings import Model
 from jobs.gpu.packing.packed_file import file_sha256
-from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, reference_tokenizer, sentencepiece_processor
 
 _NOT_RESULTS = {"device", "trust_vocabulary"}
 
@@ -101,38 +100,6 @@ def describe_model(settings: Model) -> dict[str, Any]:
     weights = sorted(path.name for kind in kinds for path in folder.glob(kind))
     names = [settings.gguf_file] if settings.gguf_file else weights
     return described | {"files": {name: file_sha256(folder / name) for name in names}}
-
-
-def tokenizer_tokens(tokenizer: TokenizerSpec) -> list[str]:
-    """The token of every id, as the tokenizer's file writes it; empty for an id that is not used."""
-    if tokenizer.kind == "sentencepiece":
-        processor = sentencepiece_processor(tokenizer)
-        return [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
-    return _by_id(reference_tokenizer(tokenizer).get_vocab(with_added_tokens=True))
-
-
-def model_tokens(settings: Model) -> list[str]:
-    """The token of every id to the model itself; empty where no file of it says.
-
-    Read from the GGUF file, or else from ``tokenizer.json``, ``tokenizer.model`` or ``vocab.json``.
-    """
-    files = find_files(settings)
-    if settings.gguf_file:
-        from gguf import GGUFReader
-
-        field = GGUFReader(str(files.find(settings.gguf_file))).get_field("tokenizer.ggml.tokens")
-        return list(field.contents()) if field else []
-    if own := files.find("tokenizer.json"):
-        return _by_id(tokenizers.Tokenizer.from_file(str(own)).get_vocab(with_added_tokens=True))
-    if own := files.find("tokenizer.model"):
-        return tokenizer_tokens(load_tokenizer(str(own)))
-    own = files.find("vocab.json")
-    return _by_id(json.loads(own.read_text(encoding="utf-8"))) if own else []
-
-
-def _by_id(vocab: dict[str, int]) -> list[str]:
-    names = {index: token for token, index in vocab.items()}
-    return [names.get(index, "") for index in range(max(names, default=-1) + 1)]
 
 
 def start_token(settings: Model, tokenizer_path: str) -> str:

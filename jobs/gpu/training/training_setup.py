@@ -13,8 +13,9 @@ from jobs.gpu.common.errors import ModelError, PackedFileError, TrainingError
 from jobs.gpu.common.processes import Processes, processes_of
 from jobs.gpu.common.run_job import say
 from jobs.gpu.common.settings import Model, ModelSettings, Training
-from jobs.gpu.models.load_model import check_vocabulary, load_model
+from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.output_head import find_layers
+from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.training.training_loop import make_optimizer

@@ -1,11 +1,11 @@
-"""Which prompts and continuations are computed together: pure bookkeeping on token ids."""
+"""Groups prompts and continuations into batches; pure functions on token ids."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 
 def shared_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with; at least one token of each prompt is left after them."""
+    """Length in tokens of the prefix that all prompts share; at least one token of each prompt remains after it."""
     shortest = min(len(prompt) for prompt in prompts)
     for place in range(shortest - 1):
         if any(prompt[place] != prompts[0][place] for prompt in prompts):
@@ -14,7 +14,7 @@ def shared_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of at most ``batch_size`` of one length, shortest first, in order within it."""
+    """Batches of at most ``batch_size`` indices of equal lengths, shortest first; equal lengths keep their order."""
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
     start = 0
     while start < len(order):
@@ -26,7 +26,7 @@ def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[l
 
 
 def batches_of_neighbours(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of at most ``batch_size``, prompts that begin alike beside each other."""
+    """Batches of at most ``batch_size`` indices; prompts with common prefixes are neighbours."""
     order = sorted(range(len(prompts)), key=lambda index: (list(prompts[index]), index))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
@@ -35,7 +35,10 @@ def batches_of_neighbours(prompts: Sequence[Sequence[int]], batch_size: int) -> 
 def whole_sequences(
     pairs: Sequence[tuple[int, Sequence[int]]],
 ) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
-    """The fewest (prompt, tokens after it) whose passes answer all pairs, and which of them answers each pair."""
+    """The fewest (prompt, tokens after it) sequences that cover all pairs, and the sequence that covers each pair.
+
+    A sequence covers a continuation that is a prefix of its tokens: all probabilities are read from one pass.
+    """
     sequences: list[tuple[int, tuple[int, ...]]] = []
     host: dict[tuple[int, tuple[int, ...]], int] = {}
     wanted = {(prompt, tuple(ids[:-1])) for prompt, ids in pairs}

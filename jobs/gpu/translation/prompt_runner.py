@@ -1,10 +1,9 @@
-"""Forward passes over prompts that begin alike: whatever several of them begin with is computed once.
+"""Runs a model over prompts that share a prefix and computes the shared prefix once.
 
-The prompts of one draw share some eighty tokens of examples and differ in the last ten or so. The shared part's keys
-and values are computed once. The prompts' own tokens and the answers tried after them follow as trees, those of a whole
-batch in one row (``TokenTree``), so that nothing is padded, and no key is copied for each prompt. With
-``reuse=False`` every prompt is computed whole, for models without such a cache and as the reference the other way is
-tested against.
+The prompts of one draw share about eighty tokens of examples and differ in the last ten or so. The keys and values of
+the shared prefix are computed once. The remaining tokens of the prompts and the answers scored after them form a prefix
+tree per batch, laid out in one row (``TokenTree``): nothing is padded, and no keys are copied for each prompt. With
+``reuse=False`` every prompt is computed in full, for models without such a cache, and as the reference in tests.
 """
 
 import copy
@@ -27,19 +26,19 @@ from jobs.gpu.translation.prompt_batches import (
 from jobs.gpu.translation.token_tree import TokenTree
 
 _FOR_ANY_SHAPE = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Attention without cuDNN's, which plans anew for every size of batch and prompt, and hardly two batches are alike."""
+"""All backends but cuDNN, which builds a new plan for every shape; here almost every batch has a shape of its own."""
 _READ_TOGETHER = 256
-"""Places whose logits are summed in float32 together: 256 MB for a vocabulary of 256,000."""
+"""Positions whose logits are converted to float32 at once: 256 MB for a vocabulary of 256,000."""
 
 
 @dataclass(frozen=True)
-class Ends:
-    """Where the prompts of a batch end in a forward pass.
+class LastPositions:
+    """Positions of the last tokens of some prompts in the output of a forward pass.
 
     Attributes:
-        rows: which of the prompts these are.
-        batch: int64 (len(rows),), the row of the model's input that each stands in.
-        places: int64 (len(rows),), the place in that row of each one's last token.
+        rows: indices of the prompts.
+        batch: int64 (len(rows),), row of the model's input that holds each prompt.
+        places: int64 (len(rows),), position of each prompt's last token in that row.
     """
 
     rows: list[int]
@@ -47,13 +46,13 @@ class Ends:
     places: Tensor
 
     def of(self, output: Tensor) -> Tensor:
-        """(len(rows), size): what an output of shape (batch, places, size) is at the prompts' last tokens."""
+        """Selects from an output of shape (batch, places, size) the last positions: (len(rows), size)."""
         return output[self.batch, self.places]
 
 
 @dataclass(frozen=True)
-class _Beginning:
-    """What all prompts begin with: its tokens, and the model's keys and values of them (None for no token)."""
+class _Prefix:
+    """The prefix that all prompts share: its length in tokens, and the model's cache of it (None if it is empty)."""
 
     length: int
     cache: Any
@@ -65,44 +64,46 @@ class PromptRunner:
     Args:
         model: a causal language model in evaluation mode.
         batch_size: prompts in one forward pass.
-        reuse: whether what prompts begin with is computed once.
+        reuse: whether the shared prefix is computed once.
     """
 
     def __init__(self, model: Any, batch_size: int, reuse: bool = True) -> None:
         self._model, self.batch_size, self._reuse = model, batch_size, reuse
 
     @torch.no_grad()
-    def run(self, prompts: Sequence[Sequence[int]]) -> Iterator[Ends]:
-        """Runs the model over all prompts (token ids of each) in batches and tells where each one ends, pass by pass.
+    def run(self, prompts: Sequence[Sequence[int]]) -> Iterator[LastPositions]:
+        """Runs the model over all prompts (token ids of each) in batches; yields the last positions after each pass.
 
-        What hooks caught of a pass is to be read before the next one.
+        Outputs captured by hooks must be read before the iterator is advanced.
         """
         if not self._reuse:
             for rows in batches_of_one_length([len(prompt) for prompt in prompts], self.batch_size):
                 self._forward(self._tensor([prompts[row] for row in rows]), None, keep=1)
-                yield self._ends(rows, range(len(rows)), [len(prompts[row]) - 1 for row in rows])
+                yield self._last_positions(rows, range(len(rows)), [len(prompts[row]) - 1 for row in rows])
             return
-        start = self._beginning(prompts)
+        start = self._shared_prefix(prompts)
         for rows in batches_of_neighbours(prompts, self.batch_size):
             tree = TokenTree()
             places = [tree.add(prompts[row][start.length :])[-1] for row in rows]
             self._run_tree(tree, start, places[:1])
-            yield self._ends(rows, [0] * len(rows), places)
+            yield self._last_positions(rows, [0] * len(rows), places)
 
     @torch.no_grad()
-    def means(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
-        """Mean log-probability of each continuation's tokens after its prompt.
+    def mean_log_probabilities(
+        self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
+    ) -> list[float]:
+        """Mean log-probability (nats) of the tokens of each continuation after its prompt.
 
         Args:
             prompts: token ids of each.
-            pairs: (which prompt, token ids of the continuation).
+            pairs: (index of the prompt, token ids of the continuation).
         """
         if not self._reuse:
             return self._whole(prompts, pairs)
         asked: list[list[int]] = [[] for _ in prompts]
         for index, (prompt, _) in enumerate(pairs):
             asked[prompt].append(index)
-        start, found = self._beginning(prompts), [math.nan] * len(pairs)
+        start, found = self._shared_prefix(prompts), [math.nan] * len(pairs)
         for rows in batches_of_neighbours(prompts, self.batch_size):
             tree, before = TokenTree(), dict[int, list[int]]()
             for row in rows:
@@ -114,9 +115,9 @@ class PromptRunner:
         return found
 
     def _read_tree(
-        self, tree: TokenTree, start: _Beginning, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]
+        self, tree: TokenTree, start: _Prefix, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]
     ) -> list[float]:
-        """Summed log-probability of tokens, each after its node, for each (nodes, tokens)."""
+        """For each (nodes, tokens): the summed log-probability of the tokens, each predicted at its node."""
         if not wanted:
             return []
         read = sorted({node for nodes, _ in wanted for node in nodes})
@@ -124,24 +125,24 @@ class PromptRunner:
         logits = self._run_tree(tree, start, read)[0]
         return _summed(logits, [([place[node] for node in nodes], tokens) for nodes, tokens in wanted])
 
-    def _run_tree(self, tree: TokenTree, start: _Beginning, read: Sequence[int]) -> Tensor:
-        """Logits (1, len(read), vocabulary) after the nodes to be read, the whole tree after the beginning."""
+    def _run_tree(self, tree: TokenTree, start: _Prefix, read: Sequence[int]) -> Tensor:
+        """Logits (1, len(read), vocabulary) at the nodes in ``read``; the tree follows the shared prefix."""
         positions = start.length + torch.tensor([tree.depths])
-        mask = self._mask(tree.sees(self._device), start.length)
+        mask = self._mask(tree.attention_mask(self._device), start.length)
         extra = {"attention_mask": mask, "position_ids": positions.to(self._device)}
         keep = torch.tensor(read, device=self._device)
         logits: Tensor = self._forward(self._tensor([tree.tokens]), _copied(start.cache), keep, **extra).logits
         return logits
 
     def _mask(self, seen: Tensor, n_before: int) -> Tensor:
-        """(1, 1, nodes, n_before + nodes): 0 where a token may look, the dtype's least number elsewhere."""
+        """Additive mask (1, 1, nodes, n_before + nodes): 0 to attend, the minimum of the dtype elsewhere."""
         dtype = self._model.get_input_embeddings().weight.dtype
         mask = torch.zeros(1, 1, len(seen), n_before + len(seen), dtype=dtype, device=self._device)
         mask[..., n_before:].masked_fill_(~seen, torch.finfo(dtype).min)
         return mask
 
     def _whole(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
-        """Mean log-probability of each continuation, prompt and continuation together in one pass."""
+        """Mean log-probability of each continuation; prompt and continuation are computed in one pass."""
         sequences, hosts = whole_sequences(pairs)
         hosted: list[list[int]] = [[] for _ in sequences]
         for index, host in enumerate(hosts):
@@ -159,22 +160,22 @@ class PromptRunner:
                 found[index] = value / len(pairs[index][1])
         return found
 
-    def _beginning(self, prompts: Sequence[Sequence[int]]) -> _Beginning:
+    def _shared_prefix(self, prompts: Sequence[Sequence[int]]) -> _Prefix:
         length = shared_prefix_length(prompts) if len(prompts) > 1 else 0
         if not length:
-            return _Beginning(0, None)
+            return _Prefix(0, None)
         result = self._forward(self._tensor([prompts[0][:length]]), None, keep=1)
         if getattr(result, "past_key_values", None) is None:
-            raise NotImplementedError("this model keeps no keys and values")
-        return _Beginning(length, result.past_key_values)
+            raise NotImplementedError("this model returns no keys and values")
+        return _Prefix(length, result.past_key_values)
 
     def _forward(self, ids: Tensor, cache: Any, keep: int | Tensor, **extra: Tensor) -> Any:
-        known: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
+        past: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
         with sdpa_kernel(_FOR_ANY_SHAPE):
-            return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **known, **extra)
+            return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **past, **extra)
 
-    def _ends(self, rows: list[int], batch: Sequence[int], places: Sequence[int]) -> Ends:
-        return Ends(rows, torch.tensor(batch, device=self._device), torch.tensor(places, device=self._device))
+    def _last_positions(self, rows: list[int], batch: Sequence[int], places: Sequence[int]) -> LastPositions:
+        return LastPositions(rows, torch.tensor(batch, device=self._device), torch.tensor(places, device=self._device))
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor([list(row) for row in ids], dtype=torch.int64, device=self._device)
@@ -186,16 +187,16 @@ class PromptRunner:
 
 
 def _copied(cache: Any) -> Any:
-    """A cache to go on from, so that the cache itself stays as it is (its layers put new tensors for the old)."""
+    """A shallow copy of a cache: appending to it replaces tensors of the copy and leaves the original unchanged."""
     if cache is None:
         return None
-    taken = copy.copy(cache)
-    taken.layers = [copy.copy(layer) for layer in cache.layers]
-    return taken
+    copied = copy.copy(cache)
+    copied.layers = [copy.copy(layer) for layer in cache.layers]
+    return copied
 
 
 def _summed(logits: Tensor, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
-    """Summed log-probability of tokens, each after its place of the logits, for each (places, tokens)."""
+    """For each (places, tokens): the summed log-probability of the tokens, each read at its place of ``logits``."""
     cells = [(k, *cell) for k, (places, tokens) in enumerate(wanted) for cell in zip(places, tokens, strict=True)]
     owner, place, token = (torch.tensor(column, device=logits.device) for column in zip(*cells, strict=True))
     norms = torch.cat([part.float().logsumexp(dim=-1) for part in torch.split(logits, _READ_TOGETHER)])
@@ -205,15 +206,15 @@ def _summed(logits: Tensor, wanted: Sequence[tuple[Sequence[int], Sequence[int]]
 
 
 def reuse_is_exact(model: Any, length: int = 160) -> bool:
-    """Whether this model gives the same numbers from a shared prefix: tried on a few ids, both ways.
+    """Whether the model gives the same numbers with and without prefix reuse, tested on a few token ids.
 
-    Models that keep something other than keys and values of all tokens do not (recurrent ones, those with a sliding
-    window shorter than the prompts), nor those that take no mask of ours. The trial takes two batches, so
-    that a cache which the first one alters is found out.
+    It does not for models whose state is not the keys and values of all tokens (recurrent models, sliding windows
+    shorter than the prompts), or that do not accept a custom attention mask. The test runs two batches, so that a
+    cache modified by the first batch is detected.
 
     Args:
         model: a causal language model in evaluation mode.
-        length: tokens of the longest prompt and answer that will be asked.
+        length: tokens of the longest prompt and answer that will be run.
 
     Raises:
         torch.OutOfMemoryError: memory does not suffice for four such prompts.
@@ -224,14 +225,14 @@ def reuse_is_exact(model: Any, length: int = 160) -> bool:
     prompts = [[(7919 * k) % n_ids for k in (*start, *tail)] for tail in ((5, 6), (7, 8), (9, 10, 11))]
     pairs = [(0, [1, 2, 4]), (0, [3]), (1, [5, 6, 7, 8]), (1, [2, 9]), (2, [4, 4])]
     try:
-        found = [PromptRunner(model, 2, reuse).means(prompts, pairs) for reuse in (True, False)]
+        found = [PromptRunner(model, 2, reuse).mean_log_probabilities(prompts, pairs) for reuse in (True, False)]
     except torch.OutOfMemoryError:
         raise
     except (AttributeError, TypeError, ValueError, IndexError, RuntimeError, NotImplementedError) as error:
-        say("this model failed the trial of a shared prefix", error=f"{type(error).__name__}: {str(error)[:200]}")
+        say("the test of prefix reuse failed for this model", error=f"{type(error).__name__}: {str(error)[:200]}")
         return False
-    in_full = next(model.parameters()).dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
+    in_float32 = next(model.parameters()).dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
     differences = [abs(a - b) for a, b in zip(*found, strict=True)]
     # In bfloat16, one step of a logit between 16 and 32 is an eighth.
-    most, mean = (1e-3, 1e-3) if in_full else (0.5, 0.2)
+    most, mean = (1e-3, 1e-3) if in_float32 else (0.5, 0.2)
     return bool(max(differences) < most and sum(differences) / len(differences) < mean)

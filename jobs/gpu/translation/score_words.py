@@ -1,6 +1,6 @@
-"""Scores one direction and draw of the translation task.
+"""Scores one direction and one draw of the translation task.
 
-Every distinct source word, tested or distracting, is run once; all answers asked of it hang on that one pass.
+Every distinct source word, tested or distractor, is run once, and all answers scored after it share that pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jobs.gpu.common.run_job import say
 from jobs.gpu.translation.prompt_runner import PromptRunner
-from jobs.gpu.translation.task_words import WordTokens, prompt_head, prompt_tail
+from jobs.gpu.translation.prompts import WordTokens, prompt_head, prompt_tail
 from jobs.gpu.translation.translation_task import Task, TaskWord
 
 Result = TypeVar("Result")
@@ -33,41 +33,44 @@ def score_draw(
     examples: Sequence[tuple[str, str]],
     tokens: WordTokens,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """P(y | w) and the mean of P(y | w') over distractors, each float64 (words,), 0..1.
+    """P(y | w) and the mean of P(y | w') over the distractors w', each float64 (words,), 0..1.
 
     Args:
-        runner: the model.
+        runner: runs the model.
         words: tested pairs of one direction.
-        examples: the draw's examples.
-        tokens: of the tables' tokenizer.
+        examples: the examples of the draw.
+        tokens: encodes prompts and answers.
     """
-    target = words[0].direction.split("-")[1]
-    sources = list(dict.fromkeys(source for word in words for source in (word.source, *word.distractors)))
+    target, sources = words[0].direction.split("-")[1], _sources(words)
     place = {source: index for index, source in enumerate(sources)}
     cells = [(row, k) for row, word in enumerate(words) for k in range(1 + len(word.distractors))]
     asked = [(words[row].source, *words[row].distractors)[k] for row, k in cells]
     answers = [tokens.answer(target, word.target) for word in words]
     pairs = [(place[source], answers[row]) for source, (row, _) in zip(asked, cells, strict=True)]
-    means = runner.means(draw_prompts(sources, words[0].direction, examples, tokens), pairs)
-    found = np.full((len(words), 1 + max(len(word.distractors) for word in words)), np.nan)
-    found[tuple(np.array(cells).T)] = np.exp(means)
-    return found[:, 0], np.nanmean(found[:, 1:], axis=1)
+    means = runner.mean_log_probabilities(draw_prompts(sources, words[0].direction, examples, tokens), pairs)
+    probabilities = np.full((len(words), 1 + max(len(word.distractors) for word in words)), np.nan)
+    probabilities[tuple(np.array(cells).T)] = np.exp(means)
+    return probabilities[:, 0], np.nanmean(probabilities[:, 1:], axis=1)
+
+
+def _sources(words: Sequence[TaskWord]) -> list[str]:
+    """The distinct source words, tested and distractors."""
+    return list(dict.fromkeys(source for word in words for source in (word.source, *word.distractors)))
 
 
 def longest_sequence(task: Task, tokens: WordTokens) -> int:
-    """Tokens of the longest prompt of a task together with the longest answer."""
+    """Number of tokens of the task's longest prompt and its longest answer together."""
     prompt = answer = 0
     for direction, draws in task.examples.items():
         words, target = task.of_direction(direction), direction.split("-")[1]
-        sources = list(dict.fromkeys(source for word in words for source in (word.source, *word.distractors)))
         for examples in draws:
-            prompt = max(prompt, *map(len, draw_prompts(sources, direction, examples, tokens)))
+            prompt = max(prompt, *map(len, draw_prompts(_sources(words), direction, examples, tokens)))
         answer = max(answer, *(len(tokens.answer(target, word.target)) for word in words))
     return prompt + answer
 
 
-class Batches:
-    """Runs work on a model; from the first shortage of memory on with half the batch, which is said once.
+class AdaptiveRunner:
+    """Runs work with a ``PromptRunner``; halves the batch size once, for good, when memory runs out.
 
     Args:
         model: a causal language model in evaluation mode.
@@ -80,7 +83,7 @@ class Batches:
         self._runner, self._halved = PromptRunner(model, batch_size, reuse), False
 
     def run(self, work: Callable[[PromptRunner], Result]) -> Result:
-        """What ``work`` gives, tried once more with half the batch where memory did not suffice for the first time."""
+        """The result of ``work``; at the first out-of-memory error it is tried again with half the batch size."""
         try:
             return work(self._runner)
         except (torch.OutOfMemoryError, MemoryError):
@@ -91,7 +94,7 @@ class Batches:
 
     def _halve(self) -> None:
         size = self._runner.batch_size // 2
-        say("memory does not suffice: going on with half the batch", batch_size=size)
+        say("out of memory: continuing with half the batch size", batch_size=size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self._runner, self._halved = PromptRunner(self._model, size, self._reuse), True

@@ -1,41 +1,48 @@
-"""A model made ready for the translation task: loaded, its vocabulary checked, its prompts' tokens, its batches."""
+"""A model that answers the translation task: loaded for a job, or scored while it is being trained."""
 
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.common.processes import Processes
 from jobs.gpu.common.run_job import say
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.models.load_model import check_vocabulary, load_model
+from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import start_token
-from jobs.gpu.translation.prompt_runner import reuse_is_exact
-from jobs.gpu.translation.score_words import Batches, longest_sequence
-from jobs.gpu.translation.task_words import WordTokens
+from jobs.gpu.models.vocabulary_check import check_vocabulary
+from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
+from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.score_words import AdaptiveRunner, longest_sequence, score_draw
 from jobs.gpu.translation.translation_task import Task
-from pivot_udfs.tokenization.backends import load_tokenizer
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 
 @dataclass(frozen=True)
 class TaskModel:
-    """A model and the task it is asked.
+    """A model and the task it answers.
 
     Attributes:
         model: in evaluation mode on its device.
-        task: with the directions asked for.
-        tokens: what prompts and answers are encoded with.
-        batches: runs work on the model, as large as memory lets it.
+        task: restricted to the directions of the settings.
+        tokens: encodes prompts and answers.
+        runner: runs work on the model and lowers the batch size when memory is short.
     """
 
     model: Any
     task: Task
     tokens: WordTokens
-    batches: Batches
+    runner: AdaptiveRunner
 
 
 def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> TaskModel:
-    """``[model]``, checked against the tables' tokenizer; says where it cannot reuse a prefix or lacks a start token.
+    """Loads ``[model]`` and checks it against the tables' tokenizer.
+
+    Warns when the model cannot reuse a prefix, or when the prompts lack the model's start token.
 
     Raises:
-        ModelError, TokenizerError: it cannot be loaded, or its vocabulary is another one.
+        ModelError, TokenizerError: the model cannot be loaded, or has another vocabulary.
     """
     tokenizer = load_tokenizer(settings.tokenizer.path)
     model = load_model(settings.model)
@@ -44,16 +51,51 @@ def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> Tas
     tokens = WordTokens(tokenizer, settings.translation.start_token)
     reuse = settings.translation.prefix_reuse and reuse_is_exact(model, longest_sequence(task, tokens))
     if settings.translation.prefix_reuse and not reuse:
-        say("this model cannot reuse a prefix's keys and values: every prompt is computed whole")
-    return TaskModel(model, task, tokens, Batches(model, batch_size, reuse))
+        say("this model cannot reuse the keys and values of a prefix: every prompt is computed in full")
+    return TaskModel(model, task, tokens, AdaptiveRunner(model, batch_size, reuse))
 
 
 def _warn_of_start_token(settings: ModelSettings) -> None:
-    """A model that never saw a text without its start token scores near nothing without one (Gemma)."""
+    """Gemma, for one, was never trained without its start token and scores near zero without it."""
     added = start_token(settings.model, settings.tokenizer.path)
     if added and not settings.translation.start_token:
         say(
             f"WARNING: this model's own tokenizer begins every text with {added!r}, but translation.start_token is "
-            f"empty: scores and traces may mean nothing; set translation.start_token = {added!r} and build the task "
-            "again, or go on if the model was also trained without it"
+            f"empty, so scores and traces may be meaningless: set translation.start_token = {added!r} and build the "
+            "task again, or ignore this if the model was also trained without it"
         )
+
+
+class TrainingCheck:
+    """Scores a model during training: a few words of each direction, with the first draw of examples.
+
+    Every process computes all scores, because sharded models need all processes in every forward pass.
+
+    Args:
+        settings: of the run; ``training.evaluate_words`` words of each direction are scored.
+        tokenizer: the tables' tokenizer.
+        processes: the first process reads the task, or builds it if it is missing.
+    """
+
+    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec, processes: Processes) -> None:
+        self._task: Task = processes.from_first(lambda: load_task(settings))
+        self._tokens = WordTokens(tokenizer, settings.translation.start_token)
+        self._n_words, self._batch_size = settings.training.evaluate_words, settings.translation.batch_size
+        self._reuse: bool | None = None
+
+    def scores(self, model: Any, autocast: Any) -> dict[str, float]:
+        """Mean score of each direction, -1..1; the model's training mode is restored afterwards."""
+        was_training = model.training
+        model.eval()
+        with torch.no_grad(), autocast:
+            if self._reuse is None:
+                self._reuse = reuse_is_exact(model, longest_sequence(self._task, self._tokens))
+            runner = PromptRunner(model, self._batch_size, self._reuse)
+            scores = {direction: self._mean(runner, direction) for direction in self._task.examples}
+        model.train(was_training)
+        return scores
+
+    def _mean(self, runner: PromptRunner, direction: str) -> float:
+        words = self._task.of_direction(direction)[: self._n_words]
+        p_target, p_distractors = score_draw(runner, words, self._task.examples[direction][0], self._tokens)
+        return float((p_target - p_distractors).mean())

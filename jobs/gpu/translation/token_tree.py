@@ -1,7 +1,7 @@
-"""A prefix tree of token ids: what several sequences begin with stands in it once.
+"""A prefix tree of token ids, laid out in one row of a model's input.
 
-Its tokens lie in one row of a model's input. Each sees itself and what leads to it, and has the position it would have
-in a sequence alone, so that one forward pass computes every distinct beginning once.
+Every token attends to itself and its ancestors and has the position it has in its own sequence, so that one forward
+pass computes every distinct prefix once.
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 ROOT = -1
-"""What stands before the first token of a sequence."""
+"""Parent of the first token of a sequence."""
 
 
 class TokenTree:
-    """Grows by whole sequences; a node is the place of its token in the row, from 0, parents before children.
+    """A tree that sequences are added to; a node is its token's position in the row, parents before children.
 
     Attributes:
         tokens: token id of each node.
-        parents: node before each node, or ``ROOT``.
-        depths: tokens before each node in its sequence.
+        parents: parent of each node, or ``ROOT``.
+        depths: number of ancestors of each node.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class TokenTree:
         return len(self.tokens)
 
     def add(self, tokens: Sequence[int], after: int = ROOT) -> list[int]:
-        """The nodes of a sequence that goes on after a node, each made where it was not there yet."""
+        """Adds a sequence below the node ``after``; returns the node of each of its tokens."""
         nodes = []
         for token in tokens:
             after = self._child(after, token)
@@ -47,13 +47,13 @@ class TokenTree:
             self.depths.append(0 if parent == ROOT else self.depths[parent] + 1)
         return node
 
-    def sees(self, device: torch.device | None = None) -> Tensor:
-        """Which nodes each one sees, bool (nodes, nodes): itself and what leads to it."""
+    def attention_mask(self, device: torch.device | None = None) -> Tensor:
+        """Attention mask, bool (nodes, nodes): True for a node itself and its ancestors."""
         parents = torch.tensor(self.parents, dtype=torch.int64, device=device)
-        nodes = seen_last = torch.arange(len(self), device=device)
-        seen = torch.eye(len(self), dtype=torch.bool, device=device)
+        nodes = ancestor = torch.arange(len(self), device=device)
+        mask = torch.eye(len(self), dtype=torch.bool, device=device)
         for _ in range(max(self.depths, default=0)):
-            before = parents[seen_last]
-            seen_last = torch.where(before == ROOT, seen_last, before)
-            seen[nodes, seen_last] = True
-        return seen
+            parent = parents[ancestor]
+            ancestor = torch.where(parent == ROOT, ancestor, parent)
+            mask[nodes, ancestor] = True
+        return mask

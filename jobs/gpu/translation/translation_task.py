@@ -1,21 +1,20 @@
-"""The word translation task: which words, which distractors, which examples.
+"""The word translation task and its file: JSON lines that can be read, edited and used again.
 
-The concepts used as examples are the same in every direction and draw, are never tested and never distract, so that
-all words of a draw share one prompt but for the last lines.
+The file has a header (what it was made from), one line per direction with its examples, and one line per word.
 """
 
-import random
-from collections import Counter, defaultdict
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from jobs.gpu.common.errors import TaskError
-from jobs.gpu.common.settings import Translation
-from jobs.gpu.translation.task_words import Concept, WordTokens, folded
+from jobs.gpu.common.run_job import write_text
 
-REASONS = ("same surface", "shared token", "used as an example", "no distractors")
-_NOT_OF_THE_TASK = {"directions", "batch_size", "prefix_reuse", "n_resamples"}
+_UNSTATED = ("always_include",)
+"""What a header need not state; a file without it was made by hand or by an earlier version, and is used as it is."""
 
 
 @dataclass(frozen=True)
@@ -55,151 +54,54 @@ class Task:
         return Task(self.header | {"left_out": left_out}, examples, words)
 
 
-def task_settings(settings: Translation) -> dict[str, Any]:
-    """The settings that shape a task, as its header keeps them (the directions are those it has examples of)."""
-    return settings.model_dump(exclude=_NOT_OF_THE_TASK)
+def write_task(task: Task, path: Path) -> None:
+    """Writes the task as JSON lines, whole or not at all."""
+    lines: list[dict[str, Any]] = [{"kind": "translation task", **task.header}]
+    lines += [{"direction": d, "draws": draws} for d, draws in task.examples.items()]
+    lines += [asdict(word) for word in task.words]
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
-def build_task(
-    concepts: Sequence[Concept],
-    directions: Sequence[tuple[str, str]],
-    tokens: WordTokens,
-    settings: Translation,
-    header: dict[str, Any],
-) -> Task:
-    """Draws examples, tested words and distractors, all by ``settings.seed``.
+def read_task(path: Path, expected: dict[str, Any] | None = None) -> Task:
+    """Reads a task file.
+
+    Args:
+        path: what ``write_task`` wrote.
+        expected: header values that must hold, such as the tokenizer's hash.
 
     Raises:
-        TaskError: too few concepts for the examples, or a direction without a single testable pair.
+        TaskError: it is missing, damaged, or was made for something else (says which values differ).
     """
-    languages = sorted({language for pair in directions for language in pair})
-    shown = _draw_examples(concepts, languages, tokens, settings)
-    used = {concept.number for draw in shown for concept in draw}
-    chosen = _draw_tested([c for c in concepts if c.number not in used], settings)
-    words: list[TaskWord] = []
-    left_out: dict[str, dict[str, int]] = {}
-    for source, target in directions:
-        pool = [c for c in concepts if {source, target} <= c.words.keys() and c.number not in used]
-        found, reasons = _direction_words(pool, chosen, (source, target), shown, tokens, settings)
-        words += found
-        left_out[f"{source}-{target}"] = {reason: reasons[reason] for reason in REASONS}
-        if not found:
-            raise TaskError(
-                f"direction {source}-{target} has no testable pair (left out: {dict(reasons)}): "
-                "take it out of translation.directions, or give a larger lexicon"
-            )
-    examples = {
-        f"{source}-{target}": [[(c.words[source], c.words[target]) for c in draw] for draw in shown]
-        for source, target in directions
-    }
-    return Task(header | task_settings(settings) | {"left_out": left_out}, examples, words)
-
-
-def _draw_examples(
-    concepts: Sequence[Concept], languages: list[str], tokens: WordTokens, settings: Translation
-) -> list[list[Concept]]:
-    """Disjoint draws of concepts whose words differ in every language, share no token, and are all there."""
-    keep = {folded(word) for word in settings.always_include}
-    fit = [
-        c
-        for c in concepts
-        if c.words.keys() >= set(languages)
-        and not keep & {folded(word) for word in c.words.values()}
-        and len({folded(c.words[language]) for language in languages}) == len(languages)
-    ]
-    wanted = settings.n_draws * settings.n_examples
-    order = random.Random(f"examples {settings.seed}")  # noqa: S311
-    order.shuffle(fit)
-    taken: list[Concept] = []
-    seen: set[str] = set()
-    for concept in fit:
-        surfaces = {folded(concept.words[language]) for language in languages}
-        if len(taken) < wanted and not surfaces & seen:
-            taken.append(concept)
-            seen |= surfaces
-    if len(taken) < wanted:
+    task = _parsed(path)
+    stated = {name: value for name, value in (expected or {}).items() if name in task.header or name not in _UNSTATED}
+    different = {name: value for name, value in stated.items() if task.header.get(name) != value}
+    if different:
+        then = ", ".join(f"{name} = {task.header.get(name)}" for name in different)
+        now = ", ".join(f"{name} = {value}" for name, value in different.items())
         raise TaskError(
-            f"{settings.n_draws} draws of {settings.n_examples} examples need {wanted} concepts with "
-            f"different words "
-            f"in all of {', '.join(languages)}; the lexicon has {len(taken)}: lower n_draws or n_examples"
+            f"{path} was made with {then}; now it is {now}: run jobs.gpu.build_translation_task to build it again "
+            "(its scores and traces must then be made again too), or set what it was made with"
         )
-    return [taken[k : k + settings.n_examples] for k in range(0, wanted, settings.n_examples)]
+    return task
 
 
-def _draw_tested(concepts: Sequence[Concept], settings: Translation) -> set[int]:
-    if not settings.n_words or settings.n_words >= len(concepts):
-        return {concept.number for concept in concepts}
-    keep = {folded(word) for word in settings.always_include}
-    fixed = [c.number for c in concepts if keep & {folded(word) for word in c.words.values()}]
-    rest = [c.number for c in concepts if c.number not in set(fixed)]
-    random.Random(f"tested {settings.seed}").shuffle(rest)  # noqa: S311
-    return set(fixed + rest[: max(0, settings.n_words - len(fixed))])
+def _parsed(path: Path) -> Task:
+    try:
+        header, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if header.pop("kind") != "translation task":
+            raise KeyError("kind")
+        draws = {line["direction"]: line["draws"] for line in lines if "draws" in line}
+        rows = [line | {"distractors": tuple(line["distractors"])} for line in lines if "source" in line]
+        examples = {name: [[(a, b) for a, b in draw] for draw in of_name] for name, of_name in draws.items()}
+        shown = next(iter(examples.values()))
+        counted = {"n_draws": len(shown), "n_examples": len(shown[0])}
+        return Task(counted | header, examples, [TaskWord(**row) for row in rows])
+    except OSError as error:
+        raise TaskError(f"{path}: {error.strerror}; run jobs.gpu.build_translation_task first") from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration) as error:
+        raise TaskError(f"{path} is no task file ({error}); build it again") from None
 
 
-def _direction_words(
-    pool: list[Concept],
-    chosen: set[int],
-    direction: tuple[str, str],
-    shown: list[list[Concept]],
-    tokens: WordTokens,
-    settings: Translation,
-) -> tuple[list[TaskWord], Counter[str]]:
-    source, target = direction
-    examples = {folded(c.words[language]) for draw in shown for c in draw for language in direction}
-    meanings = _meanings(pool, source, target)
-    found, reasons = [], Counter[str]()
-    for concept in (c for c in pool if c.number in chosen):
-        a, b = concept.words[source], concept.words[target]
-        reason = _reason(a, b, direction, examples, tokens)
-        others = () if reason else _distractors(concept, pool, direction, meanings, examples, settings)
-        reason = reason or ("" if len(others) == settings.n_distractors else "no distractors")
-        if reason:
-            reasons[reason] += 1
-        else:
-            found.append(TaskWord(f"{source}-{target}", concept.number, a, b, others))
-    return found, reasons
-
-
-def _reason(a: str, b: str, direction: tuple[str, str], examples: set[str], tokens: WordTokens) -> str:
-    if folded(a) == folded(b):
-        return "same surface"
-    if tokens.of(direction[0], a) & tokens.of(direction[1], b):
-        return "shared token"
-    return "used as an example" if {folded(a), folded(b)} & examples else ""
-
-
-def _meanings(pool: list[Concept], source: str, target: str) -> dict[str, set[str]]:
-    """For every surface of either language, the surfaces it stands beside in a concept."""
-    beside: dict[str, set[str]] = defaultdict(set)
-    for concept in pool:
-        a, b = folded(concept.words[source]), folded(concept.words[target])
-        beside[f"s {a}"].add(b)
-        beside[f"t {b}"].add(a)
-    return beside
-
-
-def _distractors(
-    concept: Concept,
-    pool: list[Concept],
-    direction: tuple[str, str],
-    meanings: dict[str, set[str]],
-    examples: set[str],
-    settings: Translation,
-) -> tuple[str, ...]:
-    """Source words of the same part of speech, near in frequency, that mean something else."""
-    source, target = direction
-    a, b = folded(concept.words[source]), folded(concept.words[target])
-    translations = meanings[f"s {a}"] | {b}
-    synonyms = set().union(*(meanings[f"t {word}"] for word in translations)) | {a}
-    near: dict[str, tuple[float, int, str]] = {}
-    for other in pool:
-        word = folded(other.words[source])
-        if other.part_of_speech != concept.part_of_speech or word in synonyms | examples | translations:
-            continue
-        if meanings[f"s {word}"] & translations:
-            continue
-        place = (abs(other.frequency - concept.frequency), other.number, other.words[source])
-        near[word] = min(place, near.get(word, place))
-    nearest = [word for _, _, word in sorted(near.values())[: settings.n_neighbours]]
-    draw = random.Random(f"{settings.seed} {source}-{target} {concept.number}")  # noqa: S311
-    return tuple(draw.sample(nearest, min(settings.n_distractors, len(nearest))))
+def task_hash(path: Path) -> str:
+    """SHA-256 (hex) of a task file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

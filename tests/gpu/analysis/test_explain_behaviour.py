@@ -18,7 +18,7 @@ from small_world import make_world, write_pair_tables
 from tiny_models import tiny_model
 
 from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers
-from jobs.gpu.analysis.attribution import auc_interval, behaviour_auc, count_score_correlation
+from jobs.gpu.analysis.auc_and_correlation import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.analysis.bootstrap import crossed_interval, mean_interval, sign_flip_p_value
 from jobs.gpu.common.run_job import write_json
 from jobs.gpu.models.load_model import save_model

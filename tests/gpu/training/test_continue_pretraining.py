@@ -29,8 +29,8 @@ from jobs.gpu.models.load_model import save_model
 from jobs.gpu.packing.packed_file import open_packed, sync_folder
 from jobs.gpu.training import held_out_loss
 from jobs.gpu.training.checkpoints import list_checkpoints, whole_weights
-from jobs.gpu.training.flops_utilization import flops_per_token, peak_flops
 from jobs.gpu.training.held_out_loss import bits_per_byte
+from jobs.gpu.training.model_flops_utilization import flops_per_token, peak_flops
 from jobs.gpu.training.token_loss import summed_loss
 from jobs.gpu.training.training_loop import Trainer, learning_rate, step_indices
 from jobs.gpu.training.training_setup import check_shardable
@@ -203,7 +203,7 @@ def test_the_log_has_losses_rates_and_bits_per_byte(config: Path) -> None:
     assert _train(config) == 0
     log = _log(config.parent / "results")
     steps = [row for row in log if "loss" in row]
-    assert all(row["tokens_per_s"] > 0 and row["flops_use"] is None for row in steps)
+    assert all(row["tokens_per_s"] > 0 and row["mfu"] is None for row in steps)
     assert steps[-1]["loss"] < steps[0]["loss"]
     evaluations = [row for row in log if "bits_per_byte" in row]
     assert [row["step"] for row in evaluations] == [0, 3, 6]

@@ -14,8 +14,8 @@ from tiny_models import tiny_model
 
 from jobs.gpu.translation.prompt_batches import batches_of_one_length, shared_prefix_length
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
-from jobs.gpu.translation.score_words import Batches, draw_prompts, longest_sequence, score_draw
-from jobs.gpu.translation.task_words import WordTokens
+from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.score_words import AdaptiveRunner, draw_prompts, longest_sequence, score_draw
 from jobs.gpu.translation.translation_task import Task, TaskWord
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -88,7 +88,7 @@ def test_with_reuse_every_distinct_beginning_is_computed_once() -> None:
     seen = _passes(model)
     prompts = [[1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 6]]
     pairs = [(0, [7]), (0, [7, 8, 9]), (0, [7, 6]), (1, [7, 8]), (2, [3, 4]), (2, [3, 5])]
-    PromptRunner(model, 8).means(prompts, pairs)
+    PromptRunner(model, 8).mean_log_probabilities(prompts, pairs)
     assert seen == [2, len([(3,), (3, 4), (3, 5), (6,)]) + len([(4, 7), (4, 7, 8), (5, 7), (6, 3)])]
 
 
@@ -101,12 +101,12 @@ def test_without_reuse_no_pass_is_run_twice(tokens: WordTokens) -> None:
     )
     prompts = [[1, 2, 3], [1, 2, 4, 5]]
     pairs = [(0, [7]), (0, [7, 8, 9]), (0, [7, 8]), (0, [6, 5]), (1, [7]), (1, [8])]
-    got = PromptRunner(model, 4, reuse=False).means(prompts, pairs)
+    got = PromptRunner(model, 4, reuse=False).mean_log_probabilities(prompts, pairs)
     assert sorted(seen) == [(1, 2, 3, 6), (1, 2, 3, 7, 8), (1, 2, 4, 5)]
-    assert got == pytest.approx(PromptRunner(model, 4).means(prompts, pairs), abs=1e-4)
+    assert got == pytest.approx(PromptRunner(model, 4).mean_log_probabilities(prompts, pairs), abs=1e-4)
 
 
-def test_reuse_is_tried_before_it_is_trusted() -> None:
+def test_reuse_is_off_for_a_model_that_ignores_its_cache() -> None:
     assert reuse_is_exact(tiny_model("gemma2"))
     model = tiny_model()
     forward = model.forward
@@ -114,7 +114,7 @@ def test_reuse_is_tried_before_it_is_trusted() -> None:
     assert not reuse_is_exact(model)
 
 
-def test_a_cache_that_is_altered_in_place_is_found_out() -> None:
+def test_reuse_is_off_for_a_model_that_alters_its_cache() -> None:
     model = tiny_model()
     forward, given = model.forward, []
 
@@ -130,7 +130,7 @@ def test_a_cache_that_is_altered_in_place_is_found_out() -> None:
     assert not reuse_is_exact(model)
 
 
-def test_why_a_trial_failed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reason_why_prefix_reuse_is_off_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     model = tiny_model()
 
     def broken(**_keys: object) -> None:
@@ -161,7 +161,7 @@ def test_reuse_under_autocast_is_judged_by_its_precision() -> None:
         assert reuse_is_exact(model)
 
 
-def test_too_little_memory_for_the_trial_is_no_inexactness() -> None:
+def test_out_of_memory_in_the_test_of_reuse_is_raised() -> None:
     model = tiny_model()
 
     def full(**_keys: object) -> None:
@@ -192,7 +192,7 @@ def test_batches_have_one_length_and_lose_nothing() -> None:
     assert all(len({lengths[index] for index in batch}) == 1 and len(batch) <= 2 for batch in batches)
 
 
-def test_too_little_memory_halves_the_batch_once_and_for_good(capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_of_memory_halves_the_batch_size_once_for_good(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = []
 
     def work(runner: PromptRunner) -> str:
@@ -201,9 +201,9 @@ def test_too_little_memory_halves_the_batch_once_and_for_good(capsys: pytest.Cap
             raise torch.OutOfMemoryError("full")
         return "done"
 
-    batches = Batches(None, 8, True)
+    batches = AdaptiveRunner(None, 8, True)
     assert [batches.run(work), batches.run(work)] == ["done", "done"]
     assert sizes == [8, 4, 4], "the second unit does not begin with the full batch again"
-    assert capsys.readouterr().err.count("half the batch batch_size=4") == 1
+    assert capsys.readouterr().err.count("half the batch size batch_size=4") == 1
     with pytest.raises(torch.OutOfMemoryError):
-        Batches(None, 32, True).run(work)
+        AdaptiveRunner(None, 32, True).run(work)

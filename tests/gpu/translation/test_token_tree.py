@@ -39,7 +39,7 @@ def test_a_token_sees_itself_and_what_leads_to_it(sequences: list[list[int]]) ->
     tree = TokenTree()
     for sequence in sequences:
         tree.add(sequence)
-    for node, row in enumerate(tree.sees().tolist()):
+    for node, row in enumerate(tree.attention_mask().tolist()):
         assert [other for other, seen in enumerate(row) if seen] == _way_to(tree, node)
 
 

@@ -11,9 +11,10 @@ from small_world import LEXICON, write_lexicon, write_tokenizer
 
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.settings import Translation
-from jobs.gpu.translation.task_file import read_task, write_task
-from jobs.gpu.translation.task_words import Concept, WordTokens, prompt_head, prompt_tail, read_concepts
-from jobs.gpu.translation.translation_task import Task, build_task, task_settings
+from jobs.gpu.translation.draw_task import build_task, task_settings
+from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
+from jobs.gpu.translation.prompts import WordTokens, prompt_head, prompt_tail
+from jobs.gpu.translation.translation_task import Task, read_task, write_task
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.tokenization.backends import load_tokenizer
 

@@ -1,14 +1,14 @@
-"""Floating-point work of a training step, and the share of the device's peak that it reaches.
+"""Model FLOPs utilization (MFU): the share of the device's peak that training reaches.
 
-Counted as in the PaLM paper (Chowdhery et al. 2022, appendix B): 6 for each weight that multiplies, and 12 times
-layers, hidden size and sequence length for attention, a token. Input embeddings are looked up, not multiplied.
+FLOPs per token are counted as in the PaLM paper (Chowdhery et al. 2022, appendix B): 6 for each weight used in a matrix
+product, plus 12 x layers x hidden size x sequence length for attention. Input embeddings are looked up, not multiplied.
 """
 
 from typing import Any
 
 import torch
 
-# Dense bfloat16 peak, FLOP/s, from the makers' data sheets; the first name found in the device's name counts.
+# Dense bfloat16 peak in FLOP/s, from data sheets; the first entry contained in the device's name applies.
 _PEAKS = (
     ("B200", 2.25e15),
     ("H200", 989e12),
@@ -24,7 +24,7 @@ _PEAKS = (
 
 
 def flops_per_token(model: Any, sequence_length: int) -> float:
-    """Floating-point operations of forward and backward pass for one token."""
+    """FLOPs of the forward and backward pass for one token."""
     config = model.config.get_text_config()
     weights = sum(weight.numel() for weight in model.parameters())
     tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
@@ -34,14 +34,21 @@ def flops_per_token(model: Any, sequence_length: int) -> float:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """The device's dense bfloat16 peak in FLOP/s, or None where it is not known (every CPU)."""
+    """The device's dense bfloat16 peak in FLOP/s, or None if it is unknown (every CPU)."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
     return next((peak for part, peak in _PEAKS if part in name), None)
 
 
-def flops_use(tokens_per_s: float, per_token: float, device: torch.device, n_devices: int) -> float | None:
-    """Share of all devices' peak in use, 0..1, or None where the peak is not known."""
+def mfu(tokens_per_s: float, per_token: float, device: torch.device, n_devices: int) -> float | None:
+    """MFU over all devices, 0..1, or None if the peak is unknown.
+
+    Args:
+        tokens_per_s: training throughput of all devices together.
+        per_token: from ``flops_per_token``.
+        device: one of the devices, which are all of one kind.
+        n_devices: how many there are.
+    """
     peak = peak_flops(device)
     return None if peak is None else tokens_per_s * per_token / (peak * n_devices)

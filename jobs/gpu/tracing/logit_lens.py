@@ -1,7 +1,7 @@
-"""The logit lens: every layer's output at the answer position, decoded by the model's own norm and head.
+"""The logit lens: the output of every layer at the answer position, decoded by the model's own norm and output head.
 
-Only the answer position is decoded, as many layers together as memory allows, and only the top k and a few summed
-probabilities are kept: full vocabularies of all layers would be gigabytes for a few thousand prompts.
+Layers are decoded together as far as memory allows. Only the top k tokens and a few summed probabilities are kept: the
+distributions of all layers over the whole vocabulary would take gigabytes for a few thousand prompts.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,14 @@ from torch import Tensor
 
 from jobs.gpu.models.output_head import OutputHead
 
-BEHAVIOURS = ("direct", "pivot")
-_MOST_LOGITS = 1 << 26
-"""Decoded together; 256 MB."""
+_MAX_LOGITS = 1 << 26
+"""Logits decoded at once; 256 MB."""
 _BLOCK = 64
 
 
 @dataclass(frozen=True)
 class LayerReadings:
-    """What the lens reads for a batch of prompts.
+    """What the lens reads for a batch of prompts, layer by layer.
 
     Attributes:
         top_ids: int64 (prompts, layers, k), most probable first.
@@ -40,13 +39,13 @@ def read_layers(head: OutputHead, hidden: list[Tensor], token_sets: list[list[li
 
     Args:
         head: the model's verified output head.
-        hidden: per layer (prompts, hidden size), as the layer left it.
+        hidden: per layer (prompts, hidden size), the output of the layer.
         token_sets: per prompt, the same number of sets of token ids; a set may be empty.
-        top_k: tokens kept of each layer.
+        top_k: tokens kept for each layer.
     """
     members, n_sets = _flatten(token_sets, hidden[0].device), len(token_sets[0])
     matrix: Any = head.head.weight
-    step = max(1, _MOST_LOGITS // (len(hidden[0]) * len(matrix)))
+    step = max(1, _MAX_LOGITS // (len(hidden[0]) * len(matrix)))
     found = [
         _read_together(head, torch.stack(hidden[start : start + step]), members, n_sets, top_k)
         for start in range(0, len(hidden), step)
@@ -69,10 +68,9 @@ def _read_together(
 
 
 def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest of the last axis and where they are, as ``topk`` gives them (ties in any order).
+    """The ``k`` largest values of the last axis and their indices, like ``Tensor.topk`` (ties in any order).
 
-    They lie in the ``k`` blocks with the largest maxima, so that all of a vocabulary is read once and only those blocks
-    are sorted.
+    They lie in the ``k`` blocks with the largest maxima: the vocabulary is read once, and only those blocks are sorted.
     """
     n_blocks = values.shape[-1] // _BLOCK
     if n_blocks <= k:
@@ -88,11 +86,11 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def join_readings(readings: Sequence[LayerReadings], order: Sequence[int]) -> LayerReadings:
-    """Readings of several batches as one, on the CPU.
+    """Concatenates the readings of several batches, on the CPU.
 
     Args:
         readings: of each batch.
-        order: for every row of the batches in turn, which row of the whole it is.
+        order: for every row of the concatenated batches, its row in the result.
     """
     place = torch.tensor(order).argsort()
     names = [field.name for field in fields(LayerReadings)]
@@ -109,38 +107,3 @@ def _flatten(token_sets: list[list[list[int]]], device: torch.device) -> tuple[T
     ]
     flat = torch.tensor(members or [], dtype=torch.int64, device=device).view(-1, 3)
     return flat[:, 0], flat[:, 1], flat[:, 2]
-
-
-def behaviour(top1_ids: list[int], top1_probabilities: list[float], source_ids: frozenset[int]) -> tuple[str, int]:
-    """How a model came to its answer, and the layer (from 0) that shows it.
-
-    The layer whose best token is most probable decides (ties: the later one): ``direct`` if its token is also
-    the last layer's best, or a token of the source word; ``pivot`` otherwise.
-
-    Args:
-        top1_ids: best token of each layer, first layer first.
-        top1_probabilities: its probability, 0..1.
-        source_ids: tokens of the source word.
-    """
-    layer = max(range(len(top1_ids)), key=lambda index: (top1_probabilities[index], index))
-    token = top1_ids[layer]
-    return ("direct" if token == top1_ids[-1] or token in source_ids else "pivot"), layer
-
-
-def word_behaviour(
-    top1_ids: list[int],
-    top1_probabilities: list[float],
-    source_ids: frozenset[int],
-    blank_ids: frozenset[int],
-) -> tuple[str, int]:
-    """``behaviour`` with the layers left aside whose best token says nothing (a bare space, punctuation).
-
-    Where a tokenizer spells " 水" as a space and bytes, the bare space is the most probable token of many
-    middle layers, and the definition counts that as a pivot. The last layer is never left aside.
-    """
-    last = len(top1_ids) - 1
-    kept = [index for index, token in enumerate(top1_ids) if index == last or token not in blank_ids]
-    label, place = behaviour(
-        [top1_ids[index] for index in kept], [top1_probabilities[index] for index in kept], source_ids
-    )
-    return label, kept[place]

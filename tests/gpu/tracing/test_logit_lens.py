@@ -8,8 +8,9 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from tiny_models import tiny_model
 
 from jobs.gpu.models.output_head import captured_outputs, find_output_head
-from jobs.gpu.tracing import lens
-from jobs.gpu.tracing.lens import behaviour, join_readings, read_layers, word_behaviour
+from jobs.gpu.tracing import logit_lens
+from jobs.gpu.tracing.behaviour_labels import behaviour, word_behaviour
+from jobs.gpu.tracing.logit_lens import join_readings, read_layers
 
 pytestmark = pytest.mark.torch
 
@@ -39,7 +40,7 @@ def test_layers_read_together_or_one_by_one_are_equal(monkeypatch: pytest.Monkey
     hidden = [torch.randn(4, 32, generator=torch.Generator().manual_seed(k)) for k in range(3)]
     sets = [[[k], [k + 1, 5], []] for k in range(4)]
     together = read_layers(head, hidden, sets, 5)
-    monkeypatch.setattr(lens, "_MOST_LOGITS", 1)
+    monkeypatch.setattr(logit_lens, "_MAX_LOGITS", 1)
     alone = read_layers(head, hidden, sets, 5)
     assert torch.equal(together.top_ids, alone.top_ids)
     torch.testing.assert_close(together.top_probabilities, alone.top_probabilities, atol=1e-6, rtol=1e-5)
@@ -51,7 +52,7 @@ def test_the_largest_are_those_of_topk(size: int, k: int) -> None:
     values = torch.rand(3, 4, size, generator=torch.Generator().manual_seed(size))
     values[..., -1] = 2.0  # after the last whole block, or its end
     values[0, :, :k] = 3.0 + torch.arange(k)  # all in one block
-    found, places = lens.largest(values, k)
+    found, places = logit_lens.largest(values, k)
     expected = values.topk(k)
     assert torch.equal(found, expected.values)
     assert torch.equal(places, expected.indices)
@@ -88,7 +89,7 @@ def test_behaviour(ids: list[int], probabilities: list[float], expected: tuple[s
     assert behaviour(ids, probabilities, SOURCE) == expected
 
 
-def test_behaviour_of_words_leaves_bare_spaces_aside() -> None:
+def test_word_behaviour_skips_layers_whose_top_token_is_blank() -> None:
     ids, probabilities, space = [0, 7, 9], [0.99, 0.6, 0.2], frozenset([0])
     assert behaviour(ids, probabilities, SOURCE) == ("pivot", 0)
     assert word_behaviour(ids, probabilities, SOURCE, space) == ("pivot", 1)

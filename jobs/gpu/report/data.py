@@ -14,7 +14,7 @@ from sklearn.metrics import roc_curve
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.run_job import results_path
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.translation.task_words import WordTokens
+from jobs.gpu.translation.prompts import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 _SETS = ("p_source", "p_target", "p_pivot")

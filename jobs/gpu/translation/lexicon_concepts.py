@@ -1,0 +1,65 @@
+"""The concepts of the lexicon, as the translation task uses them."""
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pivot_udfs.errors import LexiconError
+from pivot_udfs.matching.lexicon import parse_lexicon, surface_forms
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One row of the lexicon.
+
+    Attributes:
+        number: the row, from 0, as in the table ``pair_pivots``.
+        words: by language, spelled as in the tables; empty cells are absent.
+        part_of_speech: the column ``pos``; empty without one.
+        frequency: the column ``zipf_en`` (log10 of occurrences per billion words); without it, -log10 of the row.
+    """
+
+    number: int
+    words: dict[str, str]
+    part_of_speech: str
+    frequency: float
+
+
+def folded(word: str) -> str:
+    """The form in which a word is compared: case and Unicode normalization are ignored."""
+    return surface_forms(word)[0]
+
+
+def read_concepts(path: str, languages: Sequence[str]) -> tuple[list[Concept], str]:
+    """The lexicon's concepts, and the SHA-256 (hex) of its file.
+
+    Raises:
+        LexiconError: the file cannot be read, or lacks a language.
+    """
+    try:
+        payload = Path(path).read_bytes()
+    except OSError as error:
+        raise LexiconError(f"lexicon.path = {path!r} cannot be read: {error.strerror}; give a TSV file") from None
+    lexicon = parse_lexicon(payload, languages, path)
+    text = io.StringIO(payload.decode("utf-8-sig"), newline="")
+    rows = [r for r in csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if any(c.strip() for c in r)]
+    header = [cell.strip() for cell in rows[0]]
+    concepts = []
+    for number, (cells, ids) in enumerate(zip(rows[1:], lexicon.concepts, strict=True)):
+        row = dict(zip(header, cells, strict=True))
+        words = dict(lexicon.words[k] for k in ids if k >= 0)
+        concepts.append(Concept(number, words, row.get("pos", "").strip(), _frequency(row.get("zipf_en"), number)))
+    return concepts, hashlib.sha256(payload).hexdigest()
+
+
+def _frequency(cell: str | None, number: int) -> float:
+    if cell is None:
+        return -math.log10(number + 1)
+    try:
+        return float(cell)
+    except ValueError:
+        return 0.0
