@@ -171,12 +171,12 @@ def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=1,
+    version=2,
     reads=(),
     writes=lambda settings: ("documents", "quarantine"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
-    packages=("fastokens", "py3langid", "regex", "sentencepiece", "tokenizers"),
+    packages=("fastokens", "langcodes", "py3langid", "regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 
