@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
-from jobs.framework.command_line import with_run
+from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run, run_stage
 
 STAGES = [

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
+from jobs.framework.messages import clean
+
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tasks [{elapsed}{postfix}]"
@@ -31,7 +33,7 @@ class Progress:
     def say(self, stage: str, message: str) -> None:
         """One line: time since the start, the stage, the message."""
         elapsed = time.monotonic() - self._started
-        tqdm.write(f"[{elapsed:7.1f} s] {stage}: {message}", file=sys.stderr)
+        tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
 
     @contextmanager
     def watch(

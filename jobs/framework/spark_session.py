@@ -16,6 +16,7 @@ from typing import Any
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from jobs.framework.jvm_output import JvmOutput
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 
@@ -46,13 +47,37 @@ _LOCAL = {
 _MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
 
 
-def start_session(app_name: str, spark: Spark, memory_budget_mb: int | None = None) -> SparkSession:
+def start_session(
+    app_name: str, spark: Spark, memory_budget_mb: int | None = None, output: JvmOutput | None = None
+) -> SparkSession:
     """The Spark session of a job; warns if executors have less memory for Python than the budget of their workers.
 
+    Args:
+        app_name: as Spark's pages show it.
+        spark: the settings.
+        memory_budget_mb: of one Python worker.
+        output: takes what a JVM started here writes to standard error; None: it goes to this process's.
+
     Raises:
-        ConfigError: the Delta jars are not there.
+        ConfigError: the Delta jars are missing.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    conf = _conf(app_name, spark)
+    if memory_budget_mb and (warning := memory_warning(conf.get, memory_budget_mb)):
+        log.warning(warning)
+    if output and SparkContext._gateway is None:
+        with output.redirected():
+            SparkContext._ensure_initialized(conf=conf)
+    session = SparkSession.builder.config(conf=conf).getOrCreate()
+    if _is_local(conf):
+        session.sparkContext.setLogLevel("ERROR")
+    _check_jvm(session)
+    if output:
+        output.session_started()
+    return session
+
+
+def _conf(app_name: str, spark: Spark) -> SparkConf:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if submitted:
         SparkContext._ensure_initialized()
@@ -61,18 +86,15 @@ def start_session(app_name: str, spark: Spark, memory_budget_mb: int | None = No
         conf.setIfMissing("spark.master", spark.master)
     elif not submitted:
         conf.setIfMissing("spark.master", "local[*]")
-    local = conf.get("spark.master", "").startswith("local")
-    for defaults in (spark.conf, _ALWAYS, _LOCAL if local else {}):
+    for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else {}):
         for key, value in defaults.items():
             conf.setIfMissing(key, value)
     conf.set(_EXTENSIONS, with_delta(conf.get(_EXTENSIONS)))
-    if memory_budget_mb and (warning := memory_warning(conf.get, memory_budget_mb)):
-        log.warning(warning)
-    session = SparkSession.builder.config(conf=conf).getOrCreate()
-    if local:
-        session.sparkContext.setLogLevel("ERROR")
-    _require_delta(session)
-    return session
+    return conf
+
+
+def _is_local(conf: SparkConf) -> bool:
+    return str(conf.get("spark.master", "")).startswith("local")
 
 
 def with_delta(extensions: str | None) -> str:
@@ -107,11 +129,14 @@ def _mebibytes(size: str | None) -> float | None:
     return int(found[1]) * _MEBIBYTES[found[2]] if found else None
 
 
-def _require_delta(session: SparkSession) -> None:
-    """Looks for Delta where Spark does: jars of ``--packages`` are known to the context class loader alone."""
+def _check_jvm(session: SparkSession) -> None:
+    """Delta must be where Spark looks for classes: jars of ``--packages`` are in the context class loader alone."""
     jvm: Any = session._jvm
     if not jvm.org.apache.spark.util.Utils.classIsLoadable(_DELTA):
         raise ConfigError(
-            "Spark has no Delta Lake: run `make setup` here, or give spark-submit "
-            "--packages io.delta:delta-spark_4.2_2.13:4.4.0 (conf/delta-jars.sha256 names the jars)"
+            "Spark has no Delta Lake: run `make setup`, or give spark-submit "
+            "--packages io.delta:delta-spark_4.2_2.13:4.4.0 (conf/delta-jars.sha256 lists the jars)"
         )
+    encoding = jvm.java.lang.System.getProperty("sun.jnu.encoding")
+    if encoding not in ("UTF-8", None):
+        log.warning("Java names files in %s: paths with other characters fail; set LC_ALL=C.UTF-8", encoding)

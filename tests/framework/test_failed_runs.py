@@ -56,7 +56,7 @@ def test_a_corpus_without_documents_stays_one(spark: "SparkSession", corpus: Sma
 
 def run_in_workers(error: str, message: str) -> Any:
     """A job whose workers raise."""
-    from jobs.framework.command_line import with_run
+    from jobs.framework.run_stages import with_run
 
     def body(run: Any) -> None:
         def step(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -85,7 +85,7 @@ def test_errors_of_workers_are_told(spark: "SparkSession", corpus: SmallCorpus) 
 
 
 def test_other_errors_keep_their_traceback(spark: "SparkSession", corpus: SmallCorpus) -> None:
-    from jobs.framework.command_line import with_run
+    from jobs.framework.run_stages import with_run
 
     def main(argv: Sequence[str]) -> int:
         return with_run("a_job", "", [], argv, lambda run: {}["key"])

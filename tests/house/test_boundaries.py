@@ -13,7 +13,10 @@ UDFS = sorted((ROOT / "pivot_udfs").rglob("*.py"))
 GPU = sorted((ROOT / "jobs" / "gpu").rglob("*.py"))
 CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not in GPU)
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
-SHARED = [ROOT / "jobs" / "report" / "names.py", ROOT / "jobs" / "report" / "style.py"]
+SHARED = [
+    *(ROOT / "jobs" / "report" / name for name in ("names.py", "style.py")),
+    *(ROOT / "jobs" / "framework" / name for name in ("command_line.py", "messages.py", "user_errors.py")),
+]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]
 
@@ -72,7 +75,11 @@ def test_pivot_udfs_never_name_spark_torch_or_jobs(path: Path) -> None:
 
 @pytest.mark.parametrize("path", GPU, ids=module_name)
 def test_the_model_side_never_imports_spark(path: Path) -> None:
-    corpus_side = {module_name(other) for other in CORPUS_SIDE if other not in SHARED} - {"jobs", "jobs.report"}
+    corpus_side = {module_name(other) for other in CORPUS_SIDE if other not in SHARED} - {
+        "jobs",
+        "jobs.report",
+        "jobs.framework",
+    }
     assert allowed(path, "pyspark", "delta") == []
     assert imported(path) & corpus_side == set()
 
