@@ -158,10 +158,10 @@ def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 file.write(bytes(size))
             with pytest.raises(SetupError, match=r"warehouse.path = .*: the disk is full .*: free space"):
                 preflight.check_folder(str(disk / "warehouse"))
-        monkeypatch.setattr("tempfile.tempdir", str(disk))
+        monkeypatch.setenv("TMPDIR", str(disk))
         with pytest.raises(SetupError, match=r"TMPDIR = .*: the disk is full .*: free space"):
             preflight.check_temporary_folder(None)
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
         preflight.check_temporary_folder(None)
         with pytest.raises(SetupError, match=r"spark.local.dir = .*: the disk is full"):
             preflight.check_temporary_folder(f"{tmp_path},{disk}")
