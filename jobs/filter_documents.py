@@ -20,7 +20,6 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.selection.locate_documents import are_apart, files_of, may_read_files, with_files
 from jobs.selection.select_documents import select_documents
-from jobs.warehouse.commit import qualified
 from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import Budget, copy_chosen, split_into_arms
@@ -50,11 +49,11 @@ def run(run: Run, recipe: Recipe) -> None:
 
 def _chosen(run: Run, documents: DataFrame, keys: DataFrame) -> tuple[DataFrame, TableStep]:
     """What workers are given, and the step that makes the arms of it."""
-    arms, path = run.settings.selection.arms, run.warehouse.table_path("documents")
-    if run.settings.warehouse.workers_write and may_read_files(run.spark, path):
+    arms, path = run.settings.selection.arms, run.warehouse.location("documents")
+    if run.settings.warehouse.workers_write and may_read_files(run.spark, path.hadoop_path):
         files = files_of(documents)
         if are_apart(files):
-            return with_files(keys, files), partial(copy_chosen, folder=qualified(run.spark, path), arms=arms)
+            return with_files(keys, files), partial(copy_chosen, folder=path.uri, arms=arms)
     joined = documents.join(keys, on=["shard", "record"], how="inner")
     return joined.select(*DATASET.names, *arms), partial(split_into_arms, arms=arms)
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.settings import Selection
-from pivot_udfs.storage.write_parquet import open_store
+from pivot_udfs.storage.stores import resolve
 
 LENGTH_BINS_PER_OCTAVE = 4
 """The matched arm has the pivot arm's lengths to within a factor of 2 ** (1 / 4)."""
@@ -102,7 +102,7 @@ def copy_chosen(
         batches: file (its name in the folder, empty for a document that is nowhere), shard, record, pivot_density, and
             for each arm a boolean column of its name; all rows of a file together. The rows of one file are held at a
             time, and a row group of it.
-        folder: of ``documents``, qualified.
+        folder: URI of ``documents``.
         arms: their names.
 
     Yields:
@@ -111,19 +111,19 @@ def copy_chosen(
     Raises:
         WarehouseError: a chosen document is not in its file.
     """
-    store, path = open_store(folder)
+    location = resolve(folder)
     for file, parts in groupby(_by_file(batches), key=itemgetter(0)):
         keys = pa.Table.from_batches([part for _, part in parts]).combine_chunks()
         if not file:
-            raise WarehouseError(f"{folder} lacks {keys.num_rows} of the chosen documents: {_OTHER_DOCUMENTS}")
+            raise WarehouseError(f"{location} lacks {keys.num_rows} of the chosen documents: {_OTHER_DOCUMENTS}")
         n_found = 0
-        with pq.ParquetFile(f"{path}/{file}", filesystem=store) as documents:
+        with location.child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as documents:
             for chosen in _chosen_rows(documents, keys, arms):
                 n_found += chosen.num_rows
                 yield from split_into_arms(iter([chosen]), arms)
         if n_found != keys.num_rows:
             raise WarehouseError(
-                f"{folder}/{file} has {n_found} of the {keys.num_rows} documents chosen from it: {_OTHER_DOCUMENTS}"
+                f"{location}/{file} has {n_found} of the {keys.num_rows} documents chosen from it: {_OTHER_DOCUMENTS}"
             )
 
 

@@ -13,9 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.framework.task_sizes import TASK_BYTES, least_tasks
-from jobs.warehouse.commit import qualified
 from pivot_udfs.shards.assign_files import pack_files
-from pivot_udfs.storage.write_parquet import DIRECT_SCHEMES
 
 _PLAIN_READER = 1
 """The version of Delta's protocol in which a table's rows are those of its Parquet files, all and as named there."""
@@ -36,9 +34,7 @@ def files_of(documents: DataFrame) -> pa.Table:
 
 
 def may_read_files(session: SparkSession, path: str) -> bool:
-    """Whether workers can read a Delta table's files as they are: they reach the store; no row is marked deleted."""
-    if qualified(session, path).partition(":")[0] not in DIRECT_SCHEMES:
-        return False
+    """Whether workers can read a Delta table's files as they are: no row is marked as deleted."""
     detail = DeltaTable.forPath(session, path).detail().select("minReaderVersion").collect()
     return bool(detail[0][0] == _PLAIN_READER)
 

@@ -51,6 +51,10 @@ class Location:
             return "file:" + utf8_path(self.path)
         return f"{_HADOOP_SCHEMES.get(self.scheme, self.scheme)}://{self.authority}/{self.key}"
 
+    def __str__(self) -> str:
+        """For messages: the path of a local file, else the URI."""
+        return printable(self.path if self.is_local else self.uri)
+
     @property
     def name(self) -> str:
         """The last part of the path."""

@@ -227,7 +227,7 @@ def test_the_job_links_the_model_report_before_there_is_one(monkeypatch: pytest.
 
     pages: list[bytes] = []
     monkeypatch.setattr(write_report, "read_report", lambda _run: made_up())
-    monkeypatch.setattr(write_report, "_write", lambda _spark, _path, page: pages.append(page))
+    monkeypatch.setattr(write_report, "_write", lambda _location, page: pages.append(page))
     progress = SimpleNamespace(watch=lambda *_: nullcontext(), say=lambda *_: None)
     settings = SimpleNamespace(report=SimpleNamespace(path="nowhere/report.html"))
     run: Any = SimpleNamespace(spark=None, progress=progress, settings=settings, warehouse=SimpleNamespace(path="x"))
