@@ -1,4 +1,4 @@
-"""Compiled kernels are kept where any executor can write, for code in a zip too, and never among another user's files."""
+"""Compiled kernels: kept where any executor can write, for code in a zip too, never among another user's files."""
 
 import os
 import subprocess
