@@ -1,4 +1,4 @@
-"""All tables in; one self-contained HTML page about them out.
+"""All tables in; one self-contained HTML page out.
 
 spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
 """
@@ -11,28 +11,28 @@ from pyarrow import fs
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.report.data import read_report
-from jobs.report.page import make_page
+from jobs.report.read_report import read_report
+from jobs.report.render_page import make_page
 from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.messages import printable
+from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
 
 PAGE = "report.html"
 _HEAD_BYTES = 4096
 _STAMP = re.compile(r'<meta name="semantic-pivots-made-of" content="(\w+)">')
 MODEL_REPORT = "model_report.html"
-"""The model side writes it beside the page, before or after; the link says that it may not be there yet."""
+"""The model side writes it beside the page; it is linked if it is there when the page is written."""
 
 
 def run(run: Run, recipe: Recipe) -> None:
     """Reads the tables and writes the page."""
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
-    page = make_page(report, MODEL_REPORT, _stamp(run, recipe)).encode()
+    page = make_page(report, model_report_beside(report_location(run.settings)), _stamp(run, recipe)).encode()
     _write(report_location(run.settings), page)
     run.progress.say("write_report", f"{report_location(run.settings)}: {len(page) / 1e6:.1f} MB")
 
@@ -50,6 +50,14 @@ def why_write(run: Run, recipe: Recipe) -> str | None:
 def report_location(settings: Settings) -> Location:
     """The page: ``report.path``, else ``report.html`` beside the tables."""
     return resolve(settings.report.path) if settings.report.path else resolve(settings.warehouse.path).child(PAGE)
+
+
+def model_report_beside(page: Location) -> str | None:
+    """Address of the model report relative to the page; None if it is not there."""
+    try:
+        return MODEL_REPORT if resolve(f"{page.uri.rpartition('/')[0]}/{MODEL_REPORT}").exists() else None
+    except STORE_ERRORS:
+        return None
 
 
 def _stamp(run: Run, recipe: Recipe) -> str:
@@ -79,12 +87,12 @@ def _write(page: Location, content: bytes) -> None:
 
 
 def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
-    return WarehouseError(f"the report cannot be {use} {page} ({printable(str(error))}): correct report.path")
+    return WarehouseError(f"the report cannot be {use} {page} ({reason(error)}): correct report.path")
 
 
 STAGE = Stage(
     name="write_report",
-    version=1,
+    version=2,
     reads=(*TABLES, "datasets/*"),
     writes=lambda settings: (),
     sections=("report",),

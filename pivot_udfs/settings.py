@@ -20,11 +20,13 @@ from pydantic import (
     model_validator,
 )
 
+from pivot_udfs.arms import ARMS, known_arm
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-Arm = Literal["pivot", "random", "matched", "parallel"]
-ARMS: tuple[Arm, ...] = ("pivot", "random", "matched", "parallel")
+ArmName = Annotated[str, AfterValidator(known_arm)]
+"""An arm in ``pivot_udfs.arms.ARMS``."""
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 _NO_RESULT: dict[str, Any] = {"changes_result": False}
 
@@ -183,8 +185,8 @@ class Selection(Section):
     of the document's language."""
     bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = ["mul"]
     """The values of ``lang`` that mark bilingual documents, which the arm ``parallel`` takes."""
-    arms: Annotated[list[Arm], Field(min_length=1), Once] = list(ARMS)
-    """Which datasets are written."""
+    arms: Annotated[list[ArmName], Field(min_length=1), Once] = list(ARMS)
+    """Which datasets are written; ``pivot_udfs.arms`` defines them."""
     seed: Annotated[int, Long] = 0
     """Seed of the random draws of documents."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.load_settings import fingerprint, load_settings, resolved_toml, result_settings, secret_values
-from pivot_udfs.settings import ARMS, Settings
+from pivot_udfs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = """
@@ -255,4 +255,3 @@ def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
     )
     assert of() == of("spark.master=local[1]", 'spark.conf={"spark.a" = "b"}')
     assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5"), of("corpus.inputs=x")}) == 4
-    assert set(ARMS) == {"pivot", "random", "matched", "parallel"}

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
-from pivot_udfs.settings import Arm, Language, Lexicon, Section, Tokenizer, Warehouse
+from pivot_udfs.arms import ARMS, PIVOT
+from pivot_udfs.settings import ArmName, Language, Lexicon, Section, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
@@ -86,7 +87,7 @@ class Trace(Section):
 class Packing(Section):
     """Which documents become a packed file of tokens."""
 
-    arm: Arm = "pivot"
+    arm: ArmName = PIVOT
     """The arm whose dataset is packed and trained on."""
     version: Annotated[int, Field(ge=-1)] = -1
     """Version of the ``datasets/<arm>`` table; -1: the newest, which the manifest records."""
@@ -165,13 +166,13 @@ class Training(Section):
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    arms: list[Arm] = Field(default=["pivot", "matched", "random", "parallel"], min_length=1)
+    arms: list[ArmName] = Field(default=list(ARMS), min_length=1)
     """The arms that are trained on."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
-    treatment: Arm = "pivot"
+    treatment: ArmName = PIVOT
     """The arm that the paired test compares with ``control``."""
-    control: Arm = "matched"
+    control: ArmName = "matched"
     """The arm that the paired test compares ``treatment`` with."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the weights of a trained model are kept after its evaluation."""
