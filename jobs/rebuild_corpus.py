@@ -26,7 +26,7 @@ def run(run: Run) -> None:
     """Runs what has changed, in order."""
     for stage in STAGES:
         run_stage(run, stage, skip_unchanged=True)
-    sys.stdout.write(_summary(run, write_report.report_path(run.settings)))
+    sys.stdout.write(_summary(run, str(write_report.report_location(run.settings))))
 
 
 def _summary(run: Run, report: str) -> str:

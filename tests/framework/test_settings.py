@@ -7,7 +7,7 @@ import pytest
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.load_settings import fingerprint, load_settings, resolved_toml, result_settings, secret_values
-from pivot_udfs.settings import ARMS, Settings
+from pivot_udfs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = """
@@ -102,13 +102,13 @@ FAULTS = [
     ('spark.conf={a = "b"}', ["spark.conf.a = 'a'", "begin with 'spark.'"]),
     ("corpus.inputs=", ["corpus.inputs = ''", "must name something", "current folder"]),
     ('corpus.inputs=["a", " "]', ["corpus.inputs.1 = ' '", "must name something"]),
-    ('corpus.inputs=["a", "a"]', ["corpus.inputs = ['a', 'a']", "each may stand once", "'a'"]),
+    ('corpus.inputs=["a", "a"]', ["corpus.inputs = ['a', 'a']", "'a' is given more than once"]),
     ("warehouse.path=", ["warehouse.path = ''", "must name something"]),
     ("corpus.max_record_bytes=5", ["corpus.max_record_bytes = 5", "at least max_document_bytes (16777216)"]),
     ("corpus.max_document_bytes=100000000", ["corpus.max_record_bytes = 67108864", "max_document_bytes (100000000)"]),
-    ('lexicon.languages=["en", "en"]', ["lexicon.languages = ['en', 'en']", "each may stand once"]),
-    ('selection.arms=["pivot", "pivot"]', ["selection.arms = ['pivot', 'pivot']", "each may stand once"]),
-    ("selection.bilingual_languages=['mul', 'mul']", ["selection.bilingual_languages = ", "each may stand once"]),
+    ('lexicon.languages=["en", "en"]', ["lexicon.languages = ['en', 'en']", "is given more than once"]),
+    ('selection.arms=["pivot", "pivot"]', ["selection.arms = ['pivot', 'pivot']", "is given more than once"]),
+    ("selection.bilingual_languages=['mul', 'mul']", ["selection.bilingual_languages = ", "is given more than once"]),
     ("pivots.min_score=nan", ["pivots.min_score = nan", "finite number"]),
     ("pivots.min_score=-inf", ["pivots.min_score = -inf", "finite number"]),
     ("pivots.max_doc_share=nan", ["pivots.max_doc_share = nan"]),
@@ -255,4 +255,3 @@ def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
     )
     assert of() == of("spark.master=local[1]", 'spark.conf={"spark.a" = "b"}')
     assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5"), of("corpus.inputs=x")}) == 4
-    assert set(ARMS) == {"pivot", "random", "matched", "parallel"}

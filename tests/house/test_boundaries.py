@@ -14,7 +14,7 @@ GPU = sorted((ROOT / "jobs" / "gpu").rglob("*.py"))
 CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not in GPU)
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
 SHARED = [
-    *(ROOT / "jobs" / "report" / name for name in ("names.py", "style.py")),
+    *(ROOT / "jobs" / "report" / name for name in ("language_names.py", "plot_style.py")),
     *(ROOT / "jobs" / "framework" / name for name in ("command_line.py", "messages.py", "user_errors.py")),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
@@ -105,9 +105,16 @@ def test_no_job_shadows_a_module(path: Path) -> None:
 def test_a_stage_is_one_file_in_jobs_and_one_of_its_name_in_pivot_udfs(stage: str) -> None:
     assert (ROOT / "jobs" / f"{stage}.py").exists()
     assert (ROOT / "pivot_udfs" / f"{stage}.py").exists()
-    assert f"pivot_udfs.{stage}" in imported(ROOT / "jobs" / f"{stage}.py") | imported(
-        ROOT / "jobs" / "selection" / "select_documents.py"
-    )
+    assert f"pivot_udfs.{stage}" in imported(ROOT / "jobs" / f"{stage}.py")
+
+
+WALK = ["jobs.filter_documents", "jobs.selection.select_documents", "jobs.selection.budgets", "pivot_udfs.arms"]
+
+
+@pytest.mark.parametrize("place", range(1, len(WALK)))
+def test_the_filter_imports_in_one_direction(place: int) -> None:
+    path = ROOT / f"{WALK[place].replace('.', '/')}.py"
+    assert imported(path) & {*WALK[:place], "pivot_udfs.filter_documents"} == set()
 
 
 def test_paths_in_the_readme_exist() -> None:
