@@ -73,15 +73,15 @@ def run_in_workers(error: str, message: str) -> Any:
     return main
 
 
-def test_errors_of_workers_are_told(spark: "SparkSession", corpus: SmallCorpus) -> None:
-    code, _, told = run_job(run_in_workers("TokenizerError", "no such token: mend tokenizer.path"), corpus)
-    lines = [line for line in told.splitlines() if line]
+def test_errors_of_workers_are_reported(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    code, _, written = run_job(run_in_workers("TokenizerError", "no such token: change tokenizer.path"), corpus)
+    lines = [line for line in written.splitlines() if line]
     assert code == 2
-    assert lines == ["a_job: TokenizerError: no such token: mend tokenizer.path"]
-    code, _, told = run_job(run_in_workers("unknown", "by chance"), corpus)
+    assert lines == ["a_job: TokenizerError: no such token: change tokenizer.path"]
+    code, _, written = run_job(run_in_workers("unknown", "by chance"), corpus)
     assert code == 1
-    assert told.splitlines()[-1] == "a_job: a worker failed: ValueError: by chance"
-    assert "Traceback (most recent call last)" in told
+    assert written.splitlines()[-1] == "a_job: a worker failed: ValueError: by chance"
+    assert "Traceback (most recent call last)" in written
 
 
 def test_other_errors_keep_their_traceback(spark: "SparkSession", corpus: SmallCorpus) -> None:
@@ -90,5 +90,5 @@ def test_other_errors_keep_their_traceback(spark: "SparkSession", corpus: SmallC
     def main(argv: Sequence[str]) -> int:
         return with_run("a_job", "", [], argv, lambda run: {}["key"])
 
-    with pytest.raises(KeyError):
-        run_job(main, corpus)
+    code, _, written = run_job(main, corpus)
+    assert (code, written.splitlines()[-1]) == (1, "KeyError: 'key'")
