@@ -47,7 +47,7 @@ KNOWN = [
         "no file system for ftp",
     ),
     (
-        "java.lang.RuntimeException: java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found",
+        "java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found",
         "",
         "Spark lacks org.apache.hadoop.fs.s3a.S3AFileSystem: give spark-submit --packages",
     ),
