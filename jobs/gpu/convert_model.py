@@ -6,7 +6,7 @@ Writes ``<results.path>/base/``. A GGUF file takes many times longer to load, an
 """
 
 import shutil
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.framework.messages import say
 from jobs.gpu.common.files import results_path
@@ -31,9 +31,7 @@ def convert(settings: ModelSettings) -> None:
     say("saved", model=final)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(convert, __doc__ or "", argv)
+main = partial(run_job, convert, __doc__)
 
 
 if __name__ == "__main__":

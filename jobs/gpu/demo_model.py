@@ -8,7 +8,7 @@ tokens, and writes the report. Ends with an error unless some middle layer, aske
 """
 
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -93,9 +93,7 @@ def check_pivot(settings: ModelSettings, direction: str, source: str, pivot: str
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(demo, __doc__ or "", argv)
+main = partial(run_job, demo, __doc__)
 
 
 if __name__ == "__main__":
