@@ -1,8 +1,8 @@
-"""Saves a model (GGUF or anything else that loads) as float32 safetensors with the tables' tokenizer beside it.
+"""Saves a model (GGUF, or any other format that loads) as float32 safetensors with the tables' tokenizer.
 
     python -m jobs.gpu.convert_model --config conf/demo-model.toml [--dry-run]
 
-Writes ``<results.path>/base/``. A GGUF file takes many times longer to load, and cannot be trained on.
+Writes ``<results.path>/base/``. A GGUF file takes many times longer to load and cannot be trained.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def convert(settings: ModelSettings) -> None:
-    """Loads ``[model]``, checks its vocabulary, and saves it, whole or not at all."""
+    """Loads ``[model]``, checks its vocabulary, and saves it."""
     tokenizer = load_tokenizer(settings.tokenizer.path)
     model = load_model(settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}))
     check_vocabulary(settings.model, model, tokenizer)

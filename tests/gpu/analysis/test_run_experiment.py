@@ -232,6 +232,6 @@ def test_the_demos_check_can_fail(config: Path) -> None:
 
     settings = load_settings(str(config), [], ModelSettings)
     assert trace_layers.main(["--config", str(config)]) == 0
-    with pytest.raises(ModelError, match="no middle layer says ' water'"):
+    with pytest.raises(ModelError, match="no middle layer has the top token ' water'"):
         check_pivot(settings, "fr-zh", "eau", " water")
     assert np.isfinite(_result(config)["before"]["all"]["mean"])
