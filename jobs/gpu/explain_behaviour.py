@@ -9,8 +9,8 @@ word's count alone, for both labels, Pearson r of log count and score, how often
 pivots, and how many pairs were left out and why.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -204,9 +204,7 @@ def mean_over_directions(directions: dict[str, dict[str, Any]]) -> dict[str, Any
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(explain, __doc__ or "", argv)
+main = partial(run_job, explain, __doc__)
 
 
 if __name__ == "__main__":

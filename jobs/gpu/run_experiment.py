@@ -10,7 +10,7 @@ not run again: packed files, runs and scores carry their provenance. On several 
 
 import json
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -164,9 +164,7 @@ def read_bits(folder: Path) -> dict[str, dict[str, float]]:
     return {"before": found[0], "after": found[-1]}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(run, __doc__ or "", argv)
+main = partial(run_job, run, __doc__)
 
 
 if __name__ == "__main__":
