@@ -18,7 +18,7 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.messages import printable
+from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
 
 PAGE = "report.html"
@@ -87,7 +87,7 @@ def _write(page: Location, content: bytes) -> None:
 
 
 def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
-    return WarehouseError(f"the report cannot be {use} {page} ({printable(str(error))}): correct report.path")
+    return WarehouseError(f"the report cannot be {use} {page} ({reason(error)}): correct report.path")
 
 
 STAGE = Stage(

@@ -8,7 +8,9 @@ Writes ``<results.path>/base/``. A GGUF file takes many times longer to load, an
 import shutil
 from collections.abc import Sequence
 
-from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.framework.messages import say
+from jobs.gpu.common.files import results_path
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model, save_model
 from jobs.gpu.models.vocabulary_check import check_vocabulary

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import build
 from jobs.gpu.common.errors import ModelError
-from jobs.gpu.common.run_job import results_path, run_job, say, write_json
+from jobs.gpu.common.files import results_path, write_json
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.convert_model import convert
 from jobs.gpu.evaluate_translation import evaluate

@@ -13,8 +13,9 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pivot_udfs.errors import CorpusError, LexiconError
-from pivot_udfs.shards.list_shards import STORE_ERRORS, open_shard
+from pivot_udfs.errors import LexiconError
+from pivot_udfs.shards.list_shards import open_shard
+from pivot_udfs.storage.stores import STORE_ERRORS
 from pivot_udfs.text.script_tables import fold
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
     try:
         with open_shard(path) as stream:
             payload = stream.read()
-    except (*STORE_ERRORS, CorpusError) as error:
+    except STORE_ERRORS as error:
         reason = str(error).split("\n", 1)[0].removeprefix("corpus.inputs: ")
         raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason}; give a TSV file") from None
     return parse_lexicon(payload, languages, path)

@@ -98,6 +98,8 @@ class Location:
         Raises:
             STORE_ERRORS: there is no such file, or it cannot be read.
         """
+        if self.is_local and self.type() == fs.FileType.Unknown:
+            raise OSError(f"{self} is no regular file")  # a FIFO would be waited for, a device may never end
         if seekable:
             return cast(BinaryIO, self.filesystem.open_input_file(self._native_path))
         stream = self.filesystem.open_input_stream(self._native_path, compression=None, buffer_size=_READ_AHEAD_BYTES)

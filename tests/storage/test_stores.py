@@ -124,6 +124,9 @@ def test_the_type_of_a_local_path(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
     types = {name: resolve(str(tmp_path)).child(name).type() for name in ("file", "fifo", "socket", "link", ".")}
+    for name in ("fifo", "socket"):
+        with pytest.raises(STORE_ERRORS):
+            resolve(str(tmp_path)).child(name).open_input()
     unknown = fs.FileType.Unknown
     assert types == {"file": fs.FileType.File, "fifo": unknown, "socket": unknown, "link": fs.FileType.NotFound,
                      ".": fs.FileType.Directory}  # fmt: skip
