@@ -93,10 +93,8 @@ def check_folder(place: str) -> None:
 
 def check_temporary_folder(local_dir: str | None) -> None:
     """Makes sure that Spark and Python can write temporary files."""
-    try:
-        place = tempfile.gettempdir()
-    except FileNotFoundError as error:
-        raise SetupError(f"{error.strerror}: set TMPDIR to a folder that can be written and has space") from None
+    # Python passes over a TMPDIR that it cannot write and takes another folder, Java and Spark do not.
+    place = os.environ.get("TMPDIR") or tempfile.gettempdir()
     _check_writable(Path(place), "TMPDIR", place)
     for folder in filter(os.path.isdir, (local_dir or "").split(",")):
         _check_writable(Path(folder), "spark.local.dir", folder)

@@ -66,8 +66,7 @@ def start_session(
     if memory_budget_mb and (warning := memory_warning(conf.get, memory_budget_mb)):
         log.warning(warning)
     if output and SparkContext._gateway is None:
-        with output.redirected():
-            SparkContext._ensure_initialized(conf=conf)
+        output.launch(conf)
     session = SparkSession.builder.config(conf=conf).getOrCreate()
     if _is_local(conf):
         session.sparkContext.setLogLevel("ERROR")
