@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.report.report_types import LanguageDensity, LengthBin, SampledDocument
@@ -45,7 +44,7 @@ def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
     )
 
 
-def _totals(scored: DataFrame) -> list[Any]:
+def _totals(scored: DataFrame) -> list[Row]:
     return (
         scored.groupBy("lang")
         .agg(
@@ -83,7 +82,7 @@ def _histograms(scored: DataFrame, widths: dict[str, float]) -> dict[tuple[str, 
     return counts
 
 
-def _raw_cuts(scored: DataFrame, totals: Sequence[Any]) -> dict[str, float | None]:
+def _raw_cuts(scored: DataFrame, totals: Sequence[Row]) -> dict[str, float | None]:
     """The raw density above which each language has about as many documents as the pivot arm took of it."""
     cuts = [
         F.percentile_approx(
