@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.find_pivots import associate
+from pivot_udfs.counting.associations import npmi
 from pivot_udfs.schemas import WORD_COOCCURRENCE
 
 WORD_ASSOCIATIONS = pa.schema(
@@ -48,9 +48,9 @@ def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iter
         both, docs_a, docs_b = (
             batch.column(name).to_numpy().astype(np.float64) for name in ("doc_count", "docs_a", "docs_b")
         )
-        npmi = pa.array(associate("npmi", both, docs_a, docs_b, float(n_docs)))
+        values = pa.array(npmi(both, docs_a, docs_b, float(n_docs)))
         columns = [batch.column(name) for name in WORD_ASSOCIATIONS.names[:-1]]
-        yield pa.RecordBatch.from_arrays([*columns, npmi], schema=WORD_ASSOCIATIONS)
+        yield pa.RecordBatch.from_arrays([*columns, values], schema=WORD_ASSOCIATIONS)
 
 
 def mark_pivots(
