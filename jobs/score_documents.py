@@ -1,4 +1,4 @@
-"""Documents and the pivot set in; ``document_scores`` out. The text is not read.
+"""Documents and the pivot set in; ``document_scores`` out. Texts are not read.
 
 spark-submit jobs/score_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from jobs.framework.command_line import run_job
+from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import TASK_BYTES, large_splits
 from jobs.warehouse.tables import Recipe
@@ -17,12 +17,12 @@ from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenization.backends import vocabulary
 
 _SPLIT_BYTES = 4 * TASK_BYTES
-"""Of ``documents`` as stored, most of which is not read."""
+"""Stored bytes of ``documents`` that one task scans; most columns are not read."""
 _READ = ("source", "doc_id", "lang", "n_tokens", "token_ids", "shard", "record")
 
 
 def run(run: Run, recipe: Recipe) -> None:
-    """Writes a row of scores for every document."""
+    """Writes one row of scores for every document."""
     pivots = run.warehouse.read("pivots", recipe.inputs["pivots"]).select("token_id").collect()
     if not pivots:
         raise WarehouseError(

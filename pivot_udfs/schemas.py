@@ -86,8 +86,8 @@ PAIR_PIVOTS = pa.schema(
         *_WORD_PAIR,
         pa.field("token_id", pa.int32(), nullable=False),
         pa.field("token", pa.string(), nullable=False),  # readable text of the token
-        pa.field("lift_a", pa.float64(), nullable=False),  # association of the token with word_a
-        pa.field("lift_b", pa.float64(), nullable=False),  # association of the token with word_b
+        pa.field("association_a", pa.float64(), nullable=False),  # of the token with word_a, by pivots.association
+        pa.field("association_b", pa.float64(), nullable=False),  # of the token with word_b
         pa.field("score", pa.float64(), nullable=False),  # the smaller of the two
         pa.field("rank", pa.int64(), nullable=False),  # 1 is the best of its pair
     ]

@@ -4,7 +4,6 @@ It goes through delta-rs, which takes files that are there already by a public i
 one only inside the JVM, and reconstructs the table's state with Spark jobs around each commit, over a second a table.
 """
 
-import os
 import time
 from typing import Any
 
@@ -12,24 +11,17 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import Row
 
 from pivot_udfs.errors import WarehouseError
-
-
-def qualified(spark: SparkSession, path: str) -> str:
-    """A path with its scheme, as Hadoop's configuration resolves it: ``file:/...``, ``hdfs://...``, ``s3a://...``."""
-    jvm: Any = spark._jvm
-    place = jvm.org.apache.hadoop.fs.Path(path)
-    store = place.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
-    return str(store.makeQualified(place).toString())
+from pivot_udfs.storage.stores import delta_options, delta_uri, resolve
 
 
 def commit_files(uri: str, schema: pa.Schema, files: list[Row], user_metadata: str) -> int:
     """Makes ``files`` the whole content of the table at ``uri``, creating it where there is none.
 
     Args:
-        uri: the table's folder, qualified.
+        uri: of the table's folder (``Location.uri``).
         schema: of the rows.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
         user_metadata: of the commit.
@@ -40,8 +32,9 @@ def commit_files(uri: str, schema: pa.Schema, files: list[Row], user_metadata: s
     Raises:
         WarehouseError: another writer has replaced the table meanwhile.
     """
-    place = uri.removeprefix("file:") if uri.startswith("file:/") else uri
-    options = _storage_options()
+    table = resolve(uri)
+    place = delta_uri(table, for_commit=True)
+    options = delta_options(place)
     wanted = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
     said = CommitProperties(custom_metadata={"userMetadata": user_metadata}, max_commit_retries=0)
     now = int(time.time() * 1000)
@@ -50,7 +43,7 @@ def commit_files(uri: str, schema: pa.Schema, files: list[Row], user_metadata: s
         return _commit(place, wanted, actions, said, options)
     except DeltaError as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
-            raise written_by_another(place, str(error)) from None
+            raise written_by_another(str(table), str(error)) from None
         raise
 
 
@@ -70,9 +63,3 @@ def _commit(place: str, schema: Schema, actions: list[AddAction], said: CommitPr
         return version
     create_table_with_add_actions(place, schema, actions, "error", [], storage_options=options, commit_properties=said)
     return 0
-
-
-def _storage_options() -> dict[str, str]:
-    """What the environment does not say by itself: a server without TLS must be allowed by name."""
-    plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http:")
-    return {"AWS_ALLOW_HTTP": "true"} if plain else {}

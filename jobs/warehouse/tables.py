@@ -13,12 +13,13 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, qualified, written_by_another
+from jobs.warehouse.commit import commit_files, written_by_another
 from jobs.warehouse.lineage import Commit, Content, as_json, read_content
 from jobs.warehouse.lineage import Recipe as Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, TABLES
-from pivot_udfs.storage.write_parquet import DIRECT_SCHEMES, FILES, TableStep, step_to_files, step_to_rows
+from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.write_parquet import FILES, TableStep, step_to_files, step_to_rows
 
 MAKERS = {
     "documents": "tokenize_corpus",
@@ -52,11 +53,16 @@ class Warehouse:
         self.spark = spark
         self._workers_write = workers_write
         self.path = path.rstrip("/")
+        self._folder = resolve(path)
         self._known: dict[str, Content | None] = {}
 
     def table_path(self, name: str) -> str:
-        """Where a table lies."""
-        return f"{self.path}/{name}"
+        """The path of a table, for messages."""
+        return str(self.location(name))
+
+    def location(self, name: str) -> Location:
+        """The folder of a table."""
+        return self._folder.child(name)
 
     def version(self, name: str) -> int | None:
         """The version that made a table's newest rows, None where there is no table; OPTIMIZE makes none."""
@@ -75,9 +81,9 @@ class Warehouse:
         return self._known[name]
 
     def _ask(self, name: str) -> Content | None:
-        if not DeltaTable.isDeltaTable(self.spark, self.table_path(name)):
+        if not DeltaTable.isDeltaTable(self.spark, self.location(name).hadoop_path):
             return None
-        table = DeltaTable.forPath(self.spark, self.table_path(name))
+        table = DeltaTable.forPath(self.spark, self.location(name).hadoop_path)
         content = read_content(_commits(table, _RECENT))
         return content if content.recipe or not content.oldest else read_content(_commits(table))
 
@@ -91,7 +97,7 @@ class Warehouse:
         try:
             reader = self.spark.read.format("delta")
             reader = reader.option("versionAsOf", self._readable(name, version)) if version is not None else reader
-            frame = reader.load(self.table_path(name))
+            frame = reader.load(self.location(name).hadoop_path)
         except AnalysisException as error:
             hint = f"run {MAKERS.get(name, 'filter_documents')} first, or mend warehouse.path"
             reason = str(error).splitlines()[0][:200]
@@ -119,7 +125,7 @@ class Warehouse:
         columns = _schema(name).names
         writer = frame.select(*columns).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         with self._alone(name):
-            writer.option("userMetadata", as_json(recipe)).save(self.table_path(name))
+            writer.option("userMetadata", as_json(recipe)).save(self.location(name).hadoop_path)
         return self._written(name)
 
     def write_from_workers(
@@ -140,8 +146,8 @@ class Warehouse:
         """
         for name in names:
             self._refuse_foreign(name)
-        uris = {name: qualified(self.spark, self.table_path(name)) for name in names}
-        if not self._workers_write or any(uri.split(":", 1)[0] not in DIRECT_SCHEMES for uri in uris.values()):
+        uris = {name: self.location(name).uri for name in names}
+        if not self._workers_write:
             return self._write_each(rows, step, names, recipe, check)
         written = rows.mapInArrow(partial(step_to_files, step=step, uris=uris), from_arrow_schema(FILES)).collect()
         files = {name: [file for file in written if file["table"] == name] for name in names}
@@ -171,7 +177,7 @@ class Warehouse:
 
     def _seal(self, name: str, recipe: Recipe) -> None:
         """A commit that gives a checked table its recipe and leaves its rows."""
-        path = self.table_path(name).replace("`", "``")
+        path = self.location(name).hadoop_path.replace("`", "``")
         self.spark.conf.set(_USER_METADATA, as_json(recipe))
         try:
             with self._alone(name):

@@ -51,6 +51,10 @@ class Location:
             return "file:" + utf8_path(self.path)
         return f"{_HADOOP_SCHEMES.get(self.scheme, self.scheme)}://{self.authority}/{self.key}"
 
+    def __str__(self) -> str:
+        """For messages: the path of a local file, else the URI."""
+        return printable(self.path if self.is_local else self.uri)
+
     @property
     def name(self) -> str:
         """The last part of the path."""
@@ -94,6 +98,8 @@ class Location:
         Raises:
             STORE_ERRORS: there is no such file, or it cannot be read.
         """
+        if self.is_local and self.type() == fs.FileType.Unknown:
+            raise OSError(f"{self} is no regular file")  # a FIFO would be waited for, a device may never end
         if seekable:
             return cast(BinaryIO, self.filesystem.open_input_file(self._native_path))
         stream = self.filesystem.open_input_stream(self._native_path, compression=None, buffer_size=_READ_AHEAD_BYTES)

@@ -44,3 +44,9 @@ def redact(text: str) -> str:
 def printable(text: str) -> str:
     """A path, URI or name for a message: redacted, with control and other unprintable characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in redact(text))
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's message, printable."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return printable(lines[0])

@@ -106,7 +106,8 @@ def test_pair_pivots(spark: "SparkSession", corpus: SmallCorpus, brute_pairs: li
     assert {tuple(row[name] for name in names) for row in rows} == {pair[:-1] for pair in brute_pairs}
     score = {pair[:-1]: pair.score for pair in brute_pairs}
     for row in rows:
-        assert row["score"] == min(row["lift_a"], row["lift_b"]) == pytest.approx(score[tuple(row[n] for n in names)])
+        assert row["score"] == min(row["association_a"], row["association_b"])
+        assert row["score"] == pytest.approx(score[tuple(row[name] for name in names)])
     ranks: dict[tuple[object, ...], list[tuple[float, int]]] = {}
     for row in rows:
         ranks.setdefault(tuple(row[name] for name in names[:-1]), []).append((-row["score"], row["token_id"]))

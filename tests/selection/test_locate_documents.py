@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from small_corpus import SmallCorpus, must_work, run_job
 
-from pivot_udfs.settings import ARMS
+from pivot_udfs.arms import ARMS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

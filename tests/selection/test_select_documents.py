@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DOCUMENT_SCORES
-from pivot_udfs.settings import ARMS, Selection
+from pivot_udfs.settings import Selection
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -162,7 +163,7 @@ def test_take_is_a_plain_sort(
         rows, "source string, doc_id string, shard string, record long, kind string, v double, w long"
     )
     draws = [
-        Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets),
+        Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets, F.lit(True)),
         Draw("one_kind", F.lit("whole"), F.col("v"), F.col("w"), {"whole": 60}, F.col("kind") == "c"),
     ]
     marked = take(frame, draws).collect()

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from pivot_udfs.errors import TokenizerError, WarehouseError
+from pivot_udfs.provenance import TableVersion
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class PinnedTable:
     version: int
     made_by: dict[str, Any]
     warehouse: str
+
+    @property
+    def rows(self) -> TableVersion:
+        """The identity of the rows, for the provenance of what is made from them."""
+        return TableVersion(str(self.table.metadata().id), self.version, str(self.made_by.get("fingerprint", "")))
 
     @cached_property
     def dataset(self) -> ds.Dataset:

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM
 
+from jobs.framework.messages import say
 from jobs.gpu.common.errors import ModelError
-from jobs.gpu.common.run_job import say
 from jobs.gpu.common.settings import Model
 from jobs.gpu.models.model_files import find_files
 from pivot_udfs.tokenization.backends import TokenizerSpec

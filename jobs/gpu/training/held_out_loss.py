@@ -1,14 +1,11 @@
-"""Bits per byte of each language's held-out documents.
+"""Bits per byte of the held-out documents of each language.
 
-The log-probabilities of all tokens but the end tokens, in bits, over the UTF-8 bytes of the texts: comparable across
-tokenizers and languages. Documents of a language lie one after the other, cut into windows; every token is
-predicted once.
+The negative log-probability of all tokens except end tokens, in bits, divided by the UTF-8 bytes of the texts: it is
+comparable across tokenizers and languages. The documents of a language are concatenated and cut into windows; every
+token is predicted once.
 """
 
-import json
-from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,48 +13,23 @@ import torch
 from numpy.typing import NDArray
 
 from jobs.gpu.common.processes import Processes
-from jobs.gpu.common.run_job import write_json
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import summed_loss
 
 Bits = dict[str, float]
 
 
-def measured_once(path: Path, key: str, processes: Processes, measure: Callable[[], Bits]) -> Bits:
-    """What was measured under this key before, or what ``measure`` gives, which is then kept.
-
-    Args:
-        path: JSON file of all that was measured, by key.
-        key: hash of what the numbers depend on.
-        processes: all of them call this; the first reads and writes.
-        measure: run by all processes.
-    """
-    found = processes.from_first(lambda: _kept(path).get(key))
-    if found is None:
-        found = measure()
-        if processes.first:
-            write_json(path, _kept(path) | {key: found})
-    return found
-
-
-def _kept(path: Path) -> dict[str, Bits]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
 def bits_per_byte(
     model: Any, packed: PackedFile, length: int, batch: int, processes: Processes, autocast: Any = None
 ) -> Bits:
-    """Bits per byte by language, and ``all`` of them together.
+    """Bits per byte by language, and of all languages together (``all``).
 
     Args:
-        model: maps input ids to logits; every process calls it equally often (FSDP needs that).
+        model: maps input ids to logits; every process calls it equally often, as FSDP requires.
         packed: the held-out file.
-        length: tokens of a window.
+        length: tokens in a window.
         batch: windows in one forward pass.
-        processes: the windows are shared out among them.
+        processes: among which the windows are divided.
         autocast: context of the forward pass, if any.
     """
     was_training = model.training
@@ -76,7 +48,7 @@ def bits_per_byte(
 
 
 def _windows(packed: PackedFile, about: dict[str, int], length: int) -> NDArray[np.int64]:
-    """int64 (windows, length + 1): inputs and shifted targets; -1 fills the last one."""
+    """int64 (windows, length + 1): inputs and shifted targets; the last window is padded with -1."""
     first = about["first_document"]
     start, end = packed.boundaries[first], packed.boundaries[first + about["n_documents"]]
     ids = np.concatenate([[packed.manifest["end_id"]], packed.tokens[start:end]]).astype(np.int64)

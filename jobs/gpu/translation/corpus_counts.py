@@ -1,10 +1,6 @@
-"""Corpus facts of the translation pairs: pivots, co-occurrence and word counts, looked up by words.
-
-The tables store a pair once, smaller (language, word) first; these functions hide that.
-"""
+"""Counts and pivots of translation pairs in the corpus, looked up by words in either order."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.gpu.common.read_tables import PinnedTable, read_columns
@@ -14,23 +10,23 @@ PairKey = tuple[WordKey, WordKey]
 
 
 def pair_key(a: WordKey, b: WordKey) -> PairKey:
-    """Two (language, word) keys in the order the tables store them."""
+    """Two (language, word) keys in the order of the tables: the smaller first."""
     return (a, b) if a <= b else (b, a)
 
 
 @dataclass(frozen=True)
 class CorpusCounts:
-    """Counts of a corpus; what is not there was never seen, and counts zero."""
+    """Counts of a corpus; pairs and words that were never seen have count 0."""
 
     pairs: dict[PairKey, int]
     words: dict[WordKey, int]
 
     def pair(self, a: WordKey, b: WordKey) -> int:
-        """Times the two words occur together within the window."""
+        """Number of co-occurrences of the two words within the window."""
         return self.pairs.get(pair_key(a, b), 0)
 
     def word(self, word: WordKey) -> int:
-        """Times the word occurs."""
+        """Number of occurrences of the word."""
         return self.words.get(word, 0)
 
 
@@ -56,9 +52,7 @@ def read_pair_pivots(pivots: PinnedTable, n_pivots: int) -> dict[PairKey, list[i
     for la, wa, lb, wb, token, rank in zip(*(rows[k] for k in columns), strict=True):
         place = ranked[pair_key((la, wa), (lb, wb))]
         place[token] = min(rank, place.get(token, rank))
-    return {key: _best(tokens, n_pivots) for key, tokens in ranked.items()}
-
-
-def _best(ranks: dict[int, int], n: int) -> list[int]:
-    order: Sequence[int] = sorted(ranks, key=lambda token: (ranks[token], token))
-    return list(order[:n])
+    return {
+        key: sorted(ranks, key=lambda token, ranks=ranks: (ranks[token], token))[:n_pivots]  # type: ignore[misc]
+        for key, ranks in ranked.items()
+    }

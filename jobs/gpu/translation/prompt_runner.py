@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jobs.gpu.common.run_job import say
+from jobs.framework.messages import say
 from jobs.gpu.translation.prompt_batches import (
     batches_of_neighbours,
     batches_of_one_length,

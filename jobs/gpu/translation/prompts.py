@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from jobs.gpu.translation.lexicon_concepts import Concept
-from jobs.report.names import LANGUAGE_NAMES
+from jobs.report.language_names import LANGUAGE_NAMES
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, vocabulary
 
@@ -17,7 +17,7 @@ def language_name(code: str) -> str:
         LexiconError: the name of this language is not listed.
     """
     if code not in LANGUAGE_NAMES:
-        raise LexiconError(f"language {code!r} has no English name in jobs/report/names.py: add it there")
+        raise LexiconError(f"language {code!r} has no English name in jobs/report/language_names.py: add it there")
     return LANGUAGE_NAMES[code]
 
 

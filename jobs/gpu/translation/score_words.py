@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jobs.gpu.common.run_job import say
+from jobs.framework.messages import say
 from jobs.gpu.translation.prompt_runner import PromptRunner
 from jobs.gpu.translation.prompts import WordTokens, prompt_head, prompt_tail
 from jobs.gpu.translation.translation_task import Task, TaskWord

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
+from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.processes import Processes
-from jobs.gpu.common.run_job import say
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import start_token

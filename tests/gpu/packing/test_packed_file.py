@@ -51,7 +51,7 @@ def test_damaged_files_are_refused(config: Path) -> None:
     with pytest.raises(PackedFileError, match="was altered"):
         open_packed(folder)
     (folder / "manifest.json").write_text('{"format": 1}')
-    with pytest.raises(PackedFileError, match="has format 1, expected 2: pack again"):
+    with pytest.raises(PackedFileError, match="has format 1, expected 3: pack again"):
         open_packed(folder)
     (folder / "manifest.json").unlink()
     with pytest.raises(PackedFileError, match=r"run jobs\.gpu\.pack_dataset first"):
@@ -96,7 +96,7 @@ def test_a_packed_file_replaced_while_it_is_opened_is_opened_anew(
 
     monkeypatch.setattr(packed_file, "_check_files", check_files)
     packed = open_packed(folder)
-    assert packed.manifest["seed"] == 1
+    assert packed.provenance.settings["packing.seed"] == 1
     assert packed.tokens.tobytes() == open_packed(folder).tokens.tobytes()
     assert packed_documents(folder) != before
 

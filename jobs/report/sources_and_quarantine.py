@@ -1,11 +1,11 @@
-"""What went in: documents by source, quarantine by reason; for the report."""
+"""What was read: documents and tokens by source, quarantine counts by reason."""
 
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.content import Intake, Rejected, Source
+from jobs.report.report_types import Intake, Rejected, Source
 from pivot_udfs.shards.validate_record import REASONS
 from pivot_udfs.tokenization.backends import vocabulary
 
@@ -13,7 +13,12 @@ N_SOURCES = 20
 
 
 def read_intake(run: Run, scored: DataFrame) -> Intake:
-    """What was read; ``scored`` has a row a document."""
+    """What was read.
+
+    Args:
+        run: gives the tables and the tokenizer.
+        scored: ``document_scores``, one row for each document.
+    """
     by_source = scored.groupBy("lang", "source").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
     by_source = by_source.persist()
     totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
@@ -48,7 +53,7 @@ def _rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
 
 
 def _text_bytes(run: Run) -> int | None:
-    """Bytes of all texts, from the tokens' lengths: the texts are not read."""
+    """UTF-8 bytes of all texts, summed from the lengths of their tokens."""
     words = vocabulary(run.tokenizer)
     if words.byte_lengths is None or words.normal_form:
         return None

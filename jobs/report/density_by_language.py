@@ -1,4 +1,4 @@
-"""How dense the documents of each language are, by length and by whether the pivot arm took them; for the report."""
+"""Pivot densities of the documents of each language: histograms, shares taken by length, samples for scatter plots."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,27 +6,27 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.report.content import LanguageDensity, LengthBin, SampledDocument
+from jobs.report.report_types import LanguageDensity, LengthBin, SampledDocument
 
 N_LANGUAGES, N_BINS, N_SAMPLED = 6, 48, 4000
 _NUMBERS = ("n_tokens", "pivot_density", "shrunken_density", "taken")
 
 
 def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
-    """Histograms, lengths and samples.
+    """Histograms, length bins and samples.
 
     Args:
         scored: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
 
     Returns:
-        the languages with the most tokens, at most N_LANGUAGES, largest first.
+        at most N_LANGUAGES languages, in descending order of tokens.
     """
     totals = _totals(scored)
     widths = {row["lang"]: row["high"] / (N_BINS - 1) or 1.0 / N_BINS for row in totals}
-    known = scored.where(F.col("lang").isin([row["lang"] for row in totals]))
-    bins = _histograms(known, widths)
-    lengths = _lengths(known, _raw_cuts(known, totals))
-    samples = _samples(known, {row["lang"]: row["n_docs"] for row in totals})
+    shown = scored.where(F.col("lang").isin([row["lang"] for row in totals]))
+    bins = _histograms(shown, widths)
+    lengths = _lengths(shown, _raw_cuts(shown, totals))
+    samples = _samples(shown, {row["lang"]: row["n_docs"] for row in totals})
     return tuple(
         LanguageDensity(
             lang=row["lang"],
@@ -64,7 +64,7 @@ def _totals(scored: DataFrame) -> list[Any]:
 
 
 class _Histograms(dict[tuple[str, str], tuple[int, ...]]):
-    """(kind, lang) to counts; zeros where there is no document."""
+    """Counts by (kind, lang); zeros where there is no document."""
 
     def __missing__(self, key: tuple[str, str]) -> tuple[int, ...]:
         return (0,) * N_BINS
@@ -91,7 +91,7 @@ def _histograms(scored: DataFrame, widths: dict[str, float]) -> _Histograms:
 
 
 def _raw_cuts(scored: DataFrame, totals: Sequence[Any]) -> dict[str, float | None]:
-    """The raw density above which each language has about as many documents as the pivot arm took."""
+    """The raw density above which each language has about as many documents as the pivot arm took of it."""
     cuts = [
         F.percentile_approx(
             F.when(F.col("lang") == row["lang"], F.col("pivot_density")), 1 - row["n_taken"] / row["n_docs"]

@@ -1,9 +1,8 @@
-"""How both reports look: colours, Matplotlib's settings, and figures as SVG to be put into a page.
+"""The look of both reports: colours, Matplotlib's settings, and conversion of figures to SVG.
 
-Needs neither Spark nor torch. Text stays text, so that the browser draws every script with its own fonts and a
-reader can search it; dense scatters are one picture each inside the SVG. Colours are Okabe and Ito's (2008), told
-apart by the colour-blind and in grey print; the figures bring their own light ground, since they cannot follow a dark
-page. The same values give the same bytes.
+Needs neither Spark nor torch. Text in figures stays text, so that the browser draws every script with its own fonts and
+readers can search it; dense scatter plots are embedded bitmaps. The colours are those of Okabe and Ito (2008), which
+colour-blind readers can distinguish; figures keep a light background in dark mode. The same values give the same bytes.
 """
 
 import io
@@ -21,7 +20,7 @@ BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
 INK, PALE, QUIET = "#26292e", "#d3d8df", "#6b7280"
 WIDTH = 9.2
-"""Of every figure, in inches."""
+"""Width of every figure in inches."""
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "semantic-pivots",
@@ -49,7 +48,7 @@ _FONTS = "font-family:system-ui,'Segoe UI','Noto Sans','Noto Sans CJK SC','Hirag
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Our style; Matplotlib's fonts lack scripts that the browser's have, so its warnings of it say nothing."""
+    """Applies the style, and silences warnings about glyphs that Matplotlib's fonts lack: the browser draws them."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
@@ -58,7 +57,7 @@ def drawing() -> Iterator[None]:
 def panels(
     n: int, height: float, columns: int = 3, sharex: bool = False, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``n`` panels, so many inches high each, ``columns`` in a row; of none, one empty panel's figure."""
+    """A figure of ``n`` panels, each ``height`` inches high, ``columns`` in a row; no panels give an empty figure."""
     columns = min(max(n, 1), columns)
     rows = -(-max(n, 1) // columns)
     figure = Figure(figsize=(WIDTH, height * rows + 0.3))
@@ -70,8 +69,13 @@ def panels(
     return figure, axes[:n]
 
 
+def no_points(axis: Axes, reason: str) -> None:
+    """Writes in a panel why it has no points."""
+    axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center", color=QUIET, fontsize=8)
+
+
 def as_svg(figure: Figure, name: str) -> str:
-    """The figure's ``<svg>``, with ids that begin with its name so that several fit in one page."""
+    """The figure as an ``<svg>`` element; ids begin with ``name``, so that several figures fit in one page."""
     out = io.StringIO()
     figure.savefig(out, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()

@@ -1,13 +1,16 @@
-"""What the report says, as plain values: filled by ``data`` from the tables, drawn by ``plots`` and ``page``."""
+"""The content of the report as plain values: ``read_report`` fills them, ``plots`` and ``render_page`` show them."""
 
 from dataclasses import dataclass
 
 from pivot_udfs.write_report import Passage
 
+N_PIVOTS_LISTED = 30
+"""Pivots in the report's table; the figure shows more."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """What one source gave in one language."""
+    """Documents of one source in one language."""
 
     lang: str
     source: str
@@ -24,28 +27,28 @@ class Rejected:
     n_records: int
     n_shards: int
     example: str
-    """What was got in one of them."""
+    """The detail of one of them."""
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What went in."""
+    """What was read."""
 
     n_shards: int
     n_docs: int
     n_tokens: int
     n_bytes: int | None
-    """UTF-8 bytes of all texts, where the vocabulary tells them; None elsewhere."""
+    """UTF-8 bytes of all texts; None if the vocabulary does not give the bytes of its tokens."""
     n_quarantined: int
     n_sources: int
     sources: tuple[Source, ...]
-    """The largest, by tokens."""
+    """The largest by tokens."""
     rejected: tuple[Rejected, ...]
 
 
 @dataclass(frozen=True)
 class WordPair:
-    """Two words of different languages that stand near each other more often than chance has it."""
+    """Two words of different languages that co-occur more often than by chance."""
 
     word_a: str
     word_b: str
@@ -55,25 +58,25 @@ class WordPair:
     docs_b: int
     npmi: float
     is_translation: bool
-    """The lexicon has them as translations of each other."""
+    """Whether they are in one row of the lexicon."""
 
 
 @dataclass(frozen=True)
 class LanguagePair:
-    """Two languages: how their words meet, and the strongest pairs."""
+    """Two languages: how often their words co-occur, and the strongest pairs."""
 
     lang_a: str
     lang_b: str
     n_word_pairs: int
-    """Distinct word pairs that co-occur at all."""
-    n_concepts_tied: int
+    """Distinct word pairs that co-occur."""
+    n_concepts_linked: int
     """Concepts whose two words have at least one pivot."""
     pairs: tuple[WordPair, ...]
 
 
 @dataclass(frozen=True)
-class Tie:
-    """A translation pair that a pivot ties together."""
+class LinkedPair:
+    """A translation pair that a pivot links."""
 
     lang_a: str
     word_a: str
@@ -83,7 +86,7 @@ class Tie:
 
 @dataclass(frozen=True)
 class Pivot:
-    """A corpus pivot, its reach, and some of what it ties; ``ties`` only for the best."""
+    """A corpus pivot and its reach."""
 
     rank: int
     token: str
@@ -91,7 +94,8 @@ class Pivot:
     n_concepts: int
     n_language_pairs: int
     doc_share: float
-    ties: tuple[Tie, ...]
+    pairs: tuple[LinkedPair, ...]
+    """Translation pairs with the highest scores; empty except for the best pivots."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class LengthBin:
     n_taken: int
     """In the pivot arm."""
     n_by_raw: int
-    """That the same number of documents, ranked by the raw density, would have."""
+    """That the pivot arm would have if it took as many documents by the raw density."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class SampledDocument:
 
 @dataclass(frozen=True)
 class LanguageDensity:
-    """How dense one language's documents are; histograms have the bins [k w, (k + 1) w), the last one open."""
+    """Densities of one language's documents; histogram bins are [k w, (k + 1) w), the last one has no upper limit."""
 
     lang: str
     n_docs: int
@@ -139,21 +143,46 @@ class LanguageDensity:
 
 
 @dataclass(frozen=True)
-class Arm:
+class FilledBudget:
+    """A budget of an arm and how much of it was taken."""
+
+    lang: str
+    """``all`` for an arm whose strata are not within languages."""
+    unit: str
+    """``tokens`` or ``documents``."""
+    amount: int
+    taken: int
+
+
+@dataclass(frozen=True)
+class SourceTokens:
+    """Tokens of one source in the corpus and in each arm."""
+
+    source: str
+    n_tokens: int
+    arm_tokens: dict[str, int]
+
+
+@dataclass(frozen=True)
+class ArmContent:
     """What one training set holds."""
 
     name: str
+    title: str
+    description: str
     n_docs: int
     n_tokens: int
     density: float
     language_tokens: dict[str, int]
     n_in_pivot: int
-    """Documents that are in the pivot arm too."""
+    """Documents that are also in the pivot arm."""
+    budgets: tuple[FilledBudget, ...]
+    """Empty where there are none, or where the pivot arm, from which they follow, is not written."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A selected document, or its densest passage."""
+    """A document of the pivot arm, or its densest passage."""
 
     source: str
     doc_id: str
@@ -178,24 +207,26 @@ class TableNote:
 
 @dataclass(frozen=True)
 class Report:
-    """All of the page."""
+    """Everything that the page shows."""
 
     warehouse: str
     window: str
     association: str
     rule: str
-    """How the pivot arm was cut, in words."""
+    """How the pivot arm is cut, in words."""
     shrinkage_tokens: int
     min_doc_count: int
-    """Of the word pairs shown."""
+    """Smallest doc_count of the word pairs shown."""
     n_pivots: int
     intake: Intake
     language_pairs: tuple[LanguagePair, ...]
     n_language_pairs: int
     pivots: tuple[Pivot, ...]
     densities: tuple[LanguageDensity, ...]
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmContent, ...]
+    source_tokens: tuple[SourceTokens, ...]
+    """The largest sources."""
     examples: tuple[Example, ...]
     tables: tuple[TableNote, ...]
     settings: dict[str, str]
-    """Dotted key to value, those that can change a table."""
+    """Values by dotted key, of the settings that can change a table."""
