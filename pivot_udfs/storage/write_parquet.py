@@ -53,7 +53,7 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
         uris: of each table's folder (``Location.uri``).
 
     Yields:
-        batches in FILES, one row a file that is complete.
+        batches in FILES, one row for each complete file.
     """
     writers: dict[str, _TableWriter] = {}
     try:
