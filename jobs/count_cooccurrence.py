@@ -11,6 +11,7 @@ read, but fewer for each document the more of them share a block. They are summe
 divided: for terabytes set that key so that input bytes / partitions is a few GB; Spark sorts on disk what is larger.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -23,10 +24,13 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import large_splits, least_tasks
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
+from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
 from pivot_udfs.tokenization.backends import vocabulary
+
+log = logging.getLogger(__name__)
 
 
 def run(run: Run, provenance: Provenance) -> None:
@@ -37,6 +41,14 @@ def run(run: Run, provenance: Provenance) -> None:
         rows = partial_rows(documents, plan_of(run))
         run.warehouse.write(rows, list(TABLE_OF.values()), provenance, sum_step(run))
         run.warehouse.write(totals, ["corpus_totals"], provenance)
+    _warn_of_missing_words(run)
+
+
+def _warn_of_missing_words(run: Run) -> None:
+    """Misspelt cells of a lexicon show as words that are never found."""
+    found = run.warehouse.read("word_totals").select("lang", "word").collect()
+    if message := describe_missing(run.lexicon, ((row.lang, row.word) for row in found)):
+        log.warning("%s", message)
 
 
 def plan_of(run: Run) -> CountPlan:

@@ -169,11 +169,16 @@ def _as_toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def is_secret(key: str) -> bool:
+    """Whether the name of a key says that its value is secret, such as ``spark.hadoop.fs.s3a.secret.key``."""
+    return bool(_SECRET_KEY.search(key))
+
+
 def without_secrets(value: Any, key: str = "") -> Any:
     """A value, or tree of values, with secrets replaced: those whose keys name them, and credentials in texts."""
     if isinstance(value, dict):
         return {name: without_secrets(item, str(name)) for name, item in value.items()}
-    if _SECRET_KEY.search(key):
+    if is_secret(key):
         return "(hidden)"
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
@@ -184,7 +189,7 @@ def secret_values(tree: Any, key: str = "") -> list[str]:
     """The values in a tree of settings whose keys say that they are secret."""
     if isinstance(tree, dict):
         return [value for name, item in tree.items() for value in secret_values(item, str(name))]
-    return [tree] if isinstance(tree, str) and _SECRET_KEY.search(key) else []
+    return [tree] if isinstance(tree, str) and is_secret(key) else []
 
 
 def result_settings(*sections: Section) -> dict[str, Any]:
@@ -194,7 +199,9 @@ def result_settings(*sections: Section) -> dict[str, Any]:
         for key, field in type(section).model_fields.items():
             extra = field.json_schema_extra
             if not (isinstance(extra, dict) and extra.get("changes_result") is False):
-                found[f"{type(section).__name__.lower()}.{key}"] = getattr(section, key)
+                value = getattr(section, key)
+                name = f"{type(section).__name__.lower()}.{key}"
+                found[name] = value.model_dump() if isinstance(value, BaseModel) else value
     return dict(sorted(found.items()))
 
 

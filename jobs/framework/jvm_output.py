@@ -1,9 +1,8 @@
-"""What the JVM of a local session writes to standard error, so that a failure ends in one line and not in its traces.
+"""What the JVM of a session writes to standard output and error: a failure ends in one line, not in stack traces.
 
-Java, Spark's launcher and the session's workers inherit the file descriptor of standard error. It is replaced by a
-pipe while the JVM starts; a thread reads the pipe for as long as the JVM lives. Held back are all lines until the
-session is there, and later Spark's own records with their stack traces, whose cause is in the error that Spark
-raises. Other lines (a worker's warnings) pass through.
+Java, Spark's launcher and the workers of a local session write into a pipe that a thread reads for as long as the JVM
+lives. Held back are all lines until the session is there, and later Spark's own records with their stack traces, whose
+cause is in the error that Spark raises. Other lines (a worker's warnings) pass through.
 """
 
 import os
@@ -11,10 +10,12 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
 
 from jobs.framework.messages import clean
+from pivot_udfs.load_settings import is_secret
 
 _N_HELD = 500
 _RECORD = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ")
@@ -26,28 +27,31 @@ class JvmOutput:
 
     def __init__(self) -> None:
         self._held: deque[str] = deque(maxlen=_N_HELD)
+        self._reader: threading.Thread | None = None
         self._started, self._in_trace = False, False
 
-    @contextmanager
-    def redirected(self) -> Iterator[None]:
-        """Processes started inside the ``with`` block write to the pipe, and so does this process meanwhile."""
+    def launch(self, conf: SparkConf) -> None:
+        """Starts the JVM with what a launcher must know: secrets stay off its command line, which any user can list."""
+        known = SparkConf(loadDefaults=False).setAll(
+            [(key, value) for key, value in conf.getAll() if not is_secret(key)]
+        )
         read_end, write_end = os.pipe()
-        kept = os.dup(2)
-        os.dup2(write_end, 2)
-        os.close(write_end)
-        threading.Thread(target=self._read, args=(read_end,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(read_end,), daemon=True)
+        self._reader.start()
         try:
-            yield
+            gateway = launch_gateway(known, {"stdout": write_end, "stderr": write_end})  # type: ignore[no-untyped-call]
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.close(write_end)
+        SparkContext._ensure_initialized(gateway=gateway)
 
     def session_started(self) -> None:
         """From now on only Spark's own records are held back."""
         self._started = True
 
     def held(self) -> str:
-        """The lines held back, the newest ones where there are many."""
+        """The lines held back, the newest ones where there are many; all of them where the JVM has ended."""
+        if self._reader:
+            self._reader.join(timeout=1)
         return "\n".join(self._held)
 
     def show_held(self) -> None:

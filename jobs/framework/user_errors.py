@@ -1,7 +1,7 @@
 """Turns errors of Python, Java, Spark and the stores into one line that says what to do, where there is something.
 
-Each pattern is looked for in the error's text (Spark's contains the Java stack trace, and the Python traceback of a
-worker) and in what the JVM wrote. The first that is found decides, so that specific ones come first.
+The patterns are looked for in the error's text, which for Spark contains the Java stack trace and a worker's Python
+traceback; where the JVM has ended, in what it wrote. The first that is found decides: specific ones come first.
 """
 
 import errno
@@ -24,6 +24,9 @@ _READ_ONLY = "a file system is read-only{note}: choose another path, or mount it
 _DENIED = "permission denied{note}: change the owner or mode of the path, or choose another"
 _OPEN_FILES = "too many open files: raise the limit (ulimit -n 4096) or start fewer tasks (spark.master = 'local[1]')"
 
+_OTHER_SPARK = (
+    "SPARK_HOME must be unset or hold the release of the pyspark installed here, and JAVA_HOME a Java 17 or later"
+)
 _REMEDIES = (
     Remedy(r"No space left on device|Disk quota exceeded|StorageFull", _FULL),
     Remedy(r"Too many open files", _OPEN_FILES),
@@ -56,7 +59,17 @@ _REMEDIES = (
         "Spark's JVM ran out of memory: raise spark.driver.memory (in local mode) or spark.executor.memory",
     ),
     Remedy(
-        r"UnsupportedClassVersionError|JAVA_HOME is not set|Unrecognized option: --add-modules",
+        r"(?:IllegalArgumentException|NumberFormatException): (spark\.\S+ should be [^\n]*)|"
+        r"(?:IllegalArgumentException|NumberFormatException): ([^\n]* of config '?spark\.[^\n]*)|"
+        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*)",
+        "{0}: change it in spark.conf",
+    ),
+    Remedy(
+        r"Unrecognized VM option ([^\n]*)|Unrecognized option: ([^\n]*)",
+        "Java does not know {0}: change spark.driver.extraJavaOptions, or JAVA_TOOL_OPTIONS",
+    ),
+    Remedy(
+        r"UnsupportedClassVersionError|JAVA_HOME is not set",
         "Java 17 or later is needed: install one, and set JAVA_HOME to it",
     ),
     Remedy(
@@ -72,14 +85,17 @@ _REMEDIES = (
         "Java cannot name {0} in this locale: set LC_ALL=C.UTF-8",
     ),
     Remedy(
-        r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark|\[JAVA_GATEWAY_EXITED\]",
-        "Spark's JVM did not start: SPARK_HOME must be unset or hold the release of the pyspark installed here, and "
-        "JAVA_HOME a Java 17 or later",
+        r"Failed to create (?:any )?local dir",
+        "Spark cannot make a folder for temporary files: set spark.local.dir, or TMPDIR, to one that can be written",
     ),
+    Remedy(r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark", _OTHER_SPARK),
     Remedy(r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)", _DENIED),
     Remedy(r"Permission denied|Operation not permitted", _DENIED),
+)
+_JVM_ENDED = (
+    Remedy(r"\[JAVA_GATEWAY_EXITED\]", f"Spark's JVM did not start: {_OTHER_SPARK}"),
     Remedy(
-        r"Answer from Java side is empty|Py4JNetworkError",
+        r"Answer from Java side is empty|Py4JNetworkError|An error occurred while trying to connect to the Java server",
         "Spark's JVM has ended during the run, most often killed for lack of memory: lower spark.driver.memory or "
         "cooccurrence.memory_budget_mb, or use fewer cores (spark.master = 'local[1]')",
     ),
@@ -110,7 +126,9 @@ def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | 
         return _own(own[1], own[2])
     if isinstance(error, KeyError | TypeError | ValueError | AssertionError) and "Java" not in text:
         return None
-    return _by_pattern(f"{type(error).__name__}: {text}\n{output}")
+    text = f"{type(error).__name__}: {text}"
+    ended = _by_pattern(text, _JVM_ENDED)
+    return _by_pattern(text, _REMEDIES) or (ended and _by_pattern(output, _REMEDIES)) or ended
 
 
 def worker_error(text: str) -> str | None:
@@ -124,11 +142,10 @@ def _own(name: str, message: str) -> SemanticPivotsError | None:
     return kind(message) if isinstance(kind, type) and issubclass(kind, SemanticPivotsError) else None
 
 
-def _by_pattern(text: str) -> SetupError | None:
-    for pattern, line in _REMEDIES:
+def _by_pattern(text: str, remedies: tuple[Remedy, ...]) -> SetupError | None:
+    for pattern, line in remedies:
         if found := re.search(pattern, text):
-            given = next((group for group in found.groups() if group), "")
-            return SetupError(_filled(line, given))
+            return SetupError(_filled(line, next((group for group in found.groups() if group), "")))
     return None
 
 

@@ -1,6 +1,6 @@
-"""What processors do with words of eight bytes and numba does not offer. For compiled code only.
+"""Processor instructions on words of eight bytes that numba does not offer; to be called from compiled code only.
 
-Addresses are those of arrays (``array.ctypes.data``) that outlive the call; nothing checks them.
+Addresses are those of arrays (``array.ctypes.data``) that outlive the call; they are not checked.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 
 _WORD = ir.IntType(64)
-_intrinsic: Any = intrinsic  # by its own types what it makes cannot be called
+_intrinsic: Any = intrinsic  # numba's annotations say that what it returns cannot be called
 
 
 def _trailing_zeros(typingctx: Any, word: Any) -> Any:
@@ -39,6 +39,6 @@ def _store_word(typingctx: Any, address: Any, word: Any) -> Any:
 trailing_zeros: Callable[[Any], Any] = _intrinsic(_trailing_zeros)
 """Zero bits below the lowest one of a uint64, as uint64; 64 for zero."""
 load_word: Callable[[Any], Any] = _intrinsic(_load_word)
-"""The uint64 whose first byte is at an address, which may be any."""
+"""The uint64 whose first byte is at an address, aligned or not."""
 store_word: Callable[[Any, Any], None] = _intrinsic(_store_word)
-"""Puts a uint64 to an address, which may be any."""
+"""Writes a uint64 to an address, aligned or not."""

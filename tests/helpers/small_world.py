@@ -109,7 +109,7 @@ def write_pair_tables(folder: Path) -> None:
         for a, b in itertools.combinations(sorted(texts.items()), 2):
             pair = {"lang_a": a[0], "word_a": a[1], "lang_b": b[0], "word_b": b[1]}
             pairs.append(pair | {"pair_count": (concept * 7) % 11, "doc_count": 1})
-            score = {"token": "?", "lift_a": 0.5, "lift_b": 0.5, "score": 0.5}
+            score = {"token": "?", "association_a": 0.5, "association_b": 0.5, "score": 0.5}
             pivots += [
                 {"concept": concept, **pair, "token_id": 260 + rank, "rank": rank, **score} for rank in (1, 2, 3)
             ]

@@ -45,6 +45,13 @@ def byte_level_nfc(folder: Path) -> str:
     return _saved(tokenizer, folder / "byte_level_nfc.json")
 
 
+def byte_level_nfkc(folder: Path) -> str:
+    """The same behind NFKC and lower case, which expand and alter characters."""
+    tokenizer = Tokenizer.from_file(byte_level(folder))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    return _saved(tokenizer, folder / "byte_level_nfkc.json")
+
+
 def byte_fallback(folder: Path) -> str:
     """BPE on words marked with ▁, falling back to bytes, as the Llama 2 family does."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))  # noqa: S106 - no password

@@ -1,4 +1,4 @@
-"""Compiled kernels: kept where any executor can write, for code in a zip too, and never among another user's files."""
+"""Compiled kernels: kept where any executor can write, for code in a zip too, never among another user's files."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ print(counts.tolist(), docs.tolist(), sum(word_pair_kernel.count_items.stats.cac
 
 
 def run_from_zip(folder: Path, place: str) -> str:
-    """What a kernel answers in a process without a home, with the code in a zip at a place of its own."""
+    """What a kernel returns in a process without a home, with the code in a zip in a folder of its own."""
     target = folder / place / "semantic_pivots.zip"
     subprocess.run([sys.executable, ROOT / "docker" / "build_zip.py", target], check=True, capture_output=True)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "XDG_", "PYTHON"))}
@@ -76,9 +76,31 @@ def test_another_user_s_folder_is_not_used(mine: Path, monkeypatch: pytest.Monke
     assert cache_folder.__wrapped__().name != f"semantic-pivots-kernels-{user + 1}"
 
 
-def test_a_chosen_folder_is_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(mine.parent / "chosen"))
-    assert cache_folder.__wrapped__() == mine.parent / "chosen"
+def test_a_chosen_folder_is_made_private_and_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = mine.parent / "deep" / "chosen"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(chosen))
+    assert cache_folder.__wrapped__() == chosen
+    assert chosen.stat().st_mode & 0o777 == 0o700
+    (mine.parent / "link").symlink_to(chosen)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(mine.parent / "link"))
+    assert cache_folder.__wrapped__() == chosen
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o777, 0), (0o770, 0), (0o1777, 0), (0o700, 1)])
+def test_a_chosen_folder_that_others_own_or_may_write_is_not_used(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, owner: int
+) -> None:
+    chosen = mine.parent / "chosen"
+    chosen.mkdir()
+    chosen.chmod(mode)
+    user = os.getuid() + owner
+    monkeypatch.setattr("os.getuid", lambda: user)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(chosen))
+    taken = cache_folder.__wrapped__()
+    assert taken != chosen
+    assert taken.stat().st_mode & 0o777 == 0o700
+    assert str(chosen) in caplog.text
+    assert "set NUMBA_CACHE_DIR to a folder of this user with mode 700" in caplog.text
 
 
 def test_the_cache_key_of_a_kernel_covers_every_module_it_is_compiled_from() -> None:
