@@ -66,10 +66,6 @@ def run_folder(settings: ModelSettings) -> Path:
 class TrainingRun:
     """One run: data, model, optimizer, and the files that it writes.
 
-    Args:
-        settings: of the run.
-        accelerator: knows the processes.
-
     Raises:
         PackedFileError, ModelError, TokenizerError: packed file, model and tokenizer do not match.
     """

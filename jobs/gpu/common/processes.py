@@ -79,12 +79,7 @@ def processes_of(accelerator: Accelerator) -> Processes:
 
 @contextmanager
 def started_accelerator(device: torch.device, options: Training) -> Iterator[Accelerator]:
-    """An ``Accelerator`` for one run; its global state is reset afterwards.
-
-    Args:
-        device: of ``model.device``; with several GPU processes each has its own.
-        options: ``precision`` and ``fsdp`` are used.
-    """
+    """An ``Accelerator`` for one run; its global state is reset afterwards."""
     before = {name: os.environ.get(name) for name in _SET_BY_ACCELERATE}
     threads, joined = torch.get_num_threads(), dist.is_initialized()
     _reset_state()

@@ -81,15 +81,7 @@ class StepResult:
 
 
 class Trainer:
-    """Runs optimizer steps.
-
-    Args:
-        model: in training mode, prepared by ``accelerator`` together with ``optimizer``.
-        optimizer: from ``make_optimizer``.
-        packed: the training file.
-        settings: ``[training]``.
-        accelerator: knows this process and the dtype of the forward pass.
-    """
+    """Runs optimizer steps of a model that ``accelerator`` prepared together with its optimizer."""
 
     def __init__(
         self, model: Any, optimizer: Any, packed: PackedFile, settings: Training, accelerator: Accelerator

@@ -156,13 +156,7 @@ def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: Pac
 
 
 def run_provenance(settings: ModelSettings, manifest: Mapping[str, Any], packed: Provenance) -> Provenance:
-    """What a training run is made from; nothing is loaded.
-
-    Args:
-        settings: of the run.
-        manifest: of the packed file.
-        packed: provenance of the packed file.
-    """
+    """What a training run is made from, given the manifest and provenance of its packed file; nothing is loaded."""
     chosen = result_settings(settings.training) | model_settings(settings.model) | dict(packed.settings)
     chosen = {name: value for name, value in chosen.items() if name not in ("training.packed_path", "model.dtype")}
     tokens = {"packed": str(manifest["files"]["tokens.bin"]["sha256"])}

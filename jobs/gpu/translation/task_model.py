@@ -70,11 +70,6 @@ class TrainingCheck:
     """Scores a model during training: a few words of each direction, with the first draw of examples.
 
     Every process computes all scores, because sharded models need all processes in every forward pass.
-
-    Args:
-        settings: of the run; ``training.evaluate_words`` words of each direction are scored.
-        tokenizer: the tables' tokenizer.
-        processes: the first process reads the task, or builds it if it is missing.
     """
 
     def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec, processes: Processes) -> None:
