@@ -11,8 +11,8 @@ evaluation), and at the end ``final/``, a model like any other.
 """
 
 import shutil
-from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,10 @@ from tqdm import tqdm
 from jobs.framework.messages import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.processes import processes_of, started_accelerator
-from jobs.gpu.common.provenance import provenance, read_provenance, why_stale, write_provenance
+from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
-from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.training.checkpoints import (
@@ -39,7 +38,7 @@ from jobs.gpu.training.checkpoints import (
     save_checkpoint,
     whole_weights,
 )
-from jobs.gpu.training.held_out_loss import Bits, bits_per_byte, measured_once
+from jobs.gpu.training.held_out_loss import Bits, bits_per_byte
 from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
 from jobs.gpu.training.training_log import TrainingLog
 from jobs.gpu.training.training_loop import StepResult, Trainer
@@ -193,29 +192,12 @@ class TrainingRun:
                 model = self._accelerator.unwrap_model(self.model)
                 self._report(step, "translation", self._check.scores(model, self._accelerator.autocast()))
             if self.held_out is not None:
-                self._report(step, "bits_per_byte", (self._bits if step else self._base_bits)(self.held_out))
+                self._report(step, "bits_per_byte", self._bits(self.held_out))
 
     def _report(self, step: int, name: str, values: Bits) -> None:
         self._log.add({"step": step, name: values})
         if self.processes.first:
             say(f"step {step}: {name}", **{key: f"{value:.4f}" for key, value in values.items()})
-
-    def _base_bits(self, held_out: PackedFile) -> Bits:
-        """Bits per byte before the first step, measured once for all runs of this model."""
-        model, length = self.settings.model, self.settings.training.sequence_length
-        chosen = {"training.sequence_length": length, "precision": self._accelerator.mixed_precision}
-        key = self.processes.from_first(
-            lambda: (
-                provenance(
-                    "bits_per_byte",
-                    1,
-                    model_settings(model) | chosen,
-                    files=model_hashes(model) | {"held_out": held_out.sha256},
-                ).fingerprint
-            )
-        )
-        stored = results_path(self.settings, "base_bits_per_byte.json")
-        return measured_once(stored, key, self.processes, lambda: self._bits(held_out))
 
     def _bits(self, held_out: PackedFile) -> Bits:
         length, batch = self.settings.training.sequence_length, self._trainer.micro_batch
@@ -243,9 +225,7 @@ class TrainingRun:
         self.processes.wait()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(train, __doc__ or "", argv)
+main = partial(run_job, train, __doc__)
 
 
 if __name__ == "__main__":

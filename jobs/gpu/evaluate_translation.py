@@ -7,8 +7,9 @@ direction and draw, then ``scores.parquet`` (one row per word and direction) and
 direction with its bootstrap confidence interval over concepts).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,7 @@ def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[
     return summary
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(evaluate, __doc__ or "", argv)
+main = partial(run_job, evaluate, __doc__)
 
 
 if __name__ == "__main__":

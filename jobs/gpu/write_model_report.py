@@ -6,7 +6,7 @@ Reads what the other jobs wrote under ``results.path``; jobs that have not run a
 written beside the corpus report, which links to it, unless ``model_report.path`` is set.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -91,9 +91,7 @@ def _target_language(direction: str) -> str:
     return direction.split("-")[1]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(write_report, __doc__ or "", argv)
+main = partial(run_job, write_report, __doc__)
 
 
 if __name__ == "__main__":

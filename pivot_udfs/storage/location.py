@@ -38,7 +38,8 @@ class Location:
         """The canonical URI: percent-encoded for local files, else with the key as it is; ``resolve`` takes it."""
         if self.scheme == "file":
             return "file://" + quote(os.fsencode(self.path))
-        return f"{self.scheme}://{self.authority}/{self.key}".rstrip("/")
+        root = f"{self.scheme}://{self.authority}"
+        return f"{root}/{self.key}" if self.key or not self.authority else root
 
     @property
     def hadoop_path(self) -> str:

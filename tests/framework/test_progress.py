@@ -5,7 +5,7 @@ from collections.abc import ValuesView
 import pytest
 
 from jobs.framework.progress import Pace
-from jobs.tokenize_corpus import told_so_far
+from jobs.tokenize_corpus import progress_message
 
 
 def test_time_left_is_of_the_stages_that_run_now() -> None:
@@ -25,7 +25,7 @@ def test_there_is_no_time_left_before_a_task_has_ended() -> None:
     assert pace.seconds_left(5.0, frozenset({1}), 3, 9) is None
 
 
-class GrowingTally(dict[str, tuple[int, int, int]]):
+class GrowingCounts(dict[str, tuple[int, int, int]]):
     """Another thread adds a shard while the values are read."""
 
     def values(self) -> ValuesView[tuple[int, int, int]]:
@@ -38,5 +38,5 @@ class GrowingTally(dict[str, tuple[int, int, int]]):
 
 
 def test_shard_counts_that_grow_while_they_are_read_are_reported() -> None:
-    tally = GrowingTally(a=(2, 1, 30), b=(3, 0, 70))
-    assert told_so_far(tally, 5, 10.0) == "2 of 5 shards, 5 documents, 10 tokens/s"
+    counts = GrowingCounts(a=(2, 1, 30), b=(3, 0, 70))
+    assert progress_message(counts, 5, 10.0) == "2 of 5 shards, 5 documents, 10 tokens/s"

@@ -38,6 +38,7 @@ def test_a_good_line_is_a_document(tmp_path: Path, line: bytes, expected: tuple[
 
 def test_every_reason_is_known_and_seen() -> None:
     whole_shard = {"unreadable_shard", "empty_shard", "corrupt_stream", "missing_columns"}
+    whole_shard |= {"zstd_window_too_large", "page_too_large"}
     assert {reason for _, reason in BAD_LINES} | whole_shard == REASONS.keys()
 
 

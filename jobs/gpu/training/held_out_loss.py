@@ -5,46 +5,18 @@ comparable across tokenizers and languages. The documents of a language are conc
 token is predicted once.
 """
 
-import json
-from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jobs.gpu.common.files import write_json
 from jobs.gpu.common.processes import Processes
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import summed_loss
 
 Bits = dict[str, float]
-
-
-def measured_once(path: Path, key: str, processes: Processes, measure: Callable[[], Bits]) -> Bits:
-    """The stored measurement with this key; if there is none, measures and stores it.
-
-    Args:
-        path: JSON file of all measurements, by key.
-        key: fingerprint of what the numbers depend on.
-        processes: all of them call this; the first reads and writes.
-        measure: run by all processes.
-    """
-    found = processes.from_first(lambda: _stored(path).get(key))
-    if found is None:
-        found = measure()
-        if processes.first:
-            write_json(path, _stored(path) | {key: found})
-    return found
-
-
-def _stored(path: Path) -> dict[str, Bits]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
 
 
 def bits_per_byte(

@@ -42,7 +42,7 @@ def test_the_tables_arithmetic() -> None:
     table = markdown_table(found)
     assert "| pivot | 0.4000 " in table
     assert "over 2 concepts and 2 seeds" in table
-    assert "says nothing of other seeds). seed 0: +0.1000, seed 1: +0.3000." in table
+    assert "does not cover other seeds). seed 0: +0.1000, seed 1: +0.3000." in table
 
 
 def test_only_seeds_that_both_arms_have_are_paired() -> None:

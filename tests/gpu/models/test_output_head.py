@@ -52,7 +52,7 @@ def test_an_unreadable_family_is_refused_by_name() -> None:
         return SimpleNamespace(logits=result.logits.roll(1, dims=-1))
 
     model.forward = shifted
-    with pytest.raises(ModelError, match=r"family 'llama' cannot be read.*model.norm"):
+    with pytest.raises(ModelError, match=r"family 'llama' cannot be traced.*model.norm"):
         find_output_head(model)
 
 

@@ -1,7 +1,6 @@
 """Training runs: log, evaluation, memory, and what is refused."""
 
 # ruff: noqa: E402
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from training_world import final_weights, make_training_world, read_log, run_tra
 
 from jobs.gpu.common.processes import Processes
 from jobs.gpu.packing.packed_file import open_packed
-from jobs.gpu.training import held_out_loss
 from jobs.gpu.training.checkpoints import list_checkpoints
 from jobs.gpu.training.held_out_loss import bits_per_byte
 from jobs.gpu.training.training_loop import Trainer
@@ -67,19 +65,6 @@ def test_an_arm_smaller_than_the_budget_says_that_it_repeats(config: Path, capsy
     assert rows[-1]["epoch"] == pytest.approx(epochs, abs=1e-5)
     assert run_training(config, share_packed(config, "short")) == 0
     assert "is repeated" not in capsys.readouterr().err
-
-
-def test_the_base_model_is_measured_once_for_all_runs(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = []
-    monkeypatch.setattr(held_out_loss, "_nats", lambda *_: measured.append(1) or 1.0)
-    assert run_training(config) == 0
-    first = len(measured)
-    assert run_training(config, "training.seed=1") == 0
-    assert len(measured) - first == first * 2 / 3, "steps 3 and 6, but not 0"
-    logs = [config.parent / f"results/runs/pivot-seed{seed}/training.jsonl" for seed in (0, 1)]
-    rows = [json.loads(log.read_text().splitlines()[0]) for log in logs]
-    assert rows[0] == rows[1]
-    assert rows[0]["bits_per_byte"]["all"] > 0
 
 
 def test_deterministic_algorithms_last_as_long_as_the_run(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
