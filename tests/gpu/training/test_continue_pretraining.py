@@ -13,7 +13,8 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 from tiny_models import tiny_model
 from training_world import final_weights, make_training_world, read_log, run_training, share_packed
 
-from jobs.gpu.common.processes import Processes
+from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import open_packed
 from jobs.gpu.training.checkpoints import list_checkpoints
 from jobs.gpu.training.held_out_loss import bits_per_byte
@@ -21,7 +22,6 @@ from jobs.gpu.training.training_loop import Trainer
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
-ONE = Processes(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(name="config")
@@ -133,7 +133,8 @@ def test_training_on_held_out_documents_is_refused(config: Path, capsys: pytest.
 def test_bits_per_byte_are_the_definitions(config: Path) -> None:
     packed = open_packed(config.parent / "results/packed/held_out")
     model = tiny_model("smollm", vocabulary=400)
-    got = bits_per_byte(model, packed, 16, 3, ONE)
+    with started_accelerator(torch.device("cpu"), Training()) as accelerator:
+        got = bits_per_byte(model, packed, 16, 3, accelerator)
     about = packed.manifest["languages"]["fr"]
     first = about["first_document"]
     start, end = packed.boundaries[first], packed.boundaries[first + about["n_documents"]]
