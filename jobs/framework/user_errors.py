@@ -65,10 +65,6 @@ _REMEDIES = (
         "{0}: change it in spark.conf",
     ),
     Remedy(
-        r"Unrecognized VM option ([^\n]*)|Unrecognized option: ([^\n]*)",
-        "Java does not know {0}: change spark.driver.extraJavaOptions, or JAVA_TOOL_OPTIONS",
-    ),
-    Remedy(
         r"UnsupportedClassVersionError|JAVA_HOME is not set",
         "Java 17 or later is needed: install one, and set JAVA_HOME to it",
     ),

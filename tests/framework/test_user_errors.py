@@ -56,7 +56,6 @@ KNOWN = [
     (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is none"),
     (JVM_DIED, "Could not reserve enough space for 966367641600KB object heap", "lower spark.driver.memory"),
     (JVM_DIED, "java.lang.UnsupportedClassVersionError: org/apache/spark/Main has been compiled", "Java 17 or later"),
-    (JVM_DIED, "Unrecognized VM option 'Nonsense'", "Java does not know 'Nonsense': change spark.driver.extraJava"),
     (JVM_DIED, "Segmentation fault", "Spark's JVM did not start: SPARK_HOME must be unset"),
     (
         "Answer from Java side is empty",
