@@ -36,7 +36,7 @@ class PackedFile:
     """An opened packed file.
 
     Attributes:
-        folder: where it lies.
+        folder: its folder.
         manifest: as written.
         tokens: (n_tokens,), memory-mapped, read-only.
         boundaries: int64 (n_documents + 1,); document k is tokens[boundaries[k] : boundaries[k + 1]], the end token
