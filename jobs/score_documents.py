@@ -25,15 +25,22 @@ def run(run: Run, recipe: Recipe) -> None:
     """Writes one row of scores for every document."""
     pivots = run.warehouse.read("pivots", recipe.inputs["pivots"]).select("token_id").collect()
     if not pivots:
-        raise WarehouseError(
-            f"{run.warehouse.table_path('pivots')} is empty, so every score would be 0: lower pivots.min_score, "
-            "min_doc_count or min_word_doc_count, or give a larger or more bilingual corpus"
-        )
+        raise _no_pivots(run)
     numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
     documents = run.warehouse.read("documents", recipe.inputs["documents"]).select(*_READ)
     step = partial(one_table, step=partial(score_documents, numbers=numbers), table="document_scores")
     with run.progress.watch(run.spark, "score_documents", "scores"), large_splits(run.spark, _SPLIT_BYTES):
         run.warehouse.write_from_workers(documents, step, ["document_scores"], recipe)
+
+
+def _no_pivots(run: Run) -> WarehouseError:
+    options = run.settings.pivots
+    return WarehouseError(
+        f"{run.warehouse.table_path('pivots')} is empty, so every score would be 0: lower pivots.min_score "
+        f"({options.score_floor:g}), min_doc_count ({options.min_doc_count}) or min_word_doc_count "
+        f"({options.min_word_doc_count}), raise max_doc_share ({options.max_doc_share:g}), then run find_pivots again; "
+        "or use a larger or more multilingual corpus"
+    )
 
 
 STAGE = Stage(

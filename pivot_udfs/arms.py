@@ -43,7 +43,8 @@ class Arm:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name) or self.name in _RESERVED:
-            raise ValueError(f"{self.name!r} cannot name an arm: an identifier in lower case, none of {_RESERVED}")
+            reserved = ", ".join(sorted(_RESERVED))
+            raise ValueError(f"{self.name!r} cannot name an arm: lower-case letters, digits and _, but not {reserved}")
         if self.budget == "rule" and (self.stratum, self.unit) != (("lang",), "tokens"):
             raise ValueError(f"arm {self.name}: budgets of selection.rule are tokens by language")
 

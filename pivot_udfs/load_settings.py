@@ -199,7 +199,9 @@ def result_settings(*sections: Section) -> dict[str, Any]:
         for key, field in type(section).model_fields.items():
             extra = field.json_schema_extra
             if not (isinstance(extra, dict) and extra.get("changes_result") is False):
-                found[f"{type(section).__name__.lower()}.{key}"] = getattr(section, key)
+                value = getattr(section, key)
+                name = f"{type(section).__name__.lower()}.{key}"
+                found[name] = value.model_dump() if isinstance(value, BaseModel) else value
     return dict(sorted(found.items()))
 
 

@@ -7,7 +7,7 @@ text of ``docs/configuration.md``.
 """
 
 import logging
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,45 +21,22 @@ from pydantic import (
 )
 
 from pivot_udfs.arms import ARMS, known_arm
+from pivot_udfs.setting_types import (
+    NO_RESULT,
+    Count,
+    Long,
+    Once,
+    Place,
+    as_list,
+    not_blank,
+    spark_key,
+)
+from pivot_udfs.setting_types import Language as Language
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 """An arm in ``pivot_udfs.arms.ARMS``."""
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
-_NO_RESULT: dict[str, Any] = {"changes_result": False}
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _each_once(values: list[T]) -> list[T]:
-    repeated = [value for place, value in enumerate(values) if value in values[:place]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is given more than once")
-    return values
-
-
-def _spark_key(key: str) -> str:
-    if not key.startswith("spark."):
-        raise ValueError("keys begin with 'spark.'; Spark ignores others")
-    return key
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must name something; an empty text would mean the current folder")
-    return text
-
-
-Once = AfterValidator(_each_once)
-Place = Annotated[str, AfterValidator(_not_blank)]
-"""A path or URI."""
-Count = Annotated[int, Field(ge=1, le=(1 << 31) - 1)]
-Long = Field(ge=-(1 << 63), le=(1 << 63) - 1)
-"""A 64-bit integer, as the JVM and compiled kernels hold it."""
 
 
 class Section(BaseModel):
@@ -68,16 +45,38 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+FieldName = Annotated[str, Field(pattern=r'^[^"\\\\\x00-\x1f]*$')]
+
+
+class CorpusFields(Section):
+    """Which field of a record is what: a JSON key, a Parquet column, or a dotted path such as ``meta.lang``."""
+
+    id: FieldName = "id"
+    """Name of the id field; empty: ids consist of the shard's path and the record's number."""
+    text: Annotated[FieldName, AfterValidator(not_blank)] = "text"
+    """Name of the text field."""
+    source: FieldName = "source"
+    """Name of the source field; empty: the shard's file name is the source."""
+    lang: FieldName = "lang"
+    """Name of the language label field; empty: the language of every document is identified."""
+
+
 class Corpus(Section):
     """The input shards."""
 
-    inputs: Annotated[list[Place], BeforeValidator(_as_list), Field(min_length=1), Once]
+    inputs: Annotated[list[Place], BeforeValidator(as_list), Field(min_length=1), Once]
     """Files, folders or globs of shards, local or in an object store; one string or a list."""
     max_document_bytes: Annotated[int, Field(ge=1, le=1 << 28)] = 16 << 20
     """Documents with more bytes of UTF-8 text go to quarantine; this bounds the memory of every later step."""
     max_record_bytes: Annotated[int, Field(ge=1, le=1 << 30, validate_default=True)] = 64 << 20
     """Longer lines (bytes) go to quarantine and are never held in memory whole; at least ``max_document_bytes``."""
-    shards_per_task_mb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(default=64, json_schema_extra=_NO_RESULT)
+    max_zstd_window_mb: Annotated[int, Field(ge=1, le=1 << 11)] = 128
+    """Memory that reading one zstd shard may take beside everything else; ``zstd --long=31`` needs up to 2048."""
+    max_parquet_page_mb: Annotated[int, Field(ge=1, le=1 << 11)] = 256
+    """Largest page of a Parquet shard, decompressed; reading takes about twice as much."""
+    fields: CorpusFields = CorpusFields()
+    """Names of the fields in other corpora, such as ``{id = "url"}`` or ``{text = "raw_content", id = "doc_id"}``."""
+    shards_per_task_mb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(default=64, json_schema_extra=NO_RESULT)
     """Small shards are read together, up to this many MB of input files in one task."""
 
     @field_validator("max_record_bytes")
@@ -93,7 +92,7 @@ class Warehouse(Section):
 
     path: Place
     """A local folder or a URI; table *t* is at ``<path>/<t>``."""
-    workers_write: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    workers_write: bool = Field(default=True, json_schema_extra=NO_RESULT)
     """Python workers write the files of ``documents`` themselves (local, s3a, gs), several times as fast as Spark's
     row writer; ``false`` where only Spark has the store's credentials."""
 
@@ -104,7 +103,7 @@ class Tokenizer(Section):
     path: Place
     """A Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``."""
     backend: Literal["auto", "byte_level", "fastokens", "tokenizers", "sentencepiece"] = Field(
-        default="auto", json_schema_extra=_NO_RESULT
+        default="auto", json_schema_extra=NO_RESULT
     )
     """``auto``: the fastest backend whose ids equal the reference library's on a probe text."""
 
@@ -125,7 +124,7 @@ class Cooccurrence(Section):
 
     window: Count | Literal["document"] = 100
     """Largest distance in tokens at which two things co-occur, or the whole document."""
-    memory_budget_mb: Annotated[int, Field(ge=640, le=1 << 15)] = Field(default=1024, json_schema_extra=_NO_RESULT)
+    memory_budget_mb: Annotated[int, Field(ge=640, le=1 << 15)] = Field(default=1024, json_schema_extra=NO_RESULT)
     """Memory (MiB) that one Python worker may use in all; the counts are the same at any budget.
 
     A fifth of it holds tokens of two bytes or more, whose positions are 32-bit numbers: hence the upper limit.
@@ -211,9 +210,9 @@ class Report(Section):
 class Spark(Section):
     """Spark's own settings; what the cluster or ``spark-submit --conf`` sets takes precedence."""
 
-    master: str = Field(default="", json_schema_extra=_NO_RESULT)
+    master: str = Field(default="", json_schema_extra=NO_RESULT)
     """Spark's master, such as ``local[4]``; empty: that of spark-submit, or ``local[*]`` without it."""
-    conf: dict[Annotated[str, AfterValidator(_spark_key)], str] = Field(default={}, json_schema_extra=_NO_RESULT)
+    conf: dict[Annotated[str, AfterValidator(spark_key)], str] = Field(default={}, json_schema_extra=NO_RESULT)
     """Any ``spark.*`` keys; sizes of memory are written as ``3g`` or ``512m``."""
 
 

@@ -70,17 +70,15 @@ def mark_pivots(
     """
     if not len(starts):
         return Passage(((text, False),) if text else (), False, False)
-    raw = text.encode()
+    begins = np.append(np.frombuffer(text.encode(), np.uint8) & 0xC0 != 0x80, True)  # a character begins at the byte
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(begins)])  # characters that begin before the byte
+    is_shown, starts, ends = is_pivot & (ends > starts), before[starts] - ~begins[starts], before[ends]
     first = densest_window(is_pivot, width)
     last = min(first + width, len(starts))
-    low = 0 if first == 0 else _char_start(raw, int(starts[first]))
-    high = len(raw) if last == len(starts) else _char_end(raw, int(ends[last - 1]))
-    spans = [
-        (_char_start(raw, int(starts[k])), _char_end(raw, int(ends[k])))
-        for k in range(first, last)
-        if is_pivot[k] and ends[k] > starts[k]
-    ]
-    return Passage(_segments(raw, low, high, _trimmed(raw, _merged(spans))), low > 0, high < len(raw))
+    low = int(starts[first]) if first else 0
+    high = int(ends[last - 1]) if last < len(starts) else len(text)
+    marks = [(int(starts[k]), int(ends[k])) for k in range(first, last) if is_shown[k]]
+    return Passage(_segments(text, low, high, _merged(marks)), low > 0, high < len(text))
 
 
 def densest_window(is_pivot: npt.NDArray[np.bool_], width: int) -> int:
@@ -89,18 +87,6 @@ def densest_window(is_pivot: npt.NDArray[np.bool_], width: int) -> int:
         return 0
     upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_pivot, dtype=np.int64)])
     return int(np.argmax(upto[width:] - upto[:-width]))
-
-
-def _char_start(raw: bytes, byte: int) -> int:
-    while 0 < byte < len(raw) and raw[byte] & 0xC0 == 0x80:
-        byte -= 1
-    return byte
-
-
-def _char_end(raw: bytes, byte: int) -> int:
-    while byte < len(raw) and raw[byte] & 0xC0 == 0x80:
-        byte += 1
-    return byte
 
 
 def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -114,20 +100,14 @@ def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _trimmed(raw: bytes, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    for start, end in spans:
-        shown = raw[start:end].decode()
-        start += len(shown[: len(shown) - len(shown.lstrip())].encode())
-        end = start + len(shown.strip().encode())
-        if end > start:
-            yield start, end
-
-
-def _segments(raw: bytes, low: int, high: int, marks: Iterator[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:
+def _segments(text: str, low: int, high: int, marks: Sequence[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:
     segments: list[tuple[str, bool]] = []
     place = low
     for start, end in marks:
-        segments += [(raw[place:start].decode(), False), (raw[start:end].decode(), True)]
-        place = end
-    segments.append((raw[place:high].decode(), False))
+        marked = text[start:end].strip()
+        if marked:
+            at = text.index(marked, start)
+            segments += [(text[place:at], False), (marked, True)]
+            place = at + len(marked)
+    segments.append((text[place:high], False))
     return tuple(segment for segment in segments if segment[0])

@@ -33,12 +33,13 @@ _LEAST_FREE = 32 << 20
 _OPEN_FILES, _LEAST_OPEN_FILES = 4096, 512
 
 
-def check_machine(settings: Settings, files: Collection[str] = ()) -> None:
+def check_machine(settings: Settings, files: Collection[str] = (), writes: bool = True) -> None:
     """Finds what would stop a run on this machine.
 
     Args:
         settings: of the run.
         files: the files that it reads: ``tokenizer``, ``lexicon``.
+        writes: whether it writes tables.
 
     Raises:
         SetupError, ConfigError, StoreError: the first fault found, with what to do about it.
@@ -46,7 +47,7 @@ def check_machine(settings: Settings, files: Collection[str] = ()) -> None:
     check_limits()
     for name in sorted({"tokenizer", "lexicon"}.intersection(files)):
         check_file(f"{name}.path", getattr(settings, name).path)
-    check_folder(settings.warehouse.path)
+    check_folder(settings.warehouse.path, writes)
     check_temporary_folder(settings.spark.conf.get("spark.local.dir"))
     check_spark_settings(settings.spark.master, settings.spark.conf)
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
@@ -78,8 +79,8 @@ def check_file(key: str, place: str) -> None:
         raise ConfigError(f"{key} = {place}: there is no such file{where}")
 
 
-def check_folder(place: str) -> None:
-    """Makes sure that tables can be written to a folder, which need not be there yet; object stores are not asked."""
+def check_folder(place: str, writes: bool = True) -> None:
+    """Makes sure that a warehouse can be read, or written; it may be missing yet, and stores are not asked."""
     location = resolve(place)
     if not location.is_local:
         return
@@ -88,7 +89,8 @@ def check_folder(place: str) -> None:
     if not there.is_dir():
         what = "a link to nothing" if there.is_symlink() and not there.exists() else "a file"
         raise ConfigError(f"warehouse.path = {place}: {there} is {what}, a folder is needed: choose another path")
-    _check_writable(there, "warehouse.path", place)
+    if writes:
+        _check_writable(there, "warehouse.path", place)
 
 
 def check_temporary_folder(local_dir: str | None) -> None:

@@ -1,7 +1,7 @@
 """Runs stages in a Spark session behind the shared command line, or prints what they would do."""
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from jobs.framework.command_line import run_command
 from jobs.framework.jvm_output import JvmOutput
@@ -39,20 +39,20 @@ def with_run(
     Returns:
         the exit code, see ``command_line``.
     """
-    files = {file for stage in stages for file in stage.files}
 
     def run(settings: Settings) -> None:
-        _in_session(name, settings, files, body)
+        _in_session(name, settings, stages, body)
 
     def plan(settings: Settings) -> None:
-        _in_session(name, settings, files, lambda run: _print_plan(run, stages, skips_unchanged))
+        _in_session(name, settings, stages, lambda run: _print_plan(run, stages, skips_unchanged))
 
     return run_command(name, description, Settings, run, argv, plan)
 
 
-def _in_session(name: str, settings: Settings, files: Collection[str], body: Callable[[Run], object]) -> None:
+def _in_session(name: str, settings: Settings, stages: Sequence[Stage], body: Callable[[Run], object]) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
-    check_machine(settings, files)
+    files = {file for stage in stages for file in stage.files}
+    check_machine(settings, files, writes=any(stage.writes(settings) for stage in stages))
     output = JvmOutput()
     try:
         budget = settings.cooccurrence.memory_budget_mb

@@ -1,8 +1,8 @@
-"""One Spark session with Delta, the same under ``spark-submit`` and under plain ``python``.
+"""A Spark session with Delta, the same under ``spark-submit`` and under plain ``python``.
 
-What the cluster or ``spark-submit --conf`` sets is kept; ``[spark.conf]`` of the TOML comes next; the defaults here
-fill the rest, and Delta's extension joins those that are there. The Delta jars come from Spark's own ``jars/`` folder
-(``make setup`` puts them there) or from ``--packages``/``--jars``; nothing is resolved when a session starts.
+What the cluster or ``spark-submit --conf`` sets takes precedence over ``[spark.conf]`` of the TOML file, and that over
+the defaults here; Delta's extension is added to those that are set. The Delta jars come from Spark's ``jars/`` folder,
+where ``make setup`` installs them, or from ``--packages`` or ``--jars``.
 """
 
 import logging
@@ -27,12 +27,12 @@ _DELTA = "io.delta.sql.DeltaSparkSessionExtension"
 _ALWAYS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.ui.showConsoleProgress": "false",
-    # Batches by bytes: a row of documents is anything from a line to max_document_bytes.
+    # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
-    # Text compresses twice as well, and no slower, than with Spark's own default.
+    # Text becomes half as large as with Spark's default codec, at the same speed.
     "spark.sql.parquet.compression.codec": "zstd",
-    # An empty table that is written empty again is a commit too, since the commit says what made it.
+    # Writing an empty table again is a commit too, because the commit records its provenance.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
 }
 _LOCAL = {
@@ -40,7 +40,7 @@ _LOCAL = {
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.enabled": "false",
-    "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # made, though no table goes there
+    "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # Spark creates it; it stays empty
 }
 
 
@@ -72,7 +72,7 @@ def start_session(
         session.sparkContext.setLogLevel("ERROR")
     _check_jvm(session)
     if output:
-        output.session_started()
+        output.session_started(_is_local(conf))
     return session
 
 
@@ -97,17 +97,17 @@ def _is_local(conf: SparkConf) -> bool:
 
 
 def with_delta(extensions: str | None) -> str:
-    """Spark's list of session extensions with Delta's in it."""
+    """Spark's list of session extensions, with Delta's added where it is missing."""
     given = [name.strip() for name in (extensions or "").split(",") if name.strip()]
     return ",".join(given if _DELTA in given else [*given, _DELTA])
 
 
 def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> str | None:
-    """What is wrong where the workers' budgets exceed the executors' memory for Python; None where nothing is known.
+    """A warning where the workers' budgets exceed the executors' memory for Python; None where that is not known.
 
     Args:
-        get: the value of a Spark key, None where it is not set.
-        memory_budget_mb: of one worker; an executor runs one a task.
+        get: returns the value of a Spark key, None where it is not set.
+        memory_budget_mb: of one worker; an executor runs one for each task.
     """
     cores, overhead = get("spark.executor.cores"), _mebibytes(get("spark.executor.memoryOverhead"))
     if cores is None or overhead is None:
@@ -116,14 +116,14 @@ def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> s
     if workers * memory_budget_mb <= overhead:
         return None
     return (
-        f"{workers} Python workers an executor, each of cooccurrence.memory_budget_mb = {memory_budget_mb}, may take "
-        f"{workers * memory_budget_mb} MB; spark.executor.memoryOverhead gives {overhead:.0f} MB, so the cluster may "
+        f"{workers} Python workers in an executor, each with cooccurrence.memory_budget_mb = {memory_budget_mb}, may "
+        f"use {workers * memory_budget_mb} MB; spark.executor.memoryOverhead is {overhead:.0f} MB, so the cluster may "
         "kill executors: raise the overhead, or lower the budget or spark.executor.cores"
     )
 
 
 def _mebibytes(size: str | None) -> float | None:
-    """Spark's notation of a size, MiB where it names no unit; None for what is none."""
+    """A size in Spark's notation as MiB, which is also the unit of a bare number; None for anything else."""
     found = re.fullmatch(r"(\d+)([kmgt]?)b?", (size or "").strip().lower())
     return int(found[1]) * _MEBIBYTES[found[2]] if found else None
 

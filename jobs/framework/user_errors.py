@@ -61,12 +61,8 @@ _REMEDIES = (
     Remedy(
         r"(?:IllegalArgumentException|NumberFormatException): (spark\.\S+ should be [^\n]*)|"
         r"(?:IllegalArgumentException|NumberFormatException): ([^\n]* of config '?spark\.[^\n]*)|"
-        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*)",
+        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*?)\.?(?: SQLSTATE|\n|$)",
         "{0}: change it in spark.conf",
-    ),
-    Remedy(
-        r"Unrecognized VM option ([^\n]*)|Unrecognized option: ([^\n]*)",
-        "Java does not know {0}: change spark.driver.extraJavaOptions, or JAVA_TOOL_OPTIONS",
     ),
     Remedy(
         r"UnsupportedClassVersionError|JAVA_HOME is not set",

@@ -6,7 +6,7 @@
 Writes ``<results.path>/task.jsonl``.
 """
 
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.framework.messages import say
 from jobs.gpu.common.errors import TaskError
@@ -77,9 +77,7 @@ def load_task(settings: ModelSettings) -> Task:
     return task.only(wanted)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(build, __doc__ or "", argv)
+main = partial(run_job, build, __doc__)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ direction and draw, then ``scores.parquet`` (one row per word and direction) and
 direction with its bootstrap confidence interval over concepts).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,7 @@ def base_provenance(settings: ModelSettings) -> Provenance:
 def scores_provenance(
     settings: ModelSettings, of_model: Mapping[str, Any], model_files: Mapping[str, str]
 ) -> Provenance:
-    """The provenance of a model's scores.
-
-    Args:
-        settings: of the run, whose task file must exist.
-        of_model: the settings that identify the model.
-        model_files: SHA-256 (hex) of what identifies the model's weights.
-    """
+    """The provenance of the scores of a model, identified by settings and by the SHA-256 (hex) of files."""
     files = {"task": task_sha256(results_path(settings, "task.jsonl")), **model_files}
     return provenance("evaluate_translation", VERSION, of_model, files=files)
 
@@ -140,9 +135,7 @@ def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[
     return summary
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(evaluate, __doc__ or "", argv)
+main = partial(run_job, evaluate, __doc__)
 
 
 if __name__ == "__main__":

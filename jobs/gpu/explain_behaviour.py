@@ -9,8 +9,8 @@ word's count alone, for both labels, Pearson r of log count and score, how often
 pivots, and how many pairs were left out and why.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,14 @@ from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
-from jobs.gpu.translation.corpus_counts import CorpusCounts, PairKey, pair_key, read_counts, read_pair_pivots
+from jobs.gpu.translation.corpus_counts import (
+    PairKey,
+    WordKey,
+    pair_key,
+    read_pair_counts,
+    read_pair_pivots,
+    read_word_counts,
+)
 from jobs.gpu.translation.translation_task import Task, task_sha256
 from pivot_udfs.provenance import Provenance
 
@@ -43,25 +50,29 @@ def explain(settings: ModelSettings) -> None:
     task = load_task(settings)
     tables = {name: _open(settings, name, task) for name in ("word_cooccurrence", "word_totals", "pair_pivots")}
     traces, scores = read_results(settings, task, tables["pair_pivots"])
-    counts = read_counts(tables["word_cooccurrence"], tables["word_totals"])
-    pairs = join_pairs(traces, scores, counts, read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots))
+    pair_counts, word_counts = read_pair_counts(tables["word_cooccurrence"]), read_word_counts(tables["word_totals"])
+    pivots = read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots)
+    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
     directions = {
         name: explain_direction(pairs, name, left_out | _not_joined(task, pairs, name), settings)
         for name, left_out in task.left_out.items()
     }
-    made_from = {name: _made_from(settings, name).fingerprint for name in _JOBS}
-    record = provenance(
-        "explain_behaviour",
-        VERSION,
-        {"trace.n_pivots": settings.trace.n_pivots, "translation.n_resamples": settings.translation.n_resamples},
-        {name: table.rows for name, table in tables.items()},
-        made_from,
-    )
-    explanation = {"directions": directions, "mean": mean_over_directions(directions), "provenance": to_tree(record)}
+    explanation = {
+        "directions": directions,
+        "mean": mean_over_directions(directions),
+        "provenance": to_tree(_provenance(settings, tables)),
+    }
     write_json(results_path(settings, "explanation.json"), explanation)
     for direction, row in directions.items():
         _say_direction(direction, row)
+
+
+def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Provenance:
+    used = {"trace.n_pivots": settings.trace.n_pivots, "translation.n_resamples": settings.translation.n_resamples}
+    results = {name: _made_from(settings, name).fingerprint for name in _JOBS}
+    rows = {name: table.rows for name, table in tables.items()}
+    return provenance("explain_behaviour", VERSION, used, rows, results)
 
 
 def _open(settings: ModelSettings, name: str, task: Task) -> PinnedTable:
@@ -108,7 +119,7 @@ def _made_from(settings: ModelSettings, folder: str) -> Provenance:
     path = results_path(settings, folder)
     found = read_provenance(path)
     if found is None:
-        raise TaskError(f"{path} is missing, empty, or of an earlier release: run {_JOBS[folder]} (delete it first)")
+        raise TaskError(f"{path} has no results with provenance: delete it and run {_JOBS[folder]}")
     return found
 
 
@@ -131,7 +142,13 @@ def _say_direction(direction: str, row: dict[str, Any]) -> None:
     )
 
 
-def join_pairs(traces: pa.Table, scores: pa.Table, counts: CorpusCounts, pivots: dict[PairKey, list[int]]) -> pa.Table:
+def join_pairs(
+    traces: pa.Table,
+    scores: pa.Table,
+    pair_counts: dict[PairKey, int],
+    word_counts: dict[WordKey, int],
+    pivots: dict[PairKey, list[int]],
+) -> pa.Table:
     """One row per traced pair: labels, score (null if it was not scored), counts, and the deciding token."""
     by_pair = {
         (row["direction"], row["concept"]): row["score"]
@@ -146,9 +163,9 @@ def join_pairs(traces: pa.Table, scores: pa.Table, counts: CorpusCounts, pivots:
             {
                 **{name: row[name] for name in ("direction", "concept", "source", "target", *LABELS)},
                 "score": by_pair.get((row["direction"], row["concept"])),
-                "pair_count": counts.pair(*key),
-                "source_count": counts.word((source, row["source"])),
-                "target_count": counts.word((target, row["target"])),
+                "pair_count": pair_counts.get(key, 0),
+                "source_count": word_counts.get((source, row["source"]), 0),
+                "target_count": word_counts.get((target, row["target"]), 0),
                 "n_pivots": len(pivots.get(key, [])),
                 "deciding_token": deciding["word_behaviour"],
                 "deciding_is_pair_pivot": deciding["word_behaviour"] in pivots.get(key, []),
@@ -204,9 +221,7 @@ def mean_over_directions(directions: dict[str, dict[str, Any]]) -> dict[str, Any
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(explain, __doc__ or "", argv)
+main = partial(run_job, explain, __doc__)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Token ids are read from the table, nothing is tokenized again. Training cuts the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,9 +215,7 @@ def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(pack, __doc__ or "", argv)
+main = partial(run_job, pack, __doc__)
 
 
 if __name__ == "__main__":

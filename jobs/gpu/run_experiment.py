@@ -10,7 +10,7 @@ not run again: packed files, runs and scores carry their provenance. On several 
 
 import json
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,6 +37,7 @@ from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import manifest_provenance, read_manifest
 from jobs.gpu.training.training_setup import run_provenance
 from jobs.gpu.translation.task_model import load_task_model
+from jobs.gpu.translation.translation_task import Task
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
@@ -83,21 +84,33 @@ def made_run(settings: ModelSettings) -> Provenance:
 
 
 def train_and_score(settings: ModelSettings) -> pa.Table:
-    """Scores of the trained model of this arm and seed; nothing is loaded if they exist."""
-    folder, made_from = run_folder(settings), made_run(settings)
-    final = folder / "final"
+    """Scores of the trained model of this arm and seed; it is trained and scored unless that is done already."""
+    folder, made_from, task = run_folder(settings), made_run(settings), load_task(settings)
+    final, now = folder / "final", scores_provenance(settings, {}, {"model": made_from.fingerprint})
     finished = why_stale(read_provenance(final), made_from) is None
-    if finished and not has_weights(final) and _kept(settings, folder, made_from) is None:
+    table = kept_scores(folder / "scores", now, task) if finished else None
+    if finished and table is None and not has_weights(final):
         say("its weights were not kept and its scores are of another task: training it again", run=folder)
         shutil.rmtree(final)
         finished = False
     if not finished:
         train(settings)
-    table = score_once(settings, folder, made_from)
+    if table is None:
+        if why_stale(read_provenance(folder / "scores"), now):  # of another task, or of the model before
+            shutil.rmtree(folder / "scores", ignore_errors=True)
+        table = _score(settings, task, folder, now)
+    write_scores(table, settings, folder / "scores.parquet")
     if not settings.experiment.keep_models:
         for path in final.glob("*.safetensors"):
             path.unlink()
     return table
+
+
+def _score(settings: ModelSettings, task: Task, folder: Path, now: Provenance) -> pa.Table:
+    changes = {"path": str(folder / "final"), "gguf_file": "", "revision": ""}
+    of_model = settings.model_copy(update={"model": settings.model.model_copy(update=changes)})
+    subject = load_task_model(of_model, task, settings.translation.batch_size)
+    return score_task(subject, Parts(folder / "scores", now))
 
 
 def has_weights(folder: Path) -> bool:
@@ -118,45 +131,6 @@ def base_scores(settings: ModelSettings) -> pa.Table:
     return pq.read_table(results_path(settings, "scores.parquet"))
 
 
-def _scores_made_from(settings: ModelSettings, run: Provenance) -> Provenance:
-    """The provenance of a run's scores; its weights are identified by the run's provenance, as they may be deleted."""
-    return scores_provenance(settings, {}, {"model": run.fingerprint})
-
-
-def _kept(settings: ModelSettings, folder: Path, run: Provenance) -> pa.Table | None:
-    """A run's scores on the current task in all directions asked for, if they exist."""
-    return kept_scores(folder / "scores", _scores_made_from(settings, run), load_task(settings))
-
-
-def score_once(settings: ModelSettings, folder: Path, run: Provenance) -> pa.Table:
-    """Scores of the model in ``folder/final``, stored in ``folder/scores.parquet``.
-
-    Args:
-        settings: of the run.
-        folder: of the run.
-        run: provenance of the run.
-    """
-    path, table = folder / "scores.parquet", _kept(settings, folder, run)
-    if table is not None and path.is_file():
-        return table
-    if table is None:
-        table = _score(settings, folder, _scores_made_from(settings, run))
-    write_scores(table, settings, path)
-    return table
-
-
-def _score(settings: ModelSettings, folder: Path, made_from: Provenance) -> pa.Table:
-    stored = read_provenance(folder / "scores")
-    stale = why_stale(stored, made_from) if (folder / "scores").is_dir() else None
-    if stale:
-        say(f"scores made from {stale}, are replaced", folder=folder)
-        shutil.rmtree(folder / "scores")
-    changes = {"path": str(folder / "final"), "gguf_file": "", "revision": ""}
-    of_model = settings.model_copy(update={"model": settings.model.model_copy(update=changes)})
-    subject = load_task_model(of_model, load_task(settings), settings.translation.batch_size)
-    return score_task(subject, Parts(folder / "scores", made_from))
-
-
 def read_bits(folder: Path) -> dict[str, dict[str, float]]:
     """Bits per byte before the first step and after the last, from the run's log."""
     lines = (folder / "training.jsonl").read_text(encoding="utf-8").splitlines()
@@ -164,9 +138,7 @@ def read_bits(folder: Path) -> dict[str, dict[str, float]]:
     return {"before": found[0], "after": found[-1]}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(run, __doc__ or "", argv)
+main = partial(run_job, run, __doc__)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jobs.framework.messages import say
@@ -110,20 +108,12 @@ def _table(
     word_labels = [word_behaviour(*row, tokens.wordless) for row in zip(best, certainty, source, strict=True)]
     sums = readings.set_probabilities.numpy()
     columns: dict[str, Any] = {name: [getattr(word, name) for word in words] for name in _WORD}
-    columns |= {"top_ids": _nested(ids), "top_probabilities": _nested(probabilities)}
-    columns |= {f"p_{name}": _nested(sums[:, :, index]) for index, name in enumerate(TOKEN_SETS)}
+    columns |= {"top_ids": ids.tolist(), "top_probabilities": probabilities.tolist()}
+    columns |= {f"p_{name}": sums[:, :, index].tolist() for index, name in enumerate(TOKEN_SETS)}
     columns |= {"n_pivots": [len(of_word[2]) for of_word in sets]}
     for name, found in (("behaviour", labels), ("word_behaviour", word_labels)):
         columns |= {name: [label for label, _ in found], f"{name}_layer": [layer for _, layer in found]}
     return pa.table(columns, schema=_SCHEMA)
-
-
-def _nested(values: NDArray[Any]) -> pa.Array:
-    """A multi-dimensional array as nested Arrow lists, one per row of the first axis."""
-    found = pa.array(np.ascontiguousarray(values).reshape(-1))
-    for size in reversed(values.shape[1:]):
-        found = pa.ListArray.from_arrays(pa.array(range(0, len(found) + 1, size), pa.int32()), found)
-    return found
 
 
 _SCHEMA = pa.schema(
@@ -157,9 +147,7 @@ def _say_labels(direction: str, rows: pa.Table) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(trace, __doc__ or "", argv)
+main = partial(run_job, trace, __doc__)
 
 
 if __name__ == "__main__":

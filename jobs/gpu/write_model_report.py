@@ -6,7 +6,7 @@ Reads what the other jobs wrote under ``results.path``; jobs that have not run a
 written beside the corpus report, which links to it, unless ``model_report.path`` is set.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -57,13 +57,7 @@ def _corpus_report(path: Path) -> str:
 
 
 def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) -> str:
-    """The page as HTML.
-
-    Args:
-        report: its content.
-        corpus_report: address of the corpus report, relative to the page; empty: no link.
-        made_from: stored in a ``<meta>`` tag.
-    """
+    """The page as HTML; ``corpus_report`` is the address of the corpus report relative to it, empty for no link."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -91,9 +85,7 @@ def _target_language(direction: str) -> str:
     return direction.split("-")[1]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(write_report, __doc__ or "", argv)
+main = partial(run_job, write_report, __doc__)
 
 
 if __name__ == "__main__":

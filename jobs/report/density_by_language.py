@@ -1,9 +1,9 @@
 """Pivot densities of the documents of each language: histograms, shares taken by length, samples for scatter plots."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.report.report_types import LanguageDensity, LengthBin, SampledDocument
@@ -36,17 +36,15 @@ def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
             n_taken=row["n_taken"],
             cut=row["cut"],
             bin_width=widths[row["lang"]],
-            raw=bins["raw", row["lang"]],
-            shrunken=bins["shrunken", row["lang"]],
-            taken=bins["taken", row["lang"]],
-            lengths=lengths.get(row["lang"], ()),
-            sample=samples.get(row["lang"], ()),
+            **{kind: tuple(bins[kind, row["lang"]]) for kind in ("raw", "shrunken", "taken")},
+            lengths=tuple(lengths[row["lang"]]),
+            sample=tuple(samples[row["lang"]]),
         )
         for row in totals
     )
 
 
-def _totals(scored: DataFrame) -> list[Any]:
+def _totals(scored: DataFrame) -> list[Row]:
     return (
         scored.groupBy("lang")
         .agg(
@@ -63,14 +61,8 @@ def _totals(scored: DataFrame) -> list[Any]:
     )
 
 
-class _Histograms(dict[tuple[str, str], tuple[int, ...]]):
-    """Counts by (kind, lang); zeros where there is no document."""
-
-    def __missing__(self, key: tuple[str, str]) -> tuple[int, ...]:
-        return (0,) * N_BINS
-
-
-def _histograms(scored: DataFrame, widths: dict[str, float]) -> _Histograms:
+def _histograms(scored: DataFrame, widths: dict[str, float]) -> dict[tuple[str, str], list[int]]:
+    """Counts of documents in N_BINS bins by (kind, lang)."""
     width = F.lit(1.0)
     for lang, value in widths.items():
         width = F.when(F.col("lang") == lang, value).otherwise(width)
@@ -78,7 +70,7 @@ def _histograms(scored: DataFrame, widths: dict[str, float]) -> _Histograms:
     def place(column: str) -> Column:
         return F.least(F.floor(F.col(column) / width), F.lit(N_BINS - 1)).cast("int")
 
-    counts: dict[tuple[str, str], list[int]] = {}
+    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * N_BINS)
     kinds = F.array(
         F.struct(F.lit("raw").alias("kind"), place("pivot_density").alias("place")),
         F.struct(F.lit("shrunken").alias("kind"), place("shrunken_density").alias("place")),
@@ -86,11 +78,11 @@ def _histograms(scored: DataFrame, widths: dict[str, float]) -> _Histograms:
     )
     cells = scored.select("lang", F.explode(kinds).alias("cell")).where("cell is not null").select("lang", "cell.*")
     for row in cells.groupBy("lang", "kind", "place").count().collect():
-        counts.setdefault((row["kind"], row["lang"]), [0] * N_BINS)[row["place"]] = row["count"]
-    return _Histograms({key: tuple(value) for key, value in counts.items()})
+        counts[row["kind"], row["lang"]][row["place"]] = row["count"]
+    return counts
 
 
-def _raw_cuts(scored: DataFrame, totals: Sequence[Any]) -> dict[str, float | None]:
+def _raw_cuts(scored: DataFrame, totals: Sequence[Row]) -> dict[str, float | None]:
     """The raw density above which each language has about as many documents as the pivot arm took of it."""
     cuts = [
         F.percentile_approx(
@@ -102,7 +94,7 @@ def _raw_cuts(scored: DataFrame, totals: Sequence[Any]) -> dict[str, float | Non
     return {row["lang"]: cut if row["n_taken"] else None for row, cut in zip(totals, found, strict=True)}
 
 
-def _lengths(scored: DataFrame, raw_cuts: dict[str, float | None]) -> dict[str, tuple[LengthBin, ...]]:
+def _lengths(scored: DataFrame, raw_cuts: dict[str, float | None]) -> dict[str, list[LengthBin]]:
     above = F.lit(False)
     for lang, cut in raw_cuts.items():
         if cut is not None:
@@ -114,21 +106,20 @@ def _lengths(scored: DataFrame, raw_cuts: dict[str, float | None]) -> dict[str, 
         .orderBy("lang", "octave")
         .collect()
     )
-    lengths: dict[str, tuple[LengthBin, ...]] = {}
+    lengths: dict[str, list[LengthBin]] = defaultdict(list)
     for row in rows:
-        bin_ = LengthBin(1 << row["octave"], row["n"], row["taken"], row["raw"])
-        lengths[row["lang"]] = (*lengths.get(row["lang"], ()), bin_)
+        lengths[row["lang"]].append(LengthBin(1 << row["octave"], row["n"], row["taken"], row["raw"]))
     return lengths
 
 
-def _samples(scored: DataFrame, n_docs: dict[str, int]) -> dict[str, tuple[SampledDocument, ...]]:
+def _samples(scored: DataFrame, n_docs: dict[str, int]) -> dict[str, list[SampledDocument]]:
     """About N_SAMPLED documents of each language, drawn by the hash of their key."""
     draw = F.shiftrightunsigned(F.xxhash64("source", "doc_id", "shard", "record"), 11) / F.lit(float(1 << 53))
     drawn = F.lit(False)
     for lang, n in n_docs.items():
         drawn = drawn | ((F.col("lang") == lang) & (draw < min(1.0, N_SAMPLED / n)))
     rows = scored.where(drawn).select("lang", *_NUMBERS).orderBy("lang", "n_tokens", "pivot_density").collect()
-    samples: dict[str, list[SampledDocument]] = {}
+    samples: dict[str, list[SampledDocument]] = defaultdict(list)
     for row in rows:
-        samples.setdefault(row["lang"], []).append(SampledDocument(*(row[name] for name in _NUMBERS)))
-    return {lang: tuple(points) for lang, points in samples.items()}
+        samples[row["lang"]].append(SampledDocument(*(row[name] for name in _NUMBERS)))
+    return samples

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from jobs.report.language_names import language_name
 from jobs.report.plot_style import (
@@ -180,13 +180,8 @@ def _name_points(axis: Axes, pivots: Sequence[Pivot]) -> None:
         width = 6.5 * sum(2 if ord(char) > 0x2E80 else 1 for char in label) + 14
         if all(abs(y - other_y) > 11 or x > right or x + width < left for left, right, other_y in taken):
             taken.append((x, x + width, y))
-            axis.annotate(
-                _escape_math(label),
-                (_place(pivot), pivot.doc_share),
-                (6, -3),
-                textcoords="offset points",
-                fontsize=8.5,
-            )
+            at = (_place(pivot), pivot.doc_share)
+            axis.annotate(label, at, (6, -3), textcoords="offset points", fontsize=8.5, parse_math=False)
 
 
 def _place(pivot: Pivot) -> float:
@@ -194,16 +189,6 @@ def _place(pivot: Pivot) -> float:
     return pivot.n_concepts * float(2 ** (0.22 * ((pivot.rank * 0.618034) % 1 - 0.5)))
 
 
-def _escape_math(label: str) -> str:
-    return label.replace("$", r"\$")
-
-
-def _short(value: float, _: object) -> str:
-    if value >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"
-
-
 _PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
-_SHORT = FuncFormatter(_short)
-_THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
+_SHORT = EngFormatter(sep="")
+_THOUSANDS = StrMethodFormatter("{x:,.0f}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
 KEY = ("source", "doc_id", "shard", "record")
@@ -93,7 +93,7 @@ def _bin(n_bins: int) -> Column:
     return F.floor(F.col("value") * n_bins)
 
 
-def _edges(inside: DataFrame, n_bins: int) -> list[Any]:
+def _edges(inside: DataFrame, n_bins: int) -> list[Row]:
     """The bin where the budget of each stratum ends: name, stratum, bin, left, n_rows; strata that fit are absent.
 
     Args:
@@ -109,7 +109,7 @@ def _edges(inside: DataFrame, n_bins: int) -> list[Any]:
     return first.select("name", "stratum", "edge.*").collect()
 
 
-def _within(inside: DataFrame, edges: Sequence[Any], n_bins: int) -> DataFrame:
+def _within(inside: DataFrame, edges: Sequence[Row], n_bins: int) -> DataFrame:
     """The offers in the bins of ``edges``, with what is left of the budget before them."""
     limits = local_frame(inside.sparkSession, [edge[:4] for edge in edges], _EDGE)
     binned = inside.drop("left").withColumn("bin", _bin(n_bins))

@@ -28,9 +28,11 @@ def tables(corpus: SmallCorpus) -> oracle.Tables:
 
 
 @pytest.mark.parametrize("name", [*TABLES, *(f"datasets/{arm}" for arm in ARMS)])
-def test_columns_are_the_contracts(spark: "SparkSession", corpus: SmallCorpus, name: str) -> None:
-    frame = spark.read.format("delta").load(str(corpus.folder / "warehouse" / name))
-    assert frame.columns == TABLES.get(name, DATASET).names
+def test_columns_and_their_comments_are_the_contracts(spark: "SparkSession", corpus: SmallCorpus, name: str) -> None:
+    frame, schema = spark.read.format("delta").load(str(corpus.folder / "warehouse" / name)), TABLES.get(name, DATASET)
+    assert frame.columns == schema.names
+    comments = [field.metadata[b"comment"].decode() for field in schema]
+    assert [field.metadata.get("comment") for field in frame.schema] == comments
 
 
 def test_records_are_documents_or_quarantine(spark: "SparkSession", corpus: SmallCorpus) -> None:

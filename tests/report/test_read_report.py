@@ -46,7 +46,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
 @pytest.mark.spark
 @pytest.mark.timeout(900)
 class TestOfTables:
-    def test_what_went_in(self, report: Report, corpus: SmallCorpus) -> None:
+    def test_sources_and_quarantine(self, report: Report, corpus: SmallCorpus) -> None:
         intake = report.intake
         assert intake.n_docs == len(corpus.documents)
         assert intake.n_bytes == sum(len(text.encode()) for *_, text in corpus.documents)

@@ -87,3 +87,31 @@ def test_a_new_arm_is_selected(spark: Any, wiki: Arm) -> None:
     assert {source for (_, source), n in held["wiki"].items() if n} == {"s1"}
     for lang in ("en", "fr"):
         assert held["wiki"][lang, "s1"] == held["pivot"][lang, "s1"] > 0
+
+
+def test_the_model_side_takes_a_new_arm(wiki: Arm) -> None:
+    from jobs.gpu.common.settings import Experiment, Packing
+
+    assert Packing(arm=wiki.name).arm == "wiki"
+    assert Experiment(arms=["pivot", wiki.name], control=wiki.name).control == "wiki"
+    with pytest.raises(ValueError, match="known arms: 'pivot', 'random', 'matched', 'parallel', 'wiki'"):
+        Experiment(treatment="wikipedia")
+
+
+@pytest.mark.spark
+def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
+    from jobs.report.arm_budgets_and_sources import read_arms, read_source_tokens
+
+    rows = [("f", k, f"s{k % 2}", "en", 10, 0.5, arm) for k in range(6) for arm in ("pivot", "wiki")[: 1 + k % 2]]
+    columns = "shard string, record long, source string, lang string, n_tokens long, pivot_density double, arm string"
+    members = spark.createDataFrame(rows, columns)
+    selection = Selection(share=0.5, arms=["pivot", wiki.name])
+    pivot, new = read_arms(selection, members, {"en": 200})
+    assert (new.title, new.description) == (wiki.title, wiki.description)
+    assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot) == (6, 3, 30, 3)
+    assert [(b.lang, b.amount, b.taken) for b in (*pivot.budgets, *new.budgets)] == [("en", 100, 60), ("en", 60, 30)]
+    sources = read_source_tokens(members.where("arm = 'pivot'"), members, selection.arms)
+    assert [(s.source, s.n_tokens, s.arm_tokens) for s in sources] == [
+        ("s0", 30, {"pivot": 30, "wiki": 0}),
+        ("s1", 30, {"pivot": 30, "wiki": 30}),
+    ]

@@ -1,4 +1,4 @@
-"""Budgets are what the rule and the registry of arms ask for."""
+"""Budgets follow from the rule and the registry of arms."""
 
 import math
 
@@ -27,7 +27,7 @@ def test_a_token_budget_is_shared_as_the_corpus_is(tokens: dict[str, int], total
         assert budgets[lang] == pytest.approx(total * n_tokens / sum(tokens.values()), abs=1)
 
 
-def test_quotas() -> None:
+def test_language_quotas_divide_the_token_budget() -> None:
     selection = Selection(rule="token_budget", tokens=1000, language_quotas={"fr": 0.25, "zh": 0.5, "de": 0.1})
     assert language_budgets(selection, {"fr": 10, "zh": 10**6, "en": 10**6}) == {
         "fr": 250,
@@ -37,7 +37,7 @@ def test_quotas() -> None:
     }
 
 
-def test_budgets_of_the_arms() -> None:
+def test_each_arm_has_the_budgets_of_its_registry_entry() -> None:
     selection = Selection(rule="token_budget", tokens=100, language_quotas={"fr": 0.5, "de": 0.2}, arms=list(ARMS))
     budgets = reported_budgets(selection, {"fr": 1000}, {"fr": (3, 48)})
     assert budgets == [

@@ -10,7 +10,9 @@ DENSITY = st.floats(0, 1)
 
 
 @given(n_tokens=LENGTH, share=DENSITY, mean=DENSITY, k=st.integers(0, 10_000))
-def test_it_lies_between_the_document_and_its_language(n_tokens: int, share: float, mean: float, k: int) -> None:
+def test_shrunken_density_is_between_the_document_and_its_language(
+    n_tokens: int, share: float, mean: float, k: int
+) -> None:
     density = shrunken_density(share * n_tokens, n_tokens, mean, k)
     assert min(share, mean) - 1e-9 <= density <= max(share, mean) + 1e-9
 

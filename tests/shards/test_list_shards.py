@@ -1,4 +1,4 @@
-"""Listing: files, folders, globs and URIs, each shard once, and an error that helps for everything else."""
+"""Files, folders, globs and URIs are listed, each shard once; everything else is an error of one line."""
 
 import glob
 import logging
@@ -36,7 +36,7 @@ def _names(corpus: Path, *inputs: str) -> list[str]:
     return [shard.path.removeprefix(f"{corpus}/") for shard in list_shards(inputs)]
 
 
-def test_a_folder_is_read_to_its_bottom(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_is_read_recursively(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert _names(corpus, str(corpus)) == ALL
     assert "1 files of unknown extension skipped" in caplog.text
@@ -61,7 +61,7 @@ def test_a_folder_is_read_to_its_bottom(corpus: Path, caplog: pytest.LogCaptureF
         ("**/**", ALL),
     ],
 )
-def test_globs(corpus: Path, pattern: str, expected: list[str]) -> None:
+def test_a_glob_names_files_and_folders(corpus: Path, pattern: str, expected: list[str]) -> None:
     assert _names(corpus, f"{corpus}/{pattern}") == expected
 
 
@@ -71,7 +71,7 @@ PARTS = st.sampled_from(["*", "**", "**", "sub", "s*", "deep", "[ad].*", "*.json
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(PARTS, min_size=1, max_size=4))
 def test_globs_match_what_the_shell_matches(corpus: Path, parts: list[str]) -> None:
-    """Against Python's own glob; a folder that matches stands for all below it."""
+    """Compared with Python's glob, where a folder that matches includes all files below it."""
     assume(any("*" in part or "?" in part or "[" in part for part in parts))
     matched = [Path(path) for path in glob.glob("/".join([str(corpus), *parts]), recursive=True)]  # noqa: PTH207
     files = {file for path in matched for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
@@ -111,7 +111,7 @@ def _use_store(monkeypatch: pytest.MonkeyPatch, store: Any) -> None:
         ("*/deep/*", ["", "/sub", "/sub/deep"]),
     ],
 )
-def test_two_stars_list_a_store_once(
+def test_from_two_stars_on_a_store_is_listed_by_one_request(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, listed: list[str]
 ) -> None:
     store = _Counting(corpus.parent)
@@ -120,7 +120,7 @@ def test_two_stars_list_a_store_once(
     assert store.listed == [f"{corpus.name}{place}" for place in listed]
 
 
-def test_each_shard_once_whatever_names_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_that_several_inputs_name_is_listed_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(corpus)
     inputs = [
         "a.jsonl",
@@ -188,7 +188,7 @@ def test_a_folder_without_permission_is_an_error(monkeypatch: pytest.MonkeyPatch
 
 
 def test_shards_of_a_store_keep_their_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A local folder plays the store, so that listing and opening go through one and the same path."""
+    """A local folder in the place of the store: listing and opening are given the same paths."""
     (tmp_path / "bucket" / "day=1").mkdir(parents=True)
     (tmp_path / "bucket" / "day=1" / "a.jsonl").write_bytes(b"raw")
     _use_store(monkeypatch, fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))

@@ -19,7 +19,7 @@ def _scores(values: list[float]) -> pa.Table:
     return pa.table({"direction": ["fr-zh"] * 2 + ["en-fr"] * 2, "concept": [0, 1, 0, 1], "score": values})
 
 
-def test_the_tables_arithmetic() -> None:
+def test_means_intervals_and_test_follow_their_definitions() -> None:
     base = _scores([0.0, 0.2, 0.4, 0.6])
     runs = {
         ("pivot", 0): _scores([0.2, 0.4, 0.6, 0.8]),
@@ -42,7 +42,7 @@ def test_the_tables_arithmetic() -> None:
     table = markdown_table(found)
     assert "| pivot | 0.4000 " in table
     assert "over 2 concepts and 2 seeds" in table
-    assert "says nothing of other seeds). seed 0: +0.1000, seed 1: +0.3000." in table
+    assert "does not cover other seeds). seed 0: +0.1000, seed 1: +0.3000." in table
 
 
 def test_only_seeds_that_both_arms_have_are_paired() -> None:

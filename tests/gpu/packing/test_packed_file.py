@@ -58,7 +58,7 @@ def test_damaged_files_are_refused(config: Path) -> None:
         open_packed(folder)
 
 
-def test_packing_anew_leaves_what_is_mapped_and_what_is_there(
+def test_packing_again_keeps_mapped_tokens_and_the_old_file_until_the_end(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_packing(config)
@@ -81,7 +81,7 @@ def test_packing_anew_leaves_what_is_mapped_and_what_is_there(
     assert len(packed_documents(folder)) == len(before), "a packing that fails leaves the old one"
 
 
-def test_a_packed_file_replaced_while_it_is_opened_is_opened_anew(
+def test_a_packed_file_that_is_replaced_while_it_is_opened_is_opened_again(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_packing(config)
@@ -101,7 +101,7 @@ def test_a_packed_file_replaced_while_it_is_opened_is_opened_anew(
     assert packed_documents(folder) != before
 
 
-def test_what_is_packed_already_is_not_packed_again(config: Path) -> None:
+def test_an_up_to_date_packed_file_is_not_packed_again(config: Path) -> None:
     def settings(*overrides: str) -> ModelSettings:
         return load_settings(str(config), list(overrides), ModelSettings)
 

@@ -1,9 +1,11 @@
-"""docs/configuration.md and conf/corpus.toml agree with the settings classes."""
+"""Pages and examples that are derived from the code agree with it."""
 
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from pivot_udfs.settings import Settings
 
@@ -11,8 +13,9 @@ ROOT = Path(__file__).parents[2]
 REQUIRED = {"corpus.inputs", "warehouse.path", "tokenizer.path", "lexicon.path", "lexicon.languages"}
 
 
-def test_the_page_is_the_one_that_the_generator_writes() -> None:
-    command = [sys.executable, ROOT / "docs" / "generate_configuration.py", "--check"]
+@pytest.mark.parametrize("name", ["generate_configuration", "generate_tables"])
+def test_the_page_is_the_one_that_the_generator_writes(name: str) -> None:
+    command = [sys.executable, ROOT / "docs" / f"{name}.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
