@@ -68,7 +68,7 @@ def partial_rows(documents: DataFrame, plan: CountPlan) -> DataFrame:
     parts = documents.select("lang", "text", "token_ids").mapInArrow(
         partial(count_cooccurrence, plan=plan), from_arrow_schema(PARTIAL_ROWS)
     )
-    # A number of its own: Spark would coalesce these few large rows into one task.
+    # An explicit number of tasks: adaptive execution would coalesce these few large rows into one.
     n_tasks = min(least_tasks(documents.sparkSession), len(plan.lexicon.words))
     return parts.repartition(n_tasks, "kind", "row").sortWithinPartitions("kind", "row")
 

@@ -61,7 +61,7 @@ _REMEDIES = (
     Remedy(
         r"(?:IllegalArgumentException|NumberFormatException): (spark\.\S+ should be [^\n]*)|"
         r"(?:IllegalArgumentException|NumberFormatException): ([^\n]* of config '?spark\.[^\n]*)|"
-        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*)",
+        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*?)\.?(?: SQLSTATE|\n|$)",
         "{0}: change it in spark.conf",
     ),
     Remedy(

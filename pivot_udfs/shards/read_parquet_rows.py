@@ -1,7 +1,7 @@
 """Rows of a Parquet shard, a few at a time.
 
-A batch has four rows unless all of a row group is small, because a few stored bytes can stand for many large values.
-Columns are read page by page; a page is the least that must be held.
+A batch has at most four rows unless all of a row group is small, because a few stored bytes can stand for many large
+values. Columns are read page by page; a page is the least that must be held.
 
 pyarrow raises ``OSError`` for damaged content and for a failing store alike, so the file's own failures are recorded
 where they arise.
@@ -95,6 +95,7 @@ def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[Fields]:
             for row in zip(*(_values(columns.get(name), name, limits) for name in Fields._fields), strict=False):
                 yield Fields(*row)
                 n_read += 1
+            del batch, columns
     except Exception as error:
         kind = type(error) if isinstance(error, StreamDamageError) else StreamDamageError
         raise kind(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
@@ -131,9 +132,11 @@ def _path(schema: Any, field: str) -> Path | None:
 def _batches(file: _WatchedFile, parquet: Any, columns: list[str], limits: ReadLimits) -> Iterator[Any]:
     for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
         _check_pages(file, parquet.metadata.row_group(group), columns, limits.max_parquet_page_bytes)
-        for batch in parquet.iter_batches(_batch_rows(parquet, group), [group], columns, use_threads=False):
+        n_rows = _batch_rows(parquet.metadata.row_group(group))
+        for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
             batch.validate()
             yield batch
+            del batch  # before the next one is read
 
 
 def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: int) -> None:
@@ -154,10 +157,11 @@ def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: 
             )
 
 
-def _batch_rows(parquet: Any, group: int) -> int:
+def _batch_rows(group: Any) -> int:
     """A row group's size bounds every value in it, but not their sum: a dictionary's entry may repeat."""
-    n_bytes: int = max(1, parquet.metadata.row_group(group).total_byte_size)
-    return min(_MAX_BATCH_ROWS, max(_MIN_BATCH_ROWS, _BATCH_BYTES // n_bytes))
+    n_bytes: int = max(1, group.total_byte_size)
+    least = _MIN_BATCH_ROWS if n_bytes < group.num_rows << 20 else 1
+    return min(_MAX_BATCH_ROWS, max(least, _BATCH_BYTES // n_bytes))
 
 
 def _column(batch: Any, path: Path) -> Any:

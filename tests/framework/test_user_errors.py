@@ -51,6 +51,12 @@ KNOWN = [
         "",
         "Spark lacks org.apache.hadoop.fs.s3a.S3AFileSystem: give spark-submit --packages",
     ),
+    (
+        "[INVALID_CONF_VALUE.TYPE_MISMATCH] The value 'x' in the config \"spark.task.cpus\" is invalid. It should be "
+        "a/an 'int' value. SQLSTATE: 22022\n\tat org.apache.spark",
+        "",
+        "should be a/an 'int' value: change it in spark.conf",
+    ),
     ("java.lang.OutOfMemoryError: Java heap space", "", "raise spark.driver.memory"),
     ("Malformed input or input contains unmappable characters: /tmp/?t?", "", "set LC_ALL=C.UTF-8"),
     (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is none"),

@@ -112,7 +112,7 @@ def test_a_shard_that_may_not_be_opened_is_unreadable(monkeypatch: pytest.Monkey
     ],
     ids=str,
 )
-def test_a_store_that_does_not_answer_is_no_fault_of_the_shard(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+def test_a_store_that_does_not_answer_raises(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     _refuse_with(monkeypatch, error)
     with pytest.raises(OSError, match=re.escape(str(error))):
         read(Path("/x.jsonl"))
