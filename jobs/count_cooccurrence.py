@@ -22,22 +22,22 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import large_splits, least_tasks
-from jobs.warehouse.tables import Recipe
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
 from pivot_udfs.matching.lexicon import describe_missing
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
 from pivot_udfs.tokenization.backends import vocabulary
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Counts all documents in one pass and writes the five tables."""
-    documents = run.warehouse.read("documents", recipe.inputs["documents"])
+    documents = run.warehouse.read("documents")
     totals = documents.groupBy("lang").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
     with run.progress.watch(run.spark, "count_cooccurrence", "rows of counts"), large_splits(run.spark):
         rows = partial_rows(documents, plan_of(run))
-        run.warehouse.write_from_workers(rows, sum_step(run), list(TABLE_OF.values()), recipe)
-        run.warehouse.write(totals, "corpus_totals", recipe)
+        run.warehouse.write(rows, list(TABLE_OF.values()), provenance, sum_step(run))
+        run.warehouse.write(totals, ["corpus_totals"], provenance)
     _warn_of_missing_words(run)
 
 

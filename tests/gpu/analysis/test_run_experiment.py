@@ -192,9 +192,7 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
     assert page.count("<svg") >= 3
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://creativecommons.org", "")
     assert "<script" not in page
-    stored = Provenance.from_json(
-        html.unescape(re.findall(r'name="semantic-pivots-provenance" content="(.*?)"', page)[0])
-    )
+    stored = Provenance.from_json(html.unescape(re.findall(r'name="semantic-pivots-made-of" content="(.*?)"', page)[0]))
     assert stored is not None
     assert stored.files.keys() == set(write_model_report.SOURCES)
     assert "Not run yet" not in page
