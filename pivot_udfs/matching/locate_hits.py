@@ -4,7 +4,6 @@ For a byte-level BPE the running sum of token lengths gives every position in on
 that sum is not the text's length, and all documents of other tokenizers, use the library's own offsets.
 """
 
-
 import numba as nb
 import numpy as np
 import numpy.typing as npt
