@@ -18,7 +18,7 @@ from pivot_udfs.errors import CorpusError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import QUARANTINE
 from pivot_udfs.shards.assign_files import pack_files
-from pivot_udfs.shards.read_shard import FieldNames, ReadLimits
+from pivot_udfs.shards.read_shard import ReadLimits
 from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenize_corpus import (
     ShardCounts,
@@ -74,7 +74,7 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
         corpus.max_record_bytes,
         corpus.max_zstd_window_mb << 20,
         corpus.max_parquet_page_mb << 20,
-        FieldNames(**corpus.fields.model_dump()),
+        corpus.fields,
     )
     return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer)
 

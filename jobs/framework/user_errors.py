@@ -96,7 +96,7 @@ _REMEDIES = (
 _JVM_ENDED = (
     Remedy(r"\[JAVA_GATEWAY_EXITED\]", f"Spark's JVM did not start: {_OTHER_SPARK}"),
     Remedy(
-        r"Answer from Java side is empty|Py4JNetworkError|An error occurred while trying to connect to the Java server",
+        r"Answer from Java side is empty|^Py4JNetworkError|^ConnectionRefusedError",
         "Spark's JVM has ended during the run, most often killed for lack of memory: lower spark.driver.memory or "
         "cooccurrence.memory_budget_mb, or use fewer cores (spark.master = 'local[1]')",
     ),

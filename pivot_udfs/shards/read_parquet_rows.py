@@ -24,6 +24,7 @@ _BATCH_BYTES = 32 << 20
 _MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256
 _PAGE_BUFFER_BYTES = 4 << 20
 _LARGE_VALUE_BYTES, _HIGH_RATIO = 16 << 10, 16
+_FIRST_PAGES = 4
 _SHOWN_COLUMNS = 20
 
 Path = tuple[str, ...]
@@ -140,16 +141,17 @@ def _batches(file: _WatchedFile, parquet: Any, columns: list[str], limits: ReadL
 
 
 def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: int) -> None:
-    """Refuses pages that do not fit; only where values are large or packed well can a page be much above 1 MB."""
+    """Refuses pages that do not fit: all are looked at where values are large or packed well, else the first ones."""
     for chunk in map(group.column, range(group.num_columns)):
         n_bytes, path = chunk.total_uncompressed_size, chunk.path_in_schema
         suspicious = (
             n_bytes > _LARGE_VALUE_BYTES * chunk.num_values or n_bytes > _HIGH_RATIO * chunk.total_compressed_size
         )
-        if n_bytes <= max_bytes or not suspicious or not any(f"{path}.".startswith(f"{name}.") for name in columns):
+        if n_bytes <= max_bytes or not any(f"{path}.".startswith(f"{name}.") for name in columns):
             continue
         start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
-        largest = largest_page(file, start, chunk.total_compressed_size, max_bytes)
+        n_pages = chunk.num_values + 1 if suspicious else _FIRST_PAGES
+        largest = largest_page(file, start, chunk.total_compressed_size, max_bytes, n_pages)
         if largest > max_bytes:
             raise PageSizeError(
                 f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"

@@ -91,6 +91,12 @@ def test_known_errors_say_what_to_do_in_one_line(text: str, output: str, line: s
     assert "\n" not in str(found)
 
 
+def test_a_refused_connection_means_that_the_jvm_has_ended() -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    assert "set spark.local.dir" in str(user_error(refused, "ERROR DiskBlockManager: Failed to create any local dir."))
+    assert "Spark's JVM has ended" in str(user_error(refused, "last words"))
+
+
 def test_what_the_jvm_wrote_is_not_blamed_while_it_runs() -> None:
     assert user_error(RuntimeError("a bug"), "WARN x: Permission denied\nNo space left on device") is None
 

@@ -12,7 +12,7 @@ import pytest
 from shard_files import read, reasons_of, write
 
 from pivot_udfs.settings import CorpusFields
-from pivot_udfs.shards.read_shard import REASONS, Document, FieldNames, ReadLimits
+from pivot_udfs.shards.read_shard import REASONS, Document, ReadLimits
 
 CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | None, str]]] = {
     "c4": (
@@ -50,7 +50,7 @@ CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | N
 
 
 def limits_of(fields: dict[str, str]) -> ReadLimits:
-    return ReadLimits(1_000, 5_000, fields=FieldNames(**fields))
+    return ReadLimits(1_000, 5_000, fields=CorpusFields(**fields))
 
 
 def both(folder: Path, rows: list[dict[str, Any]]) -> list[Path]:
