@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmarks.common import median, parse, read_documents, report, seconds
 from pivot_udfs.counting.context_kernel import count_contexts, group_events
-from pivot_udfs.tokenization.backends import encoder, load_tokenizer, vocabulary
+from pivot_udfs.tokenization.backends import encoder, load_tokenizer
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _CHECKED_DOCUMENTS = 40
 _CAPACITY = 1 << 17

@@ -14,7 +14,7 @@ from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.score_documents import pivot_numbers, score_documents
 from pivot_udfs.storage.write_parquet import one_table
-from pivot_udfs.tokenization.backends import vocabulary
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _SPLIT_BYTES = 4 * TASK_BYTES
 """Of ``documents`` as stored, most of which is not read."""

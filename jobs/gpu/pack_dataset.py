@@ -24,7 +24,8 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.packing.order_documents import Selection, batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import TokenizerError, WarehouseError
-from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 

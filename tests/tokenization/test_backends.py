@@ -18,9 +18,9 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.tokenization.backends import encoder, load_tokenizer, vocabulary, word_token_ids
+from pivot_udfs.tokenization.backends import encoder, load_tokenizer
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
-from pivot_udfs.tokenization.vocabulary import byte_alphabet
+from pivot_udfs.tokenization.vocabulary import byte_alphabet, vocabulary, word_token_ids
 
 MULTILINGUAL = st.text(
     st.one_of(

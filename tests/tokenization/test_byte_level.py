@@ -11,6 +11,7 @@ import pytest
 import tokenizer_files
 from hypothesis import given
 from hypothesis import strategies as st
+from pivot_udfs.tokenization.pretokenize_kernel import piece_ends
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel, Digits
 
@@ -18,7 +19,6 @@ from pivot_udfs.tokenization import byte_level, encode_kernel
 from pivot_udfs.tokenization.backends import load_tokenizer
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, is_byte_level_bpe, read_rules
 from pivot_udfs.tokenization.encode_kernel import LONGEST
-from pivot_udfs.tokenization.pretokenize_kernel import piece_ends
 from pivot_udfs.tokenization.text_batch import TextBatch
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "tokenizer.json"
