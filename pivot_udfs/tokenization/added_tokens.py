@@ -59,7 +59,7 @@ class AddedTokens:
             return Segments(offsets[:-1], offsets[1:], np.full(len(offsets) - 1, -1, np.int32)), np.arange(len(offsets))
         rows: list[tuple[int, int, int]] = []
         firsts = [0]
-        raw = memoryview(data)
+        raw = data.data
         for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
             self._split(raw, start, end, self._stages, -1, rows)
             firsts.append(len(rows))

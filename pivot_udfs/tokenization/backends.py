@@ -142,7 +142,7 @@ def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
 
 def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
     """Why the fast backend cannot replace the reference, or None."""
-    if fast.backend == "byte_level" and (reason := unsupported_by_loops(fast.payload)):
+    if fast.backend == "byte_level" and (reason := unsupported_by_loops(json.loads(fast.payload))):
         return reason
     added = reference_tokenizer(reference).get_added_tokens_decoder().values()
     texts = probe_texts(token.content for token in added)
@@ -163,7 +163,7 @@ def encoder(spec: TokenizerSpec) -> Encoder:
     if spec.backend == "sentencepiece":
         return SentencePieceEncoder(sentencepiece_processor(spec))
     if spec.backend == "byte_level":
-        return ByteLevelEncoder(spec.payload, reference_tokenizer(spec))
+        return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
     reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
         return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()), reference)

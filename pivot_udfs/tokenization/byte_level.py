@@ -5,7 +5,6 @@ tokens. What they need is read from the ``tokenizer.json``. Pre-tokens that they
 token, or of more than a thousand bytes), and texts whose normal form is disputed, go to the reference.
 """
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,6 +36,8 @@ _ROWS = 1 << 19
 """Of the table of pre-tokens; emptied when half full (262,144 pre-tokens, more than 114 MB of four languages have)."""
 _OTHER_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
 _ALPHABET = {byte: char for char, byte in byte_alphabet().items()}
+_WRITTEN = frozenset(byte_alphabet())
+_TO_LATIN = {ord(char): byte for char, byte in byte_alphabet().items()}
 _DIGITS = {"type": "Digits", "individual_digits": True}
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -54,9 +55,8 @@ _PATTERNS = {
 """Regular expressions of a step "Split", with the splitter and the most numerals of a pre-token."""
 
 
-def unsupported_by_loops(payload: bytes) -> str | None:
+def unsupported_by_loops(config: Mapping[str, Any]) -> str | None:
     """Why the loops cannot take a ``tokenizer.json``, None if they can."""
-    config = json.loads(payload)
     model = config["model"]
     if model.get("type") != "BPE":
         return f"the model is {model.get('type')}, not BPE"
@@ -88,9 +88,8 @@ def _pattern(config: Mapping[str, Any]) -> tuple[int, int] | None:
     return _PATTERNS.get(steps[0]["pattern"].get("Regex", ""))
 
 
-def read_rules(payload: bytes) -> Rules:
-    """The rules of a ``tokenizer.json`` that ``unsupported_by_loops`` has nothing against."""
-    config = json.loads(payload)
+def read_rules(config: Mapping[str, Any]) -> Rules:
+    """The rules of a ``tokenizer.json`` for which ``unsupported_by_loops`` gives None."""
     ids, alphabet = config["model"]["vocab"], byte_alphabet()
     byte_ids = np.full(256, -1, np.int32)
     for char, byte in alphabet.items():
@@ -99,38 +98,40 @@ def read_rules(payload: bytes) -> Rules:
     slots = merge_table(np.array([(ids[a], ids[b]) for a, b in pairs], np.uint64).reshape(-1, 2))
     merges = Merges(byte_ids, slots, np.array([ids[a + b] for a, b in pairs], np.int32))
     whole, whole_tokens = _whole_tokens(config["model"], merges)
-    merged = {bytes(alphabet[char] for char in a + b) for a, b in pairs}
+    merged = {_bytes_of(a + b) for a, b in pairs}
     splitter, most_digits = _pattern(config) or (GPT2, 0)
     if splitter == GPT2:
         classes = gpt2_classes(most_digits == 1)
     else:
         classes = character_classes() if splitter == O200K else caseless_classes()
-    return Rules(splitter, most_digits, classes, joined_characters([*merged, *whole]), merges, whole_tokens)
+    return Rules(splitter, most_digits, classes, joined_characters(*_flat([*merged, *whole])), merges, whole_tokens)
 
 
 def _whole_tokens(model: Mapping[str, Any], merges: Merges) -> tuple[list[bytes], WholeTokens]:
     """The tokens that ``ignore_merges`` makes a difference for: merges do not lead to them."""
-    alphabet = byte_alphabet()
-    tokens = model["vocab"].items() if model.get("ignore_merges") else ()
-    found = [(bytes(alphabet[c] for c in token), k) for token, k in tokens if all(c in alphabet for c in token)]
-    merged = are_merged(*_flat(found), merges)
-    left = [pair for pair, is_merged in zip(found, merged, strict=True) if not is_merged]
-    return [token for token, _ in left], whole_token_table(*_flat(left))
+    vocabulary = model["vocab"] if model.get("ignore_merges") else {}
+    ids = {_bytes_of(token): token_id for token, token_id in vocabulary.items() if _WRITTEN.issuperset(token)}
+    merged = are_merged(*_flat(list(ids)), np.array(list(ids.values()), np.int32), merges)
+    left = [token for token, is_merged in zip(ids, merged, strict=True) if not is_merged]
+    return left, whole_token_table(*_flat(left), np.array([ids[token] for token in left], np.int32))
 
 
-def _flat(tokens: Sequence[tuple[bytes, int]]) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32]]:
-    data = np.frombuffer(b"".join(token for token, _ in tokens) or b" ", np.uint8).copy()
-    offsets = np.cumsum([0, *(len(token) for token, _ in tokens)], dtype=np.int64)
-    return data, offsets, np.array([token_id for _, token_id in tokens], np.int32)
+def _bytes_of(token: str) -> bytes:
+    return token.translate(_TO_LATIN).encode("latin-1")
+
+
+def _flat(tokens: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of tokens in a row, with some more behind them, and where each token begins."""
+    offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
+    return np.frombuffer(b"".join([*tokens, bytes(8)]), np.uint8), offsets
 
 
 class ByteLevelEncoder:
     """Through the compiled loops; one thread at a time, and 56 MB for the table of pre-tokens met."""
 
-    def __init__(self, payload: bytes, reference: tokenizers.Tokenizer) -> None:
-        """``reference``: the library's tokenizer, for what the loops do not take."""
-        config = json.loads(payload)
-        self._rules, self._reference = read_rules(payload), reference
+    def __init__(self, config: Mapping[str, Any], reference: tokenizers.Tokenizer) -> None:
+        """``config``: a ``tokenizer.json``; ``reference``: the library's, for what the loops do not take."""
+        self._rules, self._reference = read_rules(config), reference
         self._nfc = normal_form(config) is not None
         self._added = AddedTokens(config.get("added_tokens") or [], self._nfc)
         self._table, self._lock = new_table(_ROWS), threading.Lock()

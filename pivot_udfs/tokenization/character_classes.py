@@ -40,7 +40,7 @@ def character_classes() -> NDArray[np.uint8]:
     for kind, pattern in reversed(_CLASSES.items()):
         for start, end in _matches(pattern, firsts):
             of_first[start:end] = kind
-    for (start, end), kind in zip(runs, of_first, strict=True):
+    for (start, end), kind in zip(runs, of_first.tolist(), strict=True):
         found[start:end] = kind
     found[[ord("\n"), ord("\r")]] = NEWLINE
     return found

@@ -62,7 +62,7 @@ def _is_ascii(at: np.uint64, size: np.uint64) -> bool:
             return False
         at += _8
         size -= _8
-    return (load_word(at) & _HIGH & (_ALL >> ((_8 - size) << _3))) == _0
+    return bool((load_word(at) & _HIGH & (_ALL >> ((_8 - size) << _3))) == _0)
 
 
 @nb.njit(nogil=True, cache=True)
