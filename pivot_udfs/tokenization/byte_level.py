@@ -22,7 +22,6 @@ from pivot_udfs.tokenization.merge_kernel import (
     MOST_IDS,
     NO_MERGE,
     Merges,
-    WholeTokens,
     are_merged,
     merge_table,
     whole_token_table,
@@ -35,6 +34,8 @@ from pivot_udfs.tokenization.token_bytes import byte_alphabet, normal_form, pre_
 _ROWS = 1 << 19
 """Of the table of pre-tokens; emptied when half full (262,144 pre-tokens, more than 114 MB of four languages have)."""
 _OTHER_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
+Tokens = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32]]
+"""Bytes of tokens in a row, where each begins, and ids."""
 _ALPHABET = {byte: char for char, byte in byte_alphabet().items()}
 _WRITTEN = frozenset(byte_alphabet())
 _TO_LATIN = {ord(char): byte for char, byte in byte_alphabet().items()}
@@ -88,32 +89,50 @@ def _pattern(config: Mapping[str, Any]) -> tuple[int, int] | None:
     return _PATTERNS.get(steps[0]["pattern"].get("Regex", ""))
 
 
-def read_rules(config: Mapping[str, Any]) -> Rules:
-    """The rules of a ``tokenizer.json`` for which ``unsupported_by_loops`` gives None."""
+def read_rules(config: Mapping[str, Any]) -> tuple[Rules, Tokens]:
+    """The rules of a ``tokenizer.json`` for which ``unsupported_by_loops`` gives None.
+
+    And the tokens that their own bytes merge to, with which the table of pre-tokens begins.
+    """
     ids, alphabet = config["model"]["vocab"], byte_alphabet()
     byte_ids = np.full(256, -1, np.int32)
     for char, byte in alphabet.items():
         byte_ids[byte] = ids.get(char, -1)
     pairs = [tuple(merge.split(" ", 1) if isinstance(merge, str) else merge) for merge in config["model"]["merges"]]
-    slots = merge_table(np.array([(ids[a], ids[b]) for a, b in pairs], np.uint64).reshape(-1, 2))
-    merges = Merges(byte_ids, slots, np.array([ids[a + b] for a, b in pairs], np.int32))
-    whole, whole_tokens = _whole_tokens(config["model"], merges)
+    pair_ids = np.array([(ids[a], ids[b]) for a, b in pairs], np.uint64).reshape(-1, 2)
+    merged_ids = np.array([ids[a + b] for a, b in pairs], np.int32)
+    merges = Merges(byte_ids, merge_table(pair_ids), merged_ids, _byte_ranks(pair_ids, byte_ids))
     merged = {_bytes_of(a + b) for a, b in pairs}
+    own, others = _tokens_by_merging(ids, merges)
+    whole = others if config["model"].get("ignore_merges") else {}
     splitter, most_digits = _pattern(config) or (GPT2, 0)
     if splitter == GPT2:
         classes = gpt2_classes(most_digits == 1)
     else:
         classes = character_classes() if splitter == O200K else caseless_classes()
-    return Rules(splitter, most_digits, classes, joined_characters(*_flat([*merged, *whole])), merges, whole_tokens)
+    joins = joined_characters(*_flat([*merged, *whole]))
+    return Rules(splitter, most_digits, classes, joins, merges, whole_token_table(*_tokens(whole))), _tokens(own)
 
 
-def _whole_tokens(model: Mapping[str, Any], merges: Merges) -> tuple[list[bytes], WholeTokens]:
-    """The tokens that ``ignore_merges`` makes a difference for: merges do not lead to them."""
-    vocabulary = model["vocab"] if model.get("ignore_merges") else {}
-    ids = {_bytes_of(token): token_id for token, token_id in vocabulary.items() if _WRITTEN.issuperset(token)}
-    merged = are_merged(*_flat(list(ids)), np.array(list(ids.values()), np.int32), merges)
-    left = [token for token, is_merged in zip(ids, merged, strict=True) if not is_merged]
-    return left, whole_token_table(*_flat(left), np.array([ids[token] for token in left], np.int32))
+def _byte_ranks(pair_ids: NDArray[np.uint64], byte_ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    found = np.full((256, 256), NO_MERGE, np.int32)
+    byte_of = {token_id: byte for byte, token_id in enumerate(byte_ids.tolist())}
+    for rank, (left, right) in enumerate(pair_ids.tolist()):
+        if left in byte_of and right in byte_of:
+            found[byte_of[left], byte_of[right]] = rank
+    return found.reshape(-1)
+
+
+def _tokens_by_merging(ids: Mapping[str, int], merges: Merges) -> tuple[dict[bytes, int], dict[bytes, int]]:
+    """The tokens that merging their bytes gives, and the others; without those that are not written as bytes."""
+    found = {_bytes_of(token): token_id for token, token_id in ids.items() if _WRITTEN.issuperset(token)}
+    merged = are_merged(*_tokens(found), merges).tolist()
+    pairs = list(zip(found.items(), merged, strict=True))
+    return {k: v for (k, v), own in pairs if own}, {k: v for (k, v), own in pairs if not own}
+
+
+def _tokens(ids: Mapping[bytes, int]) -> Tokens:
+    return *_flat(list(ids)), np.array(list(ids.values()), np.int32)
 
 
 def _bytes_of(token: str) -> bytes:
@@ -131,10 +150,12 @@ class ByteLevelEncoder:
 
     def __init__(self, config: Mapping[str, Any], reference: tokenizers.Tokenizer) -> None:
         """``config``: a ``tokenizer.json``; ``reference``: the library's, for what the loops do not take."""
-        self._rules, self._reference = read_rules(config), reference
+        self._rules, self._tokens = read_rules(config)
+        self._reference = reference
         self._nfc = normal_form(config) is not None
         self._added = AddedTokens(config.get("added_tokens") or [], self._nfc)
-        self._table, self._lock = new_table(_ROWS), threading.Lock()
+        n_rows = max(_ROWS, 1 << (4 * len(self._tokens[2])).bit_length())
+        self._table, self._lock = new_table(n_rows), threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Flat ids and offsets."""
@@ -142,7 +163,7 @@ class ByteLevelEncoder:
         data, offsets = batch.buffers
         segments, firsts = self._added.segments(data, offsets)
         with self._lock:
-            make_room(self._table)
+            make_room(self._table, *self._tokens)
             ids, starts, gaps = encode_segments(data, segments, self._rules, self._table)
         filled = [(k, place, self._merged(bytes(data[start:end]))) for k, start, end, place in gaps.tolist()]
         filled += [(firsts[k], starts[firsts[k]], self._encoded(texts[k])) for k in disputed]

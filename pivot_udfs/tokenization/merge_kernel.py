@@ -26,6 +26,8 @@ class Merges(NamedTuple):
     """``merge_table``."""
     merged_ids: NDArray[np.int32]
     """(merges,), the id that each merge makes."""
+    byte_ranks: NDArray[np.int32]
+    """(65536,), the rank of two bytes' merge, at first * 256 + second; NO_MERGE for none."""
 
 
 class WholeTokens(NamedTuple):
@@ -74,15 +76,17 @@ def merge_pre_token(
     Source: byte pair encoding (Sennrich et al., 2016): the pair that was learned first is merged first, the leftmost of
     several.
     """
-    byte_ids, slots, merged_ids = merges
+    byte_ids, slots, merged_ids, byte_ranks = merges
     n = 0
     for i in range(start, end):
         symbols[n] = byte_ids[data[i]]
         if symbols[n] < 0:
             return -1
+        if i + 1 < end:
+            ranks[n] = byte_ranks[(int(data[i]) << 8) | int(data[i + 1])]
         n += 1
     mask = _U(slots.size - 1)
-    low, high = 0, n - 1
+    low, high = 0, 0
     while True:
         for j in range(low, high):
             pair = (_U(symbols[j]) << _22) | _U(symbols[j + 1])

@@ -13,7 +13,7 @@ import numpy as np
 
 from pivot_udfs.runtime.intrinsics import load_byte, load_word
 from pivot_udfs.tokenization.character_classes import LETTER, NEWLINE, NUMERAL, OTHER, SPACE
-from pivot_udfs.tokenization.utf8_kernel import class_run_end, code_point, contraction_end, letter_run_end, n_bytes
+from pivot_udfs.tokenization.utf8_kernel import class_run_end, code_point, contraction_end, letter_run_end
 
 _OTHER, _LETTER, _NUMERAL = np.uint64(OTHER), np.uint64(LETTER), np.uint64(NUMERAL)
 _SPACE, _NEWLINE, _BLANK = np.uint64(SPACE), np.uint64(NEWLINE), np.uint64(0x20)
@@ -35,9 +35,9 @@ def split_cl100k(text_at: Any, first: Any, end: Any, classes_at: Any, most_digit
     """
     n, i = _0, first
     while i < end:
-        point = code_point(load_word(text_at + i))
+        point, width = code_point(load_word(text_at + i))
         kind = load_byte(classes_at + point)
-        after = i + n_bytes(point)
+        after = i + width
         if kind == _LETTER:
             i = letter_run_end(text_at, after, end, classes_at, _LETTER, False)
         elif kind == _NUMERAL:
@@ -47,7 +47,7 @@ def split_cl100k(text_at: Any, first: Any, end: Any, classes_at: Any, most_digit
             if stop > i:
                 i = stop
             else:
-                follows = load_byte(classes_at + code_point(load_word(text_at + after))) if after < end else _0
+                follows = load_byte(classes_at + code_point(load_word(text_at + after))[0]) if after < end else _0
                 if follows == _LETTER and kind != _NEWLINE:
                     i = letter_run_end(text_at, after, end, classes_at, _LETTER, False)
                 elif kind == _OTHER or (point == _BLANK and after < end and follows == _OTHER):
@@ -66,10 +66,10 @@ def numerals_end(text_at: Any, i: Any, end: Any, classes_at: Any, most: Any) -> 
     """End of a run of numerals of which one is read already, ``most`` of them in all."""
     count = _1
     while i < end and count < most:
-        point = code_point(load_word(text_at + i))
+        point, width = code_point(load_word(text_at + i))
         if load_byte(classes_at + point) != _NUMERAL:
             break
-        i += n_bytes(point)
+        i += width
         count += _1
     return i
 
@@ -79,12 +79,12 @@ def white_space_end(text_at: Any, i: Any, end: Any, classes_at: Any) -> Any:
     r"""End of ``\s*[\r\n]+|\s+(?!\S)|\s+`` at white space."""
     first, last, after_newline = i, i, _0
     while i < end:
-        point = code_point(load_word(text_at + i))
+        point, width = code_point(load_word(text_at + i))
         kind = load_byte(classes_at + point)
         if kind & (_SPACE | _NEWLINE) == _0:
             break
         last = i
-        i += n_bytes(point)
+        i += width
         if kind == _NEWLINE:
             after_newline = i
     if after_newline:

@@ -14,7 +14,7 @@ import numpy as np
 
 from pivot_udfs.runtime.intrinsics import load_byte, load_word
 from pivot_udfs.tokenization.character_classes import ALONE, LETTER, OTHER, SPACE
-from pivot_udfs.tokenization.utf8_kernel import ascii_run, code_point, n_bytes
+from pivot_udfs.tokenization.utf8_kernel import ascii_run, code_point
 
 _OTHER, _LETTER, _SPACE, _ALONE = (np.uint64(k) for k in (OTHER, LETTER, SPACE, ALONE))
 _NONE, _0, _1, _2, _3, _8, _16 = (np.uint64(k) for k in (0, 0, 1, 2, 3, 8, 16))
@@ -39,8 +39,8 @@ def split_gpt2(text_at: Any, first: Any, end: Any, classes_at: Any, ends: Any) -
     run = _NONE
     while i < end:
         word = load_word(text_at + i)
-        point = code_point(word)
-        kind, width = load_byte(classes_at + point), n_bytes(point)
+        point, width = code_point(word)
+        kind = load_byte(classes_at + point)
         if kind != run or kind == _ALONE:
             if run == _SPACE and kind != _ALONE:
                 # The last space of a run goes with what follows it, a blank even into the same pre-token.

@@ -14,7 +14,7 @@ import numpy as np
 from pivot_udfs.runtime.intrinsics import load_byte, load_word
 from pivot_udfs.tokenization.character_classes import LOWER, MARK, NEWLINE, NUMERAL, OTHER, SPACE, UPPER
 from pivot_udfs.tokenization.split_cl100k_kernel import numerals_end, white_space_end
-from pivot_udfs.tokenization.utf8_kernel import class_run_end, code_point, contraction_end, letter_run_end, n_bytes
+from pivot_udfs.tokenization.utf8_kernel import class_run_end, code_point, contraction_end, letter_run_end
 
 _OTHER, _UPPER, _LOWER, _MARK = (np.uint64(k) for k in (OTHER, UPPER, LOWER, MARK))
 _NUMERAL, _SPACE, _NEWLINE = (np.uint64(k) for k in (NUMERAL, SPACE, NEWLINE))
@@ -27,9 +27,9 @@ def split_o200k(text_at: Any, first: Any, end: Any, classes_at: Any, most_digits
     """Splits one text; arguments and result as for ``split_cl100k``."""
     n, i = _0, first
     while i < end:
-        point = code_point(load_word(text_at + i))
+        point, width = code_point(load_word(text_at + i))
         kind = load_byte(classes_at + point)
-        after = i + n_bytes(point)
+        after = i + width
         if kind == _NUMERAL:
             i = numerals_end(text_at, after, end, classes_at, most_digits)
         else:
@@ -52,7 +52,7 @@ def split_o200k(text_at: Any, first: Any, end: Any, classes_at: Any, most_digits
 
 @nb.njit(nogil=True, cache=True)
 def _is_other(text_at: Any, i: Any, end: Any, classes_at: Any) -> Any:
-    return i < end and load_byte(classes_at + code_point(load_word(text_at + i))) & _OTHER != _0
+    return i < end and load_byte(classes_at + code_point(load_word(text_at + i))[0]) & _OTHER != _0
 
 
 @nb.njit(nogil=True, cache=True)
@@ -66,11 +66,11 @@ def _word_end(text_at: Any, i: Any, after: Any, end: Any, kind: Any, classes_at:
     word = after if kind & _PREFIX else i
     upper_end, last_both, follows = word, _0, _0
     while upper_end < end:
-        point = code_point(load_word(text_at + upper_end))
+        point, width = code_point(load_word(text_at + upper_end))
         follows = load_byte(classes_at + point)
         if follows & _UPPER == _0:
             break
-        upper_end += n_bytes(point)
+        upper_end += width
         if follows & _LOWER:
             last_both = upper_end
     if upper_end < end and follows & _LOWER:

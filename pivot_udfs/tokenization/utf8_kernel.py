@@ -12,11 +12,9 @@ import numpy as np
 from pivot_udfs.runtime.intrinsics import load_byte, load_word, trailing_zeros
 
 _U = nb.uint64
-_0, _1, _2, _3, _6, _8, _12, _16, _24 = (np.uint64(k) for k in (0, 1, 2, 3, 6, 8, 12, 16, 24))
+_0, _1, _2, _3, _4, _6, _8, _12, _16, _24 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 8, 12, 16, 24))
 _TWO, _THREE, _FOUR = np.uint64(0x80), np.uint64(0xE0), np.uint64(0xF0)
 """The smallest first byte of characters of two, three and four bytes."""
-_POINT_2, _POINT_3, _POINT_4 = np.uint64(0x80), np.uint64(0x800), np.uint64(0x10000)
-"""The smallest code point of characters of two, three and four bytes."""
 _LOW_4, _LOW_5, _LOW_6, _BYTE = (np.uint64((1 << k) - 1) for k in (4, 5, 6, 8))
 _HIGH, _CASE = np.uint64(0x8080808080808080), np.uint64(0x2020202020202020)
 _TO_A, _OVER_Z = np.uint64(0x1F1F1F1F1F1F1F1F), np.uint64(0x0505050505050505)
@@ -28,21 +26,20 @@ _TWO_BYTES = np.uint64(0xFFFF)
 
 @nb.njit(nogil=True, cache=True)
 def code_point(word: Any) -> Any:
-    """The character whose UTF-8 begins at the first byte of a loaded word."""
+    """The character whose UTF-8 begins at the first byte of a loaded word, and its length in bytes, 1 to 4.
+
+    The length is a constant on each branch: processors then go on to the next character before this one is decoded.
+    """
     byte = word & _BYTE
     if byte < _TWO:
-        return byte
+        return byte, _1
     second = (word >> _8) & _LOW_6
     if byte < _THREE:
-        return ((byte & _LOW_5) << _6) | second
+        return ((byte & _LOW_5) << _6) | second, _2
     point = ((byte & _LOW_4) << _12) | (second << _6) | ((word >> _16) & _LOW_6)
-    return point if byte < _FOUR else (point << _6) | ((word >> _24) & _LOW_6)
-
-
-@nb.njit(nogil=True, cache=True)
-def n_bytes(point: Any) -> Any:
-    """Length of a character in UTF-8, 1 to 4."""
-    return _1 + _U(point >= _POINT_2) + _U(point >= _POINT_3) + _U(point >= _POINT_4)
+    if byte < _FOUR:
+        return point, _3
+    return (point << _6) | ((word >> _24) & _LOW_6), _4
 
 
 @nb.njit(nogil=True, cache=True)
@@ -57,10 +54,10 @@ def ascii_run(word: Any, lower: bool) -> Any:
 def class_run_end(text_at: Any, i: Any, end: Any, classes_at: Any, wanted: Any) -> Any:
     """End of the run from ``i`` of characters whose class has one of the bits ``wanted``."""
     while i < end:
-        point = code_point(load_word(text_at + i))
+        point, width = code_point(load_word(text_at + i))
         if load_byte(classes_at + point) & wanted == _0:
             return i
-        i += n_bytes(point)
+        i += width
     return end
 
 
@@ -74,10 +71,10 @@ def letter_run_end(text_at: Any, i: Any, end: Any, classes_at: Any, wanted: Any,
             if letters:
                 i += letters
                 continue
-        point = code_point(word)
+        point, width = code_point(word)
         if load_byte(classes_at + point) & wanted == _0:
             return i
-        i += n_bytes(point)
+        i += width
     return end
 
 
