@@ -10,6 +10,7 @@ from typing import Any
 
 import ahocorasick_rs
 import numpy as np
+import tokenizers
 from numpy.typing import NDArray
 
 from pivot_udfs.tokenization.encode_kernel import Segments
@@ -29,18 +30,18 @@ def unsupported(token: Mapping[str, Any]) -> str | None:
 class AddedTokens:
     """The added tokens of a tokenizer, ready to be searched for."""
 
-    def __init__(self, tokens: Sequence[Mapping[str, Any]], normalized: bool) -> None:
-        """``tokens``: of a ``tokenizer.json``; ``normalized``: whether its normalizer is NFC."""
-        groups = [[token for token in tokens if bool(token["normalized"]) is late] for late in (False, True)]
-        contents = [[token["content"] for token in group] for group in groups]
+    def __init__(self, tokens: Mapping[int, tokenizers.AddedToken], normalized: bool) -> None:
+        """``tokens``: by the ids that the library gives them; ``normalized``: whether its normalizer is NFC."""
+        groups = [[pair for pair in tokens.items() if pair[1].normalized is late] for late in (False, True)]
+        contents = [[token.content for _, token in group] for group in groups]
         if normalized:
             contents[1] = [to_nfc(content) or content for content in contents[1]]
         self._stages = [
-            (_automaton(texts), [-1 if token["special"] else int(token["id"]) for token in group])
+            (_automaton(texts), [-1 if token.special else token_id for token_id, token in group])
             for texts, group in zip(contents, groups, strict=True)
-            if not all(token["special"] for token in group)
+            if not all(token.special for _, token in group)
         ]
-        self._first_is_raw = not all(token["special"] for token in groups[0])
+        self._first_is_raw = not all(token.special for _, token in groups[0])
 
     def is_in_raw(self, text: str) -> bool:
         """Whether a text holds a token that is matched before the normalizer."""

@@ -31,8 +31,6 @@ from pivot_udfs.tokenization.pre_token_table import make_room, new_table
 from pivot_udfs.tokenization.text_batch import Encoded, TextBatch
 from pivot_udfs.tokenization.token_bytes import byte_alphabet, normal_form, pre_tokenizers
 
-_ROWS = 1 << 19
-"""Of the table of pre-tokens; emptied when half full (262,144 pre-tokens, more than 114 MB of four languages have)."""
 _OTHER_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
 Tokens = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32]]
 """Bytes of tokens in a row, where each begins, and ids."""
@@ -145,17 +143,25 @@ def _flat(tokens: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     return np.frombuffer(b"".join([*tokens, bytes(8)]), np.uint8), offsets
 
 
+def _n_rows(n_tokens: int) -> int:
+    """Rows of the table of pre-tokens, which is emptied when half of them are taken.
+
+    For a vocabulary of up to 131,072 tokens half of them are 262,144, about the distinct pre-tokens of 114 MB of text
+    in four languages.
+    """
+    return max(1 << 19, 1 << (4 * n_tokens - 1).bit_length())
+
+
 class ByteLevelEncoder:
-    """Through the compiled loops; one thread at a time, and 56 MB for the table of pre-tokens met."""
+    """Through the compiled loops; one thread at a time. The table of pre-tokens takes 56 to 112 MB."""
 
     def __init__(self, config: Mapping[str, Any], reference: tokenizers.Tokenizer) -> None:
         """``config``: a ``tokenizer.json``; ``reference``: the library's, for what the loops do not take."""
         self._rules, self._tokens = read_rules(config)
         self._reference = reference
         self._nfc = normal_form(config) is not None
-        self._added = AddedTokens(config.get("added_tokens") or [], self._nfc)
-        n_rows = max(_ROWS, 1 << (4 * len(self._tokens[2])).bit_length())
-        self._table, self._lock = new_table(n_rows), threading.Lock()
+        self._added = AddedTokens(reference.get_added_tokens_decoder(), self._nfc)
+        self._table, self._lock = new_table(_n_rows(len(self._tokens[2]))), threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Flat ids and offsets."""
