@@ -10,7 +10,7 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 export PATH := $(BIN):$(PATH)
 CORPUS ?= tests/samples/shards
 
-.PHONY: help setup setup-dev setup-gpu demo demo-model test check dist bench bench-gpu lock clean
+.PHONY: help setup setup-dev setup-gpu demo demo-model test check dist bench bench-gpu docs lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,10 @@ bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 bench-gpu: demo setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
 	test -d out/demo-model/base || $(GPU_BIN)/python -m jobs.gpu.convert_model --config conf/demo-model.toml
 	$(GPU_BIN)/python -m benchmarks.gpu.run_all --config conf/demo-model.toml
+
+docs: setup-dev ## writes the generated pages of docs/
+	$(BIN)/python docs/generate_configuration.py
+	$(BIN)/python docs/generate_tables.py
 
 lock: ## compiles requirements/*.txt anew (needs uv)
 	for name in runtime dev gpu; do uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header \

@@ -14,6 +14,7 @@ NAMES = (
     "count_job",
     "score_filter_job",
     "tokenize_job",
+    "token_id_encodings",
 )
 
 

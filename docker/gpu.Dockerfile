@@ -1,11 +1,11 @@
-# The model side: torch with CUDA, no Spark. Build at the project's root:
+# The model side: torch with CUDA, without Spark. Build in the root folder of the project:
 #   docker build -f docker/gpu.Dockerfile -t semantic-pivots-gpu .
 #   docker run --rm --gpus all -v "$PWD/out:/app/out" -v "$PWD/models:/app/models:ro" semantic-pivots-gpu \
 #       torchrun --nproc-per-node=8 -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml
-# (out/ must be writable for user 1000)
+# (out/ must be writable by user 1000)
 FROM python:3.11-slim-bookworm
 
-# torch.compile builds kernels with a C compiler. Debian keeps one version of a package, its newest.
+# torch.compile needs a C compiler. Debian offers only the newest version of a package, so none is pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev \

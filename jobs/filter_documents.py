@@ -1,11 +1,14 @@
-"""Documents and their scores in; ``datasets/<arm>`` out, one table an arm.
+"""Documents and their scores in; ``datasets/<arm>`` out, one table for each arm.
 
     spark-submit jobs/filter_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
-Only keys and scores are shuffled. Texts and tokens are read once: each chosen key is sent to the task that reads the
-file where its document lies, and workers write all arms in the same pass (see ``jobs.selection.locate_documents``).
-Where workers cannot read the files themselves Spark joins keys and documents, and shuffles the documents when the keys
-are many.
+Data goes one way:
+    document_scores -> selection.shrunken_density -> selection.budgets (how much) -> selection.budgeted_sample (which)
+    -> selection.locate_documents (in which file) -> pivot_udfs.filter_documents (copies) -> datasets/<arm>
+
+Only keys and scores are shuffled. Each chosen key is sent to the task that reads the file with its document; workers
+write all arms in one pass over the texts and tokens. Where workers cannot read the table's files directly, Spark joins
+keys and documents instead, and shuffles the documents if there are many keys.
 """
 
 import sys
@@ -16,51 +19,48 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.framework.command_line import run_job
+from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.selection.locate_documents import are_apart, files_of, may_read_files, with_files
+from jobs.selection.budgets import Held, describe_arms, total
+from jobs.selection.locate_documents import are_apart, are_plain_files, files_of, with_files
 from jobs.selection.select_documents import select_documents
-from jobs.warehouse.commit import qualified
-from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.filter_documents import Budget, copy_chosen, split_into_arms
+from pivot_udfs.filter_documents import copy_chosen, split_into_arms
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET
 from pivot_udfs.storage.write_parquet import TableStep
 
-_SHORT = 0.01
-"""An arm that takes less of a budget than all but this share of it is warned of."""
 
-
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Writes the dataset of every configured arm."""
     arms = run.settings.selection.arms
-    documents = run.warehouse.read("documents", recipe.inputs["documents"])
-    scores = run.warehouse.read("document_scores", recipe.inputs["document_scores"])
+    documents = run.warehouse.read("documents")
+    scores = run.warehouse.read("document_scores")
     with run.progress.watch(run.spark, "filter_documents", "datasets"):
         selected = select_documents(scores, run.settings.selection)
         keys = selected.documents.persist(StorageLevel.MEMORY_AND_DISK)
         held = _count_held(keys, arms)
         rows, step = _chosen(run, documents, keys.drop("lang", "n_tokens"))
         names = [f"datasets/{arm}" for arm in arms]
-        run.warehouse.write_from_workers(rows, step, names, recipe, partial(_check_all_there, held))
+        run.warehouse.write(rows, names, provenance, step, partial(_check_all_there, held))
         keys.unpersist()
-    for line in tell_held(held, selected.budgets, arms):
+    for line in describe_arms(held, selected.budgets):
         run.progress.say("filter_documents", line)
 
 
 def _chosen(run: Run, documents: DataFrame, keys: DataFrame) -> tuple[DataFrame, TableStep]:
-    """What workers are given, and the step that makes the arms of it."""
-    arms, path = run.settings.selection.arms, run.warehouse.table_path("documents")
-    if run.settings.warehouse.workers_write and may_read_files(run.spark, path):
+    """The rows sent to workers, and the step that makes the arms from them."""
+    arms, folder = run.settings.selection.arms, run.warehouse.location("documents")
+    if are_plain_files(folder):
         files = files_of(documents)
         if are_apart(files):
-            return with_files(keys, files), partial(copy_chosen, folder=qualified(run.spark, path), arms=arms)
+            return with_files(keys, files), partial(copy_chosen, folder=folder.uri, arms=arms)
     joined = documents.join(keys, on=["shard", "record"], how="inner")
     return joined.select(*DATASET.names, *arms), partial(split_into_arms, arms=arms)
 
 
-def _count_held(keys: DataFrame, arms: Sequence[str]) -> dict[str, dict[str, tuple[int, int]]]:
-    """(documents, tokens) of each arm and language."""
+def _count_held(keys: DataFrame, arms: Sequence[str]) -> dict[str, Held]:
+    """What each arm holds, in the order of ``arms``."""
     sums = [
         F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
         for arm in arms
@@ -70,43 +70,14 @@ def _count_held(keys: DataFrame, arms: Sequence[str]) -> dict[str, dict[str, tup
     return {arm: {row["lang"]: tuple(row[arm]) for row in rows if row[arm]["n_docs"]} for arm in arms}
 
 
-def _check_all_there(held: dict[str, dict[str, tuple[int, int]]], written: Mapping[str, int]) -> None:
+def _check_all_there(held: dict[str, Held], written: Mapping[str, int]) -> None:
     for arm, of_arm in held.items():
-        n_docs, n_found = _sums(of_arm)[0], written[f"datasets/{arm}"]
+        n_docs, n_found = total(of_arm)[0], written[f"datasets/{arm}"]
         if n_found != n_docs:
             raise WarehouseError(
                 f"{n_docs} documents were chosen for the arm {arm}, but {n_found} were found in the table documents: "
-                "its scores are of other documents; run score_documents again"
+                "document_scores was made from other documents; run score_documents again"
             )
-
-
-def tell_held(held: dict[str, dict[str, tuple[int, int]]], budgets: Sequence[Budget], arms: Sequence[str]) -> list[str]:
-    """What each arm holds, and of each of its budgets what was taken; a warning where that is much less.
-
-    Args:
-        held: (documents, tokens) of each arm and language.
-        budgets: from ``arm_budgets``.
-        arms: in the order in which to tell of them.
-    """
-    lines = []
-    for arm in arms:
-        n_docs, n_tokens = _sums(held[arm])
-        lines.append(f"{arm}: {n_docs:,} documents, {n_tokens:,} tokens")
-        lines += [_tell_budget(budget, held[arm]) for budget in budgets if budget.arm == arm]
-    return lines
-
-
-def _tell_budget(budget: Budget, held: dict[str, tuple[int, int]]) -> str:
-    n_docs, n_tokens = _sums(held) if budget.lang == "all" else held.get(budget.lang, (0, 0))
-    taken = n_docs if budget.unit == "documents" else n_tokens
-    short = budget.amount - taken
-    warning = "warning: " if short > _SHORT * budget.amount else ""
-    told = f"{warning}{budget.arm}, {budget.lang}: {taken:,} of {budget.amount:,} {budget.unit}"
-    return f"{told}, {short:,} short" if short else told
-
-
-def _sums(held: dict[str, tuple[int, int]]) -> tuple[int, int]:
-    return sum(n for n, _ in held.values()), sum(n for _, n in held.values())
 
 
 STAGE = Stage(

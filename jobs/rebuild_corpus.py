@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
-from jobs.framework.command_line import with_run
+from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run, run_stage
 
 STAGES = [
@@ -26,7 +26,7 @@ def run(run: Run) -> None:
     """Runs what has changed, in order."""
     for stage in STAGES:
         run_stage(run, stage, skip_unchanged=True)
-    sys.stdout.write(_summary(run, write_report.report_path(run.settings)))
+    sys.stdout.write(_summary(run, str(write_report.report_location(run.settings))))
 
 
 def _summary(run: Run, report: str) -> str:

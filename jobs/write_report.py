@@ -1,103 +1,97 @@
-"""All tables in; one self-contained HTML page about them out.
+"""All tables in; one self-contained HTML page out.
 
 spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
 """
 
+import html
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from pyspark.sql import SparkSession
+from pyarrow import fs
 
-from jobs.framework.command_line import run_job
+from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.report.data import read_report
-from jobs.report.page import make_page
-from jobs.warehouse.lineage import Recipe
+from jobs.report.read_report import read_report
+from jobs.report.render_page import make_page
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.load_settings import fingerprint
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
+from pivot_udfs.storage.messages import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
 
-_HEAD_BYTES = 4096
-_STAMP = re.compile(r'<meta name="semantic-pivots-made-of" content="(\w+)">')
+PAGE = "report.html"
+_HEAD_BYTES = 1 << 16
+_RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
-"""The model side writes it beside the page, before or after; the link says that it may not be there yet."""
+"""The model side writes it beside the page; it is linked if it is there when the page is written."""
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Reads the tables and writes the page."""
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
-    path = report_path(run.settings)
-    page = make_page(report, MODEL_REPORT, _stamp(run, recipe)).encode()
-    _write(run.spark, path, page)
-    run.progress.say("write_report", f"{path}: {len(page) / 1e6:.1f} MB")
+    page = make_page(report, model_report_beside(report_location(run.settings)), provenance.to_json()).encode()
+    _write(report_location(run.settings), page)
+    run.progress.say("write_report", f"{report_location(run.settings)}: {len(page) / 1e6:.1f} MB")
 
 
-def why_write(run: Run, recipe: Recipe) -> str | None:
+def why_write(run: Run, now: Provenance) -> str | None:
     """Why the page is not the one that would be written now; None when it is."""
-    path = report_path(run.settings)
-    head = _read_head(run.spark, path)
+    page = report_location(run.settings)
+    head = _read_head(page)
     if head is None:
-        return f"{path} is not there yet"
-    made_of = _STAMP.findall(head.decode(errors="replace"))
-    return None if made_of == [_stamp(run, recipe)] else f"{path} was made from other tables, settings or code"
+        return f"{page} is not there yet"
+    found = _RECORD.search(head.decode(errors="replace"))
+    made = Provenance.from_json(html.unescape(found[1])) if found else None
+    if made is None:
+        return f"{page} has no provenance"
+    changed = difference(made, now)
+    return f"{page} was made with {changed}" if changed else None
 
 
-def report_path(settings: Settings) -> str:
-    """Where the page goes: ``report.path``, else beside the tables."""
-    return settings.report.path or f"{settings.warehouse.path.rstrip('/')}/report.html"
+def report_location(settings: Settings) -> Location:
+    """The page: ``report.path``, else ``report.html`` beside the tables."""
+    return resolve(settings.report.path) if settings.report.path else resolve(settings.warehouse.path).child(PAGE)
 
 
-def _stamp(run: Run, recipe: Recipe) -> str:
-    """What the page is made of: the tables' versions, the settings, where the tables are."""
-    return fingerprint([recipe.fingerprint, run.warehouse.path])
-
-
-def _file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    """Hadoop's file system and path: the page can go wherever the tables can."""
-    jvm: Any = spark._jvm
-    place = jvm.org.apache.hadoop.fs.Path(path)
-    conf = spark.sparkContext._jsc.hadoopConfiguration()
-    # An instance of our own: Spark's shared one must go on writing checksums.
-    system = jvm.org.apache.hadoop.fs.FileSystem.newInstance(place.toUri(), conf)
-    system.setWriteChecksum(False)
-    return system, place
-
-
-def _read_head(spark: SparkSession, path: str) -> bytes | None:
-    """The first bytes of a file; None where there is none."""
-    system, place = _file_system(spark, path)
+def model_report_beside(page: Location) -> str | None:
+    """Address of the model report relative to the page; None if it is not there."""
     try:
-        if not system.exists(place):
+        return MODEL_REPORT if resolve(f"{page.uri.rpartition('/')[0]}/{MODEL_REPORT}").exists() else None
+    except STORE_ERRORS:
+        return None
+
+
+def _read_head(page: Location) -> bytes | None:
+    """The first bytes of the page; None where there is none."""
+    try:
+        if not page.exists():
             return None
-        stream = system.open(place)
-        head = bytes(stream.readNBytes(_HEAD_BYTES))
-        stream.close()
-        return head
-    finally:
-        system.close()
+        if page.type() != fs.FileType.File:
+            raise IsADirectoryError("it is no file")
+        with page.open_input() as stream:
+            return stream.read(_HEAD_BYTES)
+    except STORE_ERRORS as error:
+        raise _unusable("read from", page, error) from None
 
 
-def _write(spark: SparkSession, path: str, content: bytes) -> None:
+def _write(page: Location, content: bytes) -> None:
     try:
-        system, place = _file_system(spark, path)
-        try:
-            stream = system.create(place, True)
-            stream.write(bytearray(content))
-            stream.close()
-        finally:
-            system.close()
-    except Exception as error:
-        reason = str(getattr(error, "java_exception", error)).splitlines()[0]
-        raise WarehouseError(f"the report cannot be written to {path} ({reason}): mend report.path") from None
+        with page.open_output() as stream:
+            stream.write(content)
+    except STORE_ERRORS as error:
+        raise _unusable("written to", page, error) from None
+
+
+def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
+    return WarehouseError(f"the report cannot be {use} {page} ({reason(error)}): correct report.path")
 
 
 STAGE = Stage(
     name="write_report",
-    version=1,
+    version=2,
     reads=(*TABLES, "datasets/*"),
     writes=lambda settings: (),
     sections=("report",),

@@ -1,24 +1,31 @@
-"""The errors a user can meet, named by who must act; every message says what was got, expected, and to do."""
+"""The errors a user can fix, named by what must be changed; a message says what was got, expected, and what to do."""
 
 
 class SemanticPivotsError(Exception):
-    """Base of all errors that this project raises on purpose."""
+    """Base of all errors that this project raises on purpose: a message, and further lines as further arguments."""
+
+    def __str__(self) -> str:
+        return "\n  ".join(str(part) for part in self.args)
 
 
 class ConfigError(SemanticPivotsError):
-    """A key of the configuration is unknown, of a wrong type, or impossible: mend the TOML or ``--set``."""
+    """A key of the configuration is unknown, of a wrong type, or impossible: change the TOML file or ``--set``."""
+
+
+class SetupError(SemanticPivotsError):
+    """The machine does not allow the run: Java, Spark, a disk, permissions, memory or a limit of the system."""
 
 
 class CorpusError(SemanticPivotsError):
-    """The input shards cannot be found or listed: mend ``corpus.inputs``."""
+    """The input shards cannot be found or listed: change ``corpus.inputs``."""
 
 
 class LexiconError(SemanticPivotsError):
-    """The lexicon file cannot be read: mend the file or ``lexicon.languages``."""
+    """The lexicon file cannot be read: change the file or ``lexicon.languages``."""
 
 
 class TokenizerError(SemanticPivotsError):
-    """The tokenizer file cannot be read or does not fit: mend ``tokenizer.path``."""
+    """The tokenizer file cannot be read or does not fit: change ``tokenizer.path``."""
 
 
 class WarehouseError(SemanticPivotsError):
@@ -27,3 +34,7 @@ class WarehouseError(SemanticPivotsError):
 
 class StoreError(SemanticPivotsError):
     """A path or URI cannot be used: its scheme is not supported, or it is malformed."""
+
+
+class DamagedTableError(WarehouseError):
+    """Files of a table or of its log are missing or cut: the message names the remedy."""

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,50 +13,78 @@ from pydantic import BaseModel, ValidationError
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Section
+from pivot_udfs.storage.messages import redact
 
 S = TypeVar("S", bound=BaseModel)
+_SECRET_KEY = re.compile(
+    r"^spark\..*(?:secret|passw|token|credential|signature|(?:access|account|private|api|encryption)[._-]?key)",
+    re.IGNORECASE,
+)
+"""Settings of Spark are the only ones that may hold secrets."""
 
 
 def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
     """The settings in a TOML file, overridden by ``table.key=value`` strings.
 
     Args:
-        path: a local TOML file.
+        path: a local TOML file; relative paths, also those in it, are relative to the working directory.
         overrides: each ``table.key=value``; the value is TOML where it parses as such, else a plain string.
         model: the pydantic model of the whole file.
 
     Raises:
-        ConfigError: with the dotted path, the value, and what is allowed, for every fault found.
+        ConfigError: with the dotted path, the value, and what is allowed, for every fault found; a fault in an override
+            names ``--set``, one in the file the file.
     """
     tree = _read_toml(path)
-    for override in overrides:
-        _apply_override(tree, override)
+    given = [_apply_override(tree, override) for override in overrides]
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        lines = _explain(error, tree, model)
-        raise ConfigError(f"{path} cannot be used:\n  " + "\n  ".join(lines)) from None
+        raise _invalid(path, _explain(error, tree, model), given) from None
+
+
+def _invalid(path: str, faults: dict[str, str], given: list[str]) -> ConfigError:
+    """The error of faulty keys: one line for one fault, else one each; those that were set by a flag blame the flag."""
+    from_flag = {key for key, line in faults.items() if any(_caused(dotted, key, line) for dotted in given)}
+    where = "--set" if from_flag == faults.keys() else path
+    if len(faults) == 1:
+        return ConfigError(f"{where} cannot be used: {next(iter(faults.values()))}")
+    mixed = where == path
+    lines = [f"{line} (from --set)" if mixed and key in from_flag else line for key, line in faults.items()]
+    return ConfigError(f"{where} cannot be used:", *lines)
+
+
+def _caused(dotted: str, key: str, line: str) -> bool:
+    """Whether an override caused a fault: it set the key, a table around it, or what the default conflicts with."""
+    if f"{key}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{key}."):
+        return True
+    return key.split(".")[0] == dotted.split(".")[0] and dotted.split(".")[-1] in line and " is missing" not in line
 
 
 def _read_toml(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}; give the path of a TOML file, see conf/") from None
+        place = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
+        raise ConfigError(
+            f"--config {path}: {error.strerror}{place}: give the path of a TOML file, see conf/"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path} is not TOML: {error}") from None
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
+def _apply_override(tree: dict[str, Any], override: str) -> str:
+    """Sets the key in ``tree``; returns it."""
     dotted, equals, text = override.partition("=")
-    tables = dotted.strip().split(".")
+    tables = [table.strip() for table in dotted.split(".")]
     if not equals or not all(tables) or len(tables) < 2:
-        raise ConfigError(f"--set {override!r}: expected table.key=value, such as cooccurrence.window=10")
+        raise ConfigError(f"--set {dotted!r}: expected table.key=value, such as cooccurrence.window=10")
     for table in tables[:-1]:
         tree = tree.setdefault(table, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override!r}: {table} is a value, not a table")
+            raise ConfigError(f"--set {dotted!r}: {table} is a value, not a table")
     tree[tables[-1]] = _toml_value(text.strip())
+    return ".".join(tables)
 
 
 def _toml_value(text: str) -> Any:
@@ -65,19 +94,20 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel]) -> list[str]:
-    """One line a key: a value of which no allowed type would do is told once, with all of them."""
+def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:
+    """Each faulty key with one line; where several types are allowed, the line has what each of them allows."""
     lines: dict[str, str] = {}
     for fault in error.errors():
         keys = _user_keys(fault, tree, model)
         dotted = ".".join(keys) or "the file"
         problem = _problem(fault, keys, model)
-        lines[dotted] = f"{lines[dotted]}, or {problem}" if dotted in lines else f"{dotted}{_value(fault)}{problem}"
-    return list(lines.values())
+        before = f"{lines[dotted]}, or " if dotted in lines else f"{dotted}{_value(fault, dotted)}"
+        lines[dotted] = before + problem
+    return lines
 
 
 def _user_keys(fault: Any, tree: Any, model: type[BaseModel]) -> list[str]:
-    """The part of a fault's place that is a key, set or by default; pydantic adds the branch of a union and such."""
+    """The keys in a fault's location, set or by default, without the union branches that pydantic adds."""
     keys: list[str] = []
     for part in fault["loc"]:
         known = part in tree if isinstance(tree, dict) else isinstance(tree, list) and isinstance(part, int)
@@ -88,8 +118,8 @@ def _user_keys(fault: Any, tree: Any, model: type[BaseModel]) -> list[str]:
     return keys
 
 
-def _value(fault: Any) -> str:
-    return " " if fault["type"] in ("extra_forbidden", "missing") else f" = {fault['input']!r}: "
+def _value(fault: Any, key: str) -> str:
+    return " " if fault["type"] in ("extra_forbidden", "missing") else f" = {without_secrets(fault['input'], key)!r}: "
 
 
 def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:
@@ -113,10 +143,17 @@ def _known_keys(model: type[BaseModel], tables: Iterable[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def resolved_toml(settings: BaseModel) -> str:
-    """The settings with every default filled in, as TOML text that loads to the same settings."""
+def resolved_toml(settings: BaseModel, hide_secrets: bool = False) -> str:
+    """The settings with every default filled in, as TOML text that loads to the same settings.
+
+    Args:
+        settings: of a run.
+        hide_secrets: for people to read: ``(hidden)`` for the values of keys such as ``...secret.key``, and no
+            credentials in URIs.
+    """
     lines: list[str] = []
-    for table, section in settings.model_dump(exclude_none=True).items():
+    tree = settings.model_dump(exclude_none=True)
+    for table, section in (without_secrets(tree) if hide_secrets else tree).items():
         lines.append(f"[{table}]")
         lines += [f"{key} = {_as_toml(value)}" for key, value in section.items()]
         lines.append("")
@@ -132,6 +169,29 @@ def _as_toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def is_secret(key: str) -> bool:
+    """Whether the name of a key says that its value is secret, such as ``spark.hadoop.fs.s3a.secret.key``."""
+    return bool(_SECRET_KEY.search(key))
+
+
+def without_secrets(value: Any, key: str = "") -> Any:
+    """A value, or tree of values, with secrets replaced: those whose keys name them, and credentials in texts."""
+    if isinstance(value, dict):
+        return {name: without_secrets(item, str(name)) for name, item in value.items()}
+    if is_secret(key):
+        return "(hidden)"
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def secret_values(tree: Any, key: str = "") -> list[str]:
+    """The values in a tree of settings whose keys say that they are secret."""
+    if isinstance(tree, dict):
+        return [value for name, item in tree.items() for value in secret_values(item, str(name))]
+    return [tree] if isinstance(tree, str) and is_secret(key) else []
+
+
 def result_settings(*sections: Section) -> dict[str, Any]:
     """The keys of these sections that can change a result, as ``{"section.key": value}``, sorted."""
     found: dict[str, Any] = {}
@@ -139,7 +199,9 @@ def result_settings(*sections: Section) -> dict[str, Any]:
         for key, field in type(section).model_fields.items():
             extra = field.json_schema_extra
             if not (isinstance(extra, dict) and extra.get("changes_result") is False):
-                found[f"{type(section).__name__.lower()}.{key}"] = getattr(section, key)
+                value = getattr(section, key)
+                name = f"{type(section).__name__.lower()}.{key}"
+                found[name] = value.model_dump() if isinstance(value, BaseModel) else value
     return dict(sorted(found.items()))
 
 

@@ -1,123 +1,103 @@
-"""The schema of every table, once: Spark's and delta-rs's are derived from these.
+"""The schema of every table, defined once: Spark's, delta-rs's and ``docs/tables.md`` are derived from these.
 
-Column names are the contract. Counts are 64-bit. ``record`` is the number of a record within its shard, from 0.
+Column names are the contract. Counts are 64-bit integers. Each field's ``comment`` is stored in the Delta table.
 """
 
 import pyarrow as pa
 
+
+def _column(name: str, kind: pa.DataType, comment: str, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable, {"comment": comment})
+
+
+_STRING, _LONG, _INT, _DOUBLE = pa.string(), pa.int64(), pa.int32(), pa.float64()
+
 _KEY = [
-    pa.field("source", pa.string(), nullable=False),  # Dolma's source, else the shard's file name
-    pa.field("doc_id", pa.string(), nullable=False),  # unique within its source
+    _column("source", _STRING, "The record's source, otherwise the shard's file name without its extension."),
+    _column("doc_id", _STRING, "The record's id, unique within its source."),
 ]
 _PLACE = [
-    pa.field("shard", pa.string(), nullable=False),  # the input file, as listed
-    pa.field("record", pa.int64(), nullable=False),  # with shard: a key that holds whatever the ids do
+    _column("shard", _STRING, "The input file, as listed."),
+    _column("record", _LONG, "The record's number within its shard, from 0. (shard, record) is always unique."),
 ]
-_TOKENS = [
-    pa.field("token_ids", pa.list_(pa.field("element", pa.int32(), nullable=False)), nullable=False),
-    pa.field("n_tokens", pa.int64(), nullable=False),
-]
-_TEXT = [
-    pa.field("lang", pa.string(), nullable=False),  # ISO 639-1, or "mul" for several languages in one text
-    pa.field("text", pa.string(), nullable=False),
-]
-_COUNTS = [
-    pa.field("pair_count", pa.int64(), nullable=False),  # occurrences together within the window
-    pa.field("doc_count", pa.int64(), nullable=False),  # documents with at least one of them
+_LANG = _column("lang", _STRING, "ISO 639-1 code where there is one; mul for several languages in one text.")
+_TEXT = _column("text", _STRING, "The text, unchanged.")
+_N_TOKENS = _column("n_tokens", _LONG, "Number of tokens.")
+_TOKEN_IDS = _column(
+    "token_ids", pa.list_(pa.field("element", _INT, nullable=False)), "Ids of the configured tokenizer, in order."
+)
+_TOKEN_ID = _column("token_id", _INT, "Id in the configured tokenizer's vocabulary.")
+_TOKEN = _column("token", _STRING, "Readable text of the token; bytes that are no whole character as \\xe6.")
+_WORD = [
+    _column("lang", _STRING, "Language of the word, a column of the lexicon."),
+    _column("word", _STRING, "Lexicon word, as first spelled in the lexicon."),
 ]
 _WORD_PAIR = [
-    pa.field("lang_a", pa.string(), nullable=False),
-    pa.field("word_a", pa.string(), nullable=False),
-    pa.field("lang_b", pa.string(), nullable=False),
-    pa.field("word_b", pa.string(), nullable=False),
+    _column("lang_a", _STRING, "Language of the first word; (lang_a, word_a) < (lang_b, word_b)."),
+    _column("word_a", _STRING, "The first word."),
+    _column("lang_b", _STRING, "Language of the second word."),
+    _column("word_b", _STRING, "The second word."),
 ]
+_PAIR_COUNTS = [
+    _column("pair_count", _LONG, "Number of pairs within the window."),
+    _column("doc_count", _LONG, "Documents with at least one such pair."),
+]
+_TOTALS = [
+    _column("count", _LONG, "Occurrences in the corpus."),
+    _column("doc_count", _LONG, "Documents with at least one occurrence."),
+]
+_DENSITY = _column("pivot_density", _DOUBLE, "n_pivot_tokens / n_tokens, in [0, 1]; 0 for a document without tokens.")
 
-DOCUMENTS = pa.schema([*_KEY, *_TEXT, *_TOKENS, *_PLACE])
-
+DOCUMENTS = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, *_PLACE])
 QUARANTINE = pa.schema(
     [
-        pa.field("shard", pa.string(), nullable=False),
-        pa.field("record", pa.int64(), nullable=True),  # null where the whole shard is meant
-        pa.field("reason", pa.string(), nullable=False),  # one of pivot_udfs.shards.read_shard.REASONS
-        pa.field("detail", pa.string(), nullable=False),  # what was got
-        pa.field("raw", pa.binary(), nullable=True),  # the first bytes of the record
+        _PLACE[0],
+        _column("record", _LONG, "The record's number within its shard; null for the whole shard.", nullable=True),
+        _column("reason", _STRING, "Why it was rejected: a key of pivot_udfs.shards.validate_record.REASONS."),
+        _column("detail", _STRING, "What was found."),
+        _column("raw", pa.binary(), "The record's first bytes, at most 1,024.", nullable=True),
     ]
 )
-
-CORPUS_TOTALS = pa.schema(
-    [
-        pa.field("lang", pa.string(), nullable=False),
-        pa.field("n_docs", pa.int64(), nullable=False),
-        pa.field("n_tokens", pa.int64(), nullable=False),
-    ]
-)
-
-TOKEN_TOTALS = pa.schema(
-    [
-        pa.field("token_id", pa.int32(), nullable=False),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("doc_count", pa.int64(), nullable=False),
-    ]
-)
-
-WORD_TOTALS = pa.schema(
-    [
-        pa.field("lang", pa.string(), nullable=False),
-        pa.field("word", pa.string(), nullable=False),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("doc_count", pa.int64(), nullable=False),
-    ]
-)
-
-WORD_COOCCURRENCE = pa.schema([*_WORD_PAIR, *_COUNTS])
-
-TOKEN_COOCCURRENCE = pa.schema(
-    [
-        pa.field("lang", pa.string(), nullable=False),
-        pa.field("word", pa.string(), nullable=False),
-        pa.field("token_id", pa.int32(), nullable=False),
-        *_COUNTS,
-    ]
-)
-
+CORPUS_TOTALS = pa.schema([_LANG, _column("n_docs", _LONG, "Number of documents."), _N_TOKENS])
+TOKEN_TOTALS = pa.schema([_TOKEN_ID, *_TOTALS])
+WORD_TOTALS = pa.schema([*_WORD, *_TOTALS])
+WORD_COOCCURRENCE = pa.schema([*_WORD_PAIR, *_PAIR_COUNTS])
+TOKEN_COOCCURRENCE = pa.schema([*_WORD, _TOKEN_ID, *_PAIR_COUNTS])
 PAIR_PIVOTS = pa.schema(
     [
-        pa.field("concept", pa.int64(), nullable=False),  # the lexicon's row, from 0
+        _column("concept", _LONG, "The lexicon's row, from 0."),
         *_WORD_PAIR,
-        pa.field("token_id", pa.int32(), nullable=False),
-        pa.field("token", pa.string(), nullable=False),  # readable text of the token
-        pa.field("lift_a", pa.float64(), nullable=False),  # association of the token with word_a
-        pa.field("lift_b", pa.float64(), nullable=False),  # association of the token with word_b
-        pa.field("score", pa.float64(), nullable=False),  # the smaller of the two
-        pa.field("rank", pa.int64(), nullable=False),  # 1 is the best of its pair
+        _TOKEN_ID,
+        _TOKEN,
+        _column("association_a", _DOUBLE, "Association of the token with word_a, by pivots.association."),
+        _column("association_b", _DOUBLE, "Association of the token with word_b."),
+        _column("score", _DOUBLE, "The smaller of the two associations."),
+        _column("rank", _LONG, "1 for the best token of the pair."),
     ]
 )
-
 PIVOTS = pa.schema(
     [
-        pa.field("token_id", pa.int32(), nullable=False),
-        pa.field("token", pa.string(), nullable=False),
-        pa.field("score", pa.float64(), nullable=False),  # sum of the pair scores
-        pa.field("n_concepts", pa.int64(), nullable=False),
-        pa.field("n_language_pairs", pa.int64(), nullable=False),
-        pa.field("doc_share", pa.float64(), nullable=False),  # share of all documents with the token, 0..1
-        pa.field("rank", pa.int64(), nullable=False),
+        _TOKEN_ID,
+        _TOKEN,
+        _column("score", _DOUBLE, "Sum of the token's scores over all pairs."),
+        _column("n_concepts", _LONG, "Concepts of which it is a pair pivot."),
+        _column("n_language_pairs", _LONG, "Language pairs in which it is a pair pivot."),
+        _column("doc_share", _DOUBLE, "Share of all documents with the token, in [0, 1]."),
+        _column("rank", _LONG, "1 for the best pivot."),
     ]
 )
-
 DOCUMENT_SCORES = pa.schema(
     [
         *_KEY,
-        pa.field("lang", pa.string(), nullable=False),
-        pa.field("n_tokens", pa.int64(), nullable=False),
-        pa.field("n_pivot_tokens", pa.int64(), nullable=False),
-        pa.field("n_distinct_pivots", pa.int64(), nullable=False),
-        pa.field("pivot_density", pa.float64(), nullable=False),  # n_pivot_tokens / n_tokens, 0..1
+        _LANG,
+        _N_TOKENS,
+        _column("n_pivot_tokens", _LONG, "Tokens that are in the pivot set."),
+        _column("n_distinct_pivots", _LONG, "Distinct pivots among them."),
+        _DENSITY,
         *_PLACE,
     ]
 )
-
-DATASET = pa.schema([*_KEY, *_TEXT, *_TOKENS, pa.field("pivot_density", pa.float64(), nullable=False), *_PLACE])
+DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, *_PLACE])
 
 TABLES: dict[str, pa.Schema] = {
     "documents": DOCUMENTS,
@@ -131,3 +111,19 @@ TABLES: dict[str, pa.Schema] = {
     "pivots": PIVOTS,
     "document_scores": DOCUMENT_SCORES,
 }
+"""Every table but those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
+
+DESCRIPTIONS: dict[str, str] = {
+    "documents": "The corpus: one row for each record that can be used, with its token ids.",
+    "quarantine": "The records, and shards, that cannot be used. Records read = documents + quarantine.",
+    "corpus_totals": "Documents and tokens by language.",
+    "token_totals": "Occurrences of each token.",
+    "word_totals": "Hits of each lexicon word.",
+    "word_cooccurrence": "Pairs of hits of different languages within the window.",
+    "token_cooccurrence": "Tokens within the window around hits.",
+    "pair_pivots": "The tokens that are associated with both words of a translation pair.",
+    "pivots": "The pivot set: tokens that are pair pivots of many concepts and language pairs.",
+    "document_scores": "The share of pivots in each document. The text is not repeated.",
+    "datasets/<arm>": "The documents that an arm takes.",
+}
+"""What each table holds."""

@@ -1,11 +1,10 @@
 """The scoring step: how many of a document's tokens are pivots.
 
-``pivot_density`` is n_pivot_tokens / n_tokens (0 for a document without tokens); ranking does not use it raw, see
-``pivot_udfs.filter_documents``.
+``pivot_density`` is n_pivot_tokens / n_tokens (0 for a document without tokens). Documents are ranked by the shrunken
+density instead, see ``jobs.selection.shrunken_density``.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numba as nb
 import numpy as np
@@ -19,7 +18,7 @@ _KEPT = ("source", "doc_id", "lang", "n_tokens", "shard", "record")
 
 
 def pivot_numbers(pivot_ids: list[int], vocabulary_size: int) -> npt.NDArray[np.int32]:
-    """For each token id its number among the pivots, -1 where it is none: int32 (vocabulary_size,)."""
+    """The index of each token id among the pivots, -1 for other tokens: int32 (vocabulary_size,)."""
     numbers = np.full(vocabulary_size, -1, np.int32)
     numbers[pivot_ids] = np.arange(len(pivot_ids), dtype=np.int32)
     return numbers
@@ -33,7 +32,7 @@ def score_documents(batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.i
         numbers: from ``pivot_numbers``.
 
     Yields:
-        batches in DOCUMENT_SCORES, a row a document.
+        batches in DOCUMENT_SCORES, one row for each document.
     """
     for batch in batches:
         tokens = tokens_of(batch.column("token_ids"), len(numbers))
@@ -49,11 +48,13 @@ def score_documents(batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.i
 
 
 @nb.njit(nogil=True, cache=True)
-def count_pivots(ids: Any, doc_starts: Any, numbers: Any) -> Any:
+def count_pivots(
+    ids: npt.NDArray[np.int32], doc_starts: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Pivot tokens and distinct pivots of each document.
 
     Args:
-        ids: int32 (T,), tokens of all documents in a row.
+        ids: int32 (T,), tokens of all documents, concatenated.
         doc_starts: int64 (D + 1,).
         numbers: int32 (V,), from ``pivot_numbers``.
 

@@ -1,12 +1,13 @@
-"""What a run is: the sections of a TOML file in ``conf/``, typed and checked when it is loaded.
+"""The settings of a run: the sections of a TOML file in ``conf/``, typed and validated when it is loaded.
 
-An unknown key, a wrong type or an impossible value raises ``ConfigError`` with the key's dotted path, the value,
-and what is allowed. Keys that cannot change a result (memory, Spark's own settings) carry ``changes_result:
-False`` and stay out of the fingerprint by which a rebuild decides what to run again.
+An unknown key, a wrong type or a value out of range raises ``ConfigError`` with the key's dotted path, the value, and
+what is allowed. Keys that cannot change a result (memory, Spark's own settings) carry ``changes_result: False`` and
+stay out of the fingerprint by which a rebuild decides what to run again. The docstrings of sections and keys are the
+text of ``docs/configuration.md``.
 """
 
 import logging
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,44 +20,23 @@ from pydantic import (
     model_validator,
 )
 
+from pivot_udfs.arms import ARMS, known_arm
+from pivot_udfs.setting_types import (
+    NO_RESULT,
+    Count,
+    Long,
+    Once,
+    Place,
+    as_list,
+    not_blank,
+    spark_key,
+)
+from pivot_udfs.setting_types import Language as Language
+
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-Arm = Literal["pivot", "random", "matched", "parallel"]
-ARMS: tuple[Arm, ...] = ("pivot", "random", "matched", "parallel")
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
-_NO_RESULT: dict[str, Any] = {"changes_result": False}
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _each_once(values: list[T]) -> list[T]:
-    repeated = [value for place, value in enumerate(values) if value in values[:place]]
-    if repeated:
-        raise ValueError(f"each may stand once, {repeated[0]!r} stands more often")
-    return values
-
-
-def _spark_key(key: str) -> str:
-    if not key.startswith("spark."):
-        raise ValueError("keys begin with 'spark.'; Spark passes over others")
-    return key
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must name something; an empty text would mean the current folder")
-    return text
-
-
-Once = AfterValidator(_each_once)
-Place = Annotated[str, AfterValidator(_not_blank)]
-"""A path or URI."""
-Count = Annotated[int, Field(ge=1, le=(1 << 31) - 1)]
-Long = Field(ge=-(1 << 63), le=(1 << 63) - 1)
-"""What the JVM and compiled kernels hold in a number."""
+ArmName = Annotated[str, AfterValidator(known_arm)]
+"""An arm in ``pivot_udfs.arms.ARMS``."""
 
 
 class Section(BaseModel):
@@ -65,23 +45,45 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Corpus(Section):
-    """What is read."""
+FieldName = Annotated[str, Field(pattern=r'^[^"\\\\\x00-\x1f]*$')]
 
-    inputs: Annotated[list[Place], BeforeValidator(_as_list), Field(min_length=1), Once]
-    """Files, folders or globs of shards, local or s3a://, gs://, hdfs://; one string or a list."""
+
+class CorpusFields(Section):
+    """Which field of a record is what: a JSON key, a Parquet column, or a dotted path such as ``meta.lang``."""
+
+    id: FieldName = "id"
+    """Name of the id field; empty: ids consist of the shard's path and the record's number."""
+    text: Annotated[FieldName, AfterValidator(not_blank)] = "text"
+    """Name of the text field."""
+    source: FieldName = "source"
+    """Name of the source field; empty: the shard's file name is the source."""
+    lang: FieldName = "lang"
+    """Name of the language label field; empty: the language of every document is identified."""
+
+
+class Corpus(Section):
+    """The input shards."""
+
+    inputs: Annotated[list[Place], BeforeValidator(as_list), Field(min_length=1), Once]
+    """Files, folders or globs of shards, local or in an object store; one string or a list."""
     max_document_bytes: Annotated[int, Field(ge=1, le=1 << 28)] = 16 << 20
-    """Documents with more UTF-8 bytes of text go to quarantine; bounds the memory of every later step."""
+    """Documents with more bytes of UTF-8 text go to quarantine; this bounds the memory of every later step."""
     max_record_bytes: Annotated[int, Field(ge=1, le=1 << 30, validate_default=True)] = 64 << 20
-    """Longer lines are skipped in pieces, never held whole, and go to quarantine."""
-    shards_per_task_mb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(default=64, json_schema_extra=_NO_RESULT)
-    """Small shards are read together, up to this many MB of input files a task."""
+    """Longer lines (bytes) go to quarantine and are never held in memory whole; at least ``max_document_bytes``."""
+    max_zstd_window_mb: Annotated[int, Field(ge=1, le=1 << 11)] = 128
+    """Memory that reading one zstd shard may take beside everything else; ``zstd --long=31`` needs up to 2048."""
+    max_parquet_page_mb: Annotated[int, Field(ge=1, le=1 << 11)] = 256
+    """Largest page of a Parquet shard, decompressed; reading takes about twice as much."""
+    fields: CorpusFields = CorpusFields()
+    """Names of the fields in other corpora, such as ``{id = "url"}`` or ``{text = "raw_content", id = "doc_id"}``."""
+    shards_per_task_mb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(default=64, json_schema_extra=NO_RESULT)
+    """Small shards are read together, up to this many MB of input files in one task."""
 
     @field_validator("max_record_bytes")
     @classmethod
     def _holds_a_document(cls, n_bytes: int, info: ValidationInfo) -> int:
         if n_bytes < (least := info.data.get("max_document_bytes", 0)):
-            raise ValueError(f"a line holds a document and more: at least max_document_bytes ({least}) is needed")
+            raise ValueError(f"a line contains a document and more: at least max_document_bytes ({least}) is needed")
         return n_bytes
 
 
@@ -89,43 +91,40 @@ class Warehouse(Section):
     """Where the tables are."""
 
     path: Place
-    """Table *t* lies at ``<path>/<t>``."""
-    workers_write: bool = Field(default=True, json_schema_extra=_NO_RESULT)
-    """Python workers write the files of ``documents`` themselves (local, s3a, gs), several times as fast as Spark's
-    row writer; ``false`` where only Spark has the store's credentials."""
+    """A local folder or a URI; table *t* is at ``<path>/<t>``."""
 
 
 class Tokenizer(Section):
-    """Which tokens."""
+    """How text becomes tokens."""
 
     path: Place
     """A Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``."""
     backend: Literal["auto", "byte_level", "fastokens", "tokenizers", "sentencepiece"] = Field(
-        default="auto", json_schema_extra=_NO_RESULT
+        default="auto", json_schema_extra=NO_RESULT
     )
-    """``auto`` takes the fastest one whose ids equal the reference library's on a probe text."""
+    """``auto``: the fastest backend whose ids equal the reference library's on a probe text."""
 
 
 class Lexicon(Section):
-    """Which words."""
+    """The words that are counted."""
 
     path: Place
-    """A TSV: one concept a row, one column a language (ISO 639-1); other columns are left aside."""
+    """A TSV file: a row for each concept, a column for each language (ISO 639-1); other columns are ignored."""
     languages: Annotated[list[Language], Field(min_length=2), Once]
-    """The columns to use."""
+    """The columns that are used."""
     shared_surfaces: Literal["document_language", "all"] = "document_language"
-    """A surface of several languages counts for the document's language if it is one of them, or for all."""
+    """Which languages a word of several counts for: the document's if it is one of them (else each), or each."""
 
 
 class Cooccurrence(Section):
-    """What counts as together."""
+    """What is counted as co-occurrence."""
 
     window: Count | Literal["document"] = 100
-    """Largest distance in tokens, or the whole document."""
-    memory_budget_mb: Annotated[int, Field(ge=640, le=1 << 15)] = Field(default=1024, json_schema_extra=_NO_RESULT)
-    """Memory of one Python worker, all of it; the counts are the same at any budget.
+    """Largest distance in tokens at which two things co-occur, or the whole document."""
+    memory_budget_mb: Annotated[int, Field(ge=640, le=1 << 15)] = Field(default=1024, json_schema_extra=NO_RESULT)
+    """Memory (MiB) that one Python worker may use in all; the counts are the same at any budget.
 
-    A fifth of it holds tokens, of two bytes at the least, whose places are 32-bit numbers: hence at most 32 GiB.
+    A fifth of it holds tokens of two bytes or more, whose positions are 32-bit numbers: hence the upper limit.
     """
 
 
@@ -133,17 +132,20 @@ class Pivots(Section):
     """Which tokens are pivots."""
 
     association: Literal["npmi", "lift_difference", "llr"] = "npmi"
+    """The measure of association between a word and a token: normalized pointwise mutual information, the difference of
+    shares of documents, or Dunning's log-likelihood ratio."""
     pivots_per_pair: Count = 50
+    """Pivots kept for each word pair, the best ones."""
     min_score: float | None = None
-    """Pair scores must exceed it; unset: 0.15 for npmi, 0 otherwise."""
+    """A pair pivot's score must exceed it; unset: 0.15 for npmi, 0 otherwise."""
     min_doc_count: Count = 5
-    """Documents in which the token must co-occur, with each of the two words."""
+    """Documents in which the token must co-occur with each of the two words."""
     min_word_doc_count: Count = 10
-    """Words in fewer documents have no pivots."""
+    """A word must be in this many documents for its pairs to have pivots."""
     max_doc_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Tokens in a larger share of all documents are background, not pivots."""
+    """Tokens in a larger share of all documents are background and never pivots."""
     n_pivots: Count = 1000
-    """Size of the pivot set."""
+    """Number of corpus pivots, the best ones."""
 
     @field_validator("min_score")
     @classmethod
@@ -162,26 +164,27 @@ class Pivots(Section):
 
 
 class Selection(Section):
-    """Which documents."""
+    """Which documents become datasets."""
 
     rule: Literal["top_share", "threshold", "token_budget"] = "top_share"
     """How the pivot arm is cut: the best share of each language's tokens, all above a density, or a budget."""
     share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Of ``top_share``: tokens taken, as a share of each language's tokens."""
+    """With ``rule = "top_share"``: the share of each language's tokens that is taken."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Of ``threshold``: smallest shrunken density taken."""
+    """With ``rule = "threshold"``: the smallest shrunken density that is taken."""
     tokens: Annotated[int, Long, Field(ge=1)] = 1_000_000
-    """Of ``token_budget``: tokens taken in all."""
+    """With ``rule = "token_budget"``: the number of tokens taken."""
     language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Share of the taken tokens each language gets (with ``token_budget``); empty: its share of the corpus."""
+    """With ``rule = "token_budget"``: each language's share of the tokens, at most 1 in all; empty: the corpus'."""
     shrinkage_tokens: Annotated[int, Long, Field(ge=0)] = 500
-    """Ranking is by (n_pivot_tokens + k m) / (n_tokens + k), k this many tokens, m the language's own density."""
+    """The k in the shrunken density (n_pivot_tokens + k m) / (n_tokens + k) that ranks documents; m is the mean density
+    of the document's language."""
     bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = ["mul"]
-    """Documents of these ``lang`` are the bilingual ones of the arm ``parallel``."""
-    arms: Annotated[list[Arm], Field(min_length=1), Once] = list(ARMS)
-    """Which datasets are written."""
+    """The values of ``lang`` that mark bilingual documents, which the arm ``parallel`` takes."""
+    arms: Annotated[list[ArmName], Field(min_length=1), Once] = list(ARMS)
+    """Which datasets are written; ``pivot_udfs.arms`` defines them."""
     seed: Annotated[int, Long] = 0
-    """Orders the documents of the random draws."""
+    """Seed of the random draws of documents."""
 
     @model_validator(mode="after")
     def _quotas_fit(self) -> "Selection":
@@ -198,16 +201,16 @@ class Report(Section):
     path: str = ""
     """Where the page goes; empty: ``<warehouse.path>/report.html``."""
     n_examples: Annotated[int, Field(ge=0, le=50)] = 4
-    """Selected documents shown with their pivots marked."""
+    """Number of selected documents that are shown with their pivots marked."""
 
 
 class Spark(Section):
-    """Spark's own settings, for what the cluster does not set."""
+    """Spark's own settings; what the cluster or ``spark-submit --conf`` sets takes precedence."""
 
-    master: str = Field(default="", json_schema_extra=_NO_RESULT)
-    """Empty: what spark-submit says, or ``local[*]`` under plain python."""
-    conf: dict[Annotated[str, AfterValidator(_spark_key)], str] = Field(default={}, json_schema_extra=_NO_RESULT)
-    """Any ``spark.*`` key."""
+    master: str = Field(default="", json_schema_extra=NO_RESULT)
+    """Spark's master, such as ``local[4]``; empty: that of spark-submit, or ``local[*]`` without it."""
+    conf: dict[Annotated[str, AfterValidator(spark_key)], str] = Field(default={}, json_schema_extra=NO_RESULT)
+    """Any ``spark.*`` keys; sizes of memory are written as ``3g`` or ``512m``."""
 
 
 class Settings(Section):
@@ -224,8 +227,8 @@ class Settings(Section):
     spark: Spark = Spark()
 
     @model_validator(mode="after")
-    def _warn_of_strange_quotas(self) -> "Settings":
-        """The corpus may well be in languages that the lexicon has not: only it can tell, so this is no error."""
+    def _warn_of_unknown_quotas(self) -> "Settings":
+        """Warns only: the corpus may have documents in languages that the lexicon has not."""
         known = sorted({*self.lexicon.languages, *self.selection.bilingual_languages})
         for language in sorted(set(self.selection.language_quotas) - set(known)):
             log.warning(

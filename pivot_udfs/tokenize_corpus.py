@@ -1,10 +1,11 @@
 """The first step: shards in, rows of ``documents`` or of ``quarantine`` out.
 
 Documents and quarantine are two passes over the same deterministic reader: a clean corpus is read once, and the
-shards with rejected records (the tally says which) once more for their quarantine rows.
+shards with rejected records (the shard counts say which) once more for their quarantine rows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -19,72 +20,64 @@ from pivot_udfs.tokenization.backends import Encoder, TokenizerSpec, encoder
 from pivot_udfs.tokenization.text_batch import TextBatch
 
 BATCH_CHARACTERS = 4 << 20
-"""Text a batch, 4 to 16 MB; a larger document is a batch of its own."""
+"""Text of a batch, 4 to 16 MB; a larger document is a batch of its own."""
 _BATCH_DOCUMENTS = 4096
 
-Tally = dict[str, tuple[int, int, int]]
-"""Per shard: documents, rejected records, tokens."""
+ShardCounts = dict[str, tuple[int, int, int]]
+"""By shard: documents, rejected records, tokens."""
 
 
-class TallyMerge:
-    """How Spark's accumulator merges tallies; a retried task tells the same again, so nothing is counted twice."""
+class ShardCountsMerge:
+    """How Spark's accumulator merges shard counts; a retried task reports the same, so nothing is counted twice."""
 
-    def zero(self, value: Tally) -> Tally:
-        """The empty tally."""
+    def zero(self, value: ShardCounts) -> ShardCounts:
+        """No counts."""
         return {}
 
-    def addInPlace(self, left: Tally, right: Tally) -> Tally:  # noqa: N802
-        """Both tallies, in ``left``."""
+    def addInPlace(self, left: ShardCounts, right: ShardCounts) -> ShardCounts:  # noqa: N802
+        """Both, in ``left``."""
         left.update(right)
         return left
 
 
 @dataclass(frozen=True)
 class TokenizePlan:
-    """All that a worker needs to read and tokenize; travels in the step's closure."""
+    """All that a worker needs to read and tokenize; sent in the step's closure."""
 
     shards: tuple[tuple[str, ...], ...]
     """The shard paths of each task."""
     limits: ReadLimits
-    tokenizer: TokenizerSpec | None
-    """None: token_ids stay empty (what reading alone costs)."""
+    tokenizer: TokenizerSpec
 
 
 def tokenize_corpus(
-    batches: Iterator[pa.RecordBatch], plan: TokenizePlan, tell: Callable[[Tally], None]
+    batches: Iterator[pa.RecordBatch], plan: TokenizePlan, report: Callable[[ShardCounts], None]
 ) -> Iterator[pa.RecordBatch]:
     """Reads and tokenizes shards.
 
     Args:
         batches: one int64 column, numbers of tasks in ``plan.shards``.
         plan: what to read and how.
-        tell: called once a shard with its tally.
+        report: called once a shard with its counts.
 
     Yields:
         batches in DOCUMENTS.
     """
-    encode = encoder(plan.tokenizer) if plan.tokenizer else None
+    return encode_documents(batches, plan, encoder(plan.tokenizer), report)
+
+
+def encode_documents(
+    batches: Iterator[pa.RecordBatch], plan: TokenizePlan, encode: Encoder, report: Callable[[ShardCounts], None]
+) -> Iterator[pa.RecordBatch]:
+    """``tokenize_corpus`` with a given encoder."""
     for shard in _shards(batches, plan):
-        n_docs = n_rejected = n_tokens = 0
-        waiting: list[Document] = []
-        n_characters = 0
-        for record in read_shard(shard, plan.limits):
-            if isinstance(record, Rejected):
-                n_rejected += 1
-                continue
-            n_docs += 1
-            if waiting and (n_characters + len(record.text) > BATCH_CHARACTERS or len(waiting) == _BATCH_DOCUMENTS):
-                batch = _documents(waiting, shard, encode)
-                n_tokens += _n_tokens(batch)
-                yield batch
-                waiting, n_characters = [], 0
-            waiting.append(record)
-            n_characters += len(record.text)
-        if waiting:
-            batch = _documents(waiting, shard, encode)
-            n_tokens += _n_tokens(batch)
+        counts: Counter[str] = Counter()
+        for documents in _batched(_accepted(read_shard(shard, plan.limits), counts)):
+            batch = _documents(documents, shard, encode)
+            counts["docs"] += batch.num_rows
+            counts["tokens"] += int(pc.sum(batch.column("n_tokens")).as_py())
             yield batch
-        tell({shard: (n_docs, n_rejected, n_tokens)})
+        report({shard: (counts["docs"], counts["rejected"], counts["tokens"])})
 
 
 def quarantine_records(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[pa.RecordBatch]:
@@ -106,13 +99,32 @@ def _shards(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[s
     return chain.from_iterable(plan.shards[task] for task in tasks)
 
 
-def _documents(documents: list[Document], shard: str, encode: Encoder | None) -> pa.RecordBatch:
+def _accepted(records: Iterable[Document | Rejected], counts: Counter[str]) -> Iterator[Document]:
+    """The documents; rejected records are counted."""
+    for record in records:
+        if isinstance(record, Rejected):
+            counts["rejected"] += 1
+        else:
+            yield record
+
+
+def _batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    waiting: list[Document] = []
+    n_characters = 0
+    for document in documents:
+        if waiting and (n_characters + len(document.text) > BATCH_CHARACTERS or len(waiting) == _BATCH_DOCUMENTS):
+            yield waiting
+            waiting, n_characters = [], 0
+        waiting.append(document)
+        n_characters += len(document.text)
+    if waiting:
+        yield waiting
+
+
+def _documents(documents: list[Document], shard: str, encode: Encoder) -> pa.RecordBatch:
     numbers, sources, ids, languages, strings = zip(*documents, strict=True)
     texts = TextBatch(strings)
-    if encode:
-        token_ids, offsets = encode.encode(texts)
-    else:
-        token_ids, offsets = np.zeros(0, np.int32), np.zeros(len(texts) + 1, np.int64)
+    token_ids, offsets = encode.encode(texts)
     columns = {
         "source": pa.array(sources, pa.string()),
         "doc_id": pa.array(ids, pa.string()),
@@ -131,10 +143,6 @@ def _documents(documents: list[Document], shard: str, encode: Encoder | None) ->
 def _languages(given: Sequence[str | None], texts: Sequence[str]) -> list[str]:
     found = iter(identify_languages([text for lang, text in zip(given, texts, strict=True) if not lang]))
     return [lang or next(found) for lang in given]
-
-
-def _n_tokens(batch: pa.RecordBatch) -> int:
-    return int(pc.sum(batch.column("n_tokens")).as_py())
 
 
 def _rejections(rejected: list[Rejected], shard: str) -> pa.RecordBatch:

@@ -1,7 +1,7 @@
-"""What the report needs beyond the tables: the association of word pairs, and the pivots marked in a text.
+"""The executor step of the report, the association of word pairs, and the marking of pivots in a text.
 
-A pivot is a token, and a token may be a part of a character: marks are found in bytes, where tokens are exact, and
-then widened to whole characters.
+A pivot is a token, and a token may be part of a character: marks are located in bytes, where token boundaries are
+exact, and then extended to whole characters.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.find_pivots import associate
+from pivot_udfs.counting.associations import npmi
 from pivot_udfs.schemas import WORD_COOCCURRENCE
 
 WORD_ASSOCIATIONS = pa.schema(
@@ -26,9 +26,10 @@ WORD_ASSOCIATIONS = pa.schema(
 
 @dataclass(frozen=True)
 class Passage:
-    """A part of a text in pieces, each a pivot or not; the pieces joined are that part exactly."""
+    """A part of a text."""
 
-    pieces: tuple[tuple[str, bool], ...]
+    segments: tuple[tuple[str, bool], ...]
+    """(text, whether it is a pivot); joined they are the part exactly."""
     cut_before: bool
     cut_after: bool
 
@@ -37,8 +38,8 @@ def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iter
     """Adds npmi, in [-1, 1], to counted word pairs.
 
     Args:
-        batches: the columns of WORD_ASSOCIATIONS but npmi.
-        n_docs: documents in all.
+        batches: the columns of WORD_ASSOCIATIONS except npmi.
+        n_docs: documents of the corpus.
 
     Yields:
         batches in WORD_ASSOCIATIONS.
@@ -47,63 +48,49 @@ def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iter
         both, docs_a, docs_b = (
             batch.column(name).to_numpy().astype(np.float64) for name in ("doc_count", "docs_a", "docs_b")
         )
-        npmi = pa.array(associate("npmi", both, docs_a, docs_b, float(n_docs)))
+        values = pa.array(npmi(both, docs_a, docs_b, float(n_docs)))
         columns = [batch.column(name) for name in WORD_ASSOCIATIONS.names[:-1]]
-        yield pa.RecordBatch.from_arrays([*columns, npmi], schema=WORD_ASSOCIATIONS)
+        yield pa.RecordBatch.from_arrays([*columns, values], schema=WORD_ASSOCIATIONS)
 
 
 def mark_pivots(
     text: str, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], is_pivot: npt.NDArray[np.bool_], width: int
 ) -> Passage:
-    """The passage of a text that has the most pivots, with these marked.
+    """The passage of a text that has the most pivots, with the pivots marked.
 
     Args:
         text: the document.
-        starts, ends: int64 (T,), first and end byte of each token in the text's UTF-8.
+        starts, ends: int64 (T,), first byte and end byte (exclusive) of each token in the text's UTF-8.
         is_pivot: bool (T,).
-        width: tokens of the passage; a shorter text is taken whole.
+        width: of the passage in tokens; a shorter text is returned whole.
 
     Returns:
-        the passage; a character that tokens share is marked if one of them is a pivot; white space at the edge of
-        a mark is left out of it.
+        the passage. A character that several tokens share is marked if one of them is a pivot; white space at the edges
+        of a mark is excluded from it.
     """
     if not len(starts):
         return Passage(((text, False),) if text else (), False, False)
-    raw = text.encode()
+    begins = np.append(np.frombuffer(text.encode(), np.uint8) & 0xC0 != 0x80, True)  # a character begins at the byte
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(begins)])  # characters that begin before the byte
+    is_shown, starts, ends = is_pivot & (ends > starts), before[starts] - ~begins[starts], before[ends]
     first = densest_window(is_pivot, width)
     last = min(first + width, len(starts))
-    low = 0 if first == 0 else _char_start(raw, int(starts[first]))
-    high = len(raw) if last == len(starts) else _char_end(raw, int(ends[last - 1]))
-    spans = [
-        (_char_start(raw, int(starts[k])), _char_end(raw, int(ends[k])))
-        for k in range(first, last)
-        if is_pivot[k] and ends[k] > starts[k]
-    ]
-    return Passage(_pieces(raw, low, high, _trimmed(raw, _merged(spans))), low > 0, high < len(raw))
+    low = int(starts[first]) if first else 0
+    high = int(ends[last - 1]) if last < len(starts) else len(text)
+    marks = [(int(starts[k]), int(ends[k])) for k in range(first, last) if is_shown[k]]
+    return Passage(_segments(text, low, high, _merged(marks)), low > 0, high < len(text))
 
 
 def densest_window(is_pivot: npt.NDArray[np.bool_], width: int) -> int:
-    """The first of the ``width`` tokens in a row that hold the most pivots (ties: the earlier)."""
+    """Index of the first token of the ``width`` consecutive tokens with the most pivots (ties: the earlier)."""
     if len(is_pivot) <= width:
         return 0
     upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_pivot, dtype=np.int64)])
     return int(np.argmax(upto[width:] - upto[:-width]))
 
 
-def _char_start(raw: bytes, byte: int) -> int:
-    while 0 < byte < len(raw) and raw[byte] & 0xC0 == 0x80:
-        byte -= 1
-    return byte
-
-
-def _char_end(raw: bytes, byte: int) -> int:
-    while byte < len(raw) and raw[byte] & 0xC0 == 0x80:
-        byte += 1
-    return byte
-
-
 def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans that overlap become one; spans that only touch stay two."""
+    """Merges spans that overlap; spans that only touch stay separate."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start < merged[-1][1]:
@@ -113,20 +100,14 @@ def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _trimmed(raw: bytes, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    for start, end in spans:
-        shown = raw[start:end].decode()
-        start += len(shown[: len(shown) - len(shown.lstrip())].encode())
-        end = start + len(shown.strip().encode())
-        if end > start:
-            yield start, end
-
-
-def _pieces(raw: bytes, low: int, high: int, marks: Iterator[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:
-    pieces: list[tuple[str, bool]] = []
+def _segments(text: str, low: int, high: int, marks: Sequence[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:
+    segments: list[tuple[str, bool]] = []
     place = low
     for start, end in marks:
-        pieces += [(raw[place:start].decode(), False), (raw[start:end].decode(), True)]
-        place = end
-    pieces.append((raw[place:high].decode(), False))
-    return tuple(piece for piece in pieces if piece[0])
+        marked = text[start:end].strip()
+        if marked:
+            at = text.index(marked, start)
+            segments += [(text[place:at], False), (marked, True)]
+            place = at + len(marked)
+    segments.append((text[place:high], False))
+    return tuple(segment for segment in segments if segment[0])

@@ -1,4 +1,4 @@
-"""Benchmarks of the model side, on whatever device is there."""
+"""Benchmarks of the model side, on a GPU or on a CPU."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Measures the model side on whatever device is there: ratios on any, tokens/s and MFU where a peak is known.
+"""Measures the model side on a GPU or a CPU: ratios, throughput, and MFU if the device's peak is known.
 
     python -m benchmarks.gpu.run_all [--config conf/demo-model.toml] [--only trace,task,packing,training]
 
@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 import numpy as np
@@ -28,6 +29,7 @@ import transformers
 
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.common.settings import ModelSettings, Results, Training
 from jobs.gpu.models.load_model import load_model, pick_device
@@ -61,7 +63,7 @@ _ONE_BILLION = {
 
 
 def main() -> int:
-    """Measures what was asked for, prints it and adds it to the results file."""
+    """Runs the chosen measurements, prints them and adds them to the results file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="conf/demo-model.toml")
     parser.add_argument("--only", default="trace,task,packing,training")
@@ -85,7 +87,7 @@ def main() -> int:
 
 
 def _keep(name: str, row: dict[str, Any]) -> None:
-    """Prints one measurement and puts it into the results file."""
+    """Prints one measurement and stores it in the results file."""
     before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(before | {name: row | _conditions()}, indent=1, sort_keys=True) + "\n")
@@ -114,7 +116,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _alternating(first: Callable[[], Any], second: Callable[[], Any], repeats: int = 3) -> tuple[float, float, float]:
-    """Median seconds of both after a warm-up, taken in turn, and the median of their ratios (first to second)."""
+    """Median seconds of both, alternating after a warm-up, and the median of their ratios (first to second)."""
     first(), second()
     pairs = [(_seconds(first), _seconds(second)) for _ in range(repeats)]
     ratio = statistics.median(a / b for a, b in pairs)
@@ -122,9 +124,9 @@ def _alternating(first: Callable[[], Any], second: Callable[[], Any], repeats: i
 
 
 def measure_trace(settings: ModelSettings) -> dict[str, Any]:
-    """A trace of all layers as the job makes it, without prefix reuse, against the plain forward pass of its prompts.
+    """A trace of all layers, with and without prefix reuse, against the plain forward pass of its prompts.
 
-    The words are distinct ones of one direction, with the token sets of the tables' pair pivots.
+    The words are distinct words of one direction, with the token sets of the tables' pair pivots.
     """
     n, repeats = 1000, 3 if torch.cuda.is_available() else 1
     everything = settings.translation.model_copy(update={"n_words": 0, "directions": ["fr-zh"]})
@@ -150,14 +152,14 @@ def measure_trace(settings: ModelSettings) -> dict[str, Any]:
 
 
 def _beside(settings: ModelSettings, name: str) -> Results:
-    """A folder of its own for a task of other settings."""
+    """A separate results folder, for a task with other settings."""
     return Results(path=f"{settings.results.path}/{name}")
 
 
 def measure_task(settings: ModelSettings) -> dict[str, Any]:
     """One direction and draw of the task with and without prefix reuse, and whether the scores agree.
 
-    Without reuse every prompt is computed with its answer in one pass, and no pass is computed twice.
+    Without reuse every prompt is computed together with its answer, and no pass is repeated.
     """
     model, task = load_model(settings.model), load_task(settings)
     tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)
@@ -182,7 +184,7 @@ def measure_task(settings: ModelSettings) -> dict[str, Any]:
 
 
 def measure_packing(settings: ModelSettings) -> dict[str, Any]:
-    """Packing an arm, checksums and all, against reading the same table alone: as it is, and repeated."""
+    """Packing an arm, including checksums, against reading the same table: as it is, and repeated."""
     table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
     n_tokens = int(pc.sum(read_columns(table, ["n_tokens"])["n_tokens"]).as_py())
     repeated = settings.warehouse.model_copy(update={"path": f"{settings.results.path}/repeated"})
@@ -205,14 +207,14 @@ def _packing_ratio(settings: ModelSettings) -> dict[str, Any]:
 
 
 def _repeat_table(table: PinnedTable, path: str, times: int) -> None:
-    """A table of the same Parquet files so many times."""
+    """A table with the same Parquet files many times."""
     Path(path).mkdir(parents=True)
     for k, uri in itertools.product(range(times), table.table.file_uris()):
-        source = Path(uri.removeprefix("file://"))
+        source = Path(unquote(uri.removeprefix("file://")))
         shutil.copy(source, Path(path) / f"{k}-{source.name}")
-    files = {"tokenizer": table.file_sha256("tokenizer")}
-    said = deltalake.CommitProperties(custom_metadata={"userMetadata": json.dumps({"files": files})})
-    deltalake.convert_to_deltalake(path, commit_properties=said)
+    made_from = provenance("benchmark", 1, files={"tokenizer": table.file_sha256("tokenizer") or ""})
+    metadata = deltalake.CommitProperties(custom_metadata={"userMetadata": made_from.to_json()})
+    deltalake.convert_to_deltalake(path, commit_properties=metadata)
 
 
 def _one_billion() -> Any:
@@ -222,7 +224,7 @@ def _one_billion() -> Any:
 
 
 def measure_training(settings: ModelSettings) -> dict[str, Any]:
-    """Optimizer steps: the base model on a CPU; the shape of OLMo-1B at sequence 2,048 on a GPU."""
+    """Optimizer steps: of the base model on a CPU, of a model of OLMo-1B's shape at sequence length 2,048 on a GPU."""
     device = pick_device("auto")
     cuda = device.type == "cuda"
     base = settings.model.model_copy(update={"dtype": "float32"})

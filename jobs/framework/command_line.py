@@ -1,125 +1,79 @@
-"""The command line that all jobs share: ``--config``, ``--set``, ``--dry-run``, and exit codes."""
+"""The command line of every job, corpus side and model side: ``--config``, ``--set``, ``--dry-run``, exit codes.
+
+Exit codes: 0; 2 for what the user can fix, with one line that says how; 1 for anything else, with a traceback; 130
+after an interrupt. This module needs neither Spark nor torch.
+"""
 
 import argparse
-import logging
-import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from jobs.framework.spark_session import start_session
-from jobs.framework.stage import Run, Stage, check_inputs, make_recipe, run_stage, why_run
-from pivot_udfs import errors
-from pivot_udfs.errors import SemanticPivotsError
-from pivot_udfs.load_settings import load_settings, resolved_toml
-from pivot_udfs.settings import Settings
+from pydantic import BaseModel
 
-_WORKER_TRACEBACK = re.compile(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
-_OF_OURS = re.compile(r"pivot_udfs\.errors\.(\w+): (.*)")
+from jobs.framework.messages import hide, start_logging, write_error, write_traceback
+from jobs.framework.user_errors import user_error, worker_error
+from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 
-
-def run_job(name: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None) -> int:
-    """Runs a job that is one stage; returns the exit code: 0, or 2 for an error that the user can mend."""
-    return with_run(name, description, stages, argv, lambda run: [run_stage(run, stage) for stage in stages])
+S = TypeVar("S", bound=BaseModel)
 
 
-def with_run(
+def run_command(
     name: str,
     description: str,
-    stages: Sequence[Stage],
+    model: type[S],
+    run: Callable[[S], object],
     argv: Sequence[str] | None,
-    body: Callable[[Run], object],
-    skips_unchanged: bool = False,
+    plan: Callable[[S], object] | None = None,
 ) -> int:
-    """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
+    """Parses the command line, loads the settings and runs the job.
 
     Args:
         name: of the job.
-        description: for ``--help``.
-        stages: what ``body`` runs, in order.
-        argv: the command line, without the program.
-        body: does the work.
-        skips_unchanged: whether ``body`` leaves out stages that have not changed.
+        description: shown by ``--help``.
+        model: the settings' class.
+        run: the job.
+        argv: the arguments; None: those of the process.
+        plan: what ``--dry-run`` does after it has printed the settings.
 
     Returns:
-        0; 2 for an error that the user can mend; 1 where a worker failed in another way.
+        the exit code.
     """
-    arguments = _parse(name, description, argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    options = _parser(name, description).parse_args(argv)
+    start_logging()
     try:
-        settings = load_settings(arguments.config, arguments.set, Settings)
-        if arguments.dry_run:
-            sys.stdout.write(resolved_toml(settings) + "\n")
-        budget = settings.cooccurrence.memory_budget_mb
-        run = Run(start_session(f"semantic-pivots {name}", settings.spark, budget), settings)
-        if arguments.dry_run:
-            sys.stdout.write(_plan(run, stages, skips_unchanged))
+        settings = load_settings(options.config, options.set, model)
+        hide(secret_values(settings.model_dump()))
+        if not options.dry_run:
+            run(settings)
         else:
-            body(run)
-    except SemanticPivotsError as error:
-        sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
-        return 2
+            sys.stdout.write(resolved_toml(settings, hide_secrets=True) + "\n")
+            if plan:
+                plan(settings)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{name}: interrupted\n")
+        return 130
     except Exception as error:
-        cause = worker_error(str(error))
-        if cause is None:
-            raise
-        return _tell_of_worker(name, cause)
+        return report_error(name, error)
     return 0
 
 
-def worker_error(told: str) -> str | None:
-    """The last line of the Python traceback in what Spark says of a failed task; None where there is none."""
-    found = _WORKER_TRACEBACK.findall(told)
-    return found[-1].strip() if found else None
-
-
-def _tell_of_worker(name: str, cause: str) -> int:
-    """An error that a worker raised on purpose needs no traceback; any other is shown in full, its cause last."""
-    ours = _OF_OURS.fullmatch(cause)
-    if ours and hasattr(errors, ours[1]):
-        sys.stderr.write(f"{name}: {ours[1]}: {ours[2]}\n")
+def report_error(name: str, error: Exception) -> int:
+    """Writes an error and returns the exit code: 2 and one line for what the user can fix, else 1 and the traceback."""
+    if known := user_error(error):
+        write_error(name, known)
         return 2
-    traceback.print_exc()
-    sys.stderr.write(f"{name}: a worker failed: {cause}\n")
+    write_traceback(error)
+    if cause := worker_error(str(error)):
+        sys.stderr.write(f"{name}: a worker failed: {cause}\n")
     return 1
 
 
-def _parse(name: str, description: str, argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=f"{name}.py", description=description)
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", required=True, help="a TOML file, see conf/")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="overrides one key")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan, no more")
-    return parser.parse_args(argv)
-
-
-def _plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool) -> str:
-    """What a run would do; it makes the checks that a run makes, but for tables that would be new."""
-    lines = []
-    stale: set[str] = set()
-    for stage in stages:
-        reads = stage.tables_read(run.settings)
-        waits = [table for table in reads if table in stale]
-        check_inputs(run, [table for table in reads if table not in stale])
-        reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_recipe(run, stage))
-        lines.append(f"{stage.name}: {_would(reason, skips_unchanged)}")
-        lines.append(f"  reads  {', '.join(_inputs(run, stage))}")
-        tables = [run.warehouse.table_path(table) for table in stage.writes(run.settings)]
-        lines.append(f"  writes {', '.join(tables) or 'no table'}")
-        stale |= set(stage.writes(run.settings)) if reason else set()
-    return "\n".join(lines) + "\n"
-
-
-def _would(reason: str | None, skips_unchanged: bool) -> str:
-    if reason:
-        return f"would run: {reason}"
-    unchanged = "unchanged since it last ran"
-    return f"would be skipped: {unchanged}" if skips_unchanged else f"would run: asked for, though {unchanged}"
-
-
-def _inputs(run: Run, stage: Stage) -> list[str]:
-    shards = (
-        [f"{len(run.shards)} shards, {sum(s.n_bytes for s in run.shards) / 1e6:.1f} MB"]
-        if "shards" in stage.files
-        else []
-    )
-    return [*shards, *(run.warehouse.table_path(table) for table in stage.tables_read(run.settings))]
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan only")
+    return parser

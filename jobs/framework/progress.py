@@ -1,7 +1,7 @@
-"""What a person sees of a run: which stage, how far, how fast, how long still.
+"""Progress of a run on standard error: the stage, the share of tasks done, throughput and the time left.
 
-A thread asks Spark's status tracker how many tasks of the running jobs are done; a stage that keeps a tally of its
-shards adds documents and tokens. On a terminal one line is redrawn; in a log a line is written now and then.
+A thread asks Spark's status tracker for the completed tasks of the running jobs; a stage that counts its shards adds
+documents and tokens. On a terminal one line is redrawn; in a log a line is written every ten seconds.
 """
 
 import sys
@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
+from jobs.framework.messages import clean
+
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tasks [{elapsed}{postfix}]"
 
 
 class Progress:
-    """Writes to standard error."""
+    """Progress lines of one run."""
 
     def __init__(self) -> None:
         self._started = self._watching_since = time.monotonic()
@@ -29,21 +31,21 @@ class Progress:
         return time.monotonic() - self._watching_since
 
     def say(self, stage: str, message: str) -> None:
-        """One line: time since the start, the stage, the message."""
+        """Writes one line: seconds since the start, the stage, the message."""
         elapsed = time.monotonic() - self._started
-        tqdm.write(f"[{elapsed:7.1f} s] {stage}: {message}", file=sys.stderr)
+        tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
 
     @contextmanager
     def watch(
         self, spark: SparkSession, stage: str, what: str, detail: Callable[[], str] | None = None
     ) -> Iterator[None]:
-        """Shows the tasks done of all Spark jobs that run inside the ``with`` block.
+        """Shows the completed tasks of all Spark jobs that run inside the ``with`` block.
 
         Args:
-            spark: whose jobs.
+            spark: the session of the jobs.
             stage: the stage's name.
-            what: what is being done.
-            detail: called at each look for what else is known, such as "1,234 documents".
+            what: what is computed.
+            detail: returns what else is known at the moment, such as "1,234 documents".
         """
         done = threading.Event()
         self._watching_since = time.monotonic()
@@ -75,19 +77,19 @@ class Progress:
 
 
 class Pace:
-    """How fast the Spark stages that run now finish their tasks; each new one starts the clock again."""
+    """How fast the running Spark stages complete their tasks; the clock restarts with each new stage."""
 
     def __init__(self) -> None:
         self._stages: frozenset[int] = frozenset()
         self._since, self._n_before = 0.0, 0
 
     def seconds_left(self, now: float, stages: frozenset[int], n_done: int, n_all: int) -> float | None:
-        """Seconds until the running stages are done; None before one of their tasks has been seen to end.
+        """Seconds until the running stages end; None until one of their tasks has completed under observation.
 
         Args:
-            now: seconds, of any clock.
-            stages: the numbers of the stages that are running.
-            n_done: tasks of theirs that are done.
+            now: seconds of a monotonic clock.
+            stages: ids of the running stages.
+            n_done: their completed tasks.
             n_all: all of their tasks.
         """
         if stages != self._stages:
@@ -97,7 +99,7 @@ class Pace:
 
 
 def _tasks(spark: SparkSession) -> tuple[frozenset[int], int, int]:
-    """The numbers of the stages that are running now, their tasks that are done, all of their tasks."""
+    """The ids of the running stages, the number of their completed tasks, and that of all their tasks."""
     tracker = spark.sparkContext.statusTracker()
     stages = [info for stage in tracker.getActiveStageIds() if (info := tracker.getStageInfo(stage))]
     numbers = frozenset(info.stageId for info in stages)

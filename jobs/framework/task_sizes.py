@@ -1,4 +1,4 @@
-"""How work is cut into tasks: large ones, so that files and shuffled rows stay few, and enough for all cores."""
+"""How work is divided into tasks: large ones, so that files and shuffled rows are few, but enough for all cores."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,34 +6,34 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 
 TASK_BYTES = 1 << 30
-"""Of stored input that a task reads; a table of 5 TB is read by some 5,000 tasks and gives as many files."""
+"""Bytes of stored input that one task reads: a table of 5 TB is read by about 5,000 tasks and gives as many files."""
 _TASKS_PER_CORE = 2
 _SPLIT_BYTES = "spark.sql.files.maxPartitionBytes"
 _LEAST_SPLITS = "spark.sql.files.minPartitionNum"
 
 
 def least_tasks(session: SparkSession) -> int:
-    """Tasks that a stage should have at least, where it has the work for them.
+    """The smallest number of tasks for a stage that has enough work for them.
 
-    Two a core, and on a cluster no fewer than ``spark.sql.shuffle.partitions``: under dynamic allocation few of the
-    cores are there when a job starts.
+    Two for each core, and on a cluster no fewer than ``spark.sql.shuffle.partitions``: under dynamic allocation few of
+    the cores are there when a job starts.
     """
     partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 0)
     return tasks_for(_is_local(session), session.sparkContext.defaultParallelism, partitions)
 
 
 def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
-    """``least_tasks`` of a session with these cores and settings."""
+    """``least_tasks`` for a session with these cores and settings."""
     wanted = _TASKS_PER_CORE * n_cores
     return wanted if is_local else max(wanted, shuffle_partitions)
 
 
 @contextmanager
 def large_splits(session: SparkSession, n_bytes: int = TASK_BYTES) -> Iterator[None]:
-    """Tables that are read inside the ``with`` block are read in splits of up to ``n_bytes`` of stored files.
+    """Tables read inside the ``with`` block are read in splits of up to ``n_bytes`` of stored files.
 
-    Spark cuts smaller ones where there would be fewer than ``least_tasks`` (in local mode, than cores). A key that
-    the job's own configuration sets stands.
+    Spark makes smaller splits where there would be fewer than ``least_tasks`` (in local mode, than cores). A key that
+    the job's own configuration sets is kept.
     """
     given = session.sparkContext.getConf()
     wanted = {_SPLIT_BYTES: n_bytes} | ({} if _is_local(session) else {_LEAST_SPLITS: least_tasks(session)})

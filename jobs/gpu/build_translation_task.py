@@ -1,4 +1,4 @@
-"""Builds the word translation task from the lexicon and writes it as a file one can read and reuse.
+"""Builds the word translation task from the lexicon and writes it as a file that can be read, edited and reused.
 
     python -m jobs.gpu.build_translation_task --config conf/demo-model.toml [--set translation.seed=1]
     [--dry-run]
@@ -6,42 +6,57 @@
 Writes ``<results.path>/task.jsonl``.
 """
 
-from collections.abc import Sequence
+from functools import partial
 
+from jobs.framework.messages import say
 from jobs.gpu.common.errors import TaskError
-from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.files import results_path
+from jobs.gpu.common.provenance import provenance
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.translation.draw_task import build_task, task_settings
+from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, write_task
 from pivot_udfs.errors import TokenizerError
+from pivot_udfs.load_settings import result_settings
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
+
+VERSION = 1
+_NOT_COMPARED = ("translation.directions", "translation.n_resamples")
+"""Settings that do not change the words of a direction."""
 
 
 def build(settings: ModelSettings) -> None:
-    """Builds and writes the task, and says how many pairs were left out and why."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    """Builds and writes the task; reports how many pairs were left out and why."""
     concepts, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
+    tokenizer = load_tokenizer(settings.tokenizer.path)
     tokens = WordTokens(tokenizer, settings.translation.start_token)
     bad = tokens.unencodable(concepts, settings.lexicon.languages)
     if bad:
         shown = ", ".join(f"{language} {word!r}" for language, word in bad[:10])
         raise TokenizerError(
             f"{settings.tokenizer.path} cannot encode {len(bad)} words of {settings.lexicon.path} ({shown}): "
-            "take them out of the lexicon, or use a tokenizer that can"
+            "remove them from the lexicon, or use another tokenizer"
         )
-    hashes = {"lexicon_sha256": lexicon_sha256, "tokenizer_sha256": tokenizer.sha256}
-    header = {**hashes, "languages": settings.lexicon.languages}
-    task = build_task(concepts, settings.directions, tokens, settings.translation, header)
+    record = _provenance(settings, lexicon_sha256, tokenizer.sha256)
+    task = draw_task(concepts, settings.directions, tokens, settings.translation, record)
     write_task(task, results_path(settings, "task.jsonl"))
-    for direction, reasons in task.header["left_out"].items():
+    for direction, reasons in task.left_out.items():
         left_out = {reason.replace(" ", "_"): n for reason, n in reasons.items() if n}
         say(f"task {direction}", words=len(task.of_direction(direction)), **left_out)
 
 
+def _provenance(settings: ModelSettings, lexicon_sha256: str, tokenizer_sha256: str) -> Provenance:
+    shaping = {k: v for k, v in result_settings(settings.translation).items() if k not in _NOT_COMPARED}
+    shaping["lexicon.languages"] = settings.lexicon.languages
+    files = {"lexicon": lexicon_sha256, "tokenizer": tokenizer_sha256}
+    return provenance("build_translation_task", VERSION, shaping, files=files)
+
+
 def load_task(settings: ModelSettings) -> Task:
-    """The directions asked for of the task of these settings, which is built first where there is none yet.
+    """The task of these settings, restricted to their directions; it is built first if it is missing.
 
     Raises:
         TaskError: the file was made with another lexicon, tokenizer or setting, or lacks a direction.
@@ -50,23 +65,19 @@ def load_task(settings: ModelSettings) -> Task:
     if not path.is_file():
         build(settings)
     _, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    hashes = {"lexicon_sha256": lexicon_sha256, "tokenizer_sha256": load_tokenizer(settings.tokenizer.path).sha256}
-    made_with = hashes | {"languages": settings.lexicon.languages} | task_settings(settings.translation)
-    task = read_task(path, made_with)
+    task = read_task(path, _provenance(settings, lexicon_sha256, load_tokenizer(settings.tokenizer.path).sha256))
     wanted = [f"{source}-{target}" for source, target in settings.directions]
-    lacking = [name for name in wanted if name not in task.examples or not task.of_direction(name)]
-    if lacking:
+    missing = [name for name in wanted if name not in task.examples or not task.of_direction(name)]
+    if missing:
         raise TaskError(
-            f"{path} has no words of direction {', '.join(lacking)}, only of {', '.join(task.examples)}: run "
-            "jobs.gpu.build_translation_task to build it again (its scores and traces must then be made again too), "
-            "or take the direction out of translation.directions"
+            f"{path} has no words of direction {', '.join(missing)}, only of {', '.join(task.examples)}: run "
+            "jobs.gpu.build_translation_task to build it again (scores and traces of it must then be made again too), "
+            "or remove the direction from translation.directions"
         )
     return task.only(wanted)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(build, __doc__ or "", argv)
+main = partial(run_job, build, __doc__)
 
 
 if __name__ == "__main__":

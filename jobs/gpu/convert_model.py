@@ -1,14 +1,16 @@
-"""Saves a model (GGUF or anything else that loads) as float32 safetensors with the tables' tokenizer beside it.
+"""Saves a model (GGUF, or any other format that loads) as float32 safetensors with the tables' tokenizer.
 
     python -m jobs.gpu.convert_model --config conf/demo-model.toml [--dry-run]
 
-Writes ``<results.path>/base/``. A GGUF file takes many times longer to load, and cannot be trained on.
+Writes ``<results.path>/base/``. A GGUF file takes many times longer to load and cannot be trained.
 """
 
 import shutil
-from collections.abc import Sequence
+from functools import partial
 
-from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.framework.messages import say
+from jobs.gpu.common.files import results_path
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model, save_model
 from jobs.gpu.models.vocabulary_check import check_vocabulary
@@ -16,7 +18,7 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def convert(settings: ModelSettings) -> None:
-    """Loads ``[model]``, checks its vocabulary, and saves it, whole or not at all."""
+    """Loads ``[model]``, checks its vocabulary, and saves it."""
     tokenizer = load_tokenizer(settings.tokenizer.path)
     model = load_model(settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}))
     check_vocabulary(settings.model, model, tokenizer)
@@ -29,9 +31,7 @@ def convert(settings: ModelSettings) -> None:
     say("saved", model=final)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(convert, __doc__ or "", argv)
+main = partial(run_job, convert, __doc__)
 
 
 if __name__ == "__main__":

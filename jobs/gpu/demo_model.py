@@ -1,21 +1,23 @@
-"""A small version of the whole model side on a CPU, on the tables of ``make demo``, with a real model.
+"""Runs all jobs of the model side on a CPU, on the tables of ``make demo``, with a small real model.
 
     python -m jobs.gpu.demo_model --config conf/demo-model.toml
 
 Saves the base model as safetensors, builds and scores the task, traces, explains, trains two arms for a few thousand
-tokens, and writes the report. Ends with an error unless some middle layer, asked for French "eau" in Chinese, answers
-" water" with a probability above 0.5: the semantic pivot that the whole project is about.
+tokens, and writes the report. Fails unless some middle layer, when French "eau" is translated to Chinese, has the top
+token " water" with a probability above 0.5: a semantic pivot.
 """
 
 import shutil
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import build
 from jobs.gpu.common.errors import ModelError
-from jobs.gpu.common.run_job import results_path, run_job, say, write_json
+from jobs.gpu.common.files import results_path, write_json
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.convert_model import convert
 from jobs.gpu.evaluate_translation import evaluate
@@ -31,7 +33,7 @@ WRITTEN = (
     "task.jsonl", "model.json", "scores", "scores.parquet", "scores.json", "traces", "explained_pairs.parquet",
     "explanation.json", "packed", "runs", "experiment.json", "experiment.md", "model_report.html", ".partial-base",
 )  # fmt: skip
-"""What the jobs write under ``results.path``, but for the base model, which is kept."""
+"""Files of the jobs under ``results.path``, except the base model, which is kept."""
 MARKER = "made_by_demo_model.json"
 
 
@@ -53,10 +55,10 @@ def demo(settings: ModelSettings) -> None:
 
 
 def start_anew(folder: Path) -> None:
-    """Removes what an earlier demo left in its folder, since the tables may be newer; nothing else, and nowhere else.
+    """Deletes the results of an earlier demo, since the tables may be newer.
 
     Raises:
-        WarehouseError: the folder holds results that no demo wrote.
+        WarehouseError: the folder holds results that the demo did not write.
     """
     found = [folder / name for name in WRITTEN if (folder / name).exists()]
     if found and not (folder / MARKER).is_file():
@@ -71,11 +73,7 @@ def start_anew(folder: Path) -> None:
 
 
 def check_pivot(settings: ModelSettings, direction: str, source: str, pivot: str) -> None:
-    """Says which middle layer answers with the pivot, and how surely.
-
-    Raises:
-        ModelError: none does with a probability above 0.5.
-    """
+    """Reports the middle layer whose top token is the pivot; a ``ModelError`` if none has a probability above 0.5."""
     texts = WordTokens(load_tokenizer(settings.tokenizer.path)).texts
     rows = pq.read_table(results_path(settings, "traces", f"{direction}.parquet")).to_pylist()
     for row in (row for row in rows if row["source"] == source):
@@ -83,17 +81,15 @@ def check_pivot(settings: ModelSettings, direction: str, source: str, pivot: str
         found = [(p, layer) for layer, (token, p) in enumerate(best[:-1], 1) if texts[token] == pivot]
         if found and max(found)[0] > 0.5:
             p, layer = max(found)
-            say(f"{direction} {source}: layer {layer} of {len(best)} says {pivot!r}", p=f"{p:.2f}")
+            say(f"{direction} {source}: top token of layer {layer} of {len(best)} is {pivot!r}", p=f"{p:.2f}")
             return
     raise ModelError(
-        f"{direction} {source!r}: no middle layer says {pivot!r} with a probability above 0.5; is it the model and "
-        "tokenizer of conf/demo-model.toml?"
+        f"{direction} {source!r}: no middle layer has the top token {pivot!r} with a probability above 0.5; use the "
+        "model and tokenizer of conf/demo-model.toml"
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(demo, __doc__ or "", argv)
+main = partial(run_job, demo, __doc__)
 
 
 if __name__ == "__main__":

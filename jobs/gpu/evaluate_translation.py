@@ -1,15 +1,15 @@
-"""Scores a model on the word translation task: one row a word and direction, resumable.
+"""Scores a model on the word translation task: one row per word and direction. An interrupted run is resumed.
 
     python -m jobs.gpu.evaluate_translation --config conf/demo-model.toml [--set model.path=...] [--dry-run]
 
-Reads ``<results.path>/task.jsonl`` (built where missing); writes the parts of ``<results.path>/scores/``, one
-for each direction and draw, then ``scores.parquet`` (one row a word and direction) and ``scores.json`` (the
-mean of each direction with its bootstrap confidence interval over concepts).
+Reads ``<results.path>/task.jsonl`` (built if it is missing); writes the parts of ``<results.path>/scores/``, one per
+direction and draw, then ``scores.parquet`` (one row per word and direction) and ``scores.json`` (the mean of each
+direction with its bootstrap confidence interval over concepts).
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +18,48 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from jobs.framework.messages import say
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.common.files import results_path, write_json
+from jobs.gpu.common.provenance import provenance, read_provenance, why_stale
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import results_path, run_job, say, write_json
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import model_summary
-from jobs.gpu.models.model_files import describe_model
+from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.translation.score_words import score_draw
 from jobs.gpu.translation.task_model import TaskModel, load_task_model
-from jobs.gpu.translation.translation_task import Task, task_hash
+from jobs.gpu.translation.translation_task import Task, task_sha256
+from pivot_udfs.provenance import Provenance
+
+VERSION = 1
 
 
 def evaluate(settings: ModelSettings) -> None:
     """Scores ``[model]`` on every direction and writes the results."""
-    subject = load_task_model(settings, load_task(settings), settings.translation.batch_size)
-    parts = Parts(results_path(settings, "scores"), made_by(settings))
+    task = load_task(settings)
+    parts = Parts(results_path(settings, "scores"), base_provenance(settings))
+    subject = load_task_model(settings, task, settings.translation.batch_size)
     write_json(results_path(settings, "model.json"), model_summary(settings.model, subject.model))
     write_scores(score_task(subject, parts), settings, results_path(settings, "scores.parquet"))
 
 
-def made_by(settings: ModelSettings) -> dict[str, Any]:
-    """What the scores under ``results.path`` are tied to."""
-    return {"model": describe_model(settings.model), "task": task_hash(results_path(settings, "task.jsonl"))}
+def base_provenance(settings: ModelSettings) -> Provenance:
+    """The provenance of the scores of ``[model]``."""
+    return scores_provenance(settings, model_settings(settings.model), model_hashes(settings.model))
+
+
+def scores_provenance(
+    settings: ModelSettings, of_model: Mapping[str, Any], model_files: Mapping[str, str]
+) -> Provenance:
+    """The provenance of the scores of a model, identified by settings and by the SHA-256 (hex) of files."""
+    files = {"task": task_sha256(results_path(settings, "task.jsonl")), **model_files}
+    return provenance("evaluate_translation", VERSION, of_model, files=files)
 
 
 def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
-    """Scores all directions and draws that ``parts`` lacks; gives the table of all words.
+    """Scores all directions and draws that ``parts`` lacks; returns the table of all words.
 
     Returns:
         direction, concept, source, target, score (mean over draws, -1..1), p_target, p_distractors (0..1).
@@ -57,16 +72,15 @@ def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
 
 
 def score_units(task: Task) -> dict[str, tuple[str, int]]:
-    """The parts that scores of a task are made of: by name, a direction and a draw."""
+    """The parts of a task's scores: (direction, draw) by name."""
     return {f"{name}-draw{draw}": (name, draw) for name, draws in task.examples.items() for draw in range(len(draws))}
 
 
-def kept_scores(folder: Path, made_from: dict[str, Any], task: Task) -> pa.Table | None:
-    """The table of ``score_task`` where ``folder`` holds all parts of it, made from this very thing; else None."""
-    stamp = folder / "_made_by.json"
-    if not stamp.is_file() or json.loads(stamp.read_text(encoding="utf-8")) != json.loads(json.dumps(made_from)):
+def kept_scores(folder: Path, now: Provenance, task: Task) -> pa.Table | None:
+    """The table of ``score_task`` if ``folder`` holds all of its parts with this provenance; else None."""
+    if why_stale(read_provenance(folder), now):
         return None
-    parts, units = Parts(folder, made_from), list(score_units(task))
+    parts, units = Parts(folder, now), list(score_units(task))
     return mean_over_draws(parts.read(units)) if all(parts.has(name) for name in units) else None
 
 
@@ -87,7 +101,7 @@ def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
 
 
 def mean_over_draws(draws: pa.Table) -> pa.Table:
-    """A row a word and direction (see ``score_task``) of the rows of every draw."""
+    """One row per word and direction (see ``score_task``) from the rows of every draw."""
     keys = ["direction", "concept", "source", "target"]
     means = draws.group_by(keys, use_threads=False).aggregate([("p_target", "mean"), ("p_distractors", "mean")])
     means = means.rename_columns({"p_target_mean": "p_target", "p_distractors_mean": "p_distractors"})
@@ -97,9 +111,9 @@ def mean_over_draws(draws: pa.Table) -> pa.Table:
 
 
 def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[str, Any]:
-    """Writes the rows and the mean of each direction beside them; prints and gives the means.
+    """Writes the rows, and beside them the mean of each direction; reports and returns the means.
 
-    A concept's scores in several directions are one unit of the bootstrap.
+    The scores of a concept in all directions are one unit of the bootstrap.
     """
     pq.write_table(scores, path, compression="zstd")
     direction, values = np.asarray(scores["direction"].to_pylist()), np.asarray(scores["score"])
@@ -121,9 +135,7 @@ def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[
     return summary
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(evaluate, __doc__ or "", argv)
+main = partial(run_job, evaluate, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,103 +1,130 @@
-"""Joins traces and scores with the corpus' counts: do counts tell direct translation from translation by pivot?
+"""Joins traces and scores with corpus counts and measures how well the counts separate direct from pivot behaviour.
 
     python -m jobs.gpu.explain_behaviour --config conf/demo-model.toml [--dry-run]
 
-Reads ``<results.path>/traces/`` and ``scores/``, which must be whole and of one model and task, and the tables
-``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (a row a word and
+Reads ``<results.path>/traces/`` and ``scores/``, which must be complete and of one model and task, and the tables
+``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (one row per word and
 direction) and ``explanation.json``: per direction the AUC of direct against pivot by the pair's count and by the target
 word's count alone, for both labels, Pearson r of log count and score, how often the deciding token is one of the pair's
 pivots, and how many pairs were left out and why.
 """
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.framework.messages import say
 from jobs.gpu.analysis.auc_and_correlation import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.errors import TaskError
+from jobs.gpu.common.files import results_path, write_json
+from jobs.gpu.common.provenance import provenance, read_provenance, to_tree, why_stale
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import results_path, run_job, say, write_json
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
-from jobs.gpu.translation.corpus_counts import CorpusCounts, PairKey, pair_key, read_counts, read_pair_pivots
-from jobs.gpu.translation.translation_task import Task, task_hash
+from jobs.gpu.translation.corpus_counts import (
+    PairKey,
+    WordKey,
+    pair_key,
+    read_pair_counts,
+    read_pair_pivots,
+    read_word_counts,
+)
+from jobs.gpu.translation.translation_task import Task, task_sha256
+from pivot_udfs.provenance import Provenance
 
+VERSION = 1
 LABELS = ("behaviour", "word_behaviour")
 COUNTS = ("pair_count", "target_count")
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
 
 
 def explain(settings: ModelSettings) -> None:
-    """Writes the joined pairs and what the counts explain of them."""
+    """Writes the joined pairs and the statistics of every direction."""
     task = load_task(settings)
     tables = {name: _open(settings, name, task) for name in ("word_cooccurrence", "word_totals", "pair_pivots")}
-    traces, scores = read_results(settings, task, tables["pair_pivots"].version)
-    counts = read_counts(tables["word_cooccurrence"], tables["word_totals"])
-    pairs = join_pairs(traces, scores, counts, read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots))
+    traces, scores = read_results(settings, task, tables["pair_pivots"])
+    pair_counts, word_counts = read_pair_counts(tables["word_cooccurrence"]), read_word_counts(tables["word_totals"])
+    pivots = read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots)
+    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
     directions = {
         name: explain_direction(pairs, name, left_out | _not_joined(task, pairs, name), settings)
-        for name, left_out in task.header["left_out"].items()
+        for name, left_out in task.left_out.items()
     }
-    versions = {name: table.version for name, table in tables.items()}
-    found = {"directions": directions, "mean": mean_over_directions(directions), "versions": versions}
-    write_json(results_path(settings, "explanation.json"), found)
+    explanation = {
+        "directions": directions,
+        "mean": mean_over_directions(directions),
+        "provenance": to_tree(_provenance(settings, tables)),
+    }
+    write_json(results_path(settings, "explanation.json"), explanation)
     for direction, row in directions.items():
         _say_direction(direction, row)
 
 
+def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Provenance:
+    used = {"trace.n_pivots": settings.trace.n_pivots, "translation.n_resamples": settings.translation.n_resamples}
+    results = {name: _made_from(settings, name).fingerprint for name in _JOBS}
+    rows = {name: table.rows for name, table in tables.items()}
+    return provenance("explain_behaviour", VERSION, used, rows, results)
+
+
 def _open(settings: ModelSettings, name: str, task: Task) -> PinnedTable:
     table = open_table(settings.warehouse.path, name)
-    check_files(table, task.header["tokenizer_sha256"], task.header["lexicon_sha256"])
+    check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     return table
 
 
-def read_results(settings: ModelSettings, task: Task, pivots_version: int) -> tuple[pa.Table, pa.Table]:
-    """Traces and scores of all directions of the task, which one model gave and this very task asked for.
+def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tuple[pa.Table, pa.Table]:
+    """Traces and scores of all directions of the task, made by one model.
+
+    The model itself is not read: it may be on another machine.
 
     Raises:
-        TaskError: either was not made, or not of the same model, task, and version of ``pair_pivots``.
+        TaskError: either is missing, or they differ in model, task, or table of pair pivots.
         WarehouseError: either is not complete.
     """
-    traced, scored = (_made_by(results_path(settings, folder), job) for folder, job in _JOBS.items())
-    now = {"task": task_hash(results_path(settings, "task.jsonl")), "pair_pivots_version": pivots_version}
-    now |= {"n_pivots": settings.trace.n_pivots}
-    differ = [name for name in now if traced.get(name) != now[name]]
-    if differ or scored.get("task") != now["task"]:
-        folder, name = ("traces", differ[0]) if differ else ("scores", "task")
-        found = (traced if differ else scored).get(name)
-        raise TaskError(
-            f"{settings.results.path}/{folder} was made with {name} = {found}, now it is {now[name]}: delete the "
-            f"folder and run {_JOBS[folder]} again"
-        )
-    one, other = dict(traced["model"]), dict(scored["model"])
-    if one != other:
-        differ = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-        raise TaskError(
-            f"{settings.results.path} holds traces of the model {one['path']} and scores of {other['path']}, different "
-            f"in {', '.join(differ)}: delete one of the two folders and run its job again with the other's model"
-        )
+    traced, scored = (_made_from(settings, folder) for folder in _JOBS)
+    task_file = {"task": task_sha256(results_path(settings, "task.jsonl"))}
+    now = replace(
+        traced,
+        settings={**traced.settings, "trace.n_pivots": settings.trace.n_pivots},
+        tables={"pair_pivots": pivots.rows},
+        files={**traced.files, **task_file},
+    )
+    of_model = {name: value for name, value in traced.settings.items() if name.startswith("model.")}
+    _check(settings, "traces", traced, now)
+    _check(settings, "scores", scored, replace(scored, settings=of_model, files=now.files))
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
     scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
     return traces, mean_over_draws(scores)
 
 
-def _made_by(folder: Path, job: str) -> dict[str, Any]:
-    stamp = folder / "_made_by.json"
-    if not stamp.is_file():
-        raise TaskError(f"{folder} is not there or empty: run {job} first")
-    return dict(json.loads(stamp.read_text(encoding="utf-8")))
+def _check(settings: ModelSettings, folder: str, made: Provenance, now: Provenance) -> None:
+    stale = why_stale(made, now)
+    if stale:
+        raise TaskError(
+            f"{settings.results.path}/{folder} was made from {stale}: delete the folder and run {_JOBS[folder]} again "
+            "(traces and scores must be of one model, one task and the current table of pair pivots)"
+        )
+
+
+def _made_from(settings: ModelSettings, folder: str) -> Provenance:
+    path = results_path(settings, folder)
+    found = read_provenance(path)
+    if found is None:
+        raise TaskError(f"{path} has no results with provenance: delete it and run {_JOBS[folder]}")
+    return found
 
 
 def _not_joined(task: Task, pairs: pa.Table, direction: str) -> dict[str, int]:
-    """How many words of the task lack a trace or a score."""
+    """Number of words of the task without a trace, and without a score."""
     rows = [row for row in pairs.select(["direction", "score"]).to_pylist() if row["direction"] == direction]
     unscored = sum(row["score"] is None for row in rows)
     return {"not traced": len(task.of_direction(direction)) - len(rows), "not scored": unscored}
@@ -115,8 +142,14 @@ def _say_direction(direction: str, row: dict[str, Any]) -> None:
     )
 
 
-def join_pairs(traces: pa.Table, scores: pa.Table, counts: CorpusCounts, pivots: dict[PairKey, list[int]]) -> pa.Table:
-    """One row a traced pair: labels, score (null where it was not scored), counts, and the deciding token."""
+def join_pairs(
+    traces: pa.Table,
+    scores: pa.Table,
+    pair_counts: dict[PairKey, int],
+    word_counts: dict[WordKey, int],
+    pivots: dict[PairKey, list[int]],
+) -> pa.Table:
+    """One row per traced pair: labels, score (null if it was not scored), counts, and the deciding token."""
     by_pair = {
         (row["direction"], row["concept"]): row["score"]
         for row in scores.select(["direction", "concept", "score"]).to_pylist()
@@ -130,9 +163,9 @@ def join_pairs(traces: pa.Table, scores: pa.Table, counts: CorpusCounts, pivots:
             {
                 **{name: row[name] for name in ("direction", "concept", "source", "target", *LABELS)},
                 "score": by_pair.get((row["direction"], row["concept"])),
-                "pair_count": counts.pair(*key),
-                "source_count": counts.word((source, row["source"])),
-                "target_count": counts.word((target, row["target"])),
+                "pair_count": pair_counts.get(key, 0),
+                "source_count": word_counts.get((source, row["source"]), 0),
+                "target_count": word_counts.get((target, row["target"]), 0),
                 "n_pivots": len(pivots.get(key, [])),
                 "deciding_token": deciding["word_behaviour"],
                 "deciding_is_pair_pivot": deciding["word_behaviour"] in pivots.get(key, []),
@@ -144,7 +177,7 @@ def join_pairs(traces: pa.Table, scores: pa.Table, counts: CorpusCounts, pivots:
 def explain_direction(
     pairs: pa.Table, direction: str, left_out: dict[str, int], settings: ModelSettings
 ) -> dict[str, Any]:
-    """What the counts explain of one direction."""
+    """The statistics of one direction."""
     rows = [row for row in pairs.to_pylist() if row["direction"] == direction]
     by_pivot = [row for row in rows if row["word_behaviour"] == "pivot"]
     return {
@@ -160,7 +193,7 @@ def explain_direction(
 
 
 def _auc(rows: list[dict[str, Any]], label: str, settings: ModelSettings) -> dict[str, dict[str, float]]:
-    """AUC of direct against pivot by each count, with its interval."""
+    """AUC of direct against pivot by each count, with its 95 % interval."""
     direct = np.array([row[label] == "direct" for row in rows], bool)
     found = {}
     for name in COUNTS:
@@ -177,20 +210,18 @@ def _correlations(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def mean_over_directions(directions: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean AUC over the directions that have both behaviours, and how many those are."""
+    """Mean AUC over the directions that have both behaviours, and their number."""
     found: dict[str, Any] = {}
     for label in LABELS:
         for name in COUNTS:
             values = np.array([row["auc"][label][name]["auc"] for row in directions.values()])
-            known = values[~np.isnan(values)]
-            mean = float(known.mean()) if len(known) else float("nan")
-            found.setdefault(label, {})[name] = {"auc": mean, "n_directions": len(known)}
+            defined = values[~np.isnan(values)]
+            mean = float(defined.mean()) if len(defined) else float("nan")
+            found.setdefault(label, {})[name] = {"auc": mean, "n_directions": len(defined)}
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(explain, __doc__ or "", argv)
+main = partial(run_job, explain, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Packs a ``datasets/<arm>`` table at a pinned version into a memory-mapped token file, and the held-out part.
+"""Packs a ``datasets/<arm>`` table at a fixed version into a memory-mapped token file, and the held-out part.
 
     python -m jobs.gpu.pack_dataset --config conf/demo-model.toml --set packing.arm=pivot [--set packing.version=3]
 
 Writes ``<results.path>/packed/<arm>/`` for training and, once for all arms, ``<results.path>/packed/held_out/`` from
 the table ``documents``: documents by language, to measure bits per byte on. No held-out document is in any arm.
-Tokens are the table's own: nothing is tokenized again. Sequences of any length are cut from the file when training.
+Token ids are read from the table, nothing is tokenized again. Training cuts the file into sequences of any length.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +19,29 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from jobs.framework.messages import say
 from jobs.gpu.common.errors import PackedFileError
+from jobs.gpu.common.files import results_path
+from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.packing.order_documents import Selection, batches, select_held_out, select_training
-from jobs.gpu.packing.packed_file import PackedWriter, open_packed, token_dtype
+from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import TokenizerError, WarehouseError
+from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
+VERSION = 1
 _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 
 
 def pack(settings: ModelSettings) -> None:
-    """Packs ``packing.arm``, and the held-out part where it is not there yet."""
+    """Packs ``packing.arm``, and the held-out part unless it is up to date."""
     tokenizer = load_tokenizer(settings.tokenizer.path)
     pack_arm(settings, tokenizer)
-    if not _holds(held_out_folder(settings), _held_out_identity(settings, tokenizer)):
+    if not _held_out_is_current(settings, tokenizer):
         pack_held_out(settings, tokenizer)
 
 
@@ -45,95 +52,90 @@ def pack_if_needed(settings: ModelSettings) -> None:
 
 
 def is_packed(settings: ModelSettings) -> bool:
-    """Whether ``packing.arm`` at its version and the held-out part are packed with these settings, and undamaged."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
-    of_arm = _arm_identity(settings, tokenizer) | _table_identity(settings)
-    return _holds(packed_folder(settings), of_arm) and _holds(
-        held_out_folder(settings), _held_out_identity(settings, tokenizer)
-    )
+    """Whether ``packing.arm`` at its version and the held-out part are packed with these settings and undamaged."""
+    tokenizer, made = load_tokenizer(settings.tokenizer.path), _open(packed_folder(settings))
+    if made is None or not _held_out_is_current(settings, tokenizer):
+        return False
+    now = _provenance(settings, tokenizer, settings.packing.arm, ("seed", "token_budget"))
+    return difference(made.provenance, replace(now, tables=_arm_table(settings, made))) is None
 
 
-def _table_identity(settings: ModelSettings) -> dict[str, Any]:
-    """Which table the arm is; where its version is pinned the table need not be there any more."""
-    packing = settings.packing
-    if packing.version >= 0:
-        return {"table_version": packing.version}
-    newest = open_table(settings.warehouse.path, f"datasets/{packing.arm}")
-    return {"table_version": newest.version, "table_fingerprint": newest.made_by.get("fingerprint", "")}
+def _arm_table(settings: ModelSettings, packed: PackedFile) -> Mapping[str, TableVersion]:
+    """The rows of the arm's table; a pinned version that was packed need not exist any more."""
+    name, version = f"datasets/{settings.packing.arm}", settings.packing.version
+    if version >= 0 and packed.manifest["table_version"] == version:
+        return packed.provenance.tables
+    return {name: open_table(settings.warehouse.path, name, None if version < 0 else version).rows}
 
 
-def _holds(folder: Path, wanted: dict[str, Any]) -> bool:
-    """Whether a whole packed file lies there whose manifest says all this; one that is damaged is spoken of."""
+def _held_out_is_current(settings: ModelSettings, tokenizer: TokenizerSpec) -> bool:
+    """Whether the held-out part is packed; a newer version of ``documents`` does not replace it: all arms share it."""
+    made = _open(held_out_folder(settings))
+    now = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))
+    return made is not None and difference(replace(made.provenance, tables={}), now) is None
+
+
+def _open(folder: Path) -> PackedFile | None:
+    """The packed file in a folder; None if there is none, or, after a message, if it is damaged."""
     try:
-        found = open_packed(folder).manifest if folder.is_dir() else {}
+        return open_packed(folder) if folder.is_dir() else None
     except PackedFileError as error:
         say(str(error))
-        return False
-    return all(name in found and found[name] == value for name, value in wanted.items())
+        return None
 
 
-def _arm_identity(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
-    """What a packed arm is made from, beside its table's version."""
-    chosen = settings.packing.model_dump(include={"arm", "seed", "token_budget"})
-    return chosen | _common_identity(settings, tokenizer)
-
-
-def _held_out_identity(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
-    """What the held-out part is made from; not the version of ``documents``, so that all arms share one."""
-    chosen = {"arm": "held_out", "held_out_tokens": settings.packing.held_out_tokens}
-    return chosen | _common_identity(settings, tokenizer)
-
-
-def _common_identity(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
-    return {
-        "tokenizer_sha256": tokenizer.sha256,
-        "held_out_share": settings.packing.held_out_share,
-        "end_id": _end_token(tokenizer, settings.packing.end_token),
-    }
+def _provenance(settings: ModelSettings, tokenizer: TokenizerSpec, arm: str, keys: Sequence[str]) -> Provenance:
+    """What a packed file is made from, except its table; ``keys`` of ``[packing]`` and those of both parts count."""
+    chosen = settings.packing.model_dump(include={"held_out_share", *keys})
+    chosen |= {"arm": arm, "end_id": _end_token(tokenizer, settings.packing.end_token)}
+    named = {f"packing.{key}": value for key, value in chosen.items()}
+    return provenance("pack_dataset", VERSION, named, files={"tokenizer": tokenizer.sha256})
 
 
 def packed_folder(settings: ModelSettings) -> Path:
-    """Where the packed file of ``packing.arm`` lies."""
+    """Folder of the packed file of ``packing.arm``."""
     return results_path(settings, "packed", settings.packing.arm)
 
 
 def held_out_folder(settings: ModelSettings) -> Path:
-    """Where the held-out part lies."""
+    """Folder of the held-out part."""
     return results_path(settings, "packed", "held_out")
 
 
 def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
-    """Packs the arm's training part; gives the manifest."""
-    packing, made_by = settings.packing, _arm_identity(settings, tokenizer)
+    """Packs the arm's training part; returns the manifest."""
+    packing = settings.packing
     version = None if packing.version < 0 else packing.version
     pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", version)
     check_files(pinned, tokenizer.sha256)
     chosen = select_training(pinned, packing.seed, packing.held_out_share, packing.token_budget)
-    manifest = _write(pinned, chosen, packed_folder(settings), vocabulary(tokenizer).size, made_by)
+    made_from = _provenance(settings, tokenizer, packing.arm, ("seed", "token_budget"))
+    manifest = _write(pinned, chosen, packed_folder(settings), vocabulary(tokenizer).size, made_from)
     if packing.token_budget > manifest["n_tokens"]:
         say("the arm has fewer tokens than packing.token_budget", tokens=manifest["n_tokens"])
     return manifest
 
 
 def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
-    """Packs the held-out documents of the whole corpus, by language; gives the manifest."""
-    packing, made_by = settings.packing, _held_out_identity(settings, tokenizer)
+    """Packs the held-out documents of the whole corpus, by language; returns the manifest."""
+    packing = settings.packing
     if not packing.held_out_share:
-        raise PackedFileError("packing.held_out_share = 0: there is nothing to measure bits per byte on; raise it")
+        raise PackedFileError("packing.held_out_share = 0: no documents to measure bits per byte on; raise it")
     pinned = open_table(settings.warehouse.path, "documents")
     check_files(pinned, tokenizer.sha256)
     chosen = select_held_out(pinned, packing.held_out_share, packing.held_out_tokens)
-    return _write(pinned, chosen, held_out_folder(settings), vocabulary(tokenizer).size, made_by)
+    made_from = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))
+    return _write(pinned, chosen, held_out_folder(settings), vocabulary(tokenizer).size, made_from)
 
 
 def _write(
-    pinned: PinnedTable, chosen: Selection, folder: Path, vocabulary_size: int, made_by: dict[str, Any]
+    pinned: PinnedTable, chosen: Selection, folder: Path, vocabulary_size: int, made_from: Provenance
 ) -> dict[str, Any]:
-    """Packs the chosen documents; bytes of their texts are counted for the held-out part only."""
+    """Packs the chosen documents; the bytes of their texts are counted for the held-out part only."""
     if not len(chosen.lengths):
         raise PackedFileError(f"{pinned.name} version {pinned.version} has no document to pack: rebuild it")
-    arm = made_by["arm"]
-    writer = PackedWriter(folder, chosen.lengths, token_dtype(vocabulary_size), made_by["end_id"])
+    arm, end_id = made_from.settings["packing.arm"], made_from.settings["packing.end_id"]
+    writer = PackedWriter(folder, chosen.lengths, token_dtype(vocabulary_size), end_id)
     n_bytes, row = np.zeros(len(chosen.lengths), np.int64), 0
     with tqdm(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
         for batch in batches(pinned, ["token_ids", *(["text"] if arm == "held_out" else [])]):
@@ -143,13 +145,14 @@ def _write(
             if arm == "held_out":
                 n_bytes[places[places >= 0]] = _text_bytes(batch)[places >= 0]
             bar.update(int((places >= 0).sum()))
-    whole = made_by | {
-        "table": pinned.name,
-        "table_version": pinned.version,
-        "table_fingerprint": pinned.made_by.get("fingerprint", ""),
-        "languages": _by_language(chosen, n_bytes),
-    }
-    manifest = writer.finish(whole)
+    manifest = writer.finish(
+        {
+            "provenance": to_tree(replace(made_from, tables={pinned.name: pinned.rows})),
+            "table_version": pinned.version,
+            "end_id": end_id,
+            "languages": _by_language(chosen, n_bytes),
+        }
+    )
     say(f"packed {arm}", documents=manifest["n_documents"], tokens=manifest["n_tokens"])
     return manifest
 
@@ -161,19 +164,19 @@ def _put(
     n_tokens: NDArray[np.int64],
     vocabulary_size: int,
 ) -> None:
-    """Writes a batch's documents to their places.
+    """Writes the documents of a batch to their places.
 
     Raises:
-        WarehouseError: a document has not as many token ids as its row says.
-        TokenizerError: an id is none of the tokenizer's.
+        WarehouseError: the number of a document's token ids is not its ``n_tokens``.
+        TokenizerError: an id is not in the tokenizer's vocabulary.
     """
     lists = batch["token_ids"]
     ids = lists.values.fill_null(-1) if lists.values.null_count else lists.values
     offsets = np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
     if len(wrong):
-        found, said = np.diff(offsets)[wrong[0]], n_tokens[wrong[0]]
-        raise WarehouseError(f"a document holds {found} token ids, its n_tokens is {said}: rebuild the table")
+        found, expected = np.diff(offsets)[wrong[0]], n_tokens[wrong[0]]
+        raise WarehouseError(f"a document holds {found} token ids, its n_tokens is {expected}: rebuild the table")
     highest = writer.put(places, offsets, np.asarray(ids))
     if highest >= vocabulary_size:
         bad = np.uint32(highest).astype(np.int32)
@@ -187,7 +190,7 @@ def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 
 def _by_language(chosen: Selection, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """Per language: documents, tokens and (held out) bytes, and in held-out order the first document's place."""
+    """Per language: documents, tokens, bytes (held-out part only), and the position of its first document there."""
     found = {}
     for code, language in enumerate(chosen.language_names):
         rows = np.flatnonzero(chosen.languages == code)
@@ -208,14 +211,12 @@ def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
         if candidate in special:
             return special[candidate]
     raise TokenizerError(
-        f"{name or 'none of the usual end tokens'} is no special token of the tokenizer, it has "
+        f"{name or 'none of the usual end tokens'} is not a special token of the tokenizer, which has "
         f"{', '.join(sorted(special))}: set packing.end_token"
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(pack, __doc__ or "", argv)
+main = partial(run_job, pack, __doc__)
 
 
 if __name__ == "__main__":

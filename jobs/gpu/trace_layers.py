@@ -1,27 +1,28 @@
-"""Traces how a model translates: the logit lens at the answer position of every layer, resumable.
+"""Traces how a model translates: the logit lens at the answer position of every layer. An interrupted run is resumed.
 
     python -m jobs.gpu.trace_layers --config conf/demo-model.toml [--set trace.top_k=20] [--dry-run]
 
-Reads the task (the prompts of its first draw) and the table ``pair_pivots``; writes one part a direction under
-``<results.path>/traces/``: per word the top k tokens of every layer, the summed probabilities of the tokens of
-source word, target word and pair pivots, and the behaviour.
+Reads the task (the prompts of its first draw) and the table ``pair_pivots``; writes one part per direction to
+``<results.path>/traces/``: for every word the top k tokens of every layer, the summed probabilities of the tokens of
+source word, target word and pair pivots, and the behaviour labels.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.common.files import results_path
+from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import results_path, run_job, say
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.models.model_files import describe_model
+from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.models.output_head import OutputHead, captured_outputs, find_output_head
 from jobs.gpu.tracing.behaviour_labels import behaviour, word_behaviour
 from jobs.gpu.tracing.logit_lens import LayerReadings, join_readings, read_layers
@@ -30,20 +31,23 @@ from jobs.gpu.translation.prompt_runner import PromptRunner
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import draw_prompts
 from jobs.gpu.translation.task_model import load_task_model
-from jobs.gpu.translation.translation_task import TaskWord, task_hash
+from jobs.gpu.translation.translation_task import TaskWord, task_sha256
+from pivot_udfs.load_settings import result_settings
+from pivot_udfs.provenance import Provenance
 
+VERSION = 1
 TOKEN_SETS = ("source", "target", "pivot")
 _WORD = ("direction", "concept", "source", "target")
 
 
 def trace(settings: ModelSettings) -> None:
-    """Traces ``[model]`` over the task and writes what every layer says."""
+    """Traces ``[model]`` over the task and writes the readings of every layer."""
     task, table = load_task(settings), open_table(settings.warehouse.path, "pair_pivots")
-    check_files(table, task.header["tokenizer_sha256"], task.header["lexicon_sha256"])
+    check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     pivots = read_pair_pivots(table, settings.trace.n_pivots)
+    parts = Parts(results_path(settings, "traces"), _provenance(settings, table))
     subject = load_task_model(settings, task, settings.trace.batch_size)
     head, tokens = find_output_head(subject.model), subject.tokens
-    parts = Parts(results_path(settings, "traces"), _made_by(settings, table))
     for direction, draws in tqdm(task.examples.items(), desc="directions", unit="direction"):
         if not parts.has(direction):
             words, top_k = task.of_direction(direction), settings.trace.top_k
@@ -53,14 +57,10 @@ def trace(settings: ModelSettings) -> None:
             _say_labels(direction, rows)
 
 
-def _made_by(settings: ModelSettings, table: PinnedTable) -> dict[str, Any]:
-    return {
-        "model": describe_model(settings.model),
-        "task": task_hash(results_path(settings, "task.jsonl")),
-        "pair_pivots_version": table.version,
-        "top_k": settings.trace.top_k,
-        "n_pivots": settings.trace.n_pivots,
-    }
+def _provenance(settings: ModelSettings, table: PinnedTable) -> Provenance:
+    files = {"task": task_sha256(results_path(settings, "task.jsonl")), **model_hashes(settings.model)}
+    of_run = model_settings(settings.model) | result_settings(settings.trace)
+    return provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)
 
 
 def trace_words(
@@ -72,11 +72,11 @@ def trace_words(
     pivots: dict[PairKey, list[int]],
     top_k: int,
 ) -> pa.Table:
-    """One row a word: what the lens reads at the position that predicts the first target token.
+    """One row per word: the readings at the position that predicts the first target token.
 
     Returns:
-        direction, concept, source, target, top_ids list<list<int32>> and top_probabilities (layers by k),
-        p_source, p_target, p_pivot (list<float>, one a layer, 0..1), n_pivots, and the behaviour with its layer.
+        direction, concept, source, target, top_ids list<list<int32>> and top_probabilities (layers, k),
+        p_source, p_target, p_pivot (list<float>, one per layer, 0..1), n_pivots, and both labels with their layers.
     """
     sets = [_token_sets(word, tokens, pivots) for word in words]
     prompts = draw_prompts([word.source for word in words], words[0].direction, examples, tokens)
@@ -91,7 +91,7 @@ def trace_words(
 
 
 def _token_sets(word: TaskWord, tokens: WordTokens, pivots: dict[PairKey, list[int]]) -> list[list[int]]:
-    """Token ids of the source word, the target word and the pair's pivots (those of neither word)."""
+    """Token ids of the source word, the target word, and the pair's pivots without tokens of either word."""
     source, target = word.direction.split("-")
     own = [tokens.of(source, word.source), tokens.of(target, word.target)]
     found = pivots.get(pair_key((source, word.source), (target, word.target)), [])
@@ -108,20 +108,12 @@ def _table(
     word_labels = [word_behaviour(*row, tokens.wordless) for row in zip(best, certainty, source, strict=True)]
     sums = readings.set_probabilities.numpy()
     columns: dict[str, Any] = {name: [getattr(word, name) for word in words] for name in _WORD}
-    columns |= {"top_ids": _nested(ids), "top_probabilities": _nested(probabilities)}
-    columns |= {f"p_{name}": _nested(sums[:, :, index]) for index, name in enumerate(TOKEN_SETS)}
+    columns |= {"top_ids": ids.tolist(), "top_probabilities": probabilities.tolist()}
+    columns |= {f"p_{name}": sums[:, :, index].tolist() for index, name in enumerate(TOKEN_SETS)}
     columns |= {"n_pivots": [len(of_word[2]) for of_word in sets]}
     for name, found in (("behaviour", labels), ("word_behaviour", word_labels)):
         columns |= {name: [label for label, _ in found], f"{name}_layer": [layer for _, layer in found]}
     return pa.table(columns, schema=_SCHEMA)
-
-
-def _nested(values: NDArray[Any]) -> pa.Array:
-    """An array of several axes as Arrow lists of lists, a row of the first axis each."""
-    found = pa.array(np.ascontiguousarray(values).reshape(-1))
-    for size in reversed(values.shape[1:]):
-        found = pa.ListArray.from_arrays(pa.array(range(0, len(found) + 1, size), pa.int32()), found)
-    return found
 
 
 _SCHEMA = pa.schema(
@@ -155,9 +147,7 @@ def _say_labels(direction: str, rows: pa.Table) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(trace, __doc__ or "", argv)
+main = partial(run_job, trace, __doc__)
 
 
 if __name__ == "__main__":

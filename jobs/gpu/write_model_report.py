@@ -1,54 +1,63 @@
-"""Writes the model side's results as one self-contained HTML page, linked with the corpus report.
+"""Writes the results of the model side as one self-contained HTML page that links to the corpus report.
 
     python -m jobs.gpu.write_model_report --config conf/demo-model.toml [--set model_report.path=...] [--dry-run]
 
-Reads what the other jobs left under ``results.path``; parts that were not run are left out of the page and named. The
-page lies beside the corpus report, which links to it, unless ``model_report.path`` says otherwise.
+Reads what the other jobs wrote under ``results.path``; jobs that have not run are named on the page. The page is
+written beside the corpus report, which links to it, unless ``model_report.path`` is set.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from jobs.gpu.common.run_job import results_path, run_job, say, write_text
+from jobs.framework.messages import say
+from jobs.gpu.common.files import file_sha256, results_path, write_text
+from jobs.gpu.common.provenance import provenance
+from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
-from jobs.report.names import shown_token
+from jobs.report.language_names import shown_token
+from pivot_udfs.load_settings import result_settings
+from pivot_udfs.provenance import Provenance
+from pivot_udfs.storage.stores import resolve
 
 PAGE = "model_report.html"
+VERSION = 1
+SOURCES = ("task.jsonl", "model.json", "scores.json", "explanation.json", "explained_pairs.parquet", "experiment.json")
 
 
 def write_report(settings: ModelSettings) -> None:
     """Reads the results and writes the page."""
-    path = report_path(settings)
-    page = make_page(read_model_report(settings), settings.model_report.corpus_report or _corpus_report(path))
+    path, corpus_report = report_path(settings), settings.model_report.corpus_report
+    page = make_page(read_model_report(settings), corpus_report or _corpus_report(path), _provenance(settings))
     write_text(path, page)
     say("wrote", report=path, mb=f"{len(page.encode()) / 1e6:.1f}")
 
 
+def _provenance(settings: ModelSettings) -> Provenance:
+    paths = [results_path(settings, name) for name in SOURCES]
+    files = {path.name: file_sha256(path) for path in paths if path.is_file()}
+    return provenance("write_model_report", VERSION, result_settings(settings.model_report), files=files)
+
+
 def report_path(settings: ModelSettings) -> Path:
-    """Where the page goes: ``model_report.path``, else beside the corpus report, else among the results."""
+    """The path of the page: ``model_report.path``, else beside the corpus report, else among the results."""
     if settings.model_report.path:
         return Path(settings.model_report.path)
-    warehouse = settings.warehouse.path
-    return results_path(settings, PAGE) if "://" in warehouse else Path(warehouse) / PAGE
+    warehouse = resolve(settings.warehouse.path)
+    return Path(warehouse.path) / PAGE if warehouse.is_local else results_path(settings, PAGE)
 
 
 def _corpus_report(path: Path) -> str:
     return "report.html" if (path.parent / "report.html").is_file() else ""
 
 
-def make_page(report: ModelReport, corpus_report: str) -> str:
-    """The page as HTML.
-
-    Args:
-        report: what it says.
-        corpus_report: address of the corpus report, relative to the page; empty: no link.
-    """
+def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) -> str:
+    """The page as HTML; ``corpus_report`` is the address of the corpus report relative to it, empty for no link."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -59,11 +68,13 @@ def make_page(report: ModelReport, corpus_report: str) -> str:
         "scatter": draw_count_scores(report.count_scores) if report.count_scores else "",
         "training": draw_training(report.training) if report.training else "",
     }
-    # Our own style sheet and figures are taken as they are; everything else is escaped.
+    # Only the style sheet and the figures are trusted; everything else is escaped.
     safe = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704
     style = Markup(resources.files("jobs.report").joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704
     template = environment.from_string(resources.files("jobs.gpu.report").joinpath(PAGE).read_text(encoding="utf-8"))
-    return template.render(report=report, figures=safe, style=style, corpus_report=corpus_report)
+    return template.render(
+        report=report, figures=safe, style=style, corpus_report=corpus_report, provenance=made_from.to_json()
+    )
 
 
 def _three_places(value: float | None) -> str:
@@ -74,9 +85,7 @@ def _target_language(direction: str) -> str:
     return direction.split("-")[1]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; see the module's docstring."""
-    return run_job(write_report, __doc__ or "", argv)
+main = partial(run_job, write_report, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The corpus report: what the tables say (data), as figures (plots), as one HTML page (page)."""
+"""The corpus report: ``read_report`` reads the tables, ``plots`` draws, ``render_page`` makes one HTML page."""

@@ -1,15 +1,14 @@
-"""The corpus report's figures, as SVG to be put into a page; ``style`` says how they look."""
+"""The figures of the corpus report as SVG; a figure without any point to plot is an empty string."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from jobs.report.content import Arm, LanguageDensity, Pivot
-from jobs.report.names import language_name
-from jobs.report.style import (
+from jobs.report.language_names import language_name
+from jobs.report.plot_style import (
     BLUE,
     ORANGE,
     PALE,
@@ -20,12 +19,19 @@ from jobs.report.style import (
     WIDTH,
     as_svg,
     drawing,
+    no_points,
     panels,
 )
+from jobs.report.report_types import ArmContent, LanguageDensity, LengthBin, Pivot
+
+N_LEAST_DOCS = 10
+"""Octaves of length with fewer documents are not drawn."""
 
 
 def draw_densities(densities: Sequence[LanguageDensity]) -> str:
-    """Histograms of the documents' density by language, the part that the pivot arm takes in colour."""
+    """Histograms of the documents' density by language, with those of the pivot arm in colour."""
+    if not densities:
+        return ""
     with drawing():
         figure, axes = panels(len(densities), 2.1)
         for axis, language in zip(axes, densities, strict=True):
@@ -51,7 +57,9 @@ def _draw_density(axis: Axes, language: LanguageDensity) -> None:
 
 
 def draw_lengths(densities: Sequence[LanguageDensity]) -> str:
-    """Density against length, raw above and shrunken below, a dot a document."""
+    """Density against length, one dot for each document: raw density above, shrunken density below."""
+    if not any(language.sample for language in densities):
+        return ""
     with drawing():
         figure = Figure(figsize=(WIDTH, 4.6))
         grid = figure.subplots(2, len(densities), sharex=True, sharey="col", squeeze=False)
@@ -70,30 +78,30 @@ def draw_lengths(densities: Sequence[LanguageDensity]) -> str:
 
 
 def _draw_sample(axis: Axes, language: LanguageDensity, name: str) -> None:
+    if not language.sample:
+        return no_points(axis, "no document sampled")
     for taken, color in ((False, "#9aa3af"), (True, BLUE)):
-        points = [(p.n_tokens, getattr(p, name)) for p in language.sample if p.taken == taken]
+        points = [(max(p.n_tokens, 1), getattr(p, name)) for p in language.sample if p.taken == taken]
         x, y = np.array(points, np.float64).reshape(-1, 2).T
         axis.scatter(x, y, s=3, color=color, alpha=0.55, linewidths=0, rasterized=True)
     axis.set_xscale("log")
     axis.yaxis.set_major_formatter(_PERCENT)
     axis.yaxis.set_major_locator(MaxNLocator(4))
     axis.xaxis.set_major_formatter(_SHORT)
+    return None
 
 
-def draw_share_by_length(densities: Sequence[LanguageDensity], n_least: int = 10) -> str:
-    """The share of documents taken in every octave of length, and what ranking by the raw density would take."""
+def draw_share_by_length(densities: Sequence[LanguageDensity]) -> str:
+    """The share of documents taken in each octave of length, and the share that ranking by raw density would take."""
+    bins = [[b for b in language.lengths if b.n_docs >= N_LEAST_DOCS] for language in densities]
+    if not any(bins):
+        return ""
     with drawing():
         figure, axes = panels(len(densities), 1.9, sharex=True, sharey=True)
-        for axis, language in zip(axes, densities, strict=True):
-            bins = [b for b in language.lengths if b.n_docs >= n_least]
-            at = [b.n_tokens * 2**0.5 for b in bins]
-            axis.plot(at, [b.n_by_raw / b.n_docs for b in bins], color=ORANGE, linewidth=1.2, linestyle=(0, (3, 1.5)))
-            axis.plot(at, [b.n_taken / b.n_docs for b in bins], color=BLUE, linewidth=1.8)
-            axis.axhline(language.n_taken / max(language.n_docs, 1), color=QUIET, linewidth=0.6)
-            axis.set_xscale("log")
+        for axis, language, shown in zip(axes, densities, bins, strict=True):
             axis.set_title(language_name(language.lang))
-            axis.xaxis.set_major_formatter(_SHORT)
-            axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axis.axhline(language.n_taken / max(language.n_docs, 1), color=QUIET, linewidth=0.6)
+            _draw_shares(axis, shown)
         for axis in axes:
             axis.set_ylim(bottom=0)
         figure.supxlabel("tokens of the document", fontsize=9)
@@ -101,8 +109,22 @@ def draw_share_by_length(densities: Sequence[LanguageDensity], n_least: int = 10
         return as_svg(figure, "share-by-length")
 
 
-def draw_arms(corpus: dict[str, int], arms: Sequence[Arm]) -> str:
-    """The languages of the corpus and of every arm, as shares of tokens."""
+def _draw_shares(axis: Axes, bins: Sequence[LengthBin]) -> None:
+    if not bins:
+        return no_points(axis, f"no length with {N_LEAST_DOCS} documents")
+    at = [b.n_tokens * 2**0.5 for b in bins]
+    axis.plot(at, [b.n_by_raw / b.n_docs for b in bins], color=ORANGE, linewidth=1.2, linestyle=(0, (3, 1.5)))
+    axis.plot(at, [b.n_taken / b.n_docs for b in bins], color=BLUE, linewidth=1.8)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(_SHORT)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return None
+
+
+def draw_arms(corpus: dict[str, int], arms: Sequence[ArmContent]) -> str:
+    """The languages of the corpus and of each arm, as shares of tokens."""
+    if not any(corpus.values()):
+        return ""
     rows = [("corpus", corpus), *((arm.name, arm.language_tokens) for arm in arms)]
     main = sorted(corpus, key=lambda lang: -corpus[lang])[: len(PALETTE)]
     with drawing():
@@ -126,20 +148,22 @@ def draw_arms(corpus: dict[str, int], arms: Sequence[Arm]) -> str:
 
 
 def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
-    """Every pivot by the concepts it ties and the documents it stands in; the best are named."""
+    """Pivots by number of concepts and share of documents; the first ``n_labels`` are labelled where there is room."""
+    if not pivots:
+        return ""
     with drawing():
         figure = Figure(figsize=(WIDTH, 4.2))
         axis = figure.subplots()
         x, y = [_place(p) for p in pivots], [p.doc_share for p in pivots]
         wide = max((p.n_language_pairs for p in pivots), default=1)
         colors = [BLUE if p.n_language_pairs == wide else SKY if p.n_language_pairs > 1 else PALE for p in pivots]
-        axis.scatter(
-            x, y, s=[6 + 10 * p.score**0.5 for p in pivots], color=colors, alpha=0.75, linewidths=0, rasterized=True
-        )
+        top = max(p.score for p in pivots)
+        sizes = [6 + 90 * (max(p.score, 0) / top) ** 0.5 if top > 0 else 6 for p in pivots]
+        axis.scatter(x, y, s=sizes, color=colors, alpha=0.75, linewidths=0, rasterized=True)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xlabel("concepts it ties")
-        axis.set_ylabel("documents it stands in")
+        axis.set_xlabel("concepts linked")
+        axis.set_ylabel("documents with the token")
         axis.xaxis.set_major_formatter(_SHORT)
         axis.yaxis.set_major_formatter(_PERCENT)
         _name_points(axis, pivots[:n_labels])
@@ -147,7 +171,7 @@ def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
 
 
 def _name_points(axis: Axes, pivots: Sequence[Pivot]) -> None:
-    """Names points, the best first, leaving out names that would lie on another."""
+    """Labels points in order of rank, without labels that would overlap another."""
     taken: list[tuple[float, float, float]] = []
     axis.figure.draw_without_rendering()  # type: ignore[union-attr]
     for pivot in pivots:
@@ -156,30 +180,15 @@ def _name_points(axis: Axes, pivots: Sequence[Pivot]) -> None:
         width = 6.5 * sum(2 if ord(char) > 0x2E80 else 1 for char in label) + 14
         if all(abs(y - other_y) > 11 or x > right or x + width < left for left, right, other_y in taken):
             taken.append((x, x + width, y))
-            axis.annotate(
-                _escape_math(label),
-                (_place(pivot), pivot.doc_share),
-                (6, -3),
-                textcoords="offset points",
-                fontsize=8.5,
-            )
+            at = (_place(pivot), pivot.doc_share)
+            axis.annotate(label, at, (6, -3), textcoords="offset points", fontsize=8.5, parse_math=False)
 
 
 def _place(pivot: Pivot) -> float:
-    """Its concepts, moved a little by its rank so that equal numbers do not hide each other."""
+    """Its concepts, shifted a little by rank so that dots with equal numbers do not coincide."""
     return pivot.n_concepts * float(2 ** (0.22 * ((pivot.rank * 0.618034) % 1 - 0.5)))
 
 
-def _escape_math(label: str) -> str:
-    return label.replace("$", r"\$")
-
-
-def _short(value: float, _: object) -> str:
-    if value >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"
-
-
 _PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
-_SHORT = FuncFormatter(_short)
-_THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
+_SHORT = EngFormatter(sep="")
+_THOUSANDS = StrMethodFormatter("{x:,.0f}")

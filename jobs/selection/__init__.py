@@ -1,1 +1,1 @@
-"""Which documents each dataset takes."""
+"""Which documents each arm takes: how much of what, which rows fit, and in which file each document lies."""

@@ -1,10 +1,10 @@
-"""Rows in order of a value, stratum by stratum, while their weights fit a budget: exactly, and without a global sort.
+"""Takes rows in order of a value, stratum by stratum, while their weights fit a budget: exactly, without a global sort.
 
-Rows fall into bins of their value; sums over the bins show in which one a budget ends. While many rows lie in that bin
-it is cut into bins again, so that no task sorts more than ``_SORTED_ROWS`` rows of a stratum, ties of one value
-aside. Of the last bin the rows are ordered, and the first one that does not fit is the cut. Whether a row is taken then
-follows from its own columns and its stratum's cut: the driver sees a row a stratum, nothing else is shuffled, and all
-draws share the same passes, two where bins are small and one more for each time that they are cut again.
+Rows fall into bins of their value; sums over the bins show in which bin a budget ends. While many rows lie in that bin
+it is divided into bins again, so that no task sorts more than ``_SORTED_ROWS`` rows of a stratum, except rows of equal
+value. The rows of the last bin are sorted, and the first one that does not fit is the cut. Whether a row is taken then
+follows from its own columns and its stratum's cut. The driver receives one row for each stratum. All draws share their
+passes: two where bins are small, one more each time that they are divided again.
 """
 
 import math
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
 KEY = ("source", "doc_id", "shard", "record")
 _BINS = 4096
 _FINEST = 1 << 48
-"""Bins in [0, 1) that a double still tells apart everywhere."""
+"""The largest number of bins in [0, 1) that doubles can distinguish everywhere."""
 _SORTED_ROWS = 1_000_000
 _FIRST = pa.struct({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()})
 _BUDGET = pa.schema({"name": pa.string(), "stratum": pa.string(), "left": pa.int64()})
@@ -29,7 +29,7 @@ _EDGE = pa.schema({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(
 
 @dataclass(frozen=True)
 class Draw:
-    """What to take under a name; rows of strata without a budget are not taken."""
+    """What to take under a name; rows in strata without a budget are not taken."""
 
     name: str
     stratum: Column
@@ -40,16 +40,16 @@ class Draw:
     """bigint, 0 or more"""
     budgets: Mapping[str, int]
     """Largest sum of weights by stratum, 0 or more."""
-    among: Column | None = None
-    """Rows that may be taken; None for all."""
+    among: Column
+    """boolean: the rows that may be taken."""
 
 
 def take(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
     """Marks the rows that each draw takes.
 
     Args:
-        frame: has the columns in KEY and those the draws speak of.
-        draws: with names that are no columns yet.
+        frame: has the columns in KEY and those that the draws use.
+        draws: their names must not be columns of the frame.
 
     Returns:
         the frame with a boolean column for each draw, by its name.
@@ -69,11 +69,11 @@ def _offer(draw: Draw) -> Column:
         draw.value.alias("value"),
         draw.weight.cast("bigint").alias("weight"),
     )
-    return offer if draw.among is None else F.when(draw.among, offer)
+    return F.when(draw.among, offer)
 
 
 def _first_left_out(offers: DataFrame, draws: Sequence[Draw]) -> dict[tuple[str, str], Any]:
-    """By name and stratum, value and KEY of the first row that does not fit; strata that fit whole are not there."""
+    """Value and KEY of the first row that does not fit, by (name, stratum); strata that fit entirely are absent."""
     rows = [(draw.name, stratum, budget) for draw in draws for stratum, budget in draw.budgets.items()]
     inside = offers.join(F.broadcast(local_frame(offers.sparkSession, rows, _BUDGET)), on=["name", "stratum"])
     firsts: dict[tuple[str, str], Any] = {}
@@ -93,12 +93,12 @@ def _bin(n_bins: int) -> Column:
     return F.floor(F.col("value") * n_bins)
 
 
-def _edges(inside: DataFrame, n_bins: int) -> list[Any]:
-    """Of each stratum that does not fit whole the bin where its budget ends: name, stratum, bin, left, n_rows.
+def _edges(inside: DataFrame, n_bins: int) -> list[Row]:
+    """The bin where the budget of each stratum ends: name, stratum, bin, left, n_rows; strata that fit are absent.
 
     Args:
-        inside: offers, with ``left``: what is left of the budget where they begin.
-        n_bins: in [0, 1).
+        inside: offers, with ``left``: what is left of the budget before them.
+        n_bins: number of bins in [0, 1).
     """
     sums = F.sum("weight").alias("weight"), F.count("*").alias("n_rows")
     bins = inside.groupBy("name", "stratum", "left", _bin(n_bins).alias("bin")).agg(*sums)
@@ -109,15 +109,15 @@ def _edges(inside: DataFrame, n_bins: int) -> list[Any]:
     return first.select("name", "stratum", "edge.*").collect()
 
 
-def _within(inside: DataFrame, edges: Sequence[Any], n_bins: int) -> DataFrame:
-    """The offers that lie in the edges, with what is left of the budget where those begin."""
+def _within(inside: DataFrame, edges: Sequence[Row], n_bins: int) -> DataFrame:
+    """The offers in the bins of ``edges``, with what is left of the budget before them."""
     limits = local_frame(inside.sparkSession, [edge[:4] for edge in edges], _EDGE)
     binned = inside.drop("left").withColumn("bin", _bin(n_bins))
     return binned.join(F.broadcast(limits), on=["name", "stratum", "bin"]).drop("bin")
 
 
 def _sorted_firsts(inside: DataFrame) -> dict[tuple[str, str], Any]:
-    """The first row of each stratum that does not fit; its rows are sorted in one task."""
+    """The first row of each stratum that does not fit; one task sorts the rows of a stratum."""
     upto = Window.partitionBy("name", "stratum").orderBy("value", *KEY)
     upto = upto.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     beyond = inside.withColumn("upto", F.sum("weight").over(upto)).where(F.col("upto") > F.col("left"))
@@ -132,12 +132,11 @@ def _marked(frame: DataFrame, draw: Draw, cuts: list[tuple[str, Any]]) -> DataFr
     first = F.col("_cut.first")
     whole = F.col("_cut").isNotNull() & first.isNull()
     taken = whole | (F.struct(draw.value.alias("value"), *KEY) < first)
-    taken = taken if draw.among is None else draw.among & taken
-    return joined.select(*names, F.coalesce(taken, F.lit(False)).alias(draw.name))
+    return joined.select(*names, F.coalesce(draw.among & taken, F.lit(False)).alias(draw.name))
 
 
 def local_frame(session: SparkSession, rows: Sequence[Sequence[Any]], schema: pa.Schema) -> DataFrame:
-    """A small frame from rows on the driver; through Arrow, Spark keeps it in the plan and runs no job for it."""
+    """A small frame from rows on the driver; made from Arrow, it stays in the plan and needs no job."""
     columns = zip(*rows, strict=True) if rows else [[] for _ in schema]
     arrays = [pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
     return session.createDataFrame(pa.Table.from_arrays(arrays, schema=schema))

@@ -1,50 +1,47 @@
-"""Which file of ``documents`` each chosen document lies in, so that workers take it from there.
+"""In which file of ``documents`` each chosen document lies, so that workers can take it from there.
 
-Only the chosen keys are shuffled, each to the task that reads its file; documents meet them in the worker, which holds
-the keys of one file at a time. Spark sorts a task's keys, on disk where they are many. The driver sees a row a file and
-shard, and sends those to all executors. A file is not divided among tasks.
+Only the chosen keys are shuffled, each to the task that reads its file. A worker holds the keys of one file at a time;
+Spark sorts a task's keys, on disk where there are many. The driver receives one row for each file and shard, and
+broadcasts them. A file is not divided among tasks.
 """
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.framework.task_sizes import TASK_BYTES, least_tasks
-from jobs.warehouse.commit import qualified
+from jobs.warehouse.open_table import open_delta
 from pivot_udfs.shards.assign_files import pack_files
-from pivot_udfs.storage.write_parquet import DIRECT_SCHEMES
+from pivot_udfs.storage.stores import Location
 
 _PLAIN_READER = 1
-"""The version of Delta's protocol in which a table's rows are those of its Parquet files, all and as named there."""
+"""Reader version of Delta's protocol without deletion vectors and column mapping: the rows are those of the files."""
 
 
 def files_of(documents: DataFrame) -> pa.Table:
-    """Where documents lie.
+    """The files of a table and the records in them.
 
     Args:
         documents: the table ``documents``, as read.
 
     Returns:
-        file (its name), n_bytes, shard, first, last (records): a row a file and shard.
+        file (its name), n_bytes, shard, first, last (record numbers): one row for each file and shard.
     """
     file, n_bytes = F.col("_metadata.file_name").alias("file"), F.col("_metadata.file_size").alias("n_bytes")
     records = F.min("record").alias("first"), F.max("record").alias("last")
     return documents.groupBy(file, n_bytes, "shard").agg(*records).toArrow()
 
 
-def may_read_files(session: SparkSession, path: str) -> bool:
-    """Whether workers can read a Delta table's files as they are: they reach the store; no row is marked deleted."""
-    if qualified(session, path).partition(":")[0] not in DIRECT_SCHEMES:
-        return False
-    detail = DeltaTable.forPath(session, path).detail().select("minReaderVersion").collect()
-    return bool(detail[0][0] == _PLAIN_READER)
+def are_plain_files(table: Location) -> bool:
+    """Whether workers can read a Delta table's files as they are: no row is marked deleted, no column renamed."""
+    delta = open_delta(table)
+    return delta is not None and delta.protocol().min_reader_version == _PLAIN_READER
 
 
 def are_apart(files: pa.Table) -> bool:
-    """Whether each document can lie in one file only: no two files have records of one shard that intertwine."""
+    """Whether each document can lie in only one file: the record ranges of a shard do not overlap between files."""
     ordered = files.sort_by([("shard", "ascending"), ("first", "ascending")])
     shards = ordered.column("shard").combine_chunks()
     same = pc.equal(shards[1:], shards[:-1]).to_numpy(zero_copy_only=False)
@@ -53,14 +50,14 @@ def are_apart(files: pa.Table) -> bool:
 
 
 def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
-    """Adds to keys the file that holds the document; a task's files and their keys in one partition, file by file.
+    """Adds the file that holds each document; the keys of a task's files are one partition, sorted by file.
 
     Args:
         keys: shard, record and more.
-        files: from ``files_of``, apart.
+        files: from ``files_of``; ``are_apart`` holds.
 
     Returns:
-        the keys with ``file``, empty where none has the document.
+        the keys with ``file``, empty where no file has the document.
     """
     session = keys.sparkSession
     n_bytes = dict(zip(files.column("file").to_pylist(), files.column("n_bytes").to_pylist(), strict=True))
@@ -73,6 +70,6 @@ def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
     placed = keys.join(
         F.broadcast(places.withColumnRenamed("shard", "_shard")), (F.col("shard") == F.col("_shard")) & holds, "left"
     )
-    known = placed.withColumns({"task": F.coalesce("task", F.lit(0)), "file": F.coalesce("file", F.lit(""))})
-    by_task = known.repartitionById(max(1, len(tasks)), "task").sortWithinPartitions("file")
+    located = placed.withColumns({"task": F.coalesce("task", F.lit(0)), "file": F.coalesce("file", F.lit(""))})
+    by_task = located.repartitionById(max(1, len(tasks)), "task").sortWithinPartitions("file")
     return by_task.select("file", *keys.columns)

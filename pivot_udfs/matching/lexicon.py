@@ -1,23 +1,33 @@
 """The lexicon: concepts, their words in each language, and the surfaces by which a word is found in text.
 
-Words that differ only in case or in Unicode form are one word (they cannot be told apart in text); the first
+Words that differ only in case or in Unicode form are one word, since matching cannot distinguish them; the first
 spelling in the file names it. Word ids follow (language, word), so that the smaller id of a pair is the one that the
 tables store first.
 """
 
-import csv
+import codecs
 import hashlib
-import io
 import logging
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pivot_udfs.errors import CorpusError, LexiconError
-from pivot_udfs.shards.list_shards import STORE_ERRORS, open_shard
+import regex
+
+from pivot_udfs.errors import LexiconError
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.text.script_tables import fold
 
 log = logging.getLogger(__name__)
+_N_EXAMPLES = 5
+_CELL = regex.compile(r"""(?:"((?:[^"\t]|"")*|(?:[^"\r\n]|"")*)"(?=[\t\r\n]|\Z)|([^\t\r\n]*))(\t|\r\n|\n|\r|\Z)""")
+"""A quoted cell, which holds tabs or line ends but not both, or a plain one, in which quotes are characters."""
+_LINE_END = regex.compile(r"\r\n|\n|\r")
+_JOINERS = "\u200c\u200d"
+_INVISIBLE = regex.compile(
+    rf"[[\p{{Cc}}--[\s\x1c-\x1f]][\p{{Cf}}&&\p{{Default_Ignorable_Code_Point}}--[{_JOINERS}\U000E0000-\U000E0FFF]]]",
+    regex.V1,
+)
 
 
 @dataclass(frozen=True)
@@ -46,22 +56,45 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
         LexiconError: the file cannot be read, is not UTF-8, lacks a language, has ragged rows, or has no pair.
     """
     try:
-        with open_shard(path) as stream:
+        with resolve(path).open_input() as stream:
             payload = stream.read()
-    except (*STORE_ERRORS, CorpusError) as error:
+    except STORE_ERRORS as error:
         reason = str(error).split("\n", 1)[0].removeprefix("corpus.inputs: ")
         raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason}; give a TSV file") from None
     return parse_lexicon(payload, languages, path)
 
 
 def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lexicon") -> Lexicon:
-    """A lexicon from the bytes of a TSV with a header row; a byte order mark is dropped, empty rows are skipped."""
+    """A lexicon from the bytes of a TSV with a header row, as editors and spreadsheets write them.
+
+    UTF-8, or UTF-16 with a byte order mark; any line ends; cells may be quoted; empty rows, and empty cells beyond the
+    header, are skipped. Cells are cleaned by ``clean_cell``.
+    """
     chosen = sorted(set(languages))
-    rows = _rows(payload, name)
+    rows = _rows(_decoded(payload, name))
     columns = _columns(next(iter(rows.values()), []), chosen, name)
     _check_width(rows, name)
-    cells = [[row[column].strip() for column in columns] for row in list(rows.values())[1:]]
+    cells = [[row[column] for column in columns] for row in list(rows.values())[1:]]
     return _build(cells, chosen, hashlib.sha256(payload).hexdigest(), name)
+
+
+def clean_cell(cell: str) -> str:
+    """A cell's word: without invisible characters, every run of white space (of any kind) as one space.
+
+    Soft hyphens, zero-width spaces, byte order marks, direction marks and control characters go; joiners and variation
+    selectors, which change what is written, stay, except at the ends.
+    """
+    visible = " ".join(_INVISIBLE.sub("", cell).split())
+    return " ".join(visible.strip(_JOINERS).split())
+
+
+def describe_missing(lexicon: Lexicon, found: Iterable[tuple[str, str]]) -> str | None:
+    """How many of the lexicon's words are not among the (language, word) found, with examples; None if all are."""
+    missing = sorted(set(lexicon.words).difference(found))
+    if not missing:
+        return None
+    examples = ", ".join(f"{word} ({language})" for language, word in missing[:: -(-len(missing) // _N_EXAMPLES)])
+    return f"{len(missing)} of {len(lexicon.words)} lexicon words occur in no document, for example {examples}"
 
 
 def surface_forms(word: str) -> tuple[str, ...]:
@@ -69,30 +102,47 @@ def surface_forms(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fold(unicodedata.normalize(form, word)) for form in ("NFC", "NFD")))
 
 
-def _rows(payload: bytes, name: str) -> dict[int, list[str]]:
-    """The rows that are not empty, by their line numbers in the file."""
+def _decoded(payload: bytes, name: str) -> str:
+    encoding = "utf-16" if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        text = payload.decode("utf-8-sig")
+        text = payload.decode(encoding)
     except UnicodeDecodeError as error:
         raise LexiconError(f"{name} is not UTF-8 ({error}); save it as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return {number: row for number, row in enumerate(reader, 1) if any(cell.strip() for cell in row)}
+    if "\0" in text:
+        raise LexiconError(f"{name} is not UTF-8: it holds NUL characters, as UTF-16 does; save it as UTF-8")
+    return text
+
+
+def _rows(text: str) -> dict[int, list[str]]:
+    """The cleaned cells of the rows that are not empty, by the number of each row's first line."""
+    rows: dict[int, list[str]] = {}
+    line, row = 1, list[str]()
+    start = line
+    for found in _CELL.finditer(text):
+        quoted, plain, end = found.groups()
+        row.append(clean_cell(plain if quoted is None else quoted.replace('""', '"')))
+        line += len(_LINE_END.findall(found.group()))
+        if end != "\t":
+            if any(row):
+                rows[start] = row
+            start, row = line, []
+    return rows
 
 
 def _columns(header: list[str], languages: list[str], name: str) -> list[int]:
-    header = [cell.strip() for cell in header]
     missing = [language for language in languages if language not in header]
     if missing:
         raise LexiconError(
             f"{name} has no column {', '.join(missing)}; its columns are {', '.join(header) or 'none'}: "
-            "mend lexicon.languages or the header row"
+            "correct lexicon.languages or the header row"
         )
     return [header.index(language) for language in languages]
 
 
 def _check_width(rows: dict[int, list[str]], name: str) -> None:
-    width = len(next(iter(rows.values())))
-    ragged = [(number, len(row)) for number, row in rows.items() if len(row) != width]
+    header = next(iter(rows.values()))
+    width = max(number for number, cell in enumerate(header, 1) if cell)
+    ragged = [(number, len(row)) for number, row in rows.items() if len(row) < width or any(row[width:])]
     if ragged:
         shown = ", ".join(f"row {number} has {cells}" for number, cells in ragged[:5])
         raise LexiconError(

@@ -1,13 +1,13 @@
-"""Where numba keeps compiled kernels: one private folder a user, whatever the home folder and the place of the code.
+"""Where numba keeps compiled kernels: one private folder a user, wherever the code and the home folder are.
 
-On an executor the code lies in a zip, for which numba knows one place only, ``~/.cache``, and its first kernel fails
-where that cannot be written; ``NUMBA_CACHE_DIR`` does not hold for zips. ``pivot_udfs/__init__.py`` therefore names the
-locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
+On an executor the code is in a zip, for which numba knows one cache folder only, ``~/.cache``; where that cannot be
+written, its first kernel fails. ``NUMBA_CACHE_DIR`` does not apply to zips. ``pivot_udfs/__init__.py`` therefore names
+the locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
 
-A kernel's folder is named by the source of its module and what that imports, numba's version and the processor: every
-container of every application finds the same one, and no two versions of the code, nor two kinds of machine that share
-a folder, ever write into the same files. Workers may compile at once: numba replaces files whole, and a stage compiles
-its kernels in one order, so that files of one name are alike.
+The folder of a kernel is named after the source of its module and of the modules that it imports, numba's version and
+the processor. Every container of every application finds the same folder, and neither two versions of the code nor two
+kinds of machine that share a disk write into the same files. Workers may compile at once: numba replaces files
+atomically, and a stage compiles its kernels in one order, so that files of one name are alike.
 """
 
 import ast
@@ -31,7 +31,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class KernelCache:
-    """Numba's cache locator for the kernels of this package; kernels of others go on to numba's own locators."""
+    """Numba's cache locator for the kernels of this package; numba's own locators serve those of others."""
 
     def __init__(self, folder: Path, stamp: str, line: int) -> None:
         self._folder, self._stamp, self._line = folder, stamp, line
@@ -58,7 +58,7 @@ class KernelCache:
         return self._stamp
 
     def get_disambiguator(self) -> str:
-        """Tells functions of one name apart."""
+        """Distinguishes functions of one name."""
         return str(self._line)
 
 
@@ -66,17 +66,20 @@ class KernelCache:
 def cache_folder() -> Path:
     """``NUMBA_CACHE_DIR``, or a folder of this user's own among the temporary files.
 
-    Cached kernels are pickles, so a folder that another user made or may write is not used: the process then takes a
-    new one for itself.
+    Cached kernels are pickles, which run code when they are loaded. A folder that another user owns or may write is
+    therefore not used, whoever named it: the process compiles into a new folder of its own, and warns.
     """
-    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(chosen)
-    folder = Path(tempfile.gettempdir(), f"semantic-pivots-kernels-{os.getuid()}")
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(chosen).resolve() if chosen else Path(tempfile.gettempdir(), f"semantic-pivots-kernels-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, parents=bool(chosen))
     if _is_private(folder):
         return folder
-    log.warning("%s is not this user's alone and is not used; name another in NUMBA_CACHE_DIR", folder)
+    log.warning(
+        "%s is not used for compiled kernels, since other users own it or may write to it, and kernels are compiled "
+        "again in every process: set NUMBA_CACHE_DIR to a folder of this user with mode 700%s",
+        *(folder, " (chmod go-w)" if chosen else ""),
+    )
     return Path(tempfile.mkdtemp(prefix="semantic-pivots-kernels-"))
 
 
@@ -87,9 +90,9 @@ def _stamp(module: str) -> str:
 
 
 def sources(found: dict[str, str], module: str) -> dict[str, str]:
-    """Adds the source of a module, and of the modules of this package that it imports, whatever the form of import.
+    """Adds the source of a module, and of the modules of this package that it imports in any form.
 
-    A kernel has their code compiled into it.
+    Their code is compiled into its kernels.
     """
     if module not in found:
         loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's

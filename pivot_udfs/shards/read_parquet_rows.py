@@ -1,40 +1,45 @@
-"""Rows of a Parquet shard as plain Python values, a few MB at a time.
+"""Rows of a Parquet shard, a few at a time.
 
-A value over the limit is never made into a Python string (which can take four times its bytes): an
-``Oversized`` stands for it. Batches are cut by the file's own mean row size; columns are read page by page.
+A batch has at most four rows unless all of a row group is small, because a few stored bytes can stand for many large
+values. Columns are read page by page; a page is the least that must be held.
 
-pyarrow says ``OSError`` of damaged content and of a failing store alike, so the file's own failures are told apart
+pyarrow raises ``OSError`` for damaged content and for a failing store alike, so the file's own failures are recorded
 where they arise.
 """
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pivot_udfs.shards.shard_streams import StreamDamageError
-from pivot_udfs.shards.validate_record import FIELDS, Oversized, ReadLimits, RecordError
+from pivot_udfs.shards.arrow_values import column_values
+from pivot_udfs.shards.parquet_pages import largest_page
+from pivot_udfs.shards.shard_streams import PageSizeError, StreamDamageError
+from pivot_udfs.shards.validate_record import MAX_KEY_BYTES, Fields, ReadLimits, RecordError
 
-_BATCH_BYTES = 8 << 20
-_BATCH_ROWS = 256
+_BATCH_BYTES = 32 << 20
+_MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256
 _PAGE_BUFFER_BYTES = 4 << 20
-_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+_LARGE_VALUE_BYTES, _HIGH_RATIO = 16 << 10, 16
+_FIRST_PAGES = 4
+_SHOWN_COLUMNS = 20
+
+Path = tuple[str, ...]
+"""A column and the fields within it."""
 
 
-def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[dict[str, Any]]:
-    """The columns id, text, source and lang of every row, in order.
+def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[Fields]:
+    """The fields of every row, in order.
 
     Args:
         file: seekable.
-        limits: longer values come as ``Oversized``.
-
-    Yields:
-        One dict a row; strings, ``bytes`` where a value is not UTF-8, or whatever type the column has.
+        limits: where the fields are; longer values come as ``Oversized``.
 
     Raises:
-        StreamDamageError: the file is not Parquet, cut or corrupt.
+        StreamDamageError: the file is not Parquet, truncated or corrupt, or has fewer rows than its footer says.
         RecordError: ``missing_columns``.
         OSError: the file itself could not be read.
     """
@@ -48,7 +53,7 @@ def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[dict[str, 
 
 
 class _WatchedFile:
-    """What pyarrow needs of a file, with a memory for the file's own failures."""
+    """What pyarrow needs of a file; records the file's own failures."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -59,7 +64,7 @@ class _WatchedFile:
         return self._file.closed
 
     def close(self) -> None:
-        """Nothing: who opened the file closes it."""
+        """Does nothing: the caller closes the file."""
 
     def tell(self) -> int:
         return self._file.tell()
@@ -75,86 +80,98 @@ class _WatchedFile:
             raise
 
 
-def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[dict[str, Any]]:
-    parquet = _open_parquet(file)
-    names = parquet.schema_arrow.names
-    missing = [name for name in ("id", "text") if name not in names]
+def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[Fields]:
+    try:
+        parquet = pq.ParquetFile(
+            file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        )
+        schema, n_rows = parquet.schema_arrow, parquet.metadata.num_rows
+    except Exception as error:
+        raise StreamDamageError(f"not a complete Parquet file: {error}") from None
+    paths = _paths(schema, limits, n_rows)
+    n_read = 0
+    try:
+        for batch in _batches(file, parquet, [".".join(path) for path in paths.values()], limits):
+            columns = {name: _column(batch, path) for name, path in paths.items()}
+            for row in zip(*(_values(columns.get(name), name, limits) for name in Fields._fields), strict=False):
+                yield Fields(*row)
+                n_read += 1
+            del batch, columns
+    except Exception as error:
+        kind = type(error) if isinstance(error, StreamDamageError) else StreamDamageError
+        raise kind(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
+    if n_read < n_rows:
+        raise StreamDamageError(f"the footer says {n_rows} rows, {n_rows - n_read} are missing")
+
+
+def _paths(schema: Any, limits: ReadLimits, n_rows: int) -> dict[str, Path]:
+    """Where each field is, by its name in ``Fields``; an optional one that the file has not is left out."""
+    wanted = {name: getattr(limits.fields, name) for name in Fields._fields}
+    paths = {name: path for name, field in wanted.items() if field and (path := _path(schema, field))}
+    missing = [wanted[name] for name in ("id", "text") if wanted[name] and name not in paths]
     if missing:
+        names = ", ".join(name[:100] for name in schema.names[:_SHOWN_COLUMNS])
         raise RecordError(
             "missing_columns",
-            f"no column {' and '.join(missing)} among {', '.join(names[:20])}; expected id and text, perhaps"
-            f" source and lang; {parquet.metadata.num_rows} rows not read",
+            f"no column {' and '.join(missing)} among {names}; set corpus.fields; {n_rows} rows not read",
         )
-    wanted = [name for name in FIELDS if name in names]
-    for batch in _batches(parquet, wanted):
-        columns = [_python_values(batch, name, limits) for name in wanted]
-        for row in zip(*columns, strict=True):
-            yield dict(zip(wanted, row, strict=True))
+    return paths
 
 
-def _open_parquet(file: _WatchedFile) -> Any:
-    try:
-        return pq.ParquetFile(file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
-    except _DAMAGE as error:
-        raise StreamDamageError(f"not a whole Parquet file: {error}") from None
+def _path(schema: Any, field: str) -> Path | None:
+    if field in schema.names:
+        return (field,)
+    head, *rest = field.split(".")
+    kind: Any = schema.field(schema.names.index(head)).type if rest and head in schema.names else None
+    for name in rest:
+        if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
+            return None
+        kind = kind.field(name).type
+    return (head, *rest) if kind is not None else None
 
 
-def _batches(parquet: Any, wanted: list[str]) -> Iterator[Any]:
-    n_read, n_rows = 0, parquet.metadata.num_rows
-    try:
-        for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
-            size = _batch_rows(parquet.metadata.row_group(group))
-            for batch in parquet.iter_batches(size, [group], wanted, use_threads=False):
-                batch.validate()
-                n_read += batch.num_rows
-                yield batch
-    except _DAMAGE as error:
-        raise StreamDamageError(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
+def _batches(file: _WatchedFile, parquet: Any, columns: list[str], limits: ReadLimits) -> Iterator[Any]:
+    for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
+        _check_pages(file, parquet.metadata.row_group(group), columns, limits.max_parquet_page_bytes)
+        n_rows = _batch_rows(parquet.metadata.row_group(group))
+        for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
+            batch.validate()
+            yield batch
+            del batch  # before the next one is read
+
+
+def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: int) -> None:
+    """Refuses pages that do not fit: all are looked at where values are large or packed well, else the first ones."""
+    for chunk in map(group.column, range(group.num_columns)):
+        n_bytes, path = chunk.total_uncompressed_size, chunk.path_in_schema
+        suspicious = (
+            n_bytes > _LARGE_VALUE_BYTES * chunk.num_values or n_bytes > _HIGH_RATIO * chunk.total_compressed_size
+        )
+        if n_bytes <= max_bytes or not any(f"{path}.".startswith(f"{name}.") for name in columns):
+            continue
+        start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+        n_pages = chunk.num_values + 1 if suspicious else _FIRST_PAGES
+        largest = largest_page(file, start, chunk.total_compressed_size, max_bytes, n_pages)
+        if largest > max_bytes:
+            raise PageSizeError(
+                f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
+                " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages"
+            )
 
 
 def _batch_rows(group: Any) -> int:
-    row_bytes: int = max(1, group.total_byte_size // max(group.num_rows, 1))
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES // row_bytes))
+    """A row group's size bounds every value in it, but not their sum: a dictionary's entry may repeat."""
+    n_bytes: int = max(1, group.total_byte_size)
+    least = _MIN_BATCH_ROWS if n_bytes < group.num_rows << 20 else 1
+    return min(_MAX_BATCH_ROWS, max(least, _BATCH_BYTES // n_bytes))
 
 
-def _python_values(batch: Any, name: str, limits: ReadLimits) -> list[Any]:
-    column = batch.column(batch.schema.names.index(name))
-    limit = limits.max_document_bytes if name == "text" else limits.max_record_bytes
-    lengths = _byte_lengths(column)
-    if lengths is None:
-        return list(column.to_pylist())
-    fits = pc.fill_null(pc.less_equal(lengths, limit), fill_value=True)
-    if pc.all(fits).as_py():
-        return _strings(column)
-    fitting = iter(_strings(column.filter(fits)))
-    return [
-        next(fitting) if fit else Oversized(n_bytes)
-        for fit, n_bytes in zip(fits.to_pylist(), lengths.to_pylist(), strict=True)
-    ]
+def _column(batch: Any, path: Path) -> Any:
+    column = batch.column(batch.schema.names.index(path[0]))
+    return pc.struct_field(column, list(path[1:])) if path[1:] else column
 
 
-def _byte_lengths(column: Any) -> Any:
-    """Bytes of every value, null for nulls; None where the column is not of strings or bytes."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        lengths = _byte_lengths(column.dictionary)
-        return None if lengths is None else lengths.take(column.indices)
-    binary = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return pc.binary_length(column) if any(is_kind(kind) for is_kind in binary) else None
-
-
-def _strings(column: Any) -> list[Any]:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    try:
-        values = column.to_pylist()
-    except UnicodeDecodeError:
-        values = column.view(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()).to_pylist()
-    return [_decoded(value) if type(value) is bytes else value for value in values]
-
-
-def _decoded(value: bytes) -> str | bytes:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
+def _values(column: Any, name: str, limits: ReadLimits) -> Iterator[Any]:
+    if column is None:
+        return repeat(None)
+    return column_values(column, limits.max_document_bytes if name == "text" else MAX_KEY_BYTES)

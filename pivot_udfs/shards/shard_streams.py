@@ -1,9 +1,9 @@
-"""Compressed streams as blocks of bytes, and blocks as lines, in bounded memory and to the last good byte.
+"""Compressed streams as blocks of bytes, and blocks as lines, in bounded memory and up to the damage.
 
-The usual readers lose what came just before a damage, or take a cut zstd stream for a whole one. Here every
-byte before the damage comes out first: gzip steps back to the state before the failing call and goes on in
-ever smaller steps; zstd is fed one block at a time, at most 128 KiB of output each. Neither fills the memory,
-whatever the stream.
+Common readers lose what came just before a damage, or take a truncated zstd stream for a complete one. Here gzip steps
+back to the state before the failing call and continues in ever smaller steps, so that every byte before the damage is
+read. The zstd library has no such step: of a damaged frame it loses the content, at most 16 MiB, that its last 512
+stored bytes complete.
 """
 
 import zlib
@@ -13,31 +13,50 @@ from typing import BinaryIO
 
 import zstandard
 
-RAW_BYTES = 1024
-"""How much of a refused record is kept."""
+from pivot_udfs.shards.validate_record import RAW_BYTES
+
 _INPUT_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20
 _BOM = b"\xef\xbb\xbf"
-_ZSTD_MAGIC = bytes.fromhex("28b52ffd")
-_ZSTD_SKIPPABLE = bytes.fromhex("2a4d18")  # after a first byte 0x50..0x5f
+_TOO_MUCH_MEMORY = "Frame requires too much memory"  # the library's words
+_ZSTD_HEADER_BYTES = 18
+_ZSTD_INPUT_BYTES = 32 << 10
+_ZSTD_STEP_BYTES = 512
+"""Stored bytes a call: the library gives all that they complete at once, at most 128 KiB for each 4 of them."""
 
 
 class StreamDamageError(Exception):
-    """The rest of a shard cannot be read; everything before it has been given."""
+    """The rest of a shard cannot be read; everything before it has been yielded."""
+
+    reason = "corrupt_stream"
 
 
-def read_blocks(stream: BinaryIO, codec: str) -> Iterator[bytes]:
-    """The content of a stream in blocks of at most 4 MiB, without a leading UTF-8 byte order mark.
+class ZstdWindowError(StreamDamageError):
+    """A zstd frame needs more memory than is allowed; everything that fitted has been yielded."""
+
+    reason = "zstd_window_too_large"
+
+
+class PageSizeError(StreamDamageError):
+    """A page of a Parquet file needs more memory than is allowed; the row groups before it have been yielded."""
+
+    reason = "page_too_large"
+
+
+def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Iterator[bytes]:
+    """The content of a stream in blocks of at most 16 MiB, without a leading UTF-8 byte order mark.
 
     Args:
         stream: the bytes as stored.
         codec: ``""``, ``"gzip"`` (any number of members, zero padding) or ``"zstd"`` (any number of frames).
+        max_zstd_window_bytes: how much content of a zstd frame may have to be held.
 
     Raises:
-        StreamDamageError: the stream is cut or corrupt, after all that could be read was given.
+        StreamDamageError: the stream is truncated or corrupt, after all that could be read was yielded.
     """
-    readers = {"": _read_plain, "gzip": _read_gzip, "zstd": _read_zstd}
-    return _drop_bom(readers[codec](stream))
+    if codec == "zstd":
+        return _drop_bom(_read_zstd(stream, max_zstd_window_bytes))
+    return _drop_bom(_read_gzip(stream) if codec == "gzip" else _read_plain(stream))
 
 
 def _drop_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -66,7 +85,7 @@ def _read_gzip(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _gzip_member(data: bytes, stream: BinaryIO) -> Generator[bytes, None, bytes]:
-    """Gives one member's content in blocks; returns the bytes already read after it."""
+    """Yields one member's content in blocks; returns the bytes already read after it."""
     member = zlib.decompressobj(wbits=31)
     while not member.eof:
         if not data and not (data := stream.read(_INPUT_BYTES)):
@@ -84,7 +103,7 @@ def _gzip_member(data: bytes, stream: BinaryIO) -> Generator[bytes, None, bytes]
 
 
 def _salvage(before: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
-    """What a member still gives before the byte that breaks it."""
+    """The content of a member up to the byte that breaks it."""
     step = _BLOCK_BYTES
     while step:
         attempt = before.copy()
@@ -97,69 +116,54 @@ def _salvage(before: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         before, data = attempt, attempt.unconsumed_tail
 
 
-def _read_zstd(stream: BinaryIO) -> Iterator[bytes]:
-    while magic := _up_to(stream, 4):
-        if magic == _ZSTD_MAGIC:
-            yield from _zstd_frame(stream)
-        elif magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5:
-            _skip(stream, int.from_bytes(_exactly(stream, 4), "little"))
-        else:
-            raise StreamDamageError(f"no zstd frame begins with the bytes {magic.hex(' ')}")
+def _read_zstd(stream: BinaryIO, max_window_bytes: int) -> Iterator[bytes]:
+    data = stream.read(_ZSTD_INPUT_BYTES)
+    while data:
+        while len(data) < _ZSTD_HEADER_BYTES and (more := stream.read(_ZSTD_INPUT_BYTES)):
+            data += more
+        data = yield from _zstd_frame(data, stream, max_window_bytes)
+        data = data or stream.read(_ZSTD_INPUT_BYTES)
 
 
-def _zstd_frame(stream: BinaryIO) -> Iterator[bytes]:
-    """One frame's content, block by block (the layout of RFC 8878, section 3.1.1)."""
-    descriptor = _exactly(stream, 1)
-    frame = zstandard.ZstdDecompressor().decompressobj()
-    _feed(frame, _ZSTD_MAGIC + descriptor + _exactly(stream, _zstd_header_bytes(descriptor[0])))
-    is_last = False
-    while not is_last:
-        head = _exactly(stream, 3)
-        value = int.from_bytes(head, "little")
-        is_last, kind, size = bool(value & 1), value >> 1 & 3, value >> 3
-        yield _feed(frame, head + _exactly(stream, 1 if kind == 1 else size))
-    if descriptor[0] & 4:
-        yield _feed(frame, _exactly(stream, 4))
+def _zstd_frame(data: bytes, stream: BinaryIO, max_window_bytes: int) -> Generator[bytes, None, bytes]:
+    """Yields one frame's content in blocks; returns the bytes already read after it."""
+    frame = zstandard.ZstdDecompressor(max_window_size=1 << zstandard.WINDOWLOG_MAX).decompressobj()
+    head, at, n_bytes = data[:_ZSTD_HEADER_BYTES], 0, 0
+    while not frame.eof:
+        if at >= len(data):
+            at, data = 0, stream.read(_ZSTD_INPUT_BYTES)
+        if not data:
+            raise StreamDamageError("the zstd stream ends within a frame")
+        try:
+            block = frame.decompress(data[at : at + _ZSTD_STEP_BYTES])
+        except zstandard.ZstdError as error:
+            raise _zstd_failure(str(error), head, max_window_bytes) from None
+        at, n_bytes = at + _ZSTD_STEP_BYTES, n_bytes + len(block)
+        if block:
+            yield block
+        if n_bytes > max_window_bytes and _window_bytes(head) > max_window_bytes:  # memory is taken as content comes
+            raise _zstd_failure(_TOO_MUCH_MEMORY, head, max_window_bytes)
+    return frame.unused_data + data[at:]
 
 
-def _zstd_header_bytes(descriptor: int) -> int:
-    """Bytes of a frame header after its descriptor: window, dictionary, content size."""
-    single = descriptor >> 5 & 1
-    content_size = (single, 2, 4, 8)[descriptor >> 6]
-    return 1 - single + (0, 1, 2, 4)[descriptor & 3] + content_size
+def _zstd_failure(problem: str, head: bytes, max_window_bytes: int) -> StreamDamageError:
+    if _TOO_MUCH_MEMORY not in problem:
+        return StreamDamageError(problem)
+    return ZstdWindowError(
+        f"the zstd stream has a window of {_window_bytes(head) >> 20} MiB; expected at most {max_window_bytes >> 20}:"
+        " raise corpus.max_zstd_window_mb, and the memory of the workers by as much"
+    )
 
 
-def _feed(frame: "zstandard.ZstdDecompressionObj", data: bytes) -> bytes:
-    try:
-        return frame.decompress(data)
-    except zstandard.ZstdError as error:
-        raise StreamDamageError(str(error)) from None
-
-
-def _exactly(stream: BinaryIO, n_bytes: int) -> bytes:
-    data = _up_to(stream, n_bytes)
-    if len(data) < n_bytes:
-        raise StreamDamageError("the zstd stream ends within a frame")
-    return data
-
-
-def _up_to(stream: BinaryIO, n_bytes: int) -> bytes:
-    data = stream.read(n_bytes)
-    while len(data) < n_bytes and (more := stream.read(n_bytes - len(data))):
-        data += more
-    return data
-
-
-def _skip(stream: BinaryIO, n_bytes: int) -> None:
-    while n_bytes:
-        n_bytes -= len(_exactly(stream, min(n_bytes, _INPUT_BYTES)))
+def _window_bytes(head: bytes) -> int:
+    return zstandard.get_frame_parameters(head).window_size
 
 
 class LineSplitter:
-    r"""Cuts blocks into lines at ``\n``; of lines over the limit only the first 1,024 bytes are ever held.
+    r"""Splits blocks into lines at ``\n``; of lines over the limit only the first 1,024 bytes are ever held.
 
     Args:
-        max_line_bytes: the longest line, without its end, that is given whole.
+        max_line_bytes: the longest line, without its end, that is yielded whole.
     """
 
     def __init__(self, max_line_bytes: int) -> None:
@@ -180,7 +184,7 @@ class LineSplitter:
         self._hold(tail)
 
     def take(self) -> tuple[bytes, int]:
-        """The line begun and not ended, as ``feed`` gives lines; the splitter then begins a new one."""
+        """The unfinished line, as ``feed`` yields lines; the splitter then begins a new one."""
         line = b"".join(self._parts), self.pending_bytes
         self._parts, self.pending_bytes = [], 0
         return line

@@ -32,7 +32,6 @@ SCHEMES = {
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/.*)", re.DOTALL)
 _MISREAD_BY_DELTA_RS = re.compile(r"[\x00-\x1f\x7f-\x9f\\#?%]")
-"""In local paths; object stores' keys are percent-encoded."""
 
 
 def resolve(place: str) -> Location:
@@ -92,21 +91,26 @@ def _malformed(place: str, expected: str) -> StoreError:
 def delta_uri(table: Location, *, for_commit: bool = False) -> str:
     """What delta-rs takes as the URI of a table; ``delta_options`` has the options that go with it.
 
-    delta-rs refuses local paths with control characters or backslashes, misreads ``#`` and ``?``, and decodes percent
-    escapes twice when it reads a log, even in a quoted URI. For these the URI is that of a temporary folder with a link
-    to the table's log, so that data files must be read through ``table_files``.
+    delta-rs refuses paths with control characters or backslashes, misreads ``#`` and ``?``, and decodes percent
+    escapes twice when it reads a log, even in a quoted URI. For such local paths the URI is that of a temporary folder
+    with a link to the table's log, so that data files must be read through ``table_files``.
 
     Args:
         table: the table's folder.
         for_commit: creates the folder of the log where there is none, which only such a link needs.
 
     Raises:
-        StoreError: the path is not UTF-8.
+        StoreError: the path is not UTF-8, or in an object store and has such a character.
         OSError: the temporary folder cannot be written.
     """
+    is_misread = _MISREAD_BY_DELTA_RS.search(utf8_path(table.path))
+    if not table.is_local and is_misread:
+        raise StoreError(
+            f"{table} contains {is_misread[0]!r}, which delta-rs misreads in object stores: rename the folder"
+        )
     if not table.is_local:
         return f"{table.scheme}://{table.authority}/{quote(table.key)}"
-    if not _MISREAD_BY_DELTA_RS.search(utf8_path(table.path)):
+    if not is_misread:
         return table.uri
     if for_commit:
         (Path(table.path) / "_delta_log").mkdir(parents=True, exist_ok=True)

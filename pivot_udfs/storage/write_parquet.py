@@ -1,8 +1,11 @@
 """Writes rows as Parquet files from the worker that made them, for Delta commits that follow on the driver.
 
-Spark's own writer takes a token list element by element through its row format: about 100 ns a token, several times
-what tokenizing costs. Here it takes 7 ns. Files have names of their own (a UUID), so a task that is tried twice leaves
-a file that no commit names, which VACUUM removes; nothing is counted twice.
+Spark's own writer converts a token list element by element through its row format, about 100 ns a token; pyarrow takes
+12 ns. File names are UUIDs, so a task that is tried twice leaves a file that no commit names, which VACUUM removes;
+nothing is counted twice.
+
+Token ids are plain int32 values under zstd (``benchmarks/token_id_encodings.py``): DELTA_BINARY_PACKED takes a third
+less time to write but twice the bytes, and Spark's vectorized reader does not read BYTE_STREAM_SPLIT.
 """
 
 import json
@@ -12,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import fs
+import pyarrow.parquet as pq
 
-from pivot_udfs.storage.parquet_file import ParquetFile
+from pivot_udfs.storage.stores import Location, resolve
 
 FILES = pa.schema(
     [
@@ -27,7 +30,6 @@ FILES = pa.schema(
 )
 TableStep = Callable[[Iterator[pa.RecordBatch]], Iterator[tuple[str, pa.RecordBatch]]]
 """Batches to (table, batch of its rows)."""
-DIRECT_SCHEMES = ("file", "s3a", "s3", "gs")
 _ROW_GROUP_BYTES = 32 << 20
 _FILE_BYTES = 1 << 30
 _REPEATED = ("source", "lang", "shard")
@@ -48,10 +50,10 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
     Args:
         batches: what the step reads.
         step: yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting.
-        uris: each table's folder, qualified (``file:/...``, ``s3a://...``).
+        uris: of each table's folder (``Location.uri``).
 
     Yields:
-        batches in FILES, one row a file that is complete.
+        batches in FILES, one row for each complete file.
     """
     writers: dict[str, _TableWriter] = {}
     try:
@@ -66,13 +68,13 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
             writer.abandon()
 
 
-def step_to_rows(
-    batches: Iterator[pa.RecordBatch], step: TableStep, table: str, schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """The rows of one table of a step that makes several, in its schema: for stores where Spark must write."""
-    for name, batch in step(batches):
-        if name == table:
-            yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+def rows_of_table(
+    batches: Iterator[pa.RecordBatch], table: str, schema: pa.Schema
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Rows of one table as a TableStep, with the types and nullability of its schema."""
+    for batch in batches:
+        for whole in pa.Table.from_batches([batch]).cast(schema).to_batches():
+            yield table, whole
 
 
 class _TableWriter:
@@ -100,43 +102,32 @@ class _TableWriter:
             yield complete.close(self._table)
 
     def abandon(self) -> None:
-        """Leaves a file that is not complete, if there is one, such that it cannot be read."""
+        """Leaves an incomplete file without a footer, so that it cannot be read."""
         if self._file:
             self._file.abandon()
 
     def _write_group(self) -> "_File":
-        self._file = self._file or _File(*open_store(self._uri), self._group[0].schema)
+        self._file = self._file or _File(resolve(self._uri), self._group[0].schema)
         self._file.add(pa.Table.from_batches(self._group))
         self._group, self._group_bytes = [], 0
         return self._file
 
 
-def open_store(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a qualified folder whose scheme is in DIRECT_SCHEMES, and the folder's path in it."""
-    scheme, _, rest = uri.partition(":")
-    if scheme == "file":
-        return fs.LocalFileSystem(), "/" + rest.lstrip("/")
-    store, folder = fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
-    return store, folder.rstrip("/")
-
-
 class _File:
-    def __init__(self, store: fs.FileSystem, folder: str, schema: pa.Schema) -> None:
-        self.name = f"part-{uuid.uuid4()}.zstd.parquet"
+    def __init__(self, folder: Location, schema: pa.Schema) -> None:
+        self._location = folder.child(f"part-{uuid.uuid4()}.zstd.parquet")
         self.n_bytes = self.n_records = 0
         self.least: dict[str, Any] = {}
         self.most: dict[str, Any] = {}
-        self._store, self._path = store, f"{folder}/{self.name}"
-        if isinstance(store, fs.LocalFileSystem):
-            store.create_dir(folder, recursive=True)
         short = [field.name for field in schema if field.name in _REPEATED or pa.types.is_dictionary(field.type)]
-        # Least and most token of a row group let no reader skip anything, and cost a tenth of writing the tokens.
+        # The smallest and largest token id let no reader skip a row group, and are a tenth of the cost of writing.
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
         options = {"compression": "zstd", "use_dictionary": short, "write_statistics": flat, "store_schema": False}
-        self._file = ParquetFile(store.open_output_stream(self._path), schema, **options)
+        self._stream = self._location.open_output()
+        self._writer = pq.ParquetWriter(self._stream, schema, **options)
 
     def add(self, table: pa.Table) -> None:
-        self._file.add(table)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self.n_bytes += table.nbytes
         self.n_records += table.num_rows
         for name in _STATISTICS:
@@ -146,15 +137,17 @@ class _File:
                 self.most[name] = max(self.most.get(name, ends["max"]), ends["max"])
 
     def abandon(self) -> None:
-        self._file.abandon()
+        self._writer.is_open = False  # else its finalizer writes the footer
+        self._stream.close()
 
     def close(self, table: str) -> pa.RecordBatch:
-        self._file.close()
+        self._writer.close()
+        self._stream.close()
         stats = {"numRecords": self.n_records, "minValues": self.least, "maxValues": self.most}
         row = {
             "table": table,
-            "path": self.name,
-            "n_bytes": self._store.get_file_info(self._path).size,
+            "path": self._location.name,
+            "n_bytes": self._location.size(),
             "n_records": self.n_records,
             "stats": json.dumps(stats, ensure_ascii=False),
         }

@@ -22,8 +22,8 @@ import sentencepiece
 import tokenizers
 from numpy.typing import NDArray
 
-from pivot_udfs.errors import CorpusError, TokenizerError
-from pivot_udfs.shards.list_shards import STORE_ERRORS, open_shard
+from pivot_udfs.errors import TokenizerError
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, unsupported_by_loops
 from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
@@ -91,9 +91,9 @@ def _read_bytes(path: str) -> bytes:
     if Path(path).is_dir():
         raise TokenizerError(f"{path} is a folder; give the tokenizer.json or .model file in it")
     try:
-        with open_shard(path) as file:
+        with resolve(path).open_input() as file:
             return bytes(file.read())
-    except (CorpusError, *STORE_ERRORS) as error:
+    except STORE_ERRORS as error:
         raise TokenizerError(
             f"{path} cannot be read: {error}; set tokenizer.path to a tokenizer.json or .model"
         ) from None

@@ -17,6 +17,7 @@ from pivot_udfs.text.script_tables import byte_places
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, reference_tokenizer, sentencepiece_processor
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
+_SPACE_MARK = "▁"
 Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -57,9 +58,10 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """First byte and end byte of every token of a text, int64, in UTF-8 bytes of the original text.
 
     A byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there to the end of the
-    piece; here it shifts nothing. The tokens of one character that is split have that character's span each, or
-    their own bytes where these can be known (byte-level BPE). A token that covers no text has an empty span at its
-    place. Characters that a normalizer drops, and whitespace between tokens, may be in no span.
+    pre-token; here it shifts nothing. The tokens of one character that is split, or that normalization expands, have
+    that character's span each, or their own bytes where these can be known (byte-level BPE). A token that covers no
+    text has an empty span at its place. Characters that a normalizer drops, and whitespace between
+    tokens, may be in no span.
     """
     if spec.kind == "sentencepiece":
         return _sentencepiece_spans(sentencepiece_processor(spec), text)
@@ -78,13 +80,20 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
 
 
 def _sentencepiece_spans(processor: Any, text: str) -> Spans:
+    """Spans by the origin of each normalized byte: every token of an expanded character covers that character.
+
+    The library's own spans give such a character to the last of its tokens, and nothing to those before.
+    """
+    _, origins = processor.normalize(text.encode(), with_offsets=True)
     pieces = processor.encode(text, return_type="proto").pieces
-    starts = np.array([piece.begin for piece in pieces], np.int64)
-    ends = np.array([piece.end for piece in pieces], np.int64)
-    # The library gives a split character to the last of its byte pieces and nothing to those before.
-    for k in range(len(pieces) - 2, -1, -1):
-        if ends[k] == starts[k] == starts[k + 1] and processor.is_byte(pieces[k].id):
-            ends[k] = ends[k + 1]
+    widths = [1 if processor.is_byte(piece.id) else len(piece.piece.encode()) for piece in pieces]
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(widths, dtype=np.int64)])
+    origin = np.array(origins, np.int64)
+    starts = origin[bounds[:-1]]
+    next_origin = np.searchsorted(origin, origin[bounds[1:] - 1], side="right")
+    ends = origin[np.minimum(next_origin, len(origin) - 1)]
+    if pieces and pieces[0].piece == _SPACE_MARK and processor.normalize("a").startswith(_SPACE_MARK):
+        ends[0] = starts[0]  # the space that the model puts before every text
     return starts, ends
 
 

@@ -1,4 +1,4 @@
-"""Runs that end badly: what is left is never taken for finished, and the message is short."""
+"""Runs that fail: what they leave is never taken for finished, and the message is short."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("workers_write", ["true", "false"])
 def test_a_run_that_lost_records_is_run_again(
-    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers_write: str
+    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
 
@@ -28,17 +27,18 @@ def test_a_run_that_lost_records_is_run_again(
     overrides = (
         f"corpus.inputs={tmp_path}/a.jsonl",
         f"warehouse.path={tmp_path}/warehouse",
-        f"warehouse.workers_write={workers_write}",
     )
     with monkeypatch.context() as patched:
         patched.setattr(tokenize_corpus, "quarantine_records", lose_all)
         for _ in range(2):
-            code, _, told = run_job(rebuild_corpus.main, corpus, *overrides)
-            assert (code, "but wrote" in told, "tokenize_corpus: runs: documents" in told) == (2, True, True), told
-        code, _, told = run_job(count_cooccurrence.main, corpus, *overrides)
-        assert (code, "tokenize_corpus" in told) == (2, True), told
-    told = must_work(run_job(tokenize_corpus.main, corpus, *overrides))
-    assert "records = " in told
+            code, _, written = run_job(rebuild_corpus.main, corpus, *overrides)
+            assert (code, "but wrote" in written, "tokenize_corpus: runs: documents" in written) == (2, True, True), (
+                written
+            )
+        code, _, written = run_job(count_cooccurrence.main, corpus, *overrides)
+        assert (code, "tokenize_corpus" in written) == (2, True), written
+    written = must_work(run_job(tokenize_corpus.main, corpus, *overrides))
+    assert "records = " in written
     _, printed, errors = run_job(rebuild_corpus.main, corpus, *overrides, dry=True)
     assert "tokenize_corpus: would be skipped" in printed, printed + errors
 
@@ -49,14 +49,14 @@ def test_a_corpus_without_documents_stays_one(spark: "SparkSession", corpus: Sma
     (tmp_path / "bad.jsonl").write_bytes(b"{\n[]\n")
     overrides = f"corpus.inputs={tmp_path}/bad.jsonl", f"warehouse.path={tmp_path}/warehouse"
     for _ in range(2):
-        code, _, told = run_job(rebuild_corpus.main, corpus, *overrides)
-        assert (code, "none of 2 records is a document" in told) == (2, True), told
+        code, _, written = run_job(rebuild_corpus.main, corpus, *overrides)
+        assert (code, "none of 2 records is a document" in written) == (2, True), written
     assert spark.read.format("delta").load(f"{tmp_path}/warehouse/quarantine").count() == 2
 
 
 def run_in_workers(error: str, message: str) -> Any:
     """A job whose workers raise."""
-    from jobs.framework.command_line import with_run
+    from jobs.framework.run_stages import with_run
 
     def body(run: Any) -> None:
         def step(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -73,22 +73,22 @@ def run_in_workers(error: str, message: str) -> Any:
     return main
 
 
-def test_errors_of_workers_are_told(spark: "SparkSession", corpus: SmallCorpus) -> None:
-    code, _, told = run_job(run_in_workers("TokenizerError", "no such token: mend tokenizer.path"), corpus)
-    lines = [line for line in told.splitlines() if line]
+def test_errors_of_workers_are_reported(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    code, _, written = run_job(run_in_workers("TokenizerError", "no such token: change tokenizer.path"), corpus)
+    lines = [line for line in written.splitlines() if line]
     assert code == 2
-    assert lines == ["a_job: TokenizerError: no such token: mend tokenizer.path"]
-    code, _, told = run_job(run_in_workers("unknown", "by chance"), corpus)
+    assert lines == ["a_job: TokenizerError: no such token: change tokenizer.path"]
+    code, _, written = run_job(run_in_workers("unknown", "by chance"), corpus)
     assert code == 1
-    assert told.splitlines()[-1] == "a_job: a worker failed: ValueError: by chance"
-    assert "Traceback (most recent call last)" in told
+    assert written.splitlines()[-1] == "a_job: a worker failed: ValueError: by chance"
+    assert "Traceback (most recent call last)" in written
 
 
 def test_other_errors_keep_their_traceback(spark: "SparkSession", corpus: SmallCorpus) -> None:
-    from jobs.framework.command_line import with_run
+    from jobs.framework.run_stages import with_run
 
     def main(argv: Sequence[str]) -> int:
         return with_run("a_job", "", [], argv, lambda run: {}["key"])
 
-    with pytest.raises(KeyError):
-        run_job(main, corpus)
+    code, _, written = run_job(main, corpus)
+    assert (code, written.splitlines()[-1]) == (1, "KeyError: 'key'")

@@ -1,11 +1,11 @@
-"""What a person is told of a run while it goes on."""
+"""The progress of a run: time left, and counts of shards that change while they are read."""
 
 from collections.abc import ValuesView
 
 import pytest
 
 from jobs.framework.progress import Pace
-from jobs.tokenize_corpus import told_so_far
+from jobs.tokenize_corpus import progress_message
 
 
 def test_time_left_is_of_the_stages_that_run_now() -> None:
@@ -13,20 +13,20 @@ def test_time_left_is_of_the_stages_that_run_now() -> None:
     first, second = frozenset({1}), frozenset({2})
     assert pace.seconds_left(100.0, first, 0, 8) is None
     assert pace.seconds_left(160.0, first, 6, 8) == pytest.approx(20.0)
-    assert pace.seconds_left(170.0, second, 2, 100) is None, "its first two tasks ended before they were looked at"
+    assert pace.seconds_left(170.0, second, 2, 100) is None, "two of its tasks ended before it was observed"
     assert pace.seconds_left(171.0, second, 12, 100) == pytest.approx(8.8)
     assert pace.seconds_left(180.0, second, 100, 100) == 0.0
 
 
-def test_no_task_seen_to_end_is_no_pace() -> None:
+def test_there_is_no_time_left_before_a_task_has_ended() -> None:
     pace = Pace()
     assert pace.seconds_left(1.0, frozenset(), 0, 0) is None
     assert pace.seconds_left(2.0, frozenset({1}), 3, 9) is None
     assert pace.seconds_left(5.0, frozenset({1}), 3, 9) is None
 
 
-class GrowingTally(dict[str, tuple[int, int, int]]):
-    """Another thread adds a shard whenever the values are gone through."""
+class GrowingCounts(dict[str, tuple[int, int, int]]):
+    """Another thread adds a shard while the values are read."""
 
     def values(self) -> ValuesView[tuple[int, int, int]]:
         found = super().values()
@@ -37,6 +37,6 @@ class GrowingTally(dict[str, tuple[int, int, int]]):
         return found
 
 
-def test_a_tally_that_grows_meanwhile_is_told() -> None:
-    tally = GrowingTally(a=(2, 1, 30), b=(3, 0, 70))
-    assert told_so_far(tally, 5, 10.0) == "2 of 5 shards, 5 documents, 10 tokens/s"
+def test_shard_counts_that_grow_while_they_are_read_are_reported() -> None:
+    counts = GrowingCounts(a=(2, 1, 30), b=(3, 0, 70))
+    assert progress_message(counts, 5, 10.0) == "2 of 5 shards, 5 documents, 10 tokens/s"

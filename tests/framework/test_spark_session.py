@@ -1,4 +1,4 @@
-"""What a session adds to what the cluster says: Delta beside other extensions, and a word on memory that is short."""
+"""What a session adds to the configuration of the cluster: Delta beside other extensions, and warnings about memory."""
 
 import re
 from pathlib import Path
@@ -40,24 +40,26 @@ def conf(cores: str | None, overhead: str | None, task_cpus: str | None = None) 
     ("cores", "overhead", "task_cpus"),
     [("4", "4g", None), ("4", "8191", None), ("4", "8191m", None), ("8", "8191MB", "2"), ("1", "2097151k", None)],
 )
-def test_too_little_memory_for_the_workers_is_told(cores: str, overhead: str, task_cpus: str | None) -> None:
-    told = memory_warning(conf(cores, overhead, task_cpus).get, 2048)
-    assert told is not None
-    assert "spark.executor.memoryOverhead" in told
-    assert "memory_budget_mb = 2048" in told
+def test_too_little_memory_for_the_workers_is_warned_of(cores: str, overhead: str, task_cpus: str | None) -> None:
+    warning = memory_warning(conf(cores, overhead, task_cpus).get, 2048)
+    assert warning is not None
+    assert "spark.executor.memoryOverhead" in warning
+    assert "memory_budget_mb = 2048" in warning
 
 
 @pytest.mark.parametrize(
     ("cores", "overhead", "task_cpus"),
     [("4", "8g", None), ("4", "8192", None), ("8", "8g", "2"), (None, "1g", None), ("4", None, None), ("4", "?", None)],
 )
-def test_enough_or_unknown_memory_is_no_matter(cores: str | None, overhead: str | None, task_cpus: str | None) -> None:
+def test_enough_or_unknown_memory_is_not_warned_of(
+    cores: str | None, overhead: str | None, task_cpus: str | None
+) -> None:
     assert memory_warning(conf(cores, overhead, task_cpus).get, 2048) is None
 
 
 def test_the_cluster_command_and_its_configuration_agree() -> None:
     settings = load_settings(str(ROOT / "conf" / "cluster.toml"), [], Settings)
-    command = re.findall(r"--executor-cores (\d+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    command = re.findall(r"--executor-cores (\d+)", (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8"))
     assert command
     for cores in command:
         found = settings.spark.conf | {"spark.executor.cores": cores}

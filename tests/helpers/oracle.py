@@ -57,9 +57,9 @@ def folded(text: str) -> str:
 
 
 def is_spaced(char: str) -> bool:
-    """Whether a character is of a script that is written with spaces, told by its Unicode name."""
+    """Whether a character is of a script that is written with spaces, by its Unicode name."""
     name = unicodedata.name(char, "")
-    return char not in "々ー" and not any(part in name for part in _UNSPACED_NAMES)
+    return char not in "々ー㌔㍿" and not any(part in name for part in _UNSPACED_NAMES)
 
 
 def is_word_character(char: str) -> bool:
@@ -154,6 +154,24 @@ def byte_level_vocabulary(tokenizer_json: str) -> dict[int, bytes]:
     alphabet, config = byte_alphabet(), json.loads(tokenizer_json)
     raw = {k: bytes(alphabet[char] for char in text) for text, k in config["model"]["vocab"].items()}
     return raw | {added["id"]: added["content"].encode() for added in config["added_tokens"]}
+
+
+def normalized_tokens(text: str, tokens: Iterable[tuple[int, bytes]]) -> list[Token]:
+    """The characters that each token covers, from what each character becomes under NFKC.
+
+    For texts whose characters do not combine with their neighbours. The tokens' bytes must spell the normalized text,
+    with or without a space before it; a token that is that space covers nothing.
+    """
+    char_of = [k for k, char in enumerate(text) for _ in unicodedata.normalize("NFKC", char).encode()]
+    spelled = [(token_id, raw.replace("▁".encode(), b" ")) for token_id, raw in tokens]
+    at = len(char_of) - sum(len(raw) for _, raw in spelled)
+    assert at in (0, -1)
+    found = []
+    for token_id, raw in spelled:
+        covered = char_of[max(at, 0) : at + len(raw)] or [0, -1]
+        found.append(Token(token_id, covered[0], covered[-1] + 1))
+        at += len(raw)
+    return found
 
 
 def byte_level_tokens(text: str, ids: Iterable[int], vocabulary: Mapping[int, bytes]) -> list[Token]:

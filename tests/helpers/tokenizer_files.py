@@ -45,6 +45,13 @@ def byte_level_nfc(folder: Path) -> str:
     return _saved(tokenizer, folder / "byte_level_nfc.json")
 
 
+def byte_level_nfkc(folder: Path) -> str:
+    """The same behind NFKC and lower case, which expand and alter characters."""
+    tokenizer = Tokenizer.from_file(byte_level(folder))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    return _saved(tokenizer, folder / "byte_level_nfkc.json")
+
+
 CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

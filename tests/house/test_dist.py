@@ -8,7 +8,9 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TELL = "import ctypes, os, ssl, sys, zlib, zstandard; print(sys.prefix, os.__file__, zstandard.__file__, sep='\\n')"
+SHOW_PATHS = (
+    "import ctypes, os, ssl, sys, zlib, zstandard; print(sys.prefix, os.__file__, zstandard.__file__, sep='\\n')"
+)
 
 
 def run_script(name: str, *arguments: str | Path) -> None:
@@ -34,7 +36,9 @@ def test_the_packed_python_runs_by_itself_where_it_is_unpacked(tmp_path: Path) -
     place = tmp_path / "unpacked"
     with tarfile.open(tmp_path / "environment.tar.gz") as archive:
         archive.extractall(place, filter="data")
-    done = subprocess.run(["bin/python", "-c", TELL], cwd=place, env={}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bin/python", "-c", SHOW_PATHS], cwd=place, env={}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     prefix, library, package = done.stdout.splitlines()
     assert prefix == str(place)
@@ -55,7 +59,7 @@ def test_the_image_s_entry_starts_an_executor_with_its_options_whole(tmp_path: P
     environment["PATH"] = f"{tmp_path}{os.pathsep}{os.defpath}"
     command = [ROOT / "docker" / "entrypoint.sh", "executor"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    told = done.stdout.splitlines()
-    assert told[:7] == ["-s", "--", "java", *options]
-    assert told[told.index("-cp") + 1] == f"/conf:/extra.jar:/spark/jars/*:{tmp_path}"
-    assert told[told.index("--executor-id") + 1] == "id"
+    lines = done.stdout.splitlines()
+    assert lines[:7] == ["-s", "--", "java", *options]
+    assert lines[lines.index("-cp") + 1] == f"/conf:/extra.jar:/spark/jars/*:{tmp_path}"
+    assert lines[lines.index("--executor-id") + 1] == "id"

@@ -46,8 +46,8 @@ def outputs_of_every_stage(corpus: SmallCorpus) -> dict[str, dict[str, Any]]:
 def page_hash(corpus: SmallCorpus) -> str:
     from jobs.framework.spark_session import start_session
     from jobs.framework.stage import Run
-    from jobs.report.data import read_report
-    from jobs.report.page import make_page
+    from jobs.report.read_report import read_report
+    from jobs.report.render_page import make_page
 
     settings = load_settings(corpus.config, [], Settings)
     report = read_report(Run(start_session("golden", settings.spark), settings))

@@ -29,9 +29,11 @@ def tables(corpus: SmallCorpus) -> oracle.Tables:
 
 
 @pytest.mark.parametrize("name", [*TABLES, *(f"datasets/{arm}" for arm in ARMS)])
-def test_columns_are_the_contracts(spark: "SparkSession", corpus: SmallCorpus, name: str) -> None:
-    frame = spark.read.format("delta").load(str(corpus.folder / "warehouse" / name))
-    assert frame.columns == TABLES.get(name, DATASET).names
+def test_columns_and_their_comments_are_the_contracts(spark: "SparkSession", corpus: SmallCorpus, name: str) -> None:
+    frame, schema = spark.read.format("delta").load(str(corpus.folder / "warehouse" / name)), TABLES.get(name, DATASET)
+    assert frame.columns == schema.names
+    comments = [field.metadata[b"comment"].decode() for field in schema]
+    assert [field.metadata.get("comment") for field in frame.schema] == comments
 
 
 def test_records_are_documents_or_quarantine(spark: "SparkSession", corpus: SmallCorpus) -> None:
@@ -107,7 +109,8 @@ def test_pair_pivots(spark: "SparkSession", corpus: SmallCorpus, brute_pairs: li
     assert {tuple(row[name] for name in names) for row in rows} == {pair[:-1] for pair in brute_pairs}
     score = {pair[:-1]: pair.score for pair in brute_pairs}
     for row in rows:
-        assert row["score"] == min(row["lift_a"], row["lift_b"]) == pytest.approx(score[tuple(row[n] for n in names)])
+        assert row["score"] == min(row["association_a"], row["association_b"])
+        assert row["score"] == pytest.approx(score[tuple(row[name] for name in names)])
     ranks: dict[tuple[object, ...], list[tuple[float, int]]] = {}
     for row in rows:
         ranks.setdefault(tuple(row[name] for name in names[:-1]), []).append((-row["score"], row["token_id"]))

@@ -1,5 +1,7 @@
 """The lexicon: what a TSV can be, what it must not be, and what counts as one word."""
 
+import csv
+import io
 import pickle
 import unicodedata
 from pathlib import Path
@@ -10,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pivot_udfs.errors import LexiconError
-from pivot_udfs.matching.lexicon import Lexicon, load_lexicon, parse_lexicon, surface_forms
+from pivot_udfs.matching.lexicon import (
+    Lexicon,
+    clean_cell,
+    describe_missing,
+    load_lexicon,
+    parse_lexicon,
+    surface_forms,
+)
 
 BASE = "en\tpos\tfr\nwater\tn\teau\ncat\tn\tchat\n"
 
@@ -40,8 +49,34 @@ def test_words_and_concepts() -> None:
         BASE.rstrip("\n").encode(),
         BASE.replace("\n", "\n\n").encode() + b"\t\t\n",
         BASE.replace("water", " water ").replace("\tfr", "\t fr ").encode(),
+        BASE.encode("utf-16"),
+        b"\xfe\xff" + BASE.encode("utf-16-be"),
+        BASE.replace("\n", "\r").encode(),
+        BASE.replace("\n", "\t\t\n").encode(),
+        BASE.replace("eau\n", "eau\t\t\n").encode(),
+        BASE.replace("water", '"water"').replace("en\t", '"en"\t').replace("chat", '"chat"').encode(),
+        BASE.replace("water", '" water\u00a0"').encode(),
+        BASE.replace("water", '"water\n"').replace("chat", '"\r\nchat"').encode(),
+        BASE.replace("water", "wa\u00adter\u200b").replace("eau", "\u200eeau\ufeff").encode(),
+        BASE.replace("water", "\u3000water\u202f").encode(),
     ],
-    ids=["byte order mark", "CRLF", "no newline at the end", "empty rows", "spaces around cells"],
+    ids=[
+        "byte order mark",
+        "CRLF",
+        "no newline at the end",
+        "empty rows",
+        "spaces around cells",
+        "UTF-16, little-endian",
+        "UTF-16, big-endian",
+        "CR",
+        "empty columns at the end",
+        "more empty cells in one row",
+        "quoted cells",
+        "white space inside quotes",
+        "line ends inside quotes",
+        "invisible characters",
+        "wide and narrow spaces",
+    ],
 )
 def test_harmless_variants_are_the_same_words(payload: bytes) -> None:
     lexicon = parse(payload)
@@ -49,8 +84,57 @@ def test_harmless_variants_are_the_same_words(payload: bytes) -> None:
     assert lexicon.sha256 != parse(BASE).sha256
 
 
-def test_quotes_are_ordinary_characters() -> None:
-    assert ("en", '"a" b') in parse(BASE + '"a" b\tn\tc\n').words
+@pytest.mark.parametrize(
+    ("cell", "word"),
+    [
+        ('"ice ""cream"""', 'ice "cream"'),
+        ('""""', '"'),
+        ('"a" b', '"a" b'),
+        ('5"', '5"'),
+        ('12" disc', '12" disc'),
+        ('a"b"c', 'a"b"c'),
+        ('"unclosed', '"unclosed'),
+        ('"ice\tcream"', "ice cream"),
+        ('"ice\ncream"', "ice cream"),
+        ('"ice\r\n cream"', "ice cream"),
+        ("ice  \u00a0 cream", "ice cream"),
+        ("l\u2019eau", "l\u2019eau"),
+    ],
+)
+def test_cells_are_read_as_spreadsheets_quote_them(cell: str, word: str) -> None:
+    lexicon = parse(f"{BASE}{cell}\tn\tx\n{cell}\tn\ty\n")
+    assert pairs(lexicon)[2:] == [[word, "x"], [word, "y"]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "word"),
+    [
+        ("\u200c\u06a9\u200c\u0628\u200d", "\u06a9\u200c\u0628"),
+        ("\u2764\ufe0f", "\u2764\ufe0f"),
+        ("\U0001f468\u200d\U0001f467", "\U0001f468\u200d\U0001f467"),
+        (" \u200d a", "a"),
+        ("a\x00\x07b\x1fc\x85d", "ab c d"),
+        ("\u2066a\u2069\u061c", "a"),
+        ("\u00ad\u200b\ufeff", ""),
+    ],
+)
+def test_cells_lose_invisible_characters_but_not_those_that_change_the_word(cell: str, word: str) -> None:
+    assert clean_cell(cell) == word
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=12))
+def test_cleaning_a_cell_twice_changes_nothing(cell: str) -> None:
+    assert clean_cell(clean_cell(cell)) == clean_cell(cell)
+
+
+@given(st.lists(st.text('ab" \t\n', max_size=6), min_size=2, max_size=2))
+def test_what_a_csv_writer_quotes_is_read_back(cells: list[str]) -> None:
+    written = io.StringIO()
+    csv.writer(written, delimiter="\t", lineterminator="\n").writerow(cells)
+    both = any("\t" in cell and "\n" in cell for cell in cells)
+    wanted = [clean_cell(cell) for cell in cells]
+    if not both and all(wanted):
+        assert pairs(parse("en\tfr\n" + written.getvalue())) == [wanted]
 
 
 def test_empty_cells_are_no_words() -> None:
@@ -70,7 +154,7 @@ def test_the_same_surface_in_two_languages_is_two_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "languages", "told"),
+    ("payload", "languages", "message"),
     [
         (BASE.encode(), ("en", "de"), "no column de; its columns are en, pos, fr"),
         (b"", ("en", "fr"), "no column en, fr; its columns are none"),
@@ -78,29 +162,40 @@ def test_the_same_surface_in_two_languages_is_two_words() -> None:
         ((BASE + "dog\tn\tchien\tx\n").encode(), ("en", "fr"), "row 4 has 4"),
         ((BASE + "\n\t\t\ndog\tn\n").encode(), ("en", "fr"), "row 6 has 2"),
         ((BASE.replace("\n", "\r\n") + "\r\ndog\tn\r\n").encode(), ("en", "fr"), "row 5 has 2"),
-        (BASE.encode("utf-16"), ("en", "fr"), "not UTF-8.*save it as UTF-8"),
+        (BASE.encode("utf-16-le"), ("en", "fr"), "not UTF-8.*NUL.*save it as UTF-8"),
+        (BASE.encode("utf-16") + b"a", ("en", "fr"), "not UTF-8.*save it as UTF-8"),
+        ((BASE + 'x\tn\t"y\nz"\nw\tn\n').encode(), ("en", "fr"), "row 6 has 2"),
         ("en\tfr\nl'été\té\n".encode("latin-1"), ("en", "fr"), "not UTF-8"),
         (b"en\tfr\n", ("en", "fr"), "no row with words in two of en, fr"),
         (b"en\tfr\na\t\n\tb\n", ("en", "fr"), "no row with words in two"),
         (BASE.replace("\t", ",").encode(), ("en", "fr"), "no column"),
     ],
 )
-def test_what_cannot_be_used_is_told(payload: bytes, languages: tuple[str, ...], told: str) -> None:
-    with pytest.raises(LexiconError, match=told):
+def test_errors_name_what_is_wrong(payload: bytes, languages: tuple[str, ...], message: str) -> None:
+    with pytest.raises(LexiconError, match=message):
         parse(payload, *languages)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "no.tsv", tmp_path):
         with pytest.raises(LexiconError, match=r"lexicon.path.*cannot be read.*TSV"):
             load_lexicon(str(path), ["en", "fr"])
 
 
 @pytest.mark.parametrize("path", ["abfss://store/lexicon.tsv", "s3://"])
-def test_a_store_that_cannot_be_reached_is_told_as_the_lexicon_s(path: str) -> None:
+def test_an_unreachable_store_is_reported_for_lexicon_path(path: str) -> None:
     with pytest.raises(LexiconError, match=r"^lexicon\.path = .*cannot be read: .*; give a TSV file") as caught:
         load_lexicon(path, ["en", "fr"])
     assert "corpus.inputs" not in str(caught.value)
+
+
+def test_words_that_occur_nowhere_are_counted_with_examples() -> None:
+    lexicon = parse("en\tfr\n" + "".join(f"a{k}\tb{k}\n" for k in range(10)))
+    found = [("en", f"a{k}") for k in range(10)] + [("fr", "b0"), ("de", "b1")]
+    message = describe_missing(lexicon, found)
+    assert message is not None
+    assert message.startswith("9 of 20 lexicon words occur in no document, for example b1 (fr), b3 (fr)")
+    assert describe_missing(lexicon, lexicon.words) is None
 
 
 def test_the_sample_lexicon() -> None:

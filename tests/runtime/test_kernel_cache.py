@@ -1,4 +1,4 @@
-"""Compiled kernels: kept where any executor can write, for code in a zip too, and never among another user's files."""
+"""Compiled kernels: kept where any executor can write, for code in a zip too, never among another user's files."""
 
 import os
 import subprocess
@@ -15,15 +15,15 @@ ROOT = Path(__file__).parents[2]
 KERNEL = """
 import sys
 import numpy as np
-from pivot_udfs.counting import word_pair_kernel
-assert ".zip" in word_pair_kernel.__file__, word_pair_kernel.__file__
-counts, docs = word_pair_kernel.count_items(np.array([1, 1, 2], np.int32), np.array([0, 2, 3]), 3)
-print(counts.tolist(), docs.tolist(), sum(word_pair_kernel.count_items.stats.cache_hits.values()))
+from pivot_udfs.counting import dense_row
+assert ".zip" in dense_row.__file__, dense_row.__file__
+counts, docs = dense_row.count_items(np.array([1, 1, 2], np.int32), np.array([0, 2, 3]), 3)
+print(counts.tolist(), docs.tolist(), sum(dense_row.count_items.stats.cache_hits.values()))
 """
 
 
 def run_from_zip(folder: Path, place: str) -> str:
-    """What a kernel answers in a process without a home, with the code in a zip at a place of its own."""
+    """What a kernel returns in a process without a home, with the code in a zip in a folder of its own."""
     target = folder / place / "semantic_pivots.zip"
     subprocess.run([sys.executable, ROOT / "docker" / "build_zip.py", target], check=True, capture_output=True)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "XDG_", "PYTHON"))}
@@ -39,7 +39,7 @@ def test_kernels_in_a_zip_need_no_home_and_are_compiled_once(tmp_path: Path) -> 
     assert run_from_zip(tmp_path, "b") == "[0, 2, 1] [0, 1, 1] 1\n"
     kept = tmp_path / f"semantic-pivots-kernels-{os.getuid()}"
     assert kept.stat().st_mode & 0o777 == 0o700
-    assert len(list(kept.glob("pivot_udfs.counting.word_pair_kernel-*"))) == 1
+    assert len(list(kept.glob("pivot_udfs.counting.dense_row-*"))) == 1
 
 
 @pytest.fixture
@@ -76,15 +76,37 @@ def test_another_user_s_folder_is_not_used(mine: Path, monkeypatch: pytest.Monke
     assert cache_folder.__wrapped__().name != f"semantic-pivots-kernels-{user + 1}"
 
 
-def test_a_chosen_folder_is_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(mine.parent / "chosen"))
-    assert cache_folder.__wrapped__() == mine.parent / "chosen"
+def test_a_chosen_folder_is_made_private_and_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = mine.parent / "deep" / "chosen"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(chosen))
+    assert cache_folder.__wrapped__() == chosen
+    assert chosen.stat().st_mode & 0o777 == 0o700
+    (mine.parent / "link").symlink_to(chosen)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(mine.parent / "link"))
+    assert cache_folder.__wrapped__() == chosen
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o777, 0), (0o770, 0), (0o1777, 0), (0o700, 1)])
+def test_a_chosen_folder_that_others_own_or_may_write_is_not_used(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int, owner: int
+) -> None:
+    chosen = mine.parent / "chosen"
+    chosen.mkdir()
+    chosen.chmod(mode)
+    user = os.getuid() + owner
+    monkeypatch.setattr("os.getuid", lambda: user)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(chosen))
+    taken = cache_folder.__wrapped__()
+    assert taken != chosen
+    assert taken.stat().st_mode & 0o777 == 0o700
+    assert str(chosen) in caplog.text
+    assert "set NUMBA_CACHE_DIR to a folder of this user with mode 700" in caplog.text
 
 
 def test_the_cache_key_of_a_kernel_covers_every_module_it_is_compiled_from() -> None:
     found = sources({}, word_pair_kernel.__name__)
     ours = {name for name in found if name.count(".") == 2}
-    rooms = {"counting.word_pair_kernel", "counting.context_kernel", "runtime.intrinsics"}
+    rooms = {"counting.word_pair_kernel", "counting.dense_row", "runtime.intrinsics"}
     assert ours == {f"pivot_udfs.{name}" for name in rooms}
     assert "trailing_zeros" in found["pivot_udfs.runtime.intrinsics"]
 

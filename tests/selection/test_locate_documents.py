@@ -1,4 +1,4 @@
-"""Workers take the chosen documents from their files, whoever wrote those; the arms are what a plain join gives."""
+"""Workers read the chosen documents from the files of any writer; the arms equal those of a plain join."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from small_corpus import SmallCorpus, must_work, run_job
 
-from pivot_udfs.settings import ARMS
+from pivot_udfs.arms import ARMS
+from pivot_udfs.storage.stores import resolve
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,7 +26,7 @@ FILES = pa.schema([("file", pa.string()), ("shard", pa.string()), ("first", pa.i
         ([("a", "s", 0, 9), ("c", "t", 0, 1), ("b", "s", 3, 4)], False),
     ],
 )
-def test_files_with_intertwined_records_are_noticed(rows: list[tuple[Any, ...]], apart: bool) -> None:
+def test_files_with_overlapping_record_ranges_are_detected(rows: list[tuple[Any, ...]], apart: bool) -> None:
     from jobs.selection.locate_documents import are_apart
 
     assert are_apart(pa.Table.from_pylist([dict(zip(FILES.names, row, strict=True)) for row in rows], FILES)) == apart
@@ -76,7 +77,7 @@ def filter_again(corpus: SmallCorpus, warehouse: Path, *overrides: str) -> str:
 
 @pytest.mark.spark
 @pytest.mark.timeout(900)
-def test_spark_s_own_files_and_a_plain_join_give_the_same_arms(
+def test_compacted_files_and_a_plain_join_give_the_same_arms(
     spark: "SparkSession", corpus: SmallCorpus, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from delta.tables import DeltaTable
@@ -91,17 +92,16 @@ def test_spark_s_own_files_and_a_plain_join_give_the_same_arms(
     assert arms_of(spark, copy) == wanted
     monkeypatch.undo()
     monkeypatch.setattr(filter_documents, "copy_chosen", None)
-    filter_again(corpus, copy, "warehouse.workers_write=false")
+    monkeypatch.setattr(filter_documents, "are_plain_files", lambda _: False)
+    filter_again(corpus, copy)
     assert arms_of(spark, copy) == wanted
 
 
 @pytest.mark.spark
-def test_files_in_which_rows_may_be_marked_as_deleted_are_not_read_as_they_are(
-    spark: "SparkSession", copy: Path
-) -> None:
-    from jobs.selection.locate_documents import may_read_files
+def test_files_with_deletion_vectors_are_not_read_directly(spark: "SparkSession", copy: Path) -> None:
+    from jobs.selection.locate_documents import are_plain_files
 
     path = str(copy / "documents")
-    assert may_read_files(spark, path)
+    assert are_plain_files(resolve(path))
     spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
-    assert not may_read_files(spark, path)
+    assert not are_plain_files(resolve(path))

@@ -1,4 +1,4 @@
-"""Which documents each arm takes: against plain sorting, and the same whatever the partitions."""
+"""Each arm takes the documents that a plain sort gives, on any partitioning."""
 
 import math
 import random
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DOCUMENT_SCORES
-from pivot_udfs.settings import ARMS, Selection
+from pivot_udfs.settings import Selection
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -77,7 +78,7 @@ def ranked(rows: list[Row], k: int) -> list[tuple[float, Row]]:
 
 
 def first_within(rows: list[Row], budget: int) -> list[Row]:
-    """Rows in order while their tokens fit."""
+    """Rows in order as long as their tokens fit."""
     taken, held = [], 0
     for row in rows:
         held += row["n_tokens"]
@@ -101,7 +102,7 @@ def test_top_share_takes_the_densest_of_each_language(scores: "DataFrame") -> No
     assert arms(scores, selection)["pivot"] == brute_pivot_arm(budgets, 50)
 
 
-def test_token_budget_with_quotas(scores: "DataFrame") -> None:
+def test_a_token_budget_is_divided_by_the_quotas(scores: "DataFrame") -> None:
     quotas = {"en": 0.5, "fr": 0.2, "de": 0.3}
     selection = Selection(
         rule="token_budget", tokens=9_000, language_quotas=quotas, shrinkage_tokens=500, arms=["pivot"]
@@ -109,13 +110,13 @@ def test_token_budget_with_quotas(scores: "DataFrame") -> None:
     assert arms(scores, selection)["pivot"] == brute_pivot_arm({"en": 4_500, "fr": 1_800}, 500)
 
 
-def test_threshold(scores: "DataFrame") -> None:
+def test_a_threshold_takes_all_documents_above_it(scores: "DataFrame") -> None:
     selection = Selection(rule="threshold", threshold=0.25, shrinkage_tokens=50, arms=["pivot"])
     wanted = [row["record"] for density, row in ranked(ROWS, 50) if density >= 0.25]
     assert [row["record"] for row in arms(scores, selection)["pivot"]] == sorted(wanted)
 
 
-def test_controls(scores: "DataFrame") -> None:
+def test_controls_match_the_pivot_arm(scores: "DataFrame") -> None:
     """The controls have the pivot arm's language mix, lengths or budget, and never more tokens."""
     found = arms(scores, Selection(share=0.4, shrinkage_tokens=50))
     pivot = tokens(found["pivot"])
@@ -133,7 +134,7 @@ def test_controls(scores: "DataFrame") -> None:
     assert len(set(map(frozenset, drawn))) == 4
 
 
-def test_the_same_on_any_partitions_and_another_seed_draws_anew(scores: "DataFrame") -> None:
+def test_partitions_do_not_change_the_arms_and_the_seed_changes_random_ones(scores: "DataFrame") -> None:
     selection = Selection(share=0.4, shrinkage_tokens=50)
     once = arms(scores, selection)
     assert arms(scores.repartition(7, "doc_id"), selection) == once
@@ -144,10 +145,10 @@ def test_the_same_on_any_partitions_and_another_seed_draws_anew(scores: "DataFra
 
 
 @pytest.mark.parametrize(("n_bins", "sorted_rows"), [(1, 10**6), (7, 10**6), (4096, 10**6), (16, 3), (4096, 0)])
-def test_take_is_a_plain_sort(
+def test_take_equals_a_plain_sort(
     spark: "SparkSession", n_bins: int, sorted_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the bins, and however often they are cut again; there are ties, and rows without weight."""
+    """For any bins, divided again any number of times, with ties and rows of weight 0."""
     from pyspark.sql import functions as F
 
     from jobs.selection import budgeted_sample as take_within_budgets
@@ -162,7 +163,7 @@ def test_take_is_a_plain_sort(
         rows, "source string, doc_id string, shard string, record long, kind string, v double, w long"
     )
     draws = [
-        Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets),
+        Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets, F.lit(True)),
         Draw("one_kind", F.lit("whole"), F.col("v"), F.col("w"), {"whole": 60}, F.col("kind") == "c"),
     ]
     marked = take(frame, draws).collect()
@@ -186,7 +187,7 @@ def make_valued(draw: random.Random) -> list[tuple[Any, ...]]:
 
 
 def watch_sorted_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Filled with the largest number of rows that each sort has in one stratum."""
+    """Records the largest number of rows that each sort has in one stratum."""
     from jobs.selection import budgeted_sample as take_within_budgets
 
     sizes, really = [0], take_within_budgets._sorted_firsts
@@ -200,7 +201,7 @@ def watch_sorted_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def first_of_kinds(rows: list[tuple[Any, ...]], budgets: dict[str, int]) -> list[tuple[Any, ...]]:
-    """The first rows of each kind by value and key while their weights fit."""
+    """The first rows of each kind by value and key as long as their weights fit."""
     wanted = []
     for kind, budget in budgets.items():
         held = 0
@@ -210,8 +211,10 @@ def first_of_kinds(rows: list[tuple[Any, ...]], budgets: dict[str, int]) -> list
     return sorted(wanted)
 
 
-def test_degenerate_frames(spark: "SparkSession", scores: "DataFrame") -> None:
-    """No tokens at all, no shrinkage: nothing divides by zero."""
+def test_documents_without_tokens_and_empty_tables_are_selected_from(
+    spark: "SparkSession", scores: "DataFrame"
+) -> None:
+    """Nothing divides by zero, with shrinkage or without."""
     from pyspark.sql import functions as F
 
     empty = (

@@ -1,7 +1,10 @@
-"""Listing: files, folders, globs and URIs, each shard once, and an error that helps for everything else."""
+"""Files, folders, globs and URIs are listed, each shard once; everything else is an error of one line."""
 
 import glob
 import logging
+import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.shards import list_shards as listing
 from pivot_udfs.shards.list_shards import list_shards, open_shard, shard_format
+from pivot_udfs.storage import location
 
 
 @pytest.fixture
@@ -33,10 +36,10 @@ def _names(corpus: Path, *inputs: str) -> list[str]:
     return [shard.path.removeprefix(f"{corpus}/") for shard in list_shards(inputs)]
 
 
-def test_a_folder_is_read_to_its_bottom(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_is_read_recursively(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert _names(corpus, str(corpus)) == ALL
-    assert "1 files of unknown extension left aside" in caplog.text
+    assert "1 files of unknown extension skipped" in caplog.text
     assert "LICENCES.md" in caplog.text
 
 
@@ -58,7 +61,7 @@ def test_a_folder_is_read_to_its_bottom(corpus: Path, caplog: pytest.LogCaptureF
         ("**/**", ALL),
     ],
 )
-def test_globs(corpus: Path, pattern: str, expected: list[str]) -> None:
+def test_a_glob_names_files_and_folders(corpus: Path, pattern: str, expected: list[str]) -> None:
     assert _names(corpus, f"{corpus}/{pattern}") == expected
 
 
@@ -68,7 +71,7 @@ PARTS = st.sampled_from(["*", "**", "**", "sub", "s*", "deep", "[ad].*", "*.json
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(PARTS, min_size=1, max_size=4))
 def test_globs_match_what_the_shell_matches(corpus: Path, parts: list[str]) -> None:
-    """Against Python's own glob; a folder that matches stands for all below it."""
+    """Compared with Python's glob, where a folder that matches includes all files below it."""
     assume(any("*" in part or "?" in part or "[" in part for part in parts))
     matched = [Path(path) for path in glob.glob("/".join([str(corpus), *parts]), recursive=True)]  # noqa: PTH207
     files = {file for path in matched for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
@@ -82,15 +85,20 @@ def test_globs_match_what_the_shell_matches(corpus: Path, parts: list[str]) -> N
 
 
 class _Counting:
-    """A file system that tells what is listed."""
+    """A store of a local folder that records what is listed."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.listed: list[str] = []
+        self._store = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
 
     def get_file_info(self, what: Any) -> Any:
         if isinstance(what, fs.FileSelector):
             self.listed.append(f"{what.base_dir}{'/**' if what.recursive else ''}")
-        return fs.LocalFileSystem().get_file_info(what)
+        return self._store.get_file_info(what)
+
+
+def _use_store(monkeypatch: pytest.MonkeyPatch, store: Any) -> None:
+    monkeypatch.setattr(location, "_connect", lambda scheme, authority: store)
 
 
 @pytest.mark.parametrize(
@@ -103,16 +111,16 @@ class _Counting:
         ("*/deep/*", ["", "/sub", "/sub/deep"]),
     ],
 )
-def test_two_stars_list_a_store_once(
+def test_from_two_stars_on_a_store_is_listed_by_one_request(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, listed: list[str]
 ) -> None:
-    store = _Counting()
-    monkeypatch.setattr(listing, "_locate", lambda given: listing._Place(store, given, ""))
-    assert list_shards([f"{corpus}/{pattern}"])
-    assert store.listed == [f"{corpus}{place}" for place in listed]
+    store = _Counting(corpus.parent)
+    _use_store(monkeypatch, store)
+    assert list_shards([f"s3://{corpus.name}/{pattern}"])
+    assert store.listed == [f"{corpus.name}{place}" for place in listed]
 
 
-def test_each_shard_once_whatever_names_it(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_that_several_inputs_name_is_listed_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(corpus)
     inputs = [
         "a.jsonl",
@@ -142,7 +150,7 @@ def test_a_name_with_magic_characters_or_escapes(tmp_path: Path) -> None:
         ("gone/**", "found no file"),
         ("*.parquet", "found no file"),
         ("LICENCES.md", "no known extension; shards end in .json, .json.gz"),
-        ("L*", "found 1 files of other extensions, such as"),
+        ("L*", "found 1 files of unknown extension, such as"),
         (".hidden/*.gz", "found no file"),
     ],
 )
@@ -158,9 +166,9 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
         list_shards([str(tmp_path)])
 
 
-@pytest.mark.parametrize("uri", ["ftp://host/a.jsonl", "hdfs:/a.jsonl"])
+@pytest.mark.parametrize("uri", ["ftp://host/a.jsonl", "wasbs://c@a/a.jsonl"])
 def test_an_unknown_scheme_is_an_error(uri: str) -> None:
-    with pytest.raises(CorpusError, match="known are file, s3, s3a"):
+    with pytest.raises(CorpusError, match="use a local path or one of file, s3, s3a"):
         list_shards([uri])
 
 
@@ -174,33 +182,16 @@ class _Refusing:
 
 
 def test_a_folder_without_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_locate", lambda given: listing._Place(_Refusing(), given, ""))
-    with pytest.raises(CorpusError, match=r"'/data' cannot be listed: .*Cannot list directory; check the path"):
-        list_shards(["/data"])
-
-
-@pytest.mark.parametrize(
-    ("uri", "store", "inside"),
-    [
-        ("s3a://bucket/a/b c*.gz", "s3://bucket", "bucket/a/b c*.gz"),
-        ("s3n://bucket", "s3://bucket", "bucket"),
-        ("s3://bucket/a/", "s3://bucket", "bucket/a"),
-        ("gcs://bucket/a", "gs://bucket", "bucket/a"),
-        ("hdfs://name:8020/a/b", "hdfs://name:8020/", "/a/b"),
-    ],
-)
-def test_uris_go_to_their_store(monkeypatch: pytest.MonkeyPatch, uri: str, store: str, inside: str) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(listing, "_connect", asked.append)
-    place = listing._locate(uri)
-    assert (asked, place.path) == ([store], inside)
+    _use_store(monkeypatch, _Refusing())
+    with pytest.raises(CorpusError, match=r"'s3://data' cannot be listed: .*Cannot list directory; check the path"):
+        list_shards(["s3://data"])
 
 
 def test_shards_of_a_store_keep_their_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A local folder plays the store, so that listing and opening go through one and the same path."""
+    """A local folder in the place of the store: listing and opening are given the same paths."""
     (tmp_path / "bucket" / "day=1").mkdir(parents=True)
     (tmp_path / "bucket" / "day=1" / "a.jsonl").write_bytes(b"raw")
-    monkeypatch.setattr(listing, "_connect", lambda uri: fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
+    _use_store(monkeypatch, fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()))
     for uri in (
         "s3a://bucket",
         "s3a://bucket/*",
@@ -233,3 +224,94 @@ def test_opened_shards_are_not_decompressed(tmp_path: Path) -> None:
 )
 def test_formats_by_name(path: str, expected: tuple[str, str, str] | None) -> None:
     assert shard_format(path) == expected
+
+
+@pytest.fixture
+def odd_folder(tmp_path: Path) -> Iterator[Path]:
+    """Two shards among links to them, links to nothing and special files, all named like shards."""
+    folder = tmp_path / "odd"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.jsonl").write_bytes(b"{}")
+    (folder / "sub" / "b.jsonl").write_bytes(b"{}")
+    (folder / "0.jsonl").symlink_to("a.jsonl")
+    (folder / "hard.jsonl").hardlink_to(folder / "a.jsonl")
+    for name, target in (
+        ("up", "."), ("top", ".."), ("sub/up", ".."), ("sub/top", str(tmp_path)), ("0-sub", "sub"),
+        ("0-folder.jsonl", "sub"), ("loop.jsonl", "loop.jsonl"), ("broken.jsonl", "gone"), ("zero.jsonl", "/dev/zero"),
+    ):  # fmt: skip
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "fifo.jsonl")
+    (tmp_path / "beside.jsonl").write_bytes(b"{}")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket.jsonl"))
+        yield folder
+
+
+@pytest.mark.parametrize("pattern", ["", "/*", "/**", "/**/*.jsonl"])
+def test_each_file_is_read_once_and_special_files_are_skipped_by_name(
+    odd_folder: Path, caplog: pytest.LogCaptureFixture, pattern: str
+) -> None:
+    shards = _names(odd_folder, f"{odd_folder}{pattern}")
+    assert len(shards) == 2
+    assert {Path(name).name for name in shards} <= {"a.jsonl", "hard.jsonl", "0.jsonl", "b.jsonl"}
+    assert [(odd_folder / name).stat().st_ino for name in shards] == [
+        (odd_folder / name).stat().st_ino for name in ("a.jsonl", "sub/b.jsonl")
+    ]
+    for name in ("fifo.jsonl", "socket.jsonl", "zero.jsonl", "broken.jsonl", "loop.jsonl"):
+        assert name in caplog.text
+
+
+def test_a_link_is_read_where_the_file_itself_is_not_among_the_inputs(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "5e1f").write_bytes(b"{}")
+    (tmp_path / "shards").mkdir()
+    for name in ("b.jsonl", "a.jsonl"):
+        (tmp_path / "shards" / name).symlink_to("../blobs/5e1f")
+    assert _names(tmp_path, str(tmp_path / "shards")) == ["shards/a.jsonl"]
+
+
+def test_a_file_that_the_input_names_by_a_link_is_read_once(odd_folder: Path) -> None:
+    assert len(list_shards([str(odd_folder / name) for name in ("0.jsonl", "a.jsonl", "hard.jsonl")])) == 1
+
+
+@pytest.mark.parametrize("name", ["fifo.jsonl", "socket.jsonl", "zero.jsonl", "broken.jsonl", "loop.jsonl"])
+def test_an_input_that_is_no_regular_file_is_an_error(odd_folder: Path, name: str) -> None:
+    with pytest.raises(CorpusError, match="no regular file"):
+        list_shards([str(odd_folder / name)])
+    with pytest.raises(CorpusError, match="found 1 shards that are no regular files"):
+        list_shards([str(odd_folder / f"[{name[0]}]{name[1:]}")])
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in (b"a.jsonl", b"sur\xe9.jsonl", b"other\xe9"):
+        (tmp_path / os.fsdecode(name)).write_bytes(name)
+    shards = list_shards([str(tmp_path)])
+    assert [shard.path for shard in shards] == [f"{tmp_path}/a.jsonl", f"file://{tmp_path}/sur%E9.jsonl"]
+    assert shard_format(shards[1].path) == ("jsonl", "", "sur%E9")
+    with open_shard(shards[1].path) as stream:
+        assert stream.read() == b"sur\xe9.jsonl"
+    assert "other\\udce9" in caplog.text
+    assert _names(tmp_path, f"{tmp_path}/a*") == ["a.jsonl"]
+    assert list_shards([f"{tmp_path}/s*"]) == shards[1:] == list_shards([shards[1].path])
+
+
+def test_names_reach_messages_escaped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("new\nline.jsonl", "red\x1b[31m.txt", "line\nfeed"):
+        (tmp_path / name).write_bytes(b"")
+    assert _names(tmp_path, str(tmp_path)) == ["new\nline.jsonl"]
+    assert "\\x1b[31m" in caplog.text
+    with pytest.raises(CorpusError) as error:
+        list_shards([f"{tmp_path}/line\nf*"])
+    assert "\x1b" not in caplog.text
+    assert "\n" not in str(error.value) + caplog.text.strip()
+
+
+def test_an_error_of_a_store_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        def get_file_info(self, what: Any) -> Any:
+            raise OSError("no such bucket\nat line 1")
+
+    _use_store(monkeypatch, Failing())
+    with pytest.raises(CorpusError, match="no such bucket; check") as error:
+        list_shards(["s3://bucket/a"])
+    assert "\n" not in str(error.value)

@@ -50,16 +50,11 @@ def test_parquet_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 
 def test_parquet_values_of_other_types(tmp_path: Path) -> None:
     good = pa.array(["a", "b"])
-    for name, values in {
-        "id": [1, 2],
-        "source": [1.5, 2.5],
-        "lang": [["fr"], ["en"]],
-        "text": [1, 2],
-    }.items():
+    for name, values in {"id": [1.0, 2.0], "source": [1.5, 2.5], "text": [1, 2]}.items():
         found = read(_parquet(tmp_path, {"id": good, "text": good, name: pa.array(values)}))
         assert reasons_of(found) == [f"{name}_not_string"] * 2
-    long = pa.array(["a", "b" * 5_001])
-    assert reasons_of(read(_parquet(tmp_path, {"id": long, "text": good}))) == [None, "record_too_large"]
+    long = pa.array(["a", "b" * 4_097])
+    assert reasons_of(read(_parquet(tmp_path, {"id": long, "text": good}))) == [None, "key_too_long"]
 
 
 def test_parquet_without_the_columns_or_rows(tmp_path: Path) -> None:

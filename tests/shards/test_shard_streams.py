@@ -1,4 +1,4 @@
-"""Streams: any cut into blocks, any truncation, any damage, against independent decoders."""
+"""Streams: any division into blocks, truncation and damage, against independent decoders."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shard_files import LINE, PACK, line_of, many_lines, pack_zstd, read, reasons_of, write
 
 from pivot_udfs.shards.read_shard import Document, ReadLimits
-from pivot_udfs.shards.shard_streams import LineSplitter
+from pivot_udfs.shards.shard_streams import LineSplitter, read_blocks
 
 
 def _blocks(data: bytes, size: int) -> Iterator[bytes]:
@@ -38,7 +38,7 @@ def test_any_cut_into_blocks_gives_the_same_lines(lines: list[bytes], size: int,
 
 
 def _whole_lines_of(pack: str, cut: bytes) -> int:
-    """Lines that an independent decoder gets out of a cut stream, fed byte by byte."""
+    """Lines that an independent decoder gets out of a truncated stream, fed byte by byte."""
     if pack == ".ndjson.zst":
         decoder: Any = zstandard.ZstdDecompressor().decompressobj()
     else:
@@ -74,7 +74,7 @@ def test_a_damaged_stream_ends_in_one_rejection(tmp_path: Path, ending: str, sha
 
 
 @pytest.mark.parametrize("ending", [".json.gz", ".ndjson.zst"])
-def test_all_before_foreign_bytes_is_read(tmp_path: Path, ending: str) -> None:
+def test_content_before_foreign_bytes_is_read(tmp_path: Path, ending: str) -> None:
     data = PACK[ending](many_lines(5)) + PACK[ending](many_lines(4)) + b"no stream at all"
     found = read(write(tmp_path, data, "x" + ending))
     assert reasons_of(found) == [None] * 9 + ["corrupt_stream"]
@@ -91,7 +91,7 @@ def test_members_frames_and_padding_are_one_stream(tmp_path: Path) -> None:
         assert found == [Document(0, "a", "1", None, "b"), Document(1, "a", "2", None, "c")]
 
 
-def test_a_huge_line_is_never_held(tmp_path: Path) -> None:
+def test_a_huge_line_is_never_held_in_memory(tmp_path: Path) -> None:
     pieces = [b'{"id": "0", "text": "', *[b"huge " * 200_000] * 64, b'"}\n', line_of(id="1")]
     packed = zstandard.ZstdCompressor().compressobj()
     data = b"".join(map(packed.compress, pieces)) + packed.flush()
@@ -104,3 +104,53 @@ def test_a_huge_line_is_never_held(tmp_path: Path) -> None:
     assert reasons_of(found) == ["record_too_large", None]
     assert "64000023 bytes" in str(found[0])
     assert peak < 16 << 20
+
+
+def _framed(data: bytes, window_log: int, *, sized: bool) -> bytes:
+    parameters = zstandard.ZstdCompressionParameters(window_log=window_log, compression_level=1)
+    packed = zstandard.ZstdCompressor(compression_params=parameters).compressobj(len(data) if sized else -1)
+    return packed.compress(data) + packed.flush()
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_window_costs_only_the_memory_that_content_fills(tmp_path: Path, sized: bool) -> None:
+    """A frame may declare 128 MiB and hold 20 lines."""
+    path = write(tmp_path, _framed(many_lines(20), 27, sized=sized), "x.jsonl.zst")
+    assert reasons_of(read(path, ReadLimits(1_000, 5_000, max_zstd_window_bytes=1 << 20))) == [None] * 20
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_window_that_is_filled_and_not_allowed_is_named(tmp_path: Path, sized: bool) -> None:
+    data = many_lines(20_000)
+    assert len(data) > 2 << 20
+    path = write(tmp_path, pack_zstd(many_lines(3)) + _framed(data, 25, sized=sized), "x.jsonl.zst")
+    found = read(path, ReadLimits(1_000, 5_000, max_zstd_window_bytes=1 << 20))
+    assert reasons_of(found)[-1] == "zstd_window_too_large"
+    assert set(reasons_of(found)[:-1]) == {None}
+    assert len(found) < 20_003
+    assert "corpus.max_zstd_window_mb" in str(found[-1])
+    assert reasons_of(read(path, ReadLimits(1_000, 5_000, max_zstd_window_bytes=1 << 26))) == [None] * 20_003
+
+
+def test_a_window_that_the_library_refuses_is_no_damage(tmp_path: Path) -> None:
+    """A frame of one segment has a window of all its content: here 3 GiB, of which nothing is read yet."""
+    head = bytes.fromhex("28b52ffd") + b"\xa0" + (3 << 30).to_bytes(4, "little")
+    found = read(write(tmp_path, head + b"\x01\x00\x00" + bytes(20), "x.jsonl.zst"))
+    assert reasons_of(found) == ["zstd_window_too_large"]
+    assert "3072 MiB" in str(found[0])
+
+
+def test_many_small_frames_and_skippable_ones_are_one_stream(tmp_path: Path) -> None:
+    skippable = bytes.fromhex("5f2a4d18 00040000") + bytes(1024)
+    frames = [pack_zstd(line + b"\n") + skippable * (k % 3) for k, line in enumerate(many_lines(700).splitlines())]
+    assert reasons_of(read(write(tmp_path, b"".join(frames), "x.jsonl.zst"))) == [None] * 700
+
+
+def test_a_stored_byte_that_stands_for_much_is_read_in_bounded_blocks(tmp_path: Path) -> None:
+    """300 MB of one byte are 30 kB as zstd; a block has at most 16 MiB."""
+    path = write(tmp_path, zstandard.ZstdCompressor().compress(b"\n" * 300_000_000), "x.jsonl.zst")
+    assert path.stat().st_size < 100_000
+    with path.open("rb") as stream:
+        sizes = [len(block) for block in read_blocks(stream, "zstd", 128 << 20)]
+    assert sum(sizes) == 300_000_000
+    assert max(sizes) <= 17 << 20

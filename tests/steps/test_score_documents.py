@@ -51,11 +51,11 @@ def test_scores_are_a_plain_count(documents: list[list[int]], pivots: set[int], 
         assert row["n_tokens"] == len(ids)
 
 
-def test_pivot_numbers() -> None:
+def test_pivot_numbers_index_pivots_by_token_id() -> None:
     assert pivot_numbers([2, 5], 7).tolist() == [-1, -1, 0, -1, -1, 1, -1]
     assert pivot_numbers([], 3).dtype == np.int32
 
 
-def test_foreign_ids_are_refused() -> None:
+def test_token_ids_outside_the_vocabulary_are_an_error() -> None:
     with pytest.raises(WarehouseError, match=r"from 1 to 12, expected 0 to 11.*another tokenizer"):
         list(score_documents(iter([batch_of([[1, 12]])]), pivot_numbers([1], SIZE)))

@@ -1,4 +1,4 @@
-"""The first step: every record becomes a document or a rejection, with the reference library's own ids."""
+"""The first step: every record becomes a document or a rejection, with the ids of the reference library."""
 
 import gzip
 import json
@@ -12,13 +12,21 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.tokenize_corpus import _REMEDIES, check_row_counts, no_documents
 from pivot_udfs import tokenize_corpus as step
+from pivot_udfs.errors import CorpusError
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
 from pivot_udfs.shards.assign_files import pack_files
-from pivot_udfs.shards.read_shard import ReadLimits
+from pivot_udfs.shards.read_shard import REASONS, ReadLimits
 from pivot_udfs.text import identify_language
 from pivot_udfs.tokenization.backends import TokenizerSpec
-from pivot_udfs.tokenize_corpus import Tally, TallyMerge, TokenizePlan, quarantine_records, tokenize_corpus
+from pivot_udfs.tokenize_corpus import (
+    ShardCounts,
+    ShardCountsMerge,
+    TokenizePlan,
+    quarantine_records,
+    tokenize_corpus,
+)
 
 LIMITS = ReadLimits(max_document_bytes=20_000, max_record_bytes=50_000)
 BAD_LINES = [(line, reason) for line, reason in shard_files.BAD_LINES if not reason.endswith("too_large")]
@@ -49,7 +57,7 @@ def test_pack_files_is_even(sizes: list[tuple[str, int]], n_tasks: int) -> None:
 
 @given(sizes=st.lists(st.integers(0, 9), max_size=40), n_tasks=st.integers(1, 12))
 def test_pack_files_gives_each_shard_to_the_emptiest_group(sizes: list[int], n_tasks: int) -> None:
-    """The rule said plainly, with many shards of one size; of equally empty groups the first."""
+    """The rule in its simplest form, with many shards of one size; of equally empty groups the first."""
     shards = [(f"s{number:02}", size) for number, size in enumerate(sizes)]
     groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(shards)))]
     loads = [0] * len(groups)
@@ -100,14 +108,14 @@ def real_texts() -> list[tuple[str, str]]:
 
 def run(
     plan: TokenizePlan, batches: list[pa.RecordBatch]
-) -> tuple[list[dict[str, object]], list[dict[str, object]], Tally]:
-    tally: Tally = {}
-    documents = list(tokenize_corpus(iter(batches), plan, tally.update))
+) -> tuple[list[dict[str, object]], list[dict[str, object]], ShardCounts]:
+    counts: ShardCounts = {}
+    documents = list(tokenize_corpus(iter(batches), plan, counts.update))
     rejected = list(quarantine_records(iter(batches), plan))
     assert all(batch.schema == DOCUMENTS for batch in documents)
     assert all(batch.schema == QUARANTINE for batch in rejected)
     rows = ([row for batch in found for row in batch.to_pylist()] for found in (documents, rejected))
-    return (*rows, tally)  # type: ignore[return-value]
+    return (*rows, counts)  # type: ignore[return-value]
 
 
 def test_records_are_documents_or_quarantine(
@@ -116,11 +124,11 @@ def test_records_are_documents_or_quarantine(
     monkeypatch.setattr(step, "BATCH_CHARACTERS", 2_000)
     monkeypatch.setattr(step, "_BATCH_DOCUMENTS", 5)
     plan = TokenizePlan(pack_files(list(shards.items()), 2), LIMITS, sample_tokenizer)
-    documents, rejected, tally = run(plan, [tasks(0), tasks(), tasks(1)])
-    assert set(tally) == set(shards)
+    documents, rejected, counts = run(plan, [tasks(0), tasks(), tasks(1)])
+    assert set(counts) == set(shards)
     for shard in shards:
         got = (sum(row["shard"] == shard for row in documents), sum(row["shard"] == shard for row in rejected))
-        assert got == tally[shard][:2]
+        assert got == counts[shard][:2]
     bad = next(path for path in shards if path.endswith("bad.jsonl.gz"))
     assert [row["reason"] for row in rejected if row["shard"] == bad] == [reason for _, reason in BAD_LINES]
     reasons = {Path(str(row["shard"])).name: row["reason"] for row in rejected if row["shard"] != bad}
@@ -129,15 +137,15 @@ def test_records_are_documents_or_quarantine(
     assert len(set(places)) == len(places)
 
 
-def test_ids_are_the_reference_librarys(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
+def test_ids_equal_those_of_the_reference_library(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
     reference = tokenizers.Tokenizer.from_file(str(counted.SAMPLES / "tokenizer.json"))
     reference.encode_special_tokens = True
-    documents, _, tally = run(TokenizePlan((tuple(shards),), LIMITS, sample_tokenizer), [tasks(0)])
+    documents, _, counts = run(TokenizePlan((tuple(shards),), LIMITS, sample_tokenizer), [tasks(0)])
     assert len(documents) > 80
     for row in documents:
         assert row["token_ids"] == reference.encode(str(row["text"]), add_special_tokens=False).ids
         assert row["n_tokens"] == len(row["token_ids"])
-    assert sum(n_tokens for _, _, n_tokens in tally.values()) == sum(int(str(row["n_tokens"])) for row in documents)
+    assert sum(n_tokens for _, _, n_tokens in counts.values()) == sum(int(str(row["n_tokens"])) for row in documents)
 
 
 def test_languages_are_kept_or_identified(tmp_path: Path, sample_tokenizer: TokenizerSpec) -> None:
@@ -154,27 +162,44 @@ def test_languages_are_kept_or_identified(tmp_path: Path, sample_tokenizer: Toke
     assert rejected == []
 
 
-def test_the_language_model_is_not_read_where_shards_say_the_language(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_language_model_is_not_read_where_every_record_has_a_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_tokenizer: TokenizerSpec
 ) -> None:
     def fail() -> None:
         pytest.fail("the model was read")
 
     monkeypatch.setattr(identify_language, "language_model", fail)
     path = shard_files.write(tmp_path, shard_files.line_of(lang="fr-CA"))
-    documents, _, _ = run(TokenizePlan(((str(path),),), LIMITS, None), [tasks(0)])
+    documents, _, _ = run(TokenizePlan(((str(path),),), LIMITS, sample_tokenizer), [tasks(0)])
     assert [row["lang"] for row in documents] == ["fr"]
 
 
-def test_reading_alone_leaves_the_ids_empty(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
-    groups = (tuple(shards),)
-    bare, _, _ = run(TokenizePlan(groups, LIMITS, None), [tasks(0)])
-    full, _, _ = run(TokenizePlan(groups, LIMITS, sample_tokenizer), [tasks(0)])
-    assert [row["text"] for row in bare] == [row["text"] for row in full]
-    assert all(row["token_ids"] == [] and row["n_tokens"] == 0 for row in bare)
-
-
-def test_a_retried_task_tells_the_same_again() -> None:
-    merge = TallyMerge()
+def test_a_retried_task_is_counted_once() -> None:
+    merge = ShardCountsMerge()
     left = merge.addInPlace(merge.zero({}), {"a": (1, 2, 3)})
     assert merge.addInPlace(left, {"a": (1, 2, 3), "b": (4, 5, 6)}) == {"a": (1, 2, 3), "b": (4, 5, 6)}
+
+
+def test_different_row_counts_are_an_error() -> None:
+    check_row_counts({"a": (2, 1, 9), "b": (1, 0, 3)}, 3, 1)
+    with pytest.raises(CorpusError, match="read 3 documents and 1 rejected records, but wrote 3 and 0"):
+        check_row_counts({"a": (2, 1, 9), "b": (1, 0, 3)}, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "field"),
+    [
+        ("missing_id", "corpus.fields.id"),
+        ("missing_text", "corpus.fields.text"),
+        ("missing_columns", "corpus.fields.id"),
+    ],
+)
+def test_without_any_document_the_error_names_reason_and_field(reason: str, field: str) -> None:
+    error = str(no_documents([(reason, 7, "id is missing"), ("not_json", 1, "at 3")], "/w/quarantine"))
+    assert error.startswith(f"none of 8 records is a document: 7 {reason}, 1 not_json (such as: id is missing)")
+    assert f"{field} to" in error
+    assert error.endswith("see the table quarantine at /w/quarantine")
+
+
+def test_every_remedy_is_for_a_known_reason() -> None:
+    assert _REMEDIES.keys() <= REASONS.keys()

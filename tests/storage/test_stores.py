@@ -49,6 +49,8 @@ NAMES = [
         ("GCS://bucket/a", "gs://bucket/a", "gs://bucket/a", "bucket/a"),
         ("hdfs://name:8020/a", "hdfs://name:8020/a", "hdfs://name:8020/a", "/a"),
         ("hdfs:/a", "hdfs:///a", "hdfs:///a", "/a"),
+        ("hdfs:///", "hdfs:///", "hdfs:///", "/"),
+        ("hdfs://name", "hdfs://name", "hdfs://name/", "/"),
         ("abfss://c@acc.dfs.core.windows.net/a", "abfss://c@acc.dfs.core.windows.net/a",
          "abfss://c@acc.dfs.core.windows.net/a", "c/a"),
     ],
@@ -124,6 +126,9 @@ def test_the_type_of_a_local_path(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
     types = {name: resolve(str(tmp_path)).child(name).type() for name in ("file", "fifo", "socket", "link", ".")}
+    for name in ("fifo", "socket"):
+        with pytest.raises(STORE_ERRORS):
+            resolve(str(tmp_path)).child(name).open_input()
     unknown = fs.FileType.Unknown
     assert types == {"file": fs.FileType.File, "fifo": unknown, "socket": unknown, "link": fs.FileType.NotFound,
                      ".": fs.FileType.Directory}  # fmt: skip
@@ -181,8 +186,11 @@ def test_a_table_whose_path_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         _ = table.hadoop_path
 
 
-def test_delta_rs_decodes_the_keys_of_object_stores() -> None:
-    assert delta_uri(resolve("s3a://bucket/a%20b/c d")) == "s3://bucket/a%2520b/c%20d"
+def test_keys_of_object_stores_are_quoted_for_delta_rs_or_refused() -> None:
+    assert delta_uri(resolve("s3a://bucket/é/c d")) == "s3://bucket/%C3%A9/c%20d"
+    for name in ("a%20b", "a#b", "a?b", "a\\b", "a\tb"):
+        with pytest.raises(StoreError, match="delta-rs misreads in object stores"):
+            delta_uri(resolve(f"s3://bucket/{name}"))
 
 
 def test_a_server_without_tls_is_allowed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

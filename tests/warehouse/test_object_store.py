@@ -1,48 +1,78 @@
-"""Shards and tables in an object store: what the workers read and write there by themselves, without a JVM."""
+"""Shards, tokenizer, lexicon and tables in an object store, reached from the environment and without a JVM."""
 
 import gzip
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
-from pyarrow import fs
 
 from jobs.warehouse.commit import commit_files
+from jobs.warehouse.lineage import read_content
+from jobs.warehouse.open_table import check_files, open_delta
+from pivot_udfs.errors import CorpusError, WarehouseError
+from pivot_udfs.matching.lexicon import load_lexicon
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.shards.list_shards import list_shards, open_shard
+from pivot_udfs.storage.stores import resolve, table_files
 from pivot_udfs.storage.write_parquet import one_table, step_to_files
+from pivot_udfs.tokenization.backends import load_tokenizer
 
-SERVER = Path(__file__).parents[1] / "helpers" / "s3_server.py"
-ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "anyone", "AWS_SECRET_ACCESS_KEY": "anything", "AWS_REGION": "us-east-1"}
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "anyone",
+    "AWS_SECRET_ACCESS_KEY": "anything",
+    "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+SERVER = """
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+input()
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """An S3 server in a process of its own: delta-rs holds the interpreter's lock while it waits for an answer."""
+    command = [sys.executable, "-c", SERVER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.terminate()
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket that the environment leads to, as it does on a cluster."""
-    with subprocess.Popen([sys.executable, SERVER], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        address = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}).items():
-            monkeypatch.setenv(name, value)
-        yield f"bucket{address.rsplit(':', 1)[1]}"  # connections are kept by bucket
-        server.terminate()
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """An empty bucket, which the environment leads to as it does on a cluster."""
+    for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": server}).items():
+        monkeypatch.setenv(name, value)
+    name = f"b{abs(hash(server + request.node.name))}"  # connections are kept by bucket
+    with urlopen(Request(f"{server}/{name}", method="PUT")) as answer:  # noqa: S310 - the server above
+        assert answer.status == 200
+    return name
 
 
-def put(path: str, payload: bytes) -> None:
-    store, place = fs.FileSystem.from_uri(f"s3://{path}")
-    with store.open_output_stream(place, compression=None) as stream:
+def put(uri: str, payload: bytes) -> str:
+    with resolve(uri).open_output() as stream:
         stream.write(payload)
+    return uri
 
 
 def test_shards_are_listed_and_read(bucket: str) -> None:
     payload = gzip.compress(b'{"id": "1", "text": "water"}\n')
-    for name in ("a/one.jsonl.gz", "a/deep/two.jsonl.gz", "b/three.jsonl.gz"):
-        put(f"{bucket}/corpus/{name}", payload)
+    for name in ("a/one.jsonl.gz", "a/deep/two.jsonl.gz", "b/three.jsonl.gz", "b/_x.jsonl.gz"):
+        put(f"s3a://{bucket}/corpus/{name}", payload)
     paths = {given: [shard.path for shard in list_shards([given])] for given in (
         f"s3a://{bucket}/corpus/a", f"s3a://{bucket}/corpus/**/t*.jsonl.gz")}  # fmt: skip
     root = f"s3://{bucket}/corpus"
@@ -59,16 +89,56 @@ def test_shards_are_listed_and_read(bucket: str) -> None:
         assert stream.read() == payload[4:]
 
 
+def test_keys_are_taken_as_they_are(bucket: str) -> None:
+    names = ("a b.jsonl", "a%20b.jsonl", "été#.jsonl")
+    for name in names:
+        put(f"s3://{bucket}/{name}", name.encode())
+    shards = list_shards([f"s3://{bucket}"])
+    assert [shard.path for shard in shards] == sorted(f"s3://{bucket}/{name}" for name in names)
+    for shard in shards:
+        with open_shard(shard.path) as stream:
+            assert shard.path.endswith(stream.read().decode())
+
+
+def test_a_missing_key_or_bucket_is_an_error_of_one_line(bucket: str) -> None:
+    for given in (f"s3://{bucket}/gone/*.jsonl", f"s3://{bucket}/gone", "s3://no-such-bucket/a"):
+        with pytest.raises(CorpusError, match=r"corpus\.inputs: ") as error:
+            list_shards([given])
+        assert "\n" not in str(error.value)
+
+
+def test_tokenizer_and_lexicon_are_read(bucket: str) -> None:
+    loaders: dict[str, Callable[[str], Any]] = {
+        "tokenizer.json": load_tokenizer,
+        "lexicon.tsv": lambda path: load_lexicon(path, ["en", "fr"]),
+    }
+    for name, load in loaders.items():
+        uri = put(f"s3a://{bucket}/files/{name}", (SAMPLES / name).read_bytes())
+        assert load(uri).sha256 == load(str(SAMPLES / name)).sha256
+
+
 def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) -> None:
-    uri, schema = f"s3a://{bucket}/warehouse/token_totals", TABLES["token_totals"]
-    written = []
+    table, schema = resolve(f"s3a://{bucket}/ware house/token_totals"), TABLES["token_totals"]
+    versions, began = [], None
     for count in (5, 7):
         row = {"token_id": 3, "count": count, "doc_count": 2}
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
-        steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": uri})
+        steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": table.uri})
         files = pa.Table.from_batches(list(steps)).to_pylist()
-        written.append(commit_files(uri, schema, files, json.dumps({"count": count})))
-        table = DeltaTable(uri, storage_options={"AWS_ALLOW_HTTP": "true"})
-        assert table.to_pyarrow_table().to_pylist() == [row]
-        assert json.loads(table.history(1)[0]["userMetadata"]) == {"count": count}
-    assert written == [0, 1]
+        made = Provenance("count_cooccurrence", count, "")
+        began = commit_files(table, began, schema, files, made)
+        versions.append(began.version)
+        read = open_delta(table)
+        assert read is not None
+        assert read.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() == [row]
+        assert read_content(read).provenance == made
+        check_files(table, read, read_content(read))
+    assert versions == [0, 1]
+
+
+def test_of_two_commits_onto_one_version_the_second_is_refused(bucket: str) -> None:
+    table, schema, made = resolve(f"s3a://{bucket}/t"), TABLES["token_totals"], Provenance("a_job", 1, "")
+    began = commit_files(table, None, schema, [], made)
+    commit_files(table, began, schema, [], Provenance("another", 1, ""))
+    with pytest.raises(WarehouseError, match="another run has written"):
+        commit_files(table, began, schema, [], made)

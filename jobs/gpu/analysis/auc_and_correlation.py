@@ -1,4 +1,4 @@
-"""How well corpus counts explain what the layers do: AUC of direct against pivot, and r of count and score."""
+"""How well corpus counts predict behaviour and scores: AUC of direct against pivot, and Pearson r."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson r with its 95 % confidence interval (Fisher's z), NaN where it is not defined."""
+    """Pearson r with its 95 % confidence interval (Fisher's z); NaN if it is undefined."""
 
     r: float
     low: float
@@ -22,11 +22,11 @@ class Correlation:
 
 
 def behaviour_auc(direct: NDArray[np.bool_], counts: Values) -> float:
-    """Probability that a direct pair has the larger log(1 + count) than a pivot pair, ties half; NaN for one kind.
+    """Probability that a direct pair has a larger count than a pivot pair, ties counted half; NaN without both kinds.
 
     Args:
         direct: (pairs,), True for direct and False for pivot.
-        counts: (pairs,), times seen in the corpus.
+        counts: (pairs,), occurrences in the corpus.
     """
     if direct.all() or not direct.any():
         return math.nan
@@ -34,7 +34,7 @@ def behaviour_auc(direct: NDArray[np.bool_], counts: Values) -> float:
 
 
 def auc_interval(direct: NDArray[np.bool_], counts: Values, n_resamples: int, seed: int) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of ``behaviour_auc`` over pairs, each kind resampled by itself."""
+    """95 % percentile bootstrap interval of ``behaviour_auc`` over pairs, both kinds resampled independently."""
     if direct.all() or not direct.any():
         return math.nan, math.nan
     random = np.random.default_rng(seed)
@@ -50,7 +50,7 @@ def auc_interval(direct: NDArray[np.bool_], counts: Values, n_resamples: int, se
 
 
 def count_score_correlation(counts: Values, scores: Values) -> Correlation:
-    """Pearson r of log(1 + count) and score; NaN for fewer than four pairs or where one of them never varies."""
+    """Pearson r of log(1 + count) and score; NaN for fewer than four pairs or if either is constant."""
     logs = np.log1p(counts)
     if len(logs) < 4 or np.ptp(logs) == 0 or np.ptp(scores) == 0:
         return Correlation(math.nan, math.nan, math.nan, len(logs))

@@ -22,14 +22,13 @@ class Interval:
 
 
 def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
-    """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for fewer than two.
+    """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for fewer than two units.
 
     Args:
-        values: one a word and direction.
-        n_resamples: of the bootstrap.
-        seed: of the bootstrap.
-        units: (n,), which unit each value belongs to (a concept has a value in every direction, and they are drawn
-            together); None: each is one of its own.
+        values: one per word and direction.
+        n_resamples, seed: of the bootstrap.
+        units: (n,), the unit of each value (the values of a concept in all directions are resampled together); None:
+            every value is a unit.
     """
     return crossed_interval(values[None], n_resamples, seed, units)
 
@@ -37,8 +36,8 @@ def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | No
 def crossed_interval(scores: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
     """The mean of ``scores`` (seeds, words) with its 95 % interval.
 
-    Seeds and units of words (see ``mean_interval``) are resampled each by themselves.
-    One seed gives an interval over words alone: what it says nothing about is how much training varies.
+    Seeds and units of words (see ``mean_interval``) are resampled independently. With one seed the interval is over
+    words alone and does not cover the variation of training.
     """
     sums, sizes = _by_unit(scores, units)
     n_seeds, n_units = sums.shape
@@ -56,9 +55,9 @@ def crossed_interval(scores: Values, n_resamples: int, seed: int, units: Units |
 
 
 def sign_flip_p_value(differences: Values, n_resamples: int, seed: int, units: Units | None = None) -> float:
-    """Two-sided p-value that paired ``differences`` (n,) have mean zero, by random changes of their units' signs.
+    """Two-sided p-value that paired ``differences`` (n,) have mean zero, by random sign flips.
 
-    All differences of a unit (see ``mean_interval``) change their sign together. The smallest value it can give is
+    All differences of a unit (see ``mean_interval``) are flipped together. The smallest possible value is
     1 / (n_resamples + 1).
     """
     if not len(differences):
@@ -74,7 +73,7 @@ def sign_flip_p_value(differences: Values, n_resamples: int, seed: int, units: U
 
 
 def _by_unit(scores: Values, units: Units | None) -> tuple[Values, Values]:
-    """Sums of each unit (seeds, units), and how many words each has (units,)."""
+    """Sums of each unit (seeds, units), and its number of words (units,)."""
     if units is None:
         return scores, np.ones(scores.shape[1])
     names, place = np.unique(units, return_inverse=True)

@@ -1,4 +1,4 @@
-"""The experiment's table: scores of every arm before and after, the paired test, bits per byte."""
+"""Compares the arms of an experiment: scores before and after, the paired test, bits per byte."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,7 @@ BitsPerByte = Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
 
 
 def score_vector(scores: pa.Table, like: pa.Table) -> Values:
-    """Scores in the order of ``like``'s words.
-
-    Raises:
-        TaskError: the two were not made from one task.
-    """
+    """Scores in the order of the words of ``like``; a ``TaskError`` if the two are of different tasks."""
     keys = ["direction", "concept"]
     if not scores.select(keys).equals(like.select(keys)):
         raise TaskError("scores of different tasks cannot be compared: evaluate all models on one task file")
@@ -31,14 +27,14 @@ def score_vector(scores: pa.Table, like: pa.Table) -> Values:
 
 @dataclass(frozen=True)
 class _Words:
-    """The words of each direction, and of all: a mask (words,), and the concept of each word."""
+    """Masks (words,) of each direction and of all, the concept of each word (words,), and the number of resamples."""
 
     masks: dict[str, NDArray[np.bool_]]
     concepts: NDArray[np.int64]
     n_resamples: int
 
     def intervals(self, scores: Values) -> dict[str, dict[str, Any]]:
-        """Mean and interval of each direction of ``scores`` (seeds, words); concepts and seeds are resampled."""
+        """Mean and interval of each direction of ``scores`` (seeds, words), resampling concepts and seeds."""
         return {
             name: asdict(crossed_interval(scores[:, mask], self.n_resamples, 0, self.concepts[mask]))
             for name, mask in self.masks.items()
@@ -48,14 +44,12 @@ class _Words:
 def compare(
     base: pa.Table, runs: Runs, bits: BitsPerByte, treatment: str, control: str, n_resamples: int
 ) -> dict[str, Any]:
-    """The whole table. A concept is one unit in every interval and test: its directions are drawn together.
+    """The comparison, in which a concept is one unit: all of its directions are resampled together.
 
     Args:
-        base: scores before training.
-        runs: scores after training, by (arm, seed).
+        base, runs: scores before training, and after training by (arm, seed).
         bits: by (arm, seed): ``before`` and ``after``, each bits per byte by language.
-        treatment: the arm under test.
-        control: the arm it is compared with, word by word.
+        treatment, control: the arms of the paired test, word by word.
         n_resamples: of every interval and test.
     """
     words, before = _words(base, n_resamples), np.asarray(base["score"], float)
@@ -84,15 +78,10 @@ def _words(base: pa.Table, n_resamples: int) -> _Words:
 
 
 def _paired(differences: Values, seeds: Sequence[int], words: _Words) -> dict[str, dict[str, Any]]:
-    """Treatment minus control of each direction: interval, two-sided p-value, and the difference of each seed.
+    """Treatment minus control (seeds, words) of each direction: interval, two-sided p-value, difference by seed.
 
-    The p-value is of these very runs: it changes the signs of concepts' differences, averaged over the seeds, and so
-    says nothing of what other seeds would have given. For that there are the differences seed by seed.
-
-    Args:
-        differences: (seeds, words).
-        seeds: the seeds that both arms were trained with.
-        words: of the task.
+    The p-value is of a sign-flip test over concepts, with seeds averaged: it holds for these runs and does not cover
+    other seeds, which the differences by seed show.
     """
     found = words.intervals(differences)
     for name, mask in words.masks.items():
@@ -107,7 +96,7 @@ def _paired(differences: Values, seeds: Sequence[int], words: _Words) -> dict[st
 
 
 def _mean_bits(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """Means over seeds, before and after, and the range after."""
+    """Means over seeds before and after, and the range after."""
     languages = rows[0]["after"].keys()
     return {
         language: {
@@ -121,7 +110,7 @@ def _mean_bits(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, d
 
 
 def markdown_table(found: Mapping[str, Any]) -> str:
-    """The table as Markdown: means with 95 % intervals, then bits per byte, then the paired test."""
+    """The comparison as Markdown: means with 95 % intervals, bits per byte, the paired test."""
     arms, names = list(found["after"]), list(found["before"])
     lines = ["| arm | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
     lines.append("| before | " + " | ".join(_cell(found["before"][name]) for name in names) + " |")
@@ -143,8 +132,8 @@ def _test_text(test: Mapping[str, Any]) -> str:
     by_seed = ", ".join(f"seed {seed}: {value:+.4f}" for seed, value in row["by_seed"].items())
     return (
         f"{test['treatment']} minus {test['control']}, over {row['n_concepts']} concepts and {row['n_seeds']} seeds: "
-        f"{_cell(row)}, p = {row['p_value']:.3g} (two-sided, signs of concepts changed at random; it is of these runs, "
-        f"their seeds averaged, and says nothing of other seeds). {by_seed}."
+        f"{_cell(row)}, p = {row['p_value']:.3g} (two-sided sign-flip test over concepts, seeds averaged; it holds for "
+        f"these runs and does not cover other seeds). {by_seed}."
     )
 
 

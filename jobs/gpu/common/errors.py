@@ -4,7 +4,7 @@ from pivot_udfs.errors import SemanticPivotsError
 
 
 class ModelError(SemanticPivotsError):
-    """The model cannot be loaded or read: choose another model, or say what may be read."""
+    """The model cannot be loaded or read: use another model, or allow what it needs."""
 
 
 class TaskError(SemanticPivotsError):
@@ -20,4 +20,4 @@ class CheckpointError(SemanticPivotsError):
 
 
 class TrainingError(SemanticPivotsError):
-    """Training cannot go on: the last good checkpoint is kept."""
+    """Training cannot continue; the last checkpoint is kept."""

@@ -1,50 +1,39 @@
-"""Results that grow part by part, so that a killed run goes on where it stopped.
+"""Results that are written part by part, so that an interrupted job continues where it stopped.
 
-A part is one Parquet file, written whole or not at all, named by what it holds (a direction and a draw).
-Beside the parts lies ``_made_by.json``: what they were made from. Parts made from anything else are refused,
-never mixed.
+A part is one Parquet file, written whole or not at all, and named by its content (a direction and a draw). The folder's
+``_provenance.json`` records what the parts were made from; parts with different provenance are never mixed.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.gpu.common.run_job import write_json
+from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import Provenance
 
 
 class Parts:
-    """A folder of Parquet parts made from one thing.
-
-    Args:
-        folder: created where missing.
-        made_by: JSON-able identity of the results: model, task, settings.
+    """A folder of Parquet parts made from ``now``.
 
     Raises:
-        WarehouseError: the folder holds parts made from something else.
+        WarehouseError: the folder holds parts that were made from something else.
     """
 
-    def __init__(self, folder: Path, made_by: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, now: Provenance) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        stamp = folder / "_made_by.json"
-        wanted = json.loads(json.dumps(made_by, sort_keys=True))
-        if stamp.is_file():
-            found = json.loads(stamp.read_text(encoding="utf-8"))
-            different = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
-            if different:
-                key = different[0]
-                raise WarehouseError(
-                    f"{folder} holds results of another run ({key}: {found.get(key)!r} there, "
-                    f"{wanted.get(key)!r} "
-                    "now): delete the folder, or set another results.path"
-                )
-        else:
-            write_json(stamp, wanted)
+        made = read_provenance(folder)
+        stale = why_stale(made, now) if made or any(folder.glob("*.parquet")) else None
+        if stale:
+            raise WarehouseError(
+                f"{folder} holds results made from {stale}: delete the folder to make them again, or set another "
+                "results.path"
+            )
+        if made is None:
+            write_provenance(folder, now)
 
     def has(self, name: str) -> bool:
         """Whether this part is written."""
@@ -57,16 +46,16 @@ class Parts:
         partial.replace(self._path(name))
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """The named parts, in this order.
+        """The named parts, concatenated in this order.
 
         Raises:
-            WarehouseError: one is not there.
+            WarehouseError: a part is missing.
         """
-        lacking = [name for name in names if not self.has(name)]
-        if lacking or not names:
+        missing = [name for name in names if not self.has(name)]
+        if missing or not names:
             raise WarehouseError(
-                f"{self.folder} lacks {', '.join(lacking) or 'all results'}: run the job that makes them again; it "
-                "goes on where it stopped"
+                f"{self.folder} lacks {', '.join(missing) or 'all results'}: run the job that writes them again; it "
+                "continues where it stopped"
             )
         return pa.concat_tables([pq.read_table(self._path(name)) for name in names])
 

@@ -1,75 +1,16 @@
-"""The command line that every job of the model side shares, and where each finds its files."""
+"""The command line that every job of the model side shares."""
 
-import argparse
-import json
-import math
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
+from jobs.framework.command_line import run_command
 from jobs.gpu.common.settings import ModelSettings
-from pivot_udfs.errors import SemanticPivotsError
-from pivot_udfs.load_settings import load_settings, resolved_toml
 
 Job = Callable[[ModelSettings], None]
 
 
-def say(text: str, **values: object) -> None:
-    """One line on stderr: the time, what happened, and its numbers as ``name=value``."""
-    numbers = " ".join(f"{name}={value}" for name, value in values.items())
-    print(f"{datetime.now(UTC):%H:%M:%S} {text} {numbers}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
-
-
-def run_job(job: Job, description: str, argv: Sequence[str] | None) -> int:
-    """Parses ``--config``, ``--set`` and ``--dry-run``, runs the job; our own errors give exit code 2.
-
-    Args:
-        job: what to do with the settings.
-        description: the job's docstring, shown by ``--help``.
-        argv: the arguments; ``None``: the process's own.
-    """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="TOML file, see conf/")
-    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="override a key")
-    parser.add_argument("--dry-run", action="store_true", help="print the settings in force and stop")
-    options = parser.parse_args(argv)
-    try:
-        settings = load_settings(options.config, options.set, ModelSettings)
-        if options.dry_run:
-            print(resolved_toml(settings))  # noqa: T201
-            return 0
-        job(settings)
-    except SemanticPivotsError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
-
-
-def results_path(settings: ModelSettings, *parts: str) -> Path:
-    """A path under ``results.path``, its folder made."""
-    path = Path(settings.results.path).joinpath(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all (a temporary file, then a rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Writes JSON, indented and sorted, whole or not at all; numbers that are not finite, which JSON lacks, as null."""
-    text = json.dumps(_finite(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def run_job(job: Job, description: str | None, argv: Sequence[str] | None = None) -> int:
+    """Runs a job of the model side with the shared command line; returns the exit code."""
+    name = Path(sys.modules[job.__module__].__file__ or "").stem
+    return run_command(name, description or "", ModelSettings, job, argv)

@@ -1,8 +1,7 @@
-"""What a run of the model side is: the sections of its TOML file, on top of the corpus side's own.
+"""The settings of a run of the model side: the sections of its TOML file beside those of the corpus side.
 
-``[warehouse]``, ``[tokenizer]`` and ``[lexicon]`` mean what they mean for the corpus jobs; the others are
-only read here. ``pivot_udfs.load_settings.load_settings`` loads the file, so unknown keys are errors here
-too.
+``[warehouse]``, ``[tokenizer]`` and ``[lexicon]`` are those of the corpus jobs; the others are read here only. The
+docstrings of sections and keys are the text of ``docs/configuration.md``.
 """
 
 from typing import Annotated, Literal
@@ -10,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
-from pivot_udfs.settings import Arm, Language, Lexicon, Section, Tokenizer, Warehouse
+from pivot_udfs.arms import ARMS, PIVOT
+from pivot_udfs.settings import ArmName, Language, Lexicon, Section, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
@@ -24,7 +24,7 @@ class Model(Section):
     gguf_file: str = ""
     """The GGUF file inside ``path``; empty: safetensors."""
     revision: str = ""
-    """Of a model on the hub; empty: its main revision."""
+    """Branch, tag or commit of a model on the hub; empty: its main revision."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto``: bfloat16 on a GPU, float32 on a CPU."""
     device: str = Field(default="auto", json_schema_extra=_NO_RESULT)
@@ -38,9 +38,10 @@ class Model(Section):
 
 
 class Results(Section):
-    """Where everything the model side writes goes."""
+    """Where the model side writes its results."""
 
     path: Annotated[str, Field(min_length=1)]
+    """A local folder."""
 
 
 class Translation(Section):
@@ -49,48 +50,55 @@ class Translation(Section):
     directions: list[Direction] = Field(default=[])
     """Such as ``["fr-zh"]``; empty: every direction of ``lexicon.languages``."""
     n_words: Annotated[int, Field(ge=0)] = 0
-    """Concepts tested, drawn by seed and the same in all directions; 0: all of the lexicon."""
+    """Number of concepts that are tested, drawn by seed and the same in all directions; 0: the whole lexicon."""
     always_include: list[str] = Field(default=[])
-    """Surfaces whose concepts are tested whatever the draw."""
+    """Words whose concepts are tested in any case."""
     n_distractors: Annotated[int, Field(ge=1)] = 9
+    """Number of other source words whose probability of the answer is subtracted."""
     n_neighbours: Annotated[int, Field(ge=1)] = 40
     """Distractors are drawn from this many words nearest in frequency."""
     n_draws: Annotated[int, Field(ge=1)] = 5
+    """Number of draws of examples over which scores are averaged."""
     n_examples: Annotated[int, Field(ge=1)] = 5
+    """Number of examples in each prompt."""
     seed: int = 0
+    """Seed of the draws of concepts, examples and distractors."""
     start_token: str = ""
-    """Text of the special token before every prompt, for models trained with one (``<bos>``); empty: none."""
+    """Text of the special token before every prompt, for models trained with one (``"<bos>"``); empty: none."""
     batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
     """Source words in one forward pass; halved once where memory does not suffice."""
     prefix_reuse: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the keys and values of a draw's shared prefix are computed once."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
-    """Of the bootstrap confidence intervals."""
+    """Number of resamples of the bootstrap confidence intervals."""
 
 
 class Trace(Section):
-    """What is kept of every layer."""
+    """What the trace stores of every layer."""
 
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Number of most probable tokens stored for each layer."""
     batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
+    """Source words in one forward pass; halved once where memory does not suffice."""
     n_pivots: Annotated[int, Field(ge=1)] = 50
-    """Best pivots of a word pair that make its pivot set."""
+    """Number of best pivots of a word pair whose probabilities are summed."""
 
 
 class Packing(Section):
-    """Which documents become a token file."""
+    """Which documents become a packed file of tokens."""
 
-    arm: Arm = "pivot"
+    arm: ArmName = PIVOT
+    """The arm whose dataset is packed and trained on."""
     version: Annotated[int, Field(ge=-1)] = -1
-    """Version of the ``datasets/<arm>`` table; -1: the newest, which the manifest then names."""
+    """Version of the ``datasets/<arm>`` table; -1: the newest, which the manifest records."""
     seed: int = 0
-    """Orders the documents."""
+    """Seed of the order of documents."""
     token_budget: Annotated[int, Field(ge=0)] = 0
-    """Training tokens taken, end tokens included; 0: all."""
+    """Number of training tokens packed, end tokens included; 0: all."""
     held_out_share: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Share of the documents kept out of training, by a hash of their key, the same ones in every arm."""
+    """Share of the documents held out of training, by a hash of their key: the same documents for every arm."""
     held_out_tokens: Annotated[int, Field(ge=1)] = 200_000
-    """At most this many held-out tokens are packed for each language."""
+    """Largest number of held-out tokens packed for each language."""
     end_token: str = ""
     """Text of the token between documents; empty: the first of the usual ones that the tokenizer has."""
 
@@ -99,6 +107,7 @@ class Training(Section):
     """Continued pretraining."""
 
     sequence_length: Annotated[int, Field(ge=2)] = 2048
+    """Tokens of one training sequence."""
     global_batch_tokens: Annotated[int, Field(ge=2)] = 65_536
     """Tokens of one optimizer step, over all processes; a multiple of the sequence length."""
     micro_batch: Annotated[int, Field(ge=1)] = Field(default=4, json_schema_extra=_NO_RESULT)
@@ -106,31 +115,41 @@ class Training(Section):
     token_budget: Annotated[int, Field(ge=1)] = 1_000_000
     """Training stops after this many tokens."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Largest learning rate, reached after the warm-up."""
     final_learning_rate_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The last step's share of ``learning_rate``."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps in which the learning rate rises from 0."""
     decay: Literal["cosine", "linear"] = "cosine"
+    """How the learning rate falls after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Weight decay of AdamW."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay of AdamW's first moment."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Decay of AdamW's second moment."""
     max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients with a larger norm are scaled down to it."""
     seed: int = 0
-    """Orders the sequences; the packed file has its own seed."""
+    """Seed of the order of sequences; the packed file has its own."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU only."""
+    """Precision of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU, else float32."""
     compile: bool = False
     """Whether the model's layers are compiled."""
     deterministic: bool = Field(default=False, json_schema_extra=_NO_RESULT)
-    """Slower algorithms that add up in one order: on GPUs, a resumed run is bit-identical only with them."""
+    """Use deterministic, slower algorithms: on GPUs, a resumed run is bit-identical only with them."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    """Whether activations are computed again in the backward pass, which saves memory and takes time."""
     fsdp: bool = Field(default=False, json_schema_extra=_NO_RESULT)
-    """Under torchrun: shard weights, gradients and optimizer (FSDP2), for what does not fit one GPU."""
+    """Under torchrun: shard weights, gradients and optimizer (FSDP2), for models that do not fit one GPU."""
     evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
-    """Held-out bits per byte; 0: only at the end."""
+    """Steps between measurements of held-out bits per byte; 0: only before and after training."""
     evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)
     """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
     checkpoint_every_steps: Annotated[int, Field(ge=0)] = Field(default=500, json_schema_extra=_NO_RESULT)
-    """0: only at the end."""
+    """Steps between checkpoints; 0: none."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
+    """Number of newest checkpoints that are kept."""
     packed_path: str = ""
     """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
 
@@ -145,27 +164,30 @@ class Training(Section):
 
 
 class Experiment(Section):
-    """Arms against each other."""
+    """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    arms: list[Arm] = Field(default=["pivot", "matched", "random", "parallel"], min_length=1)
+    arms: list[ArmName] = Field(default=list(ARMS), min_length=1)
+    """The arms that are trained on."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
-    treatment: Arm = "pivot"
-    control: Arm = "matched"
-    """The paired test is of ``treatment`` against ``control``."""
+    """The values of ``training.seed``."""
+    treatment: ArmName = PIVOT
+    """The arm that the paired test compares with ``control``."""
+    control: ArmName = "matched"
+    """The arm that the paired test compares ``treatment`` with."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
-    """Whether the weights of a trained model stay after it is evaluated."""
+    """Whether the weights of a trained model are kept after its evaluation."""
 
 
 class ModelReport(Section):
     """The HTML page of the model side."""
 
     path: str = ""
-    """Where the page goes; empty: ``<warehouse.path>/model_report.html``, or under ``results.path`` where the warehouse
-    is a URI."""
+    """Where the page is written; empty: ``<warehouse.path>/model_report.html``, or under ``results.path`` where the
+    warehouse is a URI."""
     corpus_report: str = ""
-    """Link to the corpus report; empty: ``report.html`` beside the page, where it is there."""
+    """Link to the corpus report; empty: ``report.html`` beside the page, where there is one."""
     heatmap_words: list[str] = Field(default=[], max_length=20)
-    """Source words whose trace is drawn; empty: the first pivot ones."""
+    """Source words whose trace is drawn, at most 20; empty: the first ones with the behaviour ``pivot``."""
 
 
 class ModelSettings(Section):

@@ -1,7 +1,6 @@
-"""Where a model's files are: a folder, an installed package, or one commit of a model on the hub.
+"""Finds the files of a model: in a folder, an installed package, or at one commit of a model on the hub.
 
-Everything that is read of a model (weights, vocabulary, what it puts before a text) is read from one place, which is
-found once: a name on the hub is pinned to the commit that its revision means now.
+A name on the hub is resolved once to the commit of its revision, and all files are read at that commit.
 """
 
 import importlib.util
@@ -15,26 +14,25 @@ import tokenizers
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from jobs.gpu.common.errors import ModelError
+from jobs.gpu.common.files import file_sha256
 from jobs.gpu.common.settings import Model
-from jobs.gpu.packing.packed_file import file_sha256
-
-_NOT_RESULTS = {"device", "trust_vocabulary"}
+from pivot_udfs.load_settings import result_settings
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The place of a model's files.
+    """The location of a model's files.
 
     Attributes:
         path: a folder, or a name on the hub.
-        commit: of a name on the hub, 40 hexadecimal digits; empty for a folder.
+        commit: for a name on the hub, 40 hexadecimal digits; empty for a folder.
     """
 
     path: str
     commit: str
 
     def find(self, name: str) -> Path | None:
-        """A file of the model, downloaded where need be; None where the model has no such file."""
+        """A file of the model, downloaded if necessary; None if the model has no such file."""
         if not self.commit:
             path = Path(self.path) / name
             return path if path.is_file() else None
@@ -44,7 +42,7 @@ class ModelFiles:
 
 
 def resolve_path(path: str) -> str:
-    """``package:<name>`` as the folder of that installed package (not imported); anything else as it is."""
+    """The folder of an installed package for ``package:<name>`` (it is not imported); any other path unchanged."""
     if not path.startswith("package:"):
         return path
     name = path.removeprefix("package:")
@@ -55,10 +53,10 @@ def resolve_path(path: str) -> str:
 
 
 def find_files(settings: Model) -> ModelFiles:
-    """Where the files of ``model.path`` are.
+    """Finds the files of ``model.path``.
 
     Raises:
-        ModelError: there is no such folder, package or model on the hub, or it is no saved causal language model.
+        ModelError: there is no such folder, package or model on the hub, or it is not a saved causal language model.
     """
     path, first = resolve_path(settings.path), settings.gguf_file or "config.json"
     if not Path(path).is_dir():
@@ -77,37 +75,50 @@ def find_files(settings: Model) -> ModelFiles:
 
 @cache
 def _commit(name: str, revision: str, first: str) -> str:
-    """The commit that a revision of a model on the hub means, found by its first file."""
+    """The commit of a revision of a model on the hub, found through the file ``first``."""
     try:
         found = cached_file(name, first, revision=revision or None)
     except (OSError, ValueError) as error:
         text = " ".join(str(error).split())
-        raise ModelError(f"model.path = {name!r} is no folder, nor found on the hub: {text}; give a folder") from None
+        raise ModelError(
+            f"model.path = {name!r} is neither a folder nor found on the hub: {text}; give a folder"
+        ) from None
     commit = extract_commit_hash(found, None)
     if commit is None:
         raise ModelError(f"model.path = {name!r}: the hub names no commit for {found}; download it and give the folder")
     return str(commit)
 
 
-def describe_model(settings: Model) -> dict[str, Any]:
-    """What results of a model are tied to: its settings, and its weight files' hashes or its commit on the hub."""
+def model_settings(settings: Model) -> dict[str, Any]:
+    """The settings that identify a model in a provenance, with its commit if it is on the hub."""
+    commit = find_files(settings).commit
+    return result_settings(settings) | ({"model.commit": commit} if commit else {})
+
+
+def model_hashes(settings: Model) -> dict[str, str]:
+    """SHA-256 (hex) of each weight file, by ``model/<name>``, for a provenance; empty for a model on the hub."""
     files = find_files(settings)
-    described = settings.model_dump(exclude=_NOT_RESULTS)
     if files.commit:
-        return described | {"commit": files.commit}
+        return {}
     folder = Path(files.path)
     kinds = ["*.safetensors", *(["*.bin"] if settings.allow_pickle else [])]
-    weights = sorted(path.name for kind in kinds for path in folder.glob(kind))
-    names = [settings.gguf_file] if settings.gguf_file else weights
-    return described | {"files": {name: file_sha256(folder / name) for name in names}}
+    weights = sorted(path for kind in kinds for path in folder.glob(kind))
+    paths = [folder / settings.gguf_file] if settings.gguf_file else weights
+    return {f"model/{path.name}": _sha256_once(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths}
+
+
+@cache
+def _sha256_once(path: Path, _modified_ns: int, _n_bytes: int) -> str:
+    """Weight files are large and are hashed for every run of an experiment."""
+    return file_sha256(path)
 
 
 def start_token(settings: Model, tokenizer_path: str) -> str:
-    """The special token that the model's own tokenizer begins every text with; empty where it adds none.
+    """The special token that the model's own tokenizer adds at the start of every text; empty if it adds none.
 
     Args:
         settings: of the model; its ``tokenizer.json`` and ``tokenizer_config.json`` are read.
-        tokenizer_path: the tables' tokenizer, whose file may know what the model's folder does not say.
+        tokenizer_path: the tables' tokenizer, read too because a model's folder may lack the token.
     """
     files = find_files(settings)
     for path in (files.find("tokenizer.json"), Path(tokenizer_path)):
@@ -116,6 +127,6 @@ def start_token(settings: Model, tokenizer_path: str) -> str:
             if encoding.special_tokens_mask[0] and len(encoding.ids) > 1:
                 return str(encoding.tokens[0])
     config = files.find("tokenizer_config.json")
-    known = json.loads(config.read_text(encoding="utf-8")) if config else {}
-    token = known.get("bos_token") or ""
-    return str(token["content"] if isinstance(token, dict) else token) if known.get("add_bos_token") else ""
+    options = json.loads(config.read_text(encoding="utf-8")) if config else {}
+    token = options.get("bos_token") or ""
+    return str(token["content"] if isinstance(token, dict) else token) if options.get("add_bos_token") else ""

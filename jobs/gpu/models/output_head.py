@@ -1,9 +1,8 @@
-"""Finds what turns a layer's output into logits: final norm, output head, and any scale or cap after it.
+"""Finds how a model turns a layer's output into logits: final norm, output head, and a scale or cap after it.
 
-There is no list of model classes. The head is what the model itself names as its output embeddings; the norm
-is the one candidate, among the modules outside the stack of layers, with which the last layer's output gives
-the model's own logits on a probe. A family for which no candidate does is refused by name: a lens without the
-right norm gives plausible numbers that are wrong.
+There is no list of model classes. The head is the model's output embeddings; the norm is the module outside the stack
+of layers with which the last layer's output reproduces the model's own logits on a probe. A family without such
+a module is refused, because a lens with a wrong norm gives plausible but wrong numbers.
 """
 
 from collections.abc import Iterator
@@ -21,14 +20,14 @@ _PROBE_LENGTH = 12
 
 @dataclass(frozen=True)
 class OutputHead:
-    """The path from a layer's output to logits, as verified on the model.
+    """The path from a layer's output to logits, verified on the model.
 
     Attributes:
         layers: the stack of layers, first to last.
-        norm: the final norm, or None where the model has none.
+        norm: the final norm; None if the model has none.
         head: (hidden) to (vocabulary).
-        scale: factor on the head's output (Cohere, Granite); 1 for most.
-        soft_cap: logits become cap * tanh(logits / cap) (Gemma 2); 0: they do not.
+        scale: factor on the head's output (Cohere, Granite); 1 for most models.
+        soft_cap: logits become cap * tanh(logits / cap) (Gemma 2); 0: no cap.
     """
 
     layers: nn.ModuleList
@@ -38,14 +37,14 @@ class OutputHead:
     soft_cap: float
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Float32 logits (..., vocabulary) of hidden states (..., hidden) as a layer leaves them."""
+        """Float32 logits (..., vocabulary) of a layer's output (..., hidden)."""
         normed = hidden if self.norm is None else self.norm(hidden)
         logits = self._projected(normed)
-        logits = logits if self.scale == 1.0 else logits * self.scale  # a pass over all of them is dear
+        logits = logits if self.scale == 1.0 else logits * self.scale
         return logits if not self.soft_cap else self.soft_cap * torch.tanh(logits / self.soft_cap)
 
     def _projected(self, normed: Tensor) -> Tensor:
-        """The head's output in float32: rounded to bfloat16, the best tokens of a layer are often exactly equal."""
+        """The head's output in float32: rounded to bfloat16, the top tokens of a layer would often be equal."""
         head: Any = self.head
         if type(head) is not nn.Linear or head.weight.dtype == torch.float32:
             found: Tensor = head(normed).float()
@@ -63,7 +62,7 @@ def find_output_head(model: Any) -> OutputHead:
     """
     layers, head = find_layers(model), model.get_output_embeddings()
     if head is None:
-        raise ModelError(f"family {model.config.model_type!r}: the model names no output embeddings; use another")
+        raise ModelError(f"family {model.config.model_type!r}: the model has no output embeddings; use another")
     hidden, logits = _probe(model, layers)
     soft_cap = float(getattr(model.config, "final_logit_softcapping", None) or 0.0)
     errors: dict[str, float] = {}
@@ -79,18 +78,13 @@ def find_output_head(model: Any) -> OutputHead:
             return found
     tried = ", ".join(f"{name}: {error:.2g}" for name, error in errors.items()) or "no candidate"
     raise ModelError(
-        f"family {model.config.model_type!r} cannot be read: no final norm among its modules gives the "
-        f"model's own "
+        f"family {model.config.model_type!r} cannot be traced: no final norm among its modules reproduces the model's "
         f"logits from its last layer (relative errors: {tried}); use another model"
     )
 
 
 def find_layers(model: Any) -> nn.ModuleList:
-    """The stack of layers: the one ``ModuleList`` as long as the configuration says.
-
-    Raises:
-        ModelError: there is none, or several.
-    """
+    """The stack of layers: the only ``ModuleList`` of the configured length; else a ``ModelError``."""
     config = model.config.get_text_config()
     stacks = [
         module
@@ -99,20 +93,19 @@ def find_layers(model: Any) -> nn.ModuleList:
     ]
     if len(stacks) != 1 or model.config.is_encoder_decoder:
         raise ModelError(
-            f"family {model.config.model_type!r}: expected one stack of {config.num_hidden_layers} "
-            f"layers, found "
+            f"family {model.config.model_type!r}: expected one stack of {config.num_hidden_layers} layers, found "
             f"{len(stacks)}; only decoder-only models can be traced"
         )
     return stacks[0]
 
 
 def _nested(name: str) -> bool:
-    """Whether a module lies inside a numbered one, as experts lie inside a layer."""
+    """Whether a module is inside a numbered one, such as the experts of a layer."""
     return any(part.isdigit() for part in name.split("."))
 
 
 def _norm_candidates(model: Any, layers: nn.ModuleList) -> Iterator[tuple[str, nn.Module | None]]:
-    """Norm-like modules outside the layers, the last first; then no norm at all."""
+    """Norms outside the layers, the last first; finally no norm."""
     inside = set(layers.modules())
     outside = [(n, m) for n, m in model.named_modules() if m not in inside and "norm" in type(m).__name__.lower()]
     yield from reversed(outside)
@@ -130,7 +123,7 @@ def _probe(model: Any, layers: nn.ModuleList) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def captured_outputs(layers: Any) -> Iterator[list[Tensor]]:
-    """Keeps the hidden states each layer gives, in layer order, anew in every forward pass."""
+    """Captures the output of each layer, in layer order; every forward pass replaces it."""
     outputs: list[Any] = [None] * len(layers)
 
     def hook(index: int) -> Any:
@@ -153,7 +146,7 @@ def _uncapped(logits: Tensor, soft_cap: float) -> Tensor:
 
 
 def _scale(plain: Tensor, expected: Tensor) -> float:
-    """The factor between two sets of logits, 1 where it is 1 to within rounding."""
+    """The factor between two sets of logits, exactly 1 if it is 1 up to rounding."""
     factor = float((plain * expected).sum() / (plain * plain).sum().clamp_min(1e-30))
     return 1.0 if abs(factor - 1) < 5e-3 else factor
 

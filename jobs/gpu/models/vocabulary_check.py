@@ -12,38 +12,38 @@ from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, refe
 
 
 def check_vocabulary(settings: Model, model: Any, tokenizer: TokenizerSpec) -> None:
-    """Refuses a model whose vocabulary is not the tokenizer's, or cannot be compared with it.
+    """Refuses a model whose vocabulary differs from the tokenizer's, or cannot be compared with it.
 
-    The model's own tokenizer (see ``model_tokens``) must give every id the same token, and the model must have at
-    least as many rows as the tokenizer has ids. A model without a tokenizer needs ``model.trust_vocabulary``.
+    The model's own tokenizer (see ``model_tokens``) must have the same token for every id, and the model must have at
+    least as many embeddings as the tokenizer has ids. A model without a tokenizer needs ``model.trust_vocabulary``.
 
     Raises:
-        TokenizerError: they differ (says where), or no file of the model says what its ids mean.
+        TokenizerError: they differ, or the model has no file with its vocabulary.
     """
     ours, theirs = tokenizer_tokens(tokenizer), model_tokens(settings)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < len(ours):
         raise TokenizerError(
-            f"{settings.path} has {rows} token embeddings, tokenizer.path has {len(ours)} ids: it is not this model's "
-            "tokenizer; give the tokenizer that the tables were made with and a model that uses it"
+            f"{settings.path} has {rows} token embeddings, tokenizer.path has {len(ours)} ids: it is not the tokenizer "
+            "of this model; set the tokenizer that the tables were made with and a model that uses it"
         )
     if not theirs and not settings.trust_vocabulary:
         raise TokenizerError(
-            f"{settings.path} has no tokenizer.json, tokenizer.model or vocab.json, so that its vocabulary cannot be "
+            f"{settings.path} has no tokenizer.json, tokenizer.model or vocab.json, so its vocabulary cannot be "
             "compared with tokenizer.path: put the model's tokenizer beside its weights, or set "
-            "model.trust_vocabulary = true if you know that they are the same"
+            "model.trust_vocabulary = true if they are known to be the same"
         )
     different = [(index, a, b) for index, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
     if different:
         index, a, b = different[0]
         raise TokenizerError(
-            f"{len(different)} ids mean other tokens to {settings.path} than in tokenizer.path (id {index}: model "
-            f"{b!r}, tokenizer {a!r}); use a model with the tables' tokenizer, or make the tables with the model's"
+            f"{len(different)} ids of {settings.path} have other tokens than in tokenizer.path (id {index}: model "
+            f"{b!r}, tokenizer {a!r}): use a model with the tables' tokenizer, or make the tables with the model's"
         )
 
 
 def tokenizer_tokens(tokenizer: TokenizerSpec) -> list[str]:
-    """The token of every id, as the tokenizer's file writes it; empty for an id that is not used."""
+    """The token of every id, as written in the tokenizer's file; empty for unused ids."""
     if tokenizer.kind == "sentencepiece":
         processor = sentencepiece_processor(tokenizer)
         return [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
@@ -51,7 +51,7 @@ def tokenizer_tokens(tokenizer: TokenizerSpec) -> list[str]:
 
 
 def model_tokens(settings: Model) -> list[str]:
-    """The token of every id to the model itself; empty where no file of it says.
+    """The token of every id in the model's own vocabulary; an empty list if none of its files has it.
 
     Read from the GGUF file, or else from ``tokenizer.json``, ``tokenizer.model`` or ``vocab.json``.
     """

@@ -1,7 +1,7 @@
-"""Which documents of a table are packed, in which order, and which are held out.
+"""Selects and orders the documents to pack, and the documents to hold out.
 
-Both go by hashes of a document's key (source, doc_id) alone, so that neither the table's files nor their order
-matter, and a document that is held out is held out of every arm.
+Both depend only on hashes of a document's key (source, doc_id): the files of the table and their order do not matter,
+and a held-out document is held out of every arm.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ class Selection:
     """Documents to pack.
 
     Attributes:
-        places: int64 (rows of the table,), in the order of ``batches``: each row's place in the packed file, -1
-            where it is not taken.
-        n_tokens: int64 (rows of the table,): as the table says, without the end token.
-        lengths: int64 (documents,): tokens by place, the end token included.
-        languages: int64 (documents,): by place, indices into ``language_names``.
+        places: int64 (rows of the table,), in the order of ``batches``: position of each row in the packed file, -1
+            if it is not selected.
+        n_tokens: int64 (rows of the table,): the column of the table, without end tokens.
+        lengths: int64 (documents,): tokens by position in the packed file, including the end token.
+        languages: int64 (documents,): by position in the packed file, indices into ``language_names``.
         language_names: the table's languages.
     """
 
@@ -40,7 +40,7 @@ class Selection:
 
 
 def key_hashes(batch: pa.RecordBatch, salts: list[bytes]) -> list[NDArray[np.uint64]]:
-    """For every salt a 64-bit hash of each row's key, uniform over uint64."""
+    """For every salt, a 64-bit hash of each row's key, uniform over uint64."""
     source, doc_id = batch["source"], batch["doc_id"]
     joined = pc.binary_join_element_wise(source, doc_id, "\0", null_handling="replace", null_replacement="None")
     keys = joined.cast(pa.binary()).to_pylist()
@@ -55,7 +55,7 @@ def _digest(start: "hashlib.blake2b", key: bytes) -> bytes:
 
 
 def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The table's rows, streamed, in the same order every time.
+    """Streams the rows of the table, in the same order every time.
 
     Raises:
         WarehouseError: files of this version were vacuumed.
@@ -67,7 +67,7 @@ def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]
 
 
 def select_training(pinned: PinnedTable, seed: int, share: float, token_budget: int) -> Selection:
-    """All documents that are not held out, shuffled by seed, cut at the token budget (0: none)."""
+    """All documents that are not held out, shuffled by seed, cut at the token budget (0: no limit)."""
     rows = _read_rows(pinned, f"order {seed}".encode(), share)
     order = _by_hash(rows, np.flatnonzero(~rows.held_out))
     lengths = rows.n_tokens[order] + 1
@@ -79,10 +79,10 @@ def select_training(pinned: PinnedTable, seed: int, share: float, token_budget: 
 
 
 def select_held_out(pinned: PinnedTable, share: float, tokens_per_language: int) -> Selection:
-    """Held-out documents, language by language, whole ones only, up to so many tokens of each language.
+    """Held-out documents, language by language, complete ones only, up to a number of tokens per language.
 
-    Taken in the order of their hashes; one that does not fit any more is passed over. A language none of whose
-    documents fits has its shortest.
+    They are taken in the order of their hashes; documents that do not fit are skipped. If no document of a language
+    fits, its shortest is taken.
     """
     rows = _read_rows(pinned, _HELD_OUT, share)
     ordered = _by_hash(rows, np.flatnonzero(rows.held_out))
@@ -96,7 +96,7 @@ def select_held_out(pinned: PinnedTable, share: float, tokens_per_language: int)
 
 
 def _that_fit(lengths: NDArray[np.int64], budget: int) -> list[int]:
-    """Indices of those that still fit when they are taken in turn; the shortest where none does."""
+    """Indices of the documents that fit when taken in turn; the shortest if none does."""
     taken = []
     for index, length in enumerate(lengths.tolist()):
         if length <= budget:
@@ -107,7 +107,7 @@ def _that_fit(lengths: NDArray[np.int64], budget: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """All rows of a table in reading order: order hash, whether held out, tokens, the language's index."""
+    """All rows of a table in reading order: order hash, whether held out, number of tokens, index of the language."""
 
     hashes: NDArray[np.uint64]
     held_out: NDArray[np.bool_]
@@ -138,7 +138,7 @@ def _by_hash(rows: _Rows, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _selection(rows: _Rows, order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Selection:
-    """The rows numbered ``order``, in that order."""
+    """Selects the rows with the indices ``order``, in that order."""
     places = np.full(len(rows.n_tokens), -1, np.int64)
     places[order] = np.arange(len(order))
     return Selection(places, rows.n_tokens, lengths, rows.languages[order], rows.language_names)

@@ -1,15 +1,14 @@
-"""The packed file: a dataset's tokens in one memory-mapped array, with its documents' places and a manifest.
+"""The packed file: the tokens of a dataset in one memory-mapped array, with document boundaries and a manifest.
 
-A folder of three files. ``tokens-<hash>.bin``: little-endian uint16 (uint32 for vocabularies over 65,536), documents
-one after the other, each followed by the end token. ``boundaries-<hash>.npy``: int64, where each document begins,
-and the end. ``manifest.json``: what it was made from, counts, and name and SHA-256 of the other two. It is replaced
-last and in one step, and files of other contents have other names: a reader sees the old packed file or the new one,
-and a training run keeps the tokens that it has mapped.
+It is a folder of three files. ``tokens-<hash>.bin``: little-endian uint16 (uint32 for vocabularies over 65,536), one
+document after the other, each followed by the end token. ``boundaries-<hash>.npy``: int64, the start of each document
+and the end of the last. ``manifest.json``: provenance, counts, and name, size and SHA-256 of the other two. It is
+replaced last, atomically, and data files are named by their content: a reader sees either the old packed file or the
+new one, and a training run keeps the tokens that it has mapped.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.gpu.common.errors import PackedFileError
-from jobs.gpu.common.run_job import write_json
+from jobs.gpu.common.files import file_sha256, write_json
+from jobs.gpu.common.provenance import from_tree
+from pivot_udfs.provenance import Provenance
 
-FORMAT = 2
-_BLOCK = 1 << 22
+FORMAT = 3
 
 
 def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
@@ -36,7 +36,7 @@ class PackedFile:
     """An opened packed file.
 
     Attributes:
-        folder: where it lies.
+        folder: its folder.
         manifest: as written.
         tokens: (n_tokens,), memory-mapped, read-only.
         boundaries: int64 (n_documents + 1,); document k is tokens[boundaries[k] : boundaries[k + 1]], the end token
@@ -50,11 +50,16 @@ class PackedFile:
 
     @property
     def sha256(self) -> str:
-        """Identity of the contents: the hash of all tokens."""
+        """SHA-256 (hex) of all tokens."""
         return str(self.manifest["files"]["tokens.bin"]["sha256"])
 
+    @property
+    def provenance(self) -> Provenance:
+        """What it was made from."""
+        return manifest_provenance(self.folder, self.manifest)
+
     def n_sequences(self, length: int) -> int:
-        """How many sequences of ``length`` inputs (and as many shifted targets) the tokens hold."""
+        """Number of sequences of ``length`` inputs (and as many shifted targets) in the tokens."""
         return max(0, (len(self.tokens) - 1) // length)
 
     def sequences(self, indices: NDArray[np.int64], length: int) -> NDArray[np.int64]:
@@ -64,10 +69,10 @@ class PackedFile:
 
 
 class PackedWriter:
-    """Fills a packed file document by document, in any order.
+    """Writes a packed file document by document, in any order.
 
     Args:
-        folder: created; a packed file in it stays as it is until ``finish``.
+        folder: created; a packed file in it is unchanged until ``finish``.
         lengths: int64, tokens of each document in file order, the end token included.
         dtype: from ``token_dtype``.
         end_id: the end token.
@@ -83,26 +88,26 @@ class PackedWriter:
         self._filled = np.zeros(len(lengths), bool)
 
     def put(self, places: NDArray[np.int64], offsets: NDArray[Any], ids: NDArray[np.int32]) -> int:
-        """Writes documents: as many of each one's ids as fit, then the end token where it fits.
+        """Writes documents: as many ids of each as fit, then the end token if it fits.
 
         Args:
-            places: int64 (n,), the number of each in the file; those below 0 are passed over.
+            places: int64 (n,), position of each document in the file; negative ones are skipped.
             offsets: integers (n + 1,), document k is ``ids[offsets[k]:offsets[k + 1]]``.
             ids: int32.
 
         Returns:
-            The highest id of these documents as uint32, so that a negative one is above all others.
+            The highest id of these documents as uint32; a negative id is higher than all others.
         """
         self._filled[places[places >= 0]] = True
         return int(_scatter(places, offsets, ids, self._boundaries, self._end_id, self._tokens))
 
     def finish(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Puts the files into place, then the manifest; gives it.
+        """Renames the data files, then writes the manifest and returns it.
 
-        Nothing waits for the disk: ``open_packed`` checks every byte.
+        Files are not flushed to disk: ``open_packed`` verifies every byte.
 
         Raises:
-            PackedFileError: a document was promised and never written.
+            PackedFileError: not all documents were written.
         """
         if not self._filled.all():
             raise PackedFileError(f"{int((~self._filled).sum())} documents of {self._folder} were never written")
@@ -133,7 +138,7 @@ def _scatter(
     end_id: int,
     tokens: NDArray[Any],
 ) -> np.uint32:
-    """Slices and one unsigned maximum, so that the loop over a document compiles to vector instructions."""
+    """See ``PackedWriter.put``. Slices and one unsigned maximum let the loop over a document be vectorized."""
     highest = np.uint32(0)
     for row in range(len(places)):
         place = places[row]
@@ -153,7 +158,7 @@ def _scatter(
 
 
 def _put_into_place(folder: Path, kind: str, sha256: str) -> dict[str, Any]:
-    """Names ``<stem>.partial`` by its contents and describes it."""
+    """Renames ``<stem>.partial`` after its content; returns its entry in the manifest."""
     stem, suffix = kind.split(".")
     path = folder / f"{stem}-{sha256[:16]}.{suffix}"
     (folder / f"{stem}.partial").replace(path)
@@ -161,56 +166,58 @@ def _put_into_place(folder: Path, kind: str, sha256: str) -> dict[str, Any]:
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:
-    """Removes the data files of packed files that the manifest no longer names."""
+    """Removes data files that the manifest does not name."""
     for path in [*folder.glob("tokens*"), *folder.glob("boundaries*")]:
         if path.name not in names:
             path.unlink()
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def open_packed(folder: Path, tokenizer_sha256: str | None = None) -> PackedFile:
-    """Opens a packed file and checks every byte of it.
-
-    Args:
-        folder: what ``pack_dataset`` wrote.
-        tokenizer_sha256: the tokenizer it must have been made with, if given.
+    """Opens a packed file, made with the tokenizer of this hash if one is given, and verifies every byte of it.
 
     Raises:
         PackedFileError: it is missing, unfinished, cut short, altered, or made with another tokenizer.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     try:
         return _open(folder, manifest, tokenizer_sha256)
     except (PackedFileError, FileNotFoundError):
-        if _read_manifest(folder) == manifest:
+        if read_manifest(folder) == manifest:
             raise
-    return open_packed(folder, tokenizer_sha256)  # it was packed anew meanwhile
+    return open_packed(folder, tokenizer_sha256)  # it was replaced in the meantime
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a packed file.
+
+    Raises:
+        PackedFileError: it is missing, damaged, or of another format.
+    """
     try:
-        return dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        manifest = dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise PackedFileError(f"{folder} has no manifest.json: run jobs.gpu.pack_dataset first") from None
     except (ValueError, TypeError) as error:
         raise PackedFileError(f"{folder}/manifest.json is damaged ({error}): pack again") from None
+    if manifest.get("format") != FORMAT:
+        raise PackedFileError(f"{folder} has format {manifest.get('format')}, expected {FORMAT}: pack again")
+    return manifest
+
+
+def manifest_provenance(folder: Path, manifest: dict[str, Any]) -> Provenance:
+    """What a packed file was made from."""
+    found = from_tree(manifest)
+    if found is None:
+        raise PackedFileError(f"{folder}/manifest.json has no provenance: pack again")
+    return found
 
 
 def _open(folder: Path, manifest: dict[str, Any], tokenizer_sha256: str | None) -> PackedFile:
-    if manifest.get("format") != FORMAT:
-        raise PackedFileError(f"{folder} has format {manifest.get('format')}, expected {FORMAT}: pack again")
-    if tokenizer_sha256 and manifest["tokenizer_sha256"] != tokenizer_sha256:
+    made_with = manifest_provenance(folder, manifest).files.get("tokenizer", "")
+    if tokenizer_sha256 and made_with != tokenizer_sha256:
         raise PackedFileError(
-            f"{folder} was packed with the tokenizer {manifest['tokenizer_sha256'][:12]}, tokenizer.path is "
-            f"{tokenizer_sha256[:12]}: pack again, or set tokenizer.path"
+            f"{folder} was packed with the tokenizer {made_with[:12]}, tokenizer.path is {tokenizer_sha256[:12]}: pack "
+            "again, or set tokenizer.path"
         )
     try:
         tokens, boundaries = (manifest["files"][kind] for kind in ("tokens.bin", "boundaries.npy"))
@@ -229,13 +236,3 @@ def _check_files(folder: Path, expected: Iterable[dict[str, Any]]) -> None:
             raise PackedFileError(f"{path} is cut short: {size} bytes, expected {wanted['bytes']}: pack again")
         if file_sha256(path) != wanted["sha256"]:
             raise PackedFileError(f"{path} was altered (its SHA-256 is not the manifest's): pack again")
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes sure a folder's files and their names, those in its folders too, are on disk."""
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

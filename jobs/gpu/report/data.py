@@ -1,4 +1,4 @@
-"""What the model report says, as plain values, read from the results that are there."""
+"""The content of the model report as plain values, read from the results."""
 
 import json
 from collections import defaultdict
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from sklearn.metrics import roc_curve
 
 from jobs.gpu.common.errors import TaskError
-from jobs.gpu.common.run_job import results_path
+from jobs.gpu.common.files import results_path
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.prompts import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
@@ -24,7 +24,7 @@ _JOBS = ("evaluate_translation", "trace_layers", "explain_behaviour", "run_exper
 
 @dataclass(frozen=True)
 class Cell:
-    """One token of one layer: its text and probability, and the set it belongs to, if any."""
+    """One token of one layer: its text, its probability, and ``source`` or ``target`` if it belongs to that word."""
 
     text: str
     probability: float
@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """The trace of one word: a row a layer, most probable tokens first, the last layer on top."""
+    """The trace of one word: a row per layer, most probable tokens first, the last layer on top."""
 
     direction: str
     source: str
@@ -45,7 +45,7 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """All of the page; empty parts were not run."""
+    """The content of the page; parts are empty if their job has not run."""
 
     model: dict[str, Any]
     scores: dict[str, dict[str, float]]
@@ -61,10 +61,10 @@ class ModelReport:
 
 
 def read_model_report(settings: ModelSettings) -> ModelReport:
-    """Everything that the page shows.
+    """Reads all results.
 
     Raises:
-        TaskError: there are no results at all.
+        TaskError: there are no results.
     """
     files = {"evaluate_translation": "scores.json", "explain_behaviour": "explanation.json"}
     files |= {"run_experiment": "experiment.json"}
@@ -105,7 +105,7 @@ def _left_out(path: Path) -> dict[str, dict[str, int]]:
 
 
 def _layer_curves(traces: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """Mean over words by direction; the pivot curve over words that have pair pivots."""
+    """Mean over words by direction; the curve of pivots is over the words that have pair pivots."""
     found: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
     for row in traces:
         for name in _SETS:

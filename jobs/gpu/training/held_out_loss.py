@@ -1,72 +1,40 @@
-"""Bits per byte of each language's held-out documents.
+"""Bits per byte of the held-out documents of each language.
 
-The log-probabilities of all tokens but the end tokens, in bits, over the UTF-8 bytes of the texts: comparable across
-tokenizers and languages. Documents of a language lie one after the other, cut into windows; every token is
-predicted once.
+The negative log-probability of all tokens except end tokens, in bits, divided by the UTF-8 bytes of the texts: it is
+comparable across tokenizers and languages. The documents of a language are concatenated and cut into windows; every
+token is predicted once.
 """
 
-import json
-from collections.abc import Callable
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from jobs.gpu.common.processes import Processes
-from jobs.gpu.common.run_job import write_json
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import summed_loss
 
 Bits = dict[str, float]
 
 
-def measured_once(path: Path, key: str, processes: Processes, measure: Callable[[], Bits]) -> Bits:
-    """What was measured under this key before, or what ``measure`` gives, which is then kept.
+def bits_per_byte(model: Any, packed: PackedFile, length: int, batch: int, accelerator: Accelerator) -> Bits:
+    """Bits per byte by language, and of all languages together (``all``).
 
     Args:
-        path: JSON file of all that was measured, by key.
-        key: hash of what the numbers depend on.
-        processes: all of them call this; the first reads and writes.
-        measure: run by all processes.
-    """
-    found = processes.from_first(lambda: _kept(path).get(key))
-    if found is None:
-        found = measure()
-        if processes.first:
-            write_json(path, _kept(path) | {key: found})
-    return found
-
-
-def _kept(path: Path) -> dict[str, Bits]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
-def bits_per_byte(
-    model: Any, packed: PackedFile, length: int, batch: int, processes: Processes, autocast: Any = None
-) -> Bits:
-    """Bits per byte by language, and ``all`` of them together.
-
-    Args:
-        model: maps input ids to logits; every process calls it equally often (FSDP needs that).
+        model: maps input ids to logits; every process calls it equally often, as FSDP requires.
         packed: the held-out file.
-        length: tokens of a window.
+        length: tokens in a window.
         batch: windows in one forward pass.
-        processes: the windows are shared out among them.
-        autocast: context of the forward pass, if any.
+        accelerator: whose processes divide the windows among them.
     """
     was_training = model.training
     model.eval()
     found, nats_all, bytes_all = {}, 0.0, 0
-    with torch.no_grad(), autocast or nullcontext():
+    with torch.no_grad(), accelerator.autocast():
         for language, about in packed.manifest["languages"].items():
             windows = _windows(packed, about, length)
-            nats = _nats(model, windows, int(packed.manifest["end_id"]), batch, processes)
+            nats = _nats(model, windows, int(packed.manifest["end_id"]), batch, accelerator)
             found[language] = nats / np.log(2) / max(1, about["n_bytes"])
             nats_all, bytes_all = nats_all + nats, bytes_all + about["n_bytes"]
     model.train(was_training)
@@ -76,7 +44,7 @@ def bits_per_byte(
 
 
 def _windows(packed: PackedFile, about: dict[str, int], length: int) -> NDArray[np.int64]:
-    """int64 (windows, length + 1): inputs and shifted targets; -1 fills the last one."""
+    """int64 (windows, length + 1): inputs and shifted targets; the last window is padded with -1."""
     first = about["first_document"]
     start, end = packed.boundaries[first], packed.boundaries[first + about["n_documents"]]
     ids = np.concatenate([[packed.manifest["end_id"]], packed.tokens[start:end]]).astype(np.int64)
@@ -86,13 +54,15 @@ def _windows(packed: PackedFile, about: dict[str, int], length: int) -> NDArray[
     return np.lib.stride_tricks.sliding_window_view(padded, length + 1)[::length]
 
 
-def _nats(model: Any, windows: NDArray[np.int64], end_id: int, batch: int, processes: Processes) -> float:
-    total, step = 0.0, batch * processes.count
+def _nats(model: Any, windows: NDArray[np.int64], end_id: int, batch: int, accelerator: Accelerator) -> float:
+    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    step = batch * accelerator.num_processes
     for start in range(0, len(windows), step):
-        mine = windows[start + processes.rank * batch :][:batch]
+        mine = windows[start + accelerator.process_index * batch :][:batch]
         idle = not len(mine)
-        rows = torch.tensor(np.array(windows[:1] if idle else mine), device=processes.device)
+        rows = torch.tensor(np.array(windows[:1] if idle else mine), device=accelerator.device)
         logits = model(input_ids=rows[:, :-1].clamp_min(0), use_cache=False).logits
         loss = summed_loss(logits, rows[:, 1:].masked_fill(rows[:, 1:] == end_id, -1))
         total += 0.0 if idle else float(loss)
-    return processes.total(total)[0]
+    summed: torch.Tensor = accelerator.reduce(total, "sum")
+    return float(summed)

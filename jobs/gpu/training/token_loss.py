@@ -1,8 +1,8 @@
-"""Cross entropy of next tokens, a part of the sequence at a time.
+"""Cross entropy of the next tokens, computed for one part of the sequence at a time.
 
 The float32 logits of a batch are by far its largest arrays (3.3 GB for eight sequences of 2,048 tokens and a
-vocabulary of 50,304), and a plain cross entropy holds several of them. Here only one part is in float32 at a time; the
-backward pass computes a part's softmax again.
+vocabulary of 50,304), and a plain cross entropy holds several copies. Here only one part is in float32 at a time; the
+backward pass recomputes the softmax of each part.
 """
 
 import torch
@@ -18,8 +18,8 @@ def summed_loss(logits: Tensor, targets: Tensor, at_once: int = LOGITS_AT_ONCE) 
 
     Args:
         logits: (batch, length, vocabulary), any floating dtype.
-        targets: int64 (batch, length); those of -1 do not count.
-        at_once: how many logits are in float32 at a time.
+        targets: int64 (batch, length); -1 is ignored.
+        at_once: number of logits in float32 at a time.
     """
     batch, _, vocabulary = logits.shape
     length = max(1, at_once // (batch * vocabulary))

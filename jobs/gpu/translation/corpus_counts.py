@@ -1,11 +1,7 @@
-"""Corpus facts of the translation pairs: pivots, co-occurrence and word counts, looked up by words.
-
-The tables store a pair once, smaller (language, word) first; these functions hide that.
-"""
+"""Counts and pivots of translation pairs in the corpus, looked up by words in either order."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from jobs.gpu.common.read_tables import PinnedTable, read_columns
 
@@ -14,51 +10,35 @@ PairKey = tuple[WordKey, WordKey]
 
 
 def pair_key(a: WordKey, b: WordKey) -> PairKey:
-    """Two (language, word) keys in the order the tables store them."""
+    """Two (language, word) keys in the order of the tables: the smaller first."""
     return (a, b) if a <= b else (b, a)
 
 
-@dataclass(frozen=True)
-class CorpusCounts:
-    """Counts of a corpus; what is not there was never seen, and counts zero."""
-
-    pairs: dict[PairKey, int]
-    words: dict[WordKey, int]
-
-    def pair(self, a: WordKey, b: WordKey) -> int:
-        """Times the two words occur together within the window."""
-        return self.pairs.get(pair_key(a, b), 0)
-
-    def word(self, word: WordKey) -> int:
-        """Times the word occurs."""
-        return self.words.get(word, 0)
+def read_pair_counts(table: PinnedTable) -> dict[PairKey, int]:
+    """Co-occurrences within the window (``word_cooccurrence.pair_count``) of every pair that has any."""
+    la, wa, lb, wb, counts = _columns(table, ["lang_a", "word_a", "lang_b", "word_b", "pair_count"])
+    pairs = zip(zip(la, wa, strict=True), zip(lb, wb, strict=True), strict=True)
+    return {pair_key(*pair): count for pair, count in zip(pairs, counts, strict=True)}
 
 
-def read_counts(cooccurrence: PinnedTable, totals: PinnedTable) -> CorpusCounts:
-    """All of ``word_cooccurrence`` and ``word_totals``."""
-    keys = ["lang_a", "word_a", "lang_b", "word_b"]
-    pairs = read_columns(cooccurrence, [*keys, "pair_count"]).to_pydict()
-    words = read_columns(totals, ["lang", "word", "count"]).to_pydict()
-    by_pair: dict[PairKey, int] = defaultdict(int)
-    for la, wa, lb, wb, n in zip(*(pairs[k] for k in [*keys, "pair_count"]), strict=True):
-        by_pair[pair_key((la, wa), (lb, wb))] += n
-    by_word: dict[WordKey, int] = defaultdict(int)
-    for lang, word, n in zip(words["lang"], words["word"], words["count"], strict=True):
-        by_word[lang, word] += n
-    return CorpusCounts(dict(by_pair), dict(by_word))
+def read_word_counts(table: PinnedTable) -> dict[WordKey, int]:
+    """Occurrences (``word_totals.count``) of every word that has any."""
+    languages, words, counts = _columns(table, ["lang", "word", "count"])
+    return dict(zip(zip(languages, words, strict=True), counts, strict=True))
 
 
 def read_pair_pivots(pivots: PinnedTable, n_pivots: int) -> dict[PairKey, list[int]]:
     """Token ids of the best ``n_pivots`` pivots of every pair that has any, best first."""
-    columns = ["lang_a", "word_a", "lang_b", "word_b", "token_id", "rank"]
-    rows = read_columns(pivots, columns).to_pydict()
+    columns = _columns(pivots, ["lang_a", "word_a", "lang_b", "word_b", "token_id", "rank"])
     ranked: dict[PairKey, dict[int, int]] = defaultdict(dict)
-    for la, wa, lb, wb, token, rank in zip(*(rows[k] for k in columns), strict=True):
+    for la, wa, lb, wb, token, rank in zip(*columns, strict=True):
         place = ranked[pair_key((la, wa), (lb, wb))]
         place[token] = min(rank, place.get(token, rank))
-    return {key: _best(tokens, n_pivots) for key, tokens in ranked.items()}
+    return {
+        key: [token for _, token in sorted((rank, token) for token, rank in ranks.items())][:n_pivots]
+        for key, ranks in ranked.items()
+    }
 
 
-def _best(ranks: dict[int, int], n: int) -> list[int]:
-    order: Sequence[int] = sorted(ranks, key=lambda token: (ranks[token], token))
-    return list(order[:n])
+def _columns(table: PinnedTable, names: list[str]) -> list[list[Any]]:
+    return [column.to_pylist() for column in read_columns(table, names).columns]

@@ -7,34 +7,29 @@ that all words of a draw share one prompt except for its last lines.
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.lexicon_concepts import Concept, folded
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from pivot_udfs.provenance import Provenance
 
 REASONS = ("same surface", "shared token", "used as an example", "no distractors")
-_NOT_OF_THE_TASK = {"directions", "batch_size", "prefix_reuse", "n_resamples"}
+"""Why a pair is left out."""
 
 
-def task_settings(settings: Translation) -> dict[str, Any]:
-    """The settings that shape a task, as its header keeps them (the directions are those it has examples of)."""
-    return settings.model_dump(exclude=_NOT_OF_THE_TASK)
-
-
-def build_task(
+def draw_task(
     concepts: Sequence[Concept],
     directions: Sequence[tuple[str, str]],
     tokens: WordTokens,
     settings: Translation,
-    header: dict[str, Any],
+    provenance: Provenance,
 ) -> Task:
     """Draws examples, tested words and distractors, all by ``settings.seed``.
 
     Raises:
-        TaskError: too few concepts for the examples, or a direction without a single testable pair.
+        TaskError: there are too few concepts for the examples, or a direction has no testable pair.
     """
     languages = sorted({language for pair in directions for language in pair})
     shown = _draw_examples(concepts, languages, tokens, settings)
@@ -56,13 +51,13 @@ def build_task(
         f"{source}-{target}": [[(c.words[source], c.words[target]) for c in draw] for draw in shown]
         for source, target in directions
     }
-    return Task(header | task_settings(settings) | {"left_out": left_out}, examples, words)
+    return Task(provenance, left_out, examples, words)
 
 
 def _draw_examples(
     concepts: Sequence[Concept], languages: list[str], tokens: WordTokens, settings: Translation
 ) -> list[list[Concept]]:
-    """Disjoint draws of concepts whose words differ in every language, share no token, and are all there."""
+    """Disjoint draws of concepts that have a word in every language, all of them different."""
     keep = {folded(word) for word in settings.always_include}
     fit = [
         c
@@ -85,7 +80,8 @@ def _draw_examples(
         raise TaskError(
             f"{settings.n_draws} draws of {settings.n_examples} examples need {wanted} concepts with "
             f"different words "
-            f"in all of {', '.join(languages)}; the lexicon has {len(taken)}: lower n_draws or n_examples"
+            f"in all of {', '.join(languages)}; the lexicon has {len(taken)}: lower translation.n_draws or "
+            "translation.n_examples"
         )
     return [taken[k : k + settings.n_examples] for k in range(0, wanted, settings.n_examples)]
 
@@ -133,13 +129,13 @@ def _reason(a: str, b: str, direction: tuple[str, str], examples: set[str], toke
 
 
 def _meanings(pool: list[Concept], source: str, target: str) -> dict[str, set[str]]:
-    """For every surface of either language, the surfaces it stands beside in a concept."""
-    beside: dict[str, set[str]] = defaultdict(set)
+    """For every surface of either language (keys ``s word`` and ``t word``), its translations in all concepts."""
+    translations_of: dict[str, set[str]] = defaultdict(set)
     for concept in pool:
         a, b = folded(concept.words[source]), folded(concept.words[target])
-        beside[f"s {a}"].add(b)
-        beside[f"t {b}"].add(a)
-    return beside
+        translations_of[f"s {a}"].add(b)
+        translations_of[f"t {b}"].add(a)
+    return translations_of
 
 
 def _distractors(
@@ -150,7 +146,7 @@ def _distractors(
     examples: set[str],
     settings: Translation,
 ) -> tuple[str, ...]:
-    """Source words of the same part of speech, near in frequency, that mean something else."""
+    """Source words of the same part of speech and similar frequency that have no translation in common."""
     source, target = direction
     a, b = folded(concept.words[source]), folded(concept.words[target])
     translations = meanings[f"s {a}"] | {b}

@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from jobs.gpu.translation.lexicon_concepts import Concept
-from jobs.report.names import LANGUAGE_NAMES
+from jobs.report.language_names import LANGUAGE_NAMES
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -18,7 +18,7 @@ def language_name(code: str) -> str:
         LexiconError: the name of this language is not listed.
     """
     if code not in LANGUAGE_NAMES:
-        raise LexiconError(f"language {code!r} has no English name in jobs/report/names.py: add it there")
+        raise LexiconError(f"language {code!r} has no English name in jobs/report/language_names.py: add it there")
     return LANGUAGE_NAMES[code]
 
 
@@ -35,12 +35,7 @@ def prompt_tail(source: str, target: str, word: str) -> str:
 
 
 class WordTokens:
-    """Token ids of prompts, answers and words under the tables' tokenizer.
-
-    Args:
-        tokenizer: as loaded from ``tokenizer.path``.
-        start_token: text of a special token put before every prompt; empty: none.
-    """
+    """Token ids of prompts, answers and words; the special token ``start_token``, if any, precedes every prompt."""
 
     def __init__(self, tokenizer: TokenizerSpec, start_token: str = "") -> None:
         self._encoder, self._vocabulary = encoder(tokenizer), vocabulary(tokenizer)

@@ -1,13 +1,14 @@
-"""The experiment end to end with tiny models, and the arithmetic of its table; the report on its results."""
+"""The experiment end to end with tiny models, and the report of its results."""
 
 # ruff: noqa: E402
+import html
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
@@ -26,12 +27,12 @@ from jobs.gpu import (
     trace_layers,
     write_model_report,
 )
-from jobs.gpu.analysis.compare_arms import compare, markdown_table
-from jobs.gpu.common.errors import ModelError, TaskError
+from jobs.gpu.common.errors import ModelError
 from jobs.gpu.demo_model import start_anew
 from jobs.gpu.models.load_model import save_model
-from jobs.report.names import shown_token
+from jobs.report.language_names import shown_token
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import Provenance
 
 pytestmark = pytest.mark.torch
 
@@ -86,23 +87,25 @@ def test_finished_parts_are_not_run_again(
         monkeypatch.setattr(module, name, forbidden)
     assert run_experiment.main(["--config", str(config)]) == 0
     assert _result(config) == before
-    with pytest.raises(AssertionError):
-        run_experiment.main(["--config", str(config), "--set", "experiment.seeds=[0,1,2]"])
+    assert run_experiment.main(["--config", str(config), "--set", "experiment.seeds=[0,1,2]"]) == 1
 
 
-def test_weights_go_where_they_are_not_kept(config: Path) -> None:
+def test_weights_are_deleted_unless_kept(config: Path) -> None:
     final = config.parent / "results" / "runs" / "pivot-seed0" / "final"
-    assert (final / "made_by.json").is_file()
+    assert (final / "_provenance.json").is_file()
     assert not list(final.glob("*.safetensors"))
 
 
-def test_another_arms_table_is_packed_and_trained_anew(config: Path, tmp_path: Path) -> None:
+def test_an_arm_with_a_new_table_is_packed_and_trained_again(config: Path, tmp_path: Path) -> None:
     runs = config.parent / "results" / "runs"
-    before = {name: (runs / name / "finished.json").stat().st_mtime_ns for name in ("pivot-seed0", "matched-seed0")}
+    before = {
+        name: (runs / name / "final" / "_provenance.json").stat().st_mtime_ns
+        for name in ("pivot-seed0", "matched-seed0")
+    }
     rows = dataset_rows(config.parent / "tokenizer.json", 60)[10:]
     write_table(config.parent / "warehouse", "datasets/matched", rows, config.parent / "tokenizer.json")
     assert run_experiment.main(["--config", str(config)]) == 0
-    after = {name: (runs / name / "finished.json").stat().st_mtime_ns for name in before}
+    after = {name: (runs / name / "final" / "_provenance.json").stat().st_mtime_ns for name in before}
     assert after["pivot-seed0"] == before["pivot-seed0"]
     assert after["matched-seed0"] > before["matched-seed0"]
 
@@ -115,7 +118,7 @@ def _copy(config: Path, folder: Path) -> Path:
     return folder / config.name
 
 
-def test_a_run_without_weights_is_trained_again_for_an_edited_task(
+def test_a_run_whose_weights_were_deleted_is_trained_again_for_an_edited_task(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = _copy(config, tmp_path / "world")
@@ -126,7 +129,7 @@ def test_a_run_without_weights_is_trained_again_for_an_edited_task(
     shutil.rmtree(results / "scores")
     assert run_experiment.main(["--config", str(mine)]) == 0
     error = capsys.readouterr().err
-    assert error.count("its weights were not kept and its scores are not of this task: training it again") == 4
+    assert error.count("its weights were not kept and its scores are of another task: training it again") == 4
     after = _result(mine)
     assert after["before"]["all"]["n"] == before["before"]["all"]["n"] - 1
     assert after["bits_per_byte"] == before["bits_per_byte"], "trained again is trained alike"
@@ -141,7 +144,7 @@ def test_fewer_directions_need_no_weights(config: Path, tmp_path: Path, capsys: 
     assert _result(mine)["after"]["pivot"].keys() == {"en-zh", "all"}
 
 
-def test_a_part_of_the_weights_is_no_model(tmp_path: Path) -> None:
+def test_incomplete_weights_are_detected(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(
         '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}'
     )
@@ -165,52 +168,7 @@ def test_the_demo_replaces_only_what_a_demo_wrote(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"base", "demo", "corpus", "made_by_demo_model.json"}
 
 
-def _scores(values: list[float]) -> pa.Table:
-    return pa.table({"direction": ["fr-zh"] * 2 + ["en-fr"] * 2, "concept": [0, 1, 0, 1], "score": values})
-
-
-def test_the_tables_arithmetic() -> None:
-    base = _scores([0.0, 0.2, 0.4, 0.6])
-    runs = {
-        ("pivot", 0): _scores([0.2, 0.4, 0.6, 0.8]),
-        ("pivot", 1): _scores([0.4, 0.6, 0.8, 1.0]),
-        ("matched", 0): _scores([0.1, 0.3, 0.5, 0.7]),
-        ("matched", 1): _scores([0.1, 0.3, 0.5, 0.7]),
-    }
-    bits = {key: {"before": {"fr": 2.0}, "after": {"fr": 1.5 + key[1]}} for key in runs}
-    found = compare(base, runs, bits, "pivot", "matched", 200)
-    assert found["before"]["all"]["mean"] == pytest.approx(0.3)
-    assert found["after"]["pivot"]["fr-zh"]["mean"] == pytest.approx(0.4)
-    assert found["change"]["pivot"]["all"]["mean"] == pytest.approx(0.3)
-    assert found["test"]["all"]["mean"] == pytest.approx(0.2)
-    assert found["test"]["all"]["low"] == pytest.approx(0.1)
-    assert found["test"]["all"]["high"] == pytest.approx(0.3)
-    assert found["bits_per_byte"]["matched"]["fr"] == {"before": 2.0, "after": 2.0, "lowest": 1.5, "highest": 2.5}
-    assert found["test"]["all"]["by_seed"] == pytest.approx({"0": 0.1, "1": 0.3})
-    assert found["test"]["all"]["n_concepts"] == 2
-    assert found["test"]["all"]["p_value"] > 0.3, "two concepts in two directions are two units: signs agree by chance"
-    table = markdown_table(found)
-    assert "| pivot | 0.4000 " in table
-    assert "over 2 concepts and 2 seeds" in table
-    assert "says nothing of other seeds). seed 0: +0.1000, seed 1: +0.3000." in table
-
-
-def test_only_seeds_that_both_arms_have_are_paired() -> None:
-    one, two = _scores([0.1, 0.2, 0.3, 0.4]), _scores([0.2, 0.4, 0.6, 0.8])
-    runs = {("pivot", 0): one, ("pivot", 1): two, ("matched", 1): one, ("matched", 2): two}
-    bits = {key: {"before": {"fr": 2.0}, "after": {"fr": 1.5}} for key in runs}
-    assert compare(one, runs, bits, "pivot", "matched", 100)["test"]["all"]["by_seed"] == pytest.approx({"1": 0.25})
-    runs.pop(("matched", 1))
-    assert "test" not in compare(one, runs, bits, "pivot", "matched", 100)
-
-
-def test_scores_of_different_tasks_are_not_compared() -> None:
-    other = _scores([0.0] * 4).slice(0, 3)
-    with pytest.raises(TaskError, match="scores of different tasks"):
-        compare(_scores([0.0] * 4), {("pivot", 0): other}, {}, "pivot", "matched", 100)
-
-
-def test_the_report_stands_by_itself(config: Path) -> None:
+def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> None:
     arguments = ["--config", str(config)]
     for job in (evaluate_translation, trace_layers, explain_behaviour):
         assert job.main(arguments) == 0
@@ -225,19 +183,24 @@ def test_the_report_stands_by_itself(config: Path) -> None:
         "Arms",
         'href="report.html"',
         "pivot minus matched",
-        "the definition’s label",
-        "without bare spaces",
+        "label of the definition",
+        "without blank tokens",
         "mean of directions with both",
-        "Seed by seed: 0: ",
+        "By seed: 0: ",
     ):
         assert part in page
     assert page.count("<svg") >= 3
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://creativecommons.org", "")
     assert "<script" not in page
+    stored = Provenance.from_json(html.unescape(re.findall(r'name="semantic-pivots-made-of" content="(.*?)"', page)[0]))
+    assert stored is not None
+    assert stored.files.keys() == set(write_model_report.SOURCES)
     assert "Not run yet" not in page
 
 
-def test_the_report_says_what_is_missing(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_names_the_jobs_that_have_not_run(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--config", str(config), "--set", f"results.path={tmp_path}"]
     assert write_model_report.main(options) == 2
     assert "holds no results: run jobs.gpu.evaluate_translation first" in capsys.readouterr().err
@@ -247,7 +210,7 @@ def test_the_report_says_what_is_missing(config: Path, tmp_path: Path, capsys: p
     assert "Not run yet: trace_layers, explain_behaviour, run_experiment." in page.read_text(encoding="utf-8")
 
 
-def test_tokens_are_shown_with_their_spaces() -> None:
+def test_shown_tokens_have_visible_spaces() -> None:
     assert shown_token(" water") == "␣water"
     assert shown_token("\n") == "⏎"
     assert shown_token("") == "∅"
@@ -260,13 +223,13 @@ def test_converting_keeps_the_weights(config: Path, tmp_path: Path) -> None:
     assert one == two
 
 
-def test_the_demos_check_can_fail(config: Path) -> None:
+def test_the_check_of_the_demo_fails_without_a_pivot(config: Path) -> None:
     from jobs.gpu.common.settings import ModelSettings
     from jobs.gpu.demo_model import check_pivot
     from pivot_udfs.load_settings import load_settings
 
     settings = load_settings(str(config), [], ModelSettings)
     assert trace_layers.main(["--config", str(config)]) == 0
-    with pytest.raises(ModelError, match="no middle layer says ' water'"):
+    with pytest.raises(ModelError, match="no middle layer has the top token ' water'"):
         check_pivot(settings, "fr-zh", "eau", " water")
     assert np.isfinite(_result(config)["before"]["all"]["mean"])

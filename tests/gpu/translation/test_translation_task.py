@@ -1,5 +1,6 @@
 """The translation task: which pairs, which distractors, which examples; and its file."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from small_world import LEXICON, write_lexicon, write_tokenizer
 
 from jobs.gpu.common.errors import TaskError
+from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import Translation
-from jobs.gpu.translation.draw_task import build_task, task_settings
+from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
 from jobs.gpu.translation.prompts import WordTokens, prompt_head, prompt_tail
-from jobs.gpu.translation.translation_task import Task, read_task, write_task
+from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
 from pivot_udfs.errors import LexiconError, TokenizerError
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -36,26 +38,26 @@ def _concepts(tmp_path_factory: pytest.TempPathFactory) -> list[Concept]:
 
 
 def _build(concepts: list[Concept], tokens: WordTokens, settings: Translation = SETTINGS) -> Task:
-    return build_task(concepts, DIRECTIONS, tokens, settings, {"tokenizer_sha256": "t"})
+    return draw_task(concepts, DIRECTIONS, tokens, settings, provenance("task", 1, files={"tokenizer": "t"}))
 
 
-def test_every_pair_is_tested_or_counted(concepts: list[Concept], tokens: WordTokens) -> None:
+def test_every_pair_is_tested_or_counted_as_left_out(concepts: list[Concept], tokens: WordTokens) -> None:
     task = _build(concepts, tokens)
     for direction in ("fr-zh", "fr-en", "en-fr"):
-        left_out = sum(task.header["left_out"][direction].values())
+        left_out = sum(task.left_out[direction].values())
         assert len(task.of_direction(direction)) + left_out == len(LEXICON) - 4
 
 
 def test_same_surface_and_shared_tokens_are_left_out(concepts: list[Concept], tokens: WordTokens) -> None:
     task = _build(concepts, tokens)
-    assert task.header["left_out"]["fr-en"]["same surface"] == 1
+    assert task.left_out["fr-en"]["same surface"] == 1
     assert "train" not in {word.source for word in task.of_direction("fr-en")}
     for word in task.words:
         source, target = word.direction.split("-")
         assert not tokens.of(source, word.source) & tokens.of(target, word.target)
 
 
-def test_a_bare_space_is_no_shared_token(tokens: WordTokens) -> None:
+def test_a_space_token_is_not_a_shared_token(tokens: WordTokens) -> None:
     first, second = tokens.answer("zh", "水"), tokens.answer("fr", "œil")
     assert tokens.ids(" ")[0] not in tokens.of("zh", "水")
     assert len(first) >= 2
@@ -81,7 +83,7 @@ def test_synonyms_never_distract(tokens: WordTokens) -> None:
     rows = [("a1", "x"), ("a2", "x"), ("a2", "y"), ("a3", "y")] + [(f"w{k}", f"v{k}") for k in range(12)]
     concepts = [Concept(k, {"en": a, "fr": b}, "", 0.0) for k, (a, b) in enumerate(rows)]
     settings = replace_settings(n_distractors=4, n_neighbours=40, seed=5)
-    task = build_task(concepts, [("en", "fr")], _AllDifferent(), settings, {})
+    task = draw_task(concepts, [("en", "fr")], _AllDifferent(), settings, {})
     for word in task.words:
         if word.source == "a1":
             assert not {"a1", "a2"} & set(word.distractors)
@@ -114,59 +116,57 @@ def test_an_included_word_is_always_tested(concepts: list[Concept], tokens: Word
         assert "eau" in {word.source for word in task.of_direction("fr-zh")}
 
 
-def test_file_round_trip(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
+def test_a_task_file_is_read_as_it_was_written(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
     task = _build(concepts, tokens)
     write_task(task, tmp_path / "task.jsonl")
-    assert read_task(tmp_path / "task.jsonl", {"tokenizer_sha256": "t"}) == task
+    assert read_task(tmp_path / "task.jsonl", task.provenance) == task
     assert "水" in (tmp_path / "task.jsonl").read_text(encoding="utf-8")
 
 
 def test_task_of_another_tokenizer_is_refused(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
     write_task(_build(concepts, tokens), tmp_path / "task.jsonl")
-    with pytest.raises(TaskError, match=r"made with tokenizer_sha256 = t; now it is tokenizer_sha256 = u: .*again"):
-        read_task(tmp_path / "task.jsonl", {"tokenizer_sha256": "u"})
+    with pytest.raises(TaskError, match=r"was made from files tokenizer = t, now u: run jobs.gpu.build_.*again"):
+        read_task(tmp_path / "task.jsonl", provenance("task", 1, files={"tokenizer": "u"}))
     (tmp_path / "broken.jsonl").write_text('{"kind": "other"}\n')
-    with pytest.raises(TaskError, match="is no task file"):
+    with pytest.raises(TaskError, match="is not a task file"):
         read_task(tmp_path / "broken.jsonl")
     with pytest.raises(TaskError, match=r"run jobs.gpu.build_translation_task first"):
         read_task(tmp_path / "missing.jsonl")
 
 
-def test_all_that_shapes_a_task_is_in_its_header(concepts: list[Concept], tokens: WordTokens) -> None:
-    header = _build(concepts, tokens).header
-    changes = {"n_draws": 3, "n_examples": 3, "n_distractors": 4, "n_neighbours": 7, "seed": 1, "n_words": 9}
-    for name, value in changes.items():
-        other = _build(concepts, tokens, replace_settings(**{name: value})).header
-        assert header[name] != other[name] == value
-    assert header["always_include"] == []
-    assert not {"batch_size", "prefix_reuse", "n_resamples", "directions"} & header.keys()
-
-
-def test_a_header_that_states_less_is_completed_from_the_file(
+def test_the_hash_of_a_task_is_that_of_its_examples_and_words(
     concepts: list[Concept], tokens: WordTokens, tmp_path: Path
 ) -> None:
     task = _build(concepts, tokens)
-    short = {k: v for k, v in task.header.items() if k not in ("n_draws", "n_examples", "always_include")}
-    write_task(replace(task, header=short), tmp_path / "task.jsonl")
-    assert read_task(tmp_path / "task.jsonl", task_settings(SETTINGS)).words == task.words
-    with pytest.raises(TaskError, match="made with n_draws = 2; now it is n_draws = 3"):
-        read_task(tmp_path / "task.jsonl", task_settings(replace_settings(n_draws=3)))
-    write_task(task, tmp_path / "whole.jsonl")
-    with pytest.raises(TaskError, match=r"always_include = \[\]; now it is always_include = \['eau'\]"):
-        read_task(tmp_path / "whole.jsonl", task_settings(SETTINGS.model_copy(update={"always_include": ["eau"]})))
+    other = replace(task, provenance=provenance("task", 1, files={"tokenizer": "u"}))
+    fewer = replace(task, words=task.words[1:])
+    hashes = []
+    for one in (task, other, fewer):
+        write_task(one, tmp_path / "task.jsonl")
+        hashes.append(task_sha256(tmp_path / "task.jsonl"))
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_one_direction_of_a_task(concepts: list[Concept], tokens: WordTokens) -> None:
+def test_a_task_of_an_earlier_release_is_refused(tmp_path: Path) -> None:
+    header = {"kind": "translation task", "left_out": {}, "tokenizer_sha256": "t", "n_draws": 2}
+    (tmp_path / "task.jsonl").write_text(json.dumps(header) + "\n")
+    with pytest.raises(
+        TaskError, match=r"has no provenance \(an earlier release\): run jobs.gpu.build_translation_task"
+    ):
+        read_task(tmp_path / "task.jsonl")
+
+
+def test_a_task_can_be_restricted_to_one_direction(concepts: list[Concept], tokens: WordTokens) -> None:
     task = _build(concepts, tokens)
     one = task.only(["fr-en"])
-    assert list(one.examples) == list(one.header["left_out"]) == ["fr-en"]
+    assert list(one.examples) == list(one.left_out) == ["fr-en"]
     assert one.words == task.of_direction("fr-en")
 
 
 def test_an_empty_direction_is_an_error(concepts: list[Concept], tokens: WordTokens) -> None:
     same = [replace(c, words=c.words | {"fr": c.words["en"]}) if c.number > 3 else c for c in concepts]
     with pytest.raises(TaskError, match="direction fr-en has no testable pair"):
-        build_task(same, [("fr", "en")], tokens, SETTINGS, {})
+        draw_task(same, [("fr", "en")], tokens, SETTINGS, provenance("task", 1))
 
 
 def test_too_few_concepts_for_examples(concepts: list[Concept], tokens: WordTokens) -> None:
@@ -174,7 +174,7 @@ def test_too_few_concepts_for_examples(concepts: list[Concept], tokens: WordToke
         _build(concepts, tokens, replace_settings(n_draws=9, n_examples=9))
 
 
-def test_the_prompt_is_the_definitions() -> None:
+def test_the_prompt_is_that_of_the_definition() -> None:
     prompt = prompt_head("fr", "zh", [("pain", "面包")]) + prompt_tail("fr", "zh", "eau")
     assert prompt == (
         "Please translate words from French to Chinese.\n\nFrench: pain\nChinese: 面包\n\nFrench: eau\nChinese:"

@@ -1,0 +1,181 @@
+"""What a run needs of the machine, checked before a JVM is started: Java, Spark, memory sizes, paths, limits.
+
+Everything here is about the machine of the driver; under ``spark-submit`` the JVM runs already, and what it needs is
+not looked at.
+"""
+
+import errno
+import locale
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection
+from importlib import metadata
+from pathlib import Path
+
+from pivot_udfs.errors import ConfigError, SetupError
+from pivot_udfs.settings import Settings
+from pivot_udfs.storage.stores import resolve
+
+OLDEST_JAVA = 17
+_MASTER = re.compile(
+    r"local|local\[(\*|\d+)(,\d+)?\]|local-cluster\[\d+,\s*\d+,\s*\d+\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*|yarn|k8s://\S+"
+)
+_MEMORY_KEY = re.compile(
+    r"spark\.(?:(?:driver|executor)\.(?:memory|memoryOverhead|pyspark\.memory)|driver\.maxResultSize)"
+)
+_MEMORY = re.compile(r"\d+([kmgt]b?|)", re.IGNORECASE)
+_LEAST_FREE = 32 << 20
+_OPEN_FILES, _LEAST_OPEN_FILES = 4096, 512
+
+
+def check_machine(settings: Settings, files: Collection[str] = (), writes: bool = True) -> None:
+    """Finds what would stop a run on this machine.
+
+    Args:
+        settings: of the run.
+        files: the files that it reads: ``tokenizer``, ``lexicon``.
+        writes: whether it writes tables.
+
+    Raises:
+        SetupError, ConfigError, StoreError: the first fault found, with what to do about it.
+    """
+    check_limits()
+    for name in sorted({"tokenizer", "lexicon"}.intersection(files)):
+        check_file(f"{name}.path", getattr(settings, name).path)
+    check_folder(settings.warehouse.path, writes)
+    check_temporary_folder(settings.spark.conf.get("spark.local.dir"))
+    check_spark_settings(settings.spark.master, settings.spark.conf)
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        check_spark_home(os.environ.get("SPARK_HOME"))
+        check_java(os.environ.get("JAVA_HOME"))
+        _use_unicode_locale()
+
+
+def check_limits() -> None:
+    """Raises the soft limit of open files where it is low; Spark alone opens some 300 jars."""
+    if sys.getfilesystemencoding() != "utf-8":
+        raise SetupError(f"Python names files in {sys.getfilesystemencoding()}: set LC_ALL=C.UTF-8")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES:
+        return
+    allowed = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < _LEAST_OPEN_FILES:
+        raise SetupError(
+            f"a process may open {allowed} files here, Spark needs {_LEAST_OPEN_FILES} or more: ulimit -n {_OPEN_FILES}"
+        )
+
+
+def check_file(key: str, place: str) -> None:
+    """Makes sure that a local file is there."""
+    location = resolve(place)
+    if location.is_local and not Path(location.path).is_file():
+        where = "" if Path(place).is_absolute() or "://" in place else f" in the working directory, {Path.cwd()}"
+        raise ConfigError(f"{key} = {place}: there is no such file{where}")
+
+
+def check_folder(place: str, writes: bool = True) -> None:
+    """Makes sure that a warehouse can be read, or written; it may be missing yet, and stores are not asked."""
+    location = resolve(place)
+    if not location.is_local:
+        return
+    folder = Path(location.path)
+    there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+    if not there.is_dir():
+        what = "a link to nothing" if there.is_symlink() and not there.exists() else "a file"
+        raise ConfigError(f"warehouse.path = {place}: {there} is {what}, a folder is needed: choose another path")
+    if writes:
+        _check_writable(there, "warehouse.path", place)
+
+
+def check_temporary_folder(local_dir: str | None) -> None:
+    """Makes sure that Spark and Python can write temporary files."""
+    # Python passes over a TMPDIR that it cannot write and takes another folder, Java and Spark do not.
+    place = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    _check_writable(Path(place), "TMPDIR", place)
+    for folder in filter(os.path.isdir, (local_dir or "").split(",")):
+        _check_writable(Path(folder), "spark.local.dir", folder)
+
+
+def _check_writable(folder: Path, name: str, place: str) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x" * 4096)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise SetupError(
+                f"{name} = {place}: {folder} cannot be written ({error.strerror}): change its mode, or choose another"
+            ) from None
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE:
+        raise SetupError(
+            f"{name} = {place}: the disk is full ({free / 1e6:.1f} MB free, {_LEAST_FREE / 1e6:.0f} MB needed): "
+            "free space, or choose another folder"
+        )
+
+
+def check_spark_settings(master: str, conf: dict[str, str]) -> None:
+    """Checks what Spark would otherwise refuse with a stack trace: the master, and sizes of memory."""
+    for key, value in {"spark.master": master, **conf}.items():
+        if key == "spark.master" and value and not _MASTER.fullmatch(value):
+            raise ConfigError(
+                f"spark.master = {value!r} is no master: use local[*], local[4], yarn, spark://host:port or k8s://"
+            )
+        if _MEMORY_KEY.fullmatch(key) and not _MEMORY.fullmatch(value.strip()):
+            raise ConfigError(f"{key} = {value!r} is no size of memory: write it like 3g or 512m")
+
+
+def check_spark_home(spark_home: str | None) -> None:
+    """Makes sure that ``SPARK_HOME``, where it is set, holds the Spark of the installed pyspark."""
+    if not spark_home:
+        return
+    installed = metadata.version("pyspark")
+    cores = sorted(Path(spark_home, "jars").glob("spark-core_*.jar"))
+    if not cores or not Path(spark_home, "bin", "spark-submit").is_file():
+        raise SetupError(f"SPARK_HOME = {spark_home} holds no Spark: unset it to use that of pyspark {installed}")
+    found = cores[-1].stem.rpartition("_")[2].partition("-")[2]
+    if found.split(".")[:2] != installed.split(".")[:2]:
+        raise SetupError(
+            f"SPARK_HOME = {spark_home} holds Spark {found}, pyspark {installed} is installed here: unset SPARK_HOME "
+            f"or set it to Spark {installed}"
+        )
+
+
+def check_java(java_home: str | None) -> None:
+    """Makes sure that the Java which Spark's launcher would start is there and new enough."""
+    java = str(Path(java_home, "bin", "java")) if java_home else "java"
+    named = f"JAVA_HOME = {java_home}: " if java_home else ""
+    try:
+        done = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        raise SetupError(
+            f"{named}no Java there: install Java {OLDEST_JAVA} or later and set JAVA_HOME to it"
+            if java_home
+            else f"no java on the PATH: install Java {OLDEST_JAVA} or later, or set JAVA_HOME to one"
+        ) from None
+    version = java_version(done.stderr + done.stdout)
+    if version is None:
+        raise SetupError(
+            f"{named}{java} -version failed (exit code {done.returncode}): set JAVA_HOME to a working Java"
+        )
+    if version < OLDEST_JAVA:
+        raise SetupError(f"{named}{java} is Java {version}, Spark needs {OLDEST_JAVA} or later: set JAVA_HOME to one")
+
+
+def java_version(text: str) -> int | None:
+    """The major version in what ``java -version`` writes: 8 for ``1.8.0_392``, 17 for ``17.0.15``; None for none."""
+    found = re.search(r'version "(?:1\.)?(\d+)', text)
+    return int(found[1]) if found else None
+
+
+def _use_unicode_locale() -> None:
+    """Java names files in the encoding of the locale: in that of C, letters beyond ASCII become question marks."""
+    if sys.platform == "linux" and locale.getencoding().upper().replace("-", "") != "UTF8":
+        os.environ["LC_ALL"] = "C.UTF-8"

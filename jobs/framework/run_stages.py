@@ -1,0 +1,100 @@
+"""Runs stages in a Spark session behind the shared command line, or prints what they would do."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from jobs.framework.command_line import run_command
+from jobs.framework.jvm_output import JvmOutput
+from jobs.framework.messages import clean
+from jobs.framework.preflight import check_machine
+from jobs.framework.spark_session import start_session
+from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
+from jobs.framework.user_errors import user_error
+from pivot_udfs.settings import Settings
+
+
+def run_job(name: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None) -> int:
+    """Runs a job that is one stage; returns the exit code, see ``command_line``."""
+    return with_run(name, description, stages, argv, lambda run: [run_stage(run, stage) for stage in stages])
+
+
+def with_run(
+    name: str,
+    description: str,
+    stages: Sequence[Stage],
+    argv: Sequence[str] | None,
+    body: Callable[[Run], object],
+    skips_unchanged: bool = False,
+) -> int:
+    """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
+
+    Args:
+        name: of the job.
+        description: for ``--help``.
+        stages: what ``body`` runs, in order.
+        argv: the command line, without the program.
+        body: does the work.
+        skips_unchanged: whether ``body`` skips stages that have not changed.
+
+    Returns:
+        the exit code, see ``command_line``.
+    """
+
+    def run(settings: Settings) -> None:
+        _in_session(name, settings, stages, body)
+
+    def plan(settings: Settings) -> None:
+        _in_session(name, settings, stages, lambda run: _print_plan(run, stages, skips_unchanged))
+
+    return run_command(name, description, Settings, run, argv, plan)
+
+
+def _in_session(name: str, settings: Settings, stages: Sequence[Stage], body: Callable[[Run], object]) -> None:
+    """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
+    files = {file for stage in stages for file in stage.files}
+    check_machine(settings, files, writes=any(stage.writes(settings) for stage in stages))
+    output = JvmOutput()
+    try:
+        budget = settings.cooccurrence.memory_budget_mb
+        body(Run(start_session(f"semantic-pivots {name}", settings.spark, budget, output), settings))
+    except Exception as error:
+        if known := user_error(error, output.held()):
+            raise known from None
+        output.show_held()
+        raise
+
+
+def _print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool) -> None:
+    """What a run would do; makes the checks that a run makes, except for tables that would be new."""
+    stale: set[str] = set()
+    for stage in stages:
+        reads = stage.tables_read(run.settings)
+        waits = [table for table in reads if table in stale]
+        check_inputs(run, [table for table in reads if table not in stale])
+        for table in stage.writes(run.settings):
+            run.warehouse.check_target(table)
+        reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_provenance(run, stage))
+        tables = [run.warehouse.table_path(table) for table in stage.writes(run.settings)]
+        lines = [
+            f"{stage.name}: {_would(reason, skips_unchanged)}",
+            f"  reads  {', '.join(_inputs(run, stage))}",
+            f"  writes {', '.join(tables) or 'no table'}",
+        ]
+        sys.stdout.write("".join(f"{clean(line)}\n" for line in lines))
+        stale |= set(stage.writes(run.settings)) if reason else set()
+
+
+def _would(reason: str | None, skips_unchanged: bool) -> str:
+    if reason:
+        return f"would run: {reason}"
+    unchanged = "unchanged since it last ran"
+    return f"would be skipped: {unchanged}" if skips_unchanged else f"would run: asked for, though {unchanged}"
+
+
+def _inputs(run: Run, stage: Stage) -> list[str]:
+    shards = (
+        [f"{len(run.shards)} shards, {sum(s.n_bytes for s in run.shards) / 1e6:.1f} MB"]
+        if "shards" in stage.files
+        else []
+    )
+    return [*shards, *(run.warehouse.table_path(table) for table in stage.tables_read(run.settings))]

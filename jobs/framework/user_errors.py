@@ -1,0 +1,149 @@
+"""Turns errors of Python, Java, Spark and the stores into one line that says what to do, where there is something.
+
+The patterns are looked for in the error's text, which for Spark contains the Java stack trace and a worker's Python
+traceback; where the JVM has ended, in what it wrote. The first that is found decides: specific ones come first.
+"""
+
+import errno
+import re
+from typing import NamedTuple
+
+from pivot_udfs import errors
+from pivot_udfs.errors import SemanticPivotsError, SetupError
+
+
+class Remedy(NamedTuple):
+    """What to do about an error; ``{0}`` is the pattern's group, ``{note}`` the same in brackets, where it has one."""
+
+    pattern: str
+    line: str
+
+
+_FULL = "a disk is full{note}: free space there, or choose another warehouse.path, TMPDIR or spark.local.dir"
+_READ_ONLY = "a file system is read-only{note}: choose another path, or mount it for writing"
+_DENIED = "permission denied{note}: change the owner or mode of the path, or choose another"
+_OPEN_FILES = "too many open files: raise the limit (ulimit -n 4096) or start fewer tasks (spark.master = 'local[1]')"
+
+_OTHER_SPARK = (
+    "SPARK_HOME must be unset or hold the release of the pyspark installed here, and JAVA_HOME a Java 17 or later"
+)
+_REMEDIES = (
+    Remedy(r"No space left on device|Disk quota exceeded|StorageFull", _FULL),
+    Remedy(r"Too many open files", _OPEN_FILES),
+    Remedy(r"Read-only file system|ReadOnlyFilesystem", _READ_ONLY),
+    Remedy(
+        r"Could not parse Master URL: ?'?([^'\n]*)",
+        "spark.master = {0} is none: use local[*], yarn, spark:// or k8s://",
+    ),
+    Remedy(r"[Ii]nvalid (?:Spark|master) URL: ?([^\n]*)", "spark.master = {0} is none: use spark://host:port"),
+    Remedy(
+        r"All masters are unresponsive|Failed to connect to master",
+        "Spark's master does not answer: check spark.master, and that the cluster runs",
+    ),
+    Remedy(
+        r"Invalid (?:maximum|initial) heap size: -Xm[sx](\S*)|Failed to parse byte string: (?:-Xm[sx])?(\S*)|"
+        r"NumberFormatException: Size must be specified as bytes[^\n]*",
+        "a memory size{note} is none: write spark.driver.memory and its like as 3g or 512m",
+    ),
+    Remedy(
+        r"(?:System|Executor) memory (\d+) must be at least|Too small (?:maximum|initial) heap",
+        "Spark's JVM has too little memory{note}: set spark.driver.memory to 1g or more",
+    ),
+    Remedy(
+        r"Could not reserve enough space|insufficient memory for the Java Runtime|Cannot allocate memory|"
+        r"larger than the maximum heap|exceeds the maximum representable size",
+        "Java cannot have the memory asked for: lower spark.driver.memory, or free memory",
+    ),
+    Remedy(
+        r"java\.lang\.OutOfMemoryError: (?:Java heap space|GC overhead)",
+        "Spark's JVM ran out of memory: raise spark.driver.memory (in local mode) or spark.executor.memory",
+    ),
+    Remedy(
+        r"(?:IllegalArgumentException|NumberFormatException): (spark\.\S+ should be [^\n]*)|"
+        r"(?:IllegalArgumentException|NumberFormatException): ([^\n]* of config '?spark\.[^\n]*)|"
+        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*?)\.?(?: SQLSTATE|\n|$)",
+        "{0}: change it in spark.conf",
+    ),
+    Remedy(
+        r"UnsupportedClassVersionError|JAVA_HOME is not set",
+        "Java 17 or later is needed: install one, and set JAVA_HOME to it",
+    ),
+    Remedy(
+        r"No FileSystem for scheme \"?([\w.+-]+)",
+        "Spark has no file system for {0}: use a local path, or add the store's jars by --packages",
+    ),
+    Remedy(
+        r"ClassNotFoundException: Class (org\.apache\.hadoop\.fs\.\S+) not found",
+        "Spark lacks {0}: give spark-submit --packages org.apache.hadoop:hadoop-aws:3.5.0",
+    ),
+    Remedy(
+        r"Malformed input or input contains unmappable characters: ([^\n]*)",
+        "Java cannot name {0} in this locale: set LC_ALL=C.UTF-8",
+    ),
+    Remedy(
+        r"Failed to create (?:any )?local dir",
+        "Spark cannot make a folder for temporary files: set spark.local.dir, or TMPDIR, to one that can be written",
+    ),
+    Remedy(r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark", _OTHER_SPARK),
+    Remedy(r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)", _DENIED),
+    Remedy(r"Permission denied|Operation not permitted", _DENIED),
+)
+_JVM_ENDED = (
+    Remedy(r"\[JAVA_GATEWAY_EXITED\]", f"Spark's JVM did not start: {_OTHER_SPARK}"),
+    Remedy(
+        r"Answer from Java side is empty|^Py4JNetworkError|^ConnectionRefusedError",
+        "Spark's JVM has ended during the run, most often killed for lack of memory: lower spark.driver.memory or "
+        "cooccurrence.memory_budget_mb, or use fewer cores (spark.master = 'local[1]')",
+    ),
+)
+_BY_ERRNO = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN_FILES),
+    errno.EROFS: _READ_ONLY,
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _DENIED),
+}
+_WORKER_TRACEBACK = re.compile(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
+_OWN_ERROR = re.compile(r"(?:pivot_udfs\.)errors\.(\w+): (.*)")
+
+
+def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | None:
+    """The error as one that the user can fix; None where nothing is known about it.
+
+    Args:
+        error: any.
+        output: what the JVM wrote to standard error.
+    """
+    if isinstance(error, SemanticPivotsError):
+        return error
+    if isinstance(error, OSError) and error.errno in _BY_ERRNO:
+        return SetupError(_filled(_BY_ERRNO[error.errno], str(error.filename or "")))
+    text = str(error)
+    if own := _OWN_ERROR.fullmatch(worker_error(text) or ""):
+        return _own(own[1], own[2])
+    if isinstance(error, KeyError | TypeError | ValueError | AssertionError) and "Java" not in text:
+        return None
+    text = f"{type(error).__name__}: {text}"
+    ended = _by_pattern(text, _JVM_ENDED)
+    return _by_pattern(text, _REMEDIES) or (ended and _by_pattern(output, _REMEDIES)) or ended
+
+
+def worker_error(text: str) -> str | None:
+    """The last line of the Python traceback in Spark's message about a failed task; None where it has none."""
+    found = _WORKER_TRACEBACK.findall(text)
+    return found[-1].strip() if found else None
+
+
+def _own(name: str, message: str) -> SemanticPivotsError | None:
+    kind = getattr(errors, name, None)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, SemanticPivotsError) else None
+
+
+def _by_pattern(text: str, remedies: tuple[Remedy, ...]) -> SetupError | None:
+    for pattern, line in remedies:
+        if found := re.search(pattern, text):
+            return SetupError(_filled(line, next((group for group in found.groups() if group), "")))
+    return None
+
+
+def _filled(line: str, given: str) -> str:
+    return line.format(given, note=f" ({given})" if given else "")

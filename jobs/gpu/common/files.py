@@ -1,0 +1,64 @@
+"""Writes, hashes and syncs files of the model side: every file is replaced whole or not at all."""
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+
+from jobs.gpu.common.settings import ModelSettings
+
+_BLOCK = 1 << 22
+
+
+def results_path(settings: ModelSettings, *parts: str) -> Path:
+    """A path below ``results.path``; its parent folder is created."""
+    path = Path(settings.results.path).joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a temporary file and renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON, indented, keys sorted; NaN and infinities, which JSON does not have, become null."""
+    text = json.dumps(_finite(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Flushes a file, or the names in a folder, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes all files of a folder and of the folders in it, and their names, to disk."""
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)

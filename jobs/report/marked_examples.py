@@ -1,0 +1,49 @@
+"""Selected documents with their pivots marked: the examples of the report."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import functions as F
+
+from jobs.framework.stage import Run
+from jobs.report.report_types import Example
+from jobs.selection.shrunken_density import SHRUNKEN
+from pivot_udfs.arms import PIVOT
+from pivot_udfs.tokenization.token_offsets import token_byte_spans
+from pivot_udfs.write_report import mark_pivots
+
+PASSAGE_TOKENS = 220
+_LONGEST_EXAMPLE = 20_000
+"""In tokens; examples are tokenized again on the driver."""
+_KEY = ("shard", "record")
+
+
+def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tuple[Example, ...]:
+    """The densest documents of the pivot arm, taken from the languages in turn.
+
+    Args:
+        run: gives the tables, the tokenizer and ``report.n_examples``.
+        scored: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
+        languages: in order of their turns.
+    """
+    best = Window.partitionBy("lang").orderBy(F.desc(SHRUNKEN), "source", "doc_id")
+    n_examples = run.settings.report.n_examples
+    taken = scored.where(F.col("taken") & (F.col("n_tokens") <= _LONGEST_EXAMPLE))
+    ranked = taken.withColumn("place", F.row_number().over(best)).where(F.col("place") <= n_examples)
+    turn = F.array_position(F.array(*map(F.lit, languages)), F.col("lang"))
+    keys = ranked.where(turn > 0).orderBy("place", turn).select(*_KEY).limit(n_examples).collect()
+    if not keys:
+        return ()
+    wanted = run.spark.createDataFrame([tuple(row) for row in keys], scored.select(*_KEY).schema)
+    rows = run.warehouse.read(f"datasets/{PIVOT}").join(F.broadcast(wanted), on=list(_KEY), how="inner").collect()
+    by_key = {tuple(row[name] for name in _KEY): row for row in rows}
+    pivots = {row["token_id"] for row in run.warehouse.read("pivots").select("token_id").collect()}
+    return tuple(_example(run, by_key[tuple(key)], pivots) for key in keys)
+
+
+def _example(run: Run, row: Row, pivots: set[int]) -> Example:
+    starts, ends = token_byte_spans(run.tokenizer, row["text"])
+    is_pivot = np.array([token_id in pivots for token_id in row["token_ids"]], dtype=bool)
+    passage = mark_pivots(row["text"], starts, ends, is_pivot, PASSAGE_TOKENS)
+    return Example(row["source"], row["doc_id"], row["lang"], row["n_tokens"], row["pivot_density"], passage)

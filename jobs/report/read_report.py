@@ -1,0 +1,89 @@
+"""Reads the tables for the report; Spark aggregates, and the driver receives a bounded number of rows.
+
+Texts are read for the examples only, by key.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from jobs.framework.stage import Run
+from jobs.report.arm_budgets_and_sources import KEY, arm_members, pivot_keys, read_arms, read_source_tokens
+from jobs.report.density_by_language import read_densities
+from jobs.report.marked_examples import read_examples
+from jobs.report.report_types import Report, TableNote
+from jobs.report.sources_and_quarantine import read_intake
+from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
+from jobs.selection.shrunken_density import language_sums, with_shrunken_density
+from pivot_udfs.load_settings import result_settings
+from pivot_udfs.schemas import TABLES
+from pivot_udfs.settings import Selection, Settings
+from pivot_udfs.tokenization.vocabulary import vocabulary
+
+N_LANGUAGE_PAIRS = 12
+_N_THREADS = 3
+
+
+def read_report(run: Run) -> Report:
+    """Everything that the page shows, from the newest version of each table."""
+    scores = run.warehouse.read("document_scores")
+    members = arm_members(run)
+    selection, languages = run.settings.selection, language_sums(scores)
+    language_tokens = {row["lang"]: row["n_tokens"] for row in languages}
+    scored = with_shrunken_density(scores, languages, selection.shrinkage_tokens)
+    scored = scored.join(pivot_keys(members), on=list(KEY), how="left").fillna(False, ["taken"]).persist()
+    vocabulary(run.tokenizer)  # loaded once, before the threads use it
+    # Each part is many small queries, most of whose time is spent in planning: the parts run concurrently.
+    with ThreadPoolExecutor(_N_THREADS) as pool:
+        pairs_ = pool.submit(read_language_pairs, run)
+        pivots = pool.submit(read_pivots, run)
+        arms = pool.submit(read_arms, selection, members, language_tokens)
+        source_tokens = pool.submit(read_source_tokens, scored, members, selection.arms)
+        tables = pool.submit(_table_notes, run)
+        densities = read_densities(scored)
+        intake = read_intake(run, scored)
+        examples = read_examples(run, scored, [language.lang for language in densities])
+        by_source = source_tokens.result()
+    scored.unpersist()
+    pairs = pairs_.result()
+    return Report(
+        warehouse=run.warehouse.path,
+        window=str(run.settings.cooccurrence.window),
+        association=run.settings.pivots.association,
+        rule=_rule(selection),
+        shrinkage_tokens=selection.shrinkage_tokens,
+        min_doc_count=run.settings.pivots.min_word_doc_count,
+        n_pivots=run.warehouse.read("pivots").count(),
+        intake=intake,
+        language_pairs=pairs[:N_LANGUAGE_PAIRS],
+        n_language_pairs=len(pairs),
+        pivots=pivots.result(),
+        densities=densities,
+        arms=arms.result(),
+        source_tokens=by_source,
+        examples=examples,
+        tables=tables.result(),
+        settings=_settings(run.settings),
+    )
+
+
+def _table_notes(run: Run) -> tuple[TableNote, ...]:
+    notes = []
+    for name in (*TABLES, *(f"datasets/{arm}" for arm in run.settings.selection.arms)):
+        content = run.warehouse.content(name)
+        if content and (made := content.provenance):
+            inputs = {read: table.version for read, table in made.tables.items()}
+            code = f"{made.release}/{made.version}"
+            notes.append(TableNote(name, content.version, made.job, code, made.fingerprint, inputs, dict(made.files)))
+    return tuple(notes)
+
+
+def _rule(selection: Selection) -> str:
+    if selection.rule == "top_share":
+        return f"the densest {selection.share:.0%} of each language's tokens"
+    if selection.rule == "threshold":
+        return f"all documents with a shrunken density of {selection.threshold:g} or more"
+    return f"the densest documents, {selection.tokens:,} tokens in all"
+
+
+def _settings(settings: Settings) -> dict[str, str]:
+    sections = (settings.corpus, settings.lexicon, settings.cooccurrence, settings.pivots, settings.selection)
+    return {key: str(value) for key, value in result_settings(*sections).items()}

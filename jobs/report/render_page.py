@@ -1,0 +1,94 @@
+"""Renders the report as one self-contained HTML page: no script, no external font, image or request.
+
+The template escapes everything that comes from the corpus; only the figures and the style sheet are inserted unescaped.
+"""
+
+import re
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup, escape
+
+from jobs.report.language_names import language_name, shown_token
+from jobs.report.plots import N_LEAST_DOCS, draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
+from jobs.report.report_types import N_PIVOTS_LISTED, Report
+
+ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "lift difference", "llr": "log-likelihood ratio"}
+_CARD_DIGITS = 7
+"""Larger numbers are shortened in the cards at the top, which have no room for more."""
+_LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
+
+
+def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
+    """The page.
+
+    Args:
+        report: the content.
+        model_report: address of the model report, relative to this page; None if there is none yet.
+        made_of: fingerprint of everything that the page shows, for its ``<meta>`` tag.
+
+    Returns:
+        HTML.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"n": _thousands, "pct": _percent, "size": _size, "card": _card}
+    environment.filters |= {"lang": language_name, "shown": shown_token, "flow": _flow}
+    template = environment.from_string(_file("report.html"))
+    corpus: dict[str, int] = {language.lang: language.n_tokens for language in report.densities}
+    figures = {
+        "reach": draw_reach(report.pivots),
+        "densities": draw_densities(report.densities),
+        "lengths": draw_lengths(report.densities),
+        "share_by_length": draw_share_by_length(report.densities),
+        "arms": draw_arms(corpus, report.arms),
+    }
+    return template.render(
+        report=report,
+        intake=report.intake,
+        association=ASSOCIATIONS[report.association],
+        best=report.pivots[:N_PIVOTS_LISTED],
+        n_least_docs=N_LEAST_DOCS,
+        model_report=model_report,
+        made_of=made_of,
+        style=_markup(_file("report.css")),
+        figures={name: _markup(svg) for name, svg in figures.items()},
+    )
+
+
+def _markup(trusted: str) -> Markup:
+    return Markup(trusted)  # noqa: S704 - the style sheet and the figures, whose texts matplotlib escapes
+
+
+def _file(name: str) -> str:
+    return resources.files("jobs.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _thousands(value: int) -> str:
+    return f"{value:,}"
+
+
+def _card(value: int) -> str:
+    if value < 10**_CARD_DIGITS:
+        return _thousands(value)
+    for power, unit in ((4, "trillion"), (3, "billion"), (2, "million")):
+        if value >= 1000**power:
+            return f"{value / 1000**power:,.1f} {unit}"
+    return _thousands(value)
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{value:.{digits}%}"
+
+
+def _size(n_bytes: int) -> str:
+    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if n_bytes >= 1000**power:
+            return f"{n_bytes / 1000**power:,.1f} {unit}"
+    return f"{n_bytes} bytes"
+
+
+def _flow(text: str) -> Markup:
+    """Text as one paragraph, with line ends shown as pilcrows."""
+    return Markup(_LINE_ENDS.sub(' <span class="cut">¶</span> ', str(escape(text))))  # noqa: S704 - escaped in this line

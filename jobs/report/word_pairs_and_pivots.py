@@ -1,0 +1,90 @@
+"""The strongest word pairs of every language pair, and the pivots with the translation pairs that they link."""
+
+from functools import partial
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.framework.stage import Run
+from jobs.report.report_types import N_PIVOTS_LISTED, LanguagePair, LinkedPair, Pivot, WordPair
+from pivot_udfs.schemas import TABLES
+from pivot_udfs.write_report import WORD_ASSOCIATIONS, associate_word_pairs
+
+N_WORD_PAIRS, N_LINKED, N_PIVOTS_PLOTTED = 10, 6, 2000
+_TOTALS = {"lang": "lang", "word": "word", "doc_count": "docs"}
+
+
+def read_language_pairs(run: Run) -> tuple[LanguagePair, ...]:
+    """All language pairs with their strongest word pairs, those with the most co-occurrences first."""
+    cooccurrence = run.warehouse.read("word_cooccurrence")
+    pair = ["lang_a", "lang_b"]
+    sums = cooccurrence.groupBy(*pair).agg(F.count("*").alias("n"), F.sum("doc_count").alias("doc_counts"))
+    concepts = run.warehouse.read("pair_pivots").groupBy(*pair).agg(F.countDistinct("concept").alias("linked"))
+    rows = sums.join(concepts, on=pair, how="left").orderBy(F.desc("doc_counts"), *pair).collect()
+    n_docs = run.warehouse.read("corpus_totals").agg(F.sum("n_docs")).collect()[0][0] or 0
+    strongest = _strongest_pairs(run, cooccurrence, n_docs)
+    return tuple(
+        LanguagePair(row["lang_a"], row["lang_b"], row["n"], row["linked"] or 0, strongest.get((row[0], row[1]), ()))
+        for row in rows
+    )
+
+
+def _strongest_pairs(run: Run, cooccurrence: DataFrame, n_docs: int) -> dict[tuple[str, str], tuple[WordPair, ...]]:
+    totals = run.warehouse.read("word_totals")
+    sides = [
+        F.broadcast(totals.select(*(F.col(c).alias(f"{new}_{side}") for c, new in _TOTALS.items()))) for side in "ab"
+    ]
+    counted = (
+        cooccurrence.where(F.col("doc_count") >= run.settings.pivots.min_word_doc_count)
+        .where(F.lower("word_a") != F.lower("word_b"))
+        .join(sides[0], on=["lang_a", "word_a"], how="inner")
+        .join(sides[1], on=["lang_b", "word_b"], how="inner")
+        .select(*WORD_ASSOCIATIONS.names[:-1])
+    )
+    step = partial(associate_word_pairs, n_docs=n_docs)
+    associated = counted.mapInArrow(step, from_arrow_schema(WORD_ASSOCIATIONS))
+    best = Window.partitionBy("lang_a", "lang_b").orderBy(F.desc("npmi"), F.desc("doc_count"), "word_a", "word_b")
+    ranked = associated.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= N_WORD_PAIRS)
+    found: dict[tuple[str, str], tuple[WordPair, ...]] = {}
+    translations = _translations(run)
+    for row in sorted(ranked.collect(), key=lambda row: row["rank"]):
+        words = (row["lang_a"], row["word_a"]), (row["lang_b"], row["word_b"])
+        values = {name: row[name] for name in WORD_ASSOCIATIONS.names if not name.startswith("lang_")}
+        languages = (row["lang_a"], row["lang_b"])
+        found[languages] = (*found.get(languages, ()), WordPair(**values, is_translation=words in translations))
+    return found
+
+
+def _translations(run: Run) -> set[tuple[tuple[str, str], tuple[str, str]]]:
+    words = run.lexicon.words
+    cells = [[word for word in concept if word >= 0] for concept in run.lexicon.concepts]
+    return {(words[a], words[b]) for concept in cells for a in concept for b in concept if a < b}
+
+
+def read_pivots(run: Run) -> tuple[Pivot, ...]:
+    """The best ``N_PIVOTS_PLOTTED`` pivots by rank, the first ``N_PIVOTS_LISTED`` with the pairs that they link."""
+    rows = run.warehouse.read("pivots").orderBy("rank").limit(N_PIVOTS_PLOTTED).collect()
+    linked = _linked_pairs(run, [row["token_id"] for row in rows[:N_PIVOTS_LISTED]])
+    names = [name for name in TABLES["pivots"].names if name != "token_id"]
+    return tuple(Pivot(**{name: row[name] for name in names}, pairs=linked.get(row["token_id"], ())) for row in rows)
+
+
+def _linked_pairs(run: Run, token_ids: list[int]) -> dict[int, tuple[LinkedPair, ...]]:
+    """The translation pairs with each token's highest scores, at most one of each concept."""
+    words = ["lang_a", "word_a", "lang_b", "word_b"]
+    of_concept = Window.partitionBy("token_id", "concept").orderBy(F.desc("score"), *words)
+    of_token = Window.partitionBy("token_id").orderBy(F.desc("score"), "concept")
+    rows = (
+        run.warehouse.read("pair_pivots")
+        .where(F.col("token_id").isin(token_ids))
+        .withColumn("place", F.row_number().over(of_concept))
+        .where(F.col("place") == 1)
+        .withColumn("place", F.row_number().over(of_token))
+        .where(F.col("place") <= N_LINKED)
+        .collect()
+    )
+    linked: dict[int, tuple[LinkedPair, ...]] = {}
+    for row in sorted(rows, key=lambda row: row["place"]):
+        linked[row["token_id"]] = (*linked.get(row["token_id"], ()), LinkedPair(*(row[name] for name in words)))
+    return linked

@@ -1,0 +1,54 @@
+"""The shrunken density by which documents are ranked; shared by the selection and the report.
+
+The raw density of a short document is noise: one pivot in five tokens is 0.2. Ranking is by the density shrunken
+towards the language's own, (n_pivot_tokens + k m) / (n_tokens + k): the posterior mean under a Beta prior that is
+worth k tokens of the language's mean m. A document far shorter than k tokens ranks near its language's mean, one far
+longer at its own density, so that short documents have no advantage.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from jobs.selection.budgeted_sample import local_frame
+
+SHRUNKEN = "shrunken_density"
+_MEANS = pa.schema({"lang": pa.string(), "language_density": pa.float64()})
+Number = TypeVar("Number", float, Column)
+
+
+def shrunken_density(n_pivot_tokens: Number, n_tokens: Number, language_density: Number, shrinkage: int) -> Number:
+    """The density by which documents are ranked, in [0, 1], of numbers or Spark columns.
+
+    Args:
+        n_pivot_tokens: of the document.
+        n_tokens: of the document; with ``shrinkage`` 0 it must not be 0.
+        language_density: pivot tokens / tokens of the document's whole language.
+        shrinkage: in tokens.
+    """
+    return (n_pivot_tokens + shrinkage * language_density) / (n_tokens + shrinkage)
+
+
+def language_sums(scores: DataFrame) -> list[Row]:
+    """Rows of lang, n_tokens, n_pivot_tokens, one for each language of ``document_scores``."""
+    sums = F.sum("n_tokens").alias("n_tokens"), F.sum("n_pivot_tokens").alias("n_pivot_tokens")
+    return scores.groupBy("lang").agg(*sums).collect()
+
+
+def with_shrunken_density(scores: DataFrame, languages: Sequence[Row], shrinkage_tokens: int) -> DataFrame:
+    """Adds the column ``shrunken_density``.
+
+    Args:
+        scores: the table ``document_scores``.
+        languages: its ``language_sums``.
+        shrinkage_tokens: ``selection.shrinkage_tokens``.
+    """
+    densities = [(row["lang"], row["n_pivot_tokens"] / max(row["n_tokens"], 1)) for row in languages]
+    means = local_frame(scores.sparkSession, densities, _MEANS)
+    # Without shrinkage a document without tokens would divide by zero; this way it has density 0.
+    n_tokens = F.greatest("n_tokens", F.lit(0 if shrinkage_tokens else 1))
+    shrunken = shrunken_density(F.col("n_pivot_tokens"), n_tokens, F.col("language_density"), shrinkage_tokens)
+    return scores.join(F.broadcast(means), on="lang", how="inner").withColumn(SHRUNKEN, shrunken)

@@ -1,0 +1,77 @@
+"""How strongly a token is tied to a word, or a word to a word, from document counts.
+
+With n documents, of which a word is in w, a token in t, and both within the window in k (design, Pair pivots):
+
+* ``npmi``: ln(p(t, w) / (p(t) p(w))) / -ln p(t, w), in [-1, 1] (Bouma 2009); 1 where all documents have both;
+* ``lift_difference``: k / w - t / n, in [-1, 1]: what the authors of the paper released;
+* ``llr``: Dunning's (1993) G2 of the 2 x 2 table of documents, 0 where k is no more than chance gives.
+
+A new measure is a function here, its name in ``MEASURES`` and in ``settings.Pivots.association``, and a line here.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from pivot_udfs.errors import ConfigError
+
+Counts = npt.NDArray[np.float64]
+
+
+def associate(measure: str, both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
+    """The association of tokens with words.
+
+    Args:
+        measure: a key of ``MEASURES``.
+        both: (N,) documents in which they co-occur, at least 1.
+        word: (N,) documents with the word.
+        token: (N,) documents with the token.
+        n_docs: documents in all.
+
+    Returns:
+        float64 (N,).
+
+    Raises:
+        ConfigError: the measure is unknown.
+    """
+    if measure not in MEASURES:
+        raise ConfigError(f"pivots.association = {measure!r}: expected one of {', '.join(MEASURES)}")
+    return MEASURES[measure](both, word, token, n_docs)
+
+
+def npmi(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
+    """Normalized pointwise mutual information, in [-1, 1]; arguments as of ``associate``."""
+    surprise = -_log_ratio(both, np.full_like(both, n_docs))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = _log_ratio(both * n_docs, word * token) / surprise
+    return np.clip(np.where(surprise > 0, value, 1.0), -1.0, 1.0)
+
+
+def lift_difference(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
+    """p(token | word) - p(token), in [-1, 1]; arguments as of ``associate``."""
+    return both / word - token / n_docs
+
+
+def llr(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
+    """Log-likelihood ratio G2, at least 0; arguments as of ``associate``."""
+    cells = np.stack([both, word - both, token - both, n_docs - word - token + both])
+    rows = np.stack([word, word, n_docs - word, n_docs - word])
+    columns = np.stack([token, n_docs - token, token, n_docs - token])
+    expected = rows * columns / n_docs
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(cells > 0, cells * np.log(cells / expected), 0.0)
+    return np.where(both > expected[0], 2.0 * np.maximum(terms.sum(axis=0), 0.0), 0.0)
+
+
+MEASURES: dict[str, Callable[[Counts, Counts, Counts, float], Counts]] = {
+    "npmi": npmi,
+    "lift_difference": lift_difference,
+    "llr": llr,
+}
+
+
+def _log_ratio(above: Counts, below: Counts) -> Counts:
+    """ln(above / below), to full precision also where the two are nearly the same."""
+    excess = (above - below) / below
+    return np.where(np.abs(excess) < 0.5, np.log1p(np.maximum(excess, -0.5)), np.log(above) - np.log(below))

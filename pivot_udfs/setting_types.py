@@ -1,0 +1,44 @@
+"""Types and validators that the sections of both sides' settings share."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field
+
+T = TypeVar("T")
+
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+NO_RESULT: dict[str, Any] = {"changes_result": False}
+
+
+def as_list(value: Any) -> Any:
+    """A single string as a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+def _each_once(values: list[T]) -> list[T]:
+    repeated = [value for place, value in enumerate(values) if value in values[:place]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is given more than once")
+    return values
+
+
+def spark_key(key: str) -> str:
+    """Checks that a key is one of Spark's."""
+    if not key.startswith("spark."):
+        raise ValueError("keys begin with 'spark.'; Spark ignores others")
+    return key
+
+
+def not_blank(text: str) -> str:
+    """Checks that a name or path is not empty."""
+    if not text.strip():
+        raise ValueError("must name something; an empty text would mean the current folder")
+    return text
+
+
+Once = AfterValidator(_each_once)
+Place = Annotated[str, AfterValidator(not_blank)]
+"""A path or URI."""
+Count = Annotated[int, Field(ge=1, le=(1 << 31) - 1)]
+Long = Field(ge=-(1 << 63), le=(1 << 63) - 1)
+"""A 64-bit integer, as the JVM and compiled kernels hold it."""

@@ -1,0 +1,76 @@
+"""Arrow columns as the values that a record may have; no content of any type raises.
+
+Strings are decoded from their bytes one by one, integers and the items of lists are taken; every other type, of which
+some cannot be converted to Python at all (dates out of range, unknown time zones), is only named.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import types
+
+from pivot_udfs.shards.validate_record import RAW_BYTES, Oversized, Unsupported
+
+_TEXTS = (
+    *(types.is_string, types.is_large_string, types.is_string_view, types.is_fixed_size_binary),
+    *(types.is_binary, types.is_large_binary, types.is_binary_view),
+)
+_LISTS = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
+_MAX_LABELS = 32
+"""Items of a list that are looked at."""
+
+
+def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
+    """The values of an Arrow array, in order, each converted when it is asked for.
+
+    Args:
+        column: a ``pa.Array`` of any type.
+        max_bytes: longer strings come as ``Oversized``.
+
+    Yields:
+        None, str, int, list (of a list's first 32 items), ``bytes`` (the start of what is not UTF-8), ``Oversized``, or
+        ``Unsupported``.
+
+    Raises:
+        IndexError: a dictionary has no such entry; the file is damaged.
+    """
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        yield from _extension_values(column, max_bytes)
+    elif types.is_dictionary(kind):
+        for place in column.indices.to_pylist():
+            yield None if place is None else next(column_values(_entry(column.dictionary, place), max_bytes))
+    elif any(is_kind(kind) for is_kind in _TEXTS):
+        yield from (_text(value, max_bytes) for value in column)
+    elif types.is_integer(kind):
+        yield from column.to_pylist()
+    elif any(is_kind(kind) for is_kind in _LISTS):
+        for value in column:
+            yield None if value.values is None else list(column_values(value.values[:_MAX_LABELS], max_bytes))
+    else:
+        yield from (Unsupported(str(kind)) if valid else None for valid in column.is_valid().to_pylist())
+
+
+def _extension_values(column: Any, max_bytes: int) -> Iterator[Any]:
+    if types.is_string(column.type.storage_type) or types.is_large_string(column.type.storage_type):
+        return column_values(column.storage, max_bytes)
+    return (Unsupported(str(column.type)) if valid else None for valid in column.is_valid().to_pylist())
+
+
+def _entry(dictionary: Any, place: int) -> Any:
+    if not 0 <= place < len(dictionary):
+        raise IndexError(f"entry {place} of a dictionary of {len(dictionary)}")
+    return dictionary[place : place + 1]
+
+
+def _text(value: Any, max_bytes: int) -> Any:
+    data = value.as_buffer()
+    if data is None:
+        return None
+    if data.size > max_bytes:
+        return Oversized(data.size)
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError:
+        return data.slice(0, min(data.size, RAW_BYTES)).to_pybytes()

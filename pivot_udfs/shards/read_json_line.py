@@ -1,0 +1,124 @@
+"""The fields of a record in a line of JSON.
+
+Lines of usual size are parsed whole. Of longer ones ``msgspec`` gives the stored bytes of the wanted values alone and
+checks the rest, so that the memory for a line is a small multiple of its length, whatever it holds.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+import msgspec
+import orjson
+
+from pivot_udfs.shards.validate_record import Fields, ReadLimits, RecordError, Unsupported, check_surrogates
+
+_WHOLE_BYTES = 1 << 20
+"""Longest line that is parsed whole, which may need 50 times its length."""
+_MAX_LABEL_BYTES = 64 << 10
+_NUMBER = Unsupported("number")
+_TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: "string", type(None): "null"}
+
+
+def read_json_line(line: bytes, limits: ReadLimits) -> Fields:
+    """The values of the wanted fields.
+
+    Args:
+        line: one record.
+        limits: where the fields are.
+
+    Raises:
+        RecordError: the line is blank, not UTF-8, not JSON or no object, or a field holds a lone surrogate.
+    """
+    if len(line) > _WHOLE_BYTES:
+        return _read_long(line, limits)
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        record = _read_leniently(line)
+        if type(record) is dict:
+            check_surrogates(_fields(record, limits), limits.fields)
+    if type(record) is not dict:
+        raise RecordError("not_an_object", f"a JSON {_TYPES.get(type(record), 'number')}; expected an object")
+    fields = _fields(record, limits)
+    if _NUMBER in (fields.id, fields.source):  # an integer above 64 bits is a float so far
+        fields = _fields(_read_leniently(line), limits)
+    return fields
+
+
+def _fields(record: dict[str, Any], limits: ReadLimits) -> Fields:
+    names = limits.fields
+    doc_id, text, source = (_plain(_walk(record, path)) for path in (names.id, names.text, names.source))
+    return Fields(doc_id, text, source, _walk(record, names.lang))
+
+
+def _walk(record: dict[str, Any], path: str) -> Any:
+    """The value at a path; a key that is the whole path is preferred to the path through objects."""
+    if path in record:
+        return record[path] if path else None
+    head, _, rest = path.partition(".")
+    inner = record.get(head) if rest else None
+    return _walk(inner, rest) if isinstance(inner, dict) else None
+
+
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (str, int):
+        return value
+    return Unsupported(_TYPES[type(value)])
+
+
+def _read_leniently(line: bytes) -> Any:
+    """A second look by Python's own reader, which distinguishes what is wrong.
+
+    It also accepts what is wrong only in fields that are not used: NaN, lone surrogates.
+    """
+    if not line.strip():
+        raise RecordError("blank_line", f"line of {len(line)} white space bytes")
+    try:
+        return json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        raise RecordError("invalid_utf8", str(error)) from None
+    except RecursionError:
+        raise RecordError("not_json", "nested too deeply") from None
+    except ValueError as error:
+        raise RecordError("not_json", str(error)) from None
+
+
+def _read_long(line: bytes, limits: ReadLimits) -> Fields:
+    names = limits.fields
+    try:
+        doc_id, text, source = (_decoded(_stored(line, path)) for path in (names.id, names.text, names.source))
+        lang = _stored(line, names.lang)
+        label = msgspec.json.decode(lang) if 0 < len(lang) <= _MAX_LABEL_BYTES else None
+        return Fields(doc_id, text, source, label)
+    except UnicodeDecodeError as error:
+        raise RecordError("invalid_utf8", str(error)) from None
+    except msgspec.ValidationError as error:
+        raise RecordError("not_an_object", str(error)) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RecordError("not_json" if line.strip() else "blank_line", str(error)) from None
+
+
+def _stored(line: bytes, path: str) -> bytes:
+    """The stored bytes at a path, empty where there is none."""
+    if not path:
+        return b""
+    head, _, rest = path.partition(".")
+    keys = (path, head) if rest else (path,)
+    whole, *parent = (bytes(value) for value in msgspec.structs.astuple(_decoder(keys).decode(line)))
+    return whole or (_stored(parent[0], rest) if rest and parent[0].startswith(b"{") else b"")
+
+
+@cache
+def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """Reads an object into the raw values of these keys."""
+    names = [f"key_{number}" for number in range(len(keys))]
+    columns = [(name, msgspec.Raw, msgspec.Raw(b"")) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct("Keys", columns, rename=dict(zip(names, keys, strict=True))))
+
+
+def _decoded(stored: bytes) -> Any:
+    """A text or number; of other values only the type."""
+    if stored[:1] in (b"{", b"["):
+        return Unsupported("object" if stored[:1] == b"{" else "array")
+    return _plain(msgspec.json.decode(stored)) if stored else None

@@ -1,0 +1,94 @@
+"""The command line that both sides share: exit codes, what is printed, and where."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.framework.command_line import run_command
+from pivot_udfs.errors import ConfigError
+from pivot_udfs.settings import Section, Spark
+
+
+class Small(Section):
+    """Settings of a job."""
+
+    spark: Spark = Spark()
+
+
+def raising(error: BaseException) -> Callable[[Any], None]:
+    def job(settings: Small) -> None:
+        raise error
+
+    return job
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    (tmp_path / "x.toml").write_text('[spark]\nconf = {"spark.a.secret" = "hunter22"}\n', encoding="utf-8")
+    return str(tmp_path / "x.toml")
+
+
+def run(config: str, job: Callable[[Any], object], *more: str) -> int:
+    return run_command("a_job", "Does something.", Small, job, ["--config", config, *more])
+
+
+def test_a_job_that_ends_well_returns_0_and_gets_its_settings(config: str) -> None:
+    found: list[Small] = []
+    assert run(config, found.append, "--set", "spark.master=local[3]") == 0
+    assert found[0].spark.master == "local[3]"
+
+
+def test_a_dry_run_prints_settings_without_secrets_and_runs_only_the_plan(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans: list[Small] = []
+    assert run_command("a_job", "", Small, raising(ValueError()), ["--config", config, "--dry-run"], plans.append) == 0
+    printed = capsys.readouterr().out
+    assert "[spark]" in printed
+    assert "hunter22" not in printed
+    assert plans[0].spark.conf == {"spark.a.secret": "hunter22"}
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("no: do this"), "a_job: ConfigError: no: do this"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/w/x"),
+            "a_job: SetupError: a disk is full (/w/x): free ",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/w"), "a_job: SetupError: permission denied (/w): change"),
+        (OSError(errno.EROFS, "Read-only file system", "/w"), "a_job: SetupError: a file system is read-only (/w): "),
+        (OSError(errno.EMFILE, "Too many open files"), "a_job: SetupError: too many open files: raise the limit"),
+    ],
+)
+def test_what_the_user_can_fix_is_one_line_and_returns_2(
+    config: str, capsys: pytest.CaptureFixture[str], error: Exception, line: str
+) -> None:
+    assert run(config, raising(error)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(line)
+
+
+def test_anything_else_is_a_traceback_without_secrets_and_returns_1(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(config, raising(KeyError("hunter22 is no key"))) == 1
+    written = capsys.readouterr().err
+    assert written.startswith("Traceback (most recent call last):")
+    assert written.splitlines()[-1] == "KeyError: '*** is no key'"
+
+
+def test_an_interrupt_returns_130(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(config, raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err.strip() == "a_job: interrupted"
+
+
+def test_unknown_flags_are_refused_with_2(config: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(config, raising(ValueError()), "--dryrun")
+    assert ended.value.code == 2

@@ -1,0 +1,71 @@
+"""Lines for a person: no credentials, no control characters, one line for one thing."""
+
+import logging
+
+import pytest
+
+from jobs.framework import messages
+from pivot_udfs.errors import ConfigError, CorpusError
+
+SECRET = "wJalrXUtnFEMI-K7MDENG"  # noqa: S105 - a test's
+
+
+@pytest.fixture
+def hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_secrets", set())
+    messages.hide([SECRET, "", "x", "true"])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\r\x1b[31mred\x07", "a\\nb\\r\\x1b[31mred\\x07"),
+        ("水 é \u202etxt", "水 é \\u202etxt"),
+        ("bad \udcff name", "bad \\udcff name"),
+        ("tab\there", "tab\\there"),
+        ("s3a://key:secret@bucket/x", "s3a://***@bucket/x"),
+    ],
+)
+def test_control_characters_are_escaped_and_credentials_hidden(text: str, shown: str) -> None:
+    assert messages.clean(text) == shown
+
+
+def test_secret_values_are_hidden_wherever_they_stand(hidden: None) -> None:
+    assert messages.clean(f"sent {SECRET} as true x") == "sent *** as true x"
+
+
+def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    assert SECRET not in messages.clean(f"The request with {SECRET} failed")
+
+
+def test_log_records_are_one_line_each(hidden: None) -> None:
+    record = logging.makeLogRecord({"msg": "%s is\nno shard of %s", "args": ("a\x1b[2Jb", SECRET), "name": "x"})
+    line = messages.CleanFormatter("%(levelname)s %(name)s: %(message)s").format(record)
+    assert line == "Level None x: a\\x1b[2Jb is\\nno shard of ***".replace("Level None", record.levelname)
+
+
+def test_tracebacks_keep_their_lines_and_lose_their_secrets(hidden: None, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ValueError(f"{SECRET} and \x1b]0;title")
+    except ValueError as error:
+        messages.write_traceback(error)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "ValueError: *** and \\x1b]0;title"
+
+
+def test_an_error_is_one_line_and_one_for_each_further_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    messages.write_error("job", CorpusError("a\nb is no shard"))
+    messages.write_error("job", ConfigError("x.toml cannot be used:", "a.b = 'c\nd': no", "e.f is missing"))
+    assert capsys.readouterr().err.splitlines() == [
+        "job: CorpusError: a\\nb is no shard",
+        "job: ConfigError: x.toml cannot be used:",
+        "  a.b = 'c\\nd': no",
+        "  e.f is missing",
+    ]
+
+
+def test_a_progress_line_has_its_numbers_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    messages.say("traced fr-zh", words=3, share="0.5")
+    assert capsys.readouterr().err.split(" ", 1)[1] == "traced fr-zh words=3 share=0.5\n"

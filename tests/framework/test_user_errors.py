@@ -1,0 +1,121 @@
+"""Errors of Python, Java, Spark and the stores become one line that says what to do; unknown ones stay as they are."""
+
+import errno
+
+import pytest
+
+from jobs.framework.user_errors import user_error, worker_error
+from pivot_udfs.errors import SemanticPivotsError, SetupError, TokenizerError
+
+IN_A_WORKER = """An error occurred while calling o77.collectToPython.
+: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 0.0 failed 1 times
+Traceback (most recent call last):
+  File "worker.py", line 1, in main
+    process()
+{cause}
+
+\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.handlePythonException(PythonRunner.scala:581)
+"""
+JVM_DIED = "[JAVA_GATEWAY_EXITED] Java gateway process exited before sending its port number."
+KNOWN = [
+    (
+        "o1.save.\n: java.io.IOException: No space left on device\n\tat java.base/sun.nio.ch.FileDispatcherImpl.write0",
+        "",
+        "a disk is full: free space",
+    ),
+    (
+        IN_A_WORKER.format(cause="OSError: [Errno 28] Error writing bytes to file. Detail: No space left on device"),
+        "",
+        "a disk is full",
+    ),
+    ("Generic LocalFileSystem error: Unable to open file /w/x: Too many open files (os error 24)", "", "too many open"),
+    ("java.io.FileNotFoundException: /w/t/_delta_log/0.json (Permission denied)", "", "permission denied (/w/t/_del"),
+    ("java.nio.file.FileSystemException: /w: Read-only file system", "", "a file system is read-only: choose another"),
+    (
+        "org.apache.spark.SparkException: Could not parse Master URL: 'lokal'",
+        "",
+        "spark.master = lokal is none: use local[*]",
+    ),
+    (
+        "java.lang.IllegalArgumentException: System memory 100663296 must be at least 471859200.",
+        "",
+        "little memory (100",
+    ),
+    (
+        'org.apache.hadoop.fs.UnsupportedFileSystemException: No FileSystem for scheme "ftp"',
+        "",
+        "no file system for ftp",
+    ),
+    (
+        "java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found",
+        "",
+        "Spark lacks org.apache.hadoop.fs.s3a.S3AFileSystem: give spark-submit --packages",
+    ),
+    (
+        "[INVALID_CONF_VALUE.TYPE_MISMATCH] The value 'x' in the config \"spark.task.cpus\" is invalid. It should be "
+        "a/an 'int' value. SQLSTATE: 22022\n\tat org.apache.spark",
+        "",
+        "should be a/an 'int' value: change it in spark.conf",
+    ),
+    ("java.lang.OutOfMemoryError: Java heap space", "", "raise spark.driver.memory"),
+    ("Malformed input or input contains unmappable characters: /tmp/?t?", "", "set LC_ALL=C.UTF-8"),
+    (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is none"),
+    (JVM_DIED, "Could not reserve enough space for 966367641600KB object heap", "lower spark.driver.memory"),
+    (JVM_DIED, "java.lang.UnsupportedClassVersionError: org/apache/spark/Main has been compiled", "Java 17 or later"),
+    (JVM_DIED, "Segmentation fault", "Spark's JVM did not start: SPARK_HOME must be unset"),
+    (
+        "Answer from Java side is empty",
+        "ERROR DiskBlockManager: Failed to create any local dir.",
+        "set spark.local.dir",
+    ),
+    ("Answer from Java side is empty", "", "Spark's JVM has ended during the run"),
+]
+
+
+@pytest.mark.parametrize(("text", "output", "line"), KNOWN, ids=range(len(KNOWN)))
+def test_known_errors_say_what_to_do_in_one_line(text: str, output: str, line: str) -> None:
+    found = user_error(RuntimeError(text), output)
+    assert isinstance(found, SetupError)
+    assert line in str(found)
+    assert "\n" not in str(found)
+
+
+def test_a_refused_connection_means_that_the_jvm_has_ended() -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    assert "set spark.local.dir" in str(user_error(refused, "ERROR DiskBlockManager: Failed to create any local dir."))
+    assert "Spark's JVM has ended" in str(user_error(refused, "last words"))
+
+
+def test_what_the_jvm_wrote_is_not_blamed_while_it_runs() -> None:
+    assert user_error(RuntimeError("a bug"), "WARN x: Permission denied\nNo space left on device") is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("No space left on device"),
+        ValueError("Permission denied"),
+        OSError(errno.ENOENT, "No such file or directory", "/x"),
+        RuntimeError("anything"),
+        RuntimeError(IN_A_WORKER.format(cause="KeyError: 'x'")),
+    ],
+)
+def test_unknown_errors_stay_unknown(error: Exception) -> None:
+    assert user_error(error) is None
+
+
+def test_an_error_that_a_worker_raised_on_purpose_keeps_its_class_and_message() -> None:
+    text = IN_A_WORKER.format(cause="pivot_udfs.errors.TokenizerError: no such token: change tokenizer.path")
+    found = user_error(RuntimeError(text))
+    assert type(found) is TokenizerError
+    assert str(found) == "no such token: change tokenizer.path"
+    assert worker_error(text) == f"pivot_udfs.errors.TokenizerError: {found}"
+    assert worker_error("no traceback") is None
+
+
+def test_errors_of_this_project_are_passed_on() -> None:
+    class OtherError(SemanticPivotsError):
+        """Defined elsewhere."""
+
+    error = OtherError("x")
+    assert user_error(error) is error

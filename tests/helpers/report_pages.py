@@ -1,0 +1,102 @@
+"""A made-up report, and a parser that checks the page made of it."""
+
+from collections import Counter
+from html.parser import HTMLParser
+
+from jobs.report.report_types import (
+    ArmContent,
+    Example,
+    FilledBudget,
+    Intake,
+    LanguageDensity,
+    LanguagePair,
+    LengthBin,
+    LinkedPair,
+    Pivot,
+    Rejected,
+    Report,
+    SampledDocument,
+    Source,
+    SourceTokens,
+    TableNote,
+    WordPair,
+)
+from pivot_udfs.write_report import Passage
+
+VOID = {"meta", "link", "br", "img", "hr", "path", "use", "image", "rect"}
+
+
+def made_up_report(word: str = "水", text: str = "喝水") -> Report:
+    """A small report whose words and texts are given."""
+    density = LanguageDensity(
+        lang="zh",
+        n_docs=3,
+        n_tokens=300,
+        density=0.1,
+        n_taken=1,
+        cut=0.12,
+        bin_width=0.1,
+        raw=(1, 1, 1),
+        shrunken=(0, 2, 1),
+        taken=(0, 0, 1),
+        lengths=(LengthBin(64, 30, 3, 5), LengthBin(128, 20, 2, 1)),
+        sample=(SampledDocument(100, 0.1, 0.1, True), SampledDocument(70, 0.0, 0.05, False)),
+    )
+    pair = WordPair("water", word, 1234567, 9876, 11, 12, 0.5, True)
+    sha = {"tokenizer": "0" * 64}
+    return Report(
+        warehouse=word,
+        window="100",
+        association="npmi",
+        rule="all",
+        shrinkage_tokens=500,
+        min_doc_count=10,
+        n_pivots=1,
+        intake=Intake(1, 3, 300, 12345, 2, 1, (Source("zh", word, 3, 300),), (Rejected("not_json", word, 2, 1, word),)),
+        language_pairs=(LanguagePair("en", "zh", 10, 5, (pair,)),),
+        n_language_pairs=1,
+        pivots=(Pivot(1, word, 2.5, 3, 2, 0.1, (LinkedPair("en", word, "zh", "水"),)),),
+        densities=(density,),
+        arms=(
+            ArmContent("pivot", word, word, 1, 100, 0.2, {"zh": 100}, 1, (FilledBudget("zh", "tokens", 110, 100),)),
+            ArmContent("random", word, word, 0, 0, 0.0, {}, 0, ()),
+        ),
+        source_tokens=(SourceTokens(word, 300, {"pivot": 100, "random": 0}),),
+        examples=(Example(word, word, "zh", 2, 0.5, Passage((("喝", False), (text, True)), True, False)),),
+        tables=(TableNote("documents", 3, "tokenize_corpus", "0.1.0+abc", "f" * 64, {"documents": 3}, sha),),
+        settings={"pivots.n_pivots": "1000", "key": word},
+    )
+
+
+class PageReader(HTMLParser):
+    """Checks that tags nest, and collects addresses, ids, tags and marked texts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.marks: list[str] = []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "mark" in self.open and "article" in self.open:
+            self.marks.append(data)

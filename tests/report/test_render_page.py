@@ -1,0 +1,122 @@
+"""The page is self-contained, escapes what comes from the corpus, and has a text where a figure has no points."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_pages import PageReader, made_up_report
+
+from jobs.report import plots
+from jobs.report.render_page import make_page
+from jobs.report.report_types import Intake, LanguageDensity, LengthBin, Pivot, SampledDocument
+from pivot_udfs.storage.stores import resolve
+
+EVIL = '<script>alert(1)</script> & "x" $a_1$'
+
+
+def test_the_page_is_self_contained() -> None:
+    page = make_page(made_up_report())
+    reader = PageReader(page)
+    assert reader.tags["script"] == reader.tags["link"] == reader.tags["iframe"] == 0
+    assert all(address.startswith(("#", "data:")) for address in reader.addresses), reader.addresses
+    assert not re.findall(r"url\((?!#)|@import", page)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert {address[1:] for address in reader.addresses if address.startswith("#")} <= set(reader.ids)
+    assert reader.tags["svg"] == 5
+    assert reader.marks == ["喝水"]
+    assert "1,234,567" in page
+    assert '<span lang="zh">水</span>' in page
+
+
+def test_the_page_escapes_what_comes_from_the_corpus() -> None:
+    page = make_page(made_up_report(EVIL, EVIL + "\n\n next"))
+    reader = PageReader(page)
+    assert reader.tags["script"] == 0
+    assert "".join(reader.marks).startswith(EVIL)
+    assert "".join(reader.marks).endswith("¶ next")
+
+
+def test_the_same_values_give_the_same_page() -> None:
+    assert make_page(made_up_report()) == make_page(made_up_report())
+
+
+def test_the_model_report_is_linked_only_if_it_is_there(tmp_path: Path) -> None:
+    from jobs.write_report import model_report_beside
+
+    page = tmp_path / "a%20b" / "report.html"
+    assert model_report_beside(resolve(str(page))) is None
+    page.parent.mkdir()
+    (page.parent / "model_report.html").write_text("x")
+    assert model_report_beside(resolve(str(page))) == "model_report.html"
+    assert "model_report.html" in PageReader(make_page(made_up_report(), "model_report.html")).addresses
+    without = make_page(made_up_report())
+    assert "model_report.html" not in PageReader(without).addresses
+    assert "There was no model report" in without
+
+
+@pytest.mark.parametrize(
+    ("n_docs", "shown"),
+    [(0, "0"), (9_999_999, "9,999,999"), (12_345_678, "12.3 million"), (7 * 10**13, "70.0 trillion")],
+)
+def test_large_numbers_are_shortened_in_the_cards(n_docs: int, shown: str) -> None:
+    report = made_up_report()
+    page = make_page(replace(report, intake=replace(report.intake, n_docs=n_docs)))
+    assert f'<dt>documents</dt><dd title="{n_docs:,}">{shown}</dd>' in page
+
+
+DENSITY = made_up_report().densities[0]
+POINT = SampledDocument(5, 0.0, 0.0, False)
+NOTHING = Intake(0, 0, 0, None, 0, 0, (), ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_figures"),
+    [
+        ({"intake": NOTHING, "language_pairs": (), "pivots": (), "densities": (), "arms": (), "examples": ()}, 0),
+        ({"pivots": ()}, 4),
+        ({"examples": (), "source_tokens": ()}, 5),
+        ({"arms": ()}, 5),
+        ({"densities": (replace(DENSITY, lengths=(LengthBin(64, 9, 0, 0),)),)}, 4),
+        ({"densities": (replace(DENSITY, lengths=(), sample=()),)}, 3),
+        (
+            {"densities": (replace(DENSITY, n_docs=1, n_tokens=0, density=0.0, n_taken=0, cut=None, sample=(POINT,)),)},
+            4,
+        ),
+    ],
+)
+def test_figures_without_points_say_so_in_their_place(changes: dict[str, Any], n_figures: int) -> None:
+    page = make_page(replace(made_up_report(), **changes))
+    tags = PageReader(page).tags
+    assert tags["svg"] == n_figures
+    assert page.count("Nothing to plot: ") == 5 - n_figures
+
+
+def sample_of(*n_tokens: int) -> tuple[SampledDocument, ...]:
+    return tuple(SampledDocument(n, 0.0, 0.0, False) for n in n_tokens)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sample", [sample_of(0), sample_of(0, 0), sample_of(1), sample_of(7, 7)])
+@pytest.mark.parametrize("n_panels", [1, 2, 4])
+def test_a_panel_without_points_is_drawn_beside_others(sample: tuple[SampledDocument, ...], n_panels: int) -> None:
+    full = replace(DENSITY, sample=sample, lengths=(LengthBin(1, 10, 0, 0),))
+    empty = replace(DENSITY, sample=(), lengths=(LengthBin(64, 9, 9, 9),), raw=(0, 0, 0), shrunken=(0, 0, 0))
+    densities: list[LanguageDensity] = [full, *[empty] * (n_panels - 1)]
+    assert plots.draw_lengths(densities).count("no document sampled") == 2 * (n_panels - 1)
+    assert plots.draw_share_by_length(densities).count("no length with 10 documents") == n_panels - 1
+    assert plots.draw_densities(densities).startswith("<svg")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scores", [[0.0], [0.0, 0.0], [-0.5, -1.0], [1e9, 1e-9], [2.0]])
+def test_pivots_of_any_score_are_plotted(scores: list[float]) -> None:
+    pivots = [Pivot(k + 1, "x", score, 1, 1, 0.1, ()) for k, score in enumerate(scores)]
+    assert plots.draw_reach(pivots).startswith("<svg")
+
+
+def test_unfilled_budgets_and_empty_arms_are_shown() -> None:
+    page = make_page(made_up_report())
+    assert '<td class="n">110</td><td class="n">100</td><td class="n">90.9%</td>' in page
+    assert "<strong>It is empty.</strong>" in page

@@ -1,0 +1,117 @@
+"""The registry of arms: what an entry may be, and that one entry is all that a new arm needs."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from pivot_udfs.arms import ARMS, Arm
+from pivot_udfs.settings import Selection
+
+WIKI = Arm(
+    "wiki",
+    "Encyclopedia control",
+    "Documents of one source, as many tokens of each language and source as the pivot arm.",
+    documents="source = 's1'",
+    stratum=("lang", "source"),
+)
+
+
+@pytest.fixture
+def wiki(monkeypatch: pytest.MonkeyPatch) -> Arm:
+    """A made-up arm in the registry."""
+    monkeypatch.setitem(ARMS, WIKI.name, WIKI)
+    return WIKI
+
+
+@pytest.mark.parametrize("name", ["", "Pivot", "a-b", "1st", "lang", "shrunken_density", "held_out", "a/b", "été"])
+def test_a_name_that_is_no_identifier_or_is_reserved_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name an arm"):
+        Arm(name, "t", "d")
+
+
+@pytest.mark.parametrize("changes", [{"stratum": ()}, {"unit": "documents"}, {"stratum": ("lang", "source")}])
+def test_an_arm_cut_by_the_rule_has_budgets_by_language(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="tokens by language"):
+        Arm("dense", "t", "d", budget="rule", **changes)
+
+
+def test_the_known_arms_are_described() -> None:
+    assert list(ARMS) == ["pivot", "random", "matched", "parallel"]
+    assert all(arm.title and arm.description.endswith(".") for arm in ARMS.values())
+
+
+def test_settings_fill_the_predicate() -> None:
+    assert ARMS["parallel"].predicate(["mul", "eu"], 0) == "lang IN ('mul', 'eu')"
+    assert (
+        Arm("a", "t", "d", documents="pmod(hash(doc_id), 7) = {seed}").predicate([], 3) == "pmod(hash(doc_id), 7) = 3"
+    )
+
+
+@pytest.mark.parametrize("arms", [["pivots"], ["wiki"], [""]])
+def test_settings_refuse_an_unknown_arm_and_list_the_known_ones(arms: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"'pivot', 'random', 'matched', 'parallel'"):
+        Selection(arms=arms)
+
+
+def test_settings_take_a_new_arm(wiki: Arm) -> None:
+    assert Selection(arms=["pivot", wiki.name]).arms == ["pivot", "wiki"]
+
+
+def test_budgets_of_a_new_arm_are_reported(wiki: Arm) -> None:
+    from jobs.selection.budgets import Budget, reported_budgets
+
+    budgets = reported_budgets(
+        Selection(rule="threshold", arms=[wiki.name]), {"fr": 100}, {"fr": (2, 40), "en": (1, 5)}
+    )
+    assert budgets == [Budget("wiki", "en", "tokens", 5), Budget("wiki", "fr", "tokens", 40)]
+
+
+@pytest.mark.spark
+def test_a_new_arm_is_selected(spark: Any, wiki: Arm) -> None:
+    """Of its source only, and at most what the pivot arm holds of each language and source."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    from jobs.selection.select_documents import select_documents
+    from pivot_udfs.schemas import DOCUMENT_SCORES
+
+    rows = [(f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, f"f{k % 5}", k) for k in range(210)]
+    scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
+    chosen = select_documents(scores, Selection(share=0.4, arms=["pivot", wiki.name])).documents.collect()
+    place = {(row[-2], row[-1]): row for row in rows}
+    held: dict[str, Counter[tuple[str, str]]] = {"pivot": Counter(), "wiki": Counter()}
+    for row in chosen:
+        source, _, lang, n_tokens, *_ = place[row["shard"], row["record"]]
+        for arm, counts in held.items():
+            counts[lang, source] += n_tokens if row[arm] else 0
+    assert {source for (_, source), n in held["wiki"].items() if n} == {"s1"}
+    for lang in ("en", "fr"):
+        assert held["wiki"][lang, "s1"] == held["pivot"][lang, "s1"] > 0
+
+
+def test_the_model_side_takes_a_new_arm(wiki: Arm) -> None:
+    from jobs.gpu.common.settings import Experiment, Packing
+
+    assert Packing(arm=wiki.name).arm == "wiki"
+    assert Experiment(arms=["pivot", wiki.name], control=wiki.name).control == "wiki"
+    with pytest.raises(ValueError, match="known arms: 'pivot', 'random', 'matched', 'parallel', 'wiki'"):
+        Experiment(treatment="wikipedia")
+
+
+@pytest.mark.spark
+def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
+    from jobs.report.arm_budgets_and_sources import read_arms, read_source_tokens
+
+    rows = [("f", k, f"s{k % 2}", "en", 10, 0.5, arm) for k in range(6) for arm in ("pivot", "wiki")[: 1 + k % 2]]
+    columns = "shard string, record long, source string, lang string, n_tokens long, pivot_density double, arm string"
+    members = spark.createDataFrame(rows, columns)
+    selection = Selection(share=0.5, arms=["pivot", wiki.name])
+    pivot, new = read_arms(selection, members, {"en": 200})
+    assert (new.title, new.description) == (wiki.title, wiki.description)
+    assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot) == (6, 3, 30, 3)
+    assert [(b.lang, b.amount, b.taken) for b in (*pivot.budgets, *new.budgets)] == [("en", 100, 60), ("en", 60, 30)]
+    sources = read_source_tokens(members.where("arm = 'pivot'"), members, selection.arms)
+    assert [(s.source, s.n_tokens, s.arm_tokens) for s in sources] == [
+        ("s0", 30, {"pivot": 30, "wiki": 0}),
+        ("s1", 30, {"pivot": 30, "wiki": 30}),
+    ]

@@ -1,0 +1,70 @@
+"""Budgets follow from the rule and the registry of arms."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.selection.budgets import Budget, describe_arms, language_budgets, reported_budgets
+from pivot_udfs.arms import ARMS
+from pivot_udfs.settings import Selection
+
+TOKENS = st.dictionaries(st.sampled_from(["en", "fr", "zh", "ja", "mul"]), st.integers(1, 10**9), min_size=1)
+
+
+@given(tokens=TOKENS, share=st.floats(1e-6, 1))
+def test_top_share_is_of_each_language(tokens: dict[str, int], share: float) -> None:
+    budgets = language_budgets(Selection(rule="top_share", share=share), tokens)
+    assert budgets == {lang: math.floor(share * n) for lang, n in tokens.items()}
+
+
+@given(tokens=TOKENS, total=st.integers(1, 10**9))
+def test_a_token_budget_is_shared_as_the_corpus_is(tokens: dict[str, int], total: int) -> None:
+    budgets = language_budgets(Selection(rule="token_budget", tokens=total), tokens)
+    assert sum(budgets.values()) <= total
+    for lang, n_tokens in tokens.items():
+        assert budgets[lang] == pytest.approx(total * n_tokens / sum(tokens.values()), abs=1)
+
+
+def test_language_quotas_divide_the_token_budget() -> None:
+    selection = Selection(rule="token_budget", tokens=1000, language_quotas={"fr": 0.25, "zh": 0.5, "de": 0.1})
+    assert language_budgets(selection, {"fr": 10, "zh": 10**6, "en": 10**6}) == {
+        "fr": 250,
+        "zh": 500,
+        "en": 0,
+        "de": 100,
+    }
+
+
+def test_each_arm_has_the_budgets_of_its_registry_entry() -> None:
+    selection = Selection(rule="token_budget", tokens=100, language_quotas={"fr": 0.5, "de": 0.2}, arms=list(ARMS))
+    budgets = reported_budgets(selection, {"fr": 1000}, {"fr": (3, 48)})
+    assert budgets == [
+        Budget("pivot", "de", "tokens", 20),
+        Budget("pivot", "fr", "tokens", 50),
+        Budget("random", "fr", "tokens", 48),
+        Budget("matched", "fr", "documents", 3),
+        Budget("parallel", "all", "tokens", 48),
+    ]
+    threshold = Selection(rule="threshold", arms=["parallel", "pivot"])
+    assert reported_budgets(threshold, {"fr": 1000}, {"fr": (3, 48)}) == budgets[-1:]
+
+
+def test_unfilled_budgets_are_logged_and_large_gaps_are_warnings() -> None:
+    budgets = [
+        Budget("pivot", "de", "tokens", 2000),
+        Budget("pivot", "fr", "tokens", 5000),
+        Budget("matched", "fr", "documents", 3),
+        Budget("parallel", "all", "tokens", 4990),
+    ]
+    held = {"pivot": {"fr": (3, 4990)}, "matched": {"fr": (3, 5100)}, "parallel": {"mul": (1, 40), "fr": (1, 60)}}
+    assert describe_arms(held, budgets) == [
+        "pivot: 3 documents, 4,990 tokens",
+        "warning: pivot, de: 0 of 2,000 tokens, 2,000 short",
+        "pivot, fr: 4,990 of 5,000 tokens, 10 short",
+        "matched: 3 documents, 5,100 tokens",
+        "matched, fr: 3 of 3 documents",
+        "parallel: 2 documents, 100 tokens",
+        "warning: parallel, all: 100 of 4,990 tokens, 4,890 short",
+    ]

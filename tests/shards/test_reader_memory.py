@@ -1,0 +1,100 @@
+"""Memory of a reader on inputs that are small on disk and large when they are read; a process each."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+SMALL = [{"id": str(number), "text": "eau"} for number in range(2)]
+EXTRA_MB = 160
+READER = """
+import json, sys
+from collections import Counter
+from pivot_udfs.shards.read_shard import ReadLimits, read_shard
+
+def peak_mb():
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10
+
+limits = ReadLimits(1 << 24, 1 << 26)
+list(read_shard(sys.argv[1], limits))
+before = peak_mb()
+found = Counter(getattr(record, "reason", "document") for record in read_shard(sys.argv[2], limits))
+print(json.dumps([peak_mb() - before, found]))
+"""
+
+
+def repeated_source(path: Path) -> dict[str, int]:
+    """A key of 8 MB that one dictionary entry gives to 250 rows: 2 GB."""
+    source = pa.array(["s" * 8_000_000]).take(pa.array([0] * 250))
+    table = pa.table({"id": [str(k) for k in range(250)], "text": ["eau"] * 250, "source": source})
+    pq.write_table(table, path.with_suffix(".parquet"), compression="gzip")
+    return {"key_too_long": 250}
+
+
+def large_texts(path: Path) -> dict[str, int]:
+    """Forty texts of 8 MB, each a page: 320 MB."""
+    schema = pa.schema([("id", pa.string()), ("text", pa.string())])
+    with pq.ParquetWriter(path.with_suffix(".parquet"), schema, compression="zstd", use_dictionary=False) as writer:
+        for number in range(40):
+            writer.write_table(pa.table({"id": [str(number)], "text": [f"{number} eau " * 1_000_000]}))
+    return {"document": 40}
+
+
+def repeated_text(path: Path) -> dict[str, int]:
+    """One text of 8 MB for 100 rows: 800 MB."""
+    table = pa.table(
+        {"id": [str(k) for k in range(100)], "text": pa.array(["eau " * 2_000_000]).take(pa.array([0] * 100))}
+    )
+    pq.write_table(table, path.with_suffix(".parquet"), compression="zstd")
+    return {"document": 100}
+
+
+def _line(path: Path, field: str, value: bytes) -> None:
+    lines = [b'{"id": "a", "text": "eau", "%s": %s}' % (field.encode(), value), json.dumps(SMALL[0]).encode()]
+    path.with_suffix(".jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(b"\n".join(lines)))
+
+
+def empty_objects(path: Path) -> dict[str, int]:
+    """Ten million empty objects in a field that is not used: 640 MB as Python objects."""
+    _line(path, "other", b"[" + b"{}," * 10_000_000 + b"{}]")
+    return {"document": 2}
+
+
+def empty_lists_as_labels(path: Path) -> dict[str, int]:
+    """The same in a field that is used."""
+    _line(path, "lang", b"[" + b"[]," * 10_000_000 + b"{}]")
+    return {"document": 2}
+
+
+def empty_objects_and_nan(path: Path) -> dict[str, int]:
+    """The same in a line that only Python's own reader would accept."""
+    _line(path, "other", b"[" + b"{}," * 10_000_000 + b"NaN]")
+    return {"document": 1, "not_json": 1}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's peak of memory")
+@pytest.mark.parametrize(
+    "make",
+    [repeated_source, large_texts, repeated_text, empty_objects, empty_lists_as_labels, empty_objects_and_nan],
+)
+def test_a_reader_needs_little_memory_whatever_a_shard_expands_to(
+    tmp_path: Path, make: Callable[[Path], dict[str, int]]
+) -> None:
+    expected = make(tmp_path / "large")
+    large = next(tmp_path.iterdir())
+    small = tmp_path / f"small{large.suffix}"
+    if large.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(SMALL), small)
+    else:
+        small.write_bytes(zstandard.ZstdCompressor().compress(json.dumps(SMALL[0]).encode()))
+        small = small.rename(tmp_path / "small.jsonl.zst")
+    run = subprocess.run([sys.executable, "-c", READER, small, large], capture_output=True, text=True, check=True)
+    extra_mb, found = json.loads(run.stdout)
+    assert found == expected
+    assert extra_mb < EXTRA_MB
