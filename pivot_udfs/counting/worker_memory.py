@@ -13,8 +13,7 @@ from pivot_udfs.tokenization.backends import forget_encoders
 def release_memory() -> None:
     """Gives back what earlier steps in this process left: encoders with their caches, freed blocks, Arrow's pool.
 
-    After tokenizing that is some 150 MB, and 100 MB more where languages were identified, which would stand outside of
-    what the next step's budget knows.
+    After tokenizing that is some 150 MB, which the next step's memory budget does not include.
     """
     forget_encoders()
     language_model.cache_clear()

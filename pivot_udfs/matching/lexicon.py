@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 import regex
 
 from pivot_udfs.errors import LexiconError
-from pivot_udfs.shards.list_shards import open_shard
-from pivot_udfs.storage.stores import STORE_ERRORS
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.text.script_tables import fold
 
 log = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
         LexiconError: the file cannot be read, is not UTF-8, lacks a language, has ragged rows, or has no pair.
     """
     try:
-        with open_shard(path) as stream:
+        with resolve(path).open_input() as stream:
             payload = stream.read()
     except STORE_ERRORS as error:
         reason = str(error).split("\n", 1)[0].removeprefix("corpus.inputs: ")

@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import quote
 
@@ -38,7 +37,8 @@ class Location:
         """The canonical URI: percent-encoded for local files, else with the key as it is; ``resolve`` takes it."""
         if self.scheme == "file":
             return "file://" + quote(os.fsencode(self.path))
-        return f"{self.scheme}://{self.authority}/{self.key}".rstrip("/")
+        root = f"{self.scheme}://{self.authority}"
+        return f"{root}/{self.key}" if self.key or not self.authority else root
 
     @property
     def hadoop_path(self) -> str:
@@ -116,13 +116,8 @@ class Location:
         return self.filesystem.open_output_stream(self._native_path, compression=None)
 
     def type(self) -> fs.FileType:
-        """File, Directory, Unknown (such as a FIFO or a device) or NotFound."""
-        if self.is_local:
-            path = Path(self.path)
-            kinds = ((path.is_file, fs.FileType.File), (path.is_dir, fs.FileType.Directory))
-            known = next((kind for is_kind, kind in kinds if is_kind()), None)
-            return known or (fs.FileType.Unknown if path.exists() else fs.FileType.NotFound)
-        return self.filesystem.get_file_info(self.path).type
+        """File, Directory, Unknown (such as a FIFO or a device) or NotFound; links are followed."""
+        return self._info().type
 
     def exists(self) -> bool:
         """Whether there is a file or folder."""
@@ -134,12 +129,13 @@ class Location:
         Raises:
             STORE_ERRORS: there is no such file.
         """
-        if self.is_local:
-            return Path(self.path).stat().st_size
-        n_bytes: int | None = self.filesystem.get_file_info(self.path).size
+        n_bytes: int | None = self._info().size
         if n_bytes is None:
-            raise FileNotFoundError(f"{self.uri} does not exist")
+            raise FileNotFoundError(f"{self} is no file")
         return n_bytes
+
+    def _info(self) -> fs.FileInfo:
+        return self.filesystem.get_file_info([self._native_path])[0]
 
 
 def utf8_path(path: str) -> str:

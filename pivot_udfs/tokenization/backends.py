@@ -23,8 +23,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.shards.list_shards import open_shard
-from pivot_udfs.storage.stores import STORE_ERRORS
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, is_byte_level_bpe, read_rules
 from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
@@ -125,7 +124,7 @@ def _read_bytes(path: str) -> bytes:
     if Path(path).is_dir():
         raise TokenizerError(f"{path} is a folder; give the tokenizer.json or .model file in it")
     try:
-        with open_shard(path) as file:
+        with resolve(path).open_input() as file:
             return bytes(file.read())
     except STORE_ERRORS as error:
         raise TokenizerError(

@@ -49,6 +49,8 @@ NAMES = [
         ("GCS://bucket/a", "gs://bucket/a", "gs://bucket/a", "bucket/a"),
         ("hdfs://name:8020/a", "hdfs://name:8020/a", "hdfs://name:8020/a", "/a"),
         ("hdfs:/a", "hdfs:///a", "hdfs:///a", "/a"),
+        ("hdfs:///", "hdfs:///", "hdfs:///", "/"),
+        ("hdfs://name", "hdfs://name", "hdfs://name/", "/"),
         ("abfss://c@acc.dfs.core.windows.net/a", "abfss://c@acc.dfs.core.windows.net/a",
          "abfss://c@acc.dfs.core.windows.net/a", "c/a"),
     ],
