@@ -8,7 +8,7 @@ the whole. Ours does the matching too, and writes all five tables. On that part 
 timed in a warm session. Target: 50 times as many tokens a second.
 """
 
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -18,11 +18,10 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from benchmarks.common import fresh, median, parse, report, seconds, settings_for, start_run
 from jobs import count_cooccurrence, tokenize_corpus
-from jobs.framework.stage import Run, make_recipe
+from jobs.framework.stage import Run, make_provenance
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import TABLES
-from pivot_udfs.storage.write_parquet import step_to_rows
 from pivot_udfs.tokenization.backends import vocabulary
 
 _SQL_SHARE = 0.02
@@ -34,7 +33,7 @@ def main() -> None:
     arguments = parse(__doc__)
     warehouse = f"{arguments.scratch}/bench-count"
     run = start_run(settings_for(arguments, arguments.corpus, fresh(warehouse)))
-    tokenize_corpus.STAGE.run(run, make_recipe(run, tokenize_corpus.STAGE))
+    tokenize_corpus.STAGE.run(run, make_provenance(run, tokenize_corpus.STAGE))
     documents = run.warehouse.read("documents")
     n_tokens = documents.agg(F.sum("n_tokens")).collect()[0][0]
     _count(run)  # compiles the kernels, warms the session
@@ -65,7 +64,7 @@ def main() -> None:
 
 
 def _count(run: Run) -> None:
-    count_cooccurrence.STAGE.run(run, make_recipe(run, count_cooccurrence.STAGE))
+    count_cooccurrence.STAGE.run(run, make_provenance(run, count_cooccurrence.STAGE))
 
 
 def _hits(run: Run, part: DataFrame) -> DataFrame:
@@ -115,8 +114,13 @@ def _check_equal(run: Run, part: DataFrame, sql: DataFrame) -> None:
     rows = count_cooccurrence.partial_rows(part, count_cooccurrence.plan_of(run))
     step = count_cooccurrence.sum_step(run)
     schema = TABLES["token_cooccurrence"]
-    one = partial(step_to_rows, step=step, table="token_cooccurrence", schema=schema)
-    ours = rows.mapInArrow(one, from_arrow_schema(schema))
+
+    def cells(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for table, batch in step(batches):
+            if table == "token_cooccurrence":
+                yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+
+    ours = rows.mapInArrow(cells, from_arrow_schema(schema))
     theirs = sql.select(F.col("word_lang").alias("lang"), "word", "token_id", "pair_count", "doc_count")
     assert ours.exceptAll(theirs).isEmpty(), "the counting job has cells that the query has not"
     assert theirs.exceptAll(ours).isEmpty(), "the query has cells that the counting job has not"

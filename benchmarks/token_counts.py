@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import median, parse, read_documents, report, seconds
-from pivot_udfs.counting.context_kernel import count_contexts, group_events
+from pivot_udfs.counting.context_kernel import Events, Tokens, count_contexts
+from pivot_udfs.counting.dense_row import new_cells, order_by_row
 from pivot_udfs.tokenization.backends import encoder, load_tokenizer, vocabulary
 
 _CHECKED_DOCUMENTS = 40
@@ -48,15 +49,15 @@ def main() -> None:
 def count(ids: Any, starts: Any, n_columns: int, window: int, keep: Any = None) -> int:
     """Counts every token's right context; returns the number of cells, and gives each piece to ``keep``."""
     tokens = ids.astype(np.uint16 if n_columns <= 1 << 16 else np.uint32)
-    firsts = np.arange(len(ids), dtype=np.uint32)
     docs = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-    events = group_events(tokens, firsts, firsts + np.uint32(1), docs, n_columns)
-    outs = [np.empty(max(_CAPACITY, n_columns), kind) for kind in (np.int32, np.int32, np.int64, np.int64)]
+    order, row_starts = order_by_row(tokens, n_columns)
+    events = Events(order, order + np.uint32(1), docs[order], row_starts)
+    out = new_cells(max(_CAPACITY, n_columns))
     row, n_all = 0, 0
     while row < n_columns:
-        n_cells, row = count_contexts(tokens, starts, *events, row, 0, window, n_columns, *outs)
+        n_cells, row = count_contexts(Tokens(tokens, starts), events, row, 0, window, n_columns, out)
         if keep is not None:
-            keep([out[:n_cells].copy() for out in outs])
+            keep([column[:n_cells].copy() for column in out])
         n_all += n_cells
     return n_all
 

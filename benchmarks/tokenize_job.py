@@ -30,8 +30,7 @@ from benchmarks.common import (
 )
 from jobs.framework.stage import Run
 from jobs.tokenize_corpus import plan_shards, task_numbers
-from jobs.warehouse.tables import Recipe
-from pivot_udfs.settings import Warehouse
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenize_corpus import ShardCounts, encode_documents, tokenize_corpus
@@ -50,8 +49,6 @@ def main() -> None:
     small = repeated_corpus(arguments.corpus, part_times, arguments.scratch)
     warehouse = f"{arguments.scratch}/bench-tokenize"
     whole, part = (start_run(settings_for(arguments, folder, warehouse)) for folder in (large, small))
-    by_spark = Warehouse(path=warehouse, workers_write=False)
-    through_spark = Run(whole.spark, whole.settings.model_copy(update={"warehouse": by_spark}))
     spec = whole.tokenizer
     slow = dataclasses.replace(spec, backend="tokenizers")
     _tokenize(part, spec)
@@ -62,7 +59,6 @@ def main() -> None:
         between,
         ours=lambda: _tokenize(whole, spec),
         no_tokenizing=lambda: _tokenize(whole, None),
-        no_tokenizing_spark_writer=lambda: _tokenize(through_spark, None),
     ) | in_turn(
         1, between, tokenizers=lambda: _tokenize(part, slow), ours_on_the_same_part=lambda: _tokenize(part, spec)
     )
@@ -74,7 +70,7 @@ def main() -> None:
     report(
         "tokenize_job",
         {f"{name}_MB_per_s": round(median(values), 1) for name, values in rates.items()}
-        | {f"ratio_to_{name}": _ratio(rates, name) for name in ("no_tokenizing", "no_tokenizing_spark_writer")}
+        | {"ratio_to_no_tokenizing": _ratio(rates, "no_tokenizing")}
         | {
             "ratio_to_tokenizers": round(median(rates["ours"]) / median(rates["tokenizers"]), 1),
             "targets": [8, 0.6],
@@ -102,9 +98,8 @@ def _tokenize(run: Run, spec: TokenizerSpec | None) -> tuple[int, int]:
         step = partial(tokenize_corpus, plan=dataclasses.replace(plan, tokenizer=spec), report=_ignore)
     else:
         step = partial(encode_documents, plan=plan, encode=_NoEncoder(), report=_ignore)
-    recipe = Recipe("benchmark", "", "", {}, {}, {})
     to_table = partial(one_table, step=step, table="documents")
-    run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe)
+    run.warehouse.write(task_numbers(run, plan), ["documents"], Provenance("benchmark", 1, ""), to_table)
     row = run.warehouse.read("documents").agg(F.count("*"), F.sum("n_tokens")).collect()[0]
     return int(row[0]), int(row[1])
 

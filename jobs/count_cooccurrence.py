@@ -11,7 +11,6 @@ read, but fewer for each document the more of them share a block. They are summe
 divided: for terabytes set that key so that input bytes / partitions is a few GB; Spark sorts on disk what is larger.
 """
 
-import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -23,24 +22,22 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import large_splits, least_tasks
-from jobs.warehouse.tables import Recipe
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
 from pivot_udfs.matching.lexicon import describe_missing
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
 from pivot_udfs.tokenization.backends import vocabulary
 
-log = logging.getLogger(__name__)
 
-
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Counts all documents in one pass and writes the five tables."""
-    documents = run.warehouse.read("documents", recipe.inputs["documents"])
+    documents = run.warehouse.read("documents")
     totals = documents.groupBy("lang").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
     with run.progress.watch(run.spark, "count_cooccurrence", "rows of counts"), large_splits(run.spark):
         rows = partial_rows(documents, plan_of(run))
-        run.warehouse.write_from_workers(rows, sum_step(run), list(TABLE_OF.values()), recipe)
-        run.warehouse.write(totals, "corpus_totals", recipe)
+        run.warehouse.write(rows, list(TABLE_OF.values()), provenance, sum_step(run))
+        run.warehouse.write(totals, ["corpus_totals"], provenance)
     _warn_of_missing_words(run)
 
 
@@ -48,7 +45,7 @@ def _warn_of_missing_words(run: Run) -> None:
     """Misspelt cells of a lexicon show as words that are never found."""
     found = run.warehouse.read("word_totals").select("lang", "word").collect()
     if message := describe_missing(run.lexicon, ((row.lang, row.word) for row in found)):
-        log.warning("%s", message)
+        run.progress.say(STAGE.name, f"warning: {message}")
 
 
 def plan_of(run: Run) -> CountPlan:
@@ -68,7 +65,7 @@ def partial_rows(documents: DataFrame, plan: CountPlan) -> DataFrame:
     parts = documents.select("lang", "text", "token_ids").mapInArrow(
         partial(count_cooccurrence, plan=plan), from_arrow_schema(PARTIAL_ROWS)
     )
-    # A number of its own: Spark would coalesce these few large rows into one task.
+    # An explicit number of tasks: adaptive execution would coalesce these few large rows into one.
     n_tasks = min(least_tasks(documents.sparkSession), len(plan.lexicon.words))
     return parts.repartition(n_tasks, "kind", "row").sortWithinPartitions("kind", "row")
 

@@ -22,27 +22,27 @@ from pyspark.sql import functions as F
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import Held, describe_arms, total
-from jobs.selection.locate_documents import are_apart, files_of, may_read_files, with_files
+from jobs.selection.locate_documents import are_apart, are_plain_files, files_of, with_files
 from jobs.selection.select_documents import select_documents
-from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen, split_into_arms
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET
 from pivot_udfs.storage.write_parquet import TableStep
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Writes the dataset of every configured arm."""
     arms = run.settings.selection.arms
-    documents = run.warehouse.read("documents", recipe.inputs["documents"])
-    scores = run.warehouse.read("document_scores", recipe.inputs["document_scores"])
+    documents = run.warehouse.read("documents")
+    scores = run.warehouse.read("document_scores")
     with run.progress.watch(run.spark, "filter_documents", "datasets"):
         chosen, budgets = select_documents(scores, run.settings.selection)
         keys = chosen.persist(StorageLevel.MEMORY_AND_DISK)
         held = _count_held(keys, arms)
         rows, step = _chosen(run, documents, keys.drop("lang", "n_tokens"))
         names = [f"datasets/{arm}" for arm in arms]
-        run.warehouse.write_from_workers(rows, step, names, recipe, partial(_check_all_there, held))
+        run.warehouse.write(rows, names, provenance, step, partial(_check_all_there, held))
         keys.unpersist()
     for line in describe_arms(held, budgets):
         run.progress.say("filter_documents", line)
@@ -50,11 +50,11 @@ def run(run: Run, recipe: Recipe) -> None:
 
 def _chosen(run: Run, documents: DataFrame, keys: DataFrame) -> tuple[DataFrame, TableStep]:
     """The rows sent to workers, and the step that makes the arms from them."""
-    arms, path = run.settings.selection.arms, run.warehouse.location("documents")
-    if run.settings.warehouse.workers_write and may_read_files(run.spark, path.hadoop_path):
+    arms, folder = run.settings.selection.arms, run.warehouse.location("documents")
+    if are_plain_files(folder):
         files = files_of(documents)
         if are_apart(files):
-            return with_files(keys, files), partial(copy_chosen, folder=path.uri, arms=arms)
+            return with_files(keys, files), partial(copy_chosen, folder=folder.uri, arms=arms)
     joined = documents.join(keys, on=["shard", "record"], how="inner")
     return joined.select(*DATASET.names, *arms), partial(split_into_arms, arms=arms)
 

@@ -15,27 +15,27 @@ from pyspark.sql.types import LongType, StructField, StructType
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
 from pivot_udfs.matching.lexicon import surface_forms
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import vocabulary, word_token_ids
 
 _PAIR = ["concept", "lang_a", "word_a", "lang_b", "word_b"]
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Writes ``pair_pivots``, then ``pivots`` from it."""
-    tables = {name: run.warehouse.read(name, version) for name, version in recipe.inputs.items()}
+    tables = {name: run.warehouse.read(name) for name in provenance.tables}
     n_docs = tables["corpus_totals"].agg(F.sum("n_docs")).collect()[0][0]
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
     with run.progress.watch(run.spark, "find_pivots", "pairs"):
         associations = _associations(run, tables, n_docs)
-        version = run.warehouse.write(_pair_pivots(run, associations), "pair_pivots", recipe)
+        run.warehouse.write(_pair_pivots(run, associations), ["pair_pivots"], provenance)
     with run.progress.watch(run.spark, "find_pivots", "hubs"):
-        pairs = run.warehouse.read("pair_pivots", version)
-        run.warehouse.write(_pivots(run, pairs, tables["token_totals"], n_docs), "pivots", recipe)
+        pairs = run.warehouse.read("pair_pivots")
+        run.warehouse.write(_pivots(run, pairs, tables["token_totals"], n_docs), ["pivots"], provenance)
 
 
 def _associations(run: Run, tables: dict[str, DataFrame], n_docs: int) -> DataFrame:

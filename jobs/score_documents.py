@@ -10,8 +10,8 @@ from functools import partial
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import TASK_BYTES, large_splits
-from jobs.warehouse.tables import Recipe
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.score_documents import pivot_numbers, score_documents
 from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenization.backends import vocabulary
@@ -21,16 +21,16 @@ _SPLIT_BYTES = 4 * TASK_BYTES
 _READ = ("source", "doc_id", "lang", "n_tokens", "token_ids", "shard", "record")
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Writes one row of scores for every document."""
-    pivots = run.warehouse.read("pivots", recipe.inputs["pivots"]).select("token_id").collect()
+    pivots = run.warehouse.read("pivots").select("token_id").collect()
     if not pivots:
         raise _no_pivots(run)
     numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
-    documents = run.warehouse.read("documents", recipe.inputs["documents"]).select(*_READ)
+    documents = run.warehouse.read("documents").select(*_READ)
     step = partial(one_table, step=partial(score_documents, numbers=numbers), table="document_scores")
     with run.progress.watch(run.spark, "score_documents", "scores"), large_splits(run.spark, _SPLIT_BYTES):
-        run.warehouse.write_from_workers(documents, step, ["document_scores"], recipe)
+        run.warehouse.write(documents, ["document_scores"], provenance, step)
 
 
 def _no_pivots(run: Run) -> WarehouseError:

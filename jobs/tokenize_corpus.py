@@ -14,11 +14,11 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import CorpusError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import QUARANTINE
 from pivot_udfs.shards.assign_files import pack_files
-from pivot_udfs.shards.read_shard import FieldNames, ReadLimits
+from pivot_udfs.shards.read_shard import ReadLimits
 from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenize_corpus import (
     ShardCounts,
@@ -41,14 +41,14 @@ _REMEDIES = {
 }
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Writes ``documents`` and ``quarantine``; ``documents`` counts as written once every record is in one of them."""
     no_counts: ShardCounts = {}
     counts = run.spark.sparkContext.accumulator(no_counts, ShardCountsMerge())  # type: ignore[arg-type]
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
 
     def check(n_rows: dict[str, int]) -> None:
-        quarantine = _write_quarantine(run, recipe, counts.value)
+        quarantine = _write_quarantine(run, provenance, counts.value)
         check_row_counts(counts.value, n_rows["documents"], quarantine.count())  # from the files' statistics
         if not n_rows["documents"]:
             raise no_documents(_reasons(quarantine), run.warehouse.table_path("quarantine"))
@@ -59,7 +59,7 @@ def run(run: Run, recipe: Recipe) -> None:
     with run.progress.watch(run.spark, "tokenize_corpus", "documents, quarantine", detail):
         step = partial(tokenize_corpus, plan=plan, report=counts.add)
         to_table = partial(one_table, step=step, table="documents")
-        run.warehouse.write_from_workers(task_numbers(run, plan), to_table, ["documents"], recipe, check)
+        run.warehouse.write(task_numbers(run, plan), ["documents"], provenance, to_table, check)
     _log_totals(run, counts.value)
     _warn_of_repeated_keys(run)
 
@@ -74,7 +74,7 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
         corpus.max_record_bytes,
         corpus.max_zstd_window_mb << 20,
         corpus.max_parquet_page_mb << 20,
-        FieldNames(**corpus.fields.model_dump()),
+        corpus.fields,
     )
     return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer)
 
@@ -85,7 +85,7 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
     return run.spark.range(0, n_tasks, 1, n_tasks)
 
 
-def _write_quarantine(run: Run, recipe: Recipe, counts: ShardCounts) -> DataFrame:
+def _write_quarantine(run: Run, provenance: Provenance, counts: ShardCounts) -> DataFrame:
     """Reads the shards with rejected records once more, for their rows; returns the table."""
     sizes = {shard.path: shard.n_bytes for shard in run.shards}
     rejecting = [(shard, sizes[shard]) for shard, (_, rejected, _) in sorted(counts.items()) if rejected]
@@ -95,8 +95,8 @@ def _write_quarantine(run: Run, recipe: Recipe, counts: ShardCounts) -> DataFram
         rows = task_numbers(run, plan).mapInArrow(step, from_arrow_schema(QUARANTINE))
     else:
         rows = run.spark.createDataFrame([], from_arrow_schema(QUARANTINE))
-    version = run.warehouse.write(rows, "quarantine", recipe)
-    return run.warehouse.read("quarantine", version)
+    run.warehouse.write(rows, ["quarantine"], provenance)
+    return run.warehouse.read("quarantine")
 
 
 def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> None:

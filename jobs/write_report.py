@@ -3,6 +3,7 @@
 spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
 """
 
+import html
 import re
 import sys
 from collections.abc import Sequence
@@ -13,38 +14,41 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.report.read_report import read_report
 from jobs.report.render_page import make_page
-from jobs.warehouse.lineage import Recipe
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.load_settings import fingerprint
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
 
 PAGE = "report.html"
-_HEAD_BYTES = 4096
-_STAMP = re.compile(r'<meta name="semantic-pivots-made-of" content="(\w+)">')
+_HEAD_BYTES = 1 << 16
+_RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
 """The model side writes it beside the page; it is linked if it is there when the page is written."""
 
 
-def run(run: Run, recipe: Recipe) -> None:
+def run(run: Run, provenance: Provenance) -> None:
     """Reads the tables and writes the page."""
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
-    page = make_page(report, model_report_beside(report_location(run.settings)), _stamp(run, recipe)).encode()
+    page = make_page(report, model_report_beside(report_location(run.settings)), provenance.to_json()).encode()
     _write(report_location(run.settings), page)
     run.progress.say("write_report", f"{report_location(run.settings)}: {len(page) / 1e6:.1f} MB")
 
 
-def why_write(run: Run, recipe: Recipe) -> str | None:
+def why_write(run: Run, now: Provenance) -> str | None:
     """Why the page is not the one that would be written now; None when it is."""
     page = report_location(run.settings)
     head = _read_head(page)
     if head is None:
         return f"{page} is not there yet"
-    made_of = _STAMP.findall(head.decode(errors="replace"))
-    return None if made_of == [_stamp(run, recipe)] else f"{page} was made from other tables, settings or code"
+    found = _RECORD.search(head.decode(errors="replace"))
+    made = Provenance.from_json(html.unescape(found[1])) if found else None
+    if made is None:
+        return f"{page} has no provenance"
+    changed = difference(made, now)
+    return f"{page} was made with {changed}" if changed else None
 
 
 def report_location(settings: Settings) -> Location:
@@ -58,11 +62,6 @@ def model_report_beside(page: Location) -> str | None:
         return MODEL_REPORT if resolve(f"{page.uri.rpartition('/')[0]}/{MODEL_REPORT}").exists() else None
     except STORE_ERRORS:
         return None
-
-
-def _stamp(run: Run, recipe: Recipe) -> str:
-    """What the page is made of: the tables' versions, the settings, where the tables are."""
-    return fingerprint([recipe.fingerprint, run.warehouse.path])
 
 
 def _read_head(page: Location) -> bytes | None:

@@ -1,15 +1,15 @@
-"""The counting step: documents in, summed counts out, within a memory budget.
+"""The first counting step: documents in, partial rows of counts out, within a memory budget.
 
 Whole documents are collected into a block; when the block has reached its share of the budget, the kernels count it
-row by row and its cells leave in batches. A document is never cut, so a cell's counts add up over blocks, workers and
-rebuilds: the answer does not depend on the budget, the batches or the partitions. Blocks are counted rather than
-pairs emitted because a pair per row is what kills the plain job: 20 pairs a token, against 0.3 cells here.
+row by row and emit its cells in batches. A document is never cut, so a cell's counts add up over blocks, workers and
+rebuilds: the result does not depend on the budget, the batches or the partitions. A block emits 0.3 cells a token;
+emitting every pair would be 20.
 
-What leaves is a row of counts at a time, its columns and counts packed as bytes: what Spark shuffles and sorts are
-some thousand rows, not millions of cells. ``sum_counts`` adds the rows of all blocks up.
+A row of counts is one Arrow row, its columns and counts packed as bytes: Spark shuffles and sorts some thousand rows,
+not millions of cells. ``sum_counts`` adds the rows of all blocks up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -19,8 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.counting.context_kernel import WHOLE_DOCUMENT, count_contexts, group_by_row, group_events
-from pivot_udfs.counting.word_pair_kernel import count_items, count_word_pairs
+from pivot_udfs.counting.context_kernel import Events, Tokens, count_contexts
+from pivot_udfs.counting.dense_row import WHOLE_DOCUMENT, Cells, count_items, new_cells, order_by_row
+from pivot_udfs.counting.word_pair_kernel import PlacedHits, count_word_pairs
 from pivot_udfs.counting.worker_memory import release_memory
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
@@ -37,7 +38,7 @@ PARTIAL_ROWS = pa.schema(
     ]
 )
 _FIXED_BYTES = 560 << 20
-"""Of a worker before it holds a document: interpreter, compiled kernels, automata, one batch."""
+"""Memory of a worker before it holds a document: interpreter, compiled kernels, the trie, one batch."""
 _SLICE_BYTES = 2 << 20
 _OUT_CELLS = 1 << 17
 
@@ -86,10 +87,10 @@ def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> It
     release_memory()
     block = _Block(plan)
     for batch in batches:
-        for piece in _slices(batch):
-            if block.n_bytes and block.n_bytes + piece.nbytes > plan.block_bytes:
+        for part in _slices(batch):
+            if block.n_bytes and block.n_bytes + part.nbytes > plan.block_bytes:
                 yield from block.drain()
-            block.add(piece)
+            block.add(part)
     yield from block.drain()
 
 
@@ -140,7 +141,7 @@ class _Block:
         self.n_tokens += len(tokens.ids)
 
     def drain(self) -> Iterator[pa.RecordBatch]:
-        """The cells of all that was added; the block is empty afterwards."""
+        """The cells of all documents added; the block is empty afterwards."""
         if not self.parts:
             return
         block = {name: np.concatenate([part.pop(name) for part in self.parts]) for name in list(self.parts[0])}
@@ -155,25 +156,32 @@ class _Block:
         yield _totals(Kind.WORD_TOTALS, *count_items(words, doc_hits, len(self.word_languages)))
         yield _totals(Kind.TOKEN_TOTALS, *count_items(block["ids"], block["doc_starts"], self.n_columns))
         window, n_words = self.plan.window, len(self.word_languages)
+        order, row_starts = order_by_row(words, n_words)
         places = (block["firsts"], block["char_starts"], block["char_ends"])
-        pairs = (words, self.word_languages, *places, docs, doc_hits, *group_by_row(words, n_words))
+        hits = PlacedHits(words, *places, docs, doc_hits, order, row_starts)
         longest = int(np.max(block["char_ends"] - block["char_starts"], initial=0))
-        yield from _emit(Kind.WORD_COOCCURRENCE, count_word_pairs, pairs, (window, longest), n_words)
-        events = group_events(words, block["firsts"], block["ends"], docs, n_words)
-        contexts = (block["ids"], block["doc_starts"], *events)
-        reach = (window, window, self.n_columns)
-        yield from _emit(Kind.TOKEN_COOCCURRENCE, count_contexts, contexts, reach, self.n_columns)
+
+        def pairs(row: int, out: Cells) -> tuple[int, int]:
+            return count_word_pairs(hits, self.word_languages, row, window, longest, out)
+
+        yield from _emit(Kind.WORD_COOCCURRENCE, pairs, n_words, n_words)
+        tokens = Tokens(block["ids"], block["doc_starts"])
+        events = Events(block["firsts"][order], block["ends"][order], docs[order], row_starts)
+
+        def contexts(row: int, out: Cells) -> tuple[int, int]:
+            return count_contexts(tokens, events, row, window, window, self.n_columns, out)
+
+        yield from _emit(Kind.TOKEN_COOCCURRENCE, contexts, n_words, self.n_columns)
 
 
-def _emit(kind: Kind, kernel: Any, before: Any, after: Any, n_columns: int) -> Iterator[pa.RecordBatch]:
-    """Runs a kernel until all its rows are done, a batch of cells each time its output is full."""
-    capacity = max(_OUT_CELLS, 4 * n_columns)
-    rows, columns = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    pairs, docs = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
-    row, n_rows = 0, len(before[-1]) - 1
+def _emit(
+    kind: Kind, count: Callable[[int, Cells], tuple[int, int]], n_rows: int, n_columns: int
+) -> Iterator[pa.RecordBatch]:
+    """Counts from a row on until all rows are done, a batch of cells each time the output is full."""
+    out, row = new_cells(max(_OUT_CELLS, 4 * n_columns)), 0
     while row < n_rows:
-        n_cells, row = kernel(*before, row, *after, rows, columns, pairs, docs)
-        yield packed_rows(kind, rows[:n_cells], columns[:n_cells], pairs[:n_cells], docs[:n_cells])
+        n_cells, row = count(row, out)
+        yield packed_rows(kind, *(column[:n_cells] for column in out))
 
 
 def _totals(kind: Kind, counts: Any, docs: Any) -> pa.RecordBatch:

@@ -34,3 +34,7 @@ class WarehouseError(SemanticPivotsError):
 
 class StoreError(SemanticPivotsError):
     """A path or URI cannot be used: its scheme is not supported, or it is malformed."""
+
+
+class DamagedTableError(WarehouseError):
+    """Files of a table or of its log are missing or cut: the message names the remedy."""

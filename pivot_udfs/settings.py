@@ -92,9 +92,6 @@ class Warehouse(Section):
 
     path: Place
     """A local folder or a URI; table *t* is at ``<path>/<t>``."""
-    workers_write: bool = Field(default=True, json_schema_extra=NO_RESULT)
-    """Python workers write the files of ``documents`` themselves (local, s3a, gs), several times as fast as Spark's
-    row writer; ``false`` where only Spark has the store's credentials."""
 
 
 class Tokenizer(Section):

@@ -1,7 +1,7 @@
-"""The second half of counting: partial rows of counts in, the rows of the four count tables out.
+"""The second counting step: sums partial rows of counts over all tasks into the rows of the four count tables.
 
-Spark brings all parts of a row of counts together and in order; here they are added in two arrays as long as the row
-can be, which stay in the cache. Memory depends on the vocabulary, not on the corpus.
+Spark brings all parts of a row together and in order; here they are added in two arrays as long as the row can be,
+which stay in the cache. Memory depends on the vocabulary, not on the corpus.
 """
 
 from collections.abc import Iterator

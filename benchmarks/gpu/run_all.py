@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 import numpy as np
@@ -28,6 +29,7 @@ import transformers
 
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.common.settings import ModelSettings, Results, Training
 from jobs.gpu.models.load_model import load_model, pick_device
@@ -208,11 +210,11 @@ def _repeat_table(table: PinnedTable, path: str, times: int) -> None:
     """A table with the same Parquet files many times."""
     Path(path).mkdir(parents=True)
     for k, uri in itertools.product(range(times), table.table.file_uris()):
-        source = Path(uri.removeprefix("file://"))
+        source = Path(unquote(uri.removeprefix("file://")))
         shutil.copy(source, Path(path) / f"{k}-{source.name}")
-    files = {"tokenizer": table.file_sha256("tokenizer")}
-    said = deltalake.CommitProperties(custom_metadata={"userMetadata": json.dumps({"files": files})})
-    deltalake.convert_to_deltalake(path, commit_properties=said)
+    made_from = provenance("benchmark", 1, files={"tokenizer": table.file_sha256("tokenizer") or ""})
+    metadata = deltalake.CommitProperties(custom_metadata={"userMetadata": made_from.to_json()})
+    deltalake.convert_to_deltalake(path, commit_properties=metadata)
 
 
 def _one_billion() -> Any:

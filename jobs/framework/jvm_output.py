@@ -1,8 +1,8 @@
 """What the JVM of a session writes to standard output and error: a failure ends in one line, not in stack traces.
 
 Java, Spark's launcher and the workers of a local session write into a pipe that a thread reads for as long as the JVM
-lives. Held back are all lines until the session is there, and later Spark's own records with their stack traces, whose
-cause is in the error that Spark raises. Other lines (a worker's warnings) pass through.
+lives. Held back are all lines until the session has started and, in a local session, all lines from the first log
+record or traceback on: their cause is in the error that Spark raises. Other lines (a worker's warnings) pass through.
 """
 
 import os
@@ -18,8 +18,7 @@ from jobs.framework.messages import clean
 from pivot_udfs.load_settings import is_secret
 
 _N_HELD = 500
-_RECORD = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ")
-_REST_OF_TRACE = re.compile(r"\s+at |\t|Caused by:|\s+\.\.\. \d+ more|[\w.$]+(?:Exception|Error)\b|$")
+_FAILURE = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:WARN|ERROR|FATAL) |Traceback \(most recent call last\)")
 
 
 class JvmOutput:
@@ -28,7 +27,7 @@ class JvmOutput:
     def __init__(self) -> None:
         self._held: deque[str] = deque(maxlen=_N_HELD)
         self._reader: threading.Thread | None = None
-        self._started, self._in_trace = False, False
+        self._holding, self._is_local = True, True
 
     def launch(self, conf: SparkConf) -> None:
         """Starts the JVM with what a launcher must know: secrets stay off its command line, which any user can list."""
@@ -44,9 +43,9 @@ class JvmOutput:
             os.close(write_end)
         SparkContext._ensure_initialized(gateway=gateway)
 
-    def session_started(self) -> None:
-        """From now on only Spark's own records are held back."""
-        self._started = True
+    def session_started(self, is_local: bool) -> None:
+        """Lets lines pass: all, or those before the first sign of a failure in a local session."""
+        self._holding, self._is_local = False, is_local
 
     def held(self) -> str:
         """The lines held back, the newest ones where there are many; all of them where the JVM has ended."""
@@ -65,8 +64,8 @@ class JvmOutput:
                 self._take(line.rstrip("\n"))
 
     def _take(self, line: str) -> None:
-        self._in_trace = bool(_RECORD.match(line) or (self._in_trace and _REST_OF_TRACE.match(line)))
-        if self._in_trace or not self._started:
+        self._holding = self._holding or (self._is_local and bool(_FAILURE.match(line)))
+        if self._holding:
             self._held.append(line)
         else:
             sys.stderr.write(clean(line) + "\n")

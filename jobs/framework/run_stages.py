@@ -8,7 +8,7 @@ from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.messages import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.spark_session import start_session
-from jobs.framework.stage import Run, Stage, check_inputs, make_recipe, run_stage, why_run
+from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
 from jobs.framework.user_errors import user_error
 from pivot_udfs.settings import Settings
 
@@ -71,7 +71,9 @@ def _print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool) -> Non
         reads = stage.tables_read(run.settings)
         waits = [table for table in reads if table in stale]
         check_inputs(run, [table for table in reads if table not in stale])
-        reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_recipe(run, stage))
+        for table in stage.writes(run.settings):
+            run.warehouse.check_target(table)
+        reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_provenance(run, stage))
         tables = [run.warehouse.table_path(table) for table in stage.writes(run.settings)]
         lines = [
             f"{stage.name}: {_would(reason, skips_unchanged)}",

@@ -72,7 +72,7 @@ def start_session(
         session.sparkContext.setLogLevel("ERROR")
     _check_jvm(session)
     if output:
-        output.session_started()
+        output.session_started(_is_local(conf))
     return session
 
 

@@ -1,5 +1,6 @@
-"""What the five stages share: what each reads and writes, what made its tables, and whether it must run again."""
+"""What all stages share: what each reads and writes, the provenance of its tables, and whether it must run again."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,15 +9,16 @@ from importlib import metadata
 from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
-from jobs.warehouse.lineage import Recipe
-from jobs.warehouse.tables import MAKERS, Warehouse
-from jobs.warehouse.tables_together import check_together
+from jobs.warehouse.lineage import check_together
+from jobs.warehouse.tables import Warehouse, maker
 from pivot_udfs import __version__
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import fingerprint, result_settings
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
+from pivot_udfs.provenance import Provenance, difference, is_place, shown
 from pivot_udfs.settings import Settings
 from pivot_udfs.shards.list_shards import Shard, list_shards
+from pivot_udfs.storage.messages import redact
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 
@@ -31,7 +33,7 @@ class Run:
     @cached_property
     def warehouse(self) -> Warehouse:
         """Where the tables are."""
-        return Warehouse(self.spark, self.settings.warehouse.path, self.settings.warehouse.workers_write)
+        return Warehouse(self.spark, self.settings.warehouse.path)
 
     @cached_property
     def tokenizer(self) -> TokenizerSpec:
@@ -59,7 +61,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the pipeline; ``run`` writes the tables in ``writes``, each with the recipe it is given."""
+    """A stage of the pipeline; ``run`` writes the tables in ``writes``, each with the provenance it is given."""
 
     name: str
     version: int
@@ -70,11 +72,11 @@ class Stage:
     sections: tuple[str, ...]
     """The settings that can change its tables."""
     files: tuple[str, ...]
-    run: Callable[[Run, Recipe], None]
+    run: Callable[[Run, Provenance], None]
     packages: tuple[str, ...] = ()
     """The installed packages whose release can change its tables."""
-    why: Callable[[Run, Recipe], str | None] | None = None
-    """What has changed since it ran, asked instead of its tables where it writes none."""
+    why: Callable[[Run, Provenance], str | None] | None = None
+    """For a stage that writes no table: what has changed since it last ran, None where nothing has."""
 
     def tables_read(self, settings: Settings) -> tuple[str, ...]:
         """The names in ``reads``, those of the arms in full."""
@@ -83,31 +85,45 @@ class Stage:
 
 
 def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
-    """Runs a stage; with ``skip_unchanged`` only if its inputs, configuration or code have changed.
+    """Runs a stage; with ``skip_unchanged`` only if its inputs, configuration or version have changed.
 
     Returns:
         Whether it ran.
 
     Raises:
-        WarehouseError: see ``check_inputs``.
+        WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
     """
-    check_inputs(run, stage.tables_read(run.settings))
-    recipe = make_recipe(run, stage)
-    reason = why_run(run, stage, recipe)
+    provenance = check_stage(run, stage)
+    reason = why_run(run, stage, provenance)
     if skip_unchanged and reason is None:
         run.progress.say(stage.name, "skipped: inputs, configuration and code are unchanged")
         return False
     run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
-    stage.run(run, recipe)
+    stage.run(run, provenance)
     return True
+
+
+def check_stage(run: Run, stage: Stage) -> Provenance:
+    """Makes sure before anything is computed that a stage can read its inputs and write its tables.
+
+    Returns:
+        the provenance of what it would write now.
+
+    Raises:
+        WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
+    """
+    check_inputs(run, stage.tables_read(run.settings))
+    for table in stage.writes(run.settings):
+        run.warehouse.check_target(table)
+    return make_provenance(run, stage)
 
 
 def check_inputs(run: Run, tables: Sequence[str]) -> None:
     """Makes sure that a stage may read these tables with this run's settings.
 
     Raises:
-        WarehouseError: one is missing, was left unchecked, or was made with other settings than this run's; or they
-            are of different runs.
+        WarehouseError: one is missing, is damaged, or was made with other settings than this run's; or they are of
+            different runs.
     """
     for table in tables:
         run.warehouse.read(table)
@@ -115,62 +131,52 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
     check_together(run.warehouse, tables)
 
 
-def make_recipe(run: Run, stage: Stage) -> Recipe:
-    """The recipe of the tables that a stage would write now."""
+def make_provenance(run: Run, stage: Stage) -> Provenance:
+    """The provenance of what a stage would write now; files of the tables that it reads are among its own."""
     settings = result_settings(*(getattr(run.settings, section) for section in stage.sections))
-    reads = stage.tables_read(run.settings)
-    inputs = {table: version for table in reads if (version := run.warehouse.version(table)) is not None}
-    files = {name: run.file_hash(name) for name in stage.files}
-    packages = {name: metadata.version(name) for name in stage.packages}
-    # Where a file lies changes nothing: ``files`` has what it holds.
-    shaping = {key: value for key, value in settings.items() if not _is_path(key)}
-    made_of = fingerprint([stage.name, stage.version, packages, shaping, inputs, files])
-    return Recipe(stage.name, f"{__version__}/{stage.version}", made_of, settings, inputs, files, packages)
+    contents = {table: run.warehouse.content(table) for table in stage.tables_read(run.settings)}
+    read = {table: content for table, content in contents.items() if content}
+    made = [content.provenance.files for content in read.values() if content.provenance]
+    inherited = {name: sha256 for files in made for name, sha256 in files.items()}
+    return Provenance(
+        job=stage.name,
+        version=stage.version,
+        release=__version__,
+        settings=json.loads(redact(json.dumps(settings))),
+        tables={table: content.rows for table, content in read.items()},
+        files=inherited | {name: run.file_hash(name) for name in stage.files},
+        packages={name: metadata.version(name) for name in stage.packages},
+    )
 
 
-def why_run(run: Run, stage: Stage, recipe: Recipe) -> str | None:
+def why_run(run: Run, stage: Stage, provenance: Provenance) -> str | None:
     """What has changed since the stage's tables were written; None when nothing has."""
     if stage.why:
-        return stage.why(run, recipe)
-    for table in stage.writes(run.settings):
-        made = run.warehouse.recipe(table)
-        if made is None:
-            return f"{table} is not there yet" if run.warehouse.version(table) is None else f"{table} has no recipe"
-        if not made.fingerprint:
-            return f"{table} was left unchecked"
-        if made.fingerprint != recipe.fingerprint:
-            return f"{table} was made with {_difference(made, recipe)}"
-    return None
+        return stage.why(run, provenance)
+    return next((why for table in stage.writes(run.settings) if (why := _why_write(run, table, provenance))), None)
 
 
-def _difference(made: Recipe, now: Recipe) -> str:
-    for kind in ("packages", "settings", "files", "inputs"):
-        before, after = getattr(made, kind), getattr(now, kind)
-        for key in sorted({*before, *after}):
-            if before.get(key) != after.get(key) and not (kind == "settings" and _is_path(key)):
-                return f"{key} = {_short(before.get(key))}, now {_short(after.get(key))}"
-    if made.code_version != now.code_version:
-        return f"code {made.code_version}, now {now.code_version}"
-    return f"fingerprint {made.fingerprint[:12]}, now {now.fingerprint[:12]}"
-
-
-def _is_path(key: str) -> bool:
-    return key.endswith(".path")
-
-
-def _short(value: object) -> str:
-    return text if len(text := str(value)) <= 60 else text[:57] + "..."
+def _why_write(run: Run, table: str, now: Provenance) -> str | None:
+    try:
+        content = run.warehouse.content(table)
+    except DamagedTableError as error:
+        return f"{str(error).rpartition(': ')[0]} and is written again"
+    if content is None:
+        return f"{table} is not there yet"
+    if content.provenance is None or not content.exact:
+        return f"{table} has no provenance" if content.exact else f"{table} was restored to a time"
+    changed = difference(content.provenance, now)
+    return f"{table} was made with {changed}" if changed else None
 
 
 def _check_made_alike(run: Run, table: str) -> None:
     """A stage must not mix tables of one configuration with settings of another."""
-    made = _recipe_of(run, table)
-    path = run.warehouse.table_path(table)
-    now = _all_settings(run.settings)
+    made, path = _provenance_of(run, table), run.warehouse.table_path(table)
+    now = json.loads(redact(json.dumps(_all_settings(run.settings))))
     for key, value in made.settings.items():
-        if not _is_path(key) and key in now and now[key] != value:
+        if not is_place(key) and key in now and now[key] != value:
             raise WarehouseError(
-                f"{path} was made with {key} = {_short(value)}, this run says {_short(now[key])}: "
+                f"{path} was made with {key} = {shown(value)}, this run has {shown(now[key])}: "
                 f"run {made.job} again (rebuild_corpus does), or choose another warehouse.path"
             )
     for name in ("tokenizer", "lexicon"):
@@ -181,22 +187,22 @@ def _check_made_alike(run: Run, table: str) -> None:
             )
 
 
-def _recipe_of(run: Run, table: str) -> Recipe:
+def _provenance_of(run: Run, table: str) -> Provenance:
     content, path = run.warehouse.content(table), run.warehouse.table_path(table)
-    if content is None or (content.recipe is None and not content.oldest):
-        raise WarehouseError(f"{path} was not written by this project (no recipe); choose another warehouse.path")
-    if content.recipe is None:
+    if content is None or (content.provenance is None and not content.oldest):
+        raise WarehouseError(f"{path} was not written by this project (no provenance); choose another warehouse.path")
+    if content.provenance is None:
         raise WarehouseError(
             f"the log of {path} begins at version {content.oldest}, the commit that says what made it is no longer "
-            f"there: run {MAKERS.get(table, 'filter_documents')} again (rebuild_corpus does); a longer "
-            "delta.logRetentionDuration of the table keeps it"
+            f"there: run {maker(table)} again (rebuild_corpus does); a longer delta.logRetentionDuration of the table "
+            "keeps it"
         )
-    if not content.recipe.fingerprint:
+    if not content.exact:
         raise WarehouseError(
-            f"{path} was left unchecked by a run of {content.recipe.job} that did not end well, or restored by time: "
-            f"run {content.recipe.job} again"
+            f"{path} was restored to a time, so that the version of its rows is not known: run "
+            f"{content.provenance.job} again, or restore it to a version"
         )
-    return content.recipe
+    return content.provenance
 
 
 def _all_settings(settings: Settings) -> dict[str, object]:

@@ -61,12 +61,8 @@ _REMEDIES = (
     Remedy(
         r"(?:IllegalArgumentException|NumberFormatException): (spark\.\S+ should be [^\n]*)|"
         r"(?:IllegalArgumentException|NumberFormatException): ([^\n]* of config '?spark\.[^\n]*)|"
-        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*)",
+        r"\[INVALID_CONF_VALUE[.\w]*\] ([^\n]*?)\.?(?: SQLSTATE|\n|$)",
         "{0}: change it in spark.conf",
-    ),
-    Remedy(
-        r"Unrecognized VM option ([^\n]*)|Unrecognized option: ([^\n]*)",
-        "Java does not know {0}: change spark.driver.extraJavaOptions, or JAVA_TOOL_OPTIONS",
     ),
     Remedy(
         r"UnsupportedClassVersionError|JAVA_HOME is not set",
@@ -91,11 +87,16 @@ _REMEDIES = (
     Remedy(r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark", _OTHER_SPARK),
     Remedy(r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)", _DENIED),
     Remedy(r"Permission denied|Operation not permitted", _DENIED),
+    Remedy(
+        r"FAILED_READ_FILE[^\]]*\] Encountered error while reading file (\S+?)\.?(?:\s|$)|"
+        r"FileNotFoundError: [^\n]*?([^\s']*/part-[^\s']*\.parquet)",
+        "a table's file cannot be read{note}: VACUUM removed it during the run, or it is damaged; run rebuild_corpus",
+    ),
 )
 _JVM_ENDED = (
     Remedy(r"\[JAVA_GATEWAY_EXITED\]", f"Spark's JVM did not start: {_OTHER_SPARK}"),
     Remedy(
-        r"Answer from Java side is empty|Py4JNetworkError|An error occurred while trying to connect to the Java server",
+        r"Answer from Java side is empty|^Py4JNetworkError|^ConnectionRefusedError",
         "Spark's JVM has ended during the run, most often killed for lack of memory: lower spark.driver.memory or "
         "cooccurrence.memory_budget_mb, or use fewer cores (spark.master = 'local[1]')",
     ),

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from jobs.framework.messages import say
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.processes import processes_of, started_accelerator
+from jobs.gpu.common.processes import from_first, started_accelerator
 from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
@@ -66,31 +66,27 @@ def run_folder(settings: ModelSettings) -> Path:
 class TrainingRun:
     """One run: data, model, optimizer, and the files that it writes.
 
-    Args:
-        settings: of the run.
-        accelerator: knows the processes.
-
     Raises:
         PackedFileError, ModelError, TokenizerError: packed file, model and tokenizer do not match.
     """
 
     def __init__(self, settings: ModelSettings, accelerator: Accelerator) -> None:
         self.settings, self.folder, options = settings, run_folder(settings), settings.training
-        self._accelerator, self.processes = accelerator, processes_of(accelerator)
-        self._log = TrainingLog(self.folder / "training.jsonl", self.processes.first)
+        self._accelerator = accelerator
+        self._log = TrainingLog(self.folder / "training.jsonl", self._accelerator.is_main_process)
         self._tokenizer = load_tokenizer(settings.tokenizer.path)
         folder = Path(options.packed_path) if options.packed_path else packed_folder(settings)
         self.packed = packed = open_packed(folder, self._tokenizer.sha256)
         self.held_out = open_held_out(settings, self._tokenizer, packed)
-        self._made_from = self.processes.from_first(
-            lambda: run_provenance(settings, packed.manifest, packed.provenance)
+        self._made_from = from_first(
+            self._accelerator, lambda: run_provenance(settings, packed.manifest, packed.provenance)
         )
 
     @property
     def finished(self) -> bool:
         """Whether ``final/`` exists and was made by this run."""
-        return self.processes.from_first(
-            lambda: why_stale(read_provenance(self.folder / "final"), self._made_from) is None
+        return from_first(
+            self._accelerator, lambda: why_stale(read_provenance(self.folder / "final"), self._made_from) is None
         )
 
     def train(self) -> None:
@@ -105,7 +101,11 @@ class TrainingRun:
         self.model.train()
         options, last = self.settings.training, start
         bar = tqdm(
-            total=self._trainer.n_steps, initial=start, desc="training", unit="step", disable=not self.processes.first
+            total=self._trainer.n_steps,
+            initial=start,
+            desc="training",
+            unit="step",
+            disable=not self._accelerator.is_main_process,
         )
         if start == 0:
             self._evaluate(0)
@@ -128,24 +128,24 @@ class TrainingRun:
         self.model, self._optimizer = wrap(model, options, self._accelerator)
         self._trainer = Trainer(self.model, self._optimizer, self.packed, options, self._accelerator)
         words = options.evaluate_words
-        self._check = TrainingCheck(settings, self._tokenizer, self.processes) if words else None
+        self._check = TrainingCheck(settings, self._tokenizer, self._accelerator) if words else None
 
     def _resume(self) -> int:
         """Loads the last checkpoint, if there is one; returns the number of steps done."""
-        found = self.processes.from_first(self._last_checkpoint)
+        found = from_first(self._accelerator, self._last_checkpoint)
         if found is None:
             self._log.truncate(-1)
             return 0
         checkpoint, state = found
         load_checkpoint(checkpoint, self.model, self._optimizer, self._accelerator)
         self._log.truncate(state.step)
-        if not self.processes.first:
+        if not self._accelerator.is_main_process:
             return state.step
-        if state.processes != self.processes.count:
+        if state.processes != self._accelerator.num_processes:
             say(
                 "resuming with another number of processes: equal up to rounding, not bit by bit",
                 before=state.processes,
-                now=self.processes.count,
+                now=self._accelerator.num_processes,
             )
         say("resumed", step=state.step, tokens=state.tokens)
         return state.step
@@ -157,7 +157,7 @@ class TrainingRun:
     def _report_epochs(self) -> None:
         """Warns of an arm with fewer tokens than the budget."""
         epochs = self._trainer.epochs(self._trainer.n_steps)
-        if epochs > 1 and self.processes.first:
+        if epochs > 1 and self._accelerator.is_main_process:
             say(
                 "WARNING: the packed file has fewer tokens than the budget and is repeated",
                 tokens=len(self.packed.tokens),
@@ -168,7 +168,7 @@ class TrainingRun:
     def _log_step(self, result: StepResult, bar: Any) -> None:
         tokens = self.settings.training.global_batch_tokens
         rate = tokens / result.seconds
-        utilization = mfu(rate, self._flops, self.processes.device, self.processes.count)
+        utilization = mfu(rate, self._flops, self._accelerator.device, self._accelerator.num_processes)
         row: dict[str, Any] = {
             "step": result.step,
             "tokens": result.step * tokens,
@@ -196,25 +196,24 @@ class TrainingRun:
 
     def _report(self, step: int, name: str, values: Bits) -> None:
         self._log.add({"step": step, name: values})
-        if self.processes.first:
+        if self._accelerator.is_main_process:
             say(f"step {step}: {name}", **{key: f"{value:.4f}" for key, value in values.items()})
 
     def _bits(self, held_out: PackedFile) -> Bits:
         length, batch = self.settings.training.sequence_length, self._trainer.micro_batch
-        context = self._accelerator.autocast()
-        return bits_per_byte(self.model, held_out, length, batch, self.processes, context)
+        return bits_per_byte(self.model, held_out, length, batch, self._accelerator)
 
     def _save(self, step: int) -> None:
         tokens = step * self.settings.training.global_batch_tokens
-        state = RunState(step, tokens, self.processes.count, self._made_from)
+        state = RunState(step, tokens, self._accelerator.num_processes, self._made_from)
         folder, keep = self.folder / "checkpoints", self.settings.training.keep_checkpoints
         save_checkpoint(folder, self.model, self._optimizer, state, self._tokenizer, keep, self._accelerator)
-        self.processes.wait()
+        self._accelerator.wait_for_everyone()
 
     def _finish(self) -> None:
         """Writes ``final/``, whole or not at all, and deletes the checkpoints."""
         weights = whole_weights(self.model)
-        if self.processes.first:
+        if self._accelerator.is_main_process:
             partial, final = self.folder / ".partial-final", self.folder / "final"
             shutil.rmtree(partial, ignore_errors=True)
             save_model(self._accelerator.unwrap_model(self.model), partial, self._tokenizer, weights)
@@ -222,7 +221,7 @@ class TrainingRun:
             publish(partial, final)
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
             say("finished", model=final)
-        self.processes.wait()
+        self._accelerator.wait_for_everyone()
 
 
 main = partial(run_job, train, __doc__)

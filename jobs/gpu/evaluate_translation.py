@@ -53,13 +53,7 @@ def base_provenance(settings: ModelSettings) -> Provenance:
 def scores_provenance(
     settings: ModelSettings, of_model: Mapping[str, Any], model_files: Mapping[str, str]
 ) -> Provenance:
-    """The provenance of a model's scores.
-
-    Args:
-        settings: of the run, whose task file must exist.
-        of_model: the settings that identify the model.
-        model_files: SHA-256 (hex) of what identifies the model's weights.
-    """
+    """The provenance of the scores of a model, identified by settings and by the SHA-256 (hex) of files."""
     files = {"task": task_sha256(results_path(settings, "task.jsonl")), **model_files}
     return provenance("evaluate_translation", VERSION, of_model, files=files)
 

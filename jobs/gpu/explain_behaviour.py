@@ -119,7 +119,7 @@ def _made_from(settings: ModelSettings, folder: str) -> Provenance:
     path = results_path(settings, folder)
     found = read_provenance(path)
     if found is None:
-        raise TaskError(f"{path} is missing, empty, or of an earlier release: run {_JOBS[folder]} (delete it first)")
+        raise TaskError(f"{path} has no results with provenance: delete it and run {_JOBS[folder]}")
     return found
 
 

@@ -57,13 +57,7 @@ def _corpus_report(path: Path) -> str:
 
 
 def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) -> str:
-    """The page as HTML.
-
-    Args:
-        report: its content.
-        corpus_report: address of the corpus report, relative to the page; empty: no link.
-        made_from: stored in a ``<meta>`` tag.
-    """
+    """The page as HTML; ``corpus_report`` is the address of the corpus report relative to it, empty for no link."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

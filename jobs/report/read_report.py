@@ -68,10 +68,11 @@ def read_report(run: Run) -> Report:
 def _table_notes(run: Run) -> tuple[TableNote, ...]:
     notes = []
     for name in (*TABLES, *(f"datasets/{arm}" for arm in run.settings.selection.arms)):
-        recipe, version = run.warehouse.recipe(name), run.warehouse.version(name)
-        if recipe and version is not None:
-            made = (recipe.job, recipe.code_version, recipe.fingerprint, recipe.inputs, recipe.files)
-            notes.append(TableNote(name, version, *made))
+        content = run.warehouse.content(name)
+        if content and (made := content.provenance):
+            inputs = {read: table.version for read, table in made.tables.items()}
+            code = f"{made.release}/{made.version}"
+            notes.append(TableNote(name, content.version, made.job, code, made.fingerprint, inputs, dict(made.files)))
     return tuple(notes)
 
 

@@ -8,12 +8,13 @@ broadcasts them. A file is not divided among tasks.
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.framework.task_sizes import TASK_BYTES, least_tasks
+from jobs.warehouse.open_table import open_delta
 from pivot_udfs.shards.assign_files import pack_files
+from pivot_udfs.storage.stores import Location
 
 _PLAIN_READER = 1
 """Reader version of Delta's protocol without deletion vectors and column mapping: the rows are those of the files."""
@@ -33,10 +34,10 @@ def files_of(documents: DataFrame) -> pa.Table:
     return documents.groupBy(file, n_bytes, "shard").agg(*records).toArrow()
 
 
-def may_read_files(session: SparkSession, path: str) -> bool:
-    """Whether workers can read a table's files directly: no row can be marked as deleted."""
-    detail = DeltaTable.forPath(session, path).detail().select("minReaderVersion").collect()
-    return bool(detail[0][0] == _PLAIN_READER)
+def are_plain_files(table: Location) -> bool:
+    """Whether workers can read a Delta table's files as they are: no row is marked deleted, no column renamed."""
+    delta = open_delta(table)
+    return delta is not None and delta.protocol().min_reader_version == _PLAIN_READER
 
 
 def are_apart(files: pa.Table) -> bool:

@@ -1,65 +1,95 @@
 """Commits Parquet files that workers wrote as the new content of a Delta table: one atomic transaction.
 
-It goes through delta-rs, which takes files that are there already by a public interface; Delta Lake's own library has
-one only inside the JVM, and reconstructs the table's state with Spark jobs around each commit, over a second a table.
+It goes through delta-rs, which takes existing files by a public interface; Delta Lake's own library has one only
+inside the JVM, and reconstructs the table's state with Spark jobs around each commit, over a second a table.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from pyspark.sql import Row
 
+from jobs.warehouse.lineage import FILES_ADDED, Content, hash_of_paths, read_content
+from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.storage.stores import delta_options, delta_uri, resolve
+from pivot_udfs.provenance import Provenance
+from pivot_udfs.storage.messages import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
+
+_CONFIGURATION = {"delta.checkpointInterval": "10"}
+"""As Delta Lake's own library has it; delta-rs alone would write its first checkpoint at version 99."""
 
 
-def commit_files(uri: str, schema: pa.Schema, files: list[Row], user_metadata: str) -> int:
-    """Makes ``files`` the whole content of the table at ``uri``, creating it where there is none.
+def commit_files(
+    table: Location, began: Content | None, schema: pa.Schema, files: Sequence[dict[str, Any]], provenance: Provenance
+) -> Content:
+    """Makes ``files`` the whole content of a table, creating it where there is none.
 
     Args:
-        uri: of the table's folder (``Location.uri``).
+        table: the table's folder.
+        began: the state of the table when the run looked at it first; None: there was none.
         schema: of the rows.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
-        user_metadata: of the commit.
+        provenance: of the rows, stored as the commit's ``userMetadata``.
 
     Returns:
-        the table's version after the commit.
+        the state of the table after the commit.
 
     Raises:
-        WarehouseError: another writer has replaced the table meanwhile.
+        WarehouseError: another run has changed the table's rows since ``began``, or the commit is refused. The table
+            is then as the other left it.
     """
-    table = resolve(uri)
-    place = delta_uri(table, for_commit=True)
-    options = delta_options(place)
-    wanted = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
-    said = CommitProperties(custom_metadata={"userMetadata": user_metadata}, max_commit_retries=0)
     now = int(time.time() * 1000)
     actions = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
+    paths = hash_of_paths(file["path"] for file in files)
+    recorded = {"userMetadata": provenance.to_json(), FILES_ADDED: paths}
+    properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
+    # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
+    delta = unchanged(table, began)
+    version = int(delta.version()) + 1 if delta else 0
+    nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
     try:
-        return _commit(place, wanted, actions, said, options)
-    except DeltaError as error:
+        if delta:
+            delta.create_write_transaction([*actions], "overwrite", nullable, [], commit_properties=properties)
+        else:
+            delta = _created(table, nullable, actions, properties)
+    except (DeltaError, *STORE_ERRORS) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
-            raise written_by_another(str(table), str(error)) from None
-        raise
+            raise written_by_another(table, reason(error)) from None
+        raise WarehouseError(f"{table} cannot be committed to ({reason(error)})") from None
+    return Content(str(delta.metadata().id), version, version, provenance, version, files=paths)
 
 
-def written_by_another(place: str, reason: str) -> WarehouseError:
-    """The error of a commit that came too late."""
-    return WarehouseError(
-        f"another run has written {place} meanwhile ({reason[:200].splitlines()[0]}): nothing of this run went into "
-        "it; wait until the other has ended, then run this again"
+def _created(table: Location, schema: Schema, actions: list[AddAction], properties: CommitProperties) -> DeltaTable:
+    uri = delta_uri(table, for_commit=True)
+    options = delta_options(uri)
+    create_table_with_add_actions(
+        uri, schema, actions, "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
     )
+    return DeltaTable(uri, storage_options=options)
 
 
-def _commit(place: str, schema: Schema, actions: list[AddAction], said: CommitProperties, options: Any) -> int:
-    if DeltaTable.is_deltatable(place, storage_options=options):
-        table = DeltaTable(place, storage_options=options)
-        version = int(table.version()) + 1  # it is this one or, without retries, an error
-        table.create_write_transaction([*actions], "overwrite", schema, [], commit_properties=said)
-        return version
-    create_table_with_add_actions(place, schema, actions, "error", [], storage_options=options, commit_properties=said)
-    return 0
+def unchanged(table: Location, began: Content | None) -> DeltaTable | None:
+    """The table, whose rows are those of ``began``; None where there was none and is none.
+
+    Raises:
+        WarehouseError: another run has written, made or removed it since.
+    """
+    delta = open_delta(table)
+    content = read_content(delta) if delta else None
+    if (content and content.rows) != (began and began.rows):
+        state = f"is {content.rows} now" if content else "is no longer there"
+        raise written_by_another(table, f"it {state}, and {began.rows if began else 'was not there'} before")
+    return delta
+
+
+def written_by_another(table: Location, why: str) -> WarehouseError:
+    """The error of a run whose tables another run has changed."""
+    return WarehouseError(
+        f"another run has written {table} meanwhile ({why}): nothing of this run went into it; wait "
+        "until the other has ended, then run this again"
+    )

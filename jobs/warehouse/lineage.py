@@ -1,115 +1,186 @@
-"""What made a Delta table's rows, told from the commits in its log."""
+"""What made a table's newest rows, read from its log through delta-rs, for the corpus side and the model side."""
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
+from deltalake import DeltaTable
+
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.load_settings import fingerprint
+from pivot_udfs.provenance import Provenance, TableVersion
+
+FILES_ADDED = "semanticPivotsFiles"
+"""Key of a commit: ``hash_of_paths`` of the data files that it added; where its end was cut, the table has others."""
+_RECENT = 20
+"""Commits of a log that are read at first."""
 _SAME_ROWS = frozenset(
     {
-        "ADD CONSTRAINT",
-        "CHANGE COLUMN",
-        "CLUSTER BY",
-        "COMPUTE STATS",
-        "DROP CONSTRAINT",
-        "OPTIMIZE",
-        "REORG",
-        "SET TBLPROPERTIES",
-        "UNSET TBLPROPERTIES",
-        "UPGRADE PROTOCOL",
-        "VACUUM END",
-        "VACUUM START",
+        "ADD CONSTRAINT", "ADD FEATURE", "CHANGE COLUMN", "CLUSTER BY", "COMPUTE STATS", "DROP CONSTRAINT",
+        "DROP FEATURE", "FSCK", "OPTIMIZE", "REORG", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES",
+        "UPDATE FIELD METADATA", "UPDATE TABLE METADATA", "UPGRADE PROTOCOL", "VACUUM END", "VACUUM START",
     }
-)
-"""Operations of Delta Lake and delta-rs that leave every row as it was."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What made a table: recorded as JSON in the ``userMetadata`` of its Delta commit."""
-
-    job: str
-    code_version: str
-    fingerprint: str
-    """Of what follows and the code: the same fingerprint means the same table. Empty while its rows are unchecked."""
-    settings: dict[str, Any]
-    """``section.key`` to value, those that can change the result."""
-    inputs: dict[str, int]
-    """Version of each table that was read."""
-    files: dict[str, str]
-    """SHA-256 of the tokenizer, the lexicon, and the list of shards."""
-    packages: dict[str, str] = field(default_factory=dict)
-    """Versions of the libraries that shape the rows."""
+)  # fmt: skip
+"""Operations of Delta Lake and delta-rs that do not change rows."""
 
 
 class Commit(NamedTuple):
-    """A commit as a table's history tells it."""
+    """A commit in a table's log."""
 
     version: int
     operation: str
-    parameters: Mapping[str, str | None]
+    parameters: Mapping[str, object]
     user_metadata: str | None
+    files: str | None = None
 
 
 @dataclass(frozen=True)
 class Content:
-    """Where a table stands."""
+    """The state of a table."""
 
+    id: str
+    """Delta's table id."""
     newest: int
     """The newest version."""
     version: int
-    """The version that has made the rows of the newest: OPTIMIZE and VACUUM leave them as they were."""
-    recipe: Recipe | None
+    """The version that made the rows of the newest: OPTIMIZE and VACUUM do not change them."""
+    provenance: Provenance | None
     """None where no commit in the log has one."""
     oldest: int
-    """The first commit that was looked at; above 0 where the log is cut."""
+    """The first commit that was read; above 0 where the log was cleaned up."""
+    exact: bool = True
+    """False after a RESTORE to a time: the version that it restored is not known."""
+    files: str | None = None
+    """``hash_of_paths`` of the data files that the table must have, where its newest commit recorded that."""
+
+    @property
+    def rows(self) -> TableVersion:
+        """The identity of the rows, for the provenance of what is made from them."""
+        made = self.provenance.fingerprint if self.provenance and self.exact else ""
+        return TableVersion(self.id, self.version, made)
 
 
-def as_json(recipe: Recipe) -> str:
-    """A commit's ``userMetadata``."""
-    return json.dumps(asdict(recipe), ensure_ascii=False)
+def hash_of_paths(paths: Iterable[str]) -> str:
+    """Identifies a set of data files by their names, each of which is unique."""
+    return fingerprint(sorted(paths))[:16]
 
 
-def read_content(commits: Iterable[Commit]) -> Content:
-    """What made the newest rows.
+def read_content(delta: DeltaTable, version: int | None = None) -> Content:
+    """What made the rows of a table.
 
     Args:
-        commits: newest first, at least one.
+        delta: the table, at its newest version.
+        version: the version to look at; None: the newest.
 
     Returns:
-        The newest recipe, and the version of the newest commit that changed rows: the recipe's own, or a change by
-        hand after it. RESTORE gives back the version that it names; if it names none, the fingerprint is empty.
+        its provenance is that of the newest commit that has one, up to this version.
     """
-    listed = list(commits)
-    standing = _standing(listed)
-    made = [(commit.version, recipe) for commit in standing if (recipe := _recipe(commit.user_metadata))]
-    changed = [commit.version for commit in standing if commit.operation not in _SAME_ROWS]
-    newest, oldest = listed[0].version, listed[-1].version
+    newest, limit = int(delta.version()), _RECENT
+    version = newest if version is None else version
+    while True:
+        commits = _commits(delta, newest - version + limit)
+        content = content_of(str(delta.metadata().id), version, [c for c in commits if c.version <= version])
+        if content.provenance or len(commits) < newest - version + limit:
+            return content
+        limit *= 8
+
+
+def _commits(delta: DeltaTable, limit: int) -> list[Commit]:
+    found = []
+    for entry in delta.history(limit):
+        parameters = entry.get("operationParameters") or {}
+        metadata, files = entry.get("userMetadata"), entry.get(FILES_ADDED)
+        found.append(Commit(entry["version"], entry.get("operation", ""), parameters, metadata, files))
+    return found
+
+
+def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Content:
+    """The state of a table at a version by its commits up to that version, newest first."""
+    standing = _standing(commits)
+    made = [(c.version, found) for c in standing if (found := Provenance.from_json(c.user_metadata))]
+    changed = [c.version for c in standing if c.operation not in _SAME_ROWS]
+    oldest = commits[-1].version if commits else version + 1
     if not made:
-        return Content(newest, max(changed, default=newest), None, oldest)
-    version, recipe = made[0]
-    if any(commit.operation == "RESTORE" and commit.version > version for commit in standing):
-        recipe = replace(recipe, fingerprint="")
-    return Content(newest, max(version, *changed), recipe, oldest)
+        return Content(table_id, version, max(changed, default=version), None, oldest)
+    made_in, provenance = made[0]
+    exact = not any(c.operation == "RESTORE" and c.version > made_in for c in standing)
+    files = next((c.files for c in commits if c.version == version == made_in), None)
+    return Content(table_id, version, max(made_in, *changed), provenance, oldest, exact, files)
 
 
-def _standing(commits: list[Commit]) -> list[Commit]:
+def _standing(commits: Sequence[Commit]) -> list[Commit]:
     """Without the commits that a RESTORE to a version undid, and without that RESTORE."""
-    standing, upto = [], commits[0].version
+    standing, up_to = [], commits[0].version if commits else 0
     for commit in commits:
-        if commit.version > upto:
+        if commit.version > up_to:
             continue
         restored = commit.parameters.get("version") if commit.operation == "RESTORE" else None
         if restored is None:
             standing.append(commit)
         else:
-            upto = int(restored)
+            up_to = int(str(restored))
     return standing
 
 
-def _recipe(user_metadata: str | None) -> Recipe | None:
-    """Other tools' metadata is none of ours."""
-    try:
-        return Recipe(**json.loads(user_metadata)) if user_metadata else None
-    except (ValueError, TypeError):
-        return None
+class Contents(Protocol):
+    """What knows the state of every table of a warehouse."""
+
+    def content(self, name: str) -> Content | None:
+        """The state of a table, None where there is none."""
+
+    def table_path(self, name: str) -> str:
+        """Where a table lies, for messages."""
+
+
+def check_together(warehouse: Contents, tables: Sequence[str]) -> None:
+    """Compares what the tables were made from with what the warehouse holds now.
+
+    Args:
+        warehouse: where the tables are.
+        tables: that a stage reads, each with a provenance.
+
+    Raises:
+        WarehouseError: tables of one job are of different runs, or a table, or one that it was made from, was made
+            from other rows of a table than those that are there.
+    """
+    seen: set[str] = set()
+    for table in tables:
+        _check_inputs(warehouse, table, seen)
+    first: dict[str, str] = {}
+    for table in tables:
+        made = _provenance(warehouse, table)
+        if made is None:
+            continue
+        other = first.setdefault(made.job, table)
+        if made.fingerprint != getattr(_provenance(warehouse, other), "fingerprint", ""):
+            raise WarehouseError(
+                f"{_at_version(warehouse, other)} and {_at_version(warehouse, table)} were made by different runs of "
+                f"{made.job}, one of which did not end: run {made.job} again (rebuild_corpus does)"
+            )
+
+
+def _check_inputs(warehouse: Contents, table: str, seen: set[str]) -> None:
+    """A table's inputs first, so that the error names the first job to run."""
+    made = _provenance(warehouse, table)
+    if table in seen or made is None:
+        return
+    seen.add(table)
+    for name in made.tables:
+        _check_inputs(warehouse, name, seen)
+    for name, read in made.tables.items():
+        content = warehouse.content(name)
+        if content and content.rows != read:
+            raise WarehouseError(
+                f"{_at_version(warehouse, table)} was made from {name} {read}, {warehouse.table_path(name)} is "
+                f"{content.rows} now: run {made.job} again (rebuild_corpus does)"
+            )
+
+
+def _provenance(warehouse: Contents, table: str) -> Provenance | None:
+    content = warehouse.content(table)
+    return content.provenance if content else None
+
+
+def _at_version(warehouse: Contents, table: str) -> str:
+    content = warehouse.content(table)
+    return f"{warehouse.table_path(table)} version {content.version if content else None}"

@@ -1,25 +1,25 @@
-"""The warehouse: every table is read and written here, and every commit says what made it."""
+"""The tables of a warehouse: the only place where the corpus side reads and writes them.
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+Spark reads. Python workers write Parquet files, and the driver commits them through delta-rs, each commit with the
+provenance of its rows. A run sees each table as it was when the run first looked at it.
+"""
+
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
-from delta.exceptions import DeltaConcurrentModificationException
-from delta.tables import DeltaTable
-from pyspark import StorageLevel
-from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, written_by_another
-from jobs.warehouse.lineage import Commit, Content, as_json, read_content
-from jobs.warehouse.lineage import Recipe as Recipe
-from pivot_udfs.errors import WarehouseError
+from jobs.warehouse.commit import commit_files, unchanged
+from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
+from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET, TABLES
 from pivot_udfs.storage.stores import Location, resolve
-from pivot_udfs.storage.write_parquet import FILES, TableStep, step_to_files, step_to_rows
+from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
 MAKERS = {
     "documents": "tokenize_corpus",
@@ -33,11 +33,15 @@ MAKERS = {
     "pivots": "find_pivots",
     "document_scores": "score_documents",
 }
+KEPT = ("documents",)
+"""Tables whose damaged log is never replaced by the project itself."""
 Check = Callable[[dict[str, int]], None]
-"""Told the number of rows of each table; raises where they are not what they must be."""
-_RECENT = 20
-"""Commits of a table's log that are read at first."""
-_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+"""Called with the number of rows of each table; raises where they are not what they must be."""
+
+
+def maker(name: str) -> str:
+    """The job that writes a table."""
+    return MAKERS.get(name, "filter_documents")
 
 
 class Warehouse:
@@ -46,181 +50,150 @@ class Warehouse:
     Args:
         spark: the session.
         path: table t lies at ``<path>/<t>``.
-        workers_write: whether Python workers may write files themselves.
+
+    Raises:
+        StoreError: the path's scheme is not supported.
     """
 
-    def __init__(self, spark: SparkSession, path: str, workers_write: bool = True) -> None:
+    def __init__(self, spark: SparkSession, path: str) -> None:
         self.spark = spark
-        self._workers_write = workers_write
         self.path = path.rstrip("/")
-        self._folder = resolve(path)
-        self._known: dict[str, Content | None] = {}
-
-    def table_path(self, name: str) -> str:
-        """The path of a table, for messages."""
-        return str(self.location(name))
+        self.root = resolve(path)
+        self._known: dict[str, tuple[Content | None, DamagedTableError | None]] = {}
 
     def location(self, name: str) -> Location:
         """The folder of a table."""
-        return self._folder.child(name)
+        return self.root.child(name)
 
-    def version(self, name: str) -> int | None:
-        """The version that made a table's newest rows, None where there is no table; OPTIMIZE makes none."""
-        content = self.content(name)
-        return content.version if content else None
-
-    def recipe(self, name: str) -> Recipe | None:
-        """What made a table's newest rows; None where there is no table, or its log does not say."""
-        content = self.content(name)
-        return content.recipe if content else None
+    def table_path(self, name: str) -> str:
+        """Where a table lies, for messages."""
+        return str(self.location(name))
 
     def content(self, name: str) -> Content | None:
-        """Where a table stands, asked of Delta once and again after this warehouse has written."""
-        if name not in self._known:
-            self._known[name] = self._ask(name)
-        return self._known[name]
-
-    def _ask(self, name: str) -> Content | None:
-        if not DeltaTable.isDeltaTable(self.spark, self.location(name).hadoop_path):
-            return None
-        table = DeltaTable.forPath(self.spark, self.location(name).hadoop_path)
-        content = read_content(_commits(table, _RECENT))
-        return content if content.recipe or not content.oldest else read_content(_commits(table))
-
-    def read(self, name: str, version: int | None = None) -> DataFrame:
-        """A table, at its newest version or with the rows that a given one made.
+        """The state of a table as this run found or made it; None where there is no table.
 
         Raises:
-            WarehouseError: it is not there, lacks a column, or is not this project's.
+            DamagedTableError: files of its log or of its rows are missing or cut.
         """
-        schema = _schema(name)
+        content, damage = self._state(name)
+        if damage:
+            raise damage
+        return content
+
+    def _state(self, name: str) -> tuple[Content | None, DamagedTableError | None]:
+        """Content and damage; only damage where the log cannot be read."""
+        if name not in self._known:
+            self._known[name] = self._look(name)
+        return self._known[name]
+
+    def _look(self, name: str) -> tuple[Content | None, DamagedTableError | None]:
+        table, content = self.location(name), None
         try:
-            reader = self.spark.read.format("delta")
-            reader = reader.option("versionAsOf", self._readable(name, version)) if version is not None else reader
-            frame = reader.load(self.location(name).hadoop_path)
-        except AnalysisException as error:
-            hint = f"run {MAKERS.get(name, 'filter_documents')} first, or mend warehouse.path"
-            reason = str(error).splitlines()[0][:200]
-            raise WarehouseError(f"no table {name} at {self.table_path(name)} ({reason}): {hint}") from None
-        missing = [column for column in schema.names if column not in frame.columns]
+            if delta := open_delta(table):
+                content = read_content(delta)
+                check_files(table, delta, content)
+        except DamagedTableError as error:
+            remedy = f"run {maker(name)} again (rebuild_corpus does)"
+            if name in KEPT and content is None:
+                remedy = f"restore its log, or remove {self.table_path(name)} and run rebuild_corpus"
+            return content, DamagedTableError(f"table {name}: {error}: {remedy}")
+        return content, None
+
+    def read(self, name: str) -> DataFrame:
+        """A table with the rows that this run found or made.
+
+        Raises:
+            WarehouseError: it is not there, is damaged, lacks a column, or is not this project's.
+        """
+        content = self.content(name)
+        if content is None:
+            raise WarehouseError(
+                f"there is no table {name} at {self.table_path(name)}: run {maker(name)} first, "
+                "or correct warehouse.path"
+            )
+        reader = self.spark.read.format("delta").option("versionAsOf", content.newest)
+        frame = reader.load(self.location(name).hadoop_path)
+        missing = [column for column in _schema(name).names if column not in frame.columns]
         if missing:
             raise WarehouseError(
                 f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}: "
-                f"it was not written by {MAKERS.get(name, 'filter_documents')}; choose another warehouse.path"
+                f"it was not written by {maker(name)}; choose another warehouse.path"
             )
         return frame
 
-    def _readable(self, name: str, version: int) -> int:
-        """The newest version with the same rows: VACUUM may have removed the files from before an OPTIMIZE."""
-        content = self.content(name)
-        return content.newest if content and content.version == version else version
-
-    def write(self, frame: DataFrame, name: str, recipe: Recipe) -> int:
-        """Replaces a table in one commit and returns its version; earlier versions stay readable.
+    def check_target(self, name: str) -> None:
+        """Makes sure before anything is computed that a table can be written.
 
         Raises:
-            WarehouseError: a table that this project did not write lies there, or another run writes it.
+            WarehouseError: it was not written by this project, or has features that delta-rs cannot commit to.
+            DamagedTableError: its log cannot be read, and the project itself does not replace it.
         """
-        self._refuse_foreign(name)
-        columns = _schema(name).names
-        writer = frame.select(*columns).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        with self._alone(name):
-            writer.option("userMetadata", as_json(recipe)).save(self.location(name).hadoop_path)
-        return self._written(name)
+        content, damage = self._state(name)
+        if damage and content is None and name in KEPT:
+            raise damage
+        if content is None:
+            return
+        delta = open_delta(self.location(name))
+        feature = refused_feature(delta) if delta else None
+        if feature:
+            raise WarehouseError(
+                f"{self.table_path(name)} has the table feature or property {feature}, with which its rows cannot be "
+                "replaced: drop it (ALTER TABLE ... DROP FEATURE or UNSET TBLPROPERTIES), or choose another "
+                "warehouse.path"
+            )
+        if content.provenance is None and content.oldest:
+            self.read(name)  # the provenance went with the old part of the log: the columns must be right
+        elif content.provenance is None:
+            raise WarehouseError(
+                f"{self.table_path(name)} was not written by this project (its commits carry no provenance) and stays "
+                "as it is; choose another warehouse.path"
+            )
 
-    def write_from_workers(
-        self, rows: DataFrame, step: TableStep, names: Sequence[str], recipe: Recipe, check: Check | None = None
-    ) -> None:
-        """Replaces tables, each in one commit as ``write`` does, by what a step makes of rows in one pass.
-
-        Where the workers can reach the store by themselves, they write the files and the driver commits them;
-        else Spark writes one table after the other.
+    def write(
+        self,
+        rows: DataFrame,
+        names: Sequence[str],
+        provenance: Provenance,
+        step: TableStep | None = None,
+        check: Check | None = None,
+    ) -> dict[str, int]:
+        """Replaces tables, each in one commit; earlier versions stay readable.
 
         Args:
-            rows: what the step reads.
-            step: makes the tables' rows.
+            rows: what ``step`` reads, or the rows of the one table.
             names: of the tables.
-            recipe: of the tables.
-            check: if it raises, no table gets the recipe: it is called before the commits or, where Spark writes,
-                between a commit that only marks the table as unchecked and one that adds the recipe.
+            provenance: of the tables.
+            step: makes the tables' rows in one pass.
+            check: called before the first commit; if it raises, no table is changed.
+
+        Returns:
+            the number of rows of each table.
+
+        Raises:
+            WarehouseError: another run has changed one of the tables, or one that was read.
         """
-        for name in names:
-            self._refuse_foreign(name)
-        uris = {name: self.location(name).uri for name in names}
-        if not self._workers_write:
-            return self._write_each(rows, step, names, recipe, check)
-        written = rows.mapInArrow(partial(step_to_files, step=step, uris=uris), from_arrow_schema(FILES)).collect()
-        files = {name: [file for file in written if file["table"] == name] for name in names}
+        if step is None:
+            rows = rows.select(*_schema(names[0]).names)
+            step = partial(rows_of_table, table=names[0], schema=_schema(names[0]))
+        folders = {name: self.location(name).uri for name in names}
+        written = rows.mapInArrow(partial(step_to_files, step=step, uris=folders), from_arrow_schema(FILES)).collect()
+        files = {name: [row.asDict() for row in written if row["table"] == name] for name in names}
+        n_rows = {name: sum(file["n_records"] for file in of_table) for name, of_table in files.items()}
         if check:
-            check({name: sum(file["n_records"] for file in of_table) for name, of_table in files.items()})
+            check(n_rows)
+        for read in provenance.tables:
+            unchanged(self.location(read), self.content(read))
         for name in names:
-            version = commit_files(uris[name], _schema(name), files[name], as_json(recipe))
-            self._known[name] = Content(version, version, recipe, version)
-        return None
+            self._known[name] = self._commit(name, files[name], provenance), None
+        return n_rows
 
-    def _write_each(
-        self, rows: DataFrame, step: TableStep, names: Sequence[str], recipe: Recipe, check: Check | None
-    ) -> None:
-        rows = rows.persist(StorageLevel.MEMORY_AND_DISK) if len(names) > 1 else rows
-        try:
-            for name in names:
-                schema = _schema(name)
-                one = partial(step_to_rows, step=step, table=name, schema=schema)
-                made = replace(recipe, fingerprint="") if check else recipe
-                self.write(rows.mapInArrow(one, from_arrow_schema(schema)), name, made)
-        finally:
-            rows.unpersist()
-        if check:
-            check({name: self.read(name).count() for name in names})
-            for name in names:
-                self._seal(name, recipe)
-
-    def _seal(self, name: str, recipe: Recipe) -> None:
-        """A commit that gives a checked table its recipe and leaves its rows."""
-        path = self.location(name).hadoop_path.replace("`", "``")
-        self.spark.conf.set(_USER_METADATA, as_json(recipe))
-        try:
-            with self._alone(name):
-                self.spark.sql(
-                    f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('semantic_pivots.checked' = '{recipe.fingerprint}')"
-                )
-        finally:
-            self.spark.conf.unset(_USER_METADATA)
-        self._written(name)
-
-    @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except DeltaConcurrentModificationException as error:
-            raise written_by_another(self.table_path(name), str(error)) from None
-
-    def _refuse_foreign(self, name: str) -> None:
-        content = self.content(name)
-        if content is None or content.recipe:
-            return
-        if content.oldest:
-            self.read(name)  # the recipe went with the old part of the log: the columns must do
-            return
-        raise WarehouseError(
-            f"{self.table_path(name)} was not written by this project (its commits carry no recipe) and is left "
-            "as it is; choose another warehouse.path"
-        )
-
-    def _written(self, name: str) -> int:
-        self._known.pop(name, None)
-        version = self.version(name)
-        if version is None:
-            raise WarehouseError(f"{self.table_path(name)} is not there after it was written: who removed it?")
-        return version
+    def _commit(self, name: str, files: list[dict[str, Any]], provenance: Provenance) -> Content:
+        table, (began, damage) = self.location(name), self._state(name)
+        if damage and began is None:
+            # Nothing can be committed onto a log that cannot be read; its data files stay until a full VACUUM.
+            table.filesystem.delete_dir(table.child(LOG).path)
+        return commit_files(table, began, _schema(name), files, provenance)
 
 
 def _schema(name: str) -> pa.Schema:
     return TABLES.get(name, DATASET)
-
-
-def _commits(table: DeltaTable, limit: int | None = None) -> list[Commit]:
-    """The commits in a table's log, newest first, all of them or the newest."""
-    columns = ("version", "operation", "operationParameters", "userMetadata")
-    rows = table.history(limit).select(*columns).orderBy("version", ascending=False).collect()
-    return [Commit(row[0], row[1], row[2] or {}, row[3]) for row in rows]

@@ -1,4 +1,4 @@
-"""The compiled loops for hits against hits, and for plain totals; same shape as ``cooccurrence_kernel``.
+"""The compiled loop that counts word pairs: hits of two languages within a window of each other.
 
 Hits are ordered by document and start, word ids by (language, word): the smaller id of a pair is its row, so every
 pair of hits is counted once. A pair counts when the languages differ, the character spans do not overlap, and the
@@ -7,101 +7,104 @@ token positions are at most ``window`` apart (design, Word pairs).
 Shape legend: H hits, D documents, R words.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import numba as nb
-import numpy as np
 
-from pivot_udfs.counting.context_kernel import DOCS, dense_arrays, emit_row
+from pivot_udfs.counting.dense_row import DOCS, Cells, DenseRow, Int32, Int64, UInt32, emit_row, new_row
 
 _U = nb.uint64
 
 
+class PlacedHits(NamedTuple):
+    """Hits by document and start, and by word."""
+
+    words: Int32
+    """(H,), word id."""
+    firsts: UInt32
+    """(H,), token position of the first character, in the block."""
+    char_starts: Int32
+    """(H,), span in its text, in any unit that orders spans."""
+    char_ends: Int32
+    """(H,)."""
+    docs: Int32
+    """(H,)."""
+    doc_hits: Int64
+    """(D + 1,), where each document's hits begin."""
+    order: UInt32
+    """(H,), hits by word: from ``order_by_row``."""
+    row_starts: Int64
+    """(R + 1,), where each word's hits begin in ``order``."""
+
+
 @nb.njit(nogil=True, cache=True)
 def count_word_pairs(
-    words: Any, word_languages: Any, firsts: Any, char_starts: Any, char_ends: Any, hit_docs: Any,
-    doc_hits: Any, order: Any, row_starts: Any, from_row: Any, window: Any, longest: Any, out_rows: Any,
-    out_columns: Any, out_pairs: Any, out_docs: Any,
-) -> Any:  # fmt: skip
+    hits: PlacedHits, word_languages: Int32, from_row: int, window: int, longest: int, out: Cells
+) -> tuple[int, int]:
     """Counts pairs of hits, row by row, until the output has no room for another row.
 
     Args:
-        words: int32 (H,), word id of each hit.
-        word_languages: int (R,), language number of each word.
-        firsts: unsigned (H,), token position of each hit's first character.
-        char_starts, char_ends: int64 (H,), span of each hit in its text (any unit that orders spans).
-        hit_docs: int32 (H,), document of each hit.
-        doc_hits: int64 (D + 1,), where each document's hits begin.
-        order, row_starts: from ``group_by_row(words, R)``.
+        hits: of all documents.
+        word_languages: (R,), language number of each word.
         from_row: 0, then what the last call returned.
         window: largest distance in tokens; WHOLE_DOCUMENT for all.
         longest: no hit spans more than this, in the unit of ``char_starts``.
-        out_rows int32, out_columns int32, out_pairs int64, out_docs int64: (capacity >= R,).
+        out: where the cells go; its capacity is at least R.
 
     Returns:
         (n_cells, next_row); all rows are done when next_row is R.
     """
-    n_words = word_languages.size
-    state, touched, here = dense_arrays(n_words)
+    words, firsts, char_starts, char_ends, docs, doc_hits, order, row_starts = hits
+    counts = new_row(word_languages.size)
+    state, touched, _ = counts
     at = 0
     for row in range(from_row, row_starts.size - 1):
-        if out_rows.size - at < n_words:
+        if out.rows.size - at < word_languages.size:
             return at, row
         language = word_languages[row]
         k = row_starts[row]
         while k < row_starts[row + 1]:
             hit = nb.int64(order[_U(k)])
-            doc = hit_docs[hit]
-            mark = _U(doc + 1) << _U(32)
-            low, high = doc_hits[doc], doc_hits[doc + 1]
+            mark = _U(docs[hit] + 1) << _U(32)
+            low, high = doc_hits[docs[hit]], doc_hits[docs[hit] + 1]
             if nb.int64(firsts[high - 1]) - nb.int64(firsts[low]) <= window:
-                k = _add_all_hits(
-                    words, word_languages, char_starts, char_ends, low, high, order, k, row_starts[row +
-                    1], row, doc, longest, here, state, touched,
-                )  # fmt: skip
+                k = _add_whole_document(hits, word_languages, k, row, longest, counts)
                 continue
             first = nb.int64(firsts[hit])
-            other = hit - 1
-            while other >= low and first - nb.int64(firsts[other]) <= window:
-                if (
-                    char_ends[other] <= char_starts[hit]
-                    and words[other] > row
-                    and word_languages[words[other]] != language
-                ):
-                    column = _U(words[other])
-                    place = column << _U(1)
-                    seen = state[place + _U(1)]
-                    state[place + _U(1)] = mark | ((seen & DOCS) + _U((seen & ~DOCS) != mark))
-                    touched[column >> _U(6)] |= _U(1) << (column & _U(63))
-                    state[place] += _U(1)
-                other -= 1
-            other = hit + 1
-            while other < high and nb.int64(firsts[other]) - first <= window:
-                if (
-                    char_ends[hit] <= char_starts[other]
-                    and words[other] > row
-                    and word_languages[words[other]] != language
-                ):
-                    column = _U(words[other])
-                    place = column << _U(1)
-                    seen = state[place + _U(1)]
-                    state[place + _U(1)] = mark | ((seen & DOCS) + _U((seen & ~DOCS) != mark))
-                    touched[column >> _U(6)] |= _U(1) << (column & _U(63))
-                    state[place] += _U(1)
-                other += 1
+            for step in (-1, 1):
+                other = hit + step
+                while low <= other < high and abs(nb.int64(firsts[other]) - first) <= window:
+                    before, after = min(hit, other), max(hit, other)
+                    if (
+                        char_ends[before] <= char_starts[after]
+                        and words[other] > row
+                        and word_languages[words[other]] != language
+                    ):
+                        column = _U(words[other])
+                        place = column << _U(1)
+                        seen = state[place + _U(1)]
+                        state[place + _U(1)] = mark | ((seen & DOCS) + _U((seen & ~DOCS) != mark))
+                        touched[column >> _U(6)] |= _U(1) << (column & _U(63))
+                        state[place] += _U(1)
+                    other += step
             k += 1
-        at = emit_row(row, at, state, touched, out_rows, out_columns, out_pairs, out_docs)
+        at = emit_row(row, at, counts, out)
     return at, row_starts.size - 1
 
 
 @nb.njit(nogil=True, cache=True)
-def _add_all_hits(
-    words: Any, word_languages: Any, char_starts: Any, char_ends: Any, low: Any, high: Any, order: Any, k:
-    Any, k_end: Any, row: Any, doc: Any, longest: Any, here: Any, state: Any, touched: Any,
-) -> Any:  # fmt: skip
-    """The window reaches over the whole document: n hits of the row meet each other hit n times, less overlaps."""
-    k_start = k
-    while k < k_end and low <= nb.int64(order[_U(k)]) < high:
+def _add_whole_document(
+    hits: PlacedHits, word_languages: Int32, k: int, row: int, longest: int, counts: DenseRow
+) -> int:
+    """The window covers the whole document: n hits of the row meet each other hit n times, less overlaps.
+
+    Returns the first of the row's hits after them.
+    """
+    words, _, char_starts, char_ends, docs, doc_hits, order, row_starts = hits
+    state, touched, here = counts
+    k_start, doc = k, docs[order[_U(k)]]
+    low, high = doc_hits[doc], doc_hits[doc + 1]
+    while k < row_starts[row + 1] and low <= nb.int64(order[_U(k)]) < high:
         hit = nb.int64(order[_U(k)])
         other = hit - 1
         while other >= low and char_starts[other] > char_starts[hit] - longest:
@@ -127,28 +130,3 @@ def _add_all_hits(
             state[place] += _U(here[column])
         here[word] = 0
     return k
-
-
-@nb.njit(nogil=True, cache=True)
-def count_items(items: Any, doc_starts: Any, n_items: Any) -> Any:
-    """How often each item occurs, and in how many documents.
-
-    Args:
-        items: unsigned or int32 (N,), each in [0, n_items), document after document.
-        doc_starts: int64 (D + 1,), document d has items[doc_starts[d]:doc_starts[d + 1]].
-        n_items: length of the outputs.
-
-    Returns:
-        (count int64 (n_items,), doc_count int64 (n_items,)).
-    """
-    counts = np.zeros(n_items, np.int64)
-    docs = np.zeros(n_items, np.int64)
-    last_doc = np.full(n_items, -1, np.int32)
-    for doc in range(doc_starts.size - 1):
-        for index in range(doc_starts[doc], doc_starts[doc + 1]):
-            item = _U(items[index])
-            counts[item] += 1
-            if last_doc[item] != doc:
-                last_doc[item] = doc
-                docs[item] += 1
-    return counts, docs

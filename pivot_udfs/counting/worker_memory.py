@@ -11,7 +11,7 @@ from pivot_udfs.tokenization.backends import forget_encoders
 
 
 def release_memory() -> None:
-    """Gives back what earlier steps in this process left: encoders with their caches, freed blocks, Arrow's pool.
+    """Frees what earlier steps in this process left: encoders with their caches, freed blocks, Arrow's pool.
 
     After tokenizing that is some 150 MB, which the next step's memory budget does not include.
     """
@@ -19,5 +19,5 @@ def release_memory() -> None:
     language_model.cache_clear()
     gc.collect()
     pa.default_memory_pool().release_unused()
-    with suppress(OSError, AttributeError):  # glibc alone has it
+    with suppress(OSError, AttributeError):  # only glibc has it
         ctypes.CDLL(None).malloc_trim(0)

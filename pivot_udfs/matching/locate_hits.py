@@ -1,10 +1,8 @@
-"""From byte places of hits to token positions.
+"""From the bytes that hits cover to the tokens that they cover.
 
-For a byte-level BPE the running sum of token lengths gives every place in one compiled pass; documents for which
-that sum is not the text's length, and all documents of other tokenizers, go through the library's own offsets.
+For a byte-level BPE the running sum of token lengths gives every position in one compiled pass; documents for which
+that sum is not the text's length, and all documents of other tokenizers, use the library's own offsets.
 """
-
-from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -12,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pivot_udfs.counting.context_kernel import Tokens
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.match_words import Hits
 from pivot_udfs.tokenization.backends import TokenizerSpec, vocabulary
@@ -19,15 +18,6 @@ from pivot_udfs.tokenization.token_offsets import check_ids, positions_exact, ta
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
-
-
-class Tokens(NamedTuple):
-    """The token ids of D documents in a row."""
-
-    ids: Int32
-    """(T,)."""
-    doc_starts: Int64
-    """(D + 1,), document d is ids[doc_starts[d]:doc_starts[d + 1]]."""
 
 
 def tokens_of(column: pa.ListArray, vocabulary_size: int) -> Tokens:
@@ -88,8 +78,9 @@ def _look_up(spec: TokenizerSpec, text: str, ids: Int32, byte_starts: Int64, byt
 
 @nb.njit(nogil=True, cache=True)
 def _walk(
-    docs: Any, byte_starts: Any, byte_ends: Any, ids: Any, doc_starts: Any, lengths: Any, exact: Any,
-) -> Any:  # fmt: skip
+    docs: Int32, byte_starts: Int64, byte_ends: Int64, ids: Int32, doc_starts: Int64, lengths: Int32,
+    exact: npt.NDArray[np.bool_],
+) -> tuple[Int64, Int64]:  # fmt: skip
     firsts, ends = np.zeros(docs.size, np.int64), np.zeros(docs.size, np.int64)
     doc, token, token_end = -1, 0, 0
     for hit in range(docs.size):

@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import types
 
 from pivot_udfs.shards.validate_record import RAW_BYTES, Oversized, Unsupported
 
+_TEXTS = (
+    *(types.is_string, types.is_large_string, types.is_string_view, types.is_fixed_size_binary),
+    *(types.is_binary, types.is_large_binary, types.is_binary_view),
+)
+_LISTS = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
 _MAX_LABELS = 32
 """Items of a list that are looked at."""
 
@@ -32,14 +38,14 @@ def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         yield from _extension_values(column, max_bytes)
-    elif pa.types.is_dictionary(kind):
+    elif types.is_dictionary(kind):
         for place in column.indices.to_pylist():
             yield None if place is None else next(column_values(_entry(column.dictionary, place), max_bytes))
-    elif _is_text(kind):
+    elif any(is_kind(kind) for is_kind in _TEXTS):
         yield from (_text(value, max_bytes) for value in column)
-    elif pa.types.is_integer(kind):
+    elif types.is_integer(kind):
         yield from column.to_pylist()
-    elif _is_list(kind):
+    elif any(is_kind(kind) for is_kind in _LISTS):
         for value in column:
             yield None if value.values is None else list(column_values(value.values[:_MAX_LABELS], max_bytes))
     else:
@@ -47,7 +53,7 @@ def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
 
 
 def _extension_values(column: Any, max_bytes: int) -> Iterator[Any]:
-    if pa.types.is_string(column.type.storage_type) or pa.types.is_large_string(column.type.storage_type):
+    if types.is_string(column.type.storage_type) or types.is_large_string(column.type.storage_type):
         return column_values(column.storage, max_bytes)
     return (Unsupported(str(column.type)) if valid else None for valid in column.is_valid().to_pylist())
 
@@ -56,25 +62,6 @@ def _entry(dictionary: Any, place: int) -> Any:
     if not 0 <= place < len(dictionary):
         raise IndexError(f"entry {place} of a dictionary of {len(dictionary)}")
     return dictionary[place : place + 1]
-
-
-def _is_text(kind: Any) -> bool:
-    types = pa.types
-    return bool(
-        types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_string_view(kind)
-        or types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_binary_view(kind)
-        or types.is_fixed_size_binary(kind)
-    )
-
-
-def _is_list(kind: Any) -> bool:
-    types = pa.types
-    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
-    return any(is_kind(kind) for is_kind in lists)
 
 
 def _text(value: Any, max_bytes: int) -> Any:

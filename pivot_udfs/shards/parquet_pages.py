@@ -13,7 +13,7 @@ _HEADER_BYTES = 8 << 10
 _MAX_HEADER_BYTES = 16 << 20
 
 
-def largest_page(file: Any, start: int, n_bytes: int, enough: int) -> int:
+def largest_page(file: Any, start: int, n_bytes: int, enough: int, max_pages: int = 1 << 31) -> int:
     """Uncompressed bytes of the largest page of a column chunk, or of the first one above ``enough``.
 
     Args:
@@ -21,17 +21,18 @@ def largest_page(file: Any, start: int, n_bytes: int, enough: int) -> int:
         start: where the chunk begins.
         n_bytes: its stored bytes.
         enough: a size at which to stop.
+        max_pages: how many pages are looked at.
 
     Raises:
         ValueError: a header is damaged.
     """
-    largest, at = 0, start
-    while at < start + n_bytes and largest <= enough:
+    largest, at, n_pages = 0, start, 0
+    while at < start + n_bytes and largest <= enough and n_pages < max_pages:
         header, header_bytes = _read_header(file, at)
         if min(header.get(_UNCOMPRESSED_SIZE, -1), header.get(_COMPRESSED_SIZE, -1)) < 0:
             raise ValueError(f"no page header at byte {at}")
         largest = max(largest, header[_UNCOMPRESSED_SIZE])
-        at += header_bytes + header[_COMPRESSED_SIZE]
+        at, n_pages = at + header_bytes + header[_COMPRESSED_SIZE], n_pages + 1
     return largest
 
 

@@ -1,33 +1,23 @@
-"""The fields of a record in a line of JSON; the rest of the line is checked but never made into objects.
+"""The fields of a record in a line of JSON.
 
-``msgspec`` gives the stored bytes of the wanted values alone, so that the memory for a line is a small multiple of its
-length, whatever it holds.
+Lines of usual size are parsed whole. Of longer ones ``msgspec`` gives the stored bytes of the wanted values alone and
+checks the rest, so that the memory for a line is a small multiple of its length, whatever it holds.
 """
 
 import json
-import re
 from functools import cache
 from typing import Any
 
 import msgspec
+import orjson
 
-from pivot_udfs.shards.validate_record import (
-    MAX_KEY_BYTES,
-    Fields,
-    Oversized,
-    ReadLimits,
-    RecordError,
-    Unsupported,
-    check_surrogates,
-)
+from pivot_udfs.shards.validate_record import Fields, ReadLimits, RecordError, Unsupported, check_surrogates
 
-_LENIENT_BYTES = 4 << 20
-"""Longest line that Python's own reader is given, which may need 40 times its length."""
+_WHOLE_BYTES = 1 << 20
+"""Longest line that is parsed whole, which may need 50 times its length."""
 _MAX_LABEL_BYTES = 64 << 10
-_ESCAPE_BYTES = 6
-"""Stored bytes of an escaped character, the most for one byte of UTF-8."""
-_INTEGER = re.compile(rb"-?[0-9]{1,1000}")
-_TYPES = {b"{": "object", b"[": "array", b'"': "string", b"t": "boolean", b"f": "boolean", b"n": "null"}
+_NUMBER = Unsupported("number")
+_TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: "string", type(None): "null"}
 
 
 def read_json_line(line: bytes, limits: ReadLimits) -> Fields:
@@ -35,74 +25,49 @@ def read_json_line(line: bytes, limits: ReadLimits) -> Fields:
 
     Args:
         line: one record.
-        limits: where the fields are, and how long a text may be.
+        limits: where the fields are.
 
     Raises:
         RecordError: the line is blank, not UTF-8, not JSON or no object, or a field holds a lone surrogate.
     """
+    if len(line) > _WHOLE_BYTES:
+        return _read_long(line, limits)
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        record = _read_leniently(line)
+        if type(record) is dict:
+            check_surrogates(_fields(record, limits), limits.fields)
+    if type(record) is not dict:
+        raise RecordError("not_an_object", f"a JSON {_TYPES.get(type(record), 'number')}; expected an object")
+    fields = _fields(record, limits)
+    if _NUMBER in (fields.id, fields.source):  # an integer above 64 bits is a float so far
+        fields = _fields(_read_leniently(line), limits)
+    return fields
+
+
+def _fields(record: dict[str, Any], limits: ReadLimits) -> Fields:
     names = limits.fields
-    try:
-        found = _find(line, (names.id, names.text, names.source, names.lang))
-        return Fields(
-            id=_value(found.get(names.id), MAX_KEY_BYTES),
-            text=_value(found.get(names.text), limits.max_document_bytes),
-            source=_value(found.get(names.source), MAX_KEY_BYTES),
-            lang=_label(found.get(names.lang)),
-        )
-    except RecursionError:
-        raise RecordError("not_json", "nested too deeply") from None
-    except msgspec.DecodeError as error:
-        return _read_leniently(line, limits, error)
+    doc_id, text, source = (_plain(_walk(record, path)) for path in (names.id, names.text, names.source))
+    return Fields(doc_id, text, source, _walk(record, names.lang))
 
 
-def _find(line: bytes, paths: tuple[str, ...]) -> dict[str, bytes]:
-    """The stored value of each path; a key that is the whole path is preferred to the path through objects."""
-    keys = tuple(sorted({key for path in paths if path for key in (path, path.partition(".")[0])}))
-    values = _decoder(keys).decode(line)
-    pairs = zip(keys, msgspec.structs.astuple(values), strict=True)
-    stored = {key: bytes(value) for key, value in pairs if value is not msgspec.UNSET}
-    found = {path: stored[path] for path in paths if path in stored}
-    for path in paths:
-        head, _, rest = path.partition(".")
-        if path not in found and rest and stored.get(head, b"").startswith(b"{"):
-            found[path] = _find(stored[head], (rest,)).get(rest, b"null")
-    return found
+def _walk(record: dict[str, Any], path: str) -> Any:
+    """The value at a path; a key that is the whole path is preferred to the path through objects."""
+    if path in record:
+        return record[path] if path else None
+    head, _, rest = path.partition(".")
+    inner = record.get(head) if rest else None
+    return _walk(inner, rest) if isinstance(inner, dict) else None
 
 
-@cache
-def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """Reads an object into the raw values of these keys."""
-    names = [f"key_{number}" for number in range(len(keys))]
-    columns = [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names]
-    return msgspec.json.Decoder(msgspec.defstruct("Keys", columns, rename=dict(zip(names, keys, strict=True))))
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (str, int):
+        return value
+    return Unsupported(_TYPES[type(value)])
 
 
-def _value(stored: bytes | None, max_bytes: int) -> Any:
-    """A value as ``Fields`` has it; a string that is surely longer than ``max_bytes`` is not decoded."""
-    if stored is None or stored == b"null":
-        return None
-    if _INTEGER.fullmatch(stored):
-        return int(stored)
-    if not stored.startswith(b'"'):
-        return Unsupported(_type_name(stored))
-    if len(stored) - 2 > max_bytes * (_ESCAPE_BYTES if b"\\" in stored else 1):
-        return Oversized(len(stored) - 2)
-    try:
-        return msgspec.json.decode(stored, type=str) if b"\\" in stored else stored[1:-1].decode()
-    except UnicodeDecodeError:
-        return stored[1:-1]
-
-
-def _label(stored: bytes | None) -> Any:
-    if stored is None or len(stored) > _MAX_LABEL_BYTES:
-        return None
-    try:
-        return msgspec.json.decode(stored)
-    except UnicodeDecodeError:
-        return None
-
-
-def _read_leniently(line: bytes, limits: ReadLimits, problem: msgspec.DecodeError) -> Fields:
+def _read_leniently(line: bytes) -> Any:
     """A second look by Python's own reader, which distinguishes what is wrong.
 
     It also accepts what is wrong only in fields that are not used: NaN, lone surrogates.
@@ -110,40 +75,50 @@ def _read_leniently(line: bytes, limits: ReadLimits, problem: msgspec.DecodeErro
     if not line.strip():
         raise RecordError("blank_line", f"line of {len(line)} white space bytes")
     try:
-        text = line.decode()
-        if len(line) > _LENIENT_BYTES:
-            is_json = isinstance(problem, msgspec.ValidationError)
-            raise RecordError("not_an_object" if is_json else "not_json", str(problem))
-        record = json.loads(text)
+        return json.loads(line.decode())
     except UnicodeDecodeError as error:
         raise RecordError("invalid_utf8", str(error)) from None
     except RecursionError:
         raise RecordError("not_json", "nested too deeply") from None
     except ValueError as error:
         raise RecordError("not_json", str(error)) from None
-    if not isinstance(record, dict):
-        raise RecordError("not_an_object", f"a JSON {_type_name(line.lstrip())}; expected an object")
+
+
+def _read_long(line: bytes, limits: ReadLimits) -> Fields:
     names = limits.fields
-    doc_id, text, source = (_plain(_walk(record, path)) for path in (names.id, names.text, names.source))
-    fields = Fields(doc_id, text, source, _walk(record, names.lang))
-    check_surrogates(fields, names)
-    return fields
+    try:
+        doc_id, text, source = (_decoded(_stored(line, path)) for path in (names.id, names.text, names.source))
+        lang = _stored(line, names.lang)
+        label = msgspec.json.decode(lang) if 0 < len(lang) <= _MAX_LABEL_BYTES else None
+        return Fields(doc_id, text, source, label)
+    except UnicodeDecodeError as error:
+        raise RecordError("invalid_utf8", str(error)) from None
+    except msgspec.ValidationError as error:
+        raise RecordError("not_an_object", str(error)) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RecordError("not_json" if line.strip() else "blank_line", str(error)) from None
 
 
-def _walk(record: dict[str, Any], path: str) -> Any:
-    if path and path in record:
-        return record[path]
+def _stored(line: bytes, path: str) -> bytes:
+    """The stored bytes at a path, empty where there is none."""
+    if not path:
+        return b""
     head, _, rest = path.partition(".")
-    inner = record.get(head)
-    return _walk(inner, rest) if rest and isinstance(inner, dict) else None
+    keys = (path, head) if rest else (path,)
+    whole, *parent = (bytes(value) for value in msgspec.structs.astuple(_decoder(keys).decode(line)))
+    return whole or (_stored(parent[0], rest) if rest and parent[0].startswith(b"{") else b"")
 
 
-def _plain(value: Any) -> Any:
-    if value is None or type(value) in (str, int):
-        return value
-    names = {dict: "object", list: "array", bool: "boolean"}
-    return Unsupported(names.get(type(value), "number"))
+@cache
+def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """Reads an object into the raw values of these keys."""
+    names = [f"key_{number}" for number in range(len(keys))]
+    columns = [(name, msgspec.Raw, msgspec.Raw(b"")) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct("Keys", columns, rename=dict(zip(names, keys, strict=True))))
 
 
-def _type_name(stored: bytes) -> str:
-    return _TYPES.get(stored[:1], "number")
+def _decoded(stored: bytes) -> Any:
+    """A text or number; of other values only the type."""
+    if stored[:1] in (b"{", b"["):
+        return Unsupported("object" if stored[:1] == b"{" else "array")
+    return _plain(msgspec.json.decode(stored)) if stored else None

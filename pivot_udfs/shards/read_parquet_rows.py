@@ -1,7 +1,7 @@
 """Rows of a Parquet shard, a few at a time.
 
-A batch has four rows unless all of a row group is small, because a few stored bytes can stand for many large values.
-Columns are read page by page; a page is the least that must be held.
+A batch has at most four rows unless all of a row group is small, because a few stored bytes can stand for many large
+values. Columns are read page by page; a page is the least that must be held.
 
 pyarrow raises ``OSError`` for damaged content and for a failing store alike, so the file's own failures are recorded
 where they arise.
@@ -24,6 +24,7 @@ _BATCH_BYTES = 32 << 20
 _MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256
 _PAGE_BUFFER_BYTES = 4 << 20
 _LARGE_VALUE_BYTES, _HIGH_RATIO = 16 << 10, 16
+_FIRST_PAGES = 4
 _SHOWN_COLUMNS = 20
 
 Path = tuple[str, ...]
@@ -95,6 +96,7 @@ def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[Fields]:
             for row in zip(*(_values(columns.get(name), name, limits) for name in Fields._fields), strict=False):
                 yield Fields(*row)
                 n_read += 1
+            del batch, columns
     except Exception as error:
         kind = type(error) if isinstance(error, StreamDamageError) else StreamDamageError
         raise kind(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
@@ -131,22 +133,25 @@ def _path(schema: Any, field: str) -> Path | None:
 def _batches(file: _WatchedFile, parquet: Any, columns: list[str], limits: ReadLimits) -> Iterator[Any]:
     for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
         _check_pages(file, parquet.metadata.row_group(group), columns, limits.max_parquet_page_bytes)
-        for batch in parquet.iter_batches(_batch_rows(parquet, group), [group], columns, use_threads=False):
+        n_rows = _batch_rows(parquet.metadata.row_group(group))
+        for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
             batch.validate()
             yield batch
+            del batch  # before the next one is read
 
 
 def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: int) -> None:
-    """Refuses pages that do not fit; only where values are large or packed well can a page be much above 1 MB."""
+    """Refuses pages that do not fit: all are looked at where values are large or packed well, else the first ones."""
     for chunk in map(group.column, range(group.num_columns)):
         n_bytes, path = chunk.total_uncompressed_size, chunk.path_in_schema
         suspicious = (
             n_bytes > _LARGE_VALUE_BYTES * chunk.num_values or n_bytes > _HIGH_RATIO * chunk.total_compressed_size
         )
-        if n_bytes <= max_bytes or not suspicious or not any(f"{path}.".startswith(f"{name}.") for name in columns):
+        if n_bytes <= max_bytes or not any(f"{path}.".startswith(f"{name}.") for name in columns):
             continue
         start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
-        largest = largest_page(file, start, chunk.total_compressed_size, max_bytes)
+        n_pages = chunk.num_values + 1 if suspicious else _FIRST_PAGES
+        largest = largest_page(file, start, chunk.total_compressed_size, max_bytes, n_pages)
         if largest > max_bytes:
             raise PageSizeError(
                 f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
@@ -154,10 +159,11 @@ def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: 
             )
 
 
-def _batch_rows(parquet: Any, group: int) -> int:
+def _batch_rows(group: Any) -> int:
     """A row group's size bounds every value in it, but not their sum: a dictionary's entry may repeat."""
-    n_bytes: int = max(1, parquet.metadata.row_group(group).total_byte_size)
-    return min(_MAX_BATCH_ROWS, max(_MIN_BATCH_ROWS, _BATCH_BYTES // n_bytes))
+    n_bytes: int = max(1, group.total_byte_size)
+    least = _MIN_BATCH_ROWS if n_bytes < group.num_rows << 20 else 1
+    return min(_MAX_BATCH_ROWS, max(least, _BATCH_BYTES // n_bytes))
 
 
 def _column(batch: Any, path: Path) -> Any:

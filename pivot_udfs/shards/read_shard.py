@@ -19,7 +19,6 @@ from pivot_udfs.shards.validate_record import (
     RAW_BYTES,
     REASONS,
     Document,
-    FieldNames,
     Fields,
     ReadLimits,
     RecordError,
@@ -29,7 +28,7 @@ from pivot_udfs.shards.validate_record import (
     reject,
 )
 
-__all__ = ["REASONS", "Document", "FieldNames", "ReadLimits", "Rejected", "read_shard"]
+__all__ = ["REASONS", "Document", "ReadLimits", "Rejected", "read_shard"]
 
 _REFUSALS = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR})
 _REFUSAL_WORDS = ("ACCESS_DENIED", "PERMISSION_DENIED", "is a directory")  # of errors that carry no code

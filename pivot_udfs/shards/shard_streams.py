@@ -139,7 +139,8 @@ def _zstd_frame(data: bytes, stream: BinaryIO, max_window_bytes: int) -> Generat
         except zstandard.ZstdError as error:
             raise _zstd_failure(str(error), head, max_window_bytes) from None
         at, n_bytes = at + _ZSTD_STEP_BYTES, n_bytes + len(block)
-        yield block
+        if block:
+            yield block
         if n_bytes > max_window_bytes and _window_bytes(head) > max_window_bytes:  # memory is taken as content comes
             raise _zstd_failure(_TOO_MUCH_MEMORY, head, max_window_bytes)
     return frame.unused_data + data[at:]

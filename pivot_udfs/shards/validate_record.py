@@ -5,9 +5,10 @@ documents + quarantine.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pivot_udfs.settings import CorpusFields
 from pivot_udfs.text.language_tags import usable_language
 
 RAW_BYTES = 1024
@@ -63,20 +64,6 @@ class Rejected(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FieldNames:
-    """Where a record has its fields: a key or column, or a dotted path such as ``meta.lang``.
-
-    An empty ``id`` makes ids of shard and record number, an empty ``source`` takes the shard's name, with an empty
-    ``lang`` every language is identified.
-    """
-
-    id: str = "id"
-    text: str = "text"
-    source: str = "source"
-    lang: str = "lang"
-
-
-@dataclass(frozen=True)
 class ReadLimits:
     """What the reader needs to know.
 
@@ -92,7 +79,7 @@ class ReadLimits:
     max_record_bytes: int
     max_zstd_window_bytes: int = 128 << 20
     max_parquet_page_bytes: int = 256 << 20
-    fields: FieldNames = FieldNames()
+    fields: CorpusFields = field(default_factory=CorpusFields)
 
 
 class Oversized(NamedTuple):
@@ -165,7 +152,7 @@ def check_record(record: int, values: Fields, shard: ShardName, limits: ReadLimi
     return Document(record, source, doc_id, usable_language(values.lang), text)
 
 
-def check_surrogates(values: Fields, fields: FieldNames) -> None:
+def check_surrogates(values: Fields, fields: CorpusFields) -> None:
     """Checks text, id and source for lone surrogates, which only Python's own JSON reader lets through.
 
     Raises:

@@ -68,13 +68,13 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
             writer.abandon()
 
 
-def step_to_rows(
-    batches: Iterator[pa.RecordBatch], step: TableStep, table: str, schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """The rows of one table of a step that makes several, in its schema: for stores where Spark must write."""
-    for name, batch in step(batches):
-        if name == table:
-            yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
+def rows_of_table(
+    batches: Iterator[pa.RecordBatch], table: str, schema: pa.Schema
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Rows of one table as a TableStep, with the types and nullability of its schema."""
+    for batch in batches:
+        for whole in pa.Table.from_batches([batch]).cast(schema).to_batches():
+            yield table, whole
 
 
 class _TableWriter:

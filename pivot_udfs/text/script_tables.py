@@ -2,7 +2,7 @@
 
 Case is folded character by character: ``c.lower()`` where that is one character, else ``c`` itself. A word character is
 a letter, mark or number (L*, M*, N*) or ``_``. Scripts written without spaces (Han, Hiragana, Katakana, Thai, Lao,
-Khmer, Myanmar) have no word boundary that a neighbour could show.
+Khmer, Myanmar) show no boundary between words.
 """
 
 import functools

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("workers_write", ["true", "false"])
 def test_a_run_that_lost_records_is_run_again(
-    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers_write: str
+    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
 
@@ -28,7 +27,6 @@ def test_a_run_that_lost_records_is_run_again(
     overrides = (
         f"corpus.inputs={tmp_path}/a.jsonl",
         f"warehouse.path={tmp_path}/warehouse",
-        f"warehouse.workers_write={workers_write}",
     )
     with monkeypatch.context() as patched:
         patched.setattr(tokenize_corpus, "quarantine_records", lose_all)

@@ -59,7 +59,7 @@ def test_enough_or_unknown_memory_is_not_warned_of(
 
 def test_the_cluster_command_and_its_configuration_agree() -> None:
     settings = load_settings(str(ROOT / "conf" / "cluster.toml"), [], Settings)
-    command = re.findall(r"--executor-cores (\d+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    command = re.findall(r"--executor-cores (\d+)", (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8"))
     assert command
     for cores in command:
         found = settings.spark.conf | {"spark.executor.cores": cores}

@@ -51,12 +51,28 @@ KNOWN = [
         "",
         "Spark lacks org.apache.hadoop.fs.s3a.S3AFileSystem: give spark-submit --packages",
     ),
+    (
+        "[INVALID_CONF_VALUE.TYPE_MISMATCH] The value 'x' in the config \"spark.task.cpus\" is invalid. It should be "
+        "a/an 'int' value. SQLSTATE: 22022\n\tat org.apache.spark",
+        "",
+        "should be a/an 'int' value: change it in spark.conf",
+    ),
     ("java.lang.OutOfMemoryError: Java heap space", "", "raise spark.driver.memory"),
+    (
+        "[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file file:///w/t/part-1.zstd.parquet. File "
+        "does not exist.",
+        "",
+        "file cannot be read (file:///w/t/part-1.zstd.parquet): VACUUM",
+    ),
+    (
+        IN_A_WORKER.format(cause="FileNotFoundError: [Errno 2] Failed to open local file '/w/t/part-1.zstd.parquet'"),
+        "",
+        "file cannot be read (/w/t/part-1.zstd.parquet): VACUUM",
+    ),
     ("Malformed input or input contains unmappable characters: /tmp/?t?", "", "set LC_ALL=C.UTF-8"),
     (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is none"),
     (JVM_DIED, "Could not reserve enough space for 966367641600KB object heap", "lower spark.driver.memory"),
     (JVM_DIED, "java.lang.UnsupportedClassVersionError: org/apache/spark/Main has been compiled", "Java 17 or later"),
-    (JVM_DIED, "Unrecognized VM option 'Nonsense'", "Java does not know 'Nonsense': change spark.driver.extraJava"),
     (JVM_DIED, "Segmentation fault", "Spark's JVM did not start: SPARK_HOME must be unset"),
     (
         "Answer from Java side is empty",
@@ -73,6 +89,12 @@ def test_known_errors_say_what_to_do_in_one_line(text: str, output: str, line: s
     assert isinstance(found, SetupError)
     assert line in str(found)
     assert "\n" not in str(found)
+
+
+def test_a_refused_connection_means_that_the_jvm_has_ended() -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    assert "set spark.local.dir" in str(user_error(refused, "ERROR DiskBlockManager: Failed to create any local dir."))
+    assert "Spark's JVM has ended" in str(user_error(refused, "last words"))
 
 
 def test_what_the_jvm_wrote_is_not_blamed_while_it_runs() -> None:

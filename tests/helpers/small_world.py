@@ -11,6 +11,7 @@ import pyarrow as pa
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET, TABLES
 
 LEXICON = [
@@ -83,19 +84,17 @@ def write_table(
     rows: list[dict[str, Any]],
     tokenizer: Path | None,
     lexicon: Path | None = None,
-    inputs: dict[str, int] | None = None,
 ) -> Path:
-    """A Delta table in the schema of the corpus side, whose commit says which files and tables made it."""
+    """A Delta table in the schema of the corpus side, whose commit records which files made it."""
     schema = TABLES.get(name, DATASET)
     given = {"tokenizer": tokenizer, "lexicon": lexicon}
     files = {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in given.items() if path}
-    stamp = {"job": "test", "files": files, "settings": {}, "inputs": inputs or {}}
-    stamp |= {"fingerprint": "", "code_version": ""}
+    made = Provenance("test", 1, "", files=files)
     deltalake.write_deltalake(
         str(folder / name),
         pa.Table.from_pylist(rows, schema=schema),
         mode="overwrite",
-        commit_properties=deltalake.CommitProperties(custom_metadata={"userMetadata": json.dumps(stamp)}),
+        commit_properties=deltalake.CommitProperties(custom_metadata={"userMetadata": made.to_json()}),
     )
     return folder / name
 

@@ -16,6 +16,7 @@ ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("
 SHARED = [
     *(ROOT / "jobs" / "report" / name for name in ("language_names.py", "plot_style.py")),
     *(ROOT / "jobs" / "framework" / name for name in ("command_line.py", "messages.py", "user_errors.py")),
+    *(ROOT / "jobs" / "warehouse" / name for name in ("lineage.py", "open_table.py")),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]
@@ -79,6 +80,7 @@ def test_the_model_side_never_imports_spark(path: Path) -> None:
         "jobs",
         "jobs.report",
         "jobs.framework",
+        "jobs.warehouse",
     }
     assert allowed(path, "pyspark", "delta") == []
     assert imported(path) & corpus_side == set()

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 KERNEL = """
 import sys
 import numpy as np
-from pivot_udfs.counting import word_pair_kernel
-assert ".zip" in word_pair_kernel.__file__, word_pair_kernel.__file__
-counts, docs = word_pair_kernel.count_items(np.array([1, 1, 2], np.int32), np.array([0, 2, 3]), 3)
-print(counts.tolist(), docs.tolist(), sum(word_pair_kernel.count_items.stats.cache_hits.values()))
+from pivot_udfs.counting import dense_row
+assert ".zip" in dense_row.__file__, dense_row.__file__
+counts, docs = dense_row.count_items(np.array([1, 1, 2], np.int32), np.array([0, 2, 3]), 3)
+print(counts.tolist(), docs.tolist(), sum(dense_row.count_items.stats.cache_hits.values()))
 """
 
 
@@ -39,7 +39,7 @@ def test_kernels_in_a_zip_need_no_home_and_are_compiled_once(tmp_path: Path) -> 
     assert run_from_zip(tmp_path, "b") == "[0, 2, 1] [0, 1, 1] 1\n"
     kept = tmp_path / f"semantic-pivots-kernels-{os.getuid()}"
     assert kept.stat().st_mode & 0o777 == 0o700
-    assert len(list(kept.glob("pivot_udfs.counting.word_pair_kernel-*"))) == 1
+    assert len(list(kept.glob("pivot_udfs.counting.dense_row-*"))) == 1
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_chosen_folder_that_others_own_or_may_write_is_not_used(
 def test_the_cache_key_of_a_kernel_covers_every_module_it_is_compiled_from() -> None:
     found = sources({}, word_pair_kernel.__name__)
     ours = {name for name in found if name.count(".") == 2}
-    rooms = {"counting.word_pair_kernel", "counting.context_kernel", "runtime.intrinsics"}
+    rooms = {"counting.word_pair_kernel", "counting.dense_row", "runtime.intrinsics"}
     assert ours == {f"pivot_udfs.{name}" for name in rooms}
     assert "trailing_zeros" in found["pivot_udfs.runtime.intrinsics"]
 

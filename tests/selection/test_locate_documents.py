@@ -9,6 +9,7 @@ import pytest
 from small_corpus import SmallCorpus, must_work, run_job
 
 from pivot_udfs.arms import ARMS
+from pivot_udfs.storage.stores import resolve
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,15 +92,16 @@ def test_compacted_files_and_a_plain_join_give_the_same_arms(
     assert arms_of(spark, copy) == wanted
     monkeypatch.undo()
     monkeypatch.setattr(filter_documents, "copy_chosen", None)
-    filter_again(corpus, copy, "warehouse.workers_write=false")
+    monkeypatch.setattr(filter_documents, "are_plain_files", lambda _: False)
+    filter_again(corpus, copy)
     assert arms_of(spark, copy) == wanted
 
 
 @pytest.mark.spark
 def test_files_with_deletion_vectors_are_not_read_directly(spark: "SparkSession", copy: Path) -> None:
-    from jobs.selection.locate_documents import may_read_files
+    from jobs.selection.locate_documents import are_plain_files
 
     path = str(copy / "documents")
-    assert may_read_files(spark, path)
+    assert are_plain_files(resolve(path))
     spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
-    assert not may_read_files(spark, path)
+    assert not are_plain_files(resolve(path))

@@ -1,6 +1,8 @@
 """Fields under other names: keys, columns, dotted paths, and none at all; JSON and Parquet alike."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from shard_files import read, reasons_of, write
 
-from pivot_udfs.shards.read_shard import Document, FieldNames, ReadLimits
+from pivot_udfs.settings import CorpusFields
+from pivot_udfs.shards.read_shard import REASONS, Document, ReadLimits
 
 CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | None, str]]] = {
     "c4": (
@@ -47,7 +50,7 @@ CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | N
 
 
 def limits_of(fields: dict[str, str]) -> ReadLimits:
-    return ReadLimits(1_000, 5_000, fields=FieldNames(**fields))
+    return ReadLimits(1_000, 5_000, fields=CorpusFields(**fields))
 
 
 def both(folder: Path, rows: list[dict[str, Any]]) -> list[Path]:
@@ -89,3 +92,16 @@ def test_missing_columns_are_named_as_they_were_set(tmp_path: Path) -> None:
     found = read(path, limits_of({"id": "meta.id", "text": "raw"}))
     assert reasons_of(found) == ["missing_columns"]
     assert "no column meta.id and raw among doc, meta" in str(found[0])
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "shards.md").read_text(encoding="utf-8")
+
+
+def test_the_page_lists_every_reason_with_its_meaning() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE))
+    assert rows == REASONS
+
+
+@pytest.mark.parametrize("setting", re.findall(r"`corpus\.fields = (\{.*\})`", PAGE))
+def test_the_settings_on_the_page_can_be_used(setting: str) -> None:
+    assert CorpusFields(**tomllib.loads(f"fields = {setting}")["fields"])

@@ -63,6 +63,15 @@ def test_a_page_that_does_not_fit_is_refused_before_it_is_read(tmp_path: Path, r
     assert reasons_of(read(tmp_path / "x.parquet", ReadLimits(2 << 20, 2 << 20))) == [None] * 11
 
 
+def test_a_large_page_of_small_values_is_refused(tmp_path: Path) -> None:
+    rows = [str(n * 7919 % 1_000_003) * 9 for n in range(40_000)]
+    table = pa.table({"id": [str(n) for n in range(40_000)], "text": rows})
+    options = {"data_page_size": 1 << 30, "write_batch_size": 1 << 20, "max_rows_per_page": 1 << 30}
+    pq.write_table(table, tmp_path / "x.parquet", use_dictionary=False, **options)
+    found = read(tmp_path / "x.parquet", ReadLimits(1_000, 5_000, max_parquet_page_bytes=1 << 20))
+    assert reasons_of(found) == ["page_too_large"]
+
+
 def test_rows_that_only_the_footer_has_are_damage(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["1"], "text": ["eau"]}), tmp_path / "x.parquet")
     data = (tmp_path / "x.parquet").read_bytes()

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_files import BAD_LINES, GOOD_LINES, LINE, PACK, line_of, many_lines, read, reasons_of, write
 
+from pivot_udfs.shards import read_json_line
 from pivot_udfs.shards import read_shard as reader
 from pivot_udfs.shards.read_shard import REASONS, Document, Rejected
 
@@ -111,7 +112,7 @@ def test_a_shard_that_may_not_be_opened_is_unreadable(monkeypatch: pytest.Monkey
     ],
     ids=str,
 )
-def test_a_store_that_does_not_answer_is_no_fault_of_the_shard(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+def test_a_store_that_does_not_answer_raises(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     _refuse_with(monkeypatch, error)
     with pytest.raises(OSError, match=re.escape(str(error))):
         read(Path("/x.jsonl"))
@@ -183,3 +184,25 @@ def test_a_store_that_fails_half_way_raises(monkeypatch: pytest.MonkeyPatch, end
         stream = _Failing(data, answers)
         with pytest.raises(OSError, match="NETWORK_CONNECTION"):
             read(Path(f"/x{ending}"))
+
+
+@pytest.mark.parametrize(("line", "expected"), GOOD_LINES)
+def test_a_long_line_gives_the_same_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, expected: tuple[str, str, str | None, str]
+) -> None:
+    """But for what only the lenient reader accepts: NaN, and lone surrogates in fields that are not used."""
+    monkeypatch.setattr(read_json_line, "_WHOLE_BYTES", 0)
+    found = read(write(tmp_path, line))
+    source, doc_id, lang, text = expected
+    lenient = b"NaN" in line.replace(b'"NaN"', b"") or b'"\\ud800"' in line
+    assert reasons_of(found) == (["not_json"] if lenient else [None])
+    assert lenient or found == [Document(0, source, doc_id, lang, text)]
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD_LINES)
+def test_a_long_line_that_is_bad_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, reason: str
+) -> None:
+    monkeypatch.setattr(read_json_line, "_WHOLE_BYTES", -1)
+    (found,) = reasons_of(read(write(tmp_path, line + b"\n")))
+    assert found == reason or (found, reason) in {("not_json", "lone_surrogate"), ("not_an_object", "not_json")}

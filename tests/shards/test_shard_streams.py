@@ -1,4 +1,4 @@
-"""Streams: any cut into blocks, any truncation, any damage, against independent decoders."""
+"""Streams: any division into blocks, truncation and damage, against independent decoders."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ def test_any_cut_into_blocks_gives_the_same_lines(lines: list[bytes], size: int,
 
 
 def _whole_lines_of(pack: str, cut: bytes) -> int:
-    """Lines that an independent decoder gets out of a cut stream, fed byte by byte."""
+    """Lines that an independent decoder gets out of a truncated stream, fed byte by byte."""
     if pack == ".ndjson.zst":
         decoder: Any = zstandard.ZstdDecompressor().decompressobj()
     else:
@@ -74,7 +74,7 @@ def test_a_damaged_stream_ends_in_one_rejection(tmp_path: Path, ending: str, sha
 
 
 @pytest.mark.parametrize("ending", [".json.gz", ".ndjson.zst"])
-def test_all_before_foreign_bytes_is_read(tmp_path: Path, ending: str) -> None:
+def test_content_before_foreign_bytes_is_read(tmp_path: Path, ending: str) -> None:
     data = PACK[ending](many_lines(5)) + PACK[ending](many_lines(4)) + b"no stream at all"
     found = read(write(tmp_path, data, "x" + ending))
     assert reasons_of(found) == [None] * 9 + ["corrupt_stream"]
@@ -91,7 +91,7 @@ def test_members_frames_and_padding_are_one_stream(tmp_path: Path) -> None:
         assert found == [Document(0, "a", "1", None, "b"), Document(1, "a", "2", None, "c")]
 
 
-def test_a_huge_line_is_never_held(tmp_path: Path) -> None:
+def test_a_huge_line_is_never_held_in_memory(tmp_path: Path) -> None:
     pieces = [b'{"id": "0", "text": "', *[b"huge " * 200_000] * 64, b'"}\n', line_of(id="1")]
     packed = zstandard.ZstdCompressor().compressobj()
     data = b"".join(map(packed.compress, pieces)) + packed.flush()
@@ -133,7 +133,7 @@ def test_a_window_that_is_filled_and_not_allowed_is_named(tmp_path: Path, sized:
 
 
 def test_a_window_that_the_library_refuses_is_no_damage(tmp_path: Path) -> None:
-    """A frame of one segment has a window of all its content: here 3 GiB, of which nothing has come yet."""
+    """A frame of one segment has a window of all its content: here 3 GiB, of which nothing is read yet."""
     head = bytes.fromhex("28b52ffd") + b"\xa0" + (3 << 30).to_bytes(4, "little")
     found = read(write(tmp_path, head + b"\x01\x00\x00" + bytes(20), "x.jsonl.zst"))
     assert reasons_of(found) == ["zstd_window_too_large"]

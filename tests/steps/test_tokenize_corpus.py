@@ -1,4 +1,4 @@
-"""The first step: every record becomes a document or a rejection, with the reference library's own ids."""
+"""The first step: every record becomes a document or a rejection, with the ids of the reference library."""
 
 import gzip
 import json
@@ -137,7 +137,7 @@ def test_records_are_documents_or_quarantine(
     assert len(set(places)) == len(places)
 
 
-def test_ids_are_the_reference_librarys(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
+def test_ids_equal_those_of_the_reference_library(shards: dict[str, int], sample_tokenizer: TokenizerSpec) -> None:
     reference = tokenizers.Tokenizer.from_file(str(counted.SAMPLES / "tokenizer.json"))
     reference.encode_special_tokens = True
     documents, _, counts = run(TokenizePlan((tuple(shards),), LIMITS, sample_tokenizer), [tasks(0)])

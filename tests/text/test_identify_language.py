@@ -1,4 +1,4 @@
-"""Languages of documents that do not name theirs: one, several, or none to go by."""
+"""Languages of documents without a label: one, several, or undetermined."""
 
 import pytest
 from hypothesis import given, settings

@@ -52,12 +52,12 @@ NO_TAGS = ["", " ", "e", "english", "French", "en-", "-en", "en--US", "en US", "
 
 
 @pytest.mark.parametrize("tag", [*NO_TAGS, "en-longsubtag", "en" + "-variant" * 5, "x-private", "\u212aok"])
-def test_what_is_no_tag(tag: str) -> None:
+def test_other_strings_are_no_tags(tag: str) -> None:
     assert language_of(tag) is None
 
 
 @given(st.text(max_size=40))
-def test_what_comes_out_stays_as_it_is(tag: str) -> None:
+def test_a_code_is_its_own_language(tag: str) -> None:
     language = language_of(tag)
     assert language is None or (len(language) in (2, 3) and language_of(language) == language)
 

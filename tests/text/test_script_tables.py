@@ -24,7 +24,7 @@ def test_fold_is_lower_where_that_is_one_character() -> None:
 
 
 def test_word_characters_of_spaced_scripts() -> None:
-    """By script name here, by Unicode's script extensions there; the few that differ are told apart by hand."""
+    """By script name here, by Unicode's script extensions there; the few that differ are listed by hand."""
     spaced_word = spaced_word_table()
     assert spaced_word.dtype == np.bool_
     assert spaced_word.shape == (0x110000,)
@@ -62,7 +62,7 @@ def test_other_characters(char: str) -> None:
     assert not spaced_word_table()[ord(char)]
 
 
-def test_what_lies_beyond_the_tables_has_a_value() -> None:
+def test_every_code_point_has_a_value() -> None:
     for point in (0, 0xD800, 0xE000, 0x10FFFF):
         assert fold_table()[point] == point
         assert not spaced_word_table()[point]

@@ -1,54 +1,200 @@
-"""Commits of files that are there already: one run at a time."""
+"""Commits of files that workers wrote: onto the version that a run began from, or not at all."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
-from jobs.warehouse import commit as delta_commit
 from jobs.warehouse.commit import commit_files
-from pivot_udfs.errors import WarehouseError
+from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.open_table import check_files, open_delta, refused_feature
+from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.provenance import Provenance
+from pivot_udfs.storage.stores import Location, resolve
 
 SCHEMA = pa.schema([("a", pa.int64())])
+MADE = Provenance("a_job", 1, "0.1.0")
 
 
-def files(*names: str) -> list[Any]:
-    return [{"path": name, "n_bytes": 3, "stats": '{"numRecords": 1}'} for name in names]
+@pytest.fixture
+def table(tmp_path: Path) -> Location:
+    return resolve(str(tmp_path / "t"))
 
 
-def test_a_commit_replaces_all_files(tmp_path: Path) -> None:
-    uri = f"file:{tmp_path}/t"
-    assert commit_files(uri, SCHEMA, files("a", "b"), "{}") == 0
-    assert commit_files(uri, SCHEMA, files("c"), "{}") == 1
-    assert [Path(path).name for path in DeltaTable(f"{tmp_path}/t").file_uris()] == ["c"]
+def files(table: Location, *names: str) -> list[Any]:
+    """Data files, one row each, as a worker's answer describes them."""
+    for name in names:
+        path = Path(table.path) / name
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({"a": [1]}), path)
+    sizes = [(name, (Path(table.path) / name).stat().st_size) for name in names]
+    return [{"path": name, "n_bytes": n_bytes, "stats": '{"numRecords": 1}'} for name, n_bytes in sizes]
 
 
-@pytest.mark.parametrize("before", [[], files("a")])
-def test_a_table_that_another_run_wrote_meanwhile_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: list[Any]
-) -> None:
-    uri = f"file:{tmp_path}/t"
-    commit_files(uri, SCHEMA, before, "{}")
+def commit(table: Location, began: Content | None, *names: str) -> Content:
+    return commit_files(table, began, SCHEMA, files(table, *names), MADE)
 
-    class SlowTable(DeltaTable):
-        """Between its look at the table and its commit another run commits."""
 
-        def create_write_transaction(self, *arguments: Any, **named: Any) -> None:
-            monkeypatch.setattr(delta_commit, "DeltaTable", DeltaTable)
-            commit_files(uri, SCHEMA, files("other"), "{}")
-            super().create_write_transaction(*arguments, **named)
+def data_files(table: Location) -> list[str]:
+    return sorted(Path(path).name for path in DeltaTable(table.path).file_uris())
 
-    monkeypatch.setattr(delta_commit, "DeltaTable", SlowTable)
+
+def test_a_commit_replaces_all_files(table: Location) -> None:
+    first = commit(table, None, "a", "b")
+    second = commit(table, first, "c")
+    assert (first.version, second.version, first.id) == (0, 1, second.id)
+    assert data_files(table) == ["c"]
+    assert read_content(DeltaTable(table.path)) == replace(second, oldest=0)
+
+
+def test_an_empty_table_records_the_provenance_of_every_commit(table: Location) -> None:
+    began = commit(table, None)
+    other = Provenance("a_job", 2, "0.1.0")
+    commit_files(table, began, SCHEMA, [], other)
+    assert read_content(DeltaTable(table.path)).provenance == other
+
+
+def test_a_checkpoint_is_written_every_ten_commits(table: Location) -> None:
+    content = None
+    for _ in range(12):
+        content = commit(table, content, "a")
+    assert [path.name[18:20] for path in Path(table.path, "_delta_log").glob("*.checkpoint.parquet")] == ["09"]
+
+
+@pytest.mark.parametrize("began_from_a_table", [True, False])
+def test_a_table_that_another_run_wrote_meanwhile_is_left(table: Location, began_from_a_table: bool) -> None:
+    began = commit(table, None, "a") if began_from_a_table else None
+    commit(table, began, "other")
     with pytest.raises(WarehouseError, match=r"another run has written .*/t meanwhile"):
-        commit_files(uri, SCHEMA, files("ours"), "{}")
-    assert [Path(path).name for path in DeltaTable(f"{tmp_path}/t").file_uris()] == ["other"]
+        commit(table, began, "ours")
+    assert data_files(table) == ["other"]
 
 
-def test_a_table_that_another_run_made_meanwhile_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = f"file:{tmp_path}/t"
-    commit_files(uri, SCHEMA, files("other"), "{}")
-    monkeypatch.setattr(DeltaTable, "is_deltatable", lambda *_, **__: False)
+def test_a_table_that_was_removed_and_made_anew_is_left(table: Location) -> None:
+    began = commit(table, None, "a")
+    for path in Path(table.path, "_delta_log").iterdir():
+        path.unlink()
+    commit(table, None, "other")
     with pytest.raises(WarehouseError, match="another run has written"):
-        commit_files(uri, SCHEMA, files("ours"), "{}")
+        commit(table, began, "ours")
+
+
+def test_a_commit_between_the_check_and_the_own_commit_wins(table: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = commit(table, None, "a")
+    create = DeltaTable.create_write_transaction
+
+    def slowly(self: DeltaTable, *arguments: Any, **named: Any) -> None:
+        monkeypatch.setattr(DeltaTable, "create_write_transaction", create)
+        commit(table, began, "other")
+        create(self, *arguments, **named)
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", slowly)
+    with pytest.raises(WarehouseError, match="another run has written"):
+        commit(table, began, "ours")
+    assert data_files(table) == ["other"]
+
+
+def test_a_table_made_between_the_check_and_the_own_commit_wins(
+    table: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(table, None, "other")
+    monkeypatch.setattr("jobs.warehouse.commit.unchanged", lambda *_: None)
+    with pytest.raises(WarehouseError, match="another run has written"):
+        commit(table, None, "ours")
+    assert data_files(table) == ["other"]
+
+
+def test_maintenance_of_the_table_does_not_stop_a_commit(table: Location) -> None:
+    began = commit(table, None, "a", "b")
+    DeltaTable(table.path).optimize.compact()
+    assert commit(table, began, "c").version == 2
+    assert data_files(table) == ["c"]
+
+
+def damage(table: Location) -> str:
+    """What is found wrong with a table, empty where nothing is."""
+    try:
+        delta = open_delta(table)
+        assert delta is not None
+        check_files(table, delta, read_content(delta))
+    except DamagedTableError as error:
+        return str(error)
+    return ""
+
+
+def log_file(table: Location, version: int) -> Path:
+    return Path(table.path) / "_delta_log" / f"{version:020}.json"
+
+
+@pytest.fixture
+def written(table: Location) -> Location:
+    commit(table, commit(table, None, "a"), "b", "c")
+    return table
+
+
+def test_an_intact_table_has_no_damage(written: Location) -> None:
+    assert damage(written) == ""
+    DeltaTable(written.path).optimize.compact()
+    assert damage(written) == ""
+
+
+@pytest.mark.parametrize("n_lines", range(4))
+def test_a_last_commit_cut_after_a_line_is_damage(written: Location, n_lines: int) -> None:
+    lines = log_file(written, 1).read_bytes().splitlines(keepends=True)
+    assert len(lines) == 4
+    log_file(written, 1).write_bytes(b"".join(lines[:n_lines]))
+    assert "the log of" in damage(written)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_last_commit_cut_anywhere_is_damage(written: Location, share: float) -> None:
+    content = log_file(written, 1).read_bytes()
+    log_file(written, 1).write_bytes(content[: int(len(content) * share)])
+    assert "the log of" in damage(written)
+
+
+def test_a_missing_commit_is_damage(written: Location) -> None:
+    log_file(written, 0).unlink()
+    assert "the log of" in damage(written)
+
+
+def test_a_missing_or_cut_checkpoint_is_damage(written: Location) -> None:
+    DeltaTable(written.path).create_checkpoint()
+    (checkpoint,) = Path(written.path, "_delta_log").glob("*.checkpoint.parquet")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    assert "the log of" in damage(written)
+    checkpoint.unlink()
+    assert "the log of" in damage(written)
+
+
+def test_a_missing_or_cut_data_file_is_damage(written: Location) -> None:
+    path = Path(written.path) / "b"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "its file b has" in damage(written)
+    path.unlink()
+    assert "its file b is missing" in damage(written)
+
+
+@pytest.mark.parametrize(
+    ("properties", "named"),
+    [
+        ({"delta.appendOnly": "true"}, "delta.appendOnly = true"),
+        ({"delta.appendOnly": "false"}, None),
+        ({"delta.columnMapping.mode": "name"}, "delta.columnMapping.mode = name"),
+        ({"delta.enableChangeDataFeed": "true"}, None),
+    ],
+)
+def test_properties_that_forbid_a_commit_are_named(
+    table: Location, properties: dict[str, str | None], named: str | None
+) -> None:
+    DeltaTable.create(table.path, pa.schema([("a", pa.int64())]), configuration=properties)  # type: ignore[arg-type]
+    assert refused_feature(DeltaTable(table.path)) == named
+
+
+def test_a_table_of_others_has_no_provenance(table: Location) -> None:
+    write_deltalake(table.path, pa.table({"a": [1]}))
+    assert read_content(DeltaTable(table.path)).provenance is None

@@ -1,71 +1,184 @@
-"""What made a table's rows, from the commits in its log."""
+"""What made a table's rows, from the commits in its log; and which tables may be read together."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from jobs.warehouse.lineage import Commit, Recipe, as_json, read_content
+from jobs.warehouse.lineage import Commit, Content, check_together, content_of, read_content
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import Provenance, TableVersion
 
-RECIPE = Recipe("tokenize_corpus", "0.1.0+abc", "f" * 64, {"corpus.inputs": ["a"]}, {}, {"shards": "0"})
-OTHER = replace(RECIPE, fingerprint="e" * 64)
+MADE = Provenance("tokenize_corpus", 1, "0.1.0", {"corpus.inputs": ["a"]}, files={"tokenizer": "t" * 64})
+OTHER = replace(MADE, settings={"corpus.inputs": ["b"]})
 
 
-def log(*commits: tuple[str, Recipe | str | None] | str, start: int = 0) -> list[Commit]:
-    """A history, newest first, of operations given from the oldest; ``RESTORE 3`` names a version."""
+def content(*commits: tuple[str, Provenance | str | None] | str, start: int = 0) -> Content:
+    """The state after operations given from the oldest; ``RESTORE:3`` names a version."""
     pairs = [(commit, None) if isinstance(commit, str) else commit for commit in commits]
     listed = []
     for version, (operation, made) in enumerate(pairs, start):
         name, _, restored = operation.partition(":")
-        said = as_json(made) if isinstance(made, Recipe) else made
-        listed.append(Commit(version, name, {"version": restored or None}, said))
-    return listed[::-1]
+        metadata = made.to_json() if isinstance(made, Provenance) else made
+        listed.append(Commit(version, name, {"version": restored or None}, metadata))
+    return content_of("id", start + len(pairs) - 1, listed[::-1])
 
 
-def test_a_written_table() -> None:
-    content = read_content(log(("WRITE", OTHER), ("WRITE", RECIPE)))
-    assert (content.newest, content.version, content.recipe, content.oldest) == (1, 1, RECIPE, 0)
+def test_the_newest_write_made_the_rows() -> None:
+    found = content(("WRITE", OTHER), ("WRITE", MADE))
+    assert (found.newest, found.version, found.provenance, found.oldest) == (1, 1, MADE, 0)
+    assert found.rows == TableVersion("id", 1, MADE.fingerprint)
 
 
 @pytest.mark.parametrize("operation", ["OPTIMIZE", "VACUUM START", "SET TBLPROPERTIES"])
-def test_upkeep_makes_no_new_rows(operation: str) -> None:
-    content = read_content(log(("WRITE", OTHER), ("WRITE", RECIPE), operation, (operation, "nightly upkeep")))
-    assert (content.newest, content.version, content.recipe) == (3, 1, RECIPE)
+def test_maintenance_makes_no_new_rows(operation: str) -> None:
+    found = content(("WRITE", OTHER), ("WRITE", MADE), operation, (operation, "nightly maintenance"))
+    assert (found.newest, found.version, found.provenance) == (3, 1, MADE)
 
 
 @pytest.mark.parametrize("operation", ["DELETE", "MERGE", "WRITE"])
 def test_a_change_by_hand_makes_new_rows(operation: str) -> None:
-    content = read_content(log(("WRITE", RECIPE), operation, "OPTIMIZE"))
-    assert (content.newest, content.version, content.recipe) == (2, 1, RECIPE)
+    found = content(("WRITE", MADE), operation, "OPTIMIZE")
+    assert (found.newest, found.version, found.provenance) == (2, 1, MADE)
 
 
 def test_restore_gives_back_the_rows_of_its_version() -> None:
-    content = read_content(log(("WRITE", RECIPE), "OPTIMIZE", ("WRITE", OTHER), "RESTORE:1"))
-    assert (content.newest, content.version, content.recipe) == (3, 0, RECIPE)
-    content = read_content(log(("WRITE", RECIPE), ("WRITE", OTHER), "RESTORE:0", "DELETE"))
-    assert (content.newest, content.version, content.recipe) == (3, 3, RECIPE)
+    found = content(("WRITE", MADE), "OPTIMIZE", ("WRITE", OTHER), "RESTORE:1")
+    assert (found.newest, found.version, found.provenance) == (3, 0, MADE)
+    found = content(("WRITE", MADE), ("WRITE", OTHER), "RESTORE:0", "DELETE")
+    assert (found.newest, found.version, found.provenance) == (3, 3, MADE)
 
 
-def test_restore_by_time_leaves_the_rows_unchecked() -> None:
-    content = read_content(log(("WRITE", RECIPE), ("WRITE", OTHER), "RESTORE"))
-    assert (content.version, content.recipe) == (2, replace(OTHER, fingerprint=""))
+def test_rows_restored_to_a_time_equal_no_others() -> None:
+    found = content(("WRITE", MADE), ("WRITE", OTHER), "RESTORE")
+    assert (found.version, found.exact, found.rows.fingerprint) == (2, False, "")
 
 
-def test_a_recipe_given_later_seals_the_rows() -> None:
-    content = read_content(log(("WRITE", replace(RECIPE, fingerprint="")), ("SET TBLPROPERTIES", RECIPE)))
-    assert (content.version, content.recipe) == (1, RECIPE)
+@pytest.mark.parametrize("metadata", [None, "", "by hand", "[]", '{"job": "x"}'])
+def test_foreign_commits_have_no_provenance(metadata: str | None) -> None:
+    assert content(("WRITE", metadata)).provenance is None
 
 
-@pytest.mark.parametrize("said", [None, "", "by hand", "[]", '{"job": "x"}'])
-def test_foreign_commits_are_no_recipe(said: str | None) -> None:
-    assert read_content(log(("WRITE", said))).recipe is None
+def test_a_log_that_was_cleaned_up_differs_from_a_foreign_one() -> None:
+    assert content("OPTIMIZE", "OPTIMIZE", start=40).oldest == 40
+    assert content("WRITE").oldest == 0
 
 
-def test_a_cut_log_is_told_from_a_foreign_one() -> None:
-    assert read_content(log("OPTIMIZE", "OPTIMIZE", start=40)).oldest == 40
-    assert read_content(log("WRITE")).oldest == 0
+@pytest.fixture
+def table(tmp_path: Path) -> DeltaTable:
+    """Two versions, each of two files, the second with the provenance MADE."""
+    path = str(tmp_path / "documents")
+    for made in (OTHER, MADE):
+        properties = CommitProperties(custom_metadata={"userMetadata": made.to_json()})
+        rows = pa.table({"n": list(range(4))})
+        write_deltalake(path, rows, mode="overwrite", commit_properties=properties, target_file_size=1)
+    return DeltaTable(path)
 
 
-def test_recipes_of_earlier_releases_are_read() -> None:
-    old = as_json(RECIPE).replace(', "packages": {}', "")
-    assert "packages" not in old
-    assert read_content(log(("WRITE", old))).recipe == RECIPE
+def test_delta_rs_maintenance_is_seen_through(table: DeltaTable) -> None:
+    before = read_content(table).rows
+    table.optimize.compact()
+    table.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 60 days"})
+    found = read_content(DeltaTable(table.table_uri))
+    assert found.newest > found.version == 1
+    assert (found.rows, found.provenance) == (before, MADE)
+
+
+def test_a_version_restored_by_delta_rs_has_its_own_provenance(table: DeltaTable) -> None:
+    table.restore(0)
+    found = read_content(DeltaTable(table.table_uri))
+    assert (found.newest, found.version, found.provenance) == (2, 0, OTHER)
+    assert read_content(DeltaTable(table.table_uri), 1).provenance == MADE
+
+
+def test_a_time_restored_by_delta_rs_is_not_exact(table: DeltaTable) -> None:
+    stamps = [commit["timestamp"] for commit in table.history()]
+    table.restore(datetime.fromtimestamp((stamps[1] + 1) / 1000, UTC), ignore_missing_files=True)
+    assert not read_content(DeltaTable(table.table_uri)).exact
+
+
+def test_a_few_commits_are_read_of_a_long_log(table: DeltaTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        table.alter.set_table_properties({f"custom.{number}": "1"}, raise_if_not_exists=False)
+    asked: list[int] = []
+    history = DeltaTable.history
+    monkeypatch.setattr(DeltaTable, "history", lambda self, limit: asked.append(limit) or history(self, limit))
+    assert read_content(DeltaTable(table.table_uri)).provenance == MADE
+    assert asked == [20, 160]
+    write_deltalake(
+        table.table_uri,
+        pa.table({"n": [1]}),
+        mode="overwrite",
+        commit_properties=CommitProperties(custom_metadata={"userMetadata": OTHER.to_json()}),
+    )
+    asked.clear()
+    assert read_content(DeltaTable(table.table_uri)).provenance == OTHER
+    assert asked == [20]
+
+
+class Tables(dict[str, Content]):
+    """A warehouse that knows only the state of its tables."""
+
+    def content(self, name: str) -> Content | None:
+        return self.get(name)
+
+    def table_path(self, name: str) -> str:
+        return f"/w/{name}"
+
+    def add(self, name: str, job: str, version: int, *inputs: str, settings: int = 0) -> None:
+        """A table that was made from the tables that are there now."""
+        tables = {read: self[read].rows for read in inputs}
+        made = Provenance(job, 1, "", {"x": settings}, tables=tables)
+        self[name] = Content(f"{name}-{version}", version, version, made, 0)
+
+
+@pytest.fixture
+def rebuilt() -> Tables:
+    tables = Tables()
+    tables.add("documents", "tokenize_corpus", 4)
+    tables.add("word_totals", "count_cooccurrence", 2, "documents")
+    tables.add("token_cooccurrence", "count_cooccurrence", 3, "documents")
+    tables.add("pivots", "find_pivots", 7, "word_totals", "token_cooccurrence")
+    tables.add("document_scores", "score_documents", 1, "documents", "pivots")
+    return tables
+
+
+def refused(tables: Tables, *read: str) -> str:
+    with pytest.raises(WarehouseError) as error:
+        check_together(tables, read)
+    return str(error.value)
+
+
+def test_tables_of_one_rebuild_may_be_read_together(rebuilt: Tables) -> None:
+    check_together(rebuilt, list(rebuilt))
+    del rebuilt["token_cooccurrence"]
+    check_together(rebuilt, ["documents", "document_scores"])
+
+
+def test_a_newer_input_is_refused(rebuilt: Tables) -> None:
+    """Scores joined to documents that were tokenized again would belong to other documents."""
+    rebuilt.add("documents", "tokenize_corpus", 5, settings=1)
+    message = refused(rebuilt, "document_scores", "documents")
+    assert "/w/word_totals version 2 was made from documents version 4" in message
+    assert "/w/documents is version 5" in message
+    assert "run count_cooccurrence again" in message
+    for name in ("word_totals", "token_cooccurrence"):
+        rebuilt.add(name, "count_cooccurrence", 6, "documents")
+    assert "run find_pivots again" in refused(rebuilt, "documents", "document_scores")
+
+
+def test_a_table_made_anew_at_the_same_version_is_another_input(rebuilt: Tables) -> None:
+    rebuilt["documents"] = replace(rebuilt["documents"], id="another")
+    assert "run count_cooccurrence again" in refused(rebuilt, "documents", "word_totals")
+
+
+def test_runs_of_one_job_are_not_mixed(rebuilt: Tables) -> None:
+    """A crash between the commits of counting leaves some tables new and some old."""
+    rebuilt.add("token_cooccurrence", "count_cooccurrence", 4, "documents", settings=1)
+    message = refused(rebuilt, "word_totals", "token_cooccurrence")
+    assert "/w/word_totals version 2 and /w/token_cooccurrence version 4 were made by different runs" in message
+    assert "run count_cooccurrence again" in message

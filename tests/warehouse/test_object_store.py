@@ -1,7 +1,6 @@
 """Shards, tokenizer, lexicon and tables in an object store, reached from the environment and without a JVM."""
 
 import gzip
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,15 +10,16 @@ from urllib.request import Request, urlopen
 
 import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, DeltaTable, Schema
-from deltalake.exceptions import DeltaError
 
 from jobs.warehouse.commit import commit_files
-from pivot_udfs.errors import CorpusError
+from jobs.warehouse.lineage import read_content
+from jobs.warehouse.open_table import check_files, open_delta
+from pivot_udfs.errors import CorpusError, WarehouseError
 from pivot_udfs.matching.lexicon import load_lexicon
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.shards.list_shards import list_shards, open_shard
-from pivot_udfs.storage.stores import delta_options, delta_uri, resolve, table_files
+from pivot_udfs.storage.stores import resolve, table_files
 from pivot_udfs.storage.write_parquet import one_table, step_to_files
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -119,26 +119,26 @@ def test_tokenizer_and_lexicon_are_read(bucket: str) -> None:
 
 def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) -> None:
     table, schema = resolve(f"s3a://{bucket}/ware house/token_totals"), TABLES["token_totals"]
-    versions = []
+    versions, began = [], None
     for count in (5, 7):
         row = {"token_id": 3, "count": count, "doc_count": 2}
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
         steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": table.uri})
         files = pa.Table.from_batches(list(steps)).to_pylist()
-        versions.append(commit_files(table.uri, schema, files, json.dumps({"count": count})))
-        read = DeltaTable(delta_uri(table), storage_options=delta_options(delta_uri(table)))
+        made = Provenance("count_cooccurrence", count, "")
+        began = commit_files(table, began, schema, files, made)
+        versions.append(began.version)
+        read = open_delta(table)
+        assert read is not None
         assert read.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() == [row]
-        assert json.loads(read.history(1)[0]["userMetadata"]) == {"count": count}
+        assert read_content(read).provenance == made
+        check_files(table, read, read_content(read))
     assert versions == [0, 1]
 
 
 def test_of_two_commits_onto_one_version_the_second_is_refused(bucket: str) -> None:
-    table, schema = resolve(f"s3a://{bucket}/t"), TABLES["token_totals"]
-    commit_files(table.uri, schema, [], "{}")
-    uri = delta_uri(table)
-    early, late = (DeltaTable(uri, storage_options=delta_options(uri)) for _ in range(2))
-    arguments = [], "overwrite", Schema.from_arrow(schema), []
-    once = CommitProperties(max_commit_retries=0)
-    early.create_write_transaction(*arguments, commit_properties=once)
-    with pytest.raises(DeltaError):
-        late.create_write_transaction(*arguments, commit_properties=once)
+    table, schema, made = resolve(f"s3a://{bucket}/t"), TABLES["token_totals"], Provenance("a_job", 1, "")
+    began = commit_files(table, None, schema, [], made)
+    commit_files(table, began, schema, [], Provenance("another", 1, ""))
+    with pytest.raises(WarehouseError, match="another run has written"):
+        commit_files(table, began, schema, [], made)

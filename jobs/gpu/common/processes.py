@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -29,62 +28,26 @@ _TIMEOUT = timedelta(hours=2)
 _SET_BY_ACCELERATE = ("ACCELERATE_USE_FSDP", "FSDP_CPU_RAM_EFFICIENT_LOADING", "ACCELERATE_TORCH_DEVICE")
 
 
-@dataclass(frozen=True)
-class Processes:
-    """This process, ``rank`` of ``count``, on ``device``."""
-
-    rank: int
-    count: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the process that reads and writes files and reports."""
-        return self.rank == 0
-
-    def total(self, *values: float) -> list[float]:
-        """Each value summed over all processes."""
-        if self.count == 1:
-            return [float(value) for value in values]
-        numbers = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(numbers)
-        return [float(number) for number in numbers.tolist()]
-
-    def wait(self) -> None:
-        """Waits for all processes."""
-        if self.count > 1:
-            dist.barrier()
-
-    def from_first(self, work: Callable[[], T]) -> T:
-        """Runs ``work`` in the first process; its result is returned, or its error raised, in all processes."""
-        if self.count == 1:
-            return work()
-        outcome: list[Any] = [None, None]
-        if self.first:
-            try:
-                outcome[0] = work()
-            except SemanticPivotsError as error:
-                outcome[1] = error
-        dist.broadcast_object_list(outcome, 0, device=self.device)
-        if outcome[1] is not None:
-            raise outcome[1]
-        result: T = outcome[0]
-        return result
-
-
-def processes_of(accelerator: Accelerator) -> Processes:
-    """The processes of an ``Accelerator``."""
-    return Processes(accelerator.process_index, accelerator.num_processes, accelerator.device)
+def from_first(accelerator: Accelerator, work: Callable[[], T]) -> T:
+    """Runs ``work`` in the first process; its result is returned, or its error raised, in all processes."""
+    if accelerator.num_processes == 1:
+        return work()
+    outcome: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        try:
+            outcome[0] = work()
+        except SemanticPivotsError as error:
+            outcome[1] = error
+    dist.broadcast_object_list(outcome, 0, device=accelerator.device)
+    if outcome[1] is not None:
+        raise outcome[1]
+    result: T = outcome[0]
+    return result
 
 
 @contextmanager
 def started_accelerator(device: torch.device, options: Training) -> Iterator[Accelerator]:
-    """An ``Accelerator`` for one run; its global state is reset afterwards.
-
-    Args:
-        device: of ``model.device``; with several GPU processes each has its own.
-        options: ``precision`` and ``fsdp`` are used.
-    """
+    """An ``Accelerator`` for one run; its global state is reset afterwards."""
     before = {name: os.environ.get(name) for name in _SET_BY_ACCELERATE}
     threads, joined = torch.get_num_threads(), dist.is_initialized()
     _reset_state()

@@ -46,4 +46,4 @@ def read_provenance(folder: Path) -> Provenance | None:
 
 def why_stale(made: Provenance | None, now: Provenance) -> str | None:
     """The first difference between the provenance of an artefact and the current one; None if it is up to date."""
-    return "no provenance (an earlier release)" if made is None else difference(made, now)
+    return "an earlier release (no provenance)" if made is None else difference(made, now)

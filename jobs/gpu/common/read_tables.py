@@ -1,21 +1,24 @@
-"""Reads the corpus side's Delta tables with delta-rs: no JVM on a GPU machine.
+"""Reads the corpus side's Delta tables with delta-rs: no JVM is needed on a GPU machine.
 
-Every commit of those tables says in JSON what made it (``userMetadata``), the hashes of tokenizer and lexicon
-among it. Tables made with another tokenizer are refused here, once, for every job.
+A table's provenance records which tokenizer and lexicon it was made with. Tables made with others are refused here, for
+every job.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
-from pivot_udfs.errors import TokenizerError, WarehouseError
-from pivot_udfs.provenance import TableVersion
+from jobs.warehouse.lineage import read_content
+from jobs.warehouse.open_table import check_files as check_data_files
+from jobs.warehouse.open_table import open_delta
+from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
+from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.storage.messages import reason
+from pivot_udfs.storage.stores import Location, resolve, table_files
 
 
 @dataclass(frozen=True)
@@ -26,79 +29,56 @@ class PinnedTable:
         name: such as ``datasets/pivot``.
         table: the table at that version.
         version: the version's number.
-        made_by: what the commit says of itself; empty where it says nothing.
-        warehouse: where the table and those it was made from lie.
+        rows: the identity of its rows, for the provenance of what is made from them; OPTIMIZE does not change it.
+        provenance: what made the rows; None where the log does not record it.
+        location: the table's folder.
     """
 
     name: str
     table: DeltaTable
     version: int
-    made_by: dict[str, Any]
-    warehouse: str
-
-    @property
-    def rows(self) -> TableVersion:
-        """The identity of the rows, for the provenance of what is made from them."""
-        return TableVersion(str(self.table.metadata().id), self.version, str(self.made_by.get("fingerprint", "")))
+    rows: TableVersion
+    provenance: Provenance | None
+    location: Location
 
     @cached_property
     def dataset(self) -> ds.Dataset:
         """The version's files, listed once, so that every scan of them reads the rows in the same order."""
-        return self.table.to_pyarrow_dataset()
+        return self.table.to_pyarrow_dataset(filesystem=table_files(self.location))
 
     def file_sha256(self, kind: str) -> str | None:
-        """SHA-256 (hex) of the ``tokenizer`` or ``lexicon``, as the commit or those of the tables it read say."""
-        return _file_sha256(self.warehouse, self.made_by, kind, set())
+        """SHA-256 (hex) of the ``tokenizer`` or ``lexicon`` that the rows were made with; None where not recorded."""
+        return self.provenance.files.get(kind) if self.provenance else None
 
 
 def open_table(warehouse: str, name: str, version: int | None = None) -> PinnedTable:
     """A table of the warehouse at a version, the newest by default.
 
     Raises:
-        WarehouseError: there is no such table or version, or its log was cleaned up.
+        WarehouseError: there is no such table or version, its log was cleaned up, or it is damaged.
     """
-    path = f"{warehouse.rstrip('/')}/{name}"
+    location = resolve(warehouse).child(name)
     try:
-        table, made_by = _load(path, version)
-    except TableNotFoundError:
-        raise WarehouseError(f"{path} is no Delta table: run the corpus job that makes it first") from None
+        return _pinned(name, location, version)
+    except DamagedTableError as error:
+        raise DamagedTableError(f"{error}: run the corpus job that makes it again") from None
+
+
+def _pinned(name: str, location: Location, version: int | None) -> PinnedTable:
+    table = open_delta(location)
+    if table is None:
+        raise WarehouseError(f"{location} is no Delta table: run the corpus job that makes it first")
+    newest = int(table.version())
+    content = read_content(table, newest if version is None else min(version, newest))
+    if version is None:
+        check_data_files(location, table, content)
+    try:
+        table.load_as_version(newest if version is None else version)
     except (DeltaError, OSError) as error:
         raise WarehouseError(
-            f"{path} has no readable version {version} ({error}): use a newer one, or rebuild the table"
+            f"{location} has no readable version {version} ({reason(error)}): use a newer one, or rebuild the table"
         ) from None
-    return PinnedTable(name, table, int(table.version()), made_by, warehouse)
-
-
-def _load(path: str, version: int | None) -> tuple[DeltaTable, dict[str, Any]]:
-    """The table at the version, and what that version's commit says of itself."""
-    table = DeltaTable(path)
-    newest = int(table.version())
-    wanted = newest if version is None else version
-    commits = table.history(limit=max(1, newest - wanted + 1))  # counts versions rightly in the newest one only
-    if wanted != newest:
-        table.load_as_version(wanted)
-    said = [c["userMetadata"] for c in commits if c.get("version") == wanted and c.get("userMetadata")]
-    found = json.loads(said[0]) if said else {}
-    return table, found if isinstance(found, dict) else {}
-
-
-def _file_sha256(warehouse: str, made_by: dict[str, Any], kind: str, seen: set[tuple[str, int]]) -> str | None:
-    """The hash by the table's own commit, else by the first of its inputs that knows; ``seen`` ones do not."""
-    own = (made_by.get("files") or {}).get(kind)
-    if own is not None:
-        return str(own)
-    for name, version in (made_by.get("inputs") or {}).items():
-        if (name, version) in seen:
-            continue
-        seen.add((name, version))
-        try:
-            _, of_input = _load(f"{warehouse.rstrip('/')}/{name}", version)
-        except (DeltaError, OSError):
-            continue  # rebuilt since: another input may know
-        found = _file_sha256(warehouse, of_input, kind, seen)
-        if found is not None:
-            return found
-    return None
+    return PinnedTable(name, table, int(table.version()), content.rows, content.provenance, location)
 
 
 def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str | None = None) -> None:
@@ -106,7 +86,7 @@ def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str 
 
     Raises:
         TokenizerError: the tokenizer is another one.
-        WarehouseError: the commit names no tokenizer, or the lexicon is another one.
+        WarehouseError: the provenance names no tokenizer, or the lexicon is another one.
     """
     found = pinned.file_sha256("tokenizer")
     if found is None:
@@ -131,7 +111,7 @@ def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:
         WarehouseError: files of this version were removed (vacuumed), or a column is missing.
     """
     try:
-        return pinned.table.to_pyarrow_table(columns=columns)
+        return pinned.dataset.to_table(columns=columns)
     except (OSError, DeltaError) as error:
         raise vacuumed(pinned, error) from None
     except (KeyError, ValueError, pa.ArrowException) as error:
@@ -141,6 +121,6 @@ def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:
 def vacuumed(pinned: PinnedTable, error: Exception) -> WarehouseError:
     """The error for a version whose files are gone."""
     return WarehouseError(
-        f"{pinned.name} version {pinned.version}: files of this version cannot be read ({error}); it was probably "
-        "vacuumed: use a newer version, or rebuild the table"
+        f"{pinned.name} version {pinned.version}: files of this version cannot be read ({reason(error)}); it was "
+        "probably vacuumed: use a newer version, or rebuild the table"
     )

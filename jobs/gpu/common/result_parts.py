@@ -16,11 +16,7 @@ from pivot_udfs.provenance import Provenance
 
 
 class Parts:
-    """A folder of Parquet parts with one provenance.
-
-    Args:
-        folder: created if it is missing.
-        now: what new parts are made from.
+    """A folder of Parquet parts made from ``now``.
 
     Raises:
         WarehouseError: the folder holds parts that were made from something else.

@@ -11,12 +11,6 @@ Job = Callable[[ModelSettings], None]
 
 
 def run_job(job: Job, description: str | None, argv: Sequence[str] | None = None) -> int:
-    """Runs a job of the model side behind the shared command line; returns the exit code.
-
-    Args:
-        job: what to do with the settings.
-        description: the job's docstring, shown by ``--help``.
-        argv: the arguments; None: those of the process.
-    """
+    """Runs a job of the model side with the shared command line; returns the exit code."""
     name = Path(sys.modules[job.__module__].__file__ or "").stem
     return run_command(name, description or "", ModelSettings, job, argv)

@@ -155,14 +155,7 @@ def clear_quantization(model: Any) -> None:
 def save_model(
     model: Any, folder: Path, tokenizer: TokenizerSpec | None = None, weights: dict[str, Any] | None = None
 ) -> None:
-    """Saves a model as safetensors, with the tokenizer's file beside them if it is given.
-
-    Args:
-        model: not wrapped for several processes.
-        folder: created if it is missing.
-        tokenizer: the tokenizer that the model was trained with.
-        weights: by name, gathered from several processes; None: the model's own.
-    """
+    """Saves a model as safetensors, with the tokenizer's file; ``weights``, by name, replace the model's own."""
     model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
     if tokenizer is not None:
         name = "tokenizer.json" if tokenizer.kind == "huggingface" else "tokenizer.model"

@@ -36,7 +36,7 @@ class PackedFile:
     """An opened packed file.
 
     Attributes:
-        folder: where it lies.
+        folder: its folder.
         manifest: as written.
         tokens: (n_tokens,), memory-mapped, read-only.
         boundaries: int64 (n_documents + 1,); document k is tokens[boundaries[k] : boundaries[k + 1]], the end token
@@ -173,11 +173,7 @@ def _remove_others(folder: Path, names: set[str]) -> None:
 
 
 def open_packed(folder: Path, tokenizer_sha256: str | None = None) -> PackedFile:
-    """Opens a packed file and verifies every byte of it.
-
-    Args:
-        folder: written by ``pack_dataset``.
-        tokenizer_sha256: of the tokenizer it must have been made with, if given.
+    """Opens a packed file, made with the tokenizer of this hash if one is given, and verifies every byte of it.
 
     Raises:
         PackedFileError: it is missing, unfinished, cut short, altered, or made with another tokenizer.
@@ -209,11 +205,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def manifest_provenance(folder: Path, manifest: dict[str, Any]) -> Provenance:
-    """What a packed file was made from.
-
-    Raises:
-        PackedFileError: the manifest has no provenance.
-    """
+    """What a packed file was made from."""
     found = from_tree(manifest)
     if found is None:
         raise PackedFileError(f"{folder}/manifest.json has no provenance: pack again")

@@ -86,12 +86,7 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def join_readings(readings: Sequence[LayerReadings], order: Sequence[int]) -> LayerReadings:
-    """Concatenates the readings of several batches, on the CPU.
-
-    Args:
-        readings: of each batch.
-        order: for every row of the concatenated batches, its row in the result.
-    """
+    """Concatenates readings of several batches on the CPU; ``order`` maps their rows to rows of the result."""
     place = torch.tensor(order).argsort()
     names = [field.name for field in fields(LayerReadings)]
     return LayerReadings(*(torch.cat([getattr(part, name) for part in readings]).cpu()[place] for name in names))

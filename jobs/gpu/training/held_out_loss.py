@@ -5,23 +5,20 @@ comparable across tokenizers and languages. The documents of a language are conc
 token is predicted once.
 """
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from jobs.gpu.common.processes import Processes
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import summed_loss
 
 Bits = dict[str, float]
 
 
-def bits_per_byte(
-    model: Any, packed: PackedFile, length: int, batch: int, processes: Processes, autocast: Any = None
-) -> Bits:
+def bits_per_byte(model: Any, packed: PackedFile, length: int, batch: int, accelerator: Accelerator) -> Bits:
     """Bits per byte by language, and of all languages together (``all``).
 
     Args:
@@ -29,16 +26,15 @@ def bits_per_byte(
         packed: the held-out file.
         length: tokens in a window.
         batch: windows in one forward pass.
-        processes: among which the windows are divided.
-        autocast: context of the forward pass, if any.
+        accelerator: whose processes divide the windows among them.
     """
     was_training = model.training
     model.eval()
     found, nats_all, bytes_all = {}, 0.0, 0
-    with torch.no_grad(), autocast or nullcontext():
+    with torch.no_grad(), accelerator.autocast():
         for language, about in packed.manifest["languages"].items():
             windows = _windows(packed, about, length)
-            nats = _nats(model, windows, int(packed.manifest["end_id"]), batch, processes)
+            nats = _nats(model, windows, int(packed.manifest["end_id"]), batch, accelerator)
             found[language] = nats / np.log(2) / max(1, about["n_bytes"])
             nats_all, bytes_all = nats_all + nats, bytes_all + about["n_bytes"]
     model.train(was_training)
@@ -58,13 +54,15 @@ def _windows(packed: PackedFile, about: dict[str, int], length: int) -> NDArray[
     return np.lib.stride_tricks.sliding_window_view(padded, length + 1)[::length]
 
 
-def _nats(model: Any, windows: NDArray[np.int64], end_id: int, batch: int, processes: Processes) -> float:
-    total, step = 0.0, batch * processes.count
+def _nats(model: Any, windows: NDArray[np.int64], end_id: int, batch: int, accelerator: Accelerator) -> float:
+    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    step = batch * accelerator.num_processes
     for start in range(0, len(windows), step):
-        mine = windows[start + processes.rank * batch :][:batch]
+        mine = windows[start + accelerator.process_index * batch :][:batch]
         idle = not len(mine)
-        rows = torch.tensor(np.array(windows[:1] if idle else mine), device=processes.device)
+        rows = torch.tensor(np.array(windows[:1] if idle else mine), device=accelerator.device)
         logits = model(input_ids=rows[:, :-1].clamp_min(0), use_cache=False).logits
         loss = summed_loss(logits, rows[:, 1:].masked_fill(rows[:, 1:] == end_id, -1))
         total += 0.0 if idle else float(loss)
-    return processes.total(total)[0]
+    summed: torch.Tensor = accelerator.reduce(total, "sum")
+    return float(summed)

@@ -42,13 +42,6 @@ def peak_flops(device: torch.device) -> float | None:
 
 
 def mfu(tokens_per_s: float, per_token: float, device: torch.device, n_devices: int) -> float | None:
-    """MFU over all devices, 0..1, or None if the peak is unknown.
-
-    Args:
-        tokens_per_s: training throughput of all devices together.
-        per_token: from ``flops_per_token``.
-        device: one of the devices, which are all of one kind.
-        n_devices: how many there are.
-    """
+    """MFU of ``n_devices`` equal devices that together train on ``tokens_per_s``, 0..1; None for an unknown peak."""
     peak = peak_flops(device)
     return None if peak is None else tokens_per_s * per_token / (peak * n_devices)

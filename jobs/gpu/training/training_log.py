@@ -9,12 +9,7 @@ from jobs.gpu.common.files import write_text
 
 
 class TrainingLog:
-    """``training.jsonl`` of a run.
-
-    Args:
-        path: of the file; its folder is created if it is missing.
-        writes: whether this process writes the log.
-    """
+    """``training.jsonl`` of a run; only one of several processes ``writes`` it."""
 
     def __init__(self, path: Path, writes: bool) -> None:
         self._path, self._writes = path, writes

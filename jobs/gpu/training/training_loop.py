@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from jobs.framework.messages import say
 from jobs.gpu.common.errors import TrainingError
-from jobs.gpu.common.processes import processes_of
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import summed_loss
@@ -81,29 +80,21 @@ class StepResult:
 
 
 class Trainer:
-    """Runs optimizer steps.
-
-    Args:
-        model: in training mode, prepared by ``accelerator`` together with ``optimizer``.
-        optimizer: from ``make_optimizer``.
-        packed: the training file.
-        settings: ``[training]``.
-        accelerator: knows this process and the dtype of the forward pass.
-    """
+    """Runs optimizer steps of a model that ``accelerator`` prepared together with its optimizer."""
 
     def __init__(
         self, model: Any, optimizer: Any, packed: PackedFile, settings: Training, accelerator: Accelerator
     ) -> None:
         self._model, self._optimizer, self._packed = model, optimizer, packed
-        self._settings, self._accelerator, self._processes = settings, accelerator, processes_of(accelerator)
+        self._settings, self._accelerator = settings, accelerator
         self.per_step = settings.global_batch_tokens // settings.sequence_length
         self.n_steps = math.ceil(settings.token_budget / settings.global_batch_tokens)
         self.n_sequences = packed.n_sequences(settings.sequence_length)
-        self.micro_batch = min(settings.micro_batch, self.per_step // self._processes.count)
-        self._may_halve = self._processes.count == 1
-        if self.per_step % self._processes.count:
+        n_processes = accelerator.num_processes
+        self.micro_batch, self._may_halve = min(settings.micro_batch, self.per_step // n_processes), n_processes == 1
+        if self.per_step % n_processes:
             raise TrainingError(
-                f"{self.per_step} sequences per step cannot be divided among {self._processes.count} processes: change "
+                f"{self.per_step} sequences per step cannot be divided among {n_processes} processes: change "
                 "training.global_batch_tokens"
             )
         if self.n_sequences < 1:
@@ -160,11 +151,11 @@ class Trainer:
 
     def _gradients(self, step: int) -> torch.Tensor:
         """Computes the gradients of the global batch; returns its mean loss, a float64 scalar on the device."""
-        torch.manual_seed(hash((self._settings.seed, step, self._processes.rank)) & 0x7FFFFFFF)
+        torch.manual_seed(hash((self._settings.seed, step, self._accelerator.process_index)) & 0x7FFFFFFF)
         self._optimizer.zero_grad()
         rows = self._rows(step)
         n_tokens = len(rows) * self._settings.sequence_length
-        total = torch.zeros((), device=self._processes.device)
+        total = torch.zeros((), device=self._accelerator.device)
         parts = torch.split(rows, self.micro_batch)
         for place, batch in enumerate(parts):
             with self._gradient_sync(last=place == len(parts) - 1):
@@ -175,12 +166,14 @@ class Trainer:
     def _rows(self, step: int) -> torch.Tensor:
         """This process's sequences of a step, int64 (sequences, length + 1), on the device."""
         indices = step_indices(step, self.per_step, self.n_sequences, self._settings.seed)
-        mine = self.per_step // self._processes.count
-        found = self._packed.sequences(indices[self._processes.rank * mine :][:mine], self._settings.sequence_length)
+        mine = self.per_step // self._accelerator.num_processes
+        found = self._packed.sequences(
+            indices[self._accelerator.process_index * mine :][:mine], self._settings.sequence_length
+        )
         rows = torch.from_numpy(found)
-        if self._processes.device.type == "cuda":
+        if self._accelerator.device.type == "cuda":
             rows = rows.pin_memory()
-        return rows.to(self._processes.device, non_blocking=True)
+        return rows.to(self._accelerator.device, non_blocking=True)
 
     def _backward(self, batch: torch.Tensor, n_tokens: int) -> torch.Tensor:
         """Adds the gradients of one micro batch; returns its share of the process's mean loss."""

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from jobs.framework.messages import say
 from jobs.gpu.common.errors import ModelError, PackedFileError, TrainingError
-from jobs.gpu.common.processes import Processes, processes_of
+from jobs.gpu.common.processes import from_first
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import Model, ModelSettings, Training
 from jobs.gpu.models.load_model import load_model
@@ -54,9 +54,8 @@ def load_for_training(settings: ModelSettings, accelerator: Accelerator, tokeniz
     If it is to be sharded, the first process holds it in main memory and the others hold a model with uninitialized
     weights: ``wrap`` distributes the shards, so that no GPU ever holds the whole model.
     """
-    processes = processes_of(accelerator)
-    options = settings.model.model_copy(update={"device": str(processes.device), "dtype": "float32"})
-    model = _to_be_sharded(options, processes) if accelerator.is_fsdp2 else load_model(options)
+    options = settings.model.model_copy(update={"device": str(accelerator.device), "dtype": "float32"})
+    model = _to_be_sharded(options, accelerator) if accelerator.is_fsdp2 else load_model(options)
     check_vocabulary(settings.model, model, tokenizer)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit and settings.training.sequence_length > limit:
@@ -68,7 +67,7 @@ def load_for_training(settings: ModelSettings, accelerator: Accelerator, tokeniz
     return model
 
 
-def _to_be_sharded(settings: Model, processes: Processes) -> Any:
+def _to_be_sharded(settings: Model, accelerator: Accelerator) -> Any:
     """The model in the first process, a model with uninitialized weights in the others."""
     loaded: list[Any] = []
 
@@ -77,9 +76,9 @@ def _to_be_sharded(settings: Model, processes: Processes) -> Any:
         check_shardable(loaded[0])
         return loaded[0].config
 
-    config = processes.from_first(load)
+    config = from_first(accelerator, load)
     model = loaded[0] if loaded else empty_model(config)
-    if processes.from_first(lambda: _shapes(model)) != _shapes(model):
+    if from_first(accelerator, lambda: _shapes(model)) != _shapes(model):
         raise ModelError(f"{settings.path}: the shapes of its weights do not match its config.json")
     return model
 
@@ -156,13 +155,7 @@ def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: Pac
 
 
 def run_provenance(settings: ModelSettings, manifest: Mapping[str, Any], packed: Provenance) -> Provenance:
-    """What a training run is made from; nothing is loaded.
-
-    Args:
-        settings: of the run.
-        manifest: of the packed file.
-        packed: provenance of the packed file.
-    """
+    """What a training run is made from, given the manifest and provenance of its packed file; nothing is loaded."""
     chosen = result_settings(settings.training) | model_settings(settings.model) | dict(packed.settings)
     chosen = {name: value for name, value in chosen.items() if name not in ("training.packed_path", "model.dtype")}
     tokens = {"packed": str(manifest["files"]["tokens.bin"]["sha256"])}

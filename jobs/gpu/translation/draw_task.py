@@ -28,13 +28,6 @@ def draw_task(
 ) -> Task:
     """Draws examples, tested words and distractors, all by ``settings.seed``.
 
-    Args:
-        concepts: of the lexicon.
-        directions: (source, target) languages.
-        tokens: of the tables' tokenizer.
-        settings: of the task.
-        provenance: recorded in the task.
-
     Raises:
         TaskError: there are too few concepts for the examples, or a direction has no testable pair.
     """

@@ -59,13 +59,7 @@ class _Prefix:
 
 
 class PromptRunner:
-    """Runs a model over prompts of one draw.
-
-    Args:
-        model: a causal language model in evaluation mode.
-        batch_size: prompts in one forward pass.
-        reuse: whether the shared prefix is computed once.
-    """
+    """Runs a causal language model over the prompts of one draw, ``batch_size`` of them in one forward pass."""
 
     def __init__(self, model: Any, batch_size: int, reuse: bool = True) -> None:
         self._model, self.batch_size, self._reuse = model, batch_size, reuse
@@ -211,10 +205,6 @@ def reuse_is_exact(model: Any, length: int = 160) -> bool:
     It does not for models whose state is not the keys and values of all tokens (recurrent models, sliding windows
     shorter than the prompts), or that do not accept a custom attention mask. The test runs two batches, so that a
     cache modified by the first batch is detected.
-
-    Args:
-        model: a causal language model in evaluation mode.
-        length: tokens of the longest prompt and answer that will be run.
 
     Raises:
         torch.OutOfMemoryError: memory does not suffice for four such prompts.

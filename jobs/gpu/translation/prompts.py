@@ -34,12 +34,7 @@ def prompt_tail(source: str, target: str, word: str) -> str:
 
 
 class WordTokens:
-    """Token ids of prompts, answers and words under the tables' tokenizer.
-
-    Args:
-        tokenizer: as loaded from ``tokenizer.path``.
-        start_token: text of a special token put before every prompt; empty: none.
-    """
+    """Token ids of prompts, answers and words; the special token ``start_token``, if any, precedes every prompt."""
 
     def __init__(self, tokenizer: TokenizerSpec, start_token: str = "") -> None:
         self._encoder, self._vocabulary = encoder(tokenizer), vocabulary(tokenizer)

@@ -33,14 +33,7 @@ def score_draw(
     examples: Sequence[tuple[str, str]],
     tokens: WordTokens,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """P(y | w) and the mean of P(y | w') over the distractors w', each float64 (words,), 0..1.
-
-    Args:
-        runner: runs the model.
-        words: tested pairs of one direction.
-        examples: the examples of the draw.
-        tokens: encodes prompts and answers.
-    """
+    """P(y | w), and the mean of P(y | w') over the distractors w', of one direction: float64 (words,), 0..1."""
     target, sources = words[0].direction.split("-")[1], _sources(words)
     place = {source: index for index, source in enumerate(sources)}
     cells = [(row, k) for row, word in enumerate(words) for k in range(1 + len(word.distractors))]
@@ -70,13 +63,7 @@ def longest_sequence(task: Task, tokens: WordTokens) -> int:
 
 
 class AdaptiveRunner:
-    """Runs work with a ``PromptRunner``; halves the batch size once, for good, when memory runs out.
-
-    Args:
-        model: a causal language model in evaluation mode.
-        batch_size: prompts in one forward pass.
-        reuse: whether the shared prefix is computed once.
-    """
+    """Runs work with a ``PromptRunner``; halves the batch size once, for good, when memory runs out."""
 
     def __init__(self, model: Any, batch_size: int, reuse: bool) -> None:
         self._model, self._reuse = model, reuse

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.common.processes import Processes
+from jobs.gpu.common.processes import from_first
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import start_token
@@ -70,15 +71,10 @@ class TrainingCheck:
     """Scores a model during training: a few words of each direction, with the first draw of examples.
 
     Every process computes all scores, because sharded models need all processes in every forward pass.
-
-    Args:
-        settings: of the run; ``training.evaluate_words`` words of each direction are scored.
-        tokenizer: the tables' tokenizer.
-        processes: the first process reads the task, or builds it if it is missing.
     """
 
-    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec, processes: Processes) -> None:
-        self._task: Task = processes.from_first(lambda: load_task(settings))
+    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec, accelerator: Accelerator) -> None:
+        self._task: Task = from_first(accelerator, lambda: load_task(settings))
         self._tokens = WordTokens(tokenizer, settings.translation.start_token)
         self._n_words, self._batch_size = settings.training.evaluate_words, settings.translation.batch_size
         self._reuse: bool | None = None

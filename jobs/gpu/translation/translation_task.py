@@ -72,11 +72,7 @@ def write_task(task: Task, path: Path) -> None:
 
 
 def read_task(path: Path, now: Provenance | None = None) -> Task:
-    """Reads a task file.
-
-    Args:
-        path: written by ``write_task``.
-        now: the provenance that the task must have, if given.
+    """Reads a task file, which must have the provenance ``now`` if it is given.
 
     Raises:
         TaskError: the file is missing or damaged, or was made from something else.

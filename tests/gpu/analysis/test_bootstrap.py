@@ -42,7 +42,7 @@ def test_directions_of_one_concept_are_one_unit() -> None:
     assert sign_flip_p_value(np.tile(small, 4), 2000, 0) < 0.05
 
 
-def test_units_of_different_size_weigh_as_they_are_large() -> None:
+def test_units_are_weighted_by_their_size() -> None:
     values, units = np.array([1.0, 1.0, 1.0, 5.0]), np.array([7, 7, 7, 2])
     got = mean_interval(values, 500, 0, units)
     assert (got.mean, got.low, got.high) == (2.0, 1.0, 5.0)

@@ -19,7 +19,7 @@ def _scores(values: list[float]) -> pa.Table:
     return pa.table({"direction": ["fr-zh"] * 2 + ["en-fr"] * 2, "concept": [0, 1, 0, 1], "score": values})
 
 
-def test_the_tables_arithmetic() -> None:
+def test_means_intervals_and_test_follow_their_definitions() -> None:
     base = _scores([0.0, 0.2, 0.4, 0.6])
     runs = {
         ("pivot", 0): _scores([0.2, 0.4, 0.6, 0.8]),

@@ -29,13 +29,13 @@ def _config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return config
 
 
-def test_the_jobs_explanation(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--config", str(config)]
     assert explain_behaviour.main(arguments) == 2
-    assert "traces is missing, empty, or of an earlier release: run jobs.gpu.trace_layers" in capsys.readouterr().err
+    assert "traces has no results with provenance: delete it and run jobs.gpu.trace_layers" in capsys.readouterr().err
     assert trace_layers.main(arguments) == 0
     assert explain_behaviour.main(arguments) == 2
-    assert "run jobs.gpu.evaluate_translation (delete it first)" in capsys.readouterr().err
+    assert "delete it and run jobs.gpu.evaluate_translation" in capsys.readouterr().err
     assert evaluate_translation.main(arguments) == 0
     assert explain_behaviour.main(arguments) == 0
     pairs = pq.read_table(config.parent / "results" / "explained_pairs.parquet").to_pylist()
@@ -84,7 +84,7 @@ def test_traces_and_scores_of_two_models_are_not_joined(whole: Path, capsys: pyt
     assert "traces and scores must be of one model" in error
 
 
-def test_a_killed_trace_is_not_explained(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_incomplete_results_are_not_explained(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (whole.parent / "results" / "traces" / "en-zh.parquet").unlink()
     error = _fail(whole, capsys)
     assert "traces lacks en-zh: run the job that writes them again" in error

@@ -96,7 +96,7 @@ def test_weights_are_deleted_unless_kept(config: Path) -> None:
     assert not list(final.glob("*.safetensors"))
 
 
-def test_another_arms_table_is_packed_and_trained_anew(config: Path, tmp_path: Path) -> None:
+def test_an_arm_with_a_new_table_is_packed_and_trained_again(config: Path, tmp_path: Path) -> None:
     runs = config.parent / "results" / "runs"
     before = {
         name: (runs / name / "final" / "_provenance.json").stat().st_mtime_ns
@@ -192,9 +192,7 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
     assert page.count("<svg") >= 3
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://creativecommons.org", "")
     assert "<script" not in page
-    stored = Provenance.from_json(
-        html.unescape(re.findall(r'name="semantic-pivots-provenance" content="(.*?)"', page)[0])
-    )
+    stored = Provenance.from_json(html.unescape(re.findall(r'name="semantic-pivots-made-of" content="(.*?)"', page)[0]))
     assert stored is not None
     assert stored.files.keys() == set(write_model_report.SOURCES)
     assert "Not run yet" not in page
@@ -212,7 +210,7 @@ def test_the_report_names_the_jobs_that_have_not_run(
     assert "Not run yet: trace_layers, explain_behaviour, run_experiment." in page.read_text(encoding="utf-8")
 
 
-def test_tokens_are_shown_with_their_spaces() -> None:
+def test_shown_tokens_have_visible_spaces() -> None:
     assert shown_token(" water") == "␣water"
     assert shown_token("\n") == "⏎"
     assert shown_token("") == "∅"
@@ -225,7 +223,7 @@ def test_converting_keeps_the_weights(config: Path, tmp_path: Path) -> None:
     assert one == two
 
 
-def test_the_demos_check_can_fail(config: Path) -> None:
+def test_the_check_of_the_demo_fails_without_a_pivot(config: Path) -> None:
     from jobs.gpu.common.settings import ModelSettings
     from jobs.gpu.demo_model import check_pivot
     from pivot_udfs.load_settings import load_settings

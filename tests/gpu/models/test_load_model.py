@@ -50,7 +50,7 @@ def test_pickled_weights_only_when_asked(tmp_path: Path) -> None:
     assert load_model(_settings(tmp_path, allow_pickle=True)) is not None
 
 
-def test_missing_and_wrong_paths(tmp_path: Path) -> None:
+def test_missing_and_wrong_paths_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no config\.json in it"):
         load_model(_settings(tmp_path))
     with pytest.raises(ModelError, match="is not a folder"):
@@ -194,16 +194,14 @@ def test_a_model_of_the_hub_is_checked_and_pinned(tmp_path: Path, monkeypatch: p
             load_model(Model(path="someone/absent", device="cpu"))
 
 
-def test_vouching_for_a_vocabulary_makes_no_other_result(tmp_path: Path) -> None:
+def test_trust_vocabulary_does_not_change_the_provenance(tmp_path: Path) -> None:
     save_model(tiny_model(), tmp_path)
     one, two = (_settings(tmp_path, trust_vocabulary=value) for value in (True, False))
     assert model_settings(one) == model_settings(two)
     assert list(model_hashes(one)) == ["model/model.safetensors"]
 
 
-def test_a_gpu_that_torch_cannot_use_is_no_reason_to_compute_for_hours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_that_torch_cannot_use_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = tmp_path / "nvidia0"
     monkeypatch.setattr(load_model_module, "_GPU", device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

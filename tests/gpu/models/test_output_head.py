@@ -16,7 +16,7 @@ pytestmark = pytest.mark.torch
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_last_layer_gives_the_models_logits(family: str) -> None:
+def test_the_last_layer_gives_the_logits_of_the_model(family: str) -> None:
     model = tiny_model(family)
     head = find_output_head(model)
     ids = torch.randint(0, VOCABULARY, (2, 9), generator=torch.Generator().manual_seed(3))
@@ -43,7 +43,7 @@ def test_scale_and_cap_are_derived() -> None:
     assert find_output_head(tiny_model("llama")).scale == 1.0
 
 
-def test_an_unreadable_family_is_refused_by_name() -> None:
+def test_a_family_without_a_matching_norm_is_refused_by_name() -> None:
     model = tiny_model("llama")
     forward = model.forward
 
@@ -63,7 +63,7 @@ def test_a_model_without_one_stack_of_layers_is_refused() -> None:
         find_layers(model)
 
 
-def test_works_in_half_precision() -> None:
+def test_the_head_is_found_in_half_precision() -> None:
     head = find_output_head(tiny_model("qwen3").to(torch.bfloat16))
     assert head.norm is not None
 

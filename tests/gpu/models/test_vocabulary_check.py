@@ -27,7 +27,7 @@ def _settings(path: Path, **keys: object) -> Model:
     return Model.model_validate({"path": str(path), "device": "cpu", **keys})
 
 
-def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:
+def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
     ours = load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
     theirs = load_tokenizer(str(write_tokenizer(tmp_path / "theirs.json", extra="quite other words here")))
     model = tiny_model(vocabulary=400)
@@ -40,14 +40,14 @@ def test_a_foreign_vocabulary_is_refused(tmp_path: Path) -> None:
         check_vocabulary(_settings(tmp_path / "small"), tiny_model(), ours)
 
 
-def test_a_padded_embedding_is_no_mismatch(tmp_path: Path) -> None:
+def test_padded_embeddings_are_accepted(tmp_path: Path) -> None:
     ours = load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
     model = new_model(FAMILIES["llama"] | {"vocab_size": 512})
     save_model(model, tmp_path / "m", ours)
     check_vocabulary(_settings(tmp_path / "m"), model, ours)
 
 
-def test_a_vocabulary_that_cannot_be_compared_must_be_vouched_for(tmp_path: Path) -> None:
+def test_a_vocabulary_that_cannot_be_compared_needs_trust_vocabulary(tmp_path: Path) -> None:
     ours = load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
     model = tiny_model(vocabulary=400)
     save_model(model, tmp_path / "m")

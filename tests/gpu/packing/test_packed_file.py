@@ -1,5 +1,6 @@
 """The packed file: sequences, damage, replacement under a reader, and what is not packed again."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
+import deltalake
 from packing_world import dataset_rows, make_packing_world, packed_documents, run_packing, tokens_file
 from small_world import write_table
 
@@ -58,7 +60,7 @@ def test_damaged_files_are_refused(config: Path) -> None:
         open_packed(folder)
 
 
-def test_packing_anew_leaves_what_is_mapped_and_what_is_there(
+def test_packing_again_keeps_mapped_tokens_and_the_old_file_until_the_end(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_packing(config)
@@ -81,7 +83,7 @@ def test_packing_anew_leaves_what_is_mapped_and_what_is_there(
     assert len(packed_documents(folder)) == len(before), "a packing that fails leaves the old one"
 
 
-def test_a_packed_file_replaced_while_it_is_opened_is_opened_anew(
+def test_a_packed_file_that_is_replaced_while_it_is_opened_is_opened_again(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_packing(config)
@@ -101,7 +103,7 @@ def test_a_packed_file_replaced_while_it_is_opened_is_opened_anew(
     assert packed_documents(folder) != before
 
 
-def test_what_is_packed_already_is_not_packed_again(config: Path) -> None:
+def test_an_up_to_date_packed_file_is_not_packed_again(config: Path) -> None:
     def settings(*overrides: str) -> ModelSettings:
         return load_settings(str(config), list(overrides), ModelSettings)
 
@@ -119,6 +121,27 @@ def test_what_is_packed_already_is_not_packed_again(config: Path) -> None:
     assert not pack_dataset.is_packed(settings())
     (config.parent / "warehouse").rename(config.parent / "gone")
     assert pack_dataset.is_packed(settings("packing.version=0"))
+
+
+def test_optimized_and_copied_tables_are_not_packed_again(config: Path) -> None:
+    settings = load_settings(str(config), [], ModelSettings)
+    pack_dataset.pack_if_needed(settings)
+    arm = deltalake.DeltaTable(str(config.parent / "warehouse" / "datasets" / "pivot"))
+    arm.optimize.z_order(["doc_id"])
+    assert arm.version() > 0
+    arm.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    assert pack_dataset.is_packed(settings)
+    (config.parent / "warehouse").rename(config.parent / "copy")
+    moved = load_settings(str(config), [f"warehouse.path={config.parent / 'copy'}"], ModelSettings)
+    assert pack_dataset.is_packed(moved)
+
+
+def test_a_table_that_was_made_anew_is_packed_again(config: Path) -> None:
+    settings, tokenizer = load_settings(str(config), [], ModelSettings), config.parent / "tokenizer.json"
+    pack_dataset.pack_if_needed(settings)
+    shutil.rmtree(config.parent / "warehouse" / "datasets")
+    write_table(config.parent / "warehouse", "datasets/pivot", dataset_rows(tokenizer, 60), tokenizer)
+    assert not pack_dataset.is_packed(settings), "its version is 0 again, its id is another"
 
 
 @pytest.mark.parametrize("name", ["pivot", "held_out"])

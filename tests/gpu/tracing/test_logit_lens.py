@@ -85,7 +85,7 @@ SOURCE = frozenset([1, 2])
         ([9, 7, 9], [0.8, 0.8, 0.1], ("pivot", 1)),
     ],
 )
-def test_behaviour(ids: list[int], probabilities: list[float], expected: tuple[str, int]) -> None:
+def test_behaviour_labels(ids: list[int], probabilities: list[float], expected: tuple[str, int]) -> None:
     assert behaviour(ids, probabilities, SOURCE) == expected
 
 

@@ -13,7 +13,8 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 from tiny_models import tiny_model
 from training_world import final_weights, make_training_world, read_log, run_training, share_packed
 
-from jobs.gpu.common.processes import Processes
+from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import open_packed
 from jobs.gpu.training.checkpoints import list_checkpoints
 from jobs.gpu.training.held_out_loss import bits_per_byte
@@ -21,7 +22,6 @@ from jobs.gpu.training.training_loop import Trainer
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
-ONE = Processes(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture(name="config")
@@ -56,7 +56,7 @@ def test_the_log_has_losses_rates_and_bits_per_byte(config: Path) -> None:
     assert evaluations[-1]["bits_per_byte"].keys() == {"en", "fr", "zh", "all"}
 
 
-def test_an_arm_smaller_than_the_budget_says_that_it_repeats(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeating_a_small_arm_gives_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_training(config, "training.token_budget=4800") == 0
     packed = open_packed(config.parent / "results/packed/pivot")
     epochs = 4800 / 16 / packed.n_sequences(16)
@@ -130,10 +130,11 @@ def test_training_on_held_out_documents_is_refused(config: Path, capsys: pytest.
     assert "training would see held-out documents" in capsys.readouterr().err
 
 
-def test_bits_per_byte_are_the_definitions(config: Path) -> None:
+def test_bits_per_byte_equal_the_definition(config: Path) -> None:
     packed = open_packed(config.parent / "results/packed/held_out")
     model = tiny_model("smollm", vocabulary=400)
-    got = bits_per_byte(model, packed, 16, 3, ONE)
+    with started_accelerator(torch.device("cpu"), Training()) as accelerator:
+        got = bits_per_byte(model, packed, 16, 3, accelerator)
     about = packed.manifest["languages"]["fr"]
     first = about["first_document"]
     start, end = packed.boundaries[first], packed.boundaries[first + about["n_documents"]]
@@ -147,7 +148,7 @@ def test_bits_per_byte_are_the_definitions(config: Path) -> None:
     assert got["fr"] == pytest.approx(total / math.log(2) / about["n_bytes"], rel=1e-4)
 
 
-def test_the_final_model_is_like_any_other(config: Path) -> None:
+def test_the_final_model_can_be_loaded(config: Path) -> None:
     from jobs.gpu.common.settings import Model
     from jobs.gpu.models.load_model import load_model
     from jobs.gpu.models.vocabulary_check import check_vocabulary

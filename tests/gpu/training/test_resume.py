@@ -75,7 +75,7 @@ def test_every_compute_option_resumes_to_the_same_bits(config: Path, option: str
 
 
 def test_two_processes_resume_to_the_same_bits(config: Path) -> None:
-    """Replicated, sharded, and sharded layers compiled: the same bits resumed as not, and the losses of one process."""
+    """Replicated, sharded, and sharded with compiled layers; the losses are those of one process."""
     config.write_text(config.read_text().replace("[training]", "[training]\nevaluate_words = 2"))
     ways = ("replicated", "sharded", "sharded-compiled")
     _start(2, config, *ways)
@@ -90,7 +90,7 @@ def test_two_processes_resume_to_the_same_bits(config: Path) -> None:
 
 
 def test_four_processes_resume_to_the_same_bits(config: Path) -> None:
-    """Sums over more than two processes depend on how gradients lie in buckets, which must be as before the stop."""
+    """Sums over more than two processes depend on the gradient buckets, which must be the same after resuming."""
     _start(4, config, "replicated")
     assert final_weights(config.parent / "stopped-replicated") == final_weights(config.parent / "whole-replicated")
 
@@ -145,7 +145,7 @@ def test_a_damaged_checkpoint_is_named(config: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_kill_while_saving_loses_nothing(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest files are half written when the process dies: the checkpoint before is still whole."""
+    """The newest checkpoint is incomplete when the process is killed; the one before it is used."""
     from jobs.gpu.training import checkpoints
 
     write_json, calls = checkpoints.write_json, []
@@ -168,7 +168,7 @@ def test_a_kill_while_saving_loses_nothing(config: Path, monkeypatch: pytest.Mon
 
 
 def test_tied_weights_are_stored_once() -> None:
-    """From a GPU each name comes as a copy of its own, and none would be seen to be another's."""
+    """On a GPU the gathered weights are copies, so tied weights cannot be recognized by identity."""
     model = tiny_model("smollm", vocabulary=400)
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     kept = whole_weights(model)

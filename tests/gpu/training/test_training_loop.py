@@ -52,7 +52,7 @@ def test_the_loss_in_parts_keeps_few_logits_for_the_backward_pass() -> None:
     assert sum(kept) == 0
 
 
-def test_every_sequence_is_seen_once_an_epoch() -> None:
+def test_every_sequence_occurs_once_per_epoch() -> None:
     seen = np.concatenate([step_indices(step, 4, 10, seed=3) for step in range(5)])
     assert sorted(seen[:10]) == list(range(10))
     assert sorted(seen[10:]) == list(range(10))

@@ -37,7 +37,7 @@ def _read(config: Path, name: str) -> pa.Table:
     return pq.read_table(config.parent / "results" / name)
 
 
-def test_one_score_a_word_and_direction(config: Path) -> None:
+def test_there_is_one_score_per_word_and_direction(config: Path) -> None:
     scores = _read(config, "scores.parquet")
     task = (config.parent / "results" / "task.jsonl").read_text(encoding="utf-8").splitlines()
     assert scores.num_rows == sum('"distractors": [' in line for line in task)
@@ -47,7 +47,7 @@ def test_one_score_a_word_and_direction(config: Path) -> None:
     assert summary["fr-zh"]["low"] <= summary["fr-zh"]["mean"] <= summary["fr-zh"]["high"]
 
 
-def test_an_interrupted_evaluation_goes_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_evaluation_is_resumed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = _read(config, "scores.parquet")
     parts = sorted((config.parent / "results" / "scores").glob("*.parquet"))
     assert len(parts) == 4
@@ -65,6 +65,14 @@ def test_results_of_another_model_are_not_mixed(config: Path, capsys: pytest.Cap
     code = evaluate_translation.main(["--config", str(config), "--set", f"model.path={other}"])
     assert code == 2
     assert "scores holds results made from files model/model.safetensors = " in capsys.readouterr().err
+
+
+def test_results_of_an_earlier_release_are_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = config.parent / "old"
+    shutil.copytree(config.parent / "results", results)
+    (results / "scores" / "_provenance.json").rename(results / "scores" / "_made_by.json")
+    assert evaluate_translation.main(["--config", str(config), "--set", f"results.path={results}"]) == 2
+    assert "scores holds results made from an earlier release (no provenance): delete" in capsys.readouterr().err
 
 
 def test_a_task_of_other_settings_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +99,7 @@ def test_only_the_directions_asked_for_are_scored(config: Path) -> None:
     assert not list((results / "scores").glob("fr-zh*"))
 
 
-def test_a_model_that_begins_texts_with_a_token_is_warned_of(
+def test_a_missing_start_token_gives_a_warning(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(config.parent / "model", tmp_path / "model")
@@ -139,7 +147,7 @@ def test_tables_of_another_tokenizer_are_refused(config: Path, capsys: pytest.Ca
     assert "have other tokens than in tokenizer.path" in capsys.readouterr().err
 
 
-def test_a_missing_table_names_the_remedy(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_a_missing_table_names_the_remedy(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--set", f"warehouse.path={config.parent / 'nowhere'}"]
     assert trace_layers.main(["--config", str(config), *options]) == 2
     assert "is no Delta table: run the corpus job" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def _passes(model: Any) -> list[int]:
 
 @pytest.mark.parametrize("reuse", [True, False])
 @pytest.mark.parametrize("family", ["llama", "olmo", "olmo2", "qwen3", "gpt_neox", "gemma2", "gpt2"])
-def test_scores_are_the_definitions(family: str, reuse: bool, tokens: WordTokens) -> None:
+def test_scores_equal_the_definition(family: str, reuse: bool, tokens: WordTokens) -> None:
     model = tiny_model(family, vocabulary=400)
     true, false = score_draw(PromptRunner(model, 2, reuse), WORDS, EXAMPLES, tokens)
     for row, word in enumerate(WORDS):
@@ -84,7 +84,7 @@ def test_reuse_computes_far_fewer_tokens(tokens: WordTokens) -> None:
     assert counts[0] * 3 < counts[1]
 
 
-def test_with_reuse_every_distinct_beginning_is_computed_once() -> None:
+def test_with_reuse_every_distinct_prefix_is_computed_once() -> None:
     model = tiny_model()
     seen = _passes(model)
     prompts = [[1, 2, 3, 4], [1, 2, 3, 5], [1, 2, 6]]
@@ -93,7 +93,7 @@ def test_with_reuse_every_distinct_beginning_is_computed_once() -> None:
     assert seen == [2, len([(3,), (3, 4), (3, 5), (6,)]) + len([(4, 7), (4, 7, 8), (5, 7), (6, 3)])]
 
 
-def test_without_reuse_no_pass_is_run_twice(tokens: WordTokens) -> None:
+def test_without_reuse_no_pass_is_repeated(tokens: WordTokens) -> None:
     """A single token's probability is read from a longer answer's pass, and so is an answer that begins another."""
     model = tiny_model()
     seen: list[tuple[int, ...]] = []
@@ -145,7 +145,9 @@ def test_the_reason_why_prefix_reuse_is_off_is_reported(capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("family", "exact"), [("mamba", False), ("bloom", False), ("mistral", False), ("mistral_short", True)]
 )
-def test_models_that_cannot_reuse_a_prefix_are_computed_whole(family: str, exact: bool, tokens: WordTokens) -> None:
+def test_prompts_are_computed_in_full_for_models_that_cannot_reuse_a_prefix(
+    family: str, exact: bool, tokens: WordTokens
+) -> None:
     model = tiny_model(family, vocabulary=400)
     task = Task(provenance("task", 1), {}, {"fr-zh": [EXAMPLES]}, WORDS)
     length = longest_sequence(task, tokens)
@@ -156,7 +158,7 @@ def test_models_that_cannot_reuse_a_prefix_are_computed_whole(family: str, exact
         assert true[row] == pytest.approx(_by_definition(model, tokens, word.source, word.target), rel=2e-3)
 
 
-def test_reuse_under_autocast_is_judged_by_its_precision() -> None:
+def test_the_tolerance_of_reuse_follows_autocast() -> None:
     model = tiny_model("smollm", vocabulary=400)
     with torch.autocast("cpu", torch.bfloat16):
         assert reuse_is_exact(model)
@@ -186,7 +188,7 @@ def test_shared_prefix_leaves_a_token_to_each_prompt() -> None:
     assert shared_prefix_length([[1], [2]]) == 0
 
 
-def test_batches_have_one_length_and_lose_nothing() -> None:
+def test_batches_have_one_length_and_hold_every_prompt_once() -> None:
     lengths = [3, 1, 3, 2, 3, 1]
     batches = list(batches_of_one_length(lengths, 2))
     assert sorted(index for batch in batches for index in batch) == list(range(6))

@@ -24,7 +24,7 @@ def _way_to(tree: TokenTree, node: int) -> list[int]:
 
 
 @given(SEQUENCES)
-def test_each_distinct_beginning_stands_once(sequences: list[list[int]]) -> None:
+def test_each_distinct_prefix_has_one_node(sequences: list[list[int]]) -> None:
     tree = TokenTree()
     paths = [tree.add(sequence) for sequence in sequences]
     assert len(tree) == len({tuple(s[: n + 1]) for s in sequences for n in range(len(s))})
@@ -35,7 +35,7 @@ def test_each_distinct_beginning_stands_once(sequences: list[list[int]]) -> None
 
 
 @given(SEQUENCES)
-def test_a_token_sees_itself_and_what_leads_to_it(sequences: list[list[int]]) -> None:
+def test_a_token_attends_to_itself_and_its_ancestors(sequences: list[list[int]]) -> None:
     tree = TokenTree()
     for sequence in sequences:
         tree.add(sequence)
@@ -44,7 +44,7 @@ def test_a_token_sees_itself_and_what_leads_to_it(sequences: list[list[int]]) ->
 
 
 @given(SEQUENCES, SEQUENCES)
-def test_adding_after_a_node_is_adding_the_whole(heads: list[list[int]], tails: list[list[int]]) -> None:
+def test_adding_below_a_node_equals_adding_the_whole_sequence(heads: list[list[int]], tails: list[list[int]]) -> None:
     one, other = TokenTree(), TokenTree()
     for head in heads:
         last = one.add(head)[-1]
@@ -56,7 +56,7 @@ def test_adding_after_a_node_is_adding_the_whole(heads: list[list[int]], tails: 
 
 
 @given(SEQUENCES, st.integers(1, 5))
-def test_neighbours_lose_nothing(prompts: list[list[int]], size: int) -> None:
+def test_batches_of_neighbours_hold_every_prompt_once(prompts: list[list[int]], size: int) -> None:
     batches = list(batches_of_neighbours(prompts, size))
     assert sorted(index for batch in batches for index in batch) == list(range(len(prompts)))
     assert all(len(batch) == size for batch in batches[:-1])

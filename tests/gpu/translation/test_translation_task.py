@@ -41,7 +41,7 @@ def _build(concepts: list[Concept], tokens: WordTokens, settings: Translation = 
     return draw_task(concepts, DIRECTIONS, tokens, settings, provenance("task", 1, files={"tokenizer": "t"}))
 
 
-def test_every_pair_is_tested_or_counted(concepts: list[Concept], tokens: WordTokens) -> None:
+def test_every_pair_is_tested_or_counted_as_left_out(concepts: list[Concept], tokens: WordTokens) -> None:
     task = _build(concepts, tokens)
     for direction in ("fr-zh", "fr-en", "en-fr"):
         left_out = sum(task.left_out[direction].values())
@@ -57,7 +57,7 @@ def test_same_surface_and_shared_tokens_are_left_out(concepts: list[Concept], to
         assert not tokens.of(source, word.source) & tokens.of(target, word.target)
 
 
-def test_a_bare_space_is_no_shared_token(tokens: WordTokens) -> None:
+def test_a_space_token_is_not_a_shared_token(tokens: WordTokens) -> None:
     first, second = tokens.answer("zh", "水"), tokens.answer("fr", "œil")
     assert tokens.ids(" ")[0] not in tokens.of("zh", "水")
     assert len(first) >= 2
@@ -116,7 +116,7 @@ def test_an_included_word_is_always_tested(concepts: list[Concept], tokens: Word
         assert "eau" in {word.source for word in task.of_direction("fr-zh")}
 
 
-def test_file_round_trip(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
+def test_a_task_file_is_read_as_it_was_written(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
     task = _build(concepts, tokens)
     write_task(task, tmp_path / "task.jsonl")
     assert read_task(tmp_path / "task.jsonl", task.provenance) == task
@@ -156,7 +156,7 @@ def test_a_task_of_an_earlier_release_is_refused(tmp_path: Path) -> None:
         read_task(tmp_path / "task.jsonl")
 
 
-def test_one_direction_of_a_task(concepts: list[Concept], tokens: WordTokens) -> None:
+def test_a_task_can_be_restricted_to_one_direction(concepts: list[Concept], tokens: WordTokens) -> None:
     task = _build(concepts, tokens)
     one = task.only(["fr-en"])
     assert list(one.examples) == list(one.left_out) == ["fr-en"]
@@ -174,7 +174,7 @@ def test_too_few_concepts_for_examples(concepts: list[Concept], tokens: WordToke
         _build(concepts, tokens, replace_settings(n_draws=9, n_examples=9))
 
 
-def test_the_prompt_is_the_definitions() -> None:
+def test_the_prompt_is_that_of_the_definition() -> None:
     prompt = prompt_head("fr", "zh", [("pain", "面包")]) + prompt_tail("fr", "zh", "eau")
     assert prompt == (
         "Please translate words from French to Chinese.\n\nFrench: pain\nChinese: 面包\n\nFrench: eau\nChinese:"

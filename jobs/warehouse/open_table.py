@@ -1,0 +1,81 @@
+"""Opens a table through delta-rs, and checks that its files are there and that it can be committed to."""
+
+import re
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from pyarrow import fs
+
+from jobs.warehouse.lineage import Content, hash_of_paths
+from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.storage.messages import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
+
+LOG = "_delta_log"
+_DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
+"""What delta-rs reports of a log whose files are damaged or missing, as opposed to a store that does not answer."""
+_COMMIT = re.compile(rf"{LOG}/(\d{{20}})\.json")
+_SUPPORTED = frozenset(
+    {
+        "appendOnly", "changeDataFeed", "checkConstraints", "deletionVectors", "generatedColumns", "invariants",
+        "timestampNtz", "v2Checkpoint", "variantType",
+    }
+)  # fmt: skip
+"""Writer features of Delta tables that delta-rs commits to."""
+_PROPERTIES = {"delta.appendOnly": "true", "delta.columnMapping.mode": "name|id"}
+"""Properties with the values that make it impossible to replace a table's rows."""
+
+
+def open_delta(table: Location, version: int | None = None) -> DeltaTable | None:
+    """The table, at its newest version or a given one; None where there is none.
+
+    Raises:
+        DamagedTableError: its log is damaged.
+        WarehouseError: it cannot be read for another reason.
+    """
+    try:
+        uri = delta_uri(table)
+        return DeltaTable(uri, version=version, storage_options=delta_options(uri))
+    except TableNotFoundError:
+        return None
+    except (DeltaError, *STORE_ERRORS) as error:
+        why = reason(error)
+        kind = DamagedTableError if _DAMAGE.search(why) else WarehouseError
+        raise kind(f"the log of {table} cannot be read ({why})") from None
+
+
+def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
+    """Compares the files that the log names with those that are there, by one listing of the table's folder.
+
+    Raises:
+        DamagedTableError: a commit is empty or cut, or a data file is missing or has another size than it had.
+    """
+    sizes = _sizes(table)
+    for path, n_bytes in sizes.items():
+        commit = _COMMIT.fullmatch(path)
+        if commit and not n_bytes and int(commit[1]) >= content.version:
+            raise DamagedTableError(f"the log of {table} is damaged (commit {int(commit[1])} is empty)")
+    added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
+    if content.files not in (None, hash_of_paths(file["path"] for file in added)):
+        raise DamagedTableError(f"the log of {table} is damaged (commit {content.version} is incomplete)")
+    for file in added:
+        found = sizes.get(file["path"])
+        if "://" not in file["path"] and found != file["size_bytes"]:
+            state = "is missing" if found is None else f"has {found:,} of {file['size_bytes']:,} bytes"
+            raise DamagedTableError(f"{table} is damaged (its file {file['path']} {state})")
+
+
+def _sizes(table: Location) -> dict[str, int]:
+    """Size in bytes of every file, by its path within the table."""
+    files = table.filesystem.get_file_info(fs.FileSelector(table.path, recursive=True))
+    return {file.path.removeprefix(f"{table.path}/"): file.size for file in files if file.is_file}
+
+
+def refused_feature(delta: DeltaTable) -> str | None:
+    """The first property or writer feature of a table for which its rows cannot be replaced by delta-rs."""
+    properties = delta.metadata().configuration
+    for name, refused in _PROPERTIES.items():
+        if re.fullmatch(refused, properties.get(name) or "", re.IGNORECASE):
+            return f"{name} = {properties[name]}"
+    return next((name for name in sorted(delta.protocol().writer_features or []) if name not in _SUPPORTED), None)
