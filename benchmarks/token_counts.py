@@ -50,10 +50,9 @@ def main() -> None:
 def count(ids: Any, starts: Any, n_columns: int, window: int, keep: Any = None) -> int:
     """Counts every token's right context; returns the number of cells, and gives each piece to ``keep``."""
     tokens = ids.astype(np.uint16 if n_columns <= 1 << 16 else np.uint32)
-    firsts = np.arange(len(ids), dtype=np.uint32)
     docs = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
     order, row_starts = order_by_row(tokens, n_columns)
-    events = Events(firsts[order], firsts[order] + np.uint32(1), docs[order], row_starts)
+    events = Events(order, order + np.uint32(1), docs[order], row_starts)
     out = new_cells(max(_CAPACITY, n_columns))
     row, n_all = 0, 0
     while row < n_columns:

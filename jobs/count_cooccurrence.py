@@ -11,7 +11,6 @@ read, but fewer for each document the more of them share a block. They are summe
 divided: for terabytes set that key so that input bytes / partitions is a few GB; Spark sorts on disk what is larger.
 """
 
-import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -30,8 +29,6 @@ from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
-log = logging.getLogger(__name__)
-
 
 def run(run: Run, provenance: Provenance) -> None:
     """Counts all documents in one pass and writes the five tables."""
@@ -48,7 +45,7 @@ def _warn_of_missing_words(run: Run) -> None:
     """Misspelt cells of a lexicon show as words that are never found."""
     found = run.warehouse.read("word_totals").select("lang", "word").collect()
     if message := describe_missing(run.lexicon, ((row.lang, row.word) for row in found)):
-        log.warning("%s", message)
+        run.progress.say(STAGE.name, f"warning: {message}")
 
 
 def plan_of(run: Run) -> CountPlan:

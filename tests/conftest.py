@@ -61,4 +61,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> S
     small = write_small_corpus(tmp_path_factory.mktemp("pipeline"))
     told = must_work(run_job(rebuild_corpus.main, small))
     assert len(stages_run(told)) == 5
+    assert "count_cooccurrence: warning: " in told
+    assert " lexicon words occur in no document, for example " in told
     return small

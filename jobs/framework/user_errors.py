@@ -87,6 +87,11 @@ _REMEDIES = (
     Remedy(r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark", _OTHER_SPARK),
     Remedy(r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)", _DENIED),
     Remedy(r"Permission denied|Operation not permitted", _DENIED),
+    Remedy(
+        r"FAILED_READ_FILE[^\]]*\] Encountered error while reading file (\S+?)\.?(?:\s|$)|"
+        r"FileNotFoundError: [^\n]*?([^\s']*/part-[^\s']*\.parquet)",
+        "a table's file cannot be read{note}: VACUUM removed it during the run, or it is damaged; run rebuild_corpus",
+    ),
 )
 _JVM_ENDED = (
     Remedy(r"\[JAVA_GATEWAY_EXITED\]", f"Spark's JVM did not start: {_OTHER_SPARK}"),

@@ -4,8 +4,6 @@ For a byte-level BPE the running sum of token lengths gives every position in on
 that sum is not the text's length, and all documents of other tokenizers, use the library's own offsets.
 """
 
-from typing import Any
-
 import numba as nb
 import numpy as np
 import numpy.typing as npt
@@ -81,8 +79,9 @@ def _look_up(spec: TokenizerSpec, text: str, ids: Int32, byte_starts: Int64, byt
 
 @nb.njit(nogil=True, cache=True)
 def _walk(
-    docs: Any, byte_starts: Any, byte_ends: Any, ids: Any, doc_starts: Any, lengths: Any, exact: Any,
-) -> Any:  # fmt: skip
+    docs: Int32, byte_starts: Int64, byte_ends: Int64, ids: Int32, doc_starts: Int64, lengths: Int32,
+    exact: npt.NDArray[np.bool_],
+) -> tuple[Int64, Int64]:  # fmt: skip
     firsts, ends = np.zeros(docs.size, np.int64), np.zeros(docs.size, np.int64)
     doc, token, token_end = -1, 0, 0
     for hit in range(docs.size):

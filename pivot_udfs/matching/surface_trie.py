@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+UInt8 = npt.NDArray[np.uint8]
+UInt32 = npt.NDArray[np.uint32]
+UInt64 = npt.NDArray[np.uint64]
 
 SPACED = 1
 """Bit of ``TextTables.classes``: the character is of a script written with spaces."""
@@ -28,7 +31,7 @@ _U = nb.uint64
 class SurfaceTrie(NamedTuple):
     """Surfaces and the words that they stand for; E surfaces in all languages, N nodes, node 1 is the root."""
 
-    keys: npt.NDArray[np.uint64]
+    keys: UInt64
     """(C,), C a power of two: node << 21 | code point of the edge in each slot, 0 where the slot is free."""
     children: Int32
     """(C,): the node that the edge leads to."""
@@ -43,9 +46,9 @@ class SurfaceTrie(NamedTuple):
 class TextTables(NamedTuple):
     """What the loop looks up by code point."""
 
-    folded: npt.NDArray[np.uint32]
+    folded: UInt32
     """(0x110000,): the code point with case ignored."""
-    classes: npt.NDArray[np.uint8]
+    classes: UInt8
     """(0x110000,): SPACED | SPACED_WORD."""
 
 
@@ -65,7 +68,7 @@ def build_trie(surfaces: Sequence[tuple[int, str, int]]) -> SurfaceTrie:
 
 
 @nb.njit(nogil=True, cache=True)
-def _insert(points: Any, starts: Any, keys: Any, children: Any) -> Any:
+def _insert(points: UInt32, starts: Int64, keys: UInt64, children: Int32) -> tuple[Int32, int]:
     """Fills the hash table; returns the last node of each surface, int32 (E,), and the largest node."""
     nodes = np.empty(starts.size - 1, np.int32)
     newest = _ROOT
@@ -111,7 +114,9 @@ def _decode(data: Any, i: Any, width: Any) -> Any:
 
 
 @nb.njit(nogil=True, cache=True)
-def find_matches(data: Any, offsets: Any, doc_languages: Any, n_languages: Any, trie: Any, tables: Any) -> Any:
+def find_matches(
+    data: UInt8, offsets: Int64, doc_languages: Int32, n_languages: int, trie: SurfaceTrie, tables: TextTables
+) -> Int64:
     """All hits, by document, start and language.
 
     For each language: at each place that no earlier match of the language covers, the longest match that satisfies
@@ -122,12 +127,12 @@ def find_matches(data: Any, offsets: Any, doc_languages: Any, n_languages: Any, 
     arrays' reference counts go up and down at every character.
 
     Args:
-        data: uint8, the UTF-8 of all texts.
-        offsets: int64 (D + 1,), where each text begins in ``data``.
-        doc_languages: int32 (D,), the language number of each document; -1 lets every language count.
+        data: the UTF-8 of all texts.
+        offsets: (D + 1,), where each text begins in ``data``.
+        doc_languages: (D,), the language number of each document; -1 lets every language count.
         n_languages: languages are numbered from 0 to this.
-        trie: a SurfaceTrie.
-        tables: a TextTables.
+        trie: of the lexicon.
+        tables: by code point.
 
     Returns:
         int64 (H, 4): document, word id, first byte and end byte within the text.

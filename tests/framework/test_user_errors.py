@@ -58,6 +58,17 @@ KNOWN = [
         "should be a/an 'int' value: change it in spark.conf",
     ),
     ("java.lang.OutOfMemoryError: Java heap space", "", "raise spark.driver.memory"),
+    (
+        "[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file file:///w/t/part-1.zstd.parquet. File "
+        "does not exist.",
+        "",
+        "file cannot be read (file:///w/t/part-1.zstd.parquet): VACUUM",
+    ),
+    (
+        IN_A_WORKER.format(cause="FileNotFoundError: [Errno 2] Failed to open local file '/w/t/part-1.zstd.parquet'"),
+        "",
+        "file cannot be read (/w/t/part-1.zstd.parquet): VACUUM",
+    ),
     ("Malformed input or input contains unmappable characters: /tmp/?t?", "", "set LC_ALL=C.UTF-8"),
     (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is none"),
     (JVM_DIED, "Could not reserve enough space for 966367641600KB object heap", "lower spark.driver.memory"),

@@ -163,6 +163,25 @@ def test_features_that_delta_rs_can_commit_to_are_accepted(
     assert rows(warehouse, "pivots") == before
 
 
+def test_files_that_are_removed_while_they_are_read_end_the_run_with_one_line(
+    corpus: SmallCorpus, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs import find_pivots
+
+    pair_pivots = find_pivots._pair_pivots
+
+    def vacuumed(*arguments: Any) -> Any:
+        for path in (warehouse / "token_cooccurrence").glob("*.parquet"):
+            path.unlink()
+        return pair_pivots(*arguments)
+
+    monkeypatch.setattr(find_pivots, "_pair_pivots", vacuumed)
+    code, _, errors = run("find_pivots", corpus, warehouse)
+    assert code == 2, errors
+    assert f"{warehouse}/token_cooccurrence/part-" in errors.splitlines()[-1]
+    assert "run rebuild_corpus" in errors.splitlines()[-1]
+
+
 def written_by_another(warehouse: Path, table: str) -> Callable[[], None]:
     """What another run does: it commits to a table, with its own provenance."""
 
