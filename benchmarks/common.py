@@ -26,14 +26,16 @@ PACKAGES = ("pyspark", "delta-spark", "pyarrow", "numpy", "numba", "fastokens", 
 MASTER = "local[2]"
 
 
-def parse(description: str | None) -> argparse.Namespace:
-    """The benchmarks' command line."""
+def parse(description: str | None, **more: dict[str, Any]) -> argparse.Namespace:
+    """The benchmarks' command line; ``more`` are options of one of them."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--corpus", default=str(SAMPLES / "shards"), help="a folder of shards")
     parser.add_argument("--tokenizer", default=str(SAMPLES / "tokenizer.json"))
     parser.add_argument("--lexicon", default=str(SAMPLES / "lexicon.tsv"))
     parser.add_argument("--repeats", type=int, default=3, help="timed runs of each side, in turn")
     parser.add_argument("--scratch", default=tempfile.gettempdir(), help="a folder for tables")
+    for name, options in more.items():
+        parser.add_argument(f"--{name}", **options)
     return parser.parse_args()
 
 

@@ -22,7 +22,7 @@ from jobs.framework.stage import Run, make_provenance
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import TABLES
-from pivot_udfs.tokenization.backends import vocabulary
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _SQL_SHARE = 0.02
 _WINDOW = 100

@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.common import median, parse, read_documents, report, seconds
 from pivot_udfs.counting.context_kernel import Events, Tokens, count_contexts
 from pivot_udfs.counting.dense_row import new_cells, order_by_row
-from pivot_udfs.tokenization.backends import encoder, load_tokenizer, vocabulary
+from pivot_udfs.tokenization.backends import encoder, load_tokenizer
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _CHECKED_DOCUMENTS = 40
 _CAPACITY = 1 << 17

@@ -27,7 +27,7 @@ from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
-from pivot_udfs.tokenization.backends import vocabulary
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 
 def run(run: Run, provenance: Provenance) -> None:

@@ -37,14 +37,14 @@ def run(run: Run, provenance: Provenance) -> None:
     documents = run.warehouse.read("documents")
     scores = run.warehouse.read("document_scores")
     with run.progress.watch(run.spark, "filter_documents", "datasets"):
-        selected = select_documents(scores, run.settings.selection)
-        keys = selected.documents.persist(StorageLevel.MEMORY_AND_DISK)
+        chosen, budgets = select_documents(scores, run.settings.selection)
+        keys = chosen.persist(StorageLevel.MEMORY_AND_DISK)
         held = _count_held(keys, arms)
         rows, step = _chosen(run, documents, keys.drop("lang", "n_tokens"))
         names = [f"datasets/{arm}" for arm in arms]
         run.warehouse.write(rows, names, provenance, step, partial(_check_all_there, held))
         keys.unpersist()
-    for line in describe_arms(held, selected.budgets):
+    for line in describe_arms(held, budgets):
         run.progress.say("filter_documents", line)
 
 

@@ -19,7 +19,7 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
 from pivot_udfs.matching.lexicon import surface_forms
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.tokenization.backends import vocabulary, word_token_ids
+from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
 
 _PAIR = ["concept", "lang_a", "word_a", "lang_b", "word_b"]
 

@@ -14,7 +14,7 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.score_documents import pivot_numbers, score_documents
 from pivot_udfs.storage.write_parquet import one_table
-from pivot_udfs.tokenization.backends import vocabulary
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _SPLIT_BYTES = 4 * TASK_BYTES
 """Stored bytes of ``documents`` that one task scans; most columns are not read."""

@@ -26,7 +26,8 @@ from pivot_udfs.counting.worker_memory import release_memory
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
-from pivot_udfs.tokenization.backends import TokenizerSpec, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 PARTIAL_ROWS = pa.schema(
     [

@@ -30,7 +30,8 @@ from jobs.gpu.packing.order_documents import Selection, batches, select_held_out
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
-from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 VERSION = 1
 _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.report_types import ArmContent, FilledBudget, SourceTokens
+from jobs.report.report_types import ArmContent, SourceTokens
 from jobs.selection.budgets import Budget, reported_budgets, taken
 from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.settings import Selection
@@ -61,7 +61,6 @@ def read_arms(selection: Selection, members: DataFrame, language_tokens: Mapping
 def _arm(name: str, rows: Sequence[Row], budgets: Sequence[Budget]) -> ArmContent:
     n_tokens = sum(row["n_tokens"] for row in rows)
     held = {row["lang"]: (row["n_docs"], row["n_tokens"]) for row in rows}
-    of_arm = [budget for budget in budgets if budget.arm == name]
     return ArmContent(
         name=name,
         title=ARMS[name].title,
@@ -71,7 +70,7 @@ def _arm(name: str, rows: Sequence[Row], budgets: Sequence[Budget]) -> ArmConten
         density=sum(row["pivots"] for row in rows) / max(n_tokens, 1),
         language_tokens={lang: tokens for lang, (_, tokens) in held.items()},
         n_in_pivot=sum(row["in_pivot"] for row in rows),
-        budgets=tuple(FilledBudget(b.lang, b.unit, b.amount, taken(b, held)) for b in of_arm),
+        budgets=tuple((budget, taken(budget, held)) for budget in budgets if budget.arm == name),
     )
 
 

@@ -16,7 +16,7 @@ from jobs.selection.shrunken_density import language_sums, with_shrunken_density
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Selection, Settings
-from pivot_udfs.tokenization.backends import vocabulary
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 N_LANGUAGE_PAIRS = 12
 _N_THREADS = 3

@@ -72,10 +72,7 @@ def _thousands(value: int) -> str:
 def _card(value: int) -> str:
     if value < 10**_CARD_DIGITS:
         return _thousands(value)
-    for power, unit in ((4, "trillion"), (3, "billion"), (2, "million")):
-        if value >= 1000**power:
-            return f"{value / 1000**power:,.1f} {unit}"
-    return _thousands(value)
+    return _scaled(value, ("trillion", 4), ("billion", 3), ("million", 2))
 
 
 def _percent(value: float, digits: int = 1) -> str:
@@ -83,10 +80,13 @@ def _percent(value: float, digits: int = 1) -> str:
 
 
 def _size(n_bytes: int) -> str:
-    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
-        if n_bytes >= 1000**power:
-            return f"{n_bytes / 1000**power:,.1f} {unit}"
-    return f"{n_bytes} bytes"
+    return _scaled(n_bytes, ("TB", 4), ("GB", 3), ("MB", 2), ("kB", 1), ("bytes", 0))
+
+
+def _scaled(value: int, *units: tuple[str, int]) -> str:
+    """``value`` in the first unit, a name and a power of 1,000, of which it has at least one; else in the last."""
+    unit, power = next((named for named in units if value >= 1000 ** named[1]), units[-1])
+    return f"{value / 1000**power:,.{min(power, 1)}f} {unit}"
 
 
 def _flow(text: str) -> Markup:

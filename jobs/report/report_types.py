@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobs.selection.budgets import Budget
 from pivot_udfs.write_report import Passage
 
 N_PIVOTS_LISTED = 30
@@ -143,18 +144,6 @@ class LanguageDensity:
 
 
 @dataclass(frozen=True)
-class FilledBudget:
-    """A budget of an arm and how much of it was taken."""
-
-    lang: str
-    """``all`` for an arm whose strata are not within languages."""
-    unit: str
-    """``tokens`` or ``documents``."""
-    amount: int
-    taken: int
-
-
-@dataclass(frozen=True)
 class SourceTokens:
     """Tokens of one source in the corpus and in each arm."""
 
@@ -176,8 +165,8 @@ class ArmContent:
     language_tokens: dict[str, int]
     n_in_pivot: int
     """Documents that are also in the pivot arm."""
-    budgets: tuple[FilledBudget, ...]
-    """Empty where there are none, or where the pivot arm, from which they follow, is not written."""
+    budgets: tuple[tuple[Budget, int], ...]
+    """Each with what was taken of it; none under the rule ``threshold`` or where the pivot arm is not written."""
 
 
 @dataclass(frozen=True)

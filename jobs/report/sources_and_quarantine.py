@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from jobs.framework.stage import Run
 from jobs.report.report_types import Intake, Rejected, Source
 from pivot_udfs.shards.validate_record import REASONS
-from pivot_udfs.tokenization.backends import vocabulary
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 N_SOURCES = 20
 

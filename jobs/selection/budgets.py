@@ -1,5 +1,6 @@
 """How much each arm takes: its budgets by stratum, and how well the documents it found fill them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,6 @@ _SHORT = 0.01
 _SEPARATOR = "\x1f"
 Held = Mapping[str, tuple[int, int]]
 """(documents, tokens) of one arm by language."""
-Strata = Mapping[tuple[str, str], tuple[int, int]]
-"""(documents, tokens) of the pivot arm by (arm that has the strata, stratum)."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -
     return {lang: int(selection.tokens * quotas.get(lang, 0.0)) for lang in {**language_tokens, **quotas}}
 
 
-def pivot_arm_strata(marked: DataFrame, arms: Sequence[Arm]) -> tuple[Strata, Held]:
-    """What the pivot arm holds of the strata of other arms, and of each language.
+def control_budgets(marked: DataFrame, arms: Sequence[Arm]) -> tuple[dict[str, Counter[str]], Held]:
+    """What the pivot arm holds: by arm, of each of its strata, in its unit; and of each language.
 
     Args:
         marked: ``document_scores`` with ``shrunken_density`` and a boolean column ``pivot``.
@@ -60,21 +59,14 @@ def pivot_arm_strata(marked: DataFrame, arms: Sequence[Arm]) -> tuple[Strata, He
     of_arms = F.array(*(F.struct(F.lit(arm.name).alias("arm"), stratum(arm).alias("stratum")) for arm in arms))
     counts = F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens")
     pivot = marked.where(PIVOT).select("lang", "n_tokens", F.explode(of_arms).alias("of"))
-    strata: dict[tuple[str, str], tuple[int, int]] = {}
-    languages: dict[str, tuple[int, int]] = {}
+    budgets: dict[str, Counter[str]] = {arm.name: Counter() for arm in arms}
+    n_docs, n_tokens = Counter[str](), Counter[str]()
     for row in pivot.groupBy("lang", "of.arm", "of.stratum").agg(*counts).collect():
-        held = row["n_docs"], row["n_tokens"]
-        key = row["arm"], row["stratum"]
-        strata[key] = _plus(strata.get(key, (0, 0)), held)
+        budgets[row["arm"]][row["stratum"]] += _in_unit(ARMS[row["arm"]].unit, (row["n_docs"], row["n_tokens"]))
         if row["arm"] == arms[0].name:
-            languages[row["lang"]] = _plus(languages.get(row["lang"], (0, 0)), held)
-    return strata, languages
-
-
-def control_budgets(arm: Arm, strata: Strata) -> dict[str, int]:
-    """What an arm takes of each of its strata, in its unit: as much as the pivot arm holds."""
-    held = {name: counts for (other, name), counts in strata.items() if other == arm.name}
-    return {name: _in_unit(arm.unit, counts) for name, counts in held.items()}
+            n_docs[row["lang"]] += row["n_docs"]
+            n_tokens[row["lang"]] += row["n_tokens"]
+    return budgets, {lang: (n, n_tokens[lang]) for lang, n in n_docs.items()}
 
 
 def reported_budgets(selection: Selection, language_tokens: Mapping[str, int], pivot_arm: Held) -> list[Budget]:
@@ -129,7 +121,3 @@ def _describe_budget(budget: Budget, held: Held) -> str:
 
 def _in_unit(unit: str, counts: tuple[int, int]) -> int:
     return counts[0] if unit == "documents" else counts[1]
-
-
-def _plus(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-    return a[0] + b[0], a[1] + b[1]

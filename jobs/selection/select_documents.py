@@ -1,7 +1,6 @@
 """Which documents each arm takes, decided on keys and scores alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
@@ -9,14 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.selection.budgeted_sample import Draw, take
-from jobs.selection.budgets import (
-    Budget,
-    control_budgets,
-    language_budgets,
-    pivot_arm_strata,
-    reported_budgets,
-    stratum,
-)
+from jobs.selection.budgets import Budget, control_budgets, language_budgets, reported_budgets, stratum
 from jobs.selection.shrunken_density import SHRUNKEN, language_sums, with_shrunken_density
 from pivot_udfs.arms import ARMS, PIVOT, Arm
 from pivot_udfs.settings import Selection
@@ -24,22 +16,16 @@ from pivot_udfs.settings import Selection
 _KEPT = ("shard", "record", "lang", "n_tokens", "pivot_density")
 
 
-@dataclass(frozen=True)
-class Selected:
-    """What the arms take, and what their budgets are."""
-
-    documents: DataFrame
-    """shard, record, lang, n_tokens, pivot_density, and for each arm a boolean column of its name: a row for each
-    document that an arm takes."""
-    budgets: list[Budget]
-
-
-def select_documents(scores: DataFrame, selection: Selection) -> Selected:
+def select_documents(scores: DataFrame, selection: Selection) -> tuple[DataFrame, list[Budget]]:
     """The documents of all configured arms.
 
     Args:
         scores: the table ``document_scores``.
         selection: the rule, quotas and arms.
+
+    Returns:
+        shard, record, lang, n_tokens, pivot_density, and a boolean column for each arm: one row for each document that
+        an arm takes; and the budgets.
     """
     languages = language_sums(scores)
     corpus = {row["lang"]: row["n_tokens"] for row in languages}
@@ -48,11 +34,11 @@ def select_documents(scores: DataFrame, selection: Selection) -> Selected:
     controls = [arm for arm in arms if arm.budget == "pivot_arm"]
     ranked = with_shrunken_density(scores, languages, selection.shrinkage_tokens)
     marked = _take_by_rule(ranked, by_rule, corpus, selection)
-    strata, pivot_arm = pivot_arm_strata(marked, controls) if controls else ({}, {})
+    budgets, pivot_arm = control_budgets(marked, controls) if controls else ({}, {})
     if controls:
-        marked = take(marked, [_draw(arm, control_budgets(arm, strata), selection) for arm in controls])
+        marked = take(marked, [_draw(arm, budgets[arm.name], selection) for arm in controls])
     documents = marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
-    return Selected(documents, reported_budgets(selection, corpus, pivot_arm))
+    return documents, reported_budgets(selection, corpus, pivot_arm)
 
 
 def _take_by_rule(

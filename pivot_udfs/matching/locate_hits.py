@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from pivot_udfs.counting.context_kernel import Tokens
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.match_words import Hits
-from pivot_udfs.tokenization.backends import TokenizerSpec, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.token_offsets import check_ids, positions_exact, taken_as_they_are, token_byte_spans
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]

@@ -1,6 +1,6 @@
-"""Processor instructions on words of eight bytes that numba does not offer; to be called from compiled code only.
+"""Processor operations on machine words that numba does not offer. For use in compiled code only.
 
-Addresses are those of arrays (``array.ctypes.data``) that outlive the call; they are not checked.
+Addresses are those of arrays (``array.ctypes.data``) that outlive the call. They are not checked.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,20 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-_WORD = ir.IntType(64)
-_intrinsic: Any = intrinsic  # numba's annotations say that what it returns cannot be called
+_BYTE, _WORD = ir.IntType(8), ir.IntType(64)
+_intrinsic: Any = intrinsic  # by its own type hints, what it returns cannot be called
 
 
 def _trailing_zeros(typingctx: Any, word: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+def _load_byte(typingctx: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.zext(builder.load(builder.inttoptr(args[0], _BYTE.as_pointer())), _WORD)
 
     return types.uint64(types.uint64), codegen
 
@@ -37,7 +44,9 @@ def _store_word(typingctx: Any, address: Any, word: Any) -> Any:
 
 
 trailing_zeros: Callable[[Any], Any] = _intrinsic(_trailing_zeros)
-"""Zero bits below the lowest one of a uint64, as uint64; 64 for zero."""
+"""Number of zero bits below the lowest set bit of a uint64, as uint64; 64 for zero."""
+load_byte: Callable[[Any], Any] = _intrinsic(_load_byte)
+"""The byte at an address, as uint64."""
 load_word: Callable[[Any], Any] = _intrinsic(_load_word)
 """The uint64 whose first byte is at an address, aligned or not."""
 store_word: Callable[[Any, Any], None] = _intrinsic(_store_word)

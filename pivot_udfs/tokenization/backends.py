@@ -1,9 +1,9 @@
-"""Tokenizers behind one face: loaded and checked once on the driver, carried to executors as bytes.
+"""Tokenizers: loaded and checked once on the driver, sent to executors as bytes.
 
-The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. Our own loops for byte-level BPE
-(``byte_level``) and ``fastokens`` are tens of times faster; the first of them is used for which a probe text in many
-scripts shows that its ids are the same. Executors never open the tokenizer's path: a ``TokenizerSpec`` travels inside
-the closure, and each process builds its encoder once.
+The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. The compiled loops for byte-level BPE
+(``byte_level``) and ``fastokens`` are many times faster; the first of them is used for which a probe text in many
+scripts shows that its ids are the same. Executors never open the tokenizer's path: a ``TokenizerSpec`` is part of the
+closure, and each process builds its encoder once.
 """
 
 import hashlib
@@ -24,17 +24,9 @@ from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
-from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, is_byte_level_bpe, read_rules
+from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, unsupported_by_loops
 from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
-from pivot_udfs.tokenization.vocabulary import (
-    covers_every_byte,
-    letters,
-    normal_form,
-    piece_bytes,
-    readable,
-    token_bytes,
-)
 
 Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
 _FAST: tuple[Backend, ...] = ("byte_level", "fastokens")
@@ -47,7 +39,7 @@ class TokenizerSpec:
     """All an executor needs to tokenize.
 
     Attributes:
-        kind: whose file it is.
+        kind: which library's file it is.
         backend: the library that encodes.
         sha256: of the tokenizer's file, hexadecimal.
         payload: the file's bytes; a ``tokenizer.json`` without truncation, padding and post-processor.
@@ -57,31 +49,6 @@ class TokenizerSpec:
     backend: Backend
     sha256: str
     payload: bytes = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, eq=False)
-class Vocabulary:
-    r"""What the ids mean.
-
-    Attributes:
-        size: number of ids; ids are in [0, size).
-        texts: readable text of every id; bytes that are no whole character as ``\xe6``, spaces as spaces.
-        special_ids: special, control and unknown tokens.
-        has_letter: bool (size,): the text has a letter (Unicode L*); a part of a character is none.
-        byte_lengths: int32 (size,): UTF-8 bytes that a token covers, where their running sum gives positions
-            (byte-level BPE that alters nothing in texts of ``normal_form``); else None.
-        known_bytes: bool (256,): the bytes that have a token of their own; the library drops others where no longer
-            token holds them.
-        normal_form: the Unicode normal form that texts are brought to; None where they are taken as they are.
-    """
-
-    size: int
-    texts: list[str]
-    special_ids: frozenset[int]
-    has_letter: NDArray[np.bool_]
-    byte_lengths: NDArray[np.int32] | None
-    known_bytes: NDArray[np.bool_]
-    normal_form: Literal["NFC"] | None
 
 
 class Encoder(Protocol):
@@ -157,24 +124,26 @@ def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> Tok
 
 
 def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
-    """The first fast backend with the reference's ids, or the one that is wanted."""
-    reasons = []
+    """The first fast backend with the reference's ids, or the one that is wanted; logs which do not fit and why."""
+    reasons: list[str] = []
     for name in _FAST if wanted == "auto" else [name for name in _FAST if name == wanted]:
         fast = replace(spec, backend=name)
         reason = _difference(fast, spec)
         if reason is None:
+            if reasons:
+                _log.warning("%s is tokenized by %s, a slower backend: %s", path, name, "; ".join(reasons))
             return fast
         reasons.append(f"{name} does not fit: {reason}")
     if wanted != "auto":
         raise TokenizerError(f"{path}: backend {reasons[0]}; use auto or tokenizers")
-    _log.warning("%s goes through tokenizers, which is slower: %s", path, "; ".join(reasons))
+    _log.warning("%s is tokenized by tokenizers, a slower backend: %s", path, "; ".join(reasons))
     return spec
 
 
 def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
-    """Why the fast backend cannot stand for the reference, or None."""
-    if fast.backend == "byte_level" and not is_byte_level_bpe(fast.payload):
-        return "the tokenizer is no plain byte-level BPE behind GPT-2's pre-tokenizer"
+    """Why the fast backend cannot replace the reference, or None."""
+    if fast.backend == "byte_level" and (reason := unsupported_by_loops(json.loads(fast.payload))):
+        return reason
     added = reference_tokenizer(reference).get_added_tokens_decoder().values()
     texts = probe_texts(token.content for token in added)
     try:
@@ -182,7 +151,7 @@ def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
     except BaseException as error:  # a panic of the Rust library is no Exception
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
-        return f"it refuses this tokenizer ({error})"
+        return f"it refuses this tokenizer ({str(error).partition(chr(10))[0]})"
 
 
 @lru_cache(maxsize=8)
@@ -194,7 +163,7 @@ def encoder(spec: TokenizerSpec) -> Encoder:
     if spec.backend == "sentencepiece":
         return SentencePieceEncoder(sentencepiece_processor(spec))
     if spec.backend == "byte_level":
-        return ByteLevelEncoder(read_rules(spec.payload), reference_tokenizer(spec).model)
+        return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
     reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
         return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()), reference)
@@ -218,54 +187,6 @@ def sentencepiece_processor(spec: TokenizerSpec) -> Any:
 
 
 def forget_encoders() -> None:
-    """Drops every encoder of this process, with the texts that it remembers; the next use builds it anew."""
+    """Drops every encoder of this process, with the pre-tokens that it keeps; the next use builds it again."""
     for kept in (encoder, reference_tokenizer, sentencepiece_processor):
         kept.cache_clear()
-
-
-@lru_cache(maxsize=8)
-def vocabulary(spec: TokenizerSpec) -> Vocabulary:
-    """What the ids of a tokenizer mean, built once a process."""
-    return _sentencepiece_vocabulary(spec) if spec.kind == "sentencepiece" else _huggingface_vocabulary(spec)
-
-
-def _huggingface_vocabulary(spec: TokenizerSpec) -> Vocabulary:
-    tokenizer, config = reference_tokenizer(spec), json.loads(spec.payload)
-    added = tokenizer.get_added_tokens_decoder()
-    vocab = tokenizer.get_vocab(with_added_tokens=True)
-    raw = token_bytes(config, vocab, {token_id: token.content for token_id, token in added.items()})
-    special = {token_id for token_id, token in added.items() if token.special}
-    unknown = config["model"].get("unk_token")
-    special |= {vocab[unknown]} if unknown in vocab else set()
-    lengths = np.array([len(token) for token in raw], np.int32) if covers_every_byte(config) else None
-    return _vocabulary_of(raw, frozenset(special), lengths, normal_form(config))
-
-
-def _sentencepiece_vocabulary(spec: TokenizerSpec) -> Vocabulary:
-    processor = sentencepiece_processor(spec)
-    ids = range(processor.get_piece_size())
-    raw = [piece_bytes(processor.id_to_piece(k), processor.is_byte(k)) for k in ids]
-    special = frozenset(k for k in ids if processor.is_control(k) or processor.is_unknown(k))
-    return _vocabulary_of(raw, special, None, None)
-
-
-def _vocabulary_of(
-    raw: list[bytes], special: frozenset[int], lengths: NDArray[np.int32] | None, form: Literal["NFC"] | None
-) -> Vocabulary:
-    known = np.isin(np.arange(256), [token[0] for token in raw if len(token) == 1])
-    return Vocabulary(len(raw), [readable(token) for token in raw], special, letters(raw), lengths, known, form)
-
-
-@lru_cache(maxsize=8)
-def _ids_by_text(spec: TokenizerSpec) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for token_id, text in enumerate(vocabulary(spec).texts):
-        found.setdefault(text, []).append(token_id)
-    return found
-
-
-def word_token_ids(spec: TokenizerSpec, word: str) -> frozenset[int]:
-    """Ids of a word's own tokens: those it encodes to, bare and after a space, and those whose text it is."""
-    ids, _ = encoder(spec).encode([word, " " + word])
-    same_text = [token_id for text in (word, " " + word) for token_id in _ids_by_text(spec).get(text, [])]
-    return frozenset(ids.tolist()) | frozenset(same_text)

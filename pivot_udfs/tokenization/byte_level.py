@@ -1,153 +1,206 @@
-"""Byte-level BPE behind GPT-2's pre-tokenizer, with or without single digits first (GPT-2, SmolLM, StarCoder).
+"""Byte-level BPE through compiled loops: which tokenizers they serve, their rules, and the encoder.
 
-What the loops of ``piece_kernel`` and ``encode_kernel`` need is read off the ``tokenizer.json``, and what each
-character is to the pre-tokenizer is asked of the reference library itself, whose Unicode tables are the ones that
-count. Pieces that the loops do not take (with a byte that has no token, or of a thousand bytes and more) go to the
-reference.
+They serve the patterns of GPT-2, cl100k and o200k and their kin, as they are or after a normalizer to NFC, with added
+tokens. What they need is read from the ``tokenizer.json``. Pre-tokens that they do not take (with a byte that has no
+token, or of more than a thousand bytes), and texts whose normal form is disputed, go to the reference.
 """
 
-import json
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from pivot_udfs.tokenization.encode_kernel import encode_texts, make_room, piece_table
-from pivot_udfs.tokenization.merge_kernel import MOST_IDS, NO_MERGE, Merges, merge_table
-from pivot_udfs.tokenization.pretokenize_kernel import ALONE, LETTER, NUMERAL, OTHER, SPACE
+from pivot_udfs.tokenization.added_tokens import AddedTokens, unsupported
+from pivot_udfs.tokenization.character_classes import caseless_classes, character_classes, gpt2_classes
+from pivot_udfs.tokenization.cut_kernel import joined_characters
+from pivot_udfs.tokenization.encode_kernel import CL100K, GPT2, O200K, Rules, encode_segments
+from pivot_udfs.tokenization.encoders import TokenizersEncoder
+from pivot_udfs.tokenization.merge_kernel import (
+    MOST_IDS,
+    NO_MERGE,
+    Merges,
+    are_merged,
+    merge_table,
+    whole_token_table,
+)
+from pivot_udfs.tokenization.nfc import is_nfc, to_nfc
+from pivot_udfs.tokenization.pre_token_table import make_room, new_table
 from pivot_udfs.tokenization.text_batch import Encoded, TextBatch
-from pivot_udfs.tokenization.vocabulary import byte_alphabet
+from pivot_udfs.tokenization.token_bytes import byte_alphabet, normal_form, pre_tokenizers
 
-_ROWS = 1 << 19
-"""Of the table of pieces; emptied when half full (262,144 pieces, more than 114 MB of four languages have)."""
-_PLANES = (range(0x20), range(0x21, 0xD800), range(0xE000, 0x40000), range(0xE0000, 0xE1000))
-"""Where Unicode has characters, less the blank; all others are neither letters, numerals nor spaces."""
-_OTHER_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+_OTHER_BPE = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
+Tokens = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int32]]
+"""Bytes of tokens in a row, where each begins, and ids."""
 _ALPHABET = {byte: char for char, byte in byte_alphabet().items()}
+_WRITTEN = frozenset(byte_alphabet())
+_TO_LATIN = {ord(char): byte for char, byte in byte_alphabet().items()}
 _DIGITS = {"type": "Digits", "individual_digits": True}
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_CL100K = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|" + _SPACES
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_O200K = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_CONTRACTIONS}?|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_CONTRACTIONS}?"
+    rf"|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}"
+)
+_PATTERNS = {
+    _CL100K % r"\p{N}{1,3}": (CL100K, 3),
+    _CL100K % r"\p{N}": (CL100K, 1),
+    _O200K: (O200K, 3),
+}
+"""Regular expressions of a step "Split", with the splitter and the most numerals of a pre-token."""
 
 
-@dataclass(frozen=True, eq=False)
-class Rules:
-    """A tokenizer as the loops take it; arrays as the kernels document them.
+def unsupported_by_loops(config: Mapping[str, Any]) -> str | None:
+    """Why the loops cannot take a ``tokenizer.json``, None if they can."""
+    model = config["model"]
+    if model.get("type") != "BPE":
+        return f"the model is {model.get('type')}, not BPE"
+    if others := [key for key in _OTHER_BPE if model.get(key)]:
+        return f"model.{others[0]} is set"
+    if config.get("normalizer") and not normal_form(config):
+        return "the normalizer is not NFC"
+    if _pattern(config) is None:
+        return "the pre-tokenizer is not that of GPT-2, cl100k, Qwen or o200k"
+    if max(model["vocab"].values(), default=0) >= MOST_IDS or len(model["merges"]) >= NO_MERGE:
+        return "the vocabulary is too large"
+    if len(set(model["vocab"].values())) < len(model["vocab"]):
+        return "two tokens have one id"
+    return next(filter(None, map(unsupported, config.get("added_tokens") or [])), None)
 
-    Attributes:
-        kinds: what each code point is.
-        joins: which bytes stand beside each other in a token.
-        merges: the ids of bytes, and which pairs of ids merge, in which order, and into what.
+
+def _pattern(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Splitter and most numerals of a pre-token; 1 and 0 for GPT-2's with and without the step "Digits"."""
+    *steps, level = pre_tokenizers(config) or [{}]
+    if level.get("type") != "ByteLevel" or level.get("add_prefix_space"):
+        return None
+    if level.get("use_regex", True):
+        return (GPT2, len(steps)) if steps in ([], [_DIGITS]) else None
+    if len(steps) != 1 or steps[0]["type"] != "Split":
+        return None
+    # Every character is in a match, so that removing what is not between matches changes nothing.
+    if (steps[0].get("behavior"), steps[0].get("invert", False)) not in (("Isolated", False), ("Removed", True)):
+        return None
+    return _PATTERNS.get(steps[0]["pattern"].get("Regex", ""))
+
+
+def read_rules(config: Mapping[str, Any]) -> tuple[Rules, Tokens]:
+    """The rules of a ``tokenizer.json`` for which ``unsupported_by_loops`` gives None.
+
+    And the tokens that their own bytes merge to, with which the table of pre-tokens begins.
     """
-
-    kinds: NDArray[np.uint8]
-    joins: NDArray[np.uint8]
-    merges: Merges
-
-
-def is_byte_level_bpe(payload: bytes) -> bool:
-    """Whether the loops can take a ``tokenizer.json``."""
-    config = json.loads(payload)
-    model, steps = config["model"], _steps(config)
-    if model.get("type") != "BPE" or any(model.get(key) for key in _OTHER_BPE) or config.get("normalizer"):
-        return False
-    level = steps[-1].get("type") == "ByteLevel" and not steps[-1].get("add_prefix_space")
-    splits = level and steps[-1].get("use_regex", True) and steps[:-1] in ([], [_DIGITS])
-    all_special = all(token["special"] for token in config.get("added_tokens") or [])
-    few = max(model["vocab"].values(), default=0) < MOST_IDS and len(model["merges"]) < NO_MERGE
-    different = len(set(model["vocab"].values())) == len(model["vocab"])
-    return bool(splits and all_special and few and different)
-
-
-def _steps(config: dict[str, Any]) -> list[dict[str, Any]]:
-    step = config.get("pre_tokenizer") or {}
-    return list(step["pretokenizers"]) or [{}] if step.get("type") == "Sequence" else [step]
-
-
-def read_rules(payload: bytes) -> Rules:
-    """The rules of a ``tokenizer.json`` for which ``is_byte_level_bpe`` holds."""
-    config = json.loads(payload)
     ids, alphabet = config["model"]["vocab"], byte_alphabet()
     byte_ids = np.full(256, -1, np.int32)
     for char, byte in alphabet.items():
         byte_ids[byte] = ids.get(char, -1)
-    merges = config["model"]["merges"]
-    pairs = [tuple(merge.split(" ", 1) if isinstance(merge, str) else merge) for merge in merges]
+    pairs = [tuple(merge.split(" ", 1) if isinstance(merge, str) else merge) for merge in config["model"]["merges"]]
+    pair_ids = np.array([(ids[a], ids[b]) for a, b in pairs], np.uint64).reshape(-1, 2)
     merged_ids = np.array([ids[a + b] for a, b in pairs], np.int32)
-    slots = merge_table(np.array([(ids[a], ids[b]) for a, b in pairs], np.uint64).reshape(-1, 2))
-    joins = _joins([bytes(alphabet[char] for char in a + b) for a, b in pairs], byte_ids)
-    return Rules(_code_point_kinds(_DIGITS in _steps(config)), joins, (byte_ids, slots, merged_ids))
+    merges = Merges(byte_ids, merge_table(pair_ids), merged_ids, _byte_ranks(pair_ids, byte_ids))
+    merged = {_bytes_of(a + b) for a, b in pairs}
+    own, others = _tokens_by_merging(ids, merges)
+    whole = others if config["model"].get("ignore_merges") else {}
+    splitter, most_digits = _pattern(config) or (GPT2, 0)
+    if splitter == GPT2:
+        classes = gpt2_classes(most_digits == 1)
+    else:
+        classes = character_classes() if splitter == O200K else caseless_classes()
+    joins = joined_characters(*_flat([*merged, *whole]))
+    return Rules(splitter, most_digits, classes, joins, merges, whole_token_table(*_tokens(whole))), _tokens(own)
 
 
-def _joins(merged: list[bytes], byte_ids: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Which two bytes stand beside each other in what a merge makes.
+def _byte_ranks(pair_ids: NDArray[np.uint64], byte_ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    found = np.full((256, 256), NO_MERGE, np.int32)
+    byte_of = {token_id: byte for byte, token_id in enumerate(byte_ids.tolist())}
+    for rank, (left, right) in enumerate(pair_ids.tolist()):
+        if left in byte_of and right in byte_of:
+            found[byte_of[left], byte_of[right]] = rank
+    return found.reshape(-1)
 
-    A byte without an id counts as joined to all: the reference drops it, and what was on its two sides may merge.
+
+def _tokens_by_merging(ids: Mapping[str, int], merges: Merges) -> tuple[dict[bytes, int], dict[bytes, int]]:
+    """The tokens that merging their bytes gives, and the others; without those that are not written as bytes."""
+    found = {_bytes_of(token): token_id for token, token_id in ids.items() if _WRITTEN.issuperset(token)}
+    merged = are_merged(*_tokens(found), merges).tolist()
+    pairs = list(zip(found.items(), merged, strict=True))
+    return {k: v for (k, v), own in pairs if own}, {k: v for (k, v), own in pairs if not own}
+
+
+def _tokens(ids: Mapping[bytes, int]) -> Tokens:
+    return *_flat(list(ids)), np.array(list(ids.values()), np.int32)
+
+
+def _bytes_of(token: str) -> bytes:
+    return token.translate(_TO_LATIN).encode("latin-1")
+
+
+def _flat(tokens: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of tokens in a row, with some more behind them, and where each token begins."""
+    offsets = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
+    return np.frombuffer(b"".join([*tokens, bytes(8)]), np.uint8), offsets
+
+
+def _n_rows(n_tokens: int) -> int:
+    """Rows of the table of pre-tokens, which is emptied when half of them are taken.
+
+    For a vocabulary of up to 131,072 tokens half of them are 262,144, about the distinct pre-tokens of 114 MB of text
+    in four languages.
     """
-    joins = np.zeros((256, 256), np.uint8)
-    for token in merged:
-        for pair in pairwise(token):
-            joins[pair] = 1
-    joins[byte_ids < 0] = 1
-    joins[:, byte_ids < 0] = 1
-    return joins.reshape(-1)
-
-
-@lru_cache(maxsize=2)
-def _code_point_kinds(digits_alone: bool) -> NDArray[np.uint8]:
-    """What each code point is to the reference's pre-tokenizer: uint8 (0x110000,)."""
-    everything = [point for plane in _PLANES for point in plane]
-    text, points = "".join(map(chr, everything)), np.array(everything)
-    level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    kinds = np.full(0x110000, OTHER, np.uint8)
-    for _, (start, end) in level.pre_tokenize_str(text):
-        kinds[points[start:end]] = _kind(level, text[start])
-    kinds[ord(" ")] = SPACE
-    if digits_alone:  # what a digit is, this step and the other one do not agree on everywhere
-        digits = tokenizers.pre_tokenizers.Digits(individual_digits=False)
-        for _, (start, end) in digits.pre_tokenize_str(text):
-            if len(digits.pre_tokenize_str(f"a{text[start]}")) == 2:
-                kinds[points[start:end]] = ALONE
-    return kinds
-
-
-def _kind(level: tokenizers.pre_tokenizers.PreTokenizer, char: str) -> int:
-    """What a character is: it makes one piece with its like."""
-    likes = {LETTER: "a", NUMERAL: "1", OTHER: "!"}
-    alike = (kind for kind, like in likes.items() if len(level.pre_tokenize_str(f"{like}{char}")) == 1)
-    return next(alike, SPACE)
+    return max(1 << 19, 1 << (4 * n_tokens - 1).bit_length())
 
 
 class ByteLevelEncoder:
-    """Through the compiled loops; one thread at a time, and 56 MB for the table of pieces met."""
+    """Through the compiled loops; one thread at a time. The table of pre-tokens takes 56 to 112 MB."""
 
-    def __init__(self, rules: Rules, reference: tokenizers.models.Model) -> None:
-        """``reference``: the library's model, for the pieces that the loops do not take."""
-        self._rules, self._reference = rules, reference
-        self._table, self._lock = piece_table(_ROWS), threading.Lock()
+    def __init__(self, config: Mapping[str, Any], reference: tokenizers.Tokenizer) -> None:
+        """``config``: a ``tokenizer.json``; ``reference``: the library's, for what the loops do not take."""
+        self._rules, self._tokens = read_rules(config)
+        self._reference = reference
+        self._nfc = normal_form(config) is not None
+        self._added = AddedTokens(reference.get_added_tokens_decoder(), self._nfc)
+        self._table, self._lock = new_table(_n_rows(len(self._tokens[2]))), threading.Lock()
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Flat ids and offsets."""
-        data, offsets = TextBatch.of(texts).buffers
-        rules = self._rules
+        batch, disputed = self._normalized(TextBatch.of(texts)) if self._nfc else (TextBatch.of(texts), [])
+        data, offsets = batch.buffers
+        segments, firsts = self._added.segments(data, offsets)
         with self._lock:
-            make_room(self._table)
-            ids, starts, gaps = encode_texts(data, offsets, rules.kinds, rules.joins, self._table, rules.merges)
-        return self._with_gaps_filled(data, ids, starts, gaps) if len(gaps) else (ids, starts)
+            make_room(self._table, *self._tokens)
+            ids, starts, gaps = encode_segments(data, segments, self._rules, self._table)
+        filled = [(k, place, self._merged(bytes(data[start:end]))) for k, start, end, place in gaps.tolist()]
+        filled += [(firsts[k], starts[firsts[k]], self._encoded(texts[k])) for k in disputed]
+        ids, starts = (
+            _with_gaps_filled(ids, starts, sorted(filled, key=lambda gap: gap[0])) if filled else (ids, starts)
+        )
+        return ids, starts[firsts]
 
-    def _with_gaps_filled(
-        self, data: NDArray[np.uint8], ids: NDArray[np.int32], starts: NDArray[np.int64], gaps: NDArray[np.int64]
-    ) -> Encoded:
-        found = [self._by_reference(bytes(data[start:end])) for _, start, end, _ in gaps.tolist()]
-        counts = [len(piece) for piece in found]
-        longer = np.zeros_like(starts)
-        np.add.at(longer, gaps[:, 0] + 1, counts)
-        every = np.insert(ids, np.repeat(gaps[:, 3], counts), np.concatenate(found))
-        return every, starts + longer.cumsum()
+    def _normalized(self, texts: TextBatch) -> tuple[TextBatch, list[int]]:
+        """The texts in normal form, and which are left empty since the reference must encode them."""
+        altered = {k: text for k, text in enumerate(texts) if not is_nfc(text)}
+        if not altered:
+            return texts, []
+        found = {k: None if self._added.is_in_raw(text) else to_nfc(text) for k, text in altered.items()}
+        batch = TextBatch((found[k] or "") if k in found else text for k, text in enumerate(texts))
+        return batch, [k for k, text in found.items() if text is None]
 
-    def _by_reference(self, piece: bytes) -> NDArray[np.int32]:
-        text = "".join(_ALPHABET[byte] for byte in piece)
-        return np.array([token.id for token in self._reference.tokenize(text)], np.int32)
+    def _merged(self, pre_token: bytes) -> NDArray[np.int32]:
+        text = "".join(_ALPHABET[byte] for byte in pre_token)
+        return np.array([token.id for token in self._reference.model.tokenize(text)], np.int32)
+
+    def _encoded(self, text: str) -> NDArray[np.int32]:
+        return TokenizersEncoder(self._reference).encode([text])[0]
+
+
+def _with_gaps_filled(
+    ids: NDArray[np.int32], starts: NDArray[np.int64], gaps: list[tuple[int, int, NDArray[np.int32]]]
+) -> Encoded:
+    """Puts the missing ids to their places; ``gaps``: segment, place in ids, and the ids, in order."""
+    counts = [len(found) for _, _, found in gaps]
+    longer = np.zeros_like(starts)
+    np.add.at(longer, np.array([segment for segment, _, _ in gaps]) + 1, counts)
+    places = np.repeat([place for _, place, _ in gaps], counts)
+    return np.insert(ids, places, np.concatenate([found for _, _, found in gaps])), starts + longer.cumsum()

@@ -1,4 +1,4 @@
-"""Each tokenizer library's batch encoding in one form: all ids in a row, and where each text's begin.
+"""The batch encoding of each tokenizer library in one form: flat ids, and where those of each text begin.
 
 Special tokens are neither added nor recognised; everything runs in the calling thread.
 """
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pivot_udfs.tokenization.text_batch import Encoded, joined_rows
 
 _BATCH = 32
-_DISPUTED = "".join(map(chr, (0x180E, *range(0x11DE0, 0x11DEA), *range(0x16FF4, 0x16FF7))))
-"""Characters that are white space or digits to one library and not to the other, since their Unicode tables
-differ by years; found by encoding each code point below U+33500 with both (fastokens 0.3.5, tokenizers 0.23.3)."""
+_DISPUTED = "".join(map(chr, (0x17F, 0x180E, 0x212A, *range(0x11DE0, 0x11DEA), *range(0x16FF4, 0x16FF7))))
+"""Characters that the two libraries take differently (fastokens 0.3.5, tokenizers 0.23.3): white space or digits to one
+only, since their Unicode tables differ by years (found by encoding each code point below U+33500 with both), and
+U+017F and U+212A, which match "s" and "k" in the reference's patterns where case is ignored."""
 
 
 class FastokensEncoder:
-    """Through fastokens, whose answer is two flat buffers, with no object a token.
+    """Through fastokens, which returns two flat buffers, with no object for each token.
 
     It refuses a text with a byte that the vocabulary lacks, where the reference drops the byte. Such texts,
     and those with a disputed character, go to the reference.
@@ -53,7 +54,7 @@ def _is_disputed(text: str) -> bool:
 
 
 class TokenizersEncoder:
-    """Through the reference library, in small batches: its encodings weigh a hundred bytes a token."""
+    """Through the reference library, in small batches: its encodings take a hundred bytes of memory for each token."""
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
         self._tokenizer = tokenizer

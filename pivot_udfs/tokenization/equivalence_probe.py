@@ -1,8 +1,8 @@
-"""The probe: texts on which a faster tokenizer backend must give the reference's ids before it is trusted.
+"""Texts on which a faster tokenizer backend must give the reference's ids before it is used.
 
-They hold what backends are known to differ on: several scripts, contractions, accents in both forms,
-digits of several kinds, emoji sequences, runs of whitespace, code, characters outside any vocabulary, and the
-text of the tokenizer's own added tokens. Everything is encoded twice, so that caches are probed too.
+They hold what backends are known to differ on: several scripts, contractions (in upper case, and with U+017F), accents
+in both forms, digits of several kinds, emoji sequences, runs of whitespace, code, characters outside any vocabulary,
+and the text of the tokenizer's own added tokens. Everything is encoded twice, so that caches are tested too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from pivot_udfs.tokenization.text_batch import Encoded
 _MAX_ADDED = 200
 _TEXTS = (
     "The quick brown fox can't jump over 1,234,567.89 dogs; they'll've left by 10:45pm. DON'T!",
+    "It'S we'RE she'Ll 'Tis 'dare 'llama o'\u017fare '\u017fS'LL DON'\u017ft \u212a's X'sY iPhone's HTTPServer",
     "L'été où la forêt brûlait, l'œuvre « naïve » coûtait 12,50 €…",
     "L'e\u0301te\u0301 ou\u0300 la fore\u0302t; nai\u0308ve A\u030angstro\u0308m \u212b \ufb01n",
     "他在北京大学学习计算机科学，已经3年了。水很好喝！「繁體字」１２３",
@@ -20,6 +21,7 @@ _TEXTS = (
     "한국어 \u1112\u1161\u11ab ภาษาไทย हिन्दी עברית العربية ქართული Ελληνικά Русский",
     "🙂👩‍👩‍👧‍👦🇫🇷👍🏽 ꙮ 𐍈 ﷽ \U0001f9ff ᚠ 𠀀 \u200b\u200d\ufeff\ufffd\u00ad\x00\x7f",
     "  two   spaces\n\n\n\ttabs\t\t \r\n \u00a0\u3000\u2028 trailing   ",
+    "a/b//c!\n/ #\r\n\r\n  x\n \n\ty !?\u0301A\u0301B \u0301 \u0301\u0302! \u01c5x\u02b0Y\u00aa 12345\u0663\u00bd",
     "def f(x: int) -> list[str]:\n    return [f'{i:>08x}' for i in range(x)]  # x**2 != y//3\n\t</a>",
     "https://example.org/a_b?c=%20d&e=é#f user@example.com C:\\dir\\file.txt ####====----",
     "",

@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.text.script_tables import byte_places
-from pivot_udfs.tokenization.backends import (
-    TokenizerSpec,
-    encoder,
-    reference_tokenizer,
-    sentencepiece_processor,
-    vocabulary,
-)
+from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, reference_tokenizer, sentencepiece_processor
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _SPACE_MARK = "▁"
 Spans = tuple[NDArray[np.int64], NDArray[np.int64]]

@@ -18,7 +18,8 @@ from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccur
 from pivot_udfs.matching.lexicon import Lexicon, parse_lexicon
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.sum_counts import SumPlan, sum_counts
-from pivot_udfs.tokenization.backends import TokenizerSpec, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 LANGUAGES = ("en", "fr", "ja", "zh")

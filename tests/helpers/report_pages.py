@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 from jobs.report.report_types import (
     ArmContent,
     Example,
-    FilledBudget,
     Intake,
     LanguageDensity,
     LanguagePair,
@@ -21,6 +20,7 @@ from jobs.report.report_types import (
     TableNote,
     WordPair,
 )
+from jobs.selection.budgets import Budget
 from pivot_udfs.write_report import Passage
 
 VOID = {"meta", "link", "br", "img", "hr", "path", "use", "image", "rect"}
@@ -58,7 +58,9 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         pivots=(Pivot(1, word, 2.5, 3, 2, 0.1, (LinkedPair("en", word, "zh", "水"),)),),
         densities=(density,),
         arms=(
-            ArmContent("pivot", word, word, 1, 100, 0.2, {"zh": 100}, 1, (FilledBudget("zh", "tokens", 110, 100),)),
+            ArmContent(
+                "pivot", word, word, 1, 100, 0.2, {"zh": 100}, 1, ((Budget("pivot", "zh", "tokens", 110), 100),)
+            ),
             ArmContent("random", word, word, 0, 0, 0.0, {}, 0, ()),
         ),
         source_tokens=(SourceTokens(word, 300, {"pivot": 100, "random": 0}),),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import sentencepiece
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 CORPUS = [
     "The cat drank water from the river, and the water was cold.",
@@ -50,6 +50,48 @@ def byte_level_nfkc(folder: Path) -> str:
     tokenizer = Tokenizer.from_file(byte_level(folder))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     return _saved(tokenizer, folder / "byte_level_nfkc.json")
+
+
+CL100K = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN = CL100K.replace("{1,3}", "")
+O200K = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+FAMILIES = ("gpt2", "smollm", "neox", "llama3", "cl100k", "qwen", "o200k")
+
+
+def family(folder: Path, name: str) -> str:
+    """A small tokenizer with the normalizer, the pre-tokenizer and the kinds of added tokens of a family."""
+    tokenizer = Tokenizer.from_file(byte_level(folder))
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if name == "smollm":
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), level])  # type: ignore[assignment]
+    elif name not in ("gpt2", "neox"):
+        pattern = {"qwen": QWEN, "o200k": O200K}.get(name, CL100K)
+        split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+        if name == "cl100k":
+            split = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
+        steps = [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)  # type: ignore[assignment]
+    if name in ("neox", "qwen"):
+        tokenizer.normalizer = normalizers.NFC()  # type: ignore[assignment]
+        plain = [AddedToken(" " * k, special=False, normalized=True) for k in (2, 3, 4)]
+        plain += [AddedToken("caf\u00e9", special=False, normalized=True)]
+        tokenizer.add_tokens([*plain, AddedToken("<tool>", special=False, normalized=False)])
+    config = json.loads(tokenizer.to_str())
+    config["model"]["ignore_merges"] = name == "llama3"
+    if name == "llama3":  # no merges lead to these
+        taken = max(max(config["model"]["vocab"].values()), *(token["id"] for token in config["added_tokens"])) + 1
+        for k, token in enumerate(("\u0120qzx", "zqxqzxqzxqzxqzxqzxqzxqzxqzx", "\u00e6\u00b0\u00b4\u00e6\u00b0\u00b4")):
+            config["model"]["vocab"][token] = taken + k
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return str(path)
 
 
 def byte_fallback(folder: Path) -> str:

@@ -12,7 +12,8 @@ import pytest
 from small_corpus import SmallCorpus, rows_of
 
 from pivot_udfs.schemas import DATASET, TABLES
-from pivot_udfs.tokenization.backends import TokenizerSpec, word_token_ids
+from pivot_udfs.tokenization.backends import TokenizerSpec
+from pivot_udfs.tokenization.vocabulary import word_token_ids
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -71,10 +71,12 @@ class TestOfTables:
         for row in rows_of(spark, corpus, "document_scores"):
             tokens[row["lang"]] += row["n_tokens"]
         arms = {arm.name: arm for arm in report.arms}
-        assert {b.lang: b.amount for b in arms["pivot"].budgets} == {lang: int(0.3 * n) for lang, n in tokens.items()}
-        assert {b.lang: b.amount for b in arms["random"].budgets} == arms["pivot"].language_tokens
-        assert [(b.lang, b.amount) for b in arms["parallel"].budgets] == [("all", arms["pivot"].n_tokens)]
-        assert all(b.taken <= b.amount for arm in report.arms for b in arm.budgets)
+        assert {b.lang: b.amount for b, _ in arms["pivot"].budgets} == {
+            lang: int(0.3 * n) for lang, n in tokens.items()
+        }
+        assert {b.lang: b.amount for b, _ in arms["random"].budgets} == arms["pivot"].language_tokens
+        assert [(b.lang, b.amount) for b, _ in arms["parallel"].budgets] == [("all", arms["pivot"].n_tokens)]
+        assert all(taken <= b.amount for arm in report.arms for b, taken in arm.budgets)
 
     def test_densities(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
         scores = rows_of(spark, corpus, "document_scores")

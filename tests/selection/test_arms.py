@@ -77,10 +77,10 @@ def test_a_new_arm_is_selected(spark: Any, wiki: Arm) -> None:
 
     rows = [(f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, f"f{k % 5}", k) for k in range(210)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
-    chosen = select_documents(scores, Selection(share=0.4, arms=["pivot", wiki.name])).documents.collect()
+    chosen, _ = select_documents(scores, Selection(share=0.4, arms=["pivot", wiki.name]))
     place = {(row[-2], row[-1]): row for row in rows}
     held: dict[str, Counter[tuple[str, str]]] = {"pivot": Counter(), "wiki": Counter()}
-    for row in chosen:
+    for row in chosen.collect():
         source, _, lang, n_tokens, *_ = place[row["shard"], row["record"]]
         for arm, counts in held.items():
             counts[lang, source] += n_tokens if row[arm] else 0
@@ -109,7 +109,10 @@ def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
     pivot, new = read_arms(selection, members, {"en": 200})
     assert (new.title, new.description) == (wiki.title, wiki.description)
     assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot) == (6, 3, 30, 3)
-    assert [(b.lang, b.amount, b.taken) for b in (*pivot.budgets, *new.budgets)] == [("en", 100, 60), ("en", 60, 30)]
+    assert [(b.lang, b.amount, taken) for b, taken in (*pivot.budgets, *new.budgets)] == [
+        ("en", 100, 60),
+        ("en", 60, 30),
+    ]
     sources = read_source_tokens(members.where("arm = 'pivot'"), members, selection.arms)
     assert [(s.source, s.n_tokens, s.arm_tokens) for s in sources] == [
         ("s0", 30, {"pivot": 30, "wiki": 0}),

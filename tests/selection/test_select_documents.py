@@ -52,7 +52,7 @@ def arms(scores: "DataFrame", selection: Selection) -> dict[str, list[Row]]:
 
     by_place = {(row["shard"], row["record"]): row for row in ROWS}
     found: dict[str, list[Row]] = {arm: [] for arm in selection.arms}
-    for row in select_documents(scores, selection).documents.collect():
+    for row in select_documents(scores, selection)[0].collect():
         taken = [arm for arm in selection.arms if row[arm]]
         assert taken, "a document that no arm takes"
         for arm in taken:

@@ -1,4 +1,4 @@
-"""Our byte-level BPE against the reference library: its pieces, its ids, and what is left to the reference."""
+"""The compiled BPE loops against the reference library: pre-tokens, ids, and what is left to the reference."""
 
 import functools
 import json
@@ -11,73 +11,80 @@ import pytest
 import tokenizer_files
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, pre_tokenizers
-from tokenizers.pre_tokenizers import ByteLevel, Digits
+from tokenizers import Tokenizer
 
-from pivot_udfs.tokenization import byte_level, encode_kernel
-from pivot_udfs.tokenization.backends import load_tokenizer
-from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, is_byte_level_bpe, read_rules
-from pivot_udfs.tokenization.encode_kernel import LONGEST
-from pivot_udfs.tokenization.pretokenize_kernel import piece_ends
+from pivot_udfs.tokenization import byte_level, pre_token_table
+from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, read_rules, unsupported_by_loops
+from pivot_udfs.tokenization.cut_kernel import CUT, cut
+from pivot_udfs.tokenization.encode_kernel import Rules, _split
+from pivot_udfs.tokenization.merge_kernel import LONGEST
 from pivot_udfs.tokenization.text_batch import TextBatch
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "tokenizer.json"
+SIGNS = "abAB '12\u0663\u00bd\u516d\u2177 \n\t\r/\u3000\u00a0\u2028,s-\u00e9\u00c9\u6c34\u304c\u732b\u3099e\u0301\u0300"
+CASES = "\u01c5\u02b0\u0130\u017f\U0001f642"
+PARTS = "'s 're 'LL n'T '\u017f '\u017fare \u212a's the water L'eau cat <tool> cafe\u0301 caf\u00e9"
+MORE = "<|end|> [mark] zqx \u6c34\u6c34 \u0898\u0334"
 CHUNKS = st.one_of(
-    st.sampled_from("ab '12\u0663½六ⅷ \n\t\r\u3000\u00a0\u2028,s-té水が猫\u3099e\u0301\U0001f642"),
-    st.sampled_from(["'s", "'re", "'ll", "n't", "  ", "\n\n", "the", "water", "L'eau"]),
+    st.sampled_from(SIGNS + CASES),
+    st.sampled_from([*PARTS.split(), *MORE.split(), "  ", "   ", "\n\n", " qzx"]),
     st.characters(exclude_categories=["Cs"]),
 )
 TEXT = st.lists(CHUNKS, max_size=30).map("".join)
-_rules = functools.cache(read_rules)
 
 
 class Counted:
-    """The reference's model, and the characters of the alphabet that it was asked for."""
+    """The reference, and the characters that its model was asked for."""
 
-    def __init__(self, model: Any) -> None:
-        self._model, self.asked = model, 0
+    def __init__(self, reference: Tokenizer) -> None:
+        self.reference, self.model, self.asked = reference, self, 0
 
     def tokenize(self, text: str) -> Any:
         self.asked += len(text)
-        return self._model.tokenize(text)
+        return self.reference.model.tokenize(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.reference, name)
 
 
-def _encoder(payload: bytes) -> tuple[ByteLevelEncoder, Counted]:
-    counted: Any = Counted(Tokenizer.from_str(payload.decode()).model)
-    return ByteLevelEncoder(_rules(payload), counted), counted
-
-
-def _trained(folder: Path, digits: bool) -> bytes:
-    """A tokenizer trained on four languages, without the added token that is not special."""
-    tokenizer = Tokenizer.from_file(tokenizer_files.byte_level(folder))
-    level = ByteLevel(add_prefix_space=False)
-    steps = pre_tokenizers.Sequence([Digits(individual_digits=True), level]) if digits else level
-    tokenizer.pre_tokenizer = steps  # type: ignore[assignment]
-    config = json.loads(tokenizer.to_str())
-    config["added_tokens"] = [token for token in config["added_tokens"] if token["special"]]
-    return json.dumps(config).encode()
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["digits", "plain"])
-def payload(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return _trained(tmp_path_factory.mktemp("trained"), request.param)
+@pytest.fixture(scope="module", params=tokenizer_files.FAMILIES)
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tokenizer_files.family(tmp_path_factory.mktemp("family"), request.param)
 
 
 @pytest.fixture(scope="module")
-def sample() -> bytes:
-    return load_tokenizer(str(SAMPLE)).payload
+def sample() -> str:
+    return str(SAMPLE)
 
 
-def _expected(payload: bytes, texts: list[str]) -> list[list[int]]:
-    reference = _reference(payload)
-    return [reference.encode(text, add_special_tokens=False).ids for text in texts]
+def _config(path: str) -> dict[str, Any]:
+    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 @functools.cache
-def _reference(payload: bytes) -> Tokenizer:
-    reference = Tokenizer.from_str(payload.decode())
+def _reference(path: str) -> Tokenizer:
+    reference = Tokenizer.from_file(path)
     reference.encode_special_tokens = True
     return reference
+
+
+@functools.cache
+def _encoder(path: str) -> ByteLevelEncoder:
+    return ByteLevelEncoder(_config(path), _reference(path))
+
+
+@functools.cache
+def _rules(path: str) -> Rules:
+    return read_rules(_config(path))[0]
+
+
+def _counted(path: str) -> tuple[ByteLevelEncoder, Counted]:
+    counted: Any = Counted(_reference(path))
+    return ByteLevelEncoder(_config(path), counted), counted
+
+
+def _expected(path: str, texts: list[str]) -> list[list[int]]:
+    return [_reference(path).encode(text, add_special_tokens=False).ids for text in texts]
 
 
 def _rows(encoder: ByteLevelEncoder, texts: list[str]) -> list[list[int]]:
@@ -87,111 +94,140 @@ def _rows(encoder: ByteLevelEncoder, texts: list[str]) -> list[list[int]]:
     return [ids[a:b].tolist() for a, b in pairwise(offsets.tolist())]
 
 
-def _pieces(text: str, payload: bytes, joins: np.ndarray[Any, Any]) -> list[str]:
+def _ends(text: str, rules: Rules, joined: bool) -> tuple[list[int], list[int]]:
+    """Where the pre-tokens of a text end, in bytes, and where their slices do if all or none may be cut."""
     data, _ = TextBatch([text]).buffers
-    ends = np.empty(len(data), np.uint32)
-    n_pieces = piece_ends(data, np.uint64(0), np.uint64(len(data)), _rules(payload).kinds, joins, ends)
-    return [bytes(data[a:b]).decode() for a, b in pairwise([0, *ends[:n_pieces].tolist()])]
+    ends, cuts = np.empty(len(data), np.uint32), np.empty(len(data), np.uint32)
+    text_at, zero, end = (np.uint64(k) for k in (data.ctypes.data, 0, len(data)))
+    most = np.uint64(rules.most_digits)
+    n = _split(rules.pattern, text_at, zero, end, np.uint64(rules.classes.ctypes.data), most, ends)
+    joins, pairs = np.full(1 << 16, joined, np.uint8), np.full(1 << 15, -1 if joined else 0, np.int64)
+    joined_at = np.uint64(joins.ctypes.data), np.uint64(pairs.ctypes.data)
+    n_slices = cut(text_at, zero, ends, np.uint64(n), joined_at, cuts)
+    return ends[: int(n)].tolist(), cuts[: int(n_slices)].tolist()
 
 
 @given(text=TEXT)
-def test_pieces_are_the_pre_tokenizers(payload: bytes, text: str) -> None:
-    step = _reference(payload).pre_tokenizer
+def test_pre_tokens_are_those_of_the_reference(path: str, text: str) -> None:
+    step = _reference(path).pre_tokenizer
     assert step is not None
-    expected = [text[a:b] for _, (a, b) in step.pre_tokenize_str(text)]
-    assert _pieces(text, payload, np.ones(1 << 16, np.uint8)) == expected
+    pieces = [text[a:b] for _, (a, b) in step.pre_tokenize_str(text)]
+    ends = np.cumsum([len(piece.encode()) for piece in pieces], dtype=np.int64).tolist()
+    assert _ends(text, _rules(path), joined=True) == (ends, ends)
 
 
 @given(text=TEXT)
-def test_pieces_are_cut_further_where_nothing_joins(payload: bytes, text: str) -> None:
-    whole, cut = (_pieces(text, payload, np.full(1 << 16, joined, np.uint8)) for joined in (1, 0))
-    assert "".join(cut) == "".join(whole) == text
-    ends = [set(np.cumsum([len(piece) for piece in pieces]).tolist()) for pieces in (whole, cut)]
-    assert ends[0] <= ends[1]
-    assert all(len(piece) == 1 or piece.isascii() for piece in cut)
+def test_slices_end_where_pre_tokens_and_characters_do(path: str, text: str) -> None:
+    ends, cuts = _ends(text, _rules(path), joined=False)
+    raw = text.encode()
+    slices = [raw[a:b].decode() for a, b in pairwise([0, *(end & (CUT - 1) for end in cuts)])]
+    assert "".join(slices) == text
+    assert [end for end in cuts if end < CUT] == ends
+    assert all(len(piece) == 1 or piece.isascii() for piece in slices)
 
 
 @given(texts=st.lists(TEXT, max_size=4))
-def test_ids_are_the_references(payload: bytes, texts: list[str]) -> None:
-    """With tables that are full after few pieces, too; thrice: merged, looked up, looked up among the short ones."""
+def test_ids_are_the_references(path: str, texts: list[str]) -> None:
+    """Three times: merged, looked up, looked up among the short ones."""
+    assert [_rows(_encoder(path), texts) for _ in range(3)] == [_expected(path, texts)] * 3
+
+
+@given(texts=st.lists(TEXT, max_size=4))
+def test_ids_are_the_references_when_tables_are_full(path: str, texts: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byte_level, "_ROWS", 8)
-        patch.setattr(encode_kernel, "_SHORT_ROWS", 2)
-        small, counted = _encoder(payload)
-    for encoder in (small, _encoder(payload)[0]):
-        assert [_rows(encoder, texts) for _ in range(3)] == [_expected(payload, texts)] * 3
-    assert counted.asked == 0, "this vocabulary has every byte"
+        patch.setattr(pre_token_table, "_SHORT_ROWS", 2)
+        patch.setattr(byte_level, "_n_rows", lambda n_tokens: 1024)
+        small = _full(path)
+    assert [_rows(small, texts) for _ in range(3)] == [_expected(path, texts)] * 3
 
 
-def test_every_character_gets_the_references_ids(sample: bytes) -> None:
-    """Each by itself after a letter, two spaces and a numeral, and before a letter; in all planes with characters."""
+@functools.cache
+def _full(path: str) -> ByteLevelEncoder:
+    return _counted(path)[0]
+
+
+def test_every_character_gets_the_references_ids(path: str) -> None:
+    """Each after a letter, spaces, a numeral, an apostrophe and signs, and before letters and signs."""
     points = [point for plane in ((0, 0xD800), (0xE000, 0x33500), (0xE0000, 0xE0200)) for point in range(*plane)]
-    texts = [f"a{char}  {char}1{char}s'{char}" for char in map(chr, points)]
+    texts = [f"a{char}  {char}1{char}s'{char}are!{char}A{char}!{char}\n" for char in map(chr, points)]
     joined = ["\u0130".join(texts[k : k + 64]) for k in range(0, len(texts), 64)]
-    encoder, counted = _encoder(sample)
+    assert _rows(_encoder(path), joined) == _expected(path, joined)
+
+
+def test_bytes_without_a_token_are_dropped_as_the_reference_does(sample: str) -> None:
+    points = [point for plane in ((0, 0xD800), (0xE000, 0x33500), (0xE0000, 0xE0200)) for point in range(*plane)]
+    texts = [f"a{char}b  \u6c34{char}\u6c34{char}" for char in map(chr, points)]
+    joined = ["\u0130".join(texts[k : k + 64]) for k in range(0, len(texts), 64)]
+    encoder, counted = _counted(sample)
     assert _rows(encoder, joined) == _expected(sample, joined)
-    assert counted.asked < 1_000, "but for controls that the vocabulary lacks, all goes through the loops"
+    assert counted.asked < 20_000, "all but what the vocabulary lacks goes through the loops"
 
 
-def test_real_text_needs_no_reference(sample: bytes) -> None:
+def test_real_text_needs_no_reference(path: str) -> None:
     text = "L'été, 1,234 volts\u00a0: the water's cold.\n\n  水很冷。２０２４年、猫が水を飲んだ。" * 50
-    encoder, counted = _encoder(sample)
-    assert _rows(encoder, [text, text]) == _expected(sample, [text, text])
+    encoder, counted = _counted(path)
+    assert _rows(encoder, [text, text]) == _expected(path, [text, text])
     assert counted.asked == 0
 
 
 @pytest.mark.parametrize("word", ["zqxjkvwQZzqxjkv", "水ꙮꙮꙮ", "aaaaaaaaaaaaaaaaaaaaaaaa", "b" * 25])
-def test_pieces_of_many_ids_are_met_again(sample: bytes, word: str) -> None:
-    encoder, _ = _encoder(sample)
+def test_pre_tokens_of_many_ids_are_met_again(sample: str, word: str) -> None:
     for _ in range(2):
-        assert _rows(encoder, [word, f" {word} {word}"]) == _expected(sample, [word, f" {word} {word}"])
+        assert _rows(_encoder(sample), [word, f" {word} {word}"]) == _expected(sample, [word, f" {word} {word}"])
 
 
 @pytest.mark.parametrize(
-    ("piece", "asked"),
+    ("pre_token", "asked"),
     [("a" * LONGEST, 0), ("a" * (LONGEST + 1), LONGEST + 1), ("-" * 3000, 3000), ("\x04", 1), ("!!\x04!!", 5)],
 )
-def test_only_pieces_that_the_loops_do_not_take_go_to_the_reference(sample: bytes, piece: str, asked: int) -> None:
+def test_only_pre_tokens_that_the_loops_refuse_go_to_the_reference(sample: str, pre_token: str, asked: int) -> None:
     """The others of their text do not: the library takes a hundred bytes of memory for each one of text."""
-    texts = ["water", f"the eau\n{piece}\n水 {piece * 2}", "", f"{piece}", "the", "\x04\x06"]
-    encoder, counted = _encoder(sample)
-    assert _rows(encoder, texts) == _expected(sample, texts)
-    encoder, counted = _encoder(sample)
-    _rows(encoder, [f"the eau\n{piece}\n水 猫が水を飲んだ"])
+    texts = ["water", f"the eau\n{pre_token}\n水 {pre_token * 2}", "", f"{pre_token}", "the", "\x04\x06"]
+    assert _rows(_encoder(sample), texts) == _expected(sample, texts)
+    encoder, counted = _counted(sample)
+    _rows(encoder, [f"the eau\n{pre_token}\n水 猫が水を飲んだ"])
     assert counted.asked == asked
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        {"normalizer": {"type": "NFC"}},
-        {"pre_tokenizer": {"type": "Whitespace"}},
-        {"pre_tokenizer": None},
-        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": []}},
-        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}},
-        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}},
-        {"digits": {"type": "Digits", "individual_digits": False}},
-        {"model": {"ignore_merges": True}},
-        {"model": {"dropout": 0.1}},
-        {"model": {"byte_fallback": True}},
-        {"model": {"end_of_word_suffix": "</w>"}},
-        {"model": {"continuing_subword_prefix": "##"}},
-        {"model": {"type": "Unigram"}},
-        {"model": {"vocab": {"a": 1, "b": 1}}},
-        {"model": {"vocab": {"a": 1 << 22}}},
-        {"model": {"merges": [["a", "b"]] * (1 << 20)}},
-        {"added_tokens": [{"content": "[mark]", "special": False}]},
+        ({"normalizer": {"type": "NFKC"}}, "normalizer is not NFC"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer"),
+        ({"pre_tokenizer": None}, "pre-tokenizer"),
+        ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": []}}, "pre-tokenizer"),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}}, "pre-tokenizer"),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}}, "pre-tokenizer"),
+        ({"digits": {"type": "Digits", "individual_digits": False}}, "pre-tokenizer"),
+        ({"model": {"dropout": 0.1}}, "model.dropout"),
+        ({"model": {"byte_fallback": True}}, "model.byte_fallback"),
+        ({"model": {"end_of_word_suffix": "</w>"}}, "model.end_of_word_suffix"),
+        ({"model": {"continuing_subword_prefix": "##"}}, "model.continuing_subword_prefix"),
+        ({"model": {"type": "Unigram"}}, "not BPE"),
+        ({"model": {"vocab": {"a": 1, "b": 1}}}, "two tokens have one id"),
+        ({"model": {"vocab": {"a": 1 << 22}}}, "too large"),
+        ({"model": {"merges": [["a", "b"]] * (1 << 20)}}, "too large"),
+        ({"added_tokens": [{"content": "[mark]", "special": False, "lstrip": True}]}, "'\\[mark\\]' has lstrip"),
     ],
     ids=lambda change: json.dumps(change)[:60],
 )
-def test_other_tokenizers_are_not_taken(sample: bytes, change: dict[str, Any]) -> None:
-    config = json.loads(sample)
-    assert is_byte_level_bpe(sample)
+def test_other_tokenizers_are_not_taken(sample: str, change: dict[str, Any], reason: str) -> None:
+    config = _config(sample)
+    assert unsupported_by_loops(config) is None
     if "digits" in change:
         config["pre_tokenizer"]["pretokenizers"][0] = change["digits"]
     config["model"] |= change.get("model", {})
     config |= {key: value for key, value in change.items() if key not in ("model", "digits")}
-    assert not is_byte_level_bpe(json.dumps(config).encode())
+    with pytest.raises(ValueError, match=reason):
+        raise ValueError(unsupported_by_loops(config))
+
+
+@pytest.mark.parametrize("pattern", [tokenizer_files.CL100K.replace("'d", "'x"), tokenizer_files.O200K + " "])
+def test_a_pattern_that_differs_is_not_taken(tmp_path: Path, pattern: str) -> None:
+    config = _config(tokenizer_files.family(tmp_path, "llama3"))
+    assert unsupported_by_loops(config) is None
+    config["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = pattern
+    assert "pre-tokenizer" in str(unsupported_by_loops(config))
 
 
 def test_a_column_and_buffers_of_a_batch_are_its_texts() -> None:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, load_tokenizer, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, load_tokenizer
 from pivot_udfs.tokenization.equivalence_probe import first_difference
 from pivot_udfs.tokenization.token_offsets import check_ids, positions_exact, taken_as_they_are, token_byte_spans
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 ALL_KINDS = [

@@ -7,7 +7,8 @@ from itertools import pairwise
 from jobs.gpu.translation.lexicon_concepts import Concept
 from jobs.report.language_names import LANGUAGE_NAMES
 from pivot_udfs.errors import LexiconError, TokenizerError
-from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, vocabulary
+from pivot_udfs.tokenization.backends import TokenizerSpec, encoder
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 
 def language_name(code: str) -> str:
