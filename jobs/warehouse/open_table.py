@@ -78,6 +78,6 @@ def refused_feature(delta: DeltaTable) -> str | None:
     for name, refused in _PROPERTIES.items():
         if re.fullmatch(refused, properties.get(name) or "", re.IGNORECASE):
             return f"{name} = {properties[name]}"
-    refused = {*(delta.protocol().writer_features or [])} - _SUPPORTED
+    unsupported = {*(delta.protocol().writer_features or [])} - _SUPPORTED
     # Others depend on domainMetadata, and are the ones that a user has switched on.
-    return min(refused, key=lambda name: (name == "domainMetadata", name), default=None)
+    return min(unsupported, key=lambda name: (name == "domainMetadata", name), default=None)
