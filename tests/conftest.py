@@ -59,8 +59,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> S
     from jobs import rebuild_corpus
 
     small = write_small_corpus(tmp_path_factory.mktemp("pipeline"))
-    told = must_work(run_job(rebuild_corpus.main, small))
-    assert len(stages_run(told)) == 5
-    assert "count_cooccurrence: warning: " in told
-    assert " lexicon words occur in no document, for example " in told
+    log_text = must_work(run_job(rebuild_corpus.main, small))
+    assert len(stages_run(log_text)) == 5
+    assert "count_cooccurrence: warning: " in log_text
+    assert " lexicon words occur in no document, for example " in log_text
     return small

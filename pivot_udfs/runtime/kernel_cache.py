@@ -67,7 +67,7 @@ def cache_folder() -> Path:
     """``NUMBA_CACHE_DIR``, or a folder of this user's own among the temporary files.
 
     Cached kernels are pickles, which run code when they are loaded. A folder that another user owns or may write is
-    therefore not used, whoever named it: the process compiles into a new folder of its own, and warns.
+    therefore not used, even if it was configured: a new private folder is used, with a warning.
     """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen).resolve() if chosen else Path(tempfile.gettempdir(), f"semantic-pivots-kernels-{os.getuid()}")

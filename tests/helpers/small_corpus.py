@@ -111,9 +111,9 @@ def run_job(
     return code, out.getvalue(), err.getvalue()
 
 
-def stages_run(told: str) -> list[str]:
+def stages_run(log_text: str) -> list[str]:
     """The stages that said that they run, in order, but for the report."""
-    names = [line.split("] ")[1].split(":")[0] for line in told.splitlines() if ": runs: " in line]
+    names = [line.split("] ")[1].split(":")[0] for line in log_text.splitlines() if ": runs: " in line]
     return [name for name in names if name != "write_report"]
 
 
@@ -125,7 +125,7 @@ def rows_of(spark: Any, corpus: SmallCorpus, table: str) -> list[dict[str, Any]]
 
 def must_work(result: tuple[int, str, str]) -> str:
     """Standard error of a job that has to end well."""
-    code, _, told = result
+    code, _, log_text = result
     if code:
-        pytest.fail(told)
-    return told
+        pytest.fail(log_text)
+    return log_text

@@ -59,7 +59,7 @@ SAME = {"version": 1, "inputs": {"documents": "a"}, "outputs": {"word_totals": "
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "log_text"),
     [
         (SAME, ""),
         (SAME | {"outputs": {"word_totals": "c"}}, "raise STAGE.version in jobs/count_cooccurrence.py"),
@@ -68,10 +68,10 @@ SAME = {"version": 1, "inputs": {"documents": "a"}, "outputs": {"word_totals": "
         (SAME | {"inputs": {"documents": "x"}, "outputs": {"word_totals": "c"}}, ""),
     ],
 )
-def test_only_a_change_of_rows_under_the_same_version_is_blamed(made: dict[str, Any], told: str) -> None:
+def test_only_a_change_of_rows_under_the_same_version_is_blamed(made: dict[str, Any], log_text: str) -> None:
     faults = golden_outputs.differences("count_cooccurrence", made, SAME)
-    assert bool(faults) == bool(told)
-    assert all(told in fault for fault in faults)
+    assert bool(faults) == bool(log_text)
+    assert all(log_text in fault for fault in faults)
 
 
 def test_rows_hash_alike_in_any_order_and_place(tmp_path: Path) -> None:

@@ -53,19 +53,19 @@ def copy(corpus: SmallCorpus, tmp_path: Path) -> tuple[SmallCorpus, str]:
 
 def test_a_second_rebuild_skips_everything_and_says_why(spark: "SparkSession", corpus: SmallCorpus) -> None:
     before = files_in(corpus.folder / "warehouse")
-    told = must_work(run_job(job("rebuild_corpus"), corpus, "cooccurrence.memory_budget_mb=700"))
-    assert stages_run(told) == []
+    log_text = must_work(run_job(job("rebuild_corpus"), corpus, "cooccurrence.memory_budget_mb=700"))
+    assert stages_run(log_text) == []
     for stage in [*STAGES, "write_report"]:
-        assert f"{stage}: skipped: inputs, configuration and code are unchanged" in told
+        assert f"{stage}: skipped: inputs, configuration and code are unchanged" in log_text
     assert files_in(corpus.folder / "warehouse") == before
 
 
 def test_a_changed_setting_reruns_what_depends_on_it(spark: "SparkSession", copy: tuple[SmallCorpus, str]) -> None:
     corpus, warehouse = copy
-    told = must_work(run_job(job("rebuild_corpus"), corpus, warehouse, "pivots.n_pivots=20"))
-    assert stages_run(told) == STAGES[2:]
-    assert "find_pivots: runs: pair_pivots was made with settings pivots.n_pivots = 150, now 20" in told
-    assert "score_documents: runs: document_scores was made with tables pivots = version 0 " in told
+    log_text = must_work(run_job(job("rebuild_corpus"), corpus, warehouse, "pivots.n_pivots=20"))
+    assert stages_run(log_text) == STAGES[2:]
+    assert "find_pivots: runs: pair_pivots was made with settings pivots.n_pivots = 150, now 20" in log_text
+    assert "score_documents: runs: document_scores was made with tables pivots = version 0 " in log_text
     pivots = spark.read.format("delta").load(warehouse.partition("=")[2] + "/pivots")
     assert pivots.count() == 20
 
@@ -100,10 +100,10 @@ def test_tables_of_another_configuration_are_refused(
         ("score_documents", "pivots.association=llr", "made with pivots.association = npmi, this run has llr"),
     ]
     before = files_in(corpus.folder / "warehouse")
-    for name, override, told in cases:
+    for name, override, log_text in cases:
         code, _, errors = run_job(job(name), corpus, override)
-        assert (code, "WarehouseError" in errors, told in errors) == (2, True, True), errors
-        assert "run " in errors.split(told)[1]
+        assert (code, "WarehouseError" in errors, log_text in errors) == (2, True, True), errors
+        assert "run " in errors.split(log_text)[1]
     assert files_in(corpus.folder / "warehouse") == before
 
 

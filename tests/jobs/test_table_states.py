@@ -56,8 +56,8 @@ def data_file(warehouse: Path, table: str) -> Path:
 def test_all_tables_are_of_the_new_documents_after_documents_was_removed(corpus: SmallCorpus, warehouse: Path) -> None:
     shutil.rmtree(warehouse / "documents")
     inputs = f"corpus.inputs={corpus.folder}/shards/c.jsonl.zst"
-    told = must_work(run("rebuild_corpus", corpus, warehouse, inputs))
-    assert len(stages_run(told)) == N_STAGES - 1
+    log_text = must_work(run("rebuild_corpus", corpus, warehouse, inputs))
+    assert len(stages_run(log_text)) == N_STAGES - 1
     documents = rows(warehouse, "documents")
     assert sum(row["n_docs"] for row in rows(warehouse, "corpus_totals")) == len(documents)
     keys = {(row["shard"], row["record"]) for row in documents}
@@ -102,10 +102,10 @@ def test_derived_tables_that_are_damaged_are_made_again(corpus: SmallCorpus, war
     DeltaTable(str(warehouse / "datasets/random")).create_checkpoint()
     next((warehouse / "datasets/random/_delta_log").glob("*.checkpoint.parquet")).unlink()
     log_file(warehouse, "pair_pivots").write_bytes(b"")
-    told = must_work(run("rebuild_corpus", corpus, warehouse))
-    assert stages_run(told) == ["find_pivots", "score_documents", "filter_documents"]
-    assert "is damaged" in told
-    assert "is written again" in told
+    log_text = must_work(run("rebuild_corpus", corpus, warehouse))
+    assert stages_run(log_text) == ["find_pivots", "score_documents", "filter_documents"]
+    assert "is damaged" in log_text
+    assert "is written again" in log_text
     assert {table: rows(warehouse, table) for table in tables} == before
     assert_current(corpus, warehouse)
 
