@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.tokenization.backends import encoder, load_tokenizer
+from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, load_tokenizer
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
 from pivot_udfs.tokenization.token_bytes import byte_alphabet
 from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
@@ -79,8 +79,14 @@ def test_fastokens_gives_the_ids_of_tokenizers_for_long_s(folder: Path, name: st
 
 
 @pytest.mark.parametrize("name", tokenizer_files.FAMILIES)
-def test_every_family_is_tokenized_by_the_loops(folder: Path, name: str) -> None:
-    assert load_tokenizer(tokenizer_files.family(folder, name)).backend == "byte_level"
+def test_every_family_can_be_tokenized_by_the_loops(folder: Path, name: str) -> None:
+    assert load_tokenizer(tokenizer_files.family(folder, name), "byte_level").backend == "byte_level"
+
+
+def test_the_fastest_backend_is_tried_first(byte_level: str, sample_tokenizer: TokenizerSpec) -> None:
+    """The loops where single digits are split off first, fastokens elsewhere."""
+    assert sample_tokenizer.backend == "byte_level"
+    assert load_tokenizer(byte_level).backend == "fastokens"
 
 
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
@@ -99,9 +105,9 @@ def test_no_texts_give_no_ids(folder: Path, make: Callable[[Path], str]) -> None
     assert (ids.tolist(), ids.dtype, offsets.tolist()) == ([], np.int32, [0])
 
 
-def test_special_text_stays_plain_and_added_text_matches(byte_level: str) -> None:
-    spec = load_tokenizer(byte_level)
-    assert spec.backend == "byte_level"
+@pytest.mark.parametrize("backend", ["byte_level", "fastokens", "tokenizers"])
+def test_special_text_stays_plain_and_added_text_matches(byte_level: str, backend: str) -> None:
+    spec = load_tokenizer(byte_level, backend)
     ids, _ = encoder(spec).encode(["a<|end|>[mark]"])
     words = vocabulary(spec)
     assert not words.special_ids & set(ids.tolist())
