@@ -34,15 +34,15 @@ def read_json_line(line: bytes, limits: ReadLimits) -> Fields:
         return _read_long(line, limits)
     try:
         record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        record = _read_leniently(line)
+    except orjson.JSONDecodeError as error:
+        record = _read_leniently(line, str(error))
         if type(record) is dict:
             check_surrogates(_fields(record, limits), limits.fields)
     if type(record) is not dict:
         raise RecordError("not_an_object", f"a JSON {_TYPES.get(type(record), 'number')}; expected an object")
     fields = _fields(record, limits)
     if _NUMBER in (fields.id, fields.source):  # an integer above 64 bits is a float so far
-        fields = _fields(_read_leniently(line), limits)
+        fields = _fields(_read_leniently(line, "an integer has too many digits"), limits)
     return fields
 
 
@@ -67,10 +67,11 @@ def _plain(value: Any) -> Any:
     return Unsupported(_TYPES[type(value)])
 
 
-def _read_leniently(line: bytes) -> Any:
+def _read_leniently(line: bytes, fault: str) -> Any:
     """A second look by Python's own reader, which distinguishes what is wrong.
 
-    It also accepts what is wrong only in fields that are not used: NaN, lone surrogates.
+    It also accepts what is wrong only in fields that are not used: NaN, lone surrogates. Its messages differ between
+    releases of Python, so that ``fault`` is the detail of a line that is not JSON.
     """
     if not line.strip():
         raise RecordError("blank_line", f"line of {len(line)} white space bytes")
@@ -80,8 +81,8 @@ def _read_leniently(line: bytes) -> Any:
         raise RecordError("invalid_utf8", str(error)) from None
     except RecursionError:
         raise RecordError("not_json", "nested too deeply") from None
-    except ValueError as error:
-        raise RecordError("not_json", str(error)) from None
+    except ValueError:
+        raise RecordError("not_json", fault) from None
 
 
 def _read_long(line: bytes, limits: ReadLimits) -> Fields:
