@@ -15,6 +15,7 @@ from pivot_udfs.shards.validate_record import Fields, ReadLimits, RecordError, U
 
 _WHOLE_BYTES = 1 << 20
 """Longest line that is parsed whole, which may need 50 times its length."""
+_TOO_DEEP = "depth limit exceeded"
 _MAX_LABEL_BYTES = 64 << 10
 _NUMBER = Unsupported("number")
 _TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: "string", type(None): "null"}
@@ -75,13 +76,13 @@ def _read_leniently(line: bytes, fault: str) -> Any:
     """
     if not line.strip():
         raise RecordError("blank_line", f"line of {len(line)} white space bytes")
+    if fault.startswith(_TOO_DEEP):  # where Python gives up depends on its release
+        raise RecordError("not_json", fault)
     try:
         return json.loads(line.decode())
     except UnicodeDecodeError as error:
         raise RecordError("invalid_utf8", str(error)) from None
-    except RecursionError:
-        raise RecordError("not_json", "nested too deeply") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RecordError("not_json", fault) from None
 
 
