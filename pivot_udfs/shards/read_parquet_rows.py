@@ -70,7 +70,7 @@ class _WatchedFile:
         return self._file.tell()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)  # a store's file refuses places past its end: damaged content
+        return self._file.seek(offset, whence)  # damaged content can name an offset past the end
 
     def read(self, n_bytes: int = -1) -> bytes:
         try:
