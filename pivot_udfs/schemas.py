@@ -58,6 +58,19 @@ QUARANTINE = pa.schema(
         _column("raw", pa.binary(), "The record's first bytes, at most 1,024.", nullable=True),
     ]
 )
+SHARDS = pa.schema(
+    [
+        _PLACE[0],
+        _column("content_id", _STRING, "SHA-256 (hex) of the file as stored."),
+        _column("n_bytes", _LONG, "Size of the file in bytes, compressed or not."),
+        _column("modified_ns", _LONG, "Time of the last change in ns since 1970; 0 where the store reports none."),
+        _column("n_docs", _LONG, "Records in documents."),
+        _column("n_rejected", _LONG, "Rows in quarantine."),
+        _N_TOKENS,
+        _column("batch", _LONG, "Number of the batch that it was read in, from 0."),
+        _column("status", _STRING, "loaded: its records are in documents and quarantine."),
+    ]
+)
 CORPUS_TOTALS = pa.schema([_LANG, _column("n_docs", _LONG, "Number of documents."), _N_TOKENS])
 TOKEN_TOTALS = pa.schema([_TOKEN_ID, *_TOTALS])
 WORD_TOTALS = pa.schema([*_WORD, *_TOTALS])
@@ -100,6 +113,7 @@ DOCUMENT_SCORES = pa.schema(
 DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, *_PLACE])
 
 TABLES: dict[str, pa.Schema] = {
+    "shards": SHARDS,
     "documents": DOCUMENTS,
     "quarantine": QUARANTINE,
     "corpus_totals": CORPUS_TOTALS,
@@ -114,6 +128,7 @@ TABLES: dict[str, pa.Schema] = {
 """Every table but those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
 
 DESCRIPTIONS: dict[str, str] = {
+    "shards": "The shards whose records are in the tables; what is listed but not here is read by the next run.",
     "documents": "The corpus: one row for each record that can be used, with its token ids.",
     "quarantine": "The records, and shards, that cannot be used. Records read = documents + quarantine.",
     "corpus_totals": "Documents and tokens by language.",

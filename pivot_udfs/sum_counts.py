@@ -4,7 +4,7 @@ Spark brings all parts of a row together and in order; here they are added in tw
 which stay in the cache. Memory depends on the vocabulary, not on the corpus.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.count_cooccurrence import Kind
+from pivot_udfs.count_cooccurrence import Kind, packed_rows
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.lexicon import Lexicon
 
 _OUT_CELLS = 1 << 17
@@ -53,11 +54,15 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
 
     Yields:
         (table, batch in that table's schema, strings as dictionaries), one table after the other; every cell once,
-        ordered by row and column.
+        ordered by row and column, without those that are zero.
+
+    Raises:
+        WarehouseError: a sum is negative: the stored counts are not those of the documents that were removed.
     """
     waiting: list[tuple[int, _Counts]] = []
     kind, n_cells = -1, 0
     for (row_kind, row), counts in _whole_rows(batches, plan):
+        _check_counts(Kind(row_kind), counts)
         if waiting and (row_kind != kind or n_cells >= _OUT_CELLS):
             yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
             waiting, n_cells = [], 0
@@ -66,6 +71,42 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
         n_cells += len(counts[0])
     if waiting:
         yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
+
+
+def stored_counts(batches: Iterator[pa.RecordBatch], kind: Kind, plan: SumPlan) -> Iterator[pa.RecordBatch]:
+    """The rows of a count table as partial rows, to be summed with those of new documents.
+
+    Args:
+        batches: in the schema of ``TABLE_OF[kind]``.
+        kind: of the table.
+        plan: what the ids mean.
+
+    Yields:
+        batches in PARTIAL_ROWS.
+    """
+    numbers = {word: number for number, word in enumerate(plan.lexicon.words)}
+    for batch in batches:
+        pairs, docs = (batch.column(name).to_numpy().astype(np.int64) for name in batch.schema.names[-2:])
+        if kind is Kind.TOKEN_COOCCURRENCE:
+            rows, columns = _word_ids(batch, numbers), batch.column("token_id").to_numpy()
+        elif kind is Kind.WORD_COOCCURRENCE:
+            rows, columns = _word_ids(batch, numbers, "_a"), _word_ids(batch, numbers, "_b")
+        else:
+            columns = _word_ids(batch, numbers) if kind is Kind.WORD_TOTALS else batch.column("token_id").to_numpy()
+            rows = np.zeros(batch.num_rows, np.int32)
+        if batch.num_rows:
+            yield packed_rows(kind, rows, columns.astype(np.int32), pairs, docs)
+
+
+def _word_ids(
+    batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = ""
+) -> npt.NDArray[np.int32]:
+    languages, words = (batch.column(f"{name}{suffix}").dictionary_encode() for name in ("lang", "word"))
+    n_words = len(words.dictionary)
+    both = languages.indices.to_numpy().astype(np.int64) * n_words + words.indices.to_numpy()
+    distinct, places = np.unique(both, return_inverse=True)
+    names = [(languages.dictionary[n // n_words].as_py(), words.dictionary[n % n_words].as_py()) for n in distinct]
+    return np.array([numbers[name] for name in names], np.int32)[places]
 
 
 def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], _Counts]]:
@@ -83,6 +124,14 @@ def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tu
             parts.append(part)
     if parts:
         yield current, _added(parts, pairs, docs)
+
+
+def _check_counts(kind: Kind, counts: _Counts) -> None:
+    if len(counts[0]) and min(counts[1].min(), counts[2].min()) < 0:
+        raise WarehouseError(
+            f"{TABLE_OF[kind]} would have negative counts: it does not count the documents that were removed; remove "
+            f"the folder of {TABLE_OF[kind]}, so that all documents are counted anew"
+        )
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[tuple[tuple[int, int], _Counts]]:

@@ -1,22 +1,23 @@
-"""Commits Parquet files that workers wrote as the new content of a Delta table: one atomic transaction.
+"""Commits Parquet files that workers wrote to a Delta table: as its new content, or as a change of its files.
 
 It goes through delta-rs, which takes existing files by a public interface; Delta Lake's own library has one only
 inside the JVM, and reconstructs the table's state with Spark jobs around each commit, over a second a table.
 """
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, create_table_with_add_actions
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.lineage import FILES_ADDED, Content, hash_of_paths, read_content
+from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, read_content
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
 
@@ -25,9 +26,15 @@ _CONFIGURATION = {"delta.checkpointInterval": "10"}
 
 
 def commit_files(
-    table: Location, began: Content | None, schema: pa.Schema, files: Sequence[dict[str, Any]], provenance: Provenance
+    table: Location,
+    began: Content | None,
+    schema: pa.Schema,
+    files: Sequence[dict[str, Any]],
+    provenance: Provenance,
+    removed: Collection[str] | None = None,
+    tables: Mapping[str, TableVersion] | None = None,
 ) -> Content:
-    """Makes ``files`` the whole content of a table, creating it where there is none.
+    """Adds files to a table and removes others, in one transaction; creates the table where there is none.
 
     Args:
         table: the table's folder.
@@ -35,6 +42,8 @@ def commit_files(
         schema: of the rows.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
         provenance: of the rows, stored as the commit's ``userMetadata``.
+        removed: paths of the files that are removed; None: all, so that ``files`` become the whole content.
+        tables: states of other tables that belong to this one, for ``Content.tables``.
 
     Returns:
         the state of the table after the commit.
@@ -43,32 +52,70 @@ def commit_files(
         WarehouseError: another run has changed the table's rows since ``began``, or the commit is refused. The table
             is then as the other left it.
     """
-    now = int(time.time() * 1000)
-    actions = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
-    paths = hash_of_paths(file["path"] for file in files)
-    recorded = {"userMetadata": provenance.to_json(), FILES_ADDED: paths}
-    properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
+    sizes = data_files(delta) if delta else {}
+    left = set() if removed is None else sizes.keys() - set(removed)
+    now = int(time.time() * 1000)
+    actions: list[AddAction | RemoveAction] = [
+        AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files
+    ]
+    actions += [RemoveAction(path, True, now, sizes[path], {}) for path in removed or ()]
+    paths = hash_of_paths([*left, *(file["path"] for file in files)])
+    recorded = {
+        "userMetadata": provenance.to_json(),
+        FILES_AFTER: paths,
+        TABLES_WITH: json.dumps({name: list(version) for name, version in (tables or {}).items()}),
+    }
+    properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
     version = int(delta.version()) + 1 if delta else 0
     nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
+    mode = "overwrite" if removed is None else "append"
     try:
         if delta:
-            delta.create_write_transaction([*actions], "overwrite", nullable, [], commit_properties=properties)
+            delta.create_write_transaction(actions, mode, nullable, [], commit_properties=properties)
         else:
             delta = _created(table, nullable, actions, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
             raise written_by_another(table, reason(error)) from None
         raise WarehouseError(f"{table} cannot be committed to ({reason(error)})") from None
-    return Content(str(delta.metadata().id), version, version, provenance, version, files=paths)
+    return Content(
+        str(delta.metadata().id), version, version, provenance, version, files=paths, tables=dict(tables or {})
+    )
 
 
-def _created(table: Location, schema: Schema, actions: list[AddAction], properties: CommitProperties) -> DeltaTable:
+def data_files(delta: DeltaTable) -> dict[str, int]:
+    """Size in bytes of each data file of a table, by its path within the table."""
+    added = pa.table(delta.get_add_actions(flatten=True))
+    return dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
+
+
+def roll_back(table: Location, rows: TableVersion) -> Content:
+    """Makes the rows of an earlier version the newest, by a commit that restores its files.
+
+    Args:
+        table: the table's folder.
+        rows: the rows to restore.
+
+    Raises:
+        WarehouseError: the table no longer has that version or its files, or another run commits at the same time.
+    """
+    delta = open_delta(table)
+    try:
+        if delta is None or str(delta.metadata().id) != rows.id:
+            raise WarehouseError(f"{table} is not the table that had {rows}")
+        delta.restore(rows.version, commit_properties=CommitProperties(max_commit_retries=0))
+    except (DeltaError, *STORE_ERRORS) as error:
+        raise WarehouseError(f"{table} cannot be restored to {rows} ({reason(error)})") from None
+    return read_content(delta)
+
+
+def _created(table: Location, schema: Schema, actions: Sequence[AddAction | RemoveAction], properties: CommitProperties) -> DeltaTable:
     uri = delta_uri(table, for_commit=True)
     options = delta_options(uri)
     create_table_with_add_actions(
-        uri, schema, actions, "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
+        uri, schema, list(actions), "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
     )
     return DeltaTable(uri, storage_options=options)
 

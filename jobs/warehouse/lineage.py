@@ -1,7 +1,8 @@
 """What made a table's newest rows, read from its log through delta-rs, for the corpus side and the model side."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from deltalake import DeltaTable
@@ -10,8 +11,10 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.provenance import Provenance, TableVersion
 
-FILES_ADDED = "semanticPivotsFiles"
-"""Key of a commit: ``hash_of_paths`` of the data files that it added; where its end was cut, the table has others."""
+FILES_AFTER = "semanticPivotsFiles"
+"""Key of a commit: ``hash_of_paths`` of the table's data files after it; where its end was cut, the table has others."""
+TABLES_WITH = "semanticPivotsTables"
+"""Key of a commit: the states of other tables that belong to this one, as JSON."""
 _RECENT = 20
 """Commits of a log that are read at first."""
 _SAME_ROWS = frozenset(
@@ -32,6 +35,7 @@ class Commit(NamedTuple):
     parameters: Mapping[str, object]
     user_metadata: str | None
     files: str | None = None
+    tables: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Content:
     """False after a RESTORE to a time: the version that it restored is not known."""
     files: str | None = None
     """``hash_of_paths`` of the data files that the table must have, where its newest commit recorded that."""
+    tables: Mapping[str, TableVersion] = field(default_factory=dict)
+    """The states of other tables that belong to these rows."""
 
     @property
     def rows(self) -> TableVersion:
@@ -78,34 +84,47 @@ def read_content(delta: DeltaTable, version: int | None = None) -> Content:
     newest, limit = int(delta.version()), _RECENT
     version = newest if version is None else version
     while True:
-        commits = _commits(delta, newest - version + limit)
+        commits = commits_of(delta, newest - version + limit)
         content = content_of(str(delta.metadata().id), version, [c for c in commits if c.version <= version])
         if content.provenance or len(commits) < newest - version + limit:
             return content
         limit *= 8
 
 
-def _commits(delta: DeltaTable, limit: int) -> list[Commit]:
+def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
+    """The newest commits of a table, newest first."""
     found = []
     for entry in delta.history(limit):
         parameters = entry.get("operationParameters") or {}
-        metadata, files = entry.get("userMetadata"), entry.get(FILES_ADDED)
-        found.append(Commit(entry["version"], entry.get("operation", ""), parameters, metadata, files))
+        recorded = [entry.get(key) for key in ("userMetadata", FILES_AFTER, TABLES_WITH)]
+        found.append(Commit(entry["version"], entry.get("operation", ""), parameters, *recorded))
     return found
+
+
+def changes_rows(commit: Commit) -> bool:
+    """Whether a commit can have changed rows."""
+    return commit.operation not in _SAME_ROWS
+
+
+def row_versions(delta: DeltaTable) -> list[int]:
+    """The versions that changed the table's rows, in order, without those that a RESTORE undid."""
+    return [commit.version for commit in reversed(_standing(commits_of(delta))) if changes_rows(commit)]
 
 
 def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Content:
     """The state of a table at a version by its commits up to that version, newest first."""
     standing = _standing(commits)
     made = [(c.version, found) for c in standing if (found := Provenance.from_json(c.user_metadata))]
-    changed = [c.version for c in standing if c.operation not in _SAME_ROWS]
+    changed = [c.version for c in standing if changes_rows(c)]
     oldest = commits[-1].version if commits else version + 1
     if not made:
         return Content(table_id, version, max(changed, default=version), None, oldest)
     made_in, provenance = made[0]
     exact = not any(c.operation == "RESTORE" and c.version > made_in for c in standing)
     files = next((c.files for c in commits if c.version == version == made_in), None)
-    return Content(table_id, version, max(made_in, *changed), provenance, oldest, exact, files)
+    recorded = next((c.tables for c in standing if c.version == made_in), None)
+    tables = {name: TableVersion(*state) for name, state in json.loads(recorded or "{}").items()}
+    return Content(table_id, version, max(made_in, *changed), provenance, oldest, exact, files, tables)
 
 
 def _standing(commits: Sequence[Commit]) -> list[Commit]:

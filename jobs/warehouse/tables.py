@@ -4,7 +4,7 @@ Spark reads. Python workers write Parquet files, and the driver commits them thr
 provenance of its rows. A run sees each table as it was when the run first looked at it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,16 +12,17 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, unchanged
+from jobs.warehouse.commit import commit_files, roll_back, unchanged
 from jobs.warehouse.lineage import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import DATASET, TABLES
 from pivot_udfs.storage.stores import Location, resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
 MAKERS = {
+    "shards": "tokenize_corpus",
     "documents": "tokenize_corpus",
     "quarantine": "tokenize_corpus",
     "corpus_totals": "count_cooccurrence",
@@ -113,7 +114,7 @@ class Warehouse:
             )
         reader = self.spark.read.format("delta").option("versionAsOf", content.newest)
         frame = reader.load(self.location(name).hadoop_path)
-        missing = [column for column in _schema(name).names if column not in frame.columns]
+        missing = [column for column in schema_of(name).names if column not in frame.columns]
         if missing:
             raise WarehouseError(
                 f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}: "
@@ -173,27 +174,66 @@ class Warehouse:
             WarehouseError: another run has changed one of the tables, or one that was read.
         """
         if step is None:
-            rows = rows.select(*_schema(names[0]).names)
-            step = partial(rows_of_table, table=names[0], schema=_schema(names[0]))
-        folders = {name: self.location(name).uri for name in names}
-        written = rows.mapInArrow(partial(step_to_files, step=step, uris=folders), from_arrow_schema(FILES)).collect()
-        files = {name: [row.asDict() for row in written if row["table"] == name] for name in names}
+            rows = rows.select(*schema_of(names[0]).names)
+            step = partial(rows_of_table, table=names[0], schema=schema_of(names[0]))
+        files = self.write_files(rows, names, step)
         n_rows = {name: sum(file["n_records"] for file in of_table) for name, of_table in files.items()}
         if check:
             check(n_rows)
-        for read in provenance.tables:
-            unchanged(self.location(read), self.content(read))
         for name in names:
-            self._known[name] = self._commit(name, files[name], provenance), None
+            self.commit(name, files[name], provenance)
         return n_rows
 
-    def _commit(self, name: str, files: list[dict[str, Any]], provenance: Provenance) -> Content:
+    def write_files(
+        self, rows: DataFrame, names: Sequence[str], step: TableStep, by_shard: Sequence[str] = ()
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Lets workers write the files of tables, which are not committed yet.
+
+        Args:
+            rows: what ``step`` reads.
+            names: of the tables.
+            step: makes the tables' rows in one pass.
+            by_shard: the tables of which a file holds the rows of one shard, or of a few small ones.
+
+        Returns:
+            rows of ``write_parquet.FILES`` by table.
+        """
+        write = partial(
+            step_to_files, step=step, uris={name: self.location(name).uri for name in names}, by_shard=by_shard
+        )
+        written = rows.mapInArrow(write, from_arrow_schema(FILES)).collect()
+        return {name: [row.asDict() for row in written if row["table"] == name] for name in names}
+
+    def commit(
+        self,
+        name: str,
+        files: Sequence[dict[str, Any]],
+        provenance: Provenance,
+        removed: Collection[str] | None = None,
+        tables: Mapping[str, TableVersion] | None = None,
+    ) -> None:
+        """Commits files to a table; arguments as for ``commit_files``.
+
+        Raises:
+            WarehouseError: another run has changed the table, or one that was read.
+        """
+        for read in provenance.tables:
+            unchanged(self.location(read), self.content(read))
         table, (began, damage) = self.location(name), self._state(name)
         if damage and began is None:
             # Nothing can be committed onto a log that cannot be read; its data files stay until a full VACUUM.
             table.filesystem.delete_dir(table.child(LOG).path)
-        return commit_files(table, began, _schema(name), files, provenance)
+        self._known[name] = commit_files(table, began, schema_of(name), files, provenance, removed, tables), None
+
+    def roll_back(self, name: str, rows: TableVersion) -> None:
+        """Makes earlier rows of a table the newest.
+
+        Raises:
+            WarehouseError: they are no longer there.
+        """
+        self._known[name] = roll_back(self.location(name), rows), None
 
 
-def _schema(name: str) -> pa.Schema:
+def schema_of(name: str) -> pa.Schema:
+    """The schema of a table."""
     return TABLES.get(name, DATASET)

@@ -10,7 +10,7 @@ less time to write but twice the bytes, and Spark's vectorized reader does not r
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +32,8 @@ TableStep = Callable[[Iterator[pa.RecordBatch]], Iterator[tuple[str, pa.RecordBa
 """Batches to (table, batch of its rows)."""
 _ROW_GROUP_BYTES = 32 << 20
 _FILE_BYTES = 1 << 30
+_LEAST_FILE_BYTES = 4 << 20
+"""Rows of shards that take less memory share a file."""
 _REPEATED = ("source", "lang", "shard")
 _STATISTICS = (*_REPEATED, "n_tokens")
 
@@ -44,13 +46,17 @@ def one_table(
         yield table, batch
 
 
-def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict[str, str]) -> Iterator[pa.RecordBatch]:
+def step_to_files(
+    batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict[str, str], by_shard: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Writes what a step makes of batches, each table's rows into its folder.
 
     Args:
         batches: what the step reads.
         step: yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting.
         uris: of each table's folder (``Location.uri``).
+        by_shard: the tables of which a file holds the rows of one shard, or of a few small ones, so that these can be
+            removed without writing others anew; each of their batches holds rows of one shard.
 
     Yields:
         batches in FILES, one row for each complete file.
@@ -59,7 +65,7 @@ def step_to_files(batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict
     try:
         for table, batch in step(batches):
             if table not in writers:
-                writers[table] = _TableWriter(table, uris[table])
+                writers[table] = _TableWriter(table, uris[table], table in by_shard)
             yield from writers[table].add(batch)
         for writer in writers.values():
             yield from writer.close()
@@ -80,19 +86,28 @@ def rows_of_table(
 class _TableWriter:
     """Writes one table's rows to files, a row group at a time, a new file when one has grown large."""
 
-    def __init__(self, table: str, uri: str) -> None:
-        self._table, self._uri = table, uri
+    def __init__(self, table: str, uri: str, by_shard: bool) -> None:
+        self._table, self._uri, self._by_shard = table, uri, by_shard
         self._group: list[pa.RecordBatch] = []
         self._group_bytes = 0
+        self._shard: str | None = None
         self._file: _File | None = None
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        shard = batch.column("shard")[0].as_py() if self._by_shard else None
+        if shard != self._shard and self._n_bytes >= _LEAST_FILE_BYTES:
+            yield from self.close()
+        self._shard = shard
         self._group.append(batch)
         self._group_bytes += batch.nbytes
         if self._group_bytes >= _ROW_GROUP_BYTES:
             file = self._write_group()
             if file.n_bytes >= _FILE_BYTES:
                 yield from self.close()
+
+    @property
+    def _n_bytes(self) -> int:
+        return self._group_bytes + (self._file.n_bytes if self._file else 0)
 
     def close(self) -> Iterator[pa.RecordBatch]:
         if self._group:

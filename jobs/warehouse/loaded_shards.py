@@ -1,0 +1,104 @@
+"""The table ``shards``: the shards whose records are in the tables, and how a listing differs from it.
+
+Its newest version also says which versions of ``documents`` and ``quarantine`` hold these shards. It is committed after
+them, so that a run that was stopped between the commits of a batch leaves them ahead, to be rolled back by the next.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from jobs.warehouse.open_table import open_delta
+from pivot_udfs.schemas import SHARDS
+from pivot_udfs.shards.list_shards import Shard
+from pivot_udfs.storage.stores import Location, table_files
+
+
+class LoadedShard(NamedTuple):
+    """A row of ``shards``."""
+
+    shard: str
+    content_id: str
+    n_bytes: int
+    modified_ns: int
+    n_docs: int
+    n_rejected: int
+    n_tokens: int
+    batch: int
+    status: str = "loaded"
+
+
+@dataclass(frozen=True)
+class ShardChanges:
+    """How the shards that are listed differ from those that are loaded."""
+
+    added: Sequence[Shard] = ()
+    """Shards to read: new ones, and those whose content has changed."""
+    removed: frozenset[str] = frozenset()
+    """Loaded shards whose rows must go: those not listed any more, and those whose content has changed."""
+    touched: Sequence[Shard] = ()
+    """Shards of unchanged content and another time of change."""
+
+    def __str__(self) -> str:
+        changed = sum(shard.path in self.removed for shard in self.added)
+        numbers = {
+            "new": len(self.added) - changed,
+            "changed": changed,
+            "gone": len(self.removed) - changed,
+            "touched": len(self.touched),
+        }
+        return "shards: " + ", ".join(f"{number:,} {kind}" for kind, number in numbers.items() if number)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.touched)
+
+
+def read_loaded(table: Location) -> dict[str, LoadedShard]:
+    """The rows of the newest version, by shard; none where there is no table."""
+    delta = open_delta(table)
+    if delta is None:
+        return {}
+    rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table(columns=SHARDS.names).to_pylist()
+    return {row["shard"]: LoadedShard(**row) for row in rows}
+
+
+def shard_rows(loaded: Iterable[LoadedShard]) -> pa.RecordBatch:
+    """Rows of ``shards`` in order of their paths."""
+    rows: list[dict[str, Any]] = [shard._asdict() for shard in sorted(loaded)]
+    return pa.RecordBatch.from_pylist(rows, schema=SHARDS)
+
+
+def compare_shards(
+    listed: Sequence[Shard],
+    loaded: Mapping[str, LoadedShard],
+    content_ids: Callable[[Sequence[str]], Mapping[str, str]],
+) -> ShardChanges:
+    """Compares a listing with the table; the content of a shard is read only where its time alone has changed.
+
+    Args:
+        listed: from ``list_shards``.
+        loaded: from ``read_loaded``.
+        content_ids: SHA-256 (hex) of the shards at given paths.
+    """
+    same_size = [s for s in listed if s.path in loaded and loaded[s.path].n_bytes == s.n_bytes]
+    suspects = [s for s in same_size if not s.modified_ns or loaded[s.path].modified_ns != s.modified_ns]
+    found = content_ids([shard.path for shard in suspects]) if suspects else {}
+    equal = {shard.path for shard in suspects if found[shard.path] == loaded[shard.path].content_id}
+    kept = {shard.path for shard in same_size} - {shard.path for shard in suspects} | equal
+    touched = [s for s in suspects if s.path in equal and s.modified_ns != loaded[s.path].modified_ns]
+    return ShardChanges([s for s in listed if s.path not in kept], frozenset(loaded.keys() - kept), touched)
+
+
+def batches_of(shards: Sequence[Shard], batch_bytes: int) -> list[list[Shard]]:
+    """Divides shards, in order, into batches of up to ``batch_bytes`` of stored files, of one shard at least."""
+    batches: list[list[Shard]] = []
+    n_bytes = batch_bytes
+    for shard in shards:
+        if n_bytes + shard.n_bytes > batch_bytes:
+            batches.append([])
+            n_bytes = 0
+        batches[-1].append(shard)
+        n_bytes += shard.n_bytes
+    return batches

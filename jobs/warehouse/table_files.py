@@ -1,0 +1,105 @@
+"""The data files of a table: which hold the rows of a shard, and which differ between two versions."""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from jobs.warehouse.commit import data_files
+from jobs.warehouse.lineage import changes_rows, commits_of
+from jobs.warehouse.open_table import open_delta
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.storage.stores import Location
+
+
+class ShardFiles(NamedTuple):
+    """The files of a table that hold rows of given shards."""
+
+    whole: list[str]
+    """Files without rows of other shards."""
+    mixed: list[str]
+    """Files with rows of other shards, too."""
+
+
+class FileChanges(NamedTuple):
+    """How the files of two versions of a table differ: sizes in bytes by path."""
+
+    added: dict[str, int]
+    removed: dict[str, int]
+
+
+def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
+    """Finds the rows of shards by the files' statistics, and in files of several shards by their column ``shard``.
+
+    Args:
+        table: a table with that column; need not exist.
+        shards: paths of shards.
+    """
+    delta, wanted = open_delta(table), sorted(shards)
+    found = ShardFiles([], [])
+    for path, least, most in _shard_ranges(delta) if delta and wanted else ():
+        first = bisect_left(wanted, least)
+        if first == len(wanted) or wanted[first] > most:
+            continue
+        inside = {least} if least == most else _shards_in(table.child(path))
+        if not inside.isdisjoint(shards):
+            (found.whole if inside <= set(shards) else found.mixed).append(path)
+    return found
+
+
+def _shard_ranges(delta: DeltaTable) -> Iterable[tuple[str, str, str]]:
+    """Path, least and largest shard of each file; of a file without statistics the range of all texts."""
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    for row in actions.select([n for n in actions.column_names if n in ("path", "min.shard", "max.shard")]).to_pylist():
+        least, most = row.get("min.shard"), row.get("max.shard")
+        yield row["path"], least or "", chr(0x10FFFF) if most is None else most
+
+
+def _shards_in(file: Location) -> set[str]:
+    with file.open_input(seekable=True) as stream:
+        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
+
+
+def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
+    """The files by which the rows of a table differ between two versions.
+
+    Args:
+        table: the table.
+        before: the version that made the earlier rows; None: no rows.
+        after: the version with the later rows.
+
+    Returns:
+        None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
+    """
+    try:
+        later = _files_at(table, after)
+        earlier = {} if before is None else _files_at(table, _maintained(table, before))
+    except WarehouseError:
+        return None
+    added = {path: size for path, size in later.items() if path not in earlier}
+    removed = {path: size for path, size in earlier.items() if path not in later}
+    old = {*added, *removed} - _files_at(table).keys()
+    return FileChanges(added, removed) if _exist(table, sorted(old)) else None
+
+
+def _files_at(table: Location, version: int | None = None) -> dict[str, int]:
+    delta = open_delta(table, version)
+    return data_files(delta) if delta else {}
+
+
+def _maintained(table: Location, version: int) -> int:
+    """The newest version that OPTIMIZE and the like made of the rows of a version, before others changed them."""
+    delta = open_delta(table)
+    if delta is None:
+        return version
+    later = [commit for commit in commits_of(delta) if commit.version > version]
+    changing = [commit.version for commit in later if changes_rows(commit)]
+    return min(changing, default=int(delta.version()) + 1) - 1
+
+
+def _exist(table: Location, paths: Sequence[str]) -> bool:
+    infos = table.filesystem.get_file_info([table.child(path).path for path in paths])
+    return all(info.is_file for info in infos)

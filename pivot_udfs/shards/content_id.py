@@ -1,0 +1,35 @@
+"""Identifies a shard by its content, so that a copy with another time of change is known to be the same."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from pivot_udfs.storage.stores import resolve
+
+CONTENT_IDS = pa.schema([pa.field("shard", pa.string(), False), pa.field("content_id", pa.string(), False)])
+
+
+def content_id(path: str) -> str:
+    """SHA-256 (hex) of a file as stored.
+
+    Raises:
+        STORE_ERRORS: it is not there, or cannot be read.
+    """
+    with resolve(path).open_input() as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def content_ids(batches: Iterator[pa.RecordBatch], tasks: Sequence[Sequence[str]]) -> Iterator[pa.RecordBatch]:
+    """Reads shards.
+
+    Args:
+        batches: one int64 column, numbers of tasks.
+        tasks: the shard paths of each task.
+
+    Yields:
+        batches in CONTENT_IDS.
+    """
+    for batch in batches:
+        rows = [{"shard": path, "content_id": content_id(path)} for n in batch.column(0).to_pylist() for path in tasks[n]]
+        yield pa.RecordBatch.from_pylist(rows, schema=CONTENT_IDS)

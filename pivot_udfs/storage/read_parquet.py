@@ -1,0 +1,57 @@
+"""Reads the Parquet files of a table in the worker that needs them, without Spark's row format in between."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pivot_udfs.storage.stores import resolve
+
+_BATCH_BYTES = 64 << 20
+
+
+def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of files, a row group at a time, a large one in several batches.
+
+    Args:
+        files: paths within the folder.
+        folder: URI of the table.
+        schema: the columns to read, with the types that they get.
+
+    Yields:
+        batches in ``schema``.
+
+    Raises:
+        STORE_ERRORS: a file is missing or damaged.
+    """
+    for file in files:
+        with resolve(folder).child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as parquet:
+            for number in range(parquet.num_row_groups):
+                group = parquet.metadata.row_group(number)
+                n_rows = max(1, min(group.num_rows, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
+                for batch in parquet.iter_batches(n_rows, [number], schema.names, use_threads=False):
+                    columns = [batch.column(field.name).cast(field.type) for field in schema]
+                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def rows_of_other_shards(
+    batches: Iterator[pa.RecordBatch], table: str, folder: str, schema: pa.Schema, shards: Sequence[str]
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Copies files without the rows of some shards; a ``TableStep``.
+
+    Args:
+        batches: one string column, files of the table.
+        table: its name.
+        folder: its URI.
+        schema: of its rows.
+        shards: whose rows are left out.
+
+    Yields:
+        (table, batch in ``schema`` with the rows of one shard).
+    """
+    for batch in batches:
+        for rows in read_files(batch.column(0).to_pylist(), folder, schema):
+            kept = rows.filter(pc.invert(pc.is_in(rows.column("shard"), pa.array(shards, pa.string()))))
+            for shard in kept.column("shard").unique():
+                yield table, kept.filter(pc.equal(kept.column("shard"), shard))
