@@ -13,6 +13,7 @@ divided: for terabytes set that key so that input bytes / partitions is a few GB
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from pyspark.sql import DataFrame
@@ -21,24 +22,127 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.framework.task_sizes import large_splits, least_tasks
-from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
+from jobs.framework.task_sizes import least_tasks, tasks_of_files
+from jobs.warehouse.lineage import row_versions, rows_made_from
+from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.table_files import FileChanges, changed_files
+from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_files, count_languages, window_in_tokens
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.matching.lexicon import describe_missing
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, TableVersion, difference
+from pivot_udfs.schemas import CORPUS_TOTALS
 from pivot_udfs.storage.write_parquet import TableStep
-from pivot_udfs.sum_counts import TABLE_OF, SumPlan, sum_counts
+from pivot_udfs.sum_counts import TABLE_OF, SumPlan, stored_counts, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
+
+_COUNTS = tuple(TABLE_OF.values())
+_LAST = "corpus_totals"
+"""The table that is committed last: the others, where they are ahead of it, are of a run that was stopped."""
+_BATCHES_TOGETHER = 4
+"""Batches of shards that are counted between two commits: each commit writes all counts anew."""
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Counts all documents in one pass and writes the five tables."""
-    documents = run.warehouse.read("documents")
-    totals = documents.groupBy("lang").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
-    with run.progress.watch(run.spark, "count_cooccurrence", "rows of counts"), large_splits(run.spark):
-        rows = partial_rows(documents, plan_of(run))
-        run.warehouse.write(rows, list(TABLE_OF.values()), provenance, sum_step(run))
-        run.warehouse.write(totals, ["corpus_totals"], provenance)
+    """Counts the documents that were added or removed since the tables were written, or all documents."""
+    before = counted_before(run, provenance)
+    for version in versions_to_count(run, provenance, before):
+        step_provenance = replace(provenance, tables={"documents": version})
+        changes = _changes(run, before, version)
+        _count(run, changes, before is not None, step_provenance)
+        before = version
     _warn_of_missing_words(run)
+
+
+def counted_before(run: Run, provenance: Provenance) -> TableVersion | None:
+    """The rows of ``documents`` that the tables count, if the difference to the present ones can be counted."""
+    made, documents = _made(run, _LAST), provenance.tables["documents"]
+    if made is None or "documents" not in made.tables:
+        return None
+    before = made.tables["documents"]
+    if difference(replace(made, tables={}), replace(provenance, tables={})) or before == documents:
+        return None
+    if (before.id, before.fingerprint) != (documents.id, documents.fingerprint) or not _rolled_back(run, made):
+        return None
+    changes = changed_files(run.warehouse.location("documents"), before.version, documents.version)
+    if changes is None:
+        run.progress.say(STAGE.name, "counts all documents: files that were removed are no longer there")
+        return None
+    now = changed_files(run.warehouse.location("documents"), None, documents.version)
+    n_bytes = sum(map(sum, (changes.added.values(), changes.removed.values())))
+    return before if now and n_bytes < sum(now.added.values()) else None
+
+
+def _made(run: Run, table: str) -> Provenance | None:
+    try:
+        content = run.warehouse.content(table)
+    except DamagedTableError:
+        return None
+    return content.provenance if content and content.exact else None
+
+
+def _rolled_back(run: Run, made: Provenance) -> bool:
+    """Brings the tables to the rows of one provenance, where a run was stopped between their commits."""
+    for table in _COUNTS:
+        of_table = _made(run, table)
+        if of_table and of_table.fingerprint == made.fingerprint:
+            continue
+        delta = open_delta(run.warehouse.location(table))
+        rows = rows_made_from(delta, made.fingerprint) if delta else None
+        if rows is None:
+            return False
+        try:
+            run.warehouse.roll_back(table, rows)
+        except WarehouseError:
+            return False
+    return True
+
+
+def versions_to_count(run: Run, provenance: Provenance, before: TableVersion | None) -> list[TableVersion]:
+    """The versions of ``documents`` to count one after the other, the present one last."""
+    location, last = run.warehouse.location("documents"), provenance.tables["documents"]
+    delta = open_delta(location)
+    made = row_versions(delta, last.fingerprint) if delta else []
+    first = before.version if before else -1
+    between = [version for version in made if first < version < last.version]
+    steps = [*between[_BATCHES_TOGETHER - 1 :: _BATCHES_TOGETHER], last.version]
+    pairs = zip([before.version if before else None, *steps], steps, strict=False)
+    if any(changed_files(location, earlier, later) is None for earlier, later in pairs):
+        steps = [last.version]
+    return [last._replace(version=version) for version in steps]
+
+
+def _changes(run: Run, before: TableVersion | None, now: TableVersion) -> FileChanges:
+    location = run.warehouse.location("documents")
+    changes = changed_files(location, before.version if before else None, now.version)
+    if changes is None:
+        raise WarehouseError(f"{location} {now} has lost files while it was read: run it again")
+    return changes
+
+
+def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance) -> None:
+    """Writes the five tables; with ``add``, the sums of what they hold and of the changes."""
+    plan, folder = plan_of(run), run.warehouse.location("documents").uri
+    files = _file_rows(run, changes)
+    rows = files.mapInArrow(partial(count_files, folder=folder, plan=plan), from_arrow_schema(PARTIAL_ROWS))
+    totals = files.mapInArrow(partial(count_languages, folder=folder), from_arrow_schema(CORPUS_TOTALS))
+    if add:
+        for kind, table in TABLE_OF.items():
+            step = partial(stored_counts, kind=kind, plan=_sum_plan(run))
+            rows = rows.union(run.warehouse.read(table).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS)))
+        totals = totals.union(run.warehouse.read(_LAST).select(*CORPUS_TOTALS.names))
+    sums = [F.sum(name).alias(name) for name in ("n_docs", "n_tokens")]
+    with run.progress.watch(run.spark, STAGE.name, "rows of counts"):
+        run.warehouse.write(gathered(rows, len(plan.lexicon.words)), list(_COUNTS), provenance, sum_step(run))
+        run.warehouse.write(totals.groupBy("lang").agg(*sums).where("n_docs != 0"), [_LAST], provenance)
+
+
+def _file_rows(run: Run, changes: FileChanges) -> DataFrame:
+    """file, sign: the files of each task in one partition."""
+    signed = [(changes.added, 1), (changes.removed, -1)]
+    tasks = [(files, sign) for sizes, sign in signed if sizes for files in tasks_of_files(run.spark, sizes)]
+    rows = [(task, file, sign) for task, (files, sign) in enumerate(tasks) for file in files]
+    frame = run.spark.createDataFrame(rows, "task int, file string, sign long")
+    return frame.repartitionById(max(1, len(tasks)), "task").select("file", "sign")
 
 
 def _warn_of_missing_words(run: Run) -> None:
@@ -60,19 +164,20 @@ def plan_of(run: Run) -> CountPlan:
     )
 
 
-def partial_rows(documents: DataFrame, plan: CountPlan) -> DataFrame:
-    """Rows of counts of a frame of documents (PARTIAL_ROWS), all parts of a row in one partition and in order."""
-    parts = documents.select("lang", "text", "token_ids").mapInArrow(
-        partial(count_cooccurrence, plan=plan), from_arrow_schema(PARTIAL_ROWS)
-    )
+def gathered(rows: DataFrame, n_words: int) -> DataFrame:
+    """Rows of counts (PARTIAL_ROWS) with all parts of a row in one partition and in order."""
     # An explicit number of tasks: adaptive execution would coalesce these few large rows into one.
-    n_tasks = min(least_tasks(documents.sparkSession), len(plan.lexicon.words))
-    return parts.repartition(n_tasks, "kind", "row").sortWithinPartitions("kind", "row")
+    n_tasks = min(least_tasks(rows.sparkSession), n_words)
+    return rows.repartition(n_tasks, "kind", "row").sortWithinPartitions("kind", "row")
 
 
 def sum_step(run: Run) -> TableStep:
     """What makes the tables' rows of partial rows."""
-    return partial(sum_counts, plan=SumPlan(run.lexicon, vocabulary(run.tokenizer).size))
+    return partial(sum_counts, plan=_sum_plan(run))
+
+
+def _sum_plan(run: Run) -> SumPlan:
+    return SumPlan(run.lexicon, vocabulary(run.tokenizer).size)
 
 
 STAGE = Stage(

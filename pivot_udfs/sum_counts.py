@@ -62,6 +62,8 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
     waiting: list[tuple[int, _Counts]] = []
     kind, n_cells = -1, 0
     for (row_kind, row), counts in _whole_rows(batches, plan):
+        if not len(counts[0]):
+            continue
         _check_counts(Kind(row_kind), counts)
         if waiting and (row_kind != kind or n_cells >= _OUT_CELLS):
             yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
@@ -98,9 +100,7 @@ def stored_counts(batches: Iterator[pa.RecordBatch], kind: Kind, plan: SumPlan) 
             yield packed_rows(kind, rows, columns.astype(np.int32), pairs, docs)
 
 
-def _word_ids(
-    batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = ""
-) -> npt.NDArray[np.int32]:
+def _word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:
     languages, words = (batch.column(f"{name}{suffix}").dictionary_encode() for name in ("lang", "word"))
     n_words = len(words.dictionary)
     both = languages.indices.to_numpy().astype(np.int64) * n_words + words.indices.to_numpy()
@@ -127,7 +127,7 @@ def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tu
 
 
 def _check_counts(kind: Kind, counts: _Counts) -> None:
-    if len(counts[0]) and min(counts[1].min(), counts[2].min()) < 0:
+    if min(counts[1].min(), counts[2].min()) < 1:
         raise WarehouseError(
             f"{TABLE_OF[kind]} would have negative counts: it does not count the documents that were removed; remove "
             f"the folder of {TABLE_OF[kind]}, so that all documents are counted anew"
@@ -157,7 +157,7 @@ def _added(parts: list[_Counts], pairs: npt.NDArray[np.int64], docs: npt.NDArray
     for columns, part_pairs, part_docs in parts:
         pairs[columns] += part_pairs
         docs[columns] += part_docs
-    columns = np.flatnonzero(docs).astype(np.int32)
+    columns = np.flatnonzero(docs | pairs).astype(np.int32)
     total = (columns, pairs[columns], docs[columns])
     pairs[columns] = 0
     docs[columns] = 0

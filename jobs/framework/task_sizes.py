@@ -1,9 +1,11 @@
 """How work is divided into tasks: large ones, so that files and shuffled rows are few, but enough for all cores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
+
+from pivot_udfs.shards.assign_files import pack_files
 
 TASK_BYTES = 1 << 30
 """Bytes of stored input that one task reads: a table of 5 TB is read by about 5,000 tasks and gives as many files."""
@@ -26,6 +28,16 @@ def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
     """``least_tasks`` for a session with these cores and settings."""
     wanted = _TASKS_PER_CORE * n_cores
     return wanted if is_local else max(wanted, shuffle_partitions)
+
+
+def tasks_of_files(session: SparkSession, sizes: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
+    """Divides files of a table into tasks of about the same size, up to ``TASK_BYTES`` but for larger files.
+
+    Args:
+        session: its cores get work, where there are files enough.
+        sizes: bytes by path.
+    """
+    return pack_files(list(sizes.items()), max(least_tasks(session), sum(sizes.values()) // TASK_BYTES + 1))
 
 
 @contextmanager

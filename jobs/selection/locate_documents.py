@@ -11,9 +11,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.framework.task_sizes import TASK_BYTES, least_tasks
+from jobs.framework.task_sizes import tasks_of_files
 from jobs.warehouse.open_table import open_delta
-from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.storage.stores import Location
 
 _PLAIN_READER = 1
@@ -61,8 +60,7 @@ def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
     """
     session = keys.sparkSession
     n_bytes = dict(zip(files.column("file").to_pylist(), files.column("n_bytes").to_pylist(), strict=True))
-    n_tasks = max(least_tasks(session), sum(n_bytes.values()) // TASK_BYTES + 1)
-    tasks = pack_files(list(n_bytes.items()), n_tasks)
+    tasks = tasks_of_files(session, n_bytes)
     task_of = {file: task for task, group in enumerate(tasks) for file in group}
     numbers = pa.array([task_of[file] for file in files.column("file").to_pylist()], pa.int32())
     places = session.createDataFrame(files.drop_columns(["n_bytes"]).append_column("task", numbers))

@@ -111,7 +111,9 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     return read_content(delta)
 
 
-def _created(table: Location, schema: Schema, actions: Sequence[AddAction | RemoveAction], properties: CommitProperties) -> DeltaTable:
+def _created(
+    table: Location, schema: Schema, actions: Sequence[AddAction | RemoveAction], properties: CommitProperties
+) -> DeltaTable:
     uri = delta_uri(table, for_commit=True)
     options = delta_options(uri)
     create_table_with_add_actions(

@@ -12,7 +12,7 @@ from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.provenance import Provenance, TableVersion
 
 FILES_AFTER = "semanticPivotsFiles"
-"""Key of a commit: ``hash_of_paths`` of the table's data files after it; where its end was cut, the table has others."""
+"""Key of a commit: ``hash_of_paths`` of the data files after it; where its end was cut, the table has others."""
 TABLES_WITH = "semanticPivotsTables"
 """Key of a commit: the states of other tables that belong to this one, as JSON."""
 _RECENT = 20
@@ -106,9 +106,25 @@ def changes_rows(commit: Commit) -> bool:
     return commit.operation not in _SAME_ROWS
 
 
-def row_versions(delta: DeltaTable) -> list[int]:
-    """The versions that changed the table's rows, in order, without those that a RESTORE undid."""
-    return [commit.version for commit in reversed(_standing(commits_of(delta))) if changes_rows(commit)]
+def row_versions(delta: DeltaTable, fingerprint: str) -> list[int]:
+    """The newest versions whose rows were made with one provenance, in order, without those that a RESTORE undid."""
+    found: list[int] = []
+    for commit in filter(changes_rows, _standing(commits_of(delta))):
+        made = Provenance.from_json(commit.user_metadata)
+        if made is None or made.fingerprint != fingerprint:
+            break
+        found.insert(0, commit.version)
+    return found
+
+
+def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
+    """The newest rows of a table whose provenance has a fingerprint."""
+    versions = [
+        c.version
+        for c in commits_of(delta)
+        if (made := Provenance.from_json(c.user_metadata)) and made.fingerprint == fingerprint
+    ]
+    return TableVersion(str(delta.metadata().id), versions[0], fingerprint) if versions else None
 
 
 def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Content:

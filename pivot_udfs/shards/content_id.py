@@ -31,5 +31,7 @@ def content_ids(batches: Iterator[pa.RecordBatch], tasks: Sequence[Sequence[str]
         batches in CONTENT_IDS.
     """
     for batch in batches:
-        rows = [{"shard": path, "content_id": content_id(path)} for n in batch.column(0).to_pylist() for path in tasks[n]]
+        rows = [
+            {"shard": path, "content_id": content_id(path)} for n in batch.column(0).to_pylist() for path in tasks[n]
+        ]
         yield pa.RecordBatch.from_pylist(rows, schema=CONTENT_IDS)
