@@ -1,55 +1,153 @@
-"""Shards in, the tables ``documents`` and ``quarantine`` out.
+"""Shards in, the tables ``documents``, ``quarantine`` and ``shards`` out.
+
+Only shards that are new or have changed are read, in batches of ``corpus.batch_gb``; the rows of changed and removed
+shards go. A run that was stopped goes on after its last batch.
 
 spark-submit jobs/tokenize_corpus.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
-from jobs.framework.stage import Run, Stage
-from pivot_udfs.errors import CorpusError
-from pivot_udfs.provenance import Provenance
+from jobs.framework.stage import Run, Stage, why_anew
+from jobs.loading.check_records import check_row_counts, no_documents, progress_message
+from jobs.loading.loaded_shards import (
+    LoadedShard,
+    ShardChanges,
+    batches_of,
+    compare_shards,
+    read_loaded,
+    shard_rows,
+)
+from jobs.loading.replace_shards import replace_shards
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import SHARDS
 from pivot_udfs.shards.assign_files import pack_files
+from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
+from pivot_udfs.shards.list_shards import Shard
 from pivot_udfs.shards.read_shard import ReadLimits
-from pivot_udfs.tokenize_corpus import ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
+from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
+from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
-_SET_ID = "set corpus.fields.id to the field that identifies a document, or to '' to number the documents"
-_SET_TEXT = "set corpus.fields.text to the field that holds the text"
-_REMEDIES = {
-    "missing_id": _SET_ID,
-    "id_not_string": _SET_ID,
-    "missing_text": _SET_TEXT,
-    "text_not_string": _SET_TEXT,
-    "missing_columns": f"{_SET_TEXT}, and {_SET_ID.removeprefix('set ')}",
-    "source_not_string": "set corpus.fields.source to a field that holds strings, or to '' to use the shard's name",
-}
+_ROWS = ("quarantine", "documents")
+"""The tables that hold the records of shards, in the order of their commits; ``shards`` follows."""
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes ``documents`` and ``quarantine`` in one pass, once every record is in one of them."""
+    """Brings the tables to the listed shards, a batch of shards after the other."""
+    anew = why_anew(run, STAGE, provenance) is not None or not _rolled_back(run, provenance)
+    loaded = {} if anew else read_loaded(run.warehouse.location("shards"))
+    changes = compare_shards(run.shards, loaded, partial(_content_ids, run))
+    if anew or changes:
+        run.progress.say(STAGE.name, str(changes))
+        _load(run, provenance, changes, None if anew else loaded)
+        _warn_of_repeated_keys(run, [shard.path for shard in changes.added])
+    else:
+        run.progress.say(STAGE.name, "all shards are loaded")
+
+
+def why(run: Run, provenance: Provenance) -> str | None:
+    """What an earlier run left undone, or how the listed shards differ from those that are loaded."""
+    loaded = read_loaded(run.warehouse.location("shards"))
+    changes = compare_shards(run.shards, loaded, partial(_content_ids, run))
+    return run.ahead_of_shards() or (str(changes) if changes else None)
+
+
+def _rolled_back(run: Run, provenance: Provenance) -> bool:
+    """Undoes what a run that was stopped, or another tool, has done to the tables since ``shards`` was committed.
+
+    ``shards`` is committed first: if the other run still goes on, one of the two fails at its commit.
+    """
+    ahead, shards = run.ahead_of_shards(), run.warehouse.content("shards")
+    if ahead is None or shards is None:
+        return True
+    run.progress.say(STAGE.name, f"{ahead}: they are restored")
+    loaded = read_loaded(run.warehouse.location("shards"))
+    _commit_shards(run, provenance, loaded, shards.tables)
+    try:
+        for table, rows in shards.tables.items():
+            content = run.warehouse.content(table)
+            if content and content.rows != rows:
+                run.warehouse.roll_back(table, rows)
+    except WarehouseError as error:
+        run.progress.say(STAGE.name, f"reads all shards anew: {error}")
+        return False
+    return True
+
+
+def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
+    n_tasks = min(len(paths), _TASKS_PER_CORE * run.spark.sparkContext.defaultParallelism)
+    tasks = [paths[start::n_tasks] for start in range(n_tasks)]
+    numbers = run.spark.range(0, len(tasks), 1, len(tasks))
+    rows = numbers.mapInArrow(partial(content_ids, tasks=tasks), from_arrow_schema(CONTENT_IDS)).collect()
+    return {row["shard"]: row["content_id"] for row in rows}
+
+
+def _load(run: Run, provenance: Provenance, changes: ShardChanges, loaded: dict[str, LoadedShard] | None) -> None:
+    """Commits the changes; ``loaded`` None: onto nothing, whatever the tables hold."""
+    rows = dict(loaded or {}) | {
+        s.path: (loaded or {})[s.path]._replace(modified_ns=s.modified_ns) for s in changes.touched
+    }
+    batches = batches_of(changes.added, int(run.settings.corpus.batch_gb * 1e9)) or [[]]
+    gone = changes.removed - {shard.path for shard in changes.added}
+    first = max((row.batch for row in rows.values()), default=-1) + 1
+    for number, batch in enumerate(batches):
+        outdated = (changes.removed & {shard.path for shard in batch}) | (gone if not number else frozenset())
+        rows = {path: row for path, row in rows.items() if path not in outdated}
+        files, counts = _write_batch(run, batch)
+        rows |= {s.path: _loaded(s, counts[s.path], first + number) for s in batch}
+        if number == len(batches) - 1 and not any(row.n_docs for row in rows.values()):
+            raise no_documents(total(counts.values()))
+        for table in _ROWS:
+            removed = None if loaded is None and not number else outdated
+            replace_shards(run.warehouse, table, files.get(table, []), removed, provenance)
+        contents = {table: run.warehouse.content(table) for table in _ROWS}
+        _commit_shards(run, provenance, rows, {name: content.rows for name, content in contents.items() if content})
+
+
+def _write_batch(run: Run, batch: Sequence[Shard]) -> tuple[dict[str, list[dict[str, Any]]], ShardCounts]:
+    """Lets workers read and tokenize shards; returns the files that they wrote, and what each shard gave."""
+    if not batch:
+        return {}, {}
     no_counts: ShardCounts = {}
     counts = run.spark.sparkContext.accumulator(no_counts, ShardCountsMerge())  # type: ignore[arg-type]
-    plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
-
-    def check(n_rows: dict[str, int]) -> None:
-        check_row_counts(counts.value, n_rows["documents"], n_rows["quarantine"])
-        check_documents(counts.value)
+    plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in batch])
 
     def detail() -> str:
-        return progress_message(counts.value, len(run.shards), run.progress.stage_seconds())
+        return progress_message(counts.value, len(batch), run.progress.stage_seconds())
 
-    with run.progress.watch(run.spark, "tokenize_corpus", "documents, quarantine", detail):
+    with run.progress.watch(run.spark, STAGE.name, "documents, quarantine", detail):
         step = partial(tokenize_corpus, plan=plan, report=counts.add)
-        run.warehouse.write(task_numbers(run, plan), ["quarantine", "documents"], provenance, step, check)
+        files = run.warehouse.write_files(task_numbers(run, plan), _ROWS, step, by_shard=["documents"])
+    n_docs, n_rejected = (sum(file["n_records"] for file in files[table]) for table in ("documents", "quarantine"))
+    check_row_counts(counts.value, n_docs, n_rejected)
     _log_totals(run, counts.value)
-    _warn_of_repeated_keys(run)
+    return files, counts.value
+
+
+def _loaded(shard: Shard, count: ShardCount, batch: int) -> LoadedShard:
+    numbers = count.n_docs, count.n_rejected, count.n_tokens
+    return LoadedShard(shard.path, count.content_id, shard.n_bytes, shard.modified_ns, *numbers, batch)
+
+
+def _commit_shards(
+    run: Run, provenance: Provenance, rows: Mapping[str, LoadedShard], tables: Mapping[str, TableVersion]
+) -> None:
+    """The driver itself writes these rows: one for each shard."""
+    step = partial(rows_of_table, table="shards", schema=SHARDS)
+    written = step_to_files(iter([shard_rows(rows.values())]), step, {"shards": run.warehouse.location("shards").uri})
+    files = [file for batch in written for file in batch.to_pylist()]
+    run.warehouse.commit("shards", files, provenance, tables=tables)
 
 
 def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
@@ -73,42 +171,8 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
     return run.spark.range(0, n_tasks, 1, n_tasks)
 
 
-def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> None:
-    """Compares what was read with what was written.
-
-    Args:
-        counts: what was read.
-        n_documents: rows written to ``documents``.
-        n_rejected: rows written to ``quarantine``.
-
-    Raises:
-        CorpusError: they differ.
-    """
-    read = total(counts.values())
-    if read[:2] != (n_documents, n_rejected):
-        raise CorpusError(
-            f"read {read.n_docs} documents and {read.n_rejected} rejected records, but wrote {n_documents} and "
-            f"{n_rejected}: the shards changed while they were read; run it again"
-        )
-
-
-def check_documents(counts: ShardCounts) -> None:
-    """Makes sure that there is a document.
-
-    Raises:
-        CorpusError: every record was rejected; with the reasons, the most frequent first.
-    """
-    read = total(counts.values())
-    if read.n_docs:
-        return
-    numbers = ", ".join(f"{n_records} {reason}" for reason, n_records, _ in read.rejections)
-    first = read.rejections[0]
-    remedy = f"; {_REMEDIES[first.reason]}" if first.reason in _REMEDIES else ""
-    raise CorpusError(f"none of {read.n_rejected} records is a document: {numbers} (such as: {first.detail}){remedy}")
-
-
 def _log_totals(run: Run, counts: ShardCounts) -> None:
-    n_docs, n_rejected, n_tokens, _ = total(counts.values())
+    n_docs, n_rejected, n_tokens, *_ = total(counts.values())
     run.progress.say(
         "tokenize_corpus",
         f"{len(counts):,} shards, {n_docs + n_rejected:,} records = {n_docs:,} documents + {n_rejected:,} in "
@@ -116,30 +180,25 @@ def _log_totals(run: Run, counts: ShardCounts) -> None:
     )
 
 
-def _warn_of_repeated_keys(run: Run) -> None:
+def _warn_of_repeated_keys(run: Run, shards: Sequence[str]) -> None:
     """All documents with one key (source, doc_id) are kept; shard and record distinguish them."""
-    with run.progress.watch(run.spark, "tokenize_corpus", "repeated keys"):
-        keys = run.warehouse.read("documents").groupBy("source", "doc_id").count().where("count > 1")
+    with run.progress.watch(run.spark, STAGE.name, "repeated keys"):
+        new = run.spark.createDataFrame([(shard,) for shard in shards], "shard string")
+        documents = run.warehouse.read("documents").join(F.broadcast(new), on="shard", how="left_semi")
+        keys = documents.groupBy("source", "doc_id").count().where("count > 1")
         n_keys, n_docs = keys.agg(F.count("*"), F.coalesce(F.sum("count"), F.lit(0))).collect()[0]
     if n_keys:
         run.progress.say(
-            "tokenize_corpus",
+            STAGE.name,
             f"warning: {n_docs:,} documents share {n_keys:,} keys (source, doc_id); all kept; is a shard read twice?",
         )
-
-
-def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:
-    """What has been read in so many seconds; another thread may be adding to the counts."""
-    read = total(counts.copy().values())
-    rate = read.n_tokens / max(seconds, 1e-9)
-    return f"{len(counts):,} of {n_shards:,} shards, {read.n_docs:,} documents, {rate:,.0f} tokens/s"
 
 
 STAGE = Stage(
     name="tokenize_corpus",
     version=2,
     reads=(),
-    writes=lambda settings: ("documents", "quarantine"),
+    writes=lambda settings: ("documents", "quarantine", "shards"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
     packages=(
@@ -153,6 +212,7 @@ STAGE = Stage(
         "tokenizers",
     ),
     run=run,
+    why=why,
 )
 
 

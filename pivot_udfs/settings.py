@@ -64,7 +64,9 @@ class CorpusFields(Section):
 class Corpus(Section):
     """The input shards."""
 
-    inputs: Annotated[list[Place], BeforeValidator(as_list), Field(min_length=1), Once]
+    inputs: Annotated[list[Place], BeforeValidator(as_list), Field(min_length=1), Once] = Field(
+        json_schema_extra=NO_RESULT
+    )
     """Files, folders or globs of shards, local or in an object store; one string or a list."""
     max_document_bytes: Annotated[int, Field(ge=1, le=1 << 28)] = 16 << 20
     """Documents with more bytes of UTF-8 text go to quarantine; this bounds the memory of every later step."""
@@ -78,6 +80,8 @@ class Corpus(Section):
     """Names of the fields in other corpora, such as ``{id = "url"}`` or ``{text = "raw_content", id = "doc_id"}``."""
     shards_per_task_mb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(default=64, json_schema_extra=NO_RESULT)
     """Small shards are read together, up to this many MB of input files in one task."""
+    batch_gb: Annotated[float, Field(gt=0, le=1 << 20)] = Field(default=32.0, json_schema_extra=NO_RESULT)
+    """Input files, in GB, whose records are committed together; a run that was stopped goes on after the last batch."""
 
     @field_validator("max_record_bytes")
     @classmethod

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
+from pivot_udfs.shards.content_id import content_id
 from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
 from pivot_udfs.text.identify_language import identify_languages
 from pivot_udfs.tokenization.backends import Encoder, TokenizerSpec, encoder
@@ -37,6 +38,7 @@ class ShardCount(NamedTuple):
     n_rejected: int
     n_tokens: int
     rejections: tuple[Rejections, ...] = ()  # one for each reason; n_rejected is their sum
+    content_id: str = ""  # SHA-256 (hex) of the file, taken before it is read
 
 
 ShardCounts = dict[str, ShardCount]
@@ -100,6 +102,7 @@ def encode_documents(
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """``tokenize_corpus`` with a given encoder."""
     for shard in _shards(batches, plan):
+        identity = content_id(shard)
         n_docs = n_tokens = 0
         rejections: dict[str, Rejections] = {}
         for documents, rejected in _batched(read_shard(shard, plan.limits)):
@@ -112,7 +115,7 @@ def encode_documents(
                 n_tokens += int(pc.sum(batch.column("n_tokens")).as_py())
                 yield "documents", batch
         by_reason = tuple(rejections.values())
-        report({shard: ShardCount(n_docs, sum(of.n_records for of in by_reason), n_tokens, by_reason)})
+        report({shard: ShardCount(n_docs, sum(of.n_records for of in by_reason), n_tokens, by_reason, identity)})
 
 
 def _shards(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[str]:

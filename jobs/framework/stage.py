@@ -13,7 +13,7 @@ from jobs.warehouse.lineage import check_together
 from jobs.warehouse.tables import Warehouse, maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
-from pivot_udfs.load_settings import fingerprint, result_settings
+from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import Provenance, difference, is_place, shown
 from pivot_udfs.settings import Settings
@@ -50,13 +50,19 @@ class Run:
         """The configured input shards."""
         return list_shards(self.settings.corpus.inputs)
 
+    def ahead_of_shards(self) -> str | None:
+        """Which table has other rows than those that the table ``shards`` belongs to; None where none has."""
+        shards = self.warehouse.content("shards")
+        for table, rows in (shards.tables if shards else {}).items():
+            content = self.warehouse.content(table)
+            if content and content.rows != rows:
+                path = self.warehouse.table_path(table)
+                return f"{path} is {content.rows}, but the table shards lists those of {rows}"
+        return None
+
     def file_hash(self, name: str) -> str:
-        """SHA-256 of what a file input holds: ``tokenizer``, ``lexicon`` or ``shards`` (paths, sizes, times)."""
-        if name == "tokenizer":
-            return self.tokenizer.sha256
-        if name == "lexicon":
-            return self.lexicon.sha256
-        return fingerprint([(shard.path, shard.n_bytes, shard.modified_ns) for shard in self.shards])
+        """SHA-256 of ``tokenizer`` or ``lexicon``."""
+        return self.tokenizer.sha256 if name == "tokenizer" else self.lexicon.sha256
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,12 @@ class Stage:
     sections: tuple[str, ...]
     """The settings that can change its tables."""
     files: tuple[str, ...]
+    """Inputs that are files: ``tokenizer``, ``lexicon``, ``shards``."""
     run: Callable[[Run, Provenance], None]
     packages: tuple[str, ...] = ()
     """The installed packages whose release can change its tables."""
     why: Callable[[Run, Provenance], str | None] | None = None
-    """For a stage that writes no table: what has changed since it last ran, None where nothing has."""
+    """For changes that provenance does not show: what has changed since it last ran, None where nothing has."""
 
     def tables_read(self, settings: Settings) -> tuple[str, ...]:
         """The names in ``reads``, those of the arms in full."""
@@ -129,6 +136,8 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
         run.warehouse.read(table)
         _check_made_alike(run, table)
     check_together(run.warehouse, tables)
+    if "documents" in tables and (ahead := run.ahead_of_shards()):
+        raise WarehouseError(f"{ahead}: run tokenize_corpus again (rebuild_corpus does)")
 
 
 def make_provenance(run: Run, stage: Stage) -> Provenance:
@@ -144,15 +153,18 @@ def make_provenance(run: Run, stage: Stage) -> Provenance:
         release=__version__,
         settings=json.loads(redact(json.dumps(settings))),
         tables={table: content.rows for table, content in read.items()},
-        files=inherited | {name: run.file_hash(name) for name in stage.files},
+        files=inherited | {name: run.file_hash(name) for name in stage.files if name != "shards"},
         packages={name: metadata.version(name) for name in stage.packages},
     )
 
 
 def why_run(run: Run, stage: Stage, provenance: Provenance) -> str | None:
     """What has changed since the stage's tables were written; None when nothing has."""
-    if stage.why:
-        return stage.why(run, provenance)
+    return why_anew(run, stage, provenance) or (stage.why(run, provenance) if stage.why else None)
+
+
+def why_anew(run: Run, stage: Stage, provenance: Provenance) -> str | None:
+    """Why the rows that the stage's tables have cannot stay; None where they can."""
     return next((why for table in stage.writes(run.settings) if (why := _why_write(run, table, provenance))), None)
 
 

@@ -57,10 +57,8 @@ def commit_files(
     sizes = data_files(delta) if delta else {}
     left = set() if removed is None else sizes.keys() - set(removed)
     now = int(time.time() * 1000)
-    actions: list[AddAction | RemoveAction] = [
-        AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files
-    ]
-    actions += [RemoveAction(path, True, now, sizes[path], {}) for path in removed or ()]
+    added = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
+    gone = [RemoveAction(path, True, now, sizes[path], {}) for path in removed or ()]
     paths = hash_of_paths([*left, *(file["path"] for file in files)])
     recorded = {
         "userMetadata": provenance.to_json(),
@@ -73,9 +71,9 @@ def commit_files(
     mode = "overwrite" if removed is None else "append"
     try:
         if delta:
-            delta.create_write_transaction(actions, mode, nullable, [], commit_properties=properties)
+            delta.create_write_transaction([*added, *gone], mode, nullable, [], commit_properties=properties)
         else:
-            delta = _created(table, nullable, actions, properties)
+            delta = _created(table, nullable, added, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
             raise written_by_another(table, reason(error)) from None
@@ -111,13 +109,11 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     return read_content(delta)
 
 
-def _created(
-    table: Location, schema: Schema, actions: Sequence[AddAction | RemoveAction], properties: CommitProperties
-) -> DeltaTable:
+def _created(table: Location, schema: Schema, actions: list[AddAction], properties: CommitProperties) -> DeltaTable:
     uri = delta_uri(table, for_commit=True)
     options = delta_options(uri)
     create_table_with_add_actions(
-        uri, schema, list(actions), "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
+        uri, schema, actions, "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
     )
     return DeltaTable(uri, storage_options=options)
 

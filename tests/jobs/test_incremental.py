@@ -1,0 +1,183 @@
+"""Rebuilds after shards were added, changed, removed or touched equal a rebuild from nothing, also after kills."""
+
+import json
+import os
+import random
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import counted
+import pytest
+from deltalake import DeltaTable
+from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
+
+from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
+from jobs.warehouse.tables import Warehouse
+from pivot_udfs.schemas import TABLES
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+COUNTS = ("corpus_totals", "token_totals", "word_totals", "word_cooccurrence", "token_cooccurrence")
+CHECKED = ("documents", "quarantine", *COUNTS)
+BATCHES = "corpus.batch_gb=0.00001"
+"""Every shard is a batch."""
+LINES = [
+    json.dumps({"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:900]}, ensure_ascii=False)
+    for name, texts in counted.sample_texts()
+    for number, (lang, text) in enumerate(texts[:12])
+]
+
+
+@pytest.fixture
+def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
+    """Four shards, one with a bad record; rebuilds tokenize and count only."""
+    monkeypatch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
+    monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+    rows = counted.sample_rows()[:300]
+    (tmp_path / "lexicon.tsv").write_bytes(counted.tsv(rows))
+    (tmp_path / "run.toml").write_text(SETTINGS.format(folder=tmp_path, samples=counted.SAMPLES), encoding="utf-8")
+    (tmp_path / "shards").mkdir()
+    for number in range(4):
+        write_shard(tmp_path, number, seed=number)
+    return SmallCorpus(tmp_path, [], [], rows)
+
+
+def write_shard(folder: Path, number: int, seed: int, n_lines: int = 8) -> None:
+    lines = random.Random(seed).sample(LINES, n_lines)  # noqa: S311 - a test's fixed draw
+    bad = ["{", '{"id": 5}'] if number % 2 else []
+    (folder / "shards" / f"{number}.jsonl").write_text("\n".join([*lines, *bad]), encoding="utf-8")
+
+
+def rebuild(corpus: SmallCorpus, *overrides: str) -> str:
+    return must_work(run_job(rebuild_corpus.main, corpus, *overrides))
+
+
+def table(warehouse: Path, name: str) -> Counter[str]:
+    """The rows of a table, as a multiset."""
+    rows = DeltaTable(warehouse / name).to_pyarrow_dataset().to_table(columns=TABLES[name].names)
+    return Counter(map(str, rows.to_pylist()))
+
+
+def assert_as_from_nothing(corpus: SmallCorpus, warehouse: str = "warehouse") -> None:
+    rebuild(corpus, f"warehouse.path={corpus.folder}/anew")
+    for name in CHECKED:
+        assert table(corpus.folder / warehouse, name) == table(corpus.folder / "anew", name), name
+    columns = ("shard", "content_id", "n_bytes", "modified_ns", "n_docs", "n_rejected", "n_tokens", "status")
+    listed = [
+        DeltaTable(corpus.folder / of / "shards").to_pyarrow_table(columns=list(columns)).sort_by("shard")
+        for of in (warehouse, "anew")
+    ]
+    assert listed[0] == listed[1]
+
+
+def versions(corpus: SmallCorpus) -> dict[str, int]:
+    return {name: DeltaTable(corpus.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
+
+
+def change_shards(folder: Path) -> None:
+    """One shard more, one changed, one gone, one renamed, one touched."""
+    write_shard(folder, 5, seed=50)
+    write_shard(folder, 1, seed=10)
+    (folder / "shards" / "2.jsonl").unlink()
+    (folder / "shards" / "3.jsonl").rename(folder / "shards" / "renamed.jsonl")
+    os.utime(folder / "shards" / "0.jsonl", ns=(1, 1))
+
+
+@pytest.mark.parametrize("batches", [(), (BATCHES,)])
+def test_changed_shards_give_the_tables_of_a_rebuild_from_nothing(world: SmallCorpus, batches: tuple[str]) -> None:
+    rebuild(world, *batches)
+    change_shards(world.folder)
+    log_text = rebuild(world, *batches)
+    assert "tokenize_corpus: runs: shards: 2 new, 1 changed, 2 gone, 1 touched" in log_text
+    assert_as_from_nothing(world)
+
+
+def test_a_touched_shard_runs_nothing_again_but_its_entry(world: SmallCorpus) -> None:
+    rebuild(world)
+    before = versions(world)
+    os.utime(world.folder / "shards" / "0.jsonl", ns=(5, 5))
+    rebuild(world)
+    assert versions(world) == before | {"shards": before["shards"] + 1}
+    assert "skipped" in rebuild(world)
+
+
+def test_shards_are_replaced_in_files_that_were_compacted(world: SmallCorpus) -> None:
+    rebuild(world, BATCHES)
+    for name in CHECKED:
+        DeltaTable(world.folder / "warehouse" / name).optimize.compact()
+    assert len(DeltaTable(world.folder / "warehouse" / "documents").file_uris()) == 1
+    change_shards(world.folder)
+    rebuild(world)
+    assert_as_from_nothing(world)
+
+
+def test_all_documents_are_counted_where_removed_files_were_vacuumed(world: SmallCorpus) -> None:
+    rebuild(world, BATCHES)
+    write_shard(world.folder, 1, seed=10)
+    must_work(run_job(tokenize_corpus.main, world))
+    documents = DeltaTable(world.folder / "warehouse" / "documents")
+    documents.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert "counts all documents" in rebuild(world)
+    assert_as_from_nothing(world)
+
+
+def test_documents_that_another_tool_deleted_are_restored(world: SmallCorpus) -> None:
+    rebuild(world)
+    DeltaTable(world.folder / "warehouse" / "documents").delete("record < 4")
+    code, _, errors = run_job(count_cooccurrence.main, world)
+    assert (code, "run tokenize_corpus again" in errors) == (2, True)
+    assert "they are restored" in rebuild(world)
+    assert_as_from_nothing(world)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_run_killed_at_any_commit_is_completed_by_the_next(
+    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    """Killed before its first commit, the next time before its second, and so on, until it ends by itself."""
+    rebuild(world)
+    change_shards(world.folder)
+    overrides = ["cooccurrence.window=20"] if anew else [BATCHES]
+    commit, n_commits = Warehouse.commit, 0
+
+    def killed(self: Warehouse, *arguments: Any, **named: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        commit(self, *arguments, **named)
+
+    monkeypatch.setattr(Warehouse, "commit", killed)
+    for n_commits in range(1, 100):
+        left = n_commits
+        code, _, errors = run_job(rebuild_corpus.main, world, *overrides)
+        if not code:
+            break
+        assert code == 130, errors
+    assert n_commits > 3
+    monkeypatch.setattr(Warehouse, "commit", commit)
+    world = replace(world)
+    rebuild(world, *overrides, f"warehouse.path={world.folder}/anew")
+    for name in CHECKED:
+        assert table(world.folder / "warehouse", name) == table(world.folder / "anew", name), name
+
+
+def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuild(world)
+    write_shard(world.folder, 7, seed=70)
+    commit = Warehouse.commit
+
+    def overtaken(self: Warehouse, *arguments: Any, **named: Any) -> None:
+        monkeypatch.setattr(Warehouse, "commit", commit)
+        write_shard(world.folder, 8, seed=80)
+        rebuild(world)
+        commit(self, *arguments, **named)
+
+    monkeypatch.setattr(Warehouse, "commit", overtaken)
+    code, _, errors = run_job(rebuild_corpus.main, world)
+    assert (code, "another run has written" in errors) == (2, True), errors
+    assert_as_from_nothing(world)
