@@ -27,6 +27,7 @@ from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, splits_digits, unsupported_by_loops
 from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
+from pivot_udfs.tokenization.token_bytes import is_byte_level
 
 Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
 _FAST: tuple[Backend, ...] = ("byte_level", "fastokens")
@@ -168,8 +169,22 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
     reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
-        return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()), reference)
+        return FastokensEncoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
     return reference
+
+
+def _without_gaps(payload: bytes) -> str:
+    """A ``tokenizer.json`` with a token for every id below the largest: fastokens refuses vocabularies with gaps.
+
+    The tokens added have a space, which is no character of byte-level vocabularies, so that no text becomes them.
+    """
+    config = json.loads(payload)
+    vocab = config["model"].get("vocab")
+    if not isinstance(vocab, dict) or not is_byte_level(config):
+        return payload.decode()
+    gaps = set(range(max(vocab.values(), default=0))) - set(vocab.values())
+    config["model"]["vocab"] = vocab | {f" {token_id}": token_id for token_id in gaps}
+    return json.dumps(config) if gaps else payload.decode()
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,6 @@
 """Byte-level BPE with GPT-2's splitting through compiled loops: which tokenizers they serve, their rules, the encoder.
 
-What they need is read from the ``tokenizer.json``. Pre-tokens that they do not take (with a byte that has no token, or of
-more than ``LONGEST`` bytes) go to the reference library.
+Pre-tokens that they do not take (with a byte that has no token, or of more than ``LONGEST`` bytes) go to the reference.
 """
 
 import threading
@@ -71,7 +70,7 @@ def read_rules(config: Mapping[str, Any]) -> Rules:
 
 
 def _character_classes(digits_alone: bool) -> NDArray[np.uint8]:
-    """The class of each code point, uint8 (0x110000,), by the reference library: its Unicode tables are not Python's."""
+    """The class of each code point, uint8 (0x110000,), by the reference library, whose Unicode tables are its own."""
     found = np.full(0x110000, OTHER, np.uint8)
     for first, text in _all_characters():
         for kind, pattern in _CLASSES.items():

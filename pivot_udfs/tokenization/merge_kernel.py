@@ -54,7 +54,7 @@ def merge_table(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 @nb.njit(nogil=True, cache=True)
 def merge_pre_token(
-    pre_token: NDArray[np.uint8], merges: Merges, symbols: NDArray[np.int32], ranks: NDArray[np.int32]
+    data: NDArray[np.uint8], start: int, end: int, merges: Merges, symbols: NDArray[np.int32], ranks: NDArray[np.int32]
 ) -> int:
     """Writes the ids of one pre-token to ``symbols``; returns their number, -1 where a byte has no id.
 
@@ -62,9 +62,9 @@ def merge_pre_token(
     several.
     """
     byte_ids, slots, merged_ids = merges
-    n = pre_token.size
+    n = int(end - start)
     for i in range(n):
-        symbols[i] = byte_ids[pre_token[i]]
+        symbols[i] = byte_ids[data[start + i]]
         if symbols[i] < 0:
             return -1
     mask = _U(slots.size - 1)

@@ -30,9 +30,7 @@ CUT = 1 << 31
 _PAIR_BITS = 21  # a set of 256 KB, which stays in a core's own cache
 _U = nb.uint64
 _LETTER, _SPACE, _ALONE, _CUT = (np.uint64(k) for k in (LETTER, SPACE, ALONE, CUT))
-_0, _1, _2, _3, _4, _6, _8, _12, _16, _21, _24, _63 = (
-    np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 8, 12, 16, 21, 24, 63)
-)
+_0, _1, _2, _3, _4, _6, _8, _12, _16, _21, _24, _63 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 8, 12, 16, 21, 24, 63))
 _LOW_4, _LOW_5, _LOW_6, _BYTE, _ALL = (np.uint64((1 << k) - 1) for k in (4, 5, 6, 8, 64))
 _TWO, _THREE, _FOUR = np.uint64(0x80), np.uint64(0xE0), np.uint64(0xF0)
 """The smallest first byte of characters of two, three and four bytes."""
