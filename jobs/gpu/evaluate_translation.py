@@ -86,7 +86,7 @@ def kept_scores(folder: Path, now: Provenance, task: Task) -> pa.Table | None:
 
 def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
     words, examples = subject.task.of_direction(direction), subject.task.examples[direction][draw]
-    true, false = subject.runner.run(lambda runner: score_draw(runner, words, examples, subject.tokens))
+    true, false = subject.runner.within_memory(lambda runner: score_draw(runner, words, examples, subject.tokens))
     return pa.table(
         {
             "direction": [word.direction for word in words],

@@ -52,7 +52,7 @@ def trace(settings: ModelSettings) -> None:
         if not parts.has(direction):
             words, top_k = task.of_direction(direction), settings.trace.top_k
             work = partial(trace_words, head=head, words=words, examples=draws[0], tokens=tokens, pivots=pivots)
-            rows = subject.runner.run(partial(work, top_k=top_k))
+            rows = subject.runner.within_memory(partial(work, top_k=top_k))
             parts.write(direction, rows)
             _say_labels(direction, rows)
 

@@ -32,7 +32,7 @@ def draw_task(
         TaskError: there are too few concepts for the examples, or a direction has no testable pair.
     """
     languages = sorted({language for pair in directions for language in pair})
-    shown = _draw_examples(concepts, languages, tokens, settings)
+    shown = _draw_examples(concepts, languages, settings)
     used = {concept.number for draw in shown for concept in draw}
     chosen = _draw_tested([c for c in concepts if c.number not in used], settings)
     words: list[TaskWord] = []
@@ -54,21 +54,12 @@ def draw_task(
     return Task(provenance, left_out, examples, words)
 
 
-def _draw_examples(
-    concepts: Sequence[Concept], languages: list[str], tokens: WordTokens, settings: Translation
-) -> list[list[Concept]]:
+def _draw_examples(concepts: Sequence[Concept], languages: list[str], settings: Translation) -> list[list[Concept]]:
     """Disjoint draws of concepts that have a word in every language, all of them different."""
-    keep = {folded(word) for word in settings.always_include}
-    fit = [
-        c
-        for c in concepts
-        if c.words.keys() >= set(languages)
-        and not keep & {folded(word) for word in c.words.values()}
-        and len({folded(c.words[language]) for language in languages}) == len(languages)
-    ]
+    fit = [c for c in concepts if c.words.keys() >= set(languages) and not _is_included(c, settings)]
+    fit = [c for c in fit if len({folded(c.words[language]) for language in languages}) == len(languages)]
     wanted = settings.n_draws * settings.n_examples
-    order = random.Random(f"examples {settings.seed}")  # noqa: S311
-    order.shuffle(fit)
+    random.Random(f"examples {settings.seed}").shuffle(fit)  # noqa: S311
     taken: list[Concept] = []
     seen: set[str] = set()
     for concept in fit:
@@ -78,8 +69,7 @@ def _draw_examples(
             seen |= surfaces
     if len(taken) < wanted:
         raise TaskError(
-            f"{settings.n_draws} draws of {settings.n_examples} examples need {wanted} concepts with "
-            f"different words "
+            f"{settings.n_draws} draws of {settings.n_examples} examples need {wanted} concepts with different words "
             f"in all of {', '.join(languages)}; the lexicon has {len(taken)}: lower translation.n_draws or "
             "translation.n_examples"
         )
@@ -89,11 +79,14 @@ def _draw_examples(
 def _draw_tested(concepts: Sequence[Concept], settings: Translation) -> set[int]:
     if not settings.n_words or settings.n_words >= len(concepts):
         return {concept.number for concept in concepts}
-    keep = {folded(word) for word in settings.always_include}
-    fixed = [c.number for c in concepts if keep & {folded(word) for word in c.words.values()}]
+    fixed = [c.number for c in concepts if _is_included(c, settings)]
     rest = [c.number for c in concepts if c.number not in set(fixed)]
     random.Random(f"tested {settings.seed}").shuffle(rest)  # noqa: S311
     return set(fixed + rest[: max(0, settings.n_words - len(fixed))])
+
+
+def _is_included(concept: Concept, settings: Translation) -> bool:
+    return not {folded(w) for w in settings.always_include}.isdisjoint(folded(w) for w in concept.words.values())
 
 
 def _direction_words(
