@@ -127,7 +127,7 @@ def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> Tok
 def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
     """The first fast backend with the reference's ids, or the one that is wanted; logs which do not fit and why."""
     reasons: list[str] = []
-    # fastokens is 7.5 times slower than the loops where digits are split off first, and faster than they elsewhere.
+    # fastokens is 7.5 times slower than the loops where digits are split off first, and faster elsewhere.
     by_speed = _FAST if splits_digits(json.loads(spec.payload)) else _FAST[::-1]
     for name in [name for name in by_speed if wanted in ("auto", name)]:
         fast = replace(spec, backend=name)
