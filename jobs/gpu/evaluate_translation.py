@@ -125,12 +125,8 @@ def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[
         for name, mask in masks.items()
     }
     for name, row in summary.items():
-        say(
-            f"score {name}",
-            words=row["n"],
-            mean=f"{row['mean']:.4f}",
-            ci=f"[{row['low']:.4f}, {row['high']:.4f}]",
-        )
+        interval = f"[{row['low']:.4f}, {row['high']:.4f}]"
+        say(f"score {name}", words=row["n"], mean=f"{row['mean']:.4f}", ci=interval)
     write_json(path.with_suffix(".json"), summary)
     return summary
 

@@ -49,8 +49,8 @@ class OutputHead:
         if type(head) is not nn.Linear or head.weight.dtype == torch.float32:
             found: Tensor = head(normed).float()
             return found
-        bias = None if head.bias is None else head.bias.float()
-        return nn.functional.linear(normed.float(), head.weight.float(), bias)
+        bias = getattr(head, "bias", None)
+        return nn.functional.linear(normed.float(), head.weight.float(), None if bias is None else bias.float())
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """A model that answers the translation task: loaded for a job, or scored while it is being trained."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -20,16 +19,8 @@ from jobs.gpu.translation.translation_task import Task
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 
-@dataclass(frozen=True)
-class TaskModel:
-    """A model and the task it answers.
-
-    Attributes:
-        model: in evaluation mode on its device.
-        task: restricted to the directions of the settings.
-        tokens: encodes prompts and answers.
-        runner: runs work on the model and lowers the batch size when memory is short.
-    """
+class TaskModel(NamedTuple):
+    """A model in evaluation mode on its device, the task that it answers, and what encodes and runs the prompts."""
 
     model: Any
     task: Task
