@@ -9,6 +9,7 @@ timed in a warm session. Target: 50 times as many tokens a second.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from benchmarks.common import fresh, median, parse, report, seconds, settings_for, start_run
 from jobs import count_cooccurrence, tokenize_corpus
 from jobs.framework.stage import Run, make_provenance
+from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS
+from pivot_udfs.count_cooccurrence import count_cooccurrence as count_documents
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import TABLES
@@ -111,7 +114,9 @@ def _sql_contexts(part: DataFrame, hits: DataFrame) -> DataFrame:
 
 def _check_equal(run: Run, part: DataFrame, sql: DataFrame) -> None:
     """Our table of the same part against the query's."""
-    rows = count_cooccurrence.partial_rows(part, count_cooccurrence.plan_of(run))
+    plan = count_cooccurrence.plan_of(run)
+    found = part.select(*COUNTED.names).mapInArrow(partial(count_documents, plan=plan), from_arrow_schema(PARTIAL_ROWS))
+    rows = count_cooccurrence.gathered(found, len(plan.lexicon.words))
     step = count_cooccurrence.sum_step(run)
     schema = TABLES["token_cooccurrence"]
 

@@ -5,7 +5,7 @@ from collections.abc import ValuesView
 import pytest
 
 from jobs.framework.progress import Pace
-from jobs.tokenize_corpus import progress_message
+from jobs.loading.check_records import progress_message
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
 
 

@@ -251,7 +251,11 @@ def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
         return fingerprint(result_settings(settings.corpus, settings.tokenizer, settings.cooccurrence, settings.spark))
 
     assert of() == of(
-        "cooccurrence.memory_budget_mb=700", "tokenizer.backend=tokenizers", "corpus.shards_per_task_mb=1"
+        "cooccurrence.memory_budget_mb=700",
+        "tokenizer.backend=tokenizers",
+        "corpus.shards_per_task_mb=1",
+        "corpus.batch_gb=1",
+        "corpus.inputs=x",
     )
     assert of() == of("spark.master=local[1]", 'spark.conf={"spark.a" = "b"}')
-    assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5"), of("corpus.inputs=x")}) == 4
+    assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5")}) == 3

@@ -68,6 +68,6 @@ def test_counts_are_summed_by_the_least_tasks_but_no_more_than_there_are_words(
 
     plan = counted.plan_of(counted.sample_rows()[:20], sample_tokenizer, 50)
     monkeypatch.setattr(count_cooccurrence, "least_tasks", lambda session: least)
-    documents = spark.range(3).selectExpr("'en' lang", "'water' text", "array(1) token_ids")
-    rows = count_cooccurrence.partial_rows(documents, plan)
+    parts = spark.range(3).selectExpr("1 kind", "0 row", "x'' columns", "x'' pair_counts", "x'' doc_counts")
+    rows = count_cooccurrence.gathered(parts, len(plan.lexicon.words))
     assert rows.rdd.getNumPartitions() == min(least, len(plan.lexicon.words))

@@ -3,6 +3,7 @@
 import functools
 import json
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import counted
@@ -11,6 +12,7 @@ import oracle_pivots
 import pytest
 from small_corpus import SmallCorpus, rows_of
 
+from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS, count_cooccurrence
 from pivot_udfs.schemas import DATASET, TABLES
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import word_token_ids
@@ -69,12 +71,16 @@ def test_corpus_totals(spark: "SparkSession", corpus: SmallCorpus) -> None:
 def test_any_partitions_give_the_same_cells(
     spark: "SparkSession", corpus: SmallCorpus, tables: oracle.Tables, n_partitions: int
 ) -> None:
-    from jobs.count_cooccurrence import partial_rows
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    from jobs.count_cooccurrence import gathered
     from pivot_udfs.tokenization.backends import load_tokenizer
 
     plan = counted.plan_of(corpus.rows, load_tokenizer(str(counted.SAMPLES / "tokenizer.json")), 50)
     documents = spark.read.format("delta").load(str(corpus.folder / "warehouse" / "documents"))
-    rows = partial_rows(documents.repartition(n_partitions), plan)
+    parts = documents.select(*COUNTED.names).repartition(n_partitions)
+    found = parts.mapInArrow(partial(count_cooccurrence, plan=plan), from_arrow_schema(PARTIAL_ROWS))
+    rows = gathered(found, len(plan.lexicon.words))
     together = rows.toArrow().sort_by([("kind", "ascending"), ("row", "ascending")])
     counted.assert_same(counted.summed(together.to_batches(), plan), tables)
 

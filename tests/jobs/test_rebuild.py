@@ -84,7 +84,7 @@ def test_every_commit_records_its_provenance(spark: "SparkSession", corpus: Smal
     assert made is not None
     assert [(name, table.version) for name, table in made.tables.items()] == [("documents", 0)]
     assert made.settings["cooccurrence.window"] == 50
-    assert set(made.files) == {"tokenizer", "lexicon", "shards"}
+    assert set(made.files) == {"tokenizer", "lexicon"}
     assert "cooccurrence.memory_budget_mb" not in made.settings
 
 
