@@ -59,7 +59,8 @@ def _documents(arguments: argparse.Namespace) -> str:
 def _tokenized(arguments: argparse.Namespace) -> Iterator[pa.RecordBatch]:
     shards = tuple(shard.path for shard in list_shards([arguments.corpus]))
     plan = TokenizePlan((shards,), ReadLimits(16 << 20, 64 << 20), load_tokenizer(arguments.tokenizer))
-    return tokenize_corpus(iter([pa.RecordBatch.from_pydict({"id": [0]})]), plan, lambda counts: None)
+    rows = tokenize_corpus(iter([pa.RecordBatch.from_pydict({"id": [0]})]), plan, lambda counts: None)
+    return (batch for table, batch in rows if table == "documents")
 
 
 def _in_process(times: int, table: str) -> float:

@@ -31,7 +31,6 @@ from benchmarks.common import (
 from jobs.framework.stage import Run
 from jobs.tokenize_corpus import plan_shards, task_numbers
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenize_corpus import ShardCounts, encode_documents, tokenize_corpus
 
@@ -98,8 +97,7 @@ def _tokenize(run: Run, spec: TokenizerSpec | None) -> tuple[int, int]:
         step = partial(tokenize_corpus, plan=dataclasses.replace(plan, tokenizer=spec), report=_ignore)
     else:
         step = partial(encode_documents, plan=plan, encode=_NoEncoder(), report=_ignore)
-    to_table = partial(one_table, step=step, table="documents")
-    run.warehouse.write(task_numbers(run, plan), ["documents"], Provenance("benchmark", 1, ""), to_table)
+    run.warehouse.write(task_numbers(run, plan), ["quarantine", "documents"], Provenance("benchmark", 1, ""), step)
     row = run.warehouse.read("documents").agg(F.count("*"), F.sum("n_tokens")).collect()[0]
     return int(row[0]), int(row[1])
 

@@ -10,23 +10,14 @@ from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import QUARANTINE
 from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.read_shard import ReadLimits
-from pivot_udfs.storage.write_parquet import one_table
-from pivot_udfs.tokenize_corpus import (
-    ShardCounts,
-    ShardCountsMerge,
-    TokenizePlan,
-    quarantine_records,
-    tokenize_corpus,
-)
+from pivot_udfs.tokenize_corpus import ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
 _SET_ID = "set corpus.fields.id to the field that identifies a document, or to '' to number the documents"
@@ -42,24 +33,21 @@ _REMEDIES = {
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes ``documents`` and ``quarantine``; ``documents`` counts as written once every record is in one of them."""
+    """Writes ``documents`` and ``quarantine`` in one pass, once every record is in one of them."""
     no_counts: ShardCounts = {}
     counts = run.spark.sparkContext.accumulator(no_counts, ShardCountsMerge())  # type: ignore[arg-type]
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
 
     def check(n_rows: dict[str, int]) -> None:
-        quarantine = _write_quarantine(run, provenance, counts.value)
-        check_row_counts(counts.value, n_rows["documents"], quarantine.count())  # from the files' statistics
-        if not n_rows["documents"]:
-            raise no_documents(_reasons(quarantine), run.warehouse.table_path("quarantine"))
+        check_row_counts(counts.value, n_rows["documents"], n_rows["quarantine"])
+        check_documents(counts.value)
 
     def detail() -> str:
         return progress_message(counts.value, len(run.shards), run.progress.stage_seconds())
 
     with run.progress.watch(run.spark, "tokenize_corpus", "documents, quarantine", detail):
         step = partial(tokenize_corpus, plan=plan, report=counts.add)
-        to_table = partial(one_table, step=step, table="documents")
-        run.warehouse.write(task_numbers(run, plan), ["documents"], provenance, to_table, check)
+        run.warehouse.write(task_numbers(run, plan), ["quarantine", "documents"], provenance, step, check)
     _log_totals(run, counts.value)
     _warn_of_repeated_keys(run)
 
@@ -85,20 +73,6 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
     return run.spark.range(0, n_tasks, 1, n_tasks)
 
 
-def _write_quarantine(run: Run, provenance: Provenance, counts: ShardCounts) -> DataFrame:
-    """Reads the shards with rejected records once more, for their rows; returns the table."""
-    sizes = {shard.path: shard.n_bytes for shard in run.shards}
-    rejecting = [(shard, sizes[shard]) for shard, (_, rejected, _) in sorted(counts.items()) if rejected]
-    if rejecting:
-        plan = plan_shards(run, rejecting)
-        step = partial(quarantine_records, plan=plan)
-        rows = task_numbers(run, plan).mapInArrow(step, from_arrow_schema(QUARANTINE))
-    else:
-        rows = run.spark.createDataFrame([], from_arrow_schema(QUARANTINE))
-    run.warehouse.write(rows, ["quarantine"], provenance)
-    return run.warehouse.read("quarantine")
-
-
 def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> None:
     """Compares what was read with what was written.
 
@@ -110,38 +84,31 @@ def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> 
     Raises:
         CorpusError: they differ.
     """
-    n_read = tuple(sum(of_shard[k] for of_shard in counts.values()) for k in range(2))
-    if n_read != (n_documents, n_rejected):
+    read = total(counts.values())
+    if read[:2] != (n_documents, n_rejected):
         raise CorpusError(
-            f"read {n_read[0]} documents and {n_read[1]} rejected records, but wrote {n_documents} and {n_rejected}: "
-            "the shards changed while they were read; run it again"
+            f"read {read.n_docs} documents and {read.n_rejected} rejected records, but wrote {n_documents} and "
+            f"{n_rejected}: the shards changed while they were read; run it again"
         )
 
 
-def _reasons(quarantine: DataFrame) -> list[tuple[str, int, str]]:
-    """Reason, number of records and an example's detail, the most frequent first."""
-    grouped = quarantine.groupBy("reason").agg(F.count("*").alias("n"), F.min("detail"))
-    return [(row[0], row[1], row[2]) for row in grouped.orderBy(F.desc("n"), "reason").collect()]
+def check_documents(counts: ShardCounts) -> None:
+    """Makes sure that there is a document.
 
-
-def no_documents(reasons: list[tuple[str, int, str]], quarantine: str) -> CorpusError:
-    """The error for a corpus of which every record was rejected.
-
-    Args:
-        reasons: reason, number of records and an example's detail, the most frequent first.
-        quarantine: the path of that table.
+    Raises:
+        CorpusError: every record was rejected; with the reasons, the most frequent first.
     """
-    reason, _, detail = reasons[0]
-    numbers = ", ".join(f"{n} {name}" for name, n, _ in reasons)
-    remedy = f"; {_REMEDIES[reason]}" if reason in _REMEDIES else ""
-    return CorpusError(
-        f"none of {sum(n for _, n, _ in reasons)} records is a document: {numbers} (such as: {detail[:300]}){remedy};"
-        f" see the table quarantine at {quarantine}"
-    )
+    read = total(counts.values())
+    if read.n_docs:
+        return
+    numbers = ", ".join(f"{n_records} {reason}" for reason, n_records, _ in read.rejections)
+    first = read.rejections[0]
+    remedy = f"; {_REMEDIES[first.reason]}" if first.reason in _REMEDIES else ""
+    raise CorpusError(f"none of {read.n_rejected} records is a document: {numbers} (such as: {first.detail}){remedy}")
 
 
 def _log_totals(run: Run, counts: ShardCounts) -> None:
-    n_docs, n_rejected, n_tokens = (sum(of_shard[k] for of_shard in counts.values()) for k in range(3))
+    n_docs, n_rejected, n_tokens, _ = total(counts.values())
     run.progress.say(
         "tokenize_corpus",
         f"{len(counts):,} shards, {n_docs + n_rejected:,} records = {n_docs:,} documents + {n_rejected:,} in "
@@ -163,10 +130,9 @@ def _warn_of_repeated_keys(run: Run) -> None:
 
 def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:
     """What has been read in so many seconds; another thread may be adding to the counts."""
-    read = counts.copy().values()
-    n_docs, n_tokens = (sum(of_shard[k] for of_shard in read) for k in (0, 2))
-    rate = n_tokens / max(seconds, 1e-9)
-    return f"{len(read):,} of {n_shards:,} shards, {n_docs:,} documents, {rate:,.0f} tokens/s"
+    read = total(counts.copy().values())
+    rate = read.n_tokens / max(seconds, 1e-9)
+    return f"{len(counts):,} of {n_shards:,} shards, {read.n_docs:,} documents, {rate:,.0f} tokens/s"
 
 
 STAGE = Stage(

@@ -1,13 +1,9 @@
-"""The first step: shards in, rows of ``documents`` or of ``quarantine`` out.
+"""The first step: shards in, rows of ``documents`` and ``quarantine`` out, each shard read once."""
 
-Documents and quarantine are two passes over the same deterministic reader: a clean corpus is read once, and the
-shards with rejected records (the shard counts say which) once more for their quarantine rows.
-"""
-
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +19,41 @@ BATCH_CHARACTERS = 4 << 20
 """Text of a batch, 4 to 16 MB; a larger document is a batch of its own."""
 _BATCH_DOCUMENTS = 4096
 
-ShardCounts = dict[str, tuple[int, int, int]]
-"""By shard: documents, rejected records, tokens."""
+_DETAIL_CHARACTERS = 300
+
+
+class Rejections(NamedTuple):
+    """The records of a shard that were rejected for one reason."""
+
+    reason: str
+    n_records: int
+    detail: str  # of the first of them
+
+
+class ShardCount(NamedTuple):
+    """What one shard gave."""
+
+    n_docs: int
+    n_rejected: int
+    n_tokens: int
+    rejections: tuple[Rejections, ...] = ()  # one for each reason; n_rejected is their sum
+
+
+ShardCounts = dict[str, ShardCount]
+"""By the shard's path."""
+
+
+def total(counts: Iterable[ShardCount]) -> ShardCount:
+    """The sum of shards; rejections by number, the most frequent first, with the first detail in order of text."""
+    n_docs = n_rejected = n_tokens = 0
+    by_reason: dict[str, Rejections] = {}
+    for count in counts:
+        n_docs, n_rejected, n_tokens = n_docs + count.n_docs, n_rejected + count.n_rejected, n_tokens + count.n_tokens
+        for reason, n_records, detail in count.rejections:
+            before = by_reason.get(reason, Rejections(reason, 0, detail))
+            by_reason[reason] = Rejections(reason, before.n_records + n_records, min(before.detail, detail))
+    frequent_first = sorted(by_reason.values(), key=lambda of: (-of.n_records, of.reason))
+    return ShardCount(n_docs, n_rejected, n_tokens, tuple(frequent_first))
 
 
 class ShardCountsMerge:
@@ -52,8 +81,8 @@ class TokenizePlan:
 
 def tokenize_corpus(
     batches: Iterator[pa.RecordBatch], plan: TokenizePlan, report: Callable[[ShardCounts], None]
-) -> Iterator[pa.RecordBatch]:
-    """Reads and tokenizes shards.
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Reads and tokenizes shards; a ``TableStep``.
 
     Args:
         batches: one int64 column, numbers of tasks in ``plan.shards``.
@@ -61,37 +90,29 @@ def tokenize_corpus(
         report: called once a shard with its counts.
 
     Yields:
-        batches in DOCUMENTS.
+        ("documents", batch in DOCUMENTS) and ("quarantine", batch in QUARANTINE).
     """
     return encode_documents(batches, plan, encoder(plan.tokenizer), report)
 
 
 def encode_documents(
     batches: Iterator[pa.RecordBatch], plan: TokenizePlan, encode: Encoder, report: Callable[[ShardCounts], None]
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[tuple[str, pa.RecordBatch]]:
     """``tokenize_corpus`` with a given encoder."""
     for shard in _shards(batches, plan):
-        counts: Counter[str] = Counter()
-        for documents in _batched(_accepted(read_shard(shard, plan.limits), counts)):
-            batch = _documents(documents, shard, encode)
-            counts["docs"] += batch.num_rows
-            counts["tokens"] += int(pc.sum(batch.column("n_tokens")).as_py())
-            yield batch
-        report({shard: (counts["docs"], counts["rejected"], counts["tokens"])})
-
-
-def quarantine_records(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[pa.RecordBatch]:
-    """The rejected records of shards, as batches in QUARANTINE; arguments as for ``tokenize_corpus``."""
-    for shard in _shards(batches, plan):
-        waiting: list[Rejected] = []
-        for record in read_shard(shard, plan.limits):
-            if isinstance(record, Rejected):
-                waiting.append(record)
-            if len(waiting) == _BATCH_DOCUMENTS:
-                yield _rejections(waiting, shard)
-                waiting = []
-        if waiting:
-            yield _rejections(waiting, shard)
+        n_docs = n_tokens = 0
+        rejections: dict[str, Rejections] = {}
+        for documents, rejected in _batched(read_shard(shard, plan.limits)):
+            if rejected:
+                yield "quarantine", _quarantine(rejected, shard)
+                _count_reasons(rejected, rejections)
+            if documents:
+                batch = _documents(documents, shard, encode)
+                n_docs += batch.num_rows
+                n_tokens += int(pc.sum(batch.column("n_tokens")).as_py())
+                yield "documents", batch
+        by_reason = tuple(rejections.values())
+        report({shard: ShardCount(n_docs, sum(of.n_records for of in by_reason), n_tokens, by_reason)})
 
 
 def _shards(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[str]:
@@ -99,26 +120,29 @@ def _shards(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[s
     return chain.from_iterable(plan.shards[task] for task in tasks)
 
 
-def _accepted(records: Iterable[Document | Rejected], counts: Counter[str]) -> Iterator[Document]:
-    """The documents; rejected records are counted."""
+def _batched(records: Iterable[Document | Rejected]) -> Iterator[tuple[list[Document], list[Rejected]]]:
+    documents: list[Document] = []
+    rejected: list[Rejected] = []
+    n_characters = 0
     for record in records:
         if isinstance(record, Rejected):
-            counts["rejected"] += 1
-        else:
-            yield record
+            rejected.append(record)
+            if len(rejected) == _BATCH_DOCUMENTS:
+                yield [], rejected
+                rejected = []
+            continue
+        if documents and (n_characters + len(record.text) > BATCH_CHARACTERS or len(documents) == _BATCH_DOCUMENTS):
+            yield documents, []
+            documents, n_characters = [], 0
+        documents.append(record)
+        n_characters += len(record.text)
+    yield documents, rejected
 
 
-def _batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    waiting: list[Document] = []
-    n_characters = 0
-    for document in documents:
-        if waiting and (n_characters + len(document.text) > BATCH_CHARACTERS or len(waiting) == _BATCH_DOCUMENTS):
-            yield waiting
-            waiting, n_characters = [], 0
-        waiting.append(document)
-        n_characters += len(document.text)
-    if waiting:
-        yield waiting
+def _count_reasons(rejected: list[Rejected], rejections: dict[str, Rejections]) -> None:
+    for record in rejected:
+        before = rejections.get(record.reason, Rejections(record.reason, 0, record.detail[:_DETAIL_CHARACTERS]))
+        rejections[record.reason] = before._replace(n_records=before.n_records + 1)
 
 
 def _documents(documents: list[Document], shard: str, encode: Encoder) -> pa.RecordBatch:
@@ -145,6 +169,6 @@ def _languages(given: Sequence[str | None], texts: Sequence[str]) -> list[str]:
     return [lang or next(found) for lang in given]
 
 
-def _rejections(rejected: list[Rejected], shard: str) -> pa.RecordBatch:
+def _quarantine(rejected: list[Rejected], shard: str) -> pa.RecordBatch:
     rows = [{"shard": shard, **record._asdict()} for record in rejected]
     return pa.RecordBatch.from_pylist(rows, schema=QUARANTINE)

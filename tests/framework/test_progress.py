@@ -6,6 +6,7 @@ import pytest
 
 from jobs.framework.progress import Pace
 from jobs.tokenize_corpus import progress_message
+from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
 
 
 def test_time_left_is_of_the_stages_that_run_now() -> None:
@@ -25,18 +26,18 @@ def test_there_is_no_time_left_before_a_task_has_ended() -> None:
     assert pace.seconds_left(5.0, frozenset({1}), 3, 9) is None
 
 
-class GrowingCounts(dict[str, tuple[int, int, int]]):
+class GrowingCounts(ShardCounts):
     """Another thread adds a shard while the values are read."""
 
-    def values(self) -> ValuesView[tuple[int, int, int]]:
+    def values(self) -> ValuesView[ShardCount]:
         found = super().values()
         iterator = iter(found)
         next(iterator)
-        self[f"shard {len(self)}"] = (1, 0, 1)
+        self[f"shard {len(self)}"] = ShardCount(1, 0, 1)
         next(iterator)
         return found
 
 
 def test_shard_counts_that_grow_while_they_are_read_are_reported() -> None:
-    counts = GrowingCounts(a=(2, 1, 30), b=(3, 0, 70))
+    counts = GrowingCounts(a=ShardCount(2, 1, 30), b=ShardCount(3, 0, 70))
     assert progress_message(counts, 5, 10.0) == "2 of 5 shards, 5 documents, 10 tokens/s"

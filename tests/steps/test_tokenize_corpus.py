@@ -2,7 +2,9 @@
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 import counted
 import pyarrow as pa
@@ -12,19 +14,21 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.tokenize_corpus import _REMEDIES, check_row_counts, no_documents
+from jobs.tokenize_corpus import _REMEDIES, check_documents, check_row_counts
 from pivot_udfs import tokenize_corpus as step
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
+from pivot_udfs.schemas import TABLES
+from pivot_udfs.shards import read_shard
 from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.read_shard import REASONS, ReadLimits
 from pivot_udfs.text import identify_language
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenize_corpus import (
+    Rejections,
+    ShardCount,
     ShardCounts,
     ShardCountsMerge,
     TokenizePlan,
-    quarantine_records,
     tokenize_corpus,
 )
 
@@ -110,12 +114,11 @@ def run(
     plan: TokenizePlan, batches: list[pa.RecordBatch]
 ) -> tuple[list[dict[str, object]], list[dict[str, object]], ShardCounts]:
     counts: ShardCounts = {}
-    documents = list(tokenize_corpus(iter(batches), plan, counts.update))
-    rejected = list(quarantine_records(iter(batches), plan))
-    assert all(batch.schema == DOCUMENTS for batch in documents)
-    assert all(batch.schema == QUARANTINE for batch in rejected)
-    rows = ([row for batch in found for row in batch.to_pylist()] for found in (documents, rejected))
-    return (*rows, counts)  # type: ignore[return-value]
+    rows: dict[str, list[dict[str, object]]] = {"documents": [], "quarantine": []}
+    for table, batch in tokenize_corpus(iter(batches), plan, counts.update):
+        assert batch.schema == TABLES[table]
+        rows[table] += batch.to_pylist()
+    return rows["documents"], rows["quarantine"], counts
 
 
 def test_records_are_documents_or_quarantine(
@@ -129,6 +132,8 @@ def test_records_are_documents_or_quarantine(
     for shard in shards:
         got = (sum(row["shard"] == shard for row in documents), sum(row["shard"] == shard for row in rejected))
         assert got == counts[shard][:2]
+        reasons = Counter(str(row["reason"]) for row in rejected if row["shard"] == shard)
+        assert {reason: n for reason, n, _ in counts[shard].rejections} == reasons
     bad = next(path for path in shards if path.endswith("bad.jsonl.gz"))
     assert [row["reason"] for row in rejected if row["shard"] == bad] == [reason for _, reason in BAD_LINES]
     reasons = {Path(str(row["shard"])).name: row["reason"] for row in rejected if row["shard"] != bad}
@@ -145,7 +150,7 @@ def test_ids_equal_those_of_the_reference_library(shards: dict[str, int], sample
     for row in documents:
         assert row["token_ids"] == reference.encode(str(row["text"]), add_special_tokens=False).ids
         assert row["n_tokens"] == len(row["token_ids"])
-    assert sum(n_tokens for _, _, n_tokens in counts.values()) == sum(int(str(row["n_tokens"])) for row in documents)
+    assert sum(count.n_tokens for count in counts.values()) == sum(int(str(row["n_tokens"])) for row in documents)
 
 
 def test_languages_are_kept_or_identified(tmp_path: Path, sample_tokenizer: TokenizerSpec) -> None:
@@ -176,14 +181,33 @@ def test_the_language_model_is_not_read_where_every_record_has_a_label(
 
 def test_a_retried_task_is_counted_once() -> None:
     merge = ShardCountsMerge()
-    left = merge.addInPlace(merge.zero({}), {"a": (1, 2, 3)})
-    assert merge.addInPlace(left, {"a": (1, 2, 3), "b": (4, 5, 6)}) == {"a": (1, 2, 3), "b": (4, 5, 6)}
+    one, other = ShardCount(1, 2, 3), ShardCount(4, 5, 6)
+    left = merge.addInPlace(merge.zero({}), {"a": one})
+    assert merge.addInPlace(left, {"a": one, "b": other}) == {"a": one, "b": other}
+
+
+def test_a_shard_with_rejected_records_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample_tokenizer: TokenizerSpec
+) -> None:
+    opened: list[str] = []
+    open_shard = read_shard.open_shard
+
+    def count(path: str, *, seekable: bool) -> BinaryIO:
+        opened.append(path)
+        return open_shard(path, seekable=seekable)
+
+    monkeypatch.setattr(read_shard, "open_shard", count)
+    path = str(shard_files.write(tmp_path, b"\n".join([shard_files.line_of(), b"{", shard_files.line_of()])))
+    documents, rejected, _ = run(TokenizePlan(((path,),), LIMITS, sample_tokenizer), [tasks(0)])
+    assert ([row["record"] for row in documents], [row["record"] for row in rejected]) == ([0, 2], [1])
+    assert opened == [path]
 
 
 def test_different_row_counts_are_an_error() -> None:
-    check_row_counts({"a": (2, 1, 9), "b": (1, 0, 3)}, 3, 1)
+    counts = {"a": ShardCount(2, 1, 9), "b": ShardCount(1, 0, 3)}
+    check_row_counts(counts, 3, 1)
     with pytest.raises(CorpusError, match="read 3 documents and 1 rejected records, but wrote 3 and 0"):
-        check_row_counts({"a": (2, 1, 9), "b": (1, 0, 3)}, 3, 0)
+        check_row_counts(counts, 3, 0)
 
 
 @pytest.mark.parametrize(
@@ -195,10 +219,15 @@ def test_different_row_counts_are_an_error() -> None:
     ],
 )
 def test_without_any_document_the_error_names_reason_and_field(reason: str, field: str) -> None:
-    error = str(no_documents([(reason, 7, "id is missing"), ("not_json", 1, "at 3")], "/w/quarantine"))
+    counts = {
+        "a": ShardCount(0, 5, 0, (Rejections("not_json", 1, "at 3"), Rejections(reason, 4, "id is missing"))),
+        "b": ShardCount(0, 3, 0, (Rejections(reason, 3, "id is missing"),)),
+    }
+    with pytest.raises(CorpusError) as caught:
+        check_documents(counts)
+    error = str(caught.value)
     assert error.startswith(f"none of 8 records is a document: 7 {reason}, 1 not_json (such as: id is missing)")
     assert f"{field} to" in error
-    assert error.endswith("see the table quarantine at /w/quarantine")
 
 
 def test_every_remedy_is_for_a_known_reason() -> None:
