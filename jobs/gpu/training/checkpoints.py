@@ -118,7 +118,7 @@ def load_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> None:
     """Loads the weights and optimizer state of a checkpoint into a model of the same run. All processes call it."""
     for path in sorted((checkpoint / "model").glob("*.safetensors")):
         model.load_state_dict(load_file(path), strict=False)  # tied weights are stored once
-    moments: dict[str, dict[str, Any]] = defaultdict(dict)
+    moments: Any = defaultdict(dict)
     for key, value in load_file(checkpoint / "optimizer.safetensors").items():
         name, entry = key.rsplit("/", 1)
         moments[name][entry] = value
