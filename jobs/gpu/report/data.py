@@ -114,7 +114,7 @@ def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[di
 def _heatmap(row: dict[str, Any], tokens: WordTokens) -> dict[str, Any]:
     """The trace of one word: ``rows`` of (layer, cells), most probable tokens first, the last layer on top.
 
-    A cell has ``text``, ``probability`` and ``kind``: ``source`` or ``target`` if the token belongs to that word, or empty.
+    A cell has ``text``, ``probability`` and ``kind``: ``source`` or ``target`` if it belongs to that word, or empty.
     """
     source, target = row["direction"].split("-")
     own = {"source": tokens.of(source, row["source"]), "target": tokens.of(target, row["target"])}
