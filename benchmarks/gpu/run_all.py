@@ -159,7 +159,7 @@ def _beside(settings: ModelSettings, name: str) -> Results:
 def measure_task(settings: ModelSettings) -> dict[str, Any]:
     """One direction and draw of the task with and without prefix reuse, and whether the scores agree.
 
-    Without reuse every prompt is computed together with its answer, and no pass is repeated.
+    Without reuse every prompt is computed together with its answer; equal sequences are computed once.
     """
     model, task = load_model(settings.model), load_task(settings)
     tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)

@@ -86,7 +86,7 @@ def kept_scores(folder: Path, now: Provenance, task: Task) -> pa.Table | None:
 
 def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
     words, examples = subject.task.of_direction(direction), subject.task.examples[direction][draw]
-    true, false = subject.runner.run(lambda runner: score_draw(runner, words, examples, subject.tokens))
+    true, false = subject.runner.within_memory(lambda runner: score_draw(runner, words, examples, subject.tokens))
     return pa.table(
         {
             "direction": [word.direction for word in words],
@@ -125,12 +125,8 @@ def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[
         for name, mask in masks.items()
     }
     for name, row in summary.items():
-        say(
-            f"score {name}",
-            words=row["n"],
-            mean=f"{row['mean']:.4f}",
-            ci=f"[{row['low']:.4f}, {row['high']:.4f}]",
-        )
+        interval = f"[{row['low']:.4f}, {row['high']:.4f}]"
+        say(f"score {name}", words=row["n"], mean=f"{row['mean']:.4f}", ci=interval)
     write_json(path.with_suffix(".json"), summary)
     return summary
 

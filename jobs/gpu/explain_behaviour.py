@@ -9,12 +9,15 @@ word's count alone, for both labels, Pearson r of log count and score, how often
 pivots, and how many pairs were left out and why.
 """
 
+import math
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.framework.messages import say
@@ -28,6 +31,7 @@ from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
+from jobs.gpu.trace_layers import LABELS
 from jobs.gpu.translation.corpus_counts import (
     PairKey,
     WordKey,
@@ -40,7 +44,6 @@ from jobs.gpu.translation.translation_task import Task, task_sha256
 from pivot_udfs.provenance import Provenance
 
 VERSION = 1
-LABELS = ("behaviour", "word_behaviour")
 COUNTS = ("pair_count", "target_count")
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
 
@@ -48,14 +51,17 @@ _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_transla
 def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and the statistics of every direction."""
     task = load_task(settings)
-    tables = {name: _open(settings, name, task) for name in ("word_cooccurrence", "word_totals", "pair_pivots")}
+    names = ("word_cooccurrence", "word_totals", "pair_pivots")
+    tables = {name: open_table(settings.warehouse.path, name) for name in names}
+    for table in tables.values():
+        check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     traces, scores = read_results(settings, task, tables["pair_pivots"])
     pair_counts, word_counts = read_pair_counts(tables["word_cooccurrence"]), read_word_counts(tables["word_totals"])
     pivots = read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots)
     pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
     directions = {
-        name: explain_direction(pairs, name, left_out | _not_joined(task, pairs, name), settings)
+        name: explain_direction(pairs, name, left_out, len(task.of_direction(name)), settings)
         for name, left_out in task.left_out.items()
     }
     explanation = {
@@ -65,7 +71,8 @@ def explain(settings: ModelSettings) -> None:
     }
     write_json(results_path(settings, "explanation.json"), explanation)
     for direction, row in directions.items():
-        _say_direction(direction, row)
+        auc = {f"auc_{name}": f"{value['auc']:.3f}" for name, value in row["auc"]["behaviour"].items()}
+        say(f"explained {direction}", **row["behaviour"], **auc, r=f"{row['correlation']['pair_count']['r']:.3f}")
 
 
 def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Provenance:
@@ -73,12 +80,6 @@ def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Prov
     results = {name: _made_from(settings, name).fingerprint for name in _JOBS}
     rows = {name: table.rows for name, table in tables.items()}
     return provenance("explain_behaviour", VERSION, used, rows, results)
-
-
-def _open(settings: ModelSettings, name: str, task: Task) -> PinnedTable:
-    table = open_table(settings.warehouse.path, name)
-    check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
-    return table
 
 
 def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tuple[pa.Table, pa.Table]:
@@ -123,25 +124,6 @@ def _made_from(settings: ModelSettings, folder: str) -> Provenance:
     return found
 
 
-def _not_joined(task: Task, pairs: pa.Table, direction: str) -> dict[str, int]:
-    """Number of words of the task without a trace, and without a score."""
-    rows = [row for row in pairs.select(["direction", "score"]).to_pylist() if row["direction"] == direction]
-    unscored = sum(row["score"] is None for row in rows)
-    return {"not traced": len(task.of_direction(direction)) - len(rows), "not scored": unscored}
-
-
-def _say_direction(direction: str, row: dict[str, Any]) -> None:
-    auc = row["auc"]["behaviour"]
-    say(
-        f"explained {direction}",
-        direct=row["behaviour"]["direct"],
-        pivot=row["behaviour"]["pivot"],
-        auc_pair_count=f"{auc['pair_count']['auc']:.3f}",
-        auc_target_count=f"{auc['target_count']['auc']:.3f}",
-        r=f"{row['correlation']['pair_count']['r']:.3f}",
-    )
-
-
 def join_pairs(
     traces: pa.Table,
     scores: pa.Table,
@@ -175,19 +157,20 @@ def join_pairs(
 
 
 def explain_direction(
-    pairs: pa.Table, direction: str, left_out: dict[str, int], settings: ModelSettings
+    pairs: pa.Table, direction: str, left_out: dict[str, int], n_words: int, settings: ModelSettings
 ) -> dict[str, Any]:
-    """The statistics of one direction."""
-    rows = [row for row in pairs.to_pylist() if row["direction"] == direction]
+    """The statistics of one direction, whose task has ``n_words`` words."""
+    rows = pairs.filter(pc.field("direction") == direction).to_pylist()
+    scored = [row for row in rows if row["score"] is not None]
     by_pivot = [row for row in rows if row["word_behaviour"] == "pivot"]
     return {
         "n_pairs": len(rows),
         "auc": {label: _auc(rows, label, settings) for label in LABELS},
-        "correlation": _correlations([row for row in rows if row["score"] is not None]),
+        "correlation": _correlations(scored),
         **{label: {k: sum(r[label] == k for r in rows) for k in ("direct", "pivot")} for label in LABELS},
         "pivot_is_pair_pivot": sum(row["deciding_is_pair_pivot"] for row in by_pivot),
         "without_pair_pivots": sum(row["n_pivots"] == 0 for row in rows),
-        "left_out": left_out,
+        "left_out": left_out | {"not traced": n_words - len(rows), "not scored": len(rows) - len(scored)},
         "target_never_in_corpus": sum(row["target_count"] == 0 for row in rows),
     }
 
@@ -211,13 +194,11 @@ def _correlations(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def mean_over_directions(directions: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Mean AUC over the directions that have both behaviours, and their number."""
-    found: dict[str, Any] = {}
-    for label in LABELS:
-        for name in COUNTS:
-            values = np.array([row["auc"][label][name]["auc"] for row in directions.values()])
-            defined = values[~np.isnan(values)]
-            mean = float(defined.mean()) if len(defined) else float("nan")
-            found.setdefault(label, {})[name] = {"auc": mean, "n_directions": len(defined)}
+    found: dict[str, Any] = {label: {} for label in LABELS}
+    for label, name in product(LABELS, COUNTS):
+        values = [row["auc"][label][name]["auc"] for row in directions.values()]
+        defined = [value for value in values if not math.isnan(value)]
+        found[label][name] = {"auc": float(np.mean(defined)) if defined else math.nan, "n_directions": len(defined)}
     return found
 
 

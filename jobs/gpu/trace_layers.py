@@ -37,6 +37,7 @@ from pivot_udfs.provenance import Provenance
 
 VERSION = 1
 TOKEN_SETS = ("source", "target", "pivot")
+LABELS = ("behaviour", "word_behaviour")
 _WORD = ("direction", "concept", "source", "target")
 
 
@@ -52,7 +53,7 @@ def trace(settings: ModelSettings) -> None:
         if not parts.has(direction):
             words, top_k = task.of_direction(direction), settings.trace.top_k
             work = partial(trace_words, head=head, words=words, examples=draws[0], tokens=tokens, pivots=pivots)
-            rows = subject.runner.run(partial(work, top_k=top_k))
+            rows = subject.runner.within_memory(partial(work, top_k=top_k))
             parts.write(direction, rows)
             _say_labels(direction, rows)
 
@@ -104,14 +105,14 @@ def _table(
     ids, probabilities = readings.top_ids.int().numpy(), readings.top_probabilities.numpy()
     best, certainty = ids[:, :, 0].tolist(), probabilities[:, :, 0].tolist()
     source = [frozenset(of_word[0]) for of_word in sets]
-    labels = [behaviour(*row) for row in zip(best, certainty, source, strict=True)]
-    word_labels = [word_behaviour(*row, tokens.wordless) for row in zip(best, certainty, source, strict=True)]
+    rows = list(zip(best, certainty, source, strict=True))
+    labels = [[behaviour(*row) for row in rows], [word_behaviour(*row, tokens.wordless) for row in rows]]
     sums = readings.set_probabilities.numpy()
     columns: dict[str, Any] = {name: [getattr(word, name) for word in words] for name in _WORD}
     columns |= {"top_ids": ids.tolist(), "top_probabilities": probabilities.tolist()}
     columns |= {f"p_{name}": sums[:, :, index].tolist() for index, name in enumerate(TOKEN_SETS)}
     columns |= {"n_pivots": [len(of_word[2]) for of_word in sets]}
-    for name, found in (("behaviour", labels), ("word_behaviour", word_labels)):
+    for name, found in zip(LABELS, labels, strict=True):
         columns |= {name: [label for label, _ in found], f"{name}_layer": [layer for _, layer in found]}
     return pa.table(columns, schema=_SCHEMA)
 
@@ -120,31 +121,21 @@ _SCHEMA = pa.schema(
     [
         ("direction", pa.string()),
         ("concept", pa.int64()),
-        ("source", pa.string()),
-        ("target", pa.string()),
+        *((name, pa.string()) for name in ("source", "target")),
         ("top_ids", pa.list_(pa.list_(pa.int32()))),
         ("top_probabilities", pa.list_(pa.list_(pa.float32()))),
         *((f"p_{name}", pa.list_(pa.float32())) for name in TOKEN_SETS),
         ("n_pivots", pa.int32()),
-        ("behaviour", pa.string()),
-        ("behaviour_layer", pa.int32()),
-        ("word_behaviour", pa.string()),
-        ("word_behaviour_layer", pa.int32()),
+        *(item for name in LABELS for item in ((name, pa.string()), (f"{name}_layer", pa.int32()))),
     ]
 )
 
 
 def _say_labels(direction: str, rows: pa.Table) -> None:
-    labels, word_labels = rows["behaviour"].to_pylist(), rows["word_behaviour"].to_pylist()
-    without = sum(n == 0 for n in rows["n_pivots"].to_pylist())
-    say(
-        f"traced {direction}",
-        words=len(labels),
-        direct=labels.count("direct"),
-        pivot=labels.count("pivot"),
-        pivot_by_words=word_labels.count("pivot"),
-        without_pair_pivots=without,
-    )
+    labels = rows["behaviour"].to_pylist()
+    counts = {"words": len(labels), "direct": labels.count("direct"), "pivot": labels.count("pivot")}
+    counts["pivot_by_words"] = rows["word_behaviour"].to_pylist().count("pivot")
+    say(f"traced {direction}", **counts, without_pair_pivots=rows["n_pivots"].to_pylist().count(0))
 
 
 main = partial(run_job, trace, __doc__)

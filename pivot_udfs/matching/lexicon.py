@@ -78,6 +78,11 @@ def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lex
     return _build(cells, chosen, hashlib.sha256(payload).hexdigest(), name)
 
 
+def lexicon_rows(payload: bytes, name: str = "the lexicon") -> list[list[str]]:
+    """The cleaned cells of the rows that are not empty, the header first; the other rows are the concepts."""
+    return list(_rows(_decoded(payload, name)).values())
+
+
 def clean_cell(cell: str) -> str:
     """A cell's word: without invisible characters, every run of white space (of any kind) as one space.
 

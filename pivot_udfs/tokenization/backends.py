@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
-from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, unsupported_by_loops
+from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, splits_digits, unsupported_by_loops
 from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
-from pivot_udfs.tokenization.token_bytes import pre_tokenizers
+from pivot_udfs.tokenization.token_bytes import is_byte_level
 
 Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
 _FAST: tuple[Backend, ...] = ("byte_level", "fastokens")
@@ -127,7 +127,9 @@ def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> Tok
 def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
     """The first fast backend with the reference's ids, or the one that is wanted; logs which do not fit and why."""
     reasons: list[str] = []
-    for name in _by_speed(spec.payload) if wanted == "auto" else [name for name in _FAST if name == wanted]:
+    # fastokens is 7.5 times slower than the loops where digits are split off first, and faster elsewhere.
+    by_speed = _FAST if splits_digits(json.loads(spec.payload)) else _FAST[::-1]
+    for name in [name for name in by_speed if wanted in ("auto", name)]:
         fast = replace(spec, backend=name)
         reason = _difference(fast, spec)
         if reason is None:
@@ -139,16 +141,6 @@ def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
         raise TokenizerError(f"{path}: backend {reasons[0]}; use auto or tokenizers")
     _log.warning("%s is tokenized by tokenizers, a slower backend: %s", path, "; ".join(reasons))
     return spec
-
-
-def _by_speed(payload: bytes) -> tuple[Backend, ...]:
-    """The fast backends, the fastest first, as ``benchmarks/tokenize_memory.py`` measured them on a first pass.
-
-    fastokens is 7.5 times slower than the loops where single digits are split off first (SmolLM, StarCoder), and 1.2 to
-    1.7 times faster elsewhere.
-    """
-    splits_digits = any(step["type"] == "Digits" for step in pre_tokenizers(json.loads(payload)))
-    return _FAST if splits_digits else _FAST[::-1]
 
 
 def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
@@ -177,8 +169,22 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
     reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
-        return FastokensEncoder(fastokens.Tokenizer.from_json_str(spec.payload.decode()), reference)
+        return FastokensEncoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
     return reference
+
+
+def _without_gaps(payload: bytes) -> str:
+    """A ``tokenizer.json`` with a token for every id below the largest: fastokens refuses vocabularies with gaps.
+
+    The tokens added have a space, which is no character of byte-level vocabularies, so that no text becomes them.
+    """
+    config = json.loads(payload)
+    vocab = config["model"].get("vocab")
+    if not isinstance(vocab, dict) or not is_byte_level(config):
+        return payload.decode()
+    gaps = set(range(max(vocab.values(), default=0))) - set(vocab.values())
+    config["model"]["vocab"] = vocab | {f" {token_id}": token_id for token_id in gaps}
+    return json.dumps(config) if gaps else payload.decode()
 
 
 @lru_cache(maxsize=8)

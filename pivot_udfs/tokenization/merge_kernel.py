@@ -26,21 +26,6 @@ class Merges(NamedTuple):
     """``merge_table``."""
     merged_ids: NDArray[np.int32]
     """(merges,), the id that each merge makes."""
-    byte_ranks: NDArray[np.int32]
-    """(65536,), the rank of two bytes' merge, at first * 256 + second; NO_MERGE for none."""
-
-
-class WholeTokens(NamedTuple):
-    """Tokens that a pre-token of the same bytes becomes at once, without merges (``ignore_merges``)."""
-
-    data: NDArray[np.uint8]
-    """The bytes of all tokens in a row."""
-    offsets: NDArray[np.int64]
-    """(tokens + 1,), where each begins."""
-    ids: NDArray[np.int32]
-    """(tokens,)."""
-    slots: NDArray[np.int32]
-    """A power of two more than ``tokens``: which token, by the hash of its bytes; -1 where empty."""
 
 
 @nb.njit(nogil=True, cache=True)
@@ -76,17 +61,14 @@ def merge_pre_token(
     Source: byte pair encoding (Sennrich et al., 2016): the pair that was learned first is merged first, the leftmost of
     several.
     """
-    byte_ids, slots, merged_ids, byte_ranks = merges
-    n = 0
-    for i in range(start, end):
-        symbols[n] = byte_ids[data[i]]
-        if symbols[n] < 0:
+    byte_ids, slots, merged_ids = merges
+    n = int(end - start)
+    for i in range(n):
+        symbols[i] = byte_ids[data[start + i]]
+        if symbols[i] < 0:
             return -1
-        if i + 1 < end:
-            ranks[n] = byte_ranks[(int(data[i]) << 8) | int(data[i + 1])]
-        n += 1
     mask = _U(slots.size - 1)
-    low, high = 0, 0
+    low, high = 0, n - 1
     while True:
         for j in range(low, high):
             pair = (_U(symbols[j]) << _22) | _U(symbols[j + 1])
@@ -107,60 +89,3 @@ def merge_pre_token(
             symbols[j] = symbols[j + 1]
             ranks[j] = ranks[j + 1]
         low, high = max(best - 1, 0), min(best + 1, n - 1)
-
-
-@nb.njit(nogil=True, cache=True)
-def _hash(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
-    found = _U(end - start)
-    for i in range(start, end):
-        found = (found ^ _U(data[i])) * _MIX
-        found ^= found >> _32
-    return found
-
-
-@nb.njit(nogil=True, cache=True)
-def find_whole_token(data: NDArray[np.uint8], start: int, end: int, tokens: WholeTokens) -> int:
-    """Which of the tokens has the bytes ``data[start:end]``, -1 for none."""
-    mask = _U(tokens.slots.size - 1)
-    slot = _hash(data, start, end) & mask
-    while tokens.slots[slot] >= 0:
-        token = tokens.slots[slot]
-        first = tokens.offsets[token]
-        if tokens.offsets[token + 1] - first == end - start:
-            k = 0
-            while k < end - start and tokens.data[first + k] == data[start + k]:
-                k += 1
-            if k == end - start:
-                return int(token)
-        slot = (slot + _1) & mask
-    return -1
-
-
-@nb.njit(nogil=True, cache=True)
-def whole_token_table(data: NDArray[np.uint8], offsets: NDArray[np.int64], ids: NDArray[np.int32]) -> WholeTokens:
-    """The table of some tokens, without their equals; arguments as the fields of ``WholeTokens``."""
-    size = 2
-    while size < 2 * ids.size:
-        size *= 2
-    slots = np.full(size, -1, np.int32)
-    for token in range(ids.size):
-        slot = _hash(data, offsets[token], offsets[token + 1]) & _U(size - 1)
-        while slots[slot] >= 0:
-            slot = (slot + _1) & _U(size - 1)
-        slots[slot] = token
-    return WholeTokens(data, offsets, ids, slots)
-
-
-@nb.njit(nogil=True, cache=True)
-def are_merged(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], ids: NDArray[np.int32], merges: Merges
-) -> NDArray[np.bool_]:
-    """Whether merging the bytes of each token gives the token itself, bool (tokens,); False if longer than LONGEST."""
-    found = np.zeros(ids.size, np.bool_)
-    symbols, ranks = np.empty(LONGEST, np.int32), np.empty(LONGEST, np.int32)
-    for token in range(ids.size):
-        start, end = offsets[token], offsets[token + 1]
-        if end - start <= LONGEST:
-            count = merge_pre_token(data, start, end, merges, symbols, ranks)
-            found[token] = count == 1 and symbols[0] == ids[token]
-    return found

@@ -1,16 +1,12 @@
 """What each id of a vocabulary stands for, as bytes: pure functions on the parsed ``tokenizer.json``.
 
 Vocabularies write bytes in three ways: byte-level BPE through a table of 256 printable characters, byte
-fallback as ``<0xE6>``, and all others as text with a mark for the space. Bytes are the common ground:
-readable text, letters and byte lengths all follow from them.
+fallback as ``<0xE6>``, and all others as text with a mark for the space.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 _BYTE_ENTRY = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _SPACE_MARK = "▁"
@@ -80,46 +76,21 @@ def token_bytes(config: Mapping[str, Any], vocab: Mapping[str, int], added: Mapp
         added: id to plain content of the added tokens.
     """
     found = [b""] * (max([*vocab.values(), *added], default=-1) + 1)
-    read = _byte_level_reader() if is_byte_level(config) else _text_reader(config["model"])
+    model, alphabet = config["model"], byte_alphabet() if is_byte_level(config) else {}
+    prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
     for token, token_id in vocab.items():
-        found[token_id] = read(token)
+        if alphabet:
+            is_written = alphabet.keys() >= set(token)
+            found[token_id] = bytes(alphabet[char] for char in token) if is_written else token.encode()
+        elif model.get("byte_fallback") and _BYTE_ENTRY.fullmatch(token):
+            found[token_id] = entry_bytes(token, is_byte=True)
+        else:
+            found[token_id] = entry_bytes(token.removeprefix(prefix).removesuffix(suffix), is_byte=False)
     for token_id, content in added.items():
         found[token_id] = content.encode()
     return found
 
 
-def _byte_level_reader() -> Any:
-    alphabet = byte_alphabet()
-
-    def read(token: str) -> bytes:
-        try:
-            return bytes([alphabet[char] for char in token])
-        except KeyError:
-            return token.encode()
-
-    return read
-
-
-def _text_reader(model: Mapping[str, Any]) -> Any:
-    prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
-
-    def read(token: str) -> bytes:
-        is_byte = bool(model.get("byte_fallback") and _BYTE_ENTRY.fullmatch(token))
-        return entry_bytes(token if is_byte else token.removeprefix(prefix).removesuffix(suffix), is_byte)
-
-    return read
-
-
 def entry_bytes(entry: str, is_byte: bool) -> bytes:
     """The bytes of a vocabulary entry in SentencePiece's notation: ``<0xE6>``, or text with ▁ for a space."""
     return bytes([int(entry[3:5], 16)]) if is_byte else entry.replace(_SPACE_MARK, " ").encode()
-
-
-def readable(raw: bytes) -> str:
-    r"""Bytes as text; those that are no whole character are shown as ``\xe6``."""
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def letters(tokens: list[bytes]) -> NDArray[np.bool_]:
-    """Whether each token has a whole character that is a letter (Unicode L*), bool (len(tokens),)."""
-    return np.array([any(map(str.isalpha, raw.decode("utf-8", "ignore"))) for raw in tokens], dtype=bool)

@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, reference_tokenizer, sentencepiece_processor
-from pivot_udfs.tokenization.token_bytes import (
-    covers_every_byte,
-    entry_bytes,
-    letters,
-    normal_form,
-    readable,
-    token_bytes,
-)
+from pivot_udfs.tokenization.token_bytes import covers_every_byte, entry_bytes, normal_form, token_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +67,9 @@ def _vocabulary_of(
     raw: list[bytes], special: frozenset[int], lengths: NDArray[np.int32] | None, form: Literal["NFC"] | None
 ) -> Vocabulary:
     known = np.isin(np.arange(256), [token[0] for token in raw if len(token) == 1])
-    return Vocabulary(len(raw), [readable(token) for token in raw], special, letters(raw), lengths, known, form)
+    has_letter = np.array([any(map(str.isalpha, token.decode("utf-8", "ignore"))) for token in raw], dtype=bool)
+    texts = [token.decode("utf-8", "backslashreplace") for token in raw]
+    return Vocabulary(len(raw), texts, special, has_letter, lengths, known, form)
 
 
 @lru_cache(maxsize=8)

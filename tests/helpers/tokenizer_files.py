@@ -22,8 +22,8 @@ TEXTS = [
 ]
 
 
-def byte_level(folder: Path) -> str:
-    """Byte-level BPE that alters nothing, with a special and a plain added token."""
+def byte_level(folder: Path, plain: str = "[mark]") -> str:
+    """Byte-level BPE that alters nothing, with a special and, unless ``plain`` is empty, a plain added token."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -34,7 +34,8 @@ def byte_level(folder: Path) -> str:
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.add_tokens([AddedToken("[mark]", special=False)])
+    if plain:
+        tokenizer.add_tokens([AddedToken(plain, special=False)])
     return _saved(tokenizer, folder / "byte_level.json")
 
 
@@ -62,12 +63,14 @@ O200K = (
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-FAMILIES = ("gpt2", "smollm", "neox", "llama3", "cl100k", "qwen", "o200k")
+GPT2_FAMILIES = ("gpt2", "smollm")
+"""Families that the compiled loops serve."""
+OTHER_FAMILIES = ("neox", "llama3", "cl100k", "qwen", "o200k")
 
 
 def family(folder: Path, name: str) -> str:
     """A small tokenizer with the normalizer, the pre-tokenizer and the kinds of added tokens of a family."""
-    tokenizer = Tokenizer.from_file(byte_level(folder))
+    tokenizer = Tokenizer.from_file(byte_level(folder, plain="" if name in (*GPT2_FAMILIES, "cl100k") else "[mark]"))
     level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     if name == "smollm":
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), level])  # type: ignore[assignment]
@@ -86,9 +89,14 @@ def family(folder: Path, name: str) -> str:
     config = json.loads(tokenizer.to_str())
     config["model"]["ignore_merges"] = name == "llama3"
     if name == "llama3":  # no merges lead to these
-        taken = max(max(config["model"]["vocab"].values()), *(token["id"] for token in config["added_tokens"])) + 1
+        taken = max(config["model"]["vocab"].values()) + 1
         for k, token in enumerate(("\u0120qzx", "zqxqzxqzxqzxqzxqzxqzxqzxqzx", "\u00e6\u00b0\u00b4\u00e6\u00b0\u00b4")):
             config["model"]["vocab"][token] = taken + k
+        config["added_tokens"][-1]["id"] = taken + 3
+    if name == "cl100k":  # ids that no token has, as in files converted from tiktoken
+        last = max(config["model"]["vocab"].values()) + 15
+        config["model"]["vocab"]["<|last|>"] = last
+        config["added_tokens"].append(config["added_tokens"][0] | {"content": "<|last|>", "id": last})
     path = folder / f"{name}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     return str(path)

@@ -1,5 +1,6 @@
 """Tokenizer backends give the reference's ids, say so when they cannot, and refuse what is no tokenizer."""
 
+import functools
 import json
 import logging
 import pickle
@@ -78,15 +79,40 @@ def test_fastokens_gives_the_ids_of_tokenizers_for_long_s(folder: Path, name: st
     assert first_difference(texts, got, wanted) is None
 
 
-@pytest.mark.parametrize("name", tokenizer_files.FAMILIES)
-def test_every_family_can_be_tokenized_by_the_loops(folder: Path, name: str) -> None:
-    assert load_tokenizer(tokenizer_files.family(folder, name), "byte_level").backend == "byte_level"
+@pytest.mark.parametrize("name", tokenizer_files.OTHER_FAMILIES)
+def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokenizers(folder: Path, name: str) -> None:
+    """Every character, after a letter, spaces, a numeral, an apostrophe and signs, and before letters and signs."""
+    path = tokenizer_files.family(folder, name)
+    spec = load_tokenizer(path)
+    assert spec.backend == "fastokens"
+    with pytest.raises(TokenizerError, match="byte_level does not fit"):
+        load_tokenizer(path, "byte_level")
+    points = [point for plane in ((0, 0xD800), (0xE000, 0x33500), (0xE0000, 0xE0200)) for point in range(*plane)]
+    texts = [f"a{char}  {char}1{char}s'{char}are!{char}A{char}!{char}\n" for char in map(chr, points)]
+    joined = ["\u0130".join(texts[k : k + 64]) for k in range(0, len(texts), 64)]
+    got, wanted = (encoder(spec).encode(joined), encoder(load_tokenizer(path, "tokenizers")).encode(joined))
+    assert first_difference(joined, got, wanted) is None
 
 
-def test_the_fastest_backend_is_tried_first(byte_level: str, sample_tokenizer: TokenizerSpec) -> None:
-    """The loops where single digits are split off first, fastokens elsewhere."""
-    assert sample_tokenizer.backend == "byte_level"
-    assert load_tokenizer(byte_level).backend == "fastokens"
+@pytest.mark.parametrize("name", tokenizer_files.OTHER_FAMILIES)
+@given(texts=st.lists(MULTILINGUAL, max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_generated_texts_get_the_ids_of_tokenizers_in_other_families(folder: Path, name: str, texts: list[str]) -> None:
+    spec, reference = _family(folder, name)
+    assert first_difference(texts, encoder(spec).encode(texts), encoder(reference).encode(texts)) is None
+
+
+@functools.cache
+def _family(folder: Path, name: str) -> tuple[TokenizerSpec, TokenizerSpec]:
+    path = tokenizer_files.family(folder, name)
+    return load_tokenizer(path), load_tokenizer(path, "tokenizers")
+
+
+@pytest.mark.parametrize(("name", "backend"), [("smollm", "byte_level"), ("gpt2", "fastokens")])
+def test_auto_picks_the_loops_only_where_single_digits_are_split_off(folder: Path, name: str, backend: str) -> None:
+    path = tokenizer_files.family(folder, name)
+    assert load_tokenizer(path).backend == backend
+    assert load_tokenizer(path, "byte_level").backend == "byte_level"
 
 
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
@@ -105,7 +131,7 @@ def test_no_texts_give_no_ids(folder: Path, make: Callable[[Path], str]) -> None
     assert (ids.tolist(), ids.dtype, offsets.tolist()) == ([], np.int32, [0])
 
 
-@pytest.mark.parametrize("backend", ["byte_level", "fastokens", "tokenizers"])
+@pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
 def test_special_text_stays_plain_and_added_text_matches(byte_level: str, backend: str) -> None:
     spec = load_tokenizer(byte_level, backend)
     ids, _ = encoder(spec).encode(["a<|end|>[mark]"])

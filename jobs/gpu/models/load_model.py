@@ -59,13 +59,10 @@ def load_model(settings: Model) -> Any:
             missing or have the wrong shape.
     """
     device, files = pick_device(settings.device), find_files(settings)
-    options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "output_loading_info": True}
+    options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "revision": files.commit or "main"}
     options |= {"trust_remote_code": settings.trust_remote_code, "ignore_mismatched_sizes": True}  # see _check_weights
-    options |= {"revision": files.commit} if files.commit else {}
-    if settings.gguf_file:
-        options["gguf_file"] = settings.gguf_file
-    else:
-        options["use_safetensors"] = None if settings.allow_pickle else True
+    safe = {"use_safetensors": None if settings.allow_pickle else True}
+    options |= {"gguf_file": settings.gguf_file} if settings.gguf_file else safe
     model, info = _read_weights(settings, files.path, options)
     _check_weights(files.path, model, info)
     if settings.gguf_file:
@@ -79,14 +76,14 @@ def load_model(settings: Model) -> Any:
 def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     auto: Any = AutoModelForCausalLM
     try:
-        model, info = auto.from_pretrained(path, **options)
+        loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(path, output_loading_info=True, **options)
     except torch.OutOfMemoryError:
         raise
     except SafetensorError as error:
         raise ModelError(f"{path}: a weight file is cut short or damaged ({error}); copy the model again") from None
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise ModelError(_advice(settings, path, error)) from None
-    return model, info
+    return loaded
 
 
 def _check_weights(path: str, model: Any, info: dict[str, Any]) -> None:
@@ -152,11 +149,9 @@ def clear_quantization(model: Any) -> None:
         del model.config.quantization_config
 
 
-def save_model(
-    model: Any, folder: Path, tokenizer: TokenizerSpec | None = None, weights: dict[str, Any] | None = None
-) -> None:
-    """Saves a model as safetensors, with the tokenizer's file; ``weights``, by name, replace the model's own."""
-    model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
+def save_model(model: Any, folder: Path, tokenizer: TokenizerSpec | None = None) -> None:
+    """Saves a model as safetensors, with the tokenizer's file."""
+    model.save_pretrained(folder, safe_serialization=True)
     if tokenizer is not None:
         name = "tokenizer.json" if tokenizer.kind == "huggingface" else "tokenizer.model"
         (folder / name).write_bytes(tokenizer.payload)

@@ -33,10 +33,7 @@ class ModelFiles:
 
     def find(self, name: str) -> Path | None:
         """A file of the model, downloaded if necessary; None if the model has no such file."""
-        if not self.commit:
-            path = Path(self.path) / name
-            return path if path.is_file() else None
-        options: dict[str, Any] = {"revision": self.commit, "_raise_exceptions_for_missing_entries": False}
+        options: dict[str, Any] = {"revision": self.commit or None, "_raise_exceptions_for_missing_entries": False}
         found = cached_file(self.path, name, **options)
         return None if found is None else Path(found)
 
@@ -59,12 +56,10 @@ def find_files(settings: Model) -> ModelFiles:
         ModelError: there is no such folder, package or model on the hub, or it is not a saved causal language model.
     """
     path, first = resolve_path(settings.path), settings.gguf_file or "config.json"
-    if not Path(path).is_dir():
-        if Path(path).exists() or path.startswith((".", "/")):
-            raise ModelError(f"model.path = {path} is not a folder; give the folder of a saved model")
-        files = ModelFiles(path, _commit(path, settings.revision, first))
-    else:
-        files = ModelFiles(path, "")
+    local = Path(path).is_dir()
+    if not local and (Path(path).exists() or path.startswith((".", "/"))):
+        raise ModelError(f"model.path = {path} is not a folder; give the folder of a saved model")
+    files = ModelFiles(path, "" if local else _commit(path, settings.revision, first))
     found = files.find(first)
     if found is None:
         raise ModelError(f"model.path = {path}: no {first} in it; give the folder of a saved model")

@@ -73,8 +73,9 @@ def find_output_head(model: Any) -> OutputHead:
             continue  # a module of another shape
         scale = _scale(plain, _uncapped(logits, soft_cap))
         found = OutputHead(layers, norm, head, scale, soft_cap)
-        errors[name] = _relative_error(found.logits(hidden), logits)
-        if errors[name] < _tolerance(logits.dtype):
+        worst = (found.logits(hidden) - logits.float()).abs().max()
+        errors[name] = float(worst / logits.float().abs().max().clamp_min(1e-30))
+        if errors[name] < (1e-4 if logits.dtype == torch.float32 else 3e-2):
             return found
     tried = ", ".join(f"{name}: {error:.2g}" for name, error in errors.items()) or "no candidate"
     raise ModelError(
@@ -149,12 +150,3 @@ def _scale(plain: Tensor, expected: Tensor) -> float:
     """The factor between two sets of logits, exactly 1 if it is 1 up to rounding."""
     factor = float((plain * expected).sum() / (plain * plain).sum().clamp_min(1e-30))
     return 1.0 if abs(factor - 1) < 5e-3 else factor
-
-
-def _relative_error(got: Tensor, expected: Tensor) -> float:
-    wanted = expected.float()
-    return float((got - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30))
-
-
-def _tolerance(dtype: torch.dtype) -> float:
-    return 1e-4 if dtype == torch.float32 else 3e-2

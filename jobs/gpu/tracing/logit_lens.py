@@ -6,16 +6,15 @@ distributions of all layers over the whole vocabulary would take gigabytes for a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jobs.gpu.models.output_head import OutputHead
 
 _MAX_LOGITS = 1 << 26
 """Logits decoded at once; 256 MB."""
-_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -43,46 +42,15 @@ def read_layers(head: OutputHead, hidden: list[Tensor], token_sets: list[list[li
         token_sets: per prompt, the same number of sets of token ids; a set may be empty.
         top_k: tokens kept for each layer.
     """
-    members, n_sets = _flatten(token_sets, hidden[0].device), len(token_sets[0])
-    matrix: Any = head.head.weight
-    step = max(1, _MAX_LOGITS // (len(hidden[0]) * len(matrix)))
-    found = [
-        _read_together(head, torch.stack(hidden[start : start + step]), members, n_sets, top_k)
-        for start in range(0, len(hidden), step)
-    ]
-    ids, tops, sums = (torch.cat(parts).transpose(0, 1) for parts in zip(*found, strict=True))
-    return LayerReadings(ids, tops, sums)
-
-
-def _read_together(
-    head: OutputHead, hidden: Tensor, members: tuple[Tensor, Tensor, Tensor], n_sets: int, top_k: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Top ids, their probabilities, and the sets' probabilities, each (layers, prompts, ...)."""
-    rows, columns, sets = members
-    n_layers, n_rows = hidden.shape[:2]
-    probabilities = head.logits(hidden).softmax(dim=-1)
-    values, ids = largest(probabilities, top_k)
-    total = torch.zeros(n_layers, n_rows * n_sets, device=hidden.device)
-    total.index_add_(1, rows * n_sets + sets, probabilities[:, rows, columns])
-    return ids, values, total.view(n_layers, n_rows, n_sets)
-
-
-def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest values of the last axis and their indices, like ``Tensor.topk`` (ties in any order).
-
-    They lie in the ``k`` blocks with the largest maxima: the vocabulary is read once, and only those blocks are sorted.
-    """
-    n_blocks = values.shape[-1] // _BLOCK
-    if n_blocks <= k:
-        top = values.topk(k)
-        return top.values, top.indices
-    whole = n_blocks * _BLOCK
-    best = values[..., :whole].view(*values.shape[:-1], n_blocks, _BLOCK).amax(-1).topk(k).indices
-    inside = (best[..., None] * _BLOCK + torch.arange(_BLOCK, device=values.device)).flatten(-2)
-    after = torch.arange(whole, values.shape[-1], device=values.device).expand(*values.shape[:-1], -1)
-    places = torch.cat([inside, after], -1)
-    top = values.gather(-1, places).topk(k)
-    return top.values, places.gather(-1, top.indices)
+    rows, tokens, sets = _flatten(token_sets, hidden[0].device)
+    n_rows, n_sets, matrix = len(token_sets), len(token_sets[0]), cast(nn.Linear, head.head).weight
+    step, found = max(1, _MAX_LOGITS // (len(hidden[0]) * len(matrix))), []
+    for start in range(0, len(hidden), step):
+        probabilities = head.logits(torch.stack(hidden[start : start + step])).softmax(dim=-1)
+        top, total = probabilities.topk(top_k), probabilities.new_zeros(len(probabilities), n_rows * n_sets)
+        total.index_add_(1, rows * n_sets + sets, probabilities[:, rows, tokens])
+        found.append((top.indices, top.values, total.view(-1, n_rows, n_sets)))
+    return LayerReadings(*(torch.cat(parts).transpose(0, 1) for parts in zip(*found, strict=True)))
 
 
 def join_readings(readings: Sequence[LayerReadings], order: Sequence[int]) -> LayerReadings:

@@ -29,15 +29,11 @@ def read_word_counts(table: PinnedTable) -> dict[WordKey, int]:
 
 def read_pair_pivots(pivots: PinnedTable, n_pivots: int) -> dict[PairKey, list[int]]:
     """Token ids of the best ``n_pivots`` pivots of every pair that has any, best first."""
-    columns = _columns(pivots, ["lang_a", "word_a", "lang_b", "word_b", "token_id", "rank"])
-    ranked: dict[PairKey, dict[int, int]] = defaultdict(dict)
-    for la, wa, lb, wb, token, rank in zip(*columns, strict=True):
-        place = ranked[pair_key((la, wa), (lb, wb))]
-        place[token] = min(rank, place.get(token, rank))
-    return {
-        key: [token for _, token in sorted((rank, token) for token, rank in ranks.items())][:n_pivots]
-        for key, ranks in ranked.items()
-    }
+    names = ["rank", "token_id", "lang_a", "word_a", "lang_b", "word_b"]
+    ranked: dict[PairKey, dict[int, None]] = defaultdict(dict)
+    for _, token, la, wa, lb, wb in sorted(zip(*_columns(pivots, names), strict=True)):
+        ranked[pair_key((la, wa), (lb, wb))][token] = None
+    return {key: list(tokens)[:n_pivots] for key, tokens in ranked.items()}
 
 
 def _columns(table: PinnedTable, names: list[str]) -> list[list[Any]]:

@@ -32,14 +32,14 @@ def draw_task(
         TaskError: there are too few concepts for the examples, or a direction has no testable pair.
     """
     languages = sorted({language for pair in directions for language in pair})
-    shown = _draw_examples(concepts, languages, tokens, settings)
+    shown = _draw_examples(concepts, languages, settings)
     used = {concept.number for draw in shown for concept in draw}
     chosen = _draw_tested([c for c in concepts if c.number not in used], settings)
     words: list[TaskWord] = []
     left_out: dict[str, dict[str, int]] = {}
     for source, target in directions:
         pool = [c for c in concepts if {source, target} <= c.words.keys() and c.number not in used]
-        found, reasons = _direction_words(pool, chosen, (source, target), shown, tokens, settings)
+        found, reasons = _Direction(pool, source, target, shown).words(chosen, tokens, settings)
         words += found
         left_out[f"{source}-{target}"] = {reason: reasons[reason] for reason in REASONS}
         if not found:
@@ -54,21 +54,12 @@ def draw_task(
     return Task(provenance, left_out, examples, words)
 
 
-def _draw_examples(
-    concepts: Sequence[Concept], languages: list[str], tokens: WordTokens, settings: Translation
-) -> list[list[Concept]]:
+def _draw_examples(concepts: Sequence[Concept], languages: list[str], settings: Translation) -> list[list[Concept]]:
     """Disjoint draws of concepts that have a word in every language, all of them different."""
-    keep = {folded(word) for word in settings.always_include}
-    fit = [
-        c
-        for c in concepts
-        if c.words.keys() >= set(languages)
-        and not keep & {folded(word) for word in c.words.values()}
-        and len({folded(c.words[language]) for language in languages}) == len(languages)
-    ]
+    fit = [c for c in concepts if c.words.keys() >= set(languages) and not _is_included(c, settings)]
+    fit = [c for c in fit if len({folded(c.words[language]) for language in languages}) == len(languages)]
     wanted = settings.n_draws * settings.n_examples
-    order = random.Random(f"examples {settings.seed}")  # noqa: S311
-    order.shuffle(fit)
+    random.Random(f"examples {settings.seed}").shuffle(fit)  # noqa: S311
     taken: list[Concept] = []
     seen: set[str] = set()
     for concept in fit:
@@ -78,8 +69,7 @@ def _draw_examples(
             seen |= surfaces
     if len(taken) < wanted:
         raise TaskError(
-            f"{settings.n_draws} draws of {settings.n_examples} examples need {wanted} concepts with "
-            f"different words "
+            f"{settings.n_draws} draws of {settings.n_examples} examples need {wanted} concepts with different words "
             f"in all of {', '.join(languages)}; the lexicon has {len(taken)}: lower translation.n_draws or "
             "translation.n_examples"
         )
@@ -89,77 +79,54 @@ def _draw_examples(
 def _draw_tested(concepts: Sequence[Concept], settings: Translation) -> set[int]:
     if not settings.n_words or settings.n_words >= len(concepts):
         return {concept.number for concept in concepts}
-    keep = {folded(word) for word in settings.always_include}
-    fixed = [c.number for c in concepts if keep & {folded(word) for word in c.words.values()}]
+    fixed = [c.number for c in concepts if _is_included(c, settings)]
     rest = [c.number for c in concepts if c.number not in set(fixed)]
     random.Random(f"tested {settings.seed}").shuffle(rest)  # noqa: S311
     return set(fixed + rest[: max(0, settings.n_words - len(fixed))])
 
 
-def _direction_words(
-    pool: list[Concept],
-    chosen: set[int],
-    direction: tuple[str, str],
-    shown: list[list[Concept]],
-    tokens: WordTokens,
-    settings: Translation,
-) -> tuple[list[TaskWord], Counter[str]]:
-    source, target = direction
-    examples = {folded(c.words[language]) for draw in shown for c in draw for language in direction}
-    meanings = _meanings(pool, source, target)
-    found, reasons = [], Counter[str]()
-    for concept in (c for c in pool if c.number in chosen):
-        a, b = concept.words[source], concept.words[target]
-        reason = _reason(a, b, direction, examples, tokens)
-        others = () if reason else _distractors(concept, pool, direction, meanings, examples, settings)
-        reason = reason or ("" if len(others) == settings.n_distractors else "no distractors")
-        if reason:
-            reasons[reason] += 1
-        else:
-            found.append(TaskWord(f"{source}-{target}", concept.number, a, b, others))
-    return found, reasons
+def _is_included(concept: Concept, settings: Translation) -> bool:
+    return not {folded(w) for w in settings.always_include}.isdisjoint(folded(w) for w in concept.words.values())
 
 
-def _reason(a: str, b: str, direction: tuple[str, str], examples: set[str], tokens: WordTokens) -> str:
-    if folded(a) == folded(b):
-        return "same surface"
-    if tokens.of(direction[0], a) & tokens.of(direction[1], b):
-        return "shared token"
-    return "used as an example" if {folded(a), folded(b)} & examples else ""
+class _Direction:
+    """Tests the pairs of one direction and draws their distractors among the source words of ``pool``."""
 
+    def __init__(self, pool: list[Concept], source: str, target: str, shown: list[list[Concept]]) -> None:
+        self._source, self._target = source, target
+        self._pool = [(concept, folded(concept.words[source]), folded(concept.words[target])) for concept in pool]
+        self._examples = {folded(c.words[language]) for draw in shown for c in draw for language in (source, target)}
+        self._to_target, self._to_source = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+        for _, a, b in self._pool:
+            self._to_target[a].add(b)
+            self._to_source[b].add(a)
 
-def _meanings(pool: list[Concept], source: str, target: str) -> dict[str, set[str]]:
-    """For every surface of either language (keys ``s word`` and ``t word``), its translations in all concepts."""
-    translations_of: dict[str, set[str]] = defaultdict(set)
-    for concept in pool:
-        a, b = folded(concept.words[source]), folded(concept.words[target])
-        translations_of[f"s {a}"].add(b)
-        translations_of[f"t {b}"].add(a)
-    return translations_of
+    def words(self, chosen: set[int], tokens: WordTokens, settings: Translation) -> tuple[list[TaskWord], Counter[str]]:
+        """The tested pairs of the chosen concepts, and the number of pairs left out by reason."""
+        found, reasons = [], Counter[str]()
+        for concept, a, b in (row for row in self._pool if row[0].number in chosen):
+            source, target = concept.words[self._source], concept.words[self._target]
+            if a == b:
+                reasons["same surface"] += 1
+            elif tokens.of(self._source, source) & tokens.of(self._target, target):
+                reasons["shared token"] += 1
+            elif {a, b} & self._examples:
+                reasons["used as an example"] += 1
+            elif len(others := self._distractors(concept, a, b, settings)) < settings.n_distractors:
+                reasons["no distractors"] += 1
+            else:
+                found.append(TaskWord(f"{self._source}-{self._target}", concept.number, source, target, others))
+        return found, reasons
 
-
-def _distractors(
-    concept: Concept,
-    pool: list[Concept],
-    direction: tuple[str, str],
-    meanings: dict[str, set[str]],
-    examples: set[str],
-    settings: Translation,
-) -> tuple[str, ...]:
-    """Source words of the same part of speech and similar frequency that have no translation in common."""
-    source, target = direction
-    a, b = folded(concept.words[source]), folded(concept.words[target])
-    translations = meanings[f"s {a}"] | {b}
-    synonyms = set().union(*(meanings[f"t {word}"] for word in translations)) | {a}
-    near: dict[str, tuple[float, int, str]] = {}
-    for other in pool:
-        word = folded(other.words[source])
-        if other.part_of_speech != concept.part_of_speech or word in synonyms | examples | translations:
-            continue
-        if meanings[f"s {word}"] & translations:
-            continue
-        place = (abs(other.frequency - concept.frequency), other.number, other.words[source])
-        near[word] = min(place, near.get(word, place))
-    nearest = [word for _, _, word in sorted(near.values())[: settings.n_neighbours]]
-    draw = random.Random(f"{settings.seed} {source}-{target} {concept.number}")  # noqa: S311
-    return tuple(draw.sample(nearest, min(settings.n_distractors, len(nearest))))
+    def _distractors(self, concept: Concept, a: str, b: str, settings: Translation) -> tuple[str, ...]:
+        """Source words of the same part of speech and similar frequency that have no translation in common."""
+        translations = self._to_target[a] | {b}
+        unfit = set().union(*(self._to_source[word] for word in translations)) | {a} | self._examples | translations
+        near: dict[str, tuple[float, int, str]] = {}
+        for other, word, _ in self._pool:
+            if other.part_of_speech == concept.part_of_speech and word not in unfit:
+                place = (abs(other.frequency - concept.frequency), other.number, other.words[self._source])
+                near[word] = min(place, near.get(word, place))
+        nearest = [word for _, _, word in sorted(near.values())[: settings.n_neighbours]]
+        draw = random.Random(f"{settings.seed} {self._source}-{self._target} {concept.number}")  # noqa: S311
+        return tuple(draw.sample(nearest, min(settings.n_distractors, len(nearest))))

@@ -1,15 +1,12 @@
 """The concepts of the lexicon, as the translation task uses them."""
 
-import csv
-import hashlib
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pivot_udfs.errors import LexiconError
-from pivot_udfs.matching.lexicon import parse_lexicon, surface_forms
+from pivot_udfs.matching.lexicon import lexicon_rows, parse_lexicon, surface_forms
 
 
 @dataclass(frozen=True)
@@ -45,15 +42,13 @@ def read_concepts(path: str, languages: Sequence[str]) -> tuple[list[Concept], s
     except OSError as error:
         raise LexiconError(f"lexicon.path = {path!r} cannot be read: {error.strerror}; give a TSV file") from None
     lexicon = parse_lexicon(payload, languages, path)
-    text = io.StringIO(payload.decode("utf-8-sig"), newline="")
-    rows = [r for r in csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if any(c.strip() for c in r)]
-    header = [cell.strip() for cell in rows[0]]
+    header, *rows = lexicon_rows(payload, path)
     concepts = []
-    for number, (cells, ids) in enumerate(zip(rows[1:], lexicon.concepts, strict=True)):
-        row = dict(zip(header, cells, strict=True))
+    for number, (cells, ids) in enumerate(zip(rows, lexicon.concepts, strict=True)):
+        row = dict(zip(header, cells, strict=False))
         words = dict(lexicon.words[k] for k in ids if k >= 0)
-        concepts.append(Concept(number, words, row.get("pos", "").strip(), _frequency(row.get("zipf_en"), number)))
-    return concepts, hashlib.sha256(payload).hexdigest()
+        concepts.append(Concept(number, words, row.get("pos", ""), _frequency(row.get("zipf_en"), number)))
+    return concepts, lexicon.sha256
 
 
 def _frequency(cell: str | None, number: int) -> float:

@@ -1,6 +1,5 @@
 """Groups prompts and continuations into batches; pure functions on token ids."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 
@@ -30,23 +29,3 @@ def batches_of_neighbours(prompts: Sequence[Sequence[int]], batch_size: int) -> 
     order = sorted(range(len(prompts)), key=lambda index: (list(prompts[index]), index))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
-
-
-def whole_sequences(
-    pairs: Sequence[tuple[int, Sequence[int]]],
-) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
-    """The fewest (prompt, tokens after it) sequences that cover all pairs, and the sequence that covers each pair.
-
-    A sequence covers a continuation that is a prefix of its tokens: all probabilities are read from one pass.
-    """
-    sequences: list[tuple[int, tuple[int, ...]]] = []
-    host: dict[tuple[int, tuple[int, ...]], int] = {}
-    wanted = {(prompt, tuple(ids[:-1])) for prompt, ids in pairs}
-    of_prompt: dict[int, list[int]] = defaultdict(list)
-    for prompt, rest in sorted(wanted, key=lambda sequence: (-len(sequence[1]), sequence)):
-        fit = [k for k in of_prompt[prompt] if sequences[k][1][: len(rest)] == rest]
-        if not fit:
-            of_prompt[prompt].append(len(sequences))
-            sequences.append((prompt, rest))
-        host[prompt, rest] = fit[0] if fit else len(sequences) - 1
-    return sequences, [host[prompt, tuple(ids[:-1])] for prompt, ids in pairs]

@@ -1,68 +1,68 @@
 """Runs a model over prompts that share a prefix and computes the shared prefix once.
 
-The prompts of one draw share about eighty tokens of examples and differ in the last ten or so. The keys and values of
-the shared prefix are computed once. The remaining tokens of the prompts and the answers scored after them form a prefix
-tree per batch, laid out in one row (``TokenTree``): nothing is padded, and no keys are copied for each prompt. With
-``reuse=False`` every prompt is computed in full, for models without such a cache, and as the reference in tests.
+The remaining tokens of the prompts and the answers scored after them form a prefix tree per batch, laid out in one row
+(``TokenTree``): nothing is padded, and no keys are copied for each prompt. With ``reuse=False`` every sequence is a row
+that is computed in full, for models without such a cache.
 """
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jobs.framework.messages import say
-from jobs.gpu.translation.prompt_batches import (
-    batches_of_neighbours,
-    batches_of_one_length,
-    shared_prefix_length,
-    whole_sequences,
-)
+from jobs.gpu.translation.prompt_batches import batches_of_neighbours, batches_of_one_length, shared_prefix_length
 from jobs.gpu.translation.token_tree import TokenTree
 
+Result = TypeVar("Result")
 _FOR_ANY_SHAPE = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """All backends but cuDNN, which builds a new plan for every shape; here almost every batch has a shape of its own."""
 _READ_TOGETHER = 256
 """Positions whose logits are converted to float32 at once: 256 MB for a vocabulary of 256,000."""
+_Batch = tuple[list[int], dict[str, Any], list[list[int]]]
+"""Indices of sequences, the model's input, and per sequence the places that predict its tail and the token after it."""
 
 
 @dataclass(frozen=True)
 class LastPositions:
-    """Positions of the last tokens of some prompts in the output of a forward pass.
+    """The last tokens of some prompts in the output of a forward pass.
 
     Attributes:
         rows: indices of the prompts.
-        batch: int64 (len(rows),), row of the model's input that holds each prompt.
-        places: int64 (len(rows),), position of each prompt's last token in that row.
+        places: int64 (len(rows),), their positions in the output with batch and length flattened.
     """
 
     rows: list[int]
-    batch: Tensor
     places: Tensor
 
     def of(self, output: Tensor) -> Tensor:
-        """Selects from an output of shape (batch, places, size) the last positions: (len(rows), size)."""
-        return output[self.batch, self.places]
-
-
-@dataclass(frozen=True)
-class _Prefix:
-    """The prefix that all prompts share: its length in tokens, and the model's cache of it (None if it is empty)."""
-
-    length: int
-    cache: Any
+        """Selects from an output of shape (batch, length, size) the last positions: (len(rows), size)."""
+        return output.flatten(0, 1)[self.places]
 
 
 class PromptRunner:
     """Runs a causal language model over the prompts of one draw, ``batch_size`` of them in one forward pass."""
 
     def __init__(self, model: Any, batch_size: int, reuse: bool = True) -> None:
-        self._model, self.batch_size, self._reuse = model, batch_size, reuse
+        self._model, self.batch_size, self._reuse, self._halved = model, batch_size, reuse, False
+
+    def within_memory(self, work: Callable[["PromptRunner"], Result]) -> Result:
+        """The result of ``work``; the first time memory runs out it is repeated with half the batch size for good."""
+        try:
+            return work(self)
+        except (torch.OutOfMemoryError, MemoryError):
+            if self._halved or self.batch_size == 1:
+                raise
+        self.batch_size, self._halved = self.batch_size // 2, True
+        say("out of memory: continuing with half the batch size", batch_size=self.batch_size)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return work(self)
 
     @torch.no_grad()
     def run(self, prompts: Sequence[Sequence[int]]) -> Iterator[LastPositions]:
@@ -70,17 +70,9 @@ class PromptRunner:
 
         Outputs captured by hooks must be read before the iterator is advanced.
         """
-        if not self._reuse:
-            for rows in batches_of_one_length([len(prompt) for prompt in prompts], self.batch_size):
-                self._forward(self._tensor([prompts[row] for row in rows]), None, keep=1)
-                yield self._last_positions(rows, range(len(rows)), [len(prompts[row]) - 1 for row in rows])
-            return
-        start = self._shared_prefix(prompts)
-        for rows in batches_of_neighbours(prompts, self.batch_size):
-            tree = TokenTree()
-            places = [tree.add(prompts[row][start.length :])[-1] for row in rows]
-            self._run_tree(tree, start, places[:1])
-            yield self._last_positions(rows, [0] * len(rows), places)
+        for rows, inputs, places in self._batches(prompts, [(row, ()) for row in range(len(prompts))]):
+            self._forward(inputs, 1)
+            yield LastPositions(rows, self._tensor([place for (place,) in places]))
 
     @torch.no_grad()
     def mean_log_probabilities(
@@ -92,98 +84,74 @@ class PromptRunner:
             prompts: token ids of each.
             pairs: (index of the prompt, token ids of the continuation).
         """
+        asked: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        for index, (prompt, ids) in enumerate(pairs):
+            asked.setdefault((prompt, tuple(ids[:-1])), []).append(index)
+        found, owners = [math.nan] * len(pairs), list(asked.values())
+        for chosen, inputs, places in self._batches(prompts, list(asked)):
+            length = inputs["input_ids"].shape[1]
+            columns = sorted({place % length for of_one in places for place in of_one})
+            logits = self._forward(inputs, self._tensor(columns)).logits.flatten(0, 1)
+            kept = {column: index for index, column in enumerate(columns)}
+            read = [[place // length * len(columns) + kept[place % length] for place in of_one] for of_one in places]
+            wanted = [(of_one, index) for of_one, k in zip(read, chosen, strict=True) for index in owners[k]]
+            totals = _summed(logits, [(of_one, pairs[index][1]) for of_one, index in wanted])
+            for (_, index), total in zip(wanted, totals, strict=True):
+                found[index] = total / len(pairs[index][1])
+        return found
+
+    def _batches(
+        self, prompts: Sequence[Sequence[int]], tails: Sequence[tuple[int, tuple[int, ...]]]
+    ) -> Iterator[_Batch]:
+        """Batches that hold every (index of a prompt, token ids after it) once; see ``_Batch``."""
         if not self._reuse:
-            return self._whole(prompts, pairs)
-        asked: list[list[int]] = [[] for _ in prompts]
-        for index, (prompt, _) in enumerate(pairs):
-            asked[prompt].append(index)
-        start, found = self._shared_prefix(prompts), [math.nan] * len(pairs)
+            whole = [[*prompts[prompt], *tail] for prompt, tail in tails]
+            for chosen in batches_of_one_length([len(ids) for ids in whole], self.batch_size):
+                ends = [(row + 1) * len(whole[k]) for row, k in enumerate(chosen)]
+                places = [[*range(end - len(tails[k][1]) - 1, end)] for end, k in zip(ends, chosen, strict=True)]
+                yield chosen, {"input_ids": self._tensor([whole[k] for k in chosen])}, places
+            return
+        of_prompt: list[list[int]] = [[] for _ in prompts]
+        for k, (prompt, _) in enumerate(tails):
+            of_prompt[prompt].append(k)
+        length, cache = self._shared_prefix(prompts)
         for rows in batches_of_neighbours(prompts, self.batch_size):
-            tree, before = TokenTree(), dict[int, list[int]]()
+            tree, nodes = TokenTree(), dict[int, list[int]]()
             for row in rows:
-                last = tree.add(prompts[row][start.length :])[-1]
-                before |= {k: [last, *tree.add(pairs[k][1][:-1], last)] for k in asked[row]}
-            totals = self._read_tree(tree, start, [(nodes, pairs[k][1]) for k, nodes in before.items()])
-            for k, total in zip(before, totals, strict=True):
-                found[k] = total / len(pairs[k][1])
-        return found
+                last = tree.add(prompts[row][length:])[-1]
+                nodes |= {k: [last, *tree.add(tails[k][1], last)] for k in of_prompt[row]}
+            if nodes:
+                yield list(nodes), self._tree_inputs(tree, length, cache), list(nodes.values())
 
-    def _read_tree(
-        self, tree: TokenTree, start: _Prefix, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]
-    ) -> list[float]:
-        """For each (nodes, tokens): the summed log-probability of the tokens, each predicted at its node."""
-        if not wanted:
-            return []
-        read = sorted({node for nodes, _ in wanted for node in nodes})
-        place = {node: index for index, node in enumerate(read)}
-        logits = self._run_tree(tree, start, read)[0]
-        return _summed(logits, [([place[node] for node in nodes], tokens) for nodes, tokens in wanted])
-
-    def _run_tree(self, tree: TokenTree, start: _Prefix, read: Sequence[int]) -> Tensor:
-        """Logits (1, len(read), vocabulary) at the nodes in ``read``; the tree follows the shared prefix."""
-        positions = start.length + torch.tensor([tree.depths])
-        mask = self._mask(tree.attention_mask(self._device), start.length)
-        extra = {"attention_mask": mask, "position_ids": positions.to(self._device)}
-        keep = torch.tensor(read, device=self._device)
-        logits: Tensor = self._forward(self._tensor([tree.tokens]), _copied(start.cache), keep, **extra).logits
-        return logits
-
-    def _mask(self, seen: Tensor, n_before: int) -> Tensor:
-        """Additive mask (1, 1, nodes, n_before + nodes): 0 to attend, the minimum of the dtype elsewhere."""
-        dtype = self._model.get_input_embeddings().weight.dtype
-        mask = torch.zeros(1, 1, len(seen), n_before + len(seen), dtype=dtype, device=self._device)
-        mask[..., n_before:].masked_fill_(~seen, torch.finfo(dtype).min)
-        return mask
-
-    def _whole(self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]) -> list[float]:
-        """Mean log-probability of each continuation; prompt and continuation are computed in one pass."""
-        sequences, hosts = whole_sequences(pairs)
-        hosted: list[list[int]] = [[] for _ in sequences]
-        for index, host in enumerate(hosts):
-            hosted[host].append(index)
-        found = [math.nan] * len(pairs)
-        lengths = [len(prompts[prompt]) + len(tokens) for prompt, tokens in sequences]
-        for chosen in batches_of_one_length(lengths, self.batch_size):
-            rows = [[*prompts[sequences[k][0]], *sequences[k][1]] for k in chosen]
-            width = 1 + max(len(sequences[k][1]) for k in chosen)
-            logits = self._forward(self._tensor(rows), None, width).logits[:, -width:].flatten(0, 1)
-            ends = [(row + 1) * width - len(sequences[k][1]) - 1 for row, k in enumerate(chosen)]
-            read = [(end, index) for end, k in zip(ends, chosen, strict=True) for index in hosted[k]]
-            wanted = [(range(end, end + len(pairs[index][1])), pairs[index][1]) for end, index in read]
-            for (_, index), value in zip(read, _summed(logits, wanted), strict=True):
-                found[index] = value / len(pairs[index][1])
-        return found
-
-    def _shared_prefix(self, prompts: Sequence[Sequence[int]]) -> _Prefix:
+    def _shared_prefix(self, prompts: Sequence[Sequence[int]]) -> tuple[int, Any]:
+        """The length in tokens of the prefix that all prompts share, and the model's cache of it (None if empty)."""
         length = shared_prefix_length(prompts) if len(prompts) > 1 else 0
         if not length:
-            return _Prefix(0, None)
-        result = self._forward(self._tensor([prompts[0][:length]]), None, keep=1)
+            return 0, None
+        result = self._forward({"input_ids": self._tensor([prompts[0][:length]])}, 1)
         if getattr(result, "past_key_values", None) is None:
             raise NotImplementedError("this model returns no keys and values")
-        return _Prefix(length, result.past_key_values)
+        return length, result.past_key_values
 
-    def _forward(self, ids: Tensor, cache: Any, keep: int | Tensor, **extra: Tensor) -> Any:
-        past: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
+    def _tree_inputs(self, tree: TokenTree, n_before: int, cache: Any) -> dict[str, Any]:
+        """Input for a tree after ``n_before`` cached tokens; its additive mask is (1, 1, nodes, n_before + nodes)."""
+        dtype, device = self._model.get_input_embeddings().weight.dtype, self._model.device
+        mask = torch.zeros(1, 1, len(tree), n_before + len(tree), dtype=dtype, device=device)
+        mask[..., n_before:].masked_fill_(~tree.attention_mask(device), torch.finfo(dtype).min)
+        places = {"position_ids": n_before + self._tensor([tree.depths]), "attention_mask": mask}
+        past = {} if cache is None else {"past_key_values": _copied(cache)}
+        return {"input_ids": self._tensor([tree.tokens]), **places, **past}
+
+    def _forward(self, inputs: dict[str, Any], keep: int | Tensor) -> Any:
         with sdpa_kernel(_FOR_ANY_SHAPE):
-            return self._model(input_ids=ids, use_cache=self._reuse, logits_to_keep=keep, **past, **extra)
+            return self._model(use_cache=self._reuse, logits_to_keep=keep, **inputs)
 
-    def _last_positions(self, rows: list[int], batch: Sequence[int], places: Sequence[int]) -> LastPositions:
-        return LastPositions(rows, torch.tensor(batch, device=self._device), torch.tensor(places, device=self._device))
-
-    def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor([list(row) for row in ids], dtype=torch.int64, device=self._device)
-
-    @property
-    def _device(self) -> torch.device:
-        device: torch.device = self._model.device
-        return device
+    def _tensor(self, values: Sequence[Any]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=self._model.device)
 
 
 def _copied(cache: Any) -> Any:
     """A shallow copy of a cache: appending to it replaces tensors of the copy and leaves the original unchanged."""
-    if cache is None:
-        return None
     copied = copy.copy(cache)
     copied.layers = [copy.copy(layer) for layer in cache.layers]
     return copied

@@ -44,12 +44,12 @@ class WordTokens:
         self._start = [self._special(start_token)] if start_token else []
 
     def _special(self, text: str) -> int:
-        for index in sorted(self._vocabulary.special_ids):
-            if self._vocabulary.texts[index] == text:
-                return index
-        special = sorted(self._vocabulary.texts[index] for index in self._vocabulary.special_ids)
+        special = {self.texts[index]: index for index in sorted(self._vocabulary.special_ids, reverse=True)}
+        if text in special:
+            return special[text]
         raise TokenizerError(
-            f"translation.start_token = {text!r} is not a special token of the tokenizer; it has {', '.join(special)}"
+            f"translation.start_token = {text!r} is not a special token of the tokenizer; it has "
+            f"{', '.join(sorted(special))}"
         )
 
     def ids(self, text: str) -> list[int]:
@@ -59,8 +59,7 @@ class WordTokens:
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of whole prompts, with the start token first if one is set."""
         flat, offsets = self._encoder.encode(list(texts))
-        bounds = pairwise(offsets)
-        return [self._start + [int(token) for token in flat[a:b]] for a, b in bounds]
+        return [self._start + flat[a:b].tolist() for a, b in pairwise(offsets)]
 
     def answer(self, language: str, word: str) -> tuple[int, ...]:
         """Ids of a space and the word after ``<language>:``, as in the answers of a prompt.
@@ -87,11 +86,10 @@ class WordTokens:
         """(language, word) of the words that have no token, or an unknown or special one."""
         special = self._vocabulary.special_ids
         return [
-            (language, concept.words[language])
+            (language, word)
             for concept in concepts
-            for language in languages
-            if language in concept.words
-            and (not self.of(language, concept.words[language]) or self.of(language, concept.words[language]) & special)
+            for language, word in ((name, concept.words[name]) for name in languages if name in concept.words)
+            if not self.of(language, word) or self.of(language, word) & special
         ]
 
     @property

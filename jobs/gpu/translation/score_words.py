@@ -3,19 +3,14 @@
 Every distinct source word, tested or distractor, is run once, and all answers scored after it share that pass.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from jobs.framework.messages import say
 from jobs.gpu.translation.prompt_runner import PromptRunner
 from jobs.gpu.translation.prompts import WordTokens, prompt_head, prompt_tail
 from jobs.gpu.translation.translation_task import Task, TaskWord
-
-Result = TypeVar("Result")
 
 
 def draw_prompts(
@@ -60,28 +55,3 @@ def longest_sequence(task: Task, tokens: WordTokens) -> int:
             prompt = max(prompt, *map(len, draw_prompts(_sources(words), direction, examples, tokens)))
         answer = max(answer, *(len(tokens.answer(target, word.target)) for word in words))
     return prompt + answer
-
-
-class AdaptiveRunner:
-    """Runs work with a ``PromptRunner``; halves the batch size once, for good, when memory runs out."""
-
-    def __init__(self, model: Any, batch_size: int, reuse: bool) -> None:
-        self._model, self._reuse = model, reuse
-        self._runner, self._halved = PromptRunner(model, batch_size, reuse), False
-
-    def run(self, work: Callable[[PromptRunner], Result]) -> Result:
-        """The result of ``work``; at the first out-of-memory error it is tried again with half the batch size."""
-        try:
-            return work(self._runner)
-        except (torch.OutOfMemoryError, MemoryError):
-            if self._halved or self._runner.batch_size == 1:
-                raise
-        self._halve()
-        return work(self._runner)
-
-    def _halve(self) -> None:
-        size = self._runner.batch_size // 2
-        say("out of memory: continuing with half the batch size", batch_size=size)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self._runner, self._halved = PromptRunner(self._model, size, self._reuse), True

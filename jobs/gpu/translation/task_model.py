@@ -1,40 +1,29 @@
 """A model that answers the translation task: loaded for a job, or scored while it is being trained."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from accelerate import Accelerator
 
 from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.common.processes import from_first
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import start_token
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
 from jobs.gpu.translation.prompts import WordTokens
-from jobs.gpu.translation.score_words import AdaptiveRunner, longest_sequence, score_draw
+from jobs.gpu.translation.score_words import longest_sequence, score_draw
 from jobs.gpu.translation.translation_task import Task
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 
-@dataclass(frozen=True)
-class TaskModel:
-    """A model and the task it answers.
-
-    Attributes:
-        model: in evaluation mode on its device.
-        task: restricted to the directions of the settings.
-        tokens: encodes prompts and answers.
-        runner: runs work on the model and lowers the batch size when memory is short.
-    """
+class TaskModel(NamedTuple):
+    """A model in evaluation mode on its device, the task that it answers, and what encodes and runs the prompts."""
 
     model: Any
     task: Task
     tokens: WordTokens
-    runner: AdaptiveRunner
+    runner: PromptRunner
 
 
 def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> TaskModel:
@@ -53,7 +42,7 @@ def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> Tas
     reuse = settings.translation.prefix_reuse and reuse_is_exact(model, longest_sequence(task, tokens))
     if settings.translation.prefix_reuse and not reuse:
         say("this model cannot reuse the keys and values of a prefix: every prompt is computed in full")
-    return TaskModel(model, task, tokens, AdaptiveRunner(model, batch_size, reuse))
+    return TaskModel(model, task, tokens, PromptRunner(model, batch_size, reuse))
 
 
 def _warn_of_start_token(settings: ModelSettings) -> None:
@@ -68,13 +57,10 @@ def _warn_of_start_token(settings: ModelSettings) -> None:
 
 
 class TrainingCheck:
-    """Scores a model during training: a few words of each direction, with the first draw of examples.
+    """Scores a model during training: a few words of each direction, with the first draw of examples."""
 
-    Every process computes all scores, because sharded models need all processes in every forward pass.
-    """
-
-    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec, accelerator: Accelerator) -> None:
-        self._task: Task = from_first(accelerator, lambda: load_task(settings))
+    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec) -> None:
+        self._task = load_task(settings)
         self._tokens = WordTokens(tokenizer, settings.translation.start_token)
         self._n_words, self._batch_size = settings.training.evaluate_words, settings.translation.batch_size
         self._reuse: bool | None = None

@@ -47,17 +47,6 @@ def test_layers_read_together_or_one_by_one_are_equal(monkeypatch: pytest.Monkey
     torch.testing.assert_close(together.set_probabilities, alone.set_probabilities, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "k"), [(1000, 3), (64 * 9, 8), (64 * 9 + 63, 8), (96, 10), (64 * 9 + 1, 9)])
-def test_the_largest_are_those_of_topk(size: int, k: int) -> None:
-    values = torch.rand(3, 4, size, generator=torch.Generator().manual_seed(size))
-    values[..., -1] = 2.0  # after the last whole block, or its end
-    values[0, :, :k] = 3.0 + torch.arange(k)  # all in one block
-    found, places = logit_lens.largest(values, k)
-    expected = values.topk(k)
-    assert torch.equal(found, expected.values)
-    assert torch.equal(places, expected.indices)
-
-
 def test_batches_are_joined_in_the_words_order() -> None:
     head = find_output_head(tiny_model())
     hidden = [torch.randn(5, 32, generator=torch.Generator().manual_seed(k)) for k in range(3)]

