@@ -7,8 +7,7 @@ Data goes one way:
     -> selection.locate_documents (in which file) -> pivot_udfs.filter_documents (copies) -> datasets/<arm>
 
 Only keys and scores are shuffled. Each chosen key is sent to the task that reads the file with its document; workers
-write all arms in one pass over the texts and tokens. Where workers cannot read the table's files directly, Spark joins
-keys and documents instead, and shuffles the documents if there are many keys.
+write all arms in one pass over the texts and tokens.
 """
 
 import sys
@@ -22,13 +21,11 @@ from pyspark.sql import functions as F
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import Held, describe_arms, total
-from jobs.selection.locate_documents import are_apart, are_plain_files, files_of, with_files
+from jobs.selection.locate_documents import files_of, with_files
 from jobs.selection.select_documents import select_documents
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.filter_documents import copy_chosen, split_into_arms
+from pivot_udfs.filter_documents import copy_chosen
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import DATASET
-from pivot_udfs.storage.write_parquet import TableStep
 
 
 def run(run: Run, provenance: Provenance) -> None:
@@ -40,23 +37,13 @@ def run(run: Run, provenance: Provenance) -> None:
         chosen, budgets = select_documents(scores, run.settings.selection)
         keys = chosen.persist(StorageLevel.MEMORY_AND_DISK)
         held = _count_held(keys, arms)
-        rows, step = _chosen(run, documents, keys.drop("lang", "n_tokens"))
+        rows = with_files(keys.drop("lang", "n_tokens"), files_of(documents))
+        step = partial(copy_chosen, folder=run.warehouse.location("documents").uri, arms=arms)
         names = [f"datasets/{arm}" for arm in arms]
         run.warehouse.write(rows, names, provenance, step, partial(_check_all_there, held))
         keys.unpersist()
     for line in describe_arms(held, budgets):
         run.progress.say("filter_documents", line)
-
-
-def _chosen(run: Run, documents: DataFrame, keys: DataFrame) -> tuple[DataFrame, TableStep]:
-    """The rows sent to workers, and the step that makes the arms from them."""
-    arms, folder = run.settings.selection.arms, run.warehouse.location("documents")
-    if are_plain_files(folder):
-        files = files_of(documents)
-        if are_apart(files):
-            return with_files(keys, files), partial(copy_chosen, folder=folder.uri, arms=arms)
-    joined = documents.join(keys, on=["shard", "record"], how="inner")
-    return joined.select(*DATASET.names, *arms), partial(split_into_arms, arms=arms)
 
 
 def _count_held(keys: DataFrame, arms: Sequence[str]) -> dict[str, Held]:
@@ -76,7 +63,8 @@ def _check_all_there(held: dict[str, Held], written: Mapping[str, int]) -> None:
         if n_found != n_docs:
             raise WarehouseError(
                 f"{n_docs} documents were chosen for the arm {arm}, but {n_found} were found in the table documents: "
-                "document_scores was made from other documents; run score_documents again"
+                "document_scores was made from other documents, run score_documents again; or another tool has "
+                "changed rows of documents in place, run tokenize_corpus again"
             )
 
 

@@ -2,7 +2,6 @@
 
 ``copy_chosen`` reads the Parquet files of ``documents`` directly, one row group at a time: passing a token list through
 Spark's rows costs several times as much as reading and writing it, and no join with the documents is needed.
-``split_into_arms`` alone serves rows that Spark has joined.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,6 @@ from pivot_udfs.storage.stores import resolve
 
 _RECORDS_PER_SHARD = 1 << 40
 _BATCH_BYTES = 64 << 20
-_OTHER_DOCUMENTS = "document_scores was made from other documents; run score_documents again"
 
 
 def copy_chosen(
@@ -41,22 +39,24 @@ def copy_chosen(
         (``datasets/<arm>``, batch in DATASET).
 
     Raises:
-        WarehouseError: a chosen document is not in its file.
+        WarehouseError: a chosen document can be in no file, or a file has other columns than DOCUMENTS.
     """
     location = resolve(folder)
     for file, parts in groupby(_by_file(batches), key=itemgetter(0)):
         keys = pa.Table.from_batches([part for _, part in parts]).combine_chunks()
         if not file:
-            raise WarehouseError(f"{location} lacks {keys.num_rows} of the chosen documents: {_OTHER_DOCUMENTS}")
-        n_found = 0
-        with location.child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as documents:
-            for chosen in _chosen_rows(documents, keys, arms):
-                n_found += chosen.num_rows
-                yield from split_into_arms(iter([chosen]), arms)
-        if n_found != keys.num_rows:
             raise WarehouseError(
-                f"{location}/{file} has {n_found} of the {keys.num_rows} documents chosen from it: {_OTHER_DOCUMENTS}"
+                f"{location} lacks {keys.num_rows} of the chosen documents: "
+                "document_scores was made from other documents; run score_documents again"
             )
+        with location.child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as documents:
+            if missing := set(DOCUMENTS.names).difference(documents.schema_arrow.names):
+                raise WarehouseError(
+                    f"{location}/{file} has no column {', '.join(sorted(missing))}: another tool has renamed columns "
+                    "of documents (column mapping); run tokenize_corpus into another warehouse.path"
+                )
+            for chosen in _chosen_rows(documents, keys, arms):
+                yield from _split_into_arms(chosen, arms)
 
 
 def _by_file(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -102,19 +102,9 @@ def _row_groups(documents: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
             yield pa.RecordBatch.from_arrays(columns, schema=DOCUMENTS)
 
 
-def split_into_arms(batches: Iterator[pa.RecordBatch], arms: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Splits chosen documents into their arms.
-
-    Args:
-        batches: the columns of DATASET, and a boolean column for each arm.
-        arms: names of the boolean columns.
-
-    Yields:
-        (``datasets/<arm>``, batch in DATASET).
-    """
-    for batch in batches:
-        for arm in arms:
-            of_arm = batch.filter(batch.column(arm))
-            if of_arm.num_rows:
-                columns = [of_arm.column(field.name).cast(field.type) for field in DATASET]
-                yield f"datasets/{arm}", pa.RecordBatch.from_arrays(columns, schema=DATASET)
+def _split_into_arms(chosen: pa.RecordBatch, arms: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    for arm in arms:
+        of_arm = chosen.filter(chosen.column(arm))
+        if of_arm.num_rows:
+            columns = [of_arm.column(field.name).cast(field.type) for field in DATASET]
+            yield f"datasets/{arm}", pa.RecordBatch.from_arrays(columns, schema=DATASET)

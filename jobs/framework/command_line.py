@@ -1,4 +1,4 @@
-"""The command line of every job, corpus side and model side: ``--config``, ``--set``, ``--dry-run``, exit codes.
+"""The command line of every job: ``--config``, ``--set``, ``--dry-run``, ``--log-format``, exit codes.
 
 Exit codes: 0; 2 for what the user can fix, with one line that says how; 1 for anything else, with a traceback; 130
 after an interrupt. This module needs neither Spark nor torch.
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from jobs.framework.messages import hide, start_logging, write_error, write_traceback
+from jobs.framework.messages import hide, is_json, start_logging, write_error, write_line, write_traceback
 from jobs.framework.user_errors import user_error, worker_error
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 
@@ -40,7 +40,7 @@ def run_command(
         the exit code.
     """
     options = _parser(name, description).parse_args(argv)
-    start_logging()
+    start_logging(name, options.log_format == "json")
     try:
         settings = load_settings(options.config, options.set, model)
         hide(secret_values(settings.model_dump()))
@@ -51,7 +51,8 @@ def run_command(
             if plan:
                 plan(settings)
     except KeyboardInterrupt:
-        sys.stderr.write(f"\n{name}: interrupted\n")
+        sys.stderr.write("" if is_json() else "\n")
+        write_line(f"{name}: interrupted", "ERROR")
         return 130
     except Exception as error:
         return report_error(name, error)
@@ -65,7 +66,7 @@ def report_error(name: str, error: Exception) -> int:
         return 2
     write_traceback(error)
     if cause := worker_error(str(error)):
-        sys.stderr.write(f"{name}: a worker failed: {cause}\n")
+        write_line(f"{name}: a worker failed: {cause}", "ERROR")
     return 1
 
 
@@ -76,4 +77,7 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--config", required=True, help="a TOML file, see conf/")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="overrides one key")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan only")
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="json: one object a line, for log collectors"
+    )
     return parser

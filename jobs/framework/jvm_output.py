@@ -7,14 +7,13 @@ record or traceback on: their cause is in the error that Spark raises. Other lin
 
 import os
 import re
-import sys
 import threading
 from collections import deque
 
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 
-from jobs.framework.messages import clean
+from jobs.framework.messages import write_line
 from pivot_udfs.load_settings import is_secret
 
 _N_HELD = 500
@@ -56,7 +55,7 @@ class JvmOutput:
     def show_held(self) -> None:
         """Writes the lines held back."""
         for line in list(self._held):
-            sys.stderr.write(clean(line.replace("\t", "    ")) + "\n")
+            write_line(line.replace("\t", "    "), "ERROR")
 
     def _read(self, read_end: int) -> None:
         with open(read_end, encoding="utf-8", errors="replace") as lines:
@@ -68,4 +67,4 @@ class JvmOutput:
         if self._holding:
             self._held.append(line)
         else:
-            sys.stderr.write(clean(line) + "\n")
+            write_line(line, "WARNING")

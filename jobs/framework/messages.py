@@ -1,16 +1,20 @@
-"""Where lines for a person are written: log records, errors, results. No credentials and no control characters pass."""
+"""Writes log records, errors and progress, as text or as JSON, without credentials and control characters."""
 
+import json
 import logging
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from pivot_udfs.errors import SemanticPivotsError
 from pivot_udfs.storage.messages import HIDDEN, printable
 
 _SHORTEST = 4
 _secrets: set[str] = set()
+_json_job: list[str] = []
+"""The name of the job whose lines are JSON; empty where lines are text."""
 
 
 def hide(values: Iterable[str]) -> None:
@@ -28,25 +32,40 @@ def clean(text: str) -> str:
 def say(text: str, **values: object) -> None:
     """Writes one line to standard error: the time (UTC), what happened, and its numbers as ``name=value``."""
     numbers = " ".join(f"{name}={value}" for name, value in values.items())
-    _write(f"{datetime.now(UTC):%H:%M:%S} {text} {numbers}".rstrip())
+    write_line(f"{datetime.now(UTC):%H:%M:%S} {text} {numbers}".rstrip(), message=text, values=values)
 
 
 def write_error(job: str, error: SemanticPivotsError) -> None:
     """Writes an error that the user can fix: ``job: ConfigError: message``, each further argument on a line below."""
     first, *more = [str(part) for part in error.args] or [""]
-    _write(f"{job}: {type(error).__name__}: {first}")
+    message = f"{type(error).__name__}: {first}"
+    if _json_job:
+        return write_line("", "ERROR", message=" ".join([message, *more]))
+    write_line(f"{job}: {message}")
     for line in more:
         sys.stderr.write(f"  {clean(line)}\n")
+    return None
 
 
 def write_traceback(error: BaseException) -> None:
     """Writes the traceback of an error that nobody expected."""
-    for line in "".join(traceback.format_exception(error)).splitlines():
-        _write(line.replace("\t", "    "))
+    lines = [line.replace("\t", "    ") for line in "".join(traceback.format_exception(error)).splitlines()]
+    if _json_job:
+        return write_line("", "ERROR", message=lines[-1], values={"traceback": [clean(line) for line in lines]})
+    for line in lines:
+        write_line(line)
+    return None
 
 
-def start_logging() -> None:
-    """Sends log records of all libraries, from WARNING on, to standard error, where nothing else has done so."""
+def start_logging(job: str = "", as_json: bool = False) -> None:
+    """Sends log records of all libraries, from WARNING on, to standard error, where nothing else has done so.
+
+    Args:
+        job: its name.
+        as_json: from now on every line is one JSON object: time (UTC, ISO 8601), level, job, stage, message, and more
+            values by name.
+    """
+    _json_job[:] = [job] if as_json else []
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CleanFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -54,6 +73,14 @@ def start_logging() -> None:
 
 class CleanFormatter(logging.Formatter):
     """Formats a record through ``clean``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's lines; as JSON always one."""
+        if not _json_job:
+            return super().format(record)
+        lines = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        message = f"{record.name}: {record.getMessage()}"
+        return _as_json(record.levelname, "", message, {"traceback": lines} if lines else {})
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """The record's line."""
@@ -65,6 +92,34 @@ class CleanFormatter(logging.Formatter):
         return "\n".join(clean(line) for line in lines)
 
 
-def _write(line: str) -> None:
-    sys.stderr.write(clean(line) + "\n")
+def is_json() -> bool:
+    """Whether lines are JSON objects."""
+    return bool(_json_job)
+
+
+def write_line(
+    text: str,
+    level: str = "INFO",
+    stage: str = "",
+    message: str | None = None,
+    values: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """Writes one line to standard error.
+
+    Args:
+        text: the line, where lines are text.
+        level: of JSON lines, as those of ``logging``.
+        stage: of JSON lines; empty outside of stages.
+        message: of JSON lines; None: ``text``.
+        values: more values of JSON lines, such as ``seconds``.
+    """
+    line = _as_json(level, stage, text if message is None else message, values) if _json_job else clean(text)
+    sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+def _as_json(level: str, stage: str, message: str, values: Mapping[str, object]) -> str:
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    record = {"time": time, "level": level, "job": _json_job[0], "stage": stage, "message": clean(message)}
+    shown = {name: clean(value) if isinstance(value, str) else value for name, value in values.items()}
+    return json.dumps(record | shown | record, ensure_ascii=False, default=str)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
-from jobs.framework.messages import clean
+from jobs.framework.messages import clean, is_json, write_line
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
@@ -33,7 +33,12 @@ class Progress:
     def say(self, stage: str, message: str) -> None:
         """Writes one line: seconds since the start, the stage, the message."""
         elapsed = time.monotonic() - self._started
+        if is_json():
+            name, _, what = stage.partition(": ")
+            message = f"{what}: {message}" if what else message
+            return write_line("", stage=name, message=message, values={"elapsed_seconds": round(elapsed, 1)})
         tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
+        return None
 
     @contextmanager
     def watch(
@@ -55,13 +60,16 @@ class Progress:
         watcher.start()
         try:
             yield
+            if is_json():
+                values = {"seconds": round(self.stage_seconds(), 1)}
+                write_line("", stage=stage, message=f"{what}: finished", values=values)
         finally:
             done.set()
             watcher.join()
             spark.sparkContext.setJobDescription("")
 
     def _watch(self, spark: SparkSession, label: str, detail: Callable[[], str] | None, done: threading.Event) -> None:
-        terminal = sys.stderr.isatty()
+        terminal = sys.stderr.isatty() and not is_json()
         interval = _POLL_SECONDS if terminal else _LOG_SECONDS
         pace = Pace()
         with tqdm(desc=label, bar_format=_BAR, file=sys.stderr, disable=not terminal, leave=False) as bar:

@@ -3,7 +3,7 @@
 On GPUs a resumed run is bit-identical with ``training.deterministic = true``, and equal up to rounding without.
 
     python -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml [--set training.seed=1] [--dry-run]
-    torchrun --nproc-per-node 8 -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml --set training.fsdp=true
+    torchrun --nproc-per-node 8 -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml
 
 Reads ``<results.path>/packed/<arm>`` and ``packed/held_out``; writes ``<results.path>/runs/<arm>-seed<n>/``:
 checkpoints (Hugging Face safetensors and the full training state), ``training.jsonl`` (a line per step and per
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from jobs.framework.messages import say
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.processes import from_first, started_accelerator
+from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
@@ -36,7 +36,6 @@ from jobs.gpu.training.checkpoints import (
     publish,
     read_state,
     save_checkpoint,
-    whole_weights,
 )
 from jobs.gpu.training.held_out_loss import Bits, bits_per_byte
 from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
@@ -78,16 +77,12 @@ class TrainingRun:
         folder = Path(options.packed_path) if options.packed_path else packed_folder(settings)
         self.packed = packed = open_packed(folder, self._tokenizer.sha256)
         self.held_out = open_held_out(settings, self._tokenizer, packed)
-        self._made_from = from_first(
-            self._accelerator, lambda: run_provenance(settings, packed.manifest, packed.provenance)
-        )
+        self._made_from = run_provenance(settings, packed.manifest, packed.provenance)
 
     @property
     def finished(self) -> bool:
         """Whether ``final/`` exists and was made by this run."""
-        return from_first(
-            self._accelerator, lambda: why_stale(read_provenance(self.folder / "final"), self._made_from) is None
-        )
+        return why_stale(read_provenance(self.folder / "final"), self._made_from) is None
 
     def train(self) -> None:
         """Runs the remaining steps, evaluates, and saves.
@@ -126,18 +121,19 @@ class TrainingRun:
         model = load_for_training(settings, self._accelerator, self._tokenizer)
         self._flops = flops_per_token(model, options.sequence_length)
         self.model, self._optimizer = wrap(model, options, self._accelerator)
+        self._unwrapped = self._accelerator.unwrap_model(self.model)
         self._trainer = Trainer(self.model, self._optimizer, self.packed, options, self._accelerator)
         words = options.evaluate_words
-        self._check = TrainingCheck(settings, self._tokenizer, self._accelerator) if words else None
+        self._check = TrainingCheck(settings, self._tokenizer) if words else None
 
     def _resume(self) -> int:
         """Loads the last checkpoint, if there is one; returns the number of steps done."""
-        found = from_first(self._accelerator, self._last_checkpoint)
-        if found is None:
+        found = list_checkpoints(self.folder / "checkpoints")
+        if not found:
             self._log.truncate(-1)
             return 0
-        checkpoint, state = found
-        load_checkpoint(checkpoint, self.model, self._optimizer, self._accelerator)
+        state = read_state(found[-1], self._made_from)
+        load_checkpoint(found[-1], self._unwrapped, self._optimizer.optimizer)
         self._log.truncate(state.step)
         if not self._accelerator.is_main_process:
             return state.step
@@ -149,10 +145,6 @@ class TrainingRun:
             )
         say("resumed", step=state.step, tokens=state.tokens)
         return state.step
-
-    def _last_checkpoint(self) -> tuple[Path, RunState] | None:
-        found = list_checkpoints(self.folder / "checkpoints")
-        return (found[-1], read_state(found[-1], self._made_from)) if found else None
 
     def _report_epochs(self) -> None:
         """Warns of an arm with fewer tokens than the budget."""
@@ -189,8 +181,7 @@ class TrainingRun:
         compiled = self.settings.training.compile
         with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
             if self._check is not None:
-                model = self._accelerator.unwrap_model(self.model)
-                self._report(step, "translation", self._check.scores(model, self._accelerator.autocast()))
+                self._report(step, "translation", self._check.scores(self._unwrapped, self._accelerator.autocast()))
             if self.held_out is not None:
                 self._report(step, "bits_per_byte", self._bits(self.held_out))
 
@@ -205,22 +196,23 @@ class TrainingRun:
 
     def _save(self, step: int) -> None:
         tokens = step * self.settings.training.global_batch_tokens
-        state = RunState(step, tokens, self._accelerator.num_processes, self._made_from)
-        folder, keep = self.folder / "checkpoints", self.settings.training.keep_checkpoints
-        save_checkpoint(folder, self.model, self._optimizer, state, self._tokenizer, keep, self._accelerator)
+        if self._accelerator.is_main_process:
+            state = RunState(step, tokens, self._accelerator.num_processes, self._made_from)
+            folder, keep = self.folder / "checkpoints", self.settings.training.keep_checkpoints
+            save_checkpoint(folder, self._unwrapped, self._optimizer.optimizer, state, self._tokenizer, keep)
         self._accelerator.wait_for_everyone()
 
     def _finish(self) -> None:
         """Writes ``final/``, whole or not at all, and deletes the checkpoints."""
-        weights = whole_weights(self.model)
-        if self._accelerator.is_main_process:
-            partial, final = self.folder / ".partial-final", self.folder / "final"
-            shutil.rmtree(partial, ignore_errors=True)
-            save_model(self._accelerator.unwrap_model(self.model), partial, self._tokenizer, weights)
+
+        def write(partial: Path) -> None:
+            save_model(self._unwrapped, partial, self._tokenizer)
             write_provenance(partial, self._made_from)
-            publish(partial, final)
+
+        if self._accelerator.is_main_process:
+            publish(self.folder / "final", write)
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-            say("finished", model=final)
+            say("finished", model=self.folder / "final")
         self._accelerator.wait_for_everyone()
 
 

@@ -171,18 +171,20 @@ def _put(
         TokenizerError: an id is not in the tokenizer's vocabulary.
     """
     lists = batch["token_ids"]
-    ids = lists.values.fill_null(-1) if lists.values.null_count else lists.values
-    offsets = np.asarray(lists.offsets)
+    ids, offsets = np.asarray(lists.values.fill_null(-1)), np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
     if len(wrong):
         found, expected = np.diff(offsets)[wrong[0]], n_tokens[wrong[0]]
         raise WarehouseError(f"a document holds {found} token ids, its n_tokens is {expected}: rebuild the table")
-    highest = writer.put(places, offsets, np.asarray(ids))
-    if highest >= vocabulary_size:
-        bad = np.uint32(highest).astype(np.int32)
+    ids_read = ids[offsets[0] : offsets[-1]]
+    outside = ids_read[(ids_read < 0) | (ids_read >= vocabulary_size)]
+    if len(outside):
         raise TokenizerError(
-            f"a document holds token id {bad}, the tokenizer has {vocabulary_size}: set tokenizer.path to the table's"
+            f"a document holds token id {outside[0]}, the tokenizer has {vocabulary_size}: set tokenizer.path to the "
+            "table's"
         )
+    for row in np.flatnonzero(places >= 0):
+        writer.put(places[row], ids[offsets[row] : offsets[row + 1]])
 
 
 def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:

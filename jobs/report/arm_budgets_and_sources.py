@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.report_types import ArmContent, SourceTokens
+from jobs.report.report_types import ArmContent
 from jobs.selection.budgets import Budget, reported_budgets, taken
 from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.settings import Selection
@@ -74,7 +74,7 @@ def _arm(name: str, rows: Sequence[Row], budgets: Sequence[Budget]) -> ArmConten
     )
 
 
-def read_source_tokens(scored: DataFrame, members: DataFrame, arms: Sequence[str]) -> tuple[SourceTokens, ...]:
+def read_source_tokens(scored: DataFrame, members: DataFrame, arms: Sequence[str]) -> tuple[Row, ...]:
     """Tokens of the N_SOURCES largest sources, in the corpus and in each arm.
 
     Args:
@@ -85,8 +85,7 @@ def read_source_tokens(scored: DataFrame, members: DataFrame, arms: Sequence[str
     corpus = scored.select("source", "n_tokens", F.lit("").alias("arm"))
     both = corpus.unionByName(members.select("source", "n_tokens", "arm"))
     sums = [_tokens_of(arm).alias(arm or "all") for arm in ("", *arms)]
-    rows = both.groupBy("source").agg(*sums).orderBy(F.desc("all"), "source").limit(N_SOURCES).collect()
-    return tuple(SourceTokens(row["source"], row["all"], {arm: row[arm] for arm in arms}) for row in rows)
+    return tuple(both.groupBy("source").agg(*sums).orderBy(F.desc("all"), "source").limit(N_SOURCES).collect())
 
 
 def _tokens_of(arm: str) -> Column:

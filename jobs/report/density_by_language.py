@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from jobs.report.report_types import LanguageDensity, LengthBin, SampledDocument
+from jobs.report.report_types import LanguageDensity
 
 N_LANGUAGES, N_BINS, N_SAMPLED = 6, 48, 4000
-_NUMBERS = ("n_tokens", "pivot_density", "shrunken_density", "taken")
 
 
 def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
@@ -37,8 +37,8 @@ def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
             cut=row["cut"],
             bin_width=widths[row["lang"]],
             **{kind: tuple(bins[kind, row["lang"]]) for kind in ("raw", "shrunken", "taken")},
-            lengths=tuple(lengths[row["lang"]]),
-            sample=tuple(samples[row["lang"]]),
+            lengths=lengths.get(row["lang"], ()),
+            sample=samples.get(row["lang"], ()),
         )
         for row in totals
     )
@@ -94,32 +94,29 @@ def _raw_cuts(scored: DataFrame, totals: Sequence[Row]) -> dict[str, float | Non
     return {row["lang"]: cut if row["n_taken"] else None for row, cut in zip(totals, found, strict=True)}
 
 
-def _lengths(scored: DataFrame, raw_cuts: dict[str, float | None]) -> dict[str, list[LengthBin]]:
+def _lengths(scored: DataFrame, raw_cuts: dict[str, float | None]) -> dict[str, tuple[Row, ...]]:
     above = F.lit(False)
     for lang, cut in raw_cuts.items():
         if cut is not None:
             above = above | ((F.col("lang") == lang) & (F.col("pivot_density") > cut))
     octave = F.floor(F.log2(F.greatest("n_tokens", F.lit(1)))).cast("int")
-    rows = (
-        scored.groupBy("lang", octave.alias("octave"))
-        .agg(F.count("*").alias("n"), F.count_if("taken").alias("taken"), F.count_if(above).alias("raw"))
-        .orderBy("lang", "octave")
-        .collect()
-    )
-    lengths: dict[str, list[LengthBin]] = defaultdict(list)
-    for row in rows:
-        lengths[row["lang"]].append(LengthBin(1 << row["octave"], row["n"], row["taken"], row["raw"]))
-    return lengths
+    counts = F.count("*").alias("n_docs"), F.count_if("taken").alias("n_taken"), F.count_if(above).alias("n_by_raw")
+    n_tokens = F.expr("shiftleft(1L, octave)").alias("n_tokens")
+    bins = scored.groupBy("lang", octave.alias("octave")).agg(*counts).orderBy("lang", "octave")
+    return _by_language(bins.select("lang", n_tokens, "n_docs", "n_taken", "n_by_raw"))
 
 
-def _samples(scored: DataFrame, n_docs: dict[str, int]) -> dict[str, list[SampledDocument]]:
+def _samples(scored: DataFrame, n_docs: dict[str, int]) -> dict[str, tuple[Row, ...]]:
     """About N_SAMPLED documents of each language, drawn by the hash of their key."""
     draw = F.shiftrightunsigned(F.xxhash64("source", "doc_id", "shard", "record"), 11) / F.lit(float(1 << 53))
     drawn = F.lit(False)
     for lang, n in n_docs.items():
         drawn = drawn | ((F.col("lang") == lang) & (draw < min(1.0, N_SAMPLED / n)))
-    rows = scored.where(drawn).select("lang", *_NUMBERS).orderBy("lang", "n_tokens", "pivot_density").collect()
-    samples: dict[str, list[SampledDocument]] = defaultdict(list)
-    for row in rows:
-        samples[row["lang"]].append(SampledDocument(*(row[name] for name in _NUMBERS)))
-    return samples
+    densities = F.col("pivot_density").alias("density"), F.col("shrunken_density").alias("shrunken")
+    points = scored.where(drawn).select("lang", "n_tokens", *densities, "taken")
+    return _by_language(points.orderBy("lang", "n_tokens", "density"))
+
+
+def _by_language(frame: DataFrame) -> dict[str, tuple[Row, ...]]:
+    """The rows of a frame that is in order of ``lang``, by it."""
+    return {lang: tuple(rows) for lang, rows in groupby(frame.collect(), key=lambda row: row["lang"])}

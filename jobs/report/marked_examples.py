@@ -7,11 +7,10 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.report_types import Example
 from jobs.selection.shrunken_density import SHRUNKEN
 from pivot_udfs.arms import PIVOT
 from pivot_udfs.tokenization.token_offsets import token_byte_spans
-from pivot_udfs.write_report import mark_pivots
+from pivot_udfs.write_report import Passage, mark_pivots
 
 PASSAGE_TOKENS = 220
 _LONGEST_EXAMPLE = 20_000
@@ -19,7 +18,7 @@ _LONGEST_EXAMPLE = 20_000
 _KEY = ("shard", "record")
 
 
-def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tuple[Example, ...]:
+def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tuple[tuple[Row, Passage], ...]:
     """The densest documents of the pivot arm, taken from the languages in turn.
 
     Args:
@@ -39,11 +38,11 @@ def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tupl
     rows = run.warehouse.read(f"datasets/{PIVOT}").join(F.broadcast(wanted), on=list(_KEY), how="inner").collect()
     by_key = {tuple(row[name] for name in _KEY): row for row in rows}
     pivots = {row["token_id"] for row in run.warehouse.read("pivots").select("token_id").collect()}
-    return tuple(_example(run, by_key[tuple(key)], pivots) for key in keys)
+    documents = [by_key[tuple(key)] for key in keys]
+    return tuple((document, _passage(run, document, pivots)) for document in documents)
 
 
-def _example(run: Run, row: Row, pivots: set[int]) -> Example:
+def _passage(run: Run, row: Row, pivots: set[int]) -> Passage:
     starts, ends = token_byte_spans(run.tokenizer, row["text"])
     is_pivot = np.array([token_id in pivots for token_id in row["token_ids"]], dtype=bool)
-    passage = mark_pivots(row["text"], starts, ends, is_pivot, PASSAGE_TOKENS)
-    return Example(row["source"], row["doc_id"], row["lang"], row["n_tokens"], row["pivot_density"], passage)
+    return mark_pivots(row["text"], starts, ends, is_pivot, PASSAGE_TOKENS)

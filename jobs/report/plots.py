@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
+from pyspark.sql import Row
 
 from jobs.report.language_names import language_name
 from jobs.report.plot_style import (
@@ -22,7 +23,7 @@ from jobs.report.plot_style import (
     no_points,
     panels,
 )
-from jobs.report.report_types import ArmContent, LanguageDensity, LengthBin, Pivot
+from jobs.report.report_types import ArmContent, LanguageDensity
 
 N_LEAST_DOCS = 10
 """Octaves of length with fewer documents are not drawn."""
@@ -109,7 +110,7 @@ def draw_share_by_length(densities: Sequence[LanguageDensity]) -> str:
         return as_svg(figure, "share-by-length")
 
 
-def _draw_shares(axis: Axes, bins: Sequence[LengthBin]) -> None:
+def _draw_shares(axis: Axes, bins: Sequence[Row]) -> None:
     if not bins:
         return no_points(axis, f"no length with {N_LEAST_DOCS} documents")
     at = [b.n_tokens * 2**0.5 for b in bins]
@@ -147,7 +148,7 @@ def draw_arms(corpus: dict[str, int], arms: Sequence[ArmContent]) -> str:
         return as_svg(figure, "arms")
 
 
-def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
+def draw_reach(pivots: Sequence[Row], n_labels: int = 60) -> str:
     """Pivots by number of concepts and share of documents; the first ``n_labels`` are labelled where there is room."""
     if not pivots:
         return ""
@@ -170,7 +171,7 @@ def draw_reach(pivots: Sequence[Pivot], n_labels: int = 60) -> str:
         return as_svg(figure, "reach")
 
 
-def _name_points(axis: Axes, pivots: Sequence[Pivot]) -> None:
+def _name_points(axis: Axes, pivots: Sequence[Row]) -> None:
     """Labels points in order of rank, without labels that would overlap another."""
     taken: list[tuple[float, float, float]] = []
     axis.figure.draw_without_rendering()  # type: ignore[union-attr]
@@ -184,9 +185,9 @@ def _name_points(axis: Axes, pivots: Sequence[Pivot]) -> None:
             axis.annotate(label, at, (6, -3), textcoords="offset points", fontsize=8.5, parse_math=False)
 
 
-def _place(pivot: Pivot) -> float:
+def _place(pivot: Row) -> float:
     """Its concepts, shifted a little by rank so that dots with equal numbers do not coincide."""
-    return pivot.n_concepts * float(2 ** (0.22 * ((pivot.rank * 0.618034) % 1 - 0.5)))
+    return float(pivot.n_concepts * 2 ** (0.22 * ((pivot.rank * 0.618034) % 1 - 0.5)))
 
 
 _PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")

@@ -9,11 +9,12 @@ from jobs.framework.stage import Run
 from jobs.report.arm_budgets_and_sources import KEY, arm_members, pivot_keys, read_arms, read_source_tokens
 from jobs.report.density_by_language import read_densities
 from jobs.report.marked_examples import read_examples
-from jobs.report.report_types import Report, TableNote
+from jobs.report.report_types import Report
 from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
 from jobs.selection.shrunken_density import language_sums, with_shrunken_density
 from pivot_udfs.load_settings import result_settings
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Selection, Settings
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -65,15 +66,10 @@ def read_report(run: Run) -> Report:
     )
 
 
-def _table_notes(run: Run) -> tuple[TableNote, ...]:
-    notes = []
-    for name in (*TABLES, *(f"datasets/{arm}" for arm in run.settings.selection.arms)):
-        content = run.warehouse.content(name)
-        if content and (made := content.provenance):
-            inputs = {read: table.version for read, table in made.tables.items()}
-            code = f"{made.release}/{made.version}"
-            notes.append(TableNote(name, content.version, made.job, code, made.fingerprint, inputs, dict(made.files)))
-    return tuple(notes)
+def _table_notes(run: Run) -> tuple[tuple[str, int, Provenance], ...]:
+    names = (*TABLES, *(f"datasets/{arm}" for arm in run.settings.selection.arms))
+    contents = [(name, content) for name in names if (content := run.warehouse.content(name))]
+    return tuple((name, content.version, content.provenance) for name, content in contents if content.provenance)
 
 
 def _rule(selection: Selection) -> str:

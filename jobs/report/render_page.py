@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from jobs.report.language_names import language_name, shown_token
 from jobs.report.plots import N_LEAST_DOCS, draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 from jobs.report.report_types import N_PIVOTS_LISTED, Report
+from pivot_udfs.shards.validate_record import REASONS
 
 ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "lift difference", "llr": "log-likelihood ratio"}
 _CARD_DIGITS = 7
@@ -49,6 +50,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
         intake=report.intake,
         association=ASSOCIATIONS[report.association],
         best=report.pivots[:N_PIVOTS_LISTED],
+        meanings=REASONS,
         n_least_docs=N_LEAST_DOCS,
         model_report=model_report,
         made_of=made_of,

@@ -1,34 +1,18 @@
-"""The content of the report as plain values: ``read_report`` fills them, ``plots`` and ``render_page`` show them."""
+"""The content of the report: ``read_report`` fills it, ``plots`` and ``render_page`` show it.
+
+Rows are those of the queries: where a comment names columns, ``row.column`` has the value.
+"""
 
 from dataclasses import dataclass
 
+from pyspark.sql import Row
+
 from jobs.selection.budgets import Budget
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.write_report import Passage
 
 N_PIVOTS_LISTED = 30
 """Pivots in the report's table; the figure shows more."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Documents of one source in one language."""
-
-    lang: str
-    source: str
-    n_docs: int
-    n_tokens: int
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """The records that went to quarantine for one reason."""
-
-    reason: str
-    meaning: str
-    n_records: int
-    n_shards: int
-    example: str
-    """The detail of one of them."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +26,10 @@ class Intake:
     """UTF-8 bytes of all texts; None if the vocabulary does not give the bytes of its tokens."""
     n_quarantined: int
     n_sources: int
-    sources: tuple[Source, ...]
-    """The largest by tokens."""
-    rejected: tuple[Rejected, ...]
-
-
-@dataclass(frozen=True)
-class WordPair:
-    """Two words of different languages that co-occur more often than by chance."""
-
-    word_a: str
-    word_b: str
-    pair_count: int
-    doc_count: int
-    docs_a: int
-    docs_b: int
-    npmi: float
-    is_translation: bool
-    """Whether they are in one row of the lexicon."""
+    sources: tuple[Row, ...]
+    """lang, source, n_docs, n_tokens: the largest by tokens."""
+    rejected: tuple[Row, ...]
+    """reason, n_records, n_shards, example (the detail of one of them)."""
 
 
 @dataclass(frozen=True)
@@ -72,53 +42,8 @@ class LanguagePair:
     """Distinct word pairs that co-occur."""
     n_concepts_linked: int
     """Concepts whose two words have at least one pivot."""
-    pairs: tuple[WordPair, ...]
-
-
-@dataclass(frozen=True)
-class LinkedPair:
-    """A translation pair that a pivot links."""
-
-    lang_a: str
-    word_a: str
-    lang_b: str
-    word_b: str
-
-
-@dataclass(frozen=True)
-class Pivot:
-    """A corpus pivot and its reach."""
-
-    rank: int
-    token: str
-    score: float
-    n_concepts: int
-    n_language_pairs: int
-    doc_share: float
-    pairs: tuple[LinkedPair, ...]
-    """Translation pairs with the highest scores; empty except for the best pivots."""
-
-
-@dataclass(frozen=True)
-class LengthBin:
-    """Documents of one language with at least ``n_tokens`` and less than twice as many tokens."""
-
-    n_tokens: int
-    n_docs: int
-    n_taken: int
-    """In the pivot arm."""
-    n_by_raw: int
-    """That the pivot arm would have if it took as many documents by the raw density."""
-
-
-@dataclass(frozen=True)
-class SampledDocument:
-    """A point of the scatter plots."""
-
-    n_tokens: int
-    density: float
-    shrunken: float
-    taken: bool
+    pairs: tuple[Row, ...]
+    """word_a, word_b, pair_count, doc_count, docs_a, docs_b, npmi, is_translation (they share a row of the lexicon)."""
 
 
 @dataclass(frozen=True)
@@ -139,17 +64,11 @@ class LanguageDensity:
     shrunken: tuple[int, ...]
     taken: tuple[int, ...]
     """Of ``shrunken``, those in the pivot arm."""
-    lengths: tuple[LengthBin, ...]
-    sample: tuple[SampledDocument, ...]
-
-
-@dataclass(frozen=True)
-class SourceTokens:
-    """Tokens of one source in the corpus and in each arm."""
-
-    source: str
-    n_tokens: int
-    arm_tokens: dict[str, int]
+    lengths: tuple[Row, ...]
+    """n_tokens, n_docs, n_taken, n_by_raw: documents with at least ``n_tokens`` and less than twice as many tokens,
+    those in the pivot arm, and those that it would have if it took as many documents by the raw density."""
+    sample: tuple[Row, ...]
+    """n_tokens, density, shrunken, taken: one row for each document of the scatter plots."""
 
 
 @dataclass(frozen=True)
@@ -170,31 +89,6 @@ class ArmContent:
 
 
 @dataclass(frozen=True)
-class Example:
-    """A document of the pivot arm, or its densest passage."""
-
-    source: str
-    doc_id: str
-    lang: str
-    n_tokens: int
-    density: float
-    passage: Passage
-
-
-@dataclass(frozen=True)
-class TableNote:
-    """What made a table."""
-
-    name: str
-    version: int
-    job: str
-    code_version: str
-    fingerprint: str
-    inputs: dict[str, int]
-    files: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything that the page shows."""
 
@@ -210,12 +104,16 @@ class Report:
     intake: Intake
     language_pairs: tuple[LanguagePair, ...]
     n_language_pairs: int
-    pivots: tuple[Pivot, ...]
+    pivots: tuple[Row, ...]
+    """The columns of ``pivots``, and ``pairs``: rows of lang_a, word_a, lang_b, word_b, the translation pairs with the
+    highest scores; none except for the best pivots."""
     densities: tuple[LanguageDensity, ...]
     arms: tuple[ArmContent, ...]
-    source_tokens: tuple[SourceTokens, ...]
-    """The largest sources."""
-    examples: tuple[Example, ...]
-    tables: tuple[TableNote, ...]
+    source_tokens: tuple[Row, ...]
+    """source, ``all`` (tokens in the corpus), and tokens by the name of each arm: the largest sources."""
+    examples: tuple[tuple[Row, Passage], ...]
+    """Documents of the pivot arm in DATASET, each with its text or its densest passage."""
+    tables: tuple[tuple[str, int, Provenance], ...]
+    """Name, version and provenance of each table."""
     settings: dict[str, str]
     """Values by dotted key, of the settings that can change a table."""

@@ -1,12 +1,11 @@
 """What was read: documents and tokens by source, quarantine counts by reason."""
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.report_types import Intake, Rejected, Source
-from pivot_udfs.shards.validate_record import REASONS
+from jobs.report.report_types import Intake
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 N_SOURCES = 20
@@ -34,22 +33,18 @@ def read_intake(run: Run, scored: DataFrame) -> Intake:
         n_bytes=_text_bytes(run),
         n_quarantined=sum(row.n_records for row in rejected),
         n_sources=totals[0],
-        sources=tuple(Source(**row.asDict()) for row in sources),
+        sources=tuple(sources),
         rejected=rejected,
     )
 
 
-def _rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
-    rows = (
-        quarantine.groupBy("reason")
-        .agg(F.count("*").alias("n"), F.countDistinct("shard").alias("shards"), F.min("detail").alias("detail"))
-        .orderBy(F.desc("n"), "reason")
-        .collect()
+def _rejected(quarantine: DataFrame) -> tuple[Row, ...]:
+    columns = (
+        F.count("*").alias("n_records"),
+        F.countDistinct("shard").alias("n_shards"),
+        F.substring(F.min("detail"), 1, 200).alias("example"),
     )
-    return tuple(
-        Rejected(row["reason"], REASONS.get(row["reason"], ""), row["n"], row["shards"], row["detail"][:200])
-        for row in rows
-    )
+    return tuple(quarantine.groupBy("reason").agg(*columns).orderBy(F.desc("n_records"), "reason").collect())
 
 
 def _text_bytes(run: Run) -> int | None:

@@ -2,13 +2,12 @@
 
 from functools import partial
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.stage import Run
-from jobs.report.report_types import N_PIVOTS_LISTED, LanguagePair, LinkedPair, Pivot, WordPair
-from pivot_udfs.schemas import TABLES
+from jobs.report.report_types import N_PIVOTS_LISTED, LanguagePair
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, associate_word_pairs
 
 N_WORD_PAIRS, N_LINKED, N_PIVOTS_PLOTTED = 10, 6, 2000
@@ -30,7 +29,7 @@ def read_language_pairs(run: Run) -> tuple[LanguagePair, ...]:
     )
 
 
-def _strongest_pairs(run: Run, cooccurrence: DataFrame, n_docs: int) -> dict[tuple[str, str], tuple[WordPair, ...]]:
+def _strongest_pairs(run: Run, cooccurrence: DataFrame, n_docs: int) -> dict[tuple[str, str], tuple[Row, ...]]:
     totals = run.warehouse.read("word_totals")
     sides = [
         F.broadcast(totals.select(*(F.col(c).alias(f"{new}_{side}") for c, new in _TOTALS.items()))) for side in "ab"
@@ -46,13 +45,12 @@ def _strongest_pairs(run: Run, cooccurrence: DataFrame, n_docs: int) -> dict[tup
     associated = counted.mapInArrow(step, from_arrow_schema(WORD_ASSOCIATIONS))
     best = Window.partitionBy("lang_a", "lang_b").orderBy(F.desc("npmi"), F.desc("doc_count"), "word_a", "word_b")
     ranked = associated.withColumn("rank", F.row_number().over(best)).where(F.col("rank") <= N_WORD_PAIRS)
-    found: dict[tuple[str, str], tuple[WordPair, ...]] = {}
+    found: dict[tuple[str, str], tuple[Row, ...]] = {}
     translations = _translations(run)
     for row in sorted(ranked.collect(), key=lambda row: row["rank"]):
         words = (row["lang_a"], row["word_a"]), (row["lang_b"], row["word_b"])
-        values = {name: row[name] for name in WORD_ASSOCIATIONS.names if not name.startswith("lang_")}
         languages = (row["lang_a"], row["lang_b"])
-        found[languages] = (*found.get(languages, ()), WordPair(**values, is_translation=words in translations))
+        found[languages] = (*found.get(languages, ()), Row(**row.asDict(), is_translation=words in translations))
     return found
 
 
@@ -62,29 +60,23 @@ def _translations(run: Run) -> set[tuple[tuple[str, str], tuple[str, str]]]:
     return {(words[a], words[b]) for concept in cells for a in concept for b in concept if a < b}
 
 
-def read_pivots(run: Run) -> tuple[Pivot, ...]:
+def read_pivots(run: Run) -> tuple[Row, ...]:
     """The best ``N_PIVOTS_PLOTTED`` pivots by rank, the first ``N_PIVOTS_LISTED`` with the pairs that they link."""
-    rows = run.warehouse.read("pivots").orderBy("rank").limit(N_PIVOTS_PLOTTED).collect()
-    linked = _linked_pairs(run, [row["token_id"] for row in rows[:N_PIVOTS_LISTED]])
-    names = [name for name in TABLES["pivots"].names if name != "token_id"]
-    return tuple(Pivot(**{name: row[name] for name in names}, pairs=linked.get(row["token_id"], ())) for row in rows)
+    pivots = run.warehouse.read("pivots").where(F.col("rank") <= N_PIVOTS_PLOTTED)
+    listed = pivots.where(F.col("rank") <= N_PIVOTS_LISTED).select("token_id")
+    linked = _linked_pairs(run.warehouse.read("pair_pivots").join(F.broadcast(listed), on="token_id", how="inner"))
+    return tuple(pivots.join(linked, on="token_id", how="left").orderBy("rank").collect())
 
 
-def _linked_pairs(run: Run, token_ids: list[int]) -> dict[int, tuple[LinkedPair, ...]]:
-    """The translation pairs with each token's highest scores, at most one of each concept."""
+def _linked_pairs(pairs: DataFrame) -> DataFrame:
+    """token_id, ``pairs``: the translation pairs with each token's highest scores, at most one of each concept."""
     words = ["lang_a", "word_a", "lang_b", "word_b"]
     of_concept = Window.partitionBy("token_id", "concept").orderBy(F.desc("score"), *words)
     of_token = Window.partitionBy("token_id").orderBy(F.desc("score"), "concept")
-    rows = (
-        run.warehouse.read("pair_pivots")
-        .where(F.col("token_id").isin(token_ids))
-        .withColumn("place", F.row_number().over(of_concept))
+    best = (
+        pairs.withColumn("place", F.row_number().over(of_concept))
         .where(F.col("place") == 1)
         .withColumn("place", F.row_number().over(of_token))
         .where(F.col("place") <= N_LINKED)
-        .collect()
     )
-    linked: dict[int, tuple[LinkedPair, ...]] = {}
-    for row in sorted(rows, key=lambda row: row["place"]):
-        linked[row["token_id"]] = (*linked.get(row["token_id"], ()), LinkedPair(*(row[name] for name in words)))
-    return linked
+    return best.groupBy("token_id").agg(F.sort_array(F.collect_list(F.struct("place", *words))).alias("pairs"))

@@ -2,21 +2,15 @@
 
 Only the chosen keys are shuffled, each to the task that reads its file. A worker holds the keys of one file at a time;
 Spark sorts a task's keys, on disk where there are many. The driver receives one row for each file and shard, and
-broadcasts them. A file is not divided among tasks.
+broadcasts them. A file is not divided among tasks. Where the record ranges of a shard overlap between files, a key goes
+to each file that may hold its document.
 """
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.framework.task_sizes import tasks_of_files
-from jobs.warehouse.open_table import open_delta
-from pivot_udfs.storage.stores import Location
-
-_PLAIN_READER = 1
-"""Reader version of Delta's protocol without deletion vectors and column mapping: the rows are those of the files."""
 
 
 def files_of(documents: DataFrame) -> pa.Table:
@@ -26,26 +20,11 @@ def files_of(documents: DataFrame) -> pa.Table:
         documents: the table ``documents``, as read.
 
     Returns:
-        file (its name), n_bytes, shard, first, last (record numbers): one row for each file and shard.
+        file (its name), n_bytes, shard, first, last (record numbers of its rows): one row for each file and shard.
     """
     file, n_bytes = F.col("_metadata.file_name").alias("file"), F.col("_metadata.file_size").alias("n_bytes")
     records = F.min("record").alias("first"), F.max("record").alias("last")
     return documents.groupBy(file, n_bytes, "shard").agg(*records).toArrow()
-
-
-def are_plain_files(table: Location) -> bool:
-    """Whether workers can read a Delta table's files as they are: no row is marked deleted, no column renamed."""
-    delta = open_delta(table)
-    return delta is not None and delta.protocol().min_reader_version == _PLAIN_READER
-
-
-def are_apart(files: pa.Table) -> bool:
-    """Whether each document can lie in only one file: the record ranges of a shard do not overlap between files."""
-    ordered = files.sort_by([("shard", "ascending"), ("first", "ascending")])
-    shards = ordered.column("shard").combine_chunks()
-    same = pc.equal(shards[1:], shards[:-1]).to_numpy(zero_copy_only=False)
-    first, last = ordered.column("first").to_numpy(), ordered.column("last").to_numpy()
-    return not bool(np.any(same & (first[1:] <= last[:-1])))
 
 
 def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
@@ -53,10 +32,10 @@ def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
 
     Args:
         keys: shard, record and more.
-        files: from ``files_of``; ``are_apart`` holds.
+        files: from ``files_of``.
 
     Returns:
-        the keys with ``file``, empty where no file has the document.
+        the keys with ``file``: one row for each file that may hold the document, ``file`` empty where there is none.
     """
     session = keys.sparkSession
     n_bytes = dict(zip(files.column("file").to_pylist(), files.column("n_bytes").to_pylist(), strict=True))

@@ -1,6 +1,7 @@
 """The command line that both sides share: exit codes, what is printed, and where."""
 
 import errno
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from jobs.framework.command_line import run_command
+from jobs.framework.messages import say, start_logging
+from jobs.framework.progress import Progress
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Section, Spark
 
@@ -92,3 +95,29 @@ def test_unknown_flags_are_refused_with_2(config: str) -> None:
     with pytest.raises(SystemExit) as ended:
         run(config, raising(ValueError()), "--dryrun")
     assert ended.value.code == 2
+
+
+def test_json_lines_have_time_level_job_stage_and_message(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of progress, results, errors and tracebacks."""
+
+    def job(settings: Small) -> None:
+        Progress().say("a_stage", "runs\nhunter22")
+        say("packed", rows=3)
+        raise ConfigError("no:", "a is missing")
+
+    assert run(config, job, "--log-format", "json") == 2
+    assert run(config, raising(KeyError("hunter22")), "--log-format", "json") == 1
+    assert run(config, raising(KeyboardInterrupt()), "--log-format", "json") == 130
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert all({"time", "level", "job", "stage", "message"} <= line.keys() for line in lines)
+    assert {line["job"] for line in lines} == {"a_job"}
+    assert [(line["level"], line["stage"], line["message"]) for line in lines] == [
+        ("INFO", "a_stage", "runs\\n***"),
+        ("INFO", "", "packed"),
+        ("ERROR", "", "ConfigError: no: a is missing"),
+        ("ERROR", "", "KeyError: '***'"),
+        ("ERROR", "", "a_job: interrupted"),
+    ]
+    assert lines[1]["rows"] == 3
+    assert lines[3]["traceback"][0] == "Traceback (most recent call last):"
+    start_logging()

@@ -1,6 +1,8 @@
 """Lines for a person: no credentials, no control characters, one line for one thing."""
 
+import json
 import logging
+import sys
 
 import pytest
 
@@ -69,3 +71,24 @@ def test_an_error_is_one_line_and_one_for_each_further_fault(capsys: pytest.Capt
 def test_a_progress_line_has_its_numbers_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     messages.say("traced fr-zh", words=3, share="0.5")
     assert capsys.readouterr().err.split(" ", 1)[1] == "traced fr-zh words=3 share=0.5\n"
+
+
+def test_a_json_log_record_is_one_line_with_its_traceback(hidden: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_json_job", ["a_job"])
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        record = logging.LogRecord("x", logging.WARNING, "", 0, "%s\nlost", (SECRET,), sys.exc_info())
+    (line,) = messages.CleanFormatter().format(record).splitlines()
+    found = json.loads(line)
+    assert (found["level"], found["job"], found["message"]) == ("WARNING", "a_job", "x: ***\\nlost")
+    assert found["traceback"][-1] == "ValueError: ***"
+
+
+def test_values_of_a_json_line_do_not_replace_its_own_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(messages, "_json_job", ["a_job"])
+    messages.say("packed", job="other", rows=3)
+    found = json.loads(capsys.readouterr().err)
+    assert (found["job"], found["message"], found["rows"]) == ("a_job", "packed", 3)

@@ -3,26 +3,22 @@
 from collections import Counter
 from html.parser import HTMLParser
 
-from jobs.report.report_types import (
-    ArmContent,
-    Example,
-    Intake,
-    LanguageDensity,
-    LanguagePair,
-    LengthBin,
-    LinkedPair,
-    Pivot,
-    Rejected,
-    Report,
-    SampledDocument,
-    Source,
-    SourceTokens,
-    TableNote,
-    WordPair,
-)
+from pyspark.sql import Row
+
+from jobs.report.report_types import ArmContent, Intake, LanguageDensity, LanguagePair, Report
 from jobs.selection.budgets import Budget
+from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.write_report import Passage
 
+Rejected = Row("reason", "n_records", "n_shards", "example")
+Source = Row("lang", "source", "n_docs", "n_tokens")
+WordPair = Row("word_a", "word_b", "pair_count", "doc_count", "docs_a", "docs_b", "npmi", "is_translation")
+LinkedPair = Row("lang_a", "word_a", "lang_b", "word_b")
+Pivot = Row("rank", "token", "score", "n_concepts", "n_language_pairs", "doc_share", "pairs")
+LengthBin = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
+SampledDocument = Row("n_tokens", "density", "shrunken", "taken")
+SourceTokens = Row("source", "all", "pivot", "random")
+Document = Row("source", "doc_id", "lang", "n_tokens", "pivot_density")
 VOID = {"meta", "link", "br", "img", "hr", "path", "use", "image", "rect"}
 
 
@@ -43,7 +39,8 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         sample=(SampledDocument(100, 0.1, 0.1, True), SampledDocument(70, 0.0, 0.05, False)),
     )
     pair = WordPair("water", word, 1234567, 9876, 11, 12, 0.5, True)
-    sha = {"tokenizer": "0" * 64}
+    tables = {"documents": TableVersion("id", 3, "f" * 64)}
+    made = Provenance("tokenize_corpus", 1, "0.1.0", tables=tables, files={"tokenizer": "0" * 64})
     return Report(
         warehouse=word,
         window="100",
@@ -52,7 +49,7 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         shrinkage_tokens=500,
         min_doc_count=10,
         n_pivots=1,
-        intake=Intake(1, 3, 300, 12345, 2, 1, (Source("zh", word, 3, 300),), (Rejected("not_json", word, 2, 1, word),)),
+        intake=Intake(1, 3, 300, 12345, 2, 1, (Source("zh", word, 3, 300),), (Rejected("not_json", 2, 1, word),)),
         language_pairs=(LanguagePair("en", "zh", 10, 5, (pair,)),),
         n_language_pairs=1,
         pivots=(Pivot(1, word, 2.5, 3, 2, 0.1, (LinkedPair("en", word, "zh", "水"),)),),
@@ -63,9 +60,9 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
             ),
             ArmContent("random", word, word, 0, 0, 0.0, {}, 0, ()),
         ),
-        source_tokens=(SourceTokens(word, 300, {"pivot": 100, "random": 0}),),
-        examples=(Example(word, word, "zh", 2, 0.5, Passage((("喝", False), (text, True)), True, False)),),
-        tables=(TableNote("documents", 3, "tokenize_corpus", "0.1.0+abc", "f" * 64, {"documents": 3}, sha),),
+        source_tokens=(SourceTokens(word, 300, 100, 0),),
+        examples=((Document(word, word, "zh", 2, 0.5), Passage((("喝", False), (text, True)), True, False)),),
+        tables=(("documents", 3, made),),
         settings={"pivots.n_pivots": "1000", "key": word},
     )
 

@@ -1,6 +1,6 @@
 """Training that is stopped in the middle: in this process, and in each of several that ``torchrun`` started.
 
-As a script: for each way of sharing named, a run stopped after step 3 and resumed, and one that was not stopped.
+As a script: for each way named, a run stopped after step 3 and resumed, and one that was not stopped.
 """
 
 import sys
@@ -11,19 +11,14 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from jobs.gpu import continue_pretraining
 from jobs.gpu.continue_pretraining import TrainingRun
-from jobs.gpu.models.output_head import find_layers
-from jobs.gpu.training import checkpoints, training_setup
-from jobs.gpu.translation import task_model
 
 WAYS: dict[str, list[str]] = {
     "replicated": [],
-    "sharded": ["training.fsdp=true"],
-    "sharded-compiled": ["training.fsdp=true", "training.compile=true", "training.precision=bfloat16"],
+    "compiled": ["training.compile=true", "training.precision=bfloat16"],
 }
 
 
@@ -51,36 +46,17 @@ def eager_compiling() -> Iterator[None]:
     torch.compiler.reset()
 
 
-def _check_kind(model: Any, sharded: bool) -> None:
-    """Every layer is sharded by itself, or the whole model is replicated."""
-    if not sharded:
-        assert isinstance(model, DistributedDataParallel)
-        return
-    assert isinstance(model, FSDPModule)
-    assert all(isinstance(layer, FSDPModule) for layer in find_layers(model))
-    assert all(weight.to_local().numel() < weight.numel() for weight in model.parameters())
-
-
 @contextmanager
-def _watched(sharded: bool) -> Iterator[None]:
-    """Models must be of the kind asked for, and what the first process reads no other may read."""
+def _watched() -> Iterator[None]:
+    """Models must be replicated."""
     resume = TrainingRun._resume
 
     def checked(self: TrainingRun) -> int:
-        _check_kind(self.model, sharded)
+        assert isinstance(self.model, DistributedDataParallel)
         return resume(self)
-
-    def forbidden(*_: object) -> None:
-        raise AssertionError("only the first process reads this")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingRun, "_resume", checked)
-        if dist.get_rank() != 0:
-            patch.setattr(checkpoints, "load_file", forbidden)
-            patch.setattr(continue_pretraining, "read_state", forbidden)
-            patch.setattr(task_model, "load_task", forbidden)
-            if sharded:
-                patch.setattr(training_setup, "load_model", forbidden)
         yield
 
 
@@ -90,7 +66,7 @@ def _main(config: str, folder: str, *ways: str) -> None:
         for name in ("stopped", "whole"):
             chosen = [*WAYS[way], f"results.path={folder}/{name}-{way}"]
             arguments = ["--config", config, *(part for option in chosen for part in ("--set", option))]
-            with _watched(way != "replicated"), eager_compiling():
+            with _watched(), eager_compiling():
                 if name == "stopped":
                     stop_after(3, arguments)
                 assert continue_pretraining.main(arguments) == 0

@@ -62,8 +62,8 @@ class TestOfTables:
             assert (arm.n_docs, arm.n_tokens) == (len(rows[arm.name]), sum(row["n_tokens"] for row in rows[arm.name]))
             assert arm.n_in_pivot == len(keys[arm.name] & keys["pivot"])
         for row in report.source_tokens:
-            for arm, n_tokens in row.arm_tokens.items():
-                assert n_tokens == sum(r["n_tokens"] for r in rows[arm] if r["source"] == row.source)
+            for arm, of_arm in rows.items():
+                assert row[arm] == sum(r["n_tokens"] for r in of_arm if r["source"] == row.source)
 
     def test_budgets(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
         """The pivot arm's budgets are the share of each language's tokens; the controls' what the pivot arm holds."""
@@ -111,7 +111,7 @@ class TestOfTables:
         assert [pivot.token for pivot in report.pivots] == [row["token"] for row in pivots]
         assert all(pivot.pairs for pivot in report.pivots[:30])
         assert report.examples
-        for example in report.examples:
-            assert any(is_pivot for _, is_pivot in example.passage.segments) == (example.density > 0)
-        assert {note.name for note in report.tables} > {"documents", "datasets/pivot"}
+        for example, passage in report.examples:
+            assert any(is_pivot for _, is_pivot in passage.segments) == (example.pivot_density > 0)
+        assert {name for name, *_ in report.tables} > {"documents", "datasets/pivot"}
         PageReader(make_page(report))

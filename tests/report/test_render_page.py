@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_pages import PageReader, made_up_report
+from pyspark.sql import Row
+from report_pages import LengthBin, PageReader, Pivot, SampledDocument, made_up_report
 
 from jobs.report import plots
 from jobs.report.render_page import make_page
-from jobs.report.report_types import Intake, LanguageDensity, LengthBin, Pivot, SampledDocument
+from jobs.report.report_types import Intake, LanguageDensity
 from pivot_udfs.storage.stores import resolve
 
 EVIL = '<script>alert(1)</script> & "x" $a_1$'
@@ -93,14 +94,14 @@ def test_figures_without_points_say_so_in_their_place(changes: dict[str, Any], n
     assert page.count("Nothing to plot: ") == 5 - n_figures
 
 
-def sample_of(*n_tokens: int) -> tuple[SampledDocument, ...]:
+def sample_of(*n_tokens: int) -> tuple[Row, ...]:
     return tuple(SampledDocument(n, 0.0, 0.0, False) for n in n_tokens)
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("sample", [sample_of(0), sample_of(0, 0), sample_of(1), sample_of(7, 7)])
 @pytest.mark.parametrize("n_panels", [1, 2, 4])
-def test_a_panel_without_points_is_drawn_beside_others(sample: tuple[SampledDocument, ...], n_panels: int) -> None:
+def test_a_panel_without_points_is_drawn_beside_others(sample: tuple[Row, ...], n_panels: int) -> None:
     full = replace(DENSITY, sample=sample, lengths=(LengthBin(1, 10, 0, 0),))
     empty = replace(DENSITY, sample=(), lengths=(LengthBin(64, 9, 9, 9),), raw=(0, 0, 0), shrunken=(0, 0, 0))
     densities: list[LanguageDensity] = [full, *[empty] * (n_panels - 1)]

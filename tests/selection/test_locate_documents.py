@@ -1,6 +1,7 @@
-"""Workers read the chosen documents from the files of any writer; the arms equal those of a plain join."""
+"""Workers read the chosen documents from the files of any writer."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,27 +10,9 @@ import pytest
 from small_corpus import SmallCorpus, must_work, run_job
 
 from pivot_udfs.arms import ARMS
-from pivot_udfs.storage.stores import resolve
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-FILES = pa.schema([("file", pa.string()), ("shard", pa.string()), ("first", pa.int64()), ("last", pa.int64())])
-
-
-@pytest.mark.parametrize(
-    ("rows", "apart"),
-    [
-        ([], True),
-        ([("a", "s", 0, 9), ("b", "s", 10, 10), ("b", "t", 0, 99), ("c", "s", 11, 11)], True),
-        ([("a", "s", 0, 9), ("b", "s", 9, 12)], False),
-        ([("a", "s", 0, 9), ("c", "t", 0, 1), ("b", "s", 3, 4)], False),
-    ],
-)
-def test_files_with_overlapping_record_ranges_are_detected(rows: list[tuple[Any, ...]], apart: bool) -> None:
-    from jobs.selection.locate_documents import are_apart
-
-    assert are_apart(pa.Table.from_pylist([dict(zip(FILES.names, row, strict=True)) for row in rows], FILES)) == apart
+    from pyspark.sql import DataFrame, SparkSession
 
 
 @pytest.mark.spark
@@ -69,6 +52,14 @@ def arms_of(spark: "SparkSession", warehouse: Path) -> dict[str, list[Any]]:
     return {arm: sorted(table.collect(), key=repr) for arm, table in tables.items()}
 
 
+def are_apart(documents: "DataFrame") -> bool:
+    """Whether the record ranges of a shard do not overlap between files."""
+    from jobs.selection.locate_documents import files_of
+
+    rows = sorted((row["shard"], row["first"], row["last"]) for row in files_of(documents).to_pylist())
+    return all(a[0] != b[0] or a[2] < b[1] for a, b in pairwise(rows))
+
+
 def filter_again(corpus: SmallCorpus, warehouse: Path, *overrides: str) -> str:
     from jobs import filter_documents
 
@@ -76,32 +67,53 @@ def filter_again(corpus: SmallCorpus, warehouse: Path, *overrides: str) -> str:
 
 
 @pytest.mark.spark
+def test_a_key_goes_to_each_file_that_may_hold_its_document(spark: "SparkSession") -> None:
+    from jobs.selection.locate_documents import with_files
+
+    ranges = [("a", 0, 9), ("b", 5, 12), ("c", 13, 13)]
+    records = [{"file": f, "n_bytes": 10, "shard": "s", "first": first, "last": last} for f, first, last in ranges]
+    frame = spark.createDataFrame([("s", record) for record in (3, 7, 13)], "shard string, record long")
+    rows = with_files(frame, pa.Table.from_pylist(records)).collect()
+    assert sorted((row["record"], row["file"]) for row in rows) == [(3, "a"), (7, "a"), (7, "b"), (13, "c")]
+
+
+@pytest.mark.spark
 @pytest.mark.timeout(900)
-def test_compacted_files_and_a_plain_join_give_the_same_arms(
-    spark: "SparkSession", corpus: SmallCorpus, copy: Path, monkeypatch: pytest.MonkeyPatch
+def test_compacted_and_intertwined_files_give_the_same_arms(
+    spark: "SparkSession", corpus: SmallCorpus, copy: Path
 ) -> None:
     from delta.tables import DeltaTable
 
-    from jobs import filter_documents
-
     wanted = arms_of(spark, copy)
     assert all(wanted.values())
-    DeltaTable.forPath(spark, str(copy / "documents")).optimize().executeCompaction()
-    monkeypatch.setattr(filter_documents, "split_into_arms", None)  # files are read, nothing is joined
+    documents = DeltaTable.forPath(spark, str(copy / "documents"))
+    documents.optimize().executeCompaction()
     filter_again(corpus, copy)
     assert arms_of(spark, copy) == wanted
-    monkeypatch.undo()
-    monkeypatch.setattr(filter_documents, "copy_chosen", None)
-    monkeypatch.setattr(filter_documents, "are_plain_files", lambda _: False)
+    spark.conf.set("spark.databricks.delta.optimize.maxFileSize", "50000")
+    try:
+        documents.optimize().executeZOrderBy("doc_id")
+    finally:
+        spark.conf.unset("spark.databricks.delta.optimize.maxFileSize")
+    assert not are_apart(documents.toDF())
     filter_again(corpus, copy)
     assert arms_of(spark, copy) == wanted
 
 
 @pytest.mark.spark
-def test_files_with_deletion_vectors_are_not_read_directly(spark: "SparkSession", copy: Path) -> None:
-    from jobs.selection.locate_documents import are_plain_files
+@pytest.mark.timeout(900)
+def test_documents_deleted_by_deletion_vectors_are_in_no_arm(
+    spark: "SparkSession", corpus: SmallCorpus, copy: Path
+) -> None:
+    from jobs import count_cooccurrence, find_pivots, score_documents
 
     path = str(copy / "documents")
-    assert are_plain_files(resolve(path))
     spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
-    assert not are_plain_files(resolve(path))
+    lost = arms_of(spark, copy)["pivot"][0]
+    spark.sql(f"DELETE FROM delta.`{path}` WHERE shard = '{lost['shard']}' AND record = {lost['record']}")  # noqa: S608
+    for job in (count_cooccurrence, find_pivots, score_documents):
+        must_work(run_job(job.main, corpus, f"warehouse.path={copy}"))
+    filter_again(corpus, copy)
+    places = {(row["shard"], row["record"]) for rows in arms_of(spark, copy).values() for row in rows}
+    assert places
+    assert (lost["shard"], lost["record"]) not in places

@@ -73,14 +73,32 @@ def test_chosen_documents_are_copied_from_their_files(
         assert got == {(row["shard"], row["record"]): row for row in wanted}
 
 
-@pytest.mark.parametrize("lost", [{"record": 99}, {"shard": "other"}, {"file": ""}])
-def test_a_chosen_document_that_is_missing_is_an_error(lost: dict[str, Any], tmp_path: Path) -> None:
+def test_a_chosen_document_that_no_file_can_hold_is_an_error(tmp_path: Path) -> None:
     draw = random.Random(0)  # noqa: S311 - a test's fixed draw
     rows = make_documents(draw, ["a", "b"])
     write_documents(tmp_path / "f", rows, 100)
     keys = keys_of(rows, "f", draw)
     with pytest.raises(WarehouseError, match="made from other documents; run score_documents again"):
-        copied([*keys[:-1], keys[-1] | lost], tmp_path, 100)
+        copied([*keys[:-1], keys[-1] | {"file": ""}], tmp_path, 100)
+
+
+@pytest.mark.parametrize("other", [{"record": 99}, {"shard": "other"}])
+def test_a_document_that_is_not_in_the_file_is_not_copied(other: dict[str, Any], tmp_path: Path) -> None:
+    """The job counts the documents of each arm when all files are written."""
+    draw = random.Random(0)  # noqa: S311 - a test's fixed draw
+    rows = make_documents(draw, ["a", "b"])
+    write_documents(tmp_path / "f", rows, 100)
+    keys = [key | {"pivot": True} for key in keys_of(rows, "f", draw)]
+    assert len(copied([*keys[:-1], keys[-1] | other], tmp_path, 100)["datasets/pivot"]) == len(rows) - 1
+
+
+def test_renamed_columns_are_an_error(tmp_path: Path) -> None:
+    draw = random.Random(0)  # noqa: S311 - a test's fixed draw
+    rows = make_documents(draw, ["a", "b"])
+    names = [f"col-{k}" for k in range(len(DOCUMENTS))]
+    pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS).rename_columns(names), tmp_path / "f")
+    with pytest.raises(WarehouseError, match=r"has no column doc_id, lang, .*column mapping"):
+        copied(keys_of(rows, "f", draw), tmp_path, 100)
 
 
 def test_an_arm_with_fewer_documents_than_chosen_is_an_error() -> None:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from jobs.gpu.common.settings import ModelSettings
 
-_BLOCK = 1 << 22
-
 
 def results_path(settings: ModelSettings, *parts: str) -> Path:
     """A path below ``results.path``; its parent folder is created."""
@@ -42,11 +40,8 @@ def _finite(value: object) -> object:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 (hex) of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

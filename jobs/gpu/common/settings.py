@@ -140,8 +140,6 @@ class Training(Section):
     """Use deterministic, slower algorithms: on GPUs, a resumed run is bit-identical only with them."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=_NO_RESULT)
     """Whether activations are computed again in the backward pass, which saves memory and takes time."""
-    fsdp: bool = Field(default=False, json_schema_extra=_NO_RESULT)
-    """Under torchrun: shard weights, gradients and optimizer (FSDP2), for models that do not fit one GPU."""
     evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
     """Steps between measurements of held-out bits per byte; 0: only before and after training."""
     evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)

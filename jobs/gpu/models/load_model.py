@@ -149,11 +149,9 @@ def clear_quantization(model: Any) -> None:
         del model.config.quantization_config
 
 
-def save_model(
-    model: Any, folder: Path, tokenizer: TokenizerSpec | None = None, weights: dict[str, Any] | None = None
-) -> None:
-    """Saves a model as safetensors, with the tokenizer's file; ``weights``, by name, replace the model's own."""
-    model.save_pretrained(folder, state_dict=weights, safe_serialization=True)
+def save_model(model: Any, folder: Path, tokenizer: TokenizerSpec | None = None) -> None:
+    """Saves a model as safetensors, with the tokenizer's file."""
+    model.save_pretrained(folder, safe_serialization=True)
     if tokenizer is not None:
         name = "tokenizer.json" if tokenizer.kind == "huggingface" else "tokenizer.model"
         (folder / name).write_bytes(tokenizer.payload)

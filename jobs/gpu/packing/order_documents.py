@@ -44,14 +44,8 @@ def key_hashes(batch: pa.RecordBatch, salts: list[bytes]) -> list[NDArray[np.uin
     source, doc_id = batch["source"], batch["doc_id"]
     joined = pc.binary_join_element_wise(source, doc_id, "\0", null_handling="replace", null_replacement="None")
     keys = joined.cast(pa.binary()).to_pylist()
-    salted = [hashlib.blake2b(digest_size=8, key=salt) for salt in salts]
-    return [np.frombuffer(b"".join([_digest(start, key) for key in keys]), "<u8") for start in salted]
-
-
-def _digest(start: "hashlib.blake2b", key: bytes) -> bytes:
-    found = start.copy()
-    found.update(key)
-    return found.digest()
+    digests = [b"".join([hashlib.blake2b(key, digest_size=8, key=salt).digest() for key in keys]) for salt in salts]
+    return [np.frombuffer(found, "<u8") for found in digests]
 
 
 def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -7,14 +7,12 @@ replaced last, atomically, and data files are named by their content: a reader s
 new one, and a training run keeps the tokens that it has mapped.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,87 +77,41 @@ class PackedWriter:
     """
 
     def __init__(self, folder: Path, lengths: NDArray[np.int64], dtype: np.dtype[Any], end_id: int) -> None:
-        self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._end_id = folder, end_id
         self._boundaries = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         shape = (int(self._boundaries[-1]),)
         self._tokens = np.asarray(np.memmap(folder / "tokens.partial", dtype, "w+", shape=shape))
-        self._end_id = end_id
-        self._filled = np.zeros(len(lengths), bool)
 
-    def put(self, places: NDArray[np.int64], offsets: NDArray[Any], ids: NDArray[np.int32]) -> int:
-        """Writes documents: as many ids of each as fit, then the end token if it fits.
-
-        Args:
-            places: int64 (n,), position of each document in the file; negative ones are skipped.
-            offsets: integers (n + 1,), document k is ``ids[offsets[k]:offsets[k + 1]]``.
-            ids: int32.
-
-        Returns:
-            The highest id of these documents as uint32; a negative id is higher than all others.
-        """
-        self._filled[places[places >= 0]] = True
-        return int(_scatter(places, offsets, ids, self._boundaries, self._end_id, self._tokens))
+    def put(self, place: int, ids: NDArray[np.int32]) -> None:
+        """Writes the document at ``place`` in the file: as many of its ids as fit, then the end token if it fits."""
+        room = self._tokens[self._boundaries[place] : self._boundaries[place + 1]]
+        room[: len(ids)] = ids[: len(room)]
+        room[len(ids) :] = self._end_id
 
     def finish(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Renames the data files, then writes the manifest and returns it.
 
         Files are not flushed to disk: ``open_packed`` verifies every byte.
-
-        Raises:
-            PackedFileError: not all documents were written.
         """
-        if not self._filled.all():
-            raise PackedFileError(f"{int((~self._filled).sum())} documents of {self._folder} were never written")
         with (self._folder / "boundaries.partial").open("wb") as file:
             np.save(file, self._boundaries)
-        hashes = {
-            "tokens.bin": hashlib.sha256(self._tokens.data).hexdigest(),
-            "boundaries.npy": file_sha256(self._folder / "boundaries.partial"),
-        }
         whole = manifest | {
             "format": FORMAT,
             "dtype": self._tokens.dtype.str,
             "n_tokens": len(self._tokens),
-            "n_documents": len(self._filled),
-            "files": {kind: _put_into_place(self._folder, kind, sha256) for kind, sha256 in hashes.items()},
+            "n_documents": len(self._boundaries) - 1,
+            "files": {kind: _put_into_place(self._folder, kind) for kind in ("tokens.bin", "boundaries.npy")},
         }
         write_json(self._folder / "manifest.json", whole)
         _remove_others(self._folder, {about["name"] for about in whole["files"].values()})
         return whole
 
 
-@nb.njit(nogil=True, cache=True)
-def _scatter(
-    places: NDArray[np.int64],
-    offsets: NDArray[Any],
-    ids: NDArray[np.int32],
-    boundaries: NDArray[np.int64],
-    end_id: int,
-    tokens: NDArray[Any],
-) -> np.uint32:
-    """See ``PackedWriter.put``. Slices and one unsigned maximum let the loop over a document be vectorized."""
-    highest = np.uint32(0)
-    for row in range(len(places)):
-        place = places[row]
-        if place < 0:
-            continue
-        document = ids[offsets[row] : offsets[row + 1]]
-        room = tokens[boundaries[place] : boundaries[place + 1]]
-        kept = min(len(document), len(room))
-        for k in range(kept):
-            highest = max(highest, np.uint32(document[k]))
-            room[k] = document[k]
-        for k in range(kept, len(document)):
-            highest = max(highest, np.uint32(document[k]))
-        if kept < len(room):
-            room[kept] = end_id
-    return highest
-
-
-def _put_into_place(folder: Path, kind: str, sha256: str) -> dict[str, Any]:
+def _put_into_place(folder: Path, kind: str) -> dict[str, Any]:
     """Renames ``<stem>.partial`` after its content; returns its entry in the manifest."""
     stem, suffix = kind.split(".")
+    sha256 = file_sha256(folder / f"{stem}.partial")
     path = folder / f"{stem}-{sha256[:16]}.{suffix}"
     (folder / f"{stem}.partial").replace(path)
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256}

@@ -23,27 +23,6 @@ _JOBS = ("evaluate_translation", "trace_layers", "explain_behaviour", "run_exper
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One token of one layer: its text, its probability, and ``source`` or ``target`` if it belongs to that word."""
-
-    text: str
-    probability: float
-    kind: str
-
-
-@dataclass(frozen=True)
-class Heatmap:
-    """The trace of one word: a row per layer, most probable tokens first, the last layer on top."""
-
-    direction: str
-    source: str
-    target: str
-    behaviour: str
-    layer: int
-    rows: tuple[tuple[int, tuple[Cell, ...]], ...]
-
-
-@dataclass(frozen=True)
 class ModelReport:
     """The content of the page; parts are empty if their job has not run."""
 
@@ -51,7 +30,7 @@ class ModelReport:
     scores: dict[str, dict[str, float]]
     left_out: dict[str, dict[str, int]]
     layer_curves: dict[str, dict[str, list[float]]]
-    heatmaps: tuple[Heatmap, ...]
+    heatmaps: tuple[dict[str, Any], ...]
     explanation: dict[str, Any]
     roc: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]]
     count_scores: dict[str, list[tuple[float, float]]]
@@ -120,7 +99,7 @@ def _layer_curves(traces: list[dict[str, Any]]) -> dict[str, dict[str, list[floa
     }
 
 
-def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[Heatmap, ...]:
+def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[dict[str, Any], ...]:
     if not traces:
         return ()
     tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)
@@ -132,21 +111,23 @@ def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[He
     return tuple(_heatmap(row, tokens) for row in chosen[: 3 * _WORDS])
 
 
-def _heatmap(row: dict[str, Any], tokens: WordTokens) -> Heatmap:
+def _heatmap(row: dict[str, Any], tokens: WordTokens) -> dict[str, Any]:
+    """The trace of one word: ``rows`` of (layer, cells), most probable tokens first, the last layer on top.
+
+    A cell has ``text``, ``probability`` and ``kind``: ``source`` or ``target`` if it belongs to that word, or empty.
+    """
     source, target = row["direction"].split("-")
-    own = {
-        "source": tokens.of(source, row["source"]),
-        "target": tokens.of(target, row["target"]),
-    }
+    own = {"source": tokens.of(source, row["source"]), "target": tokens.of(target, row["target"])}
     rows = []
     for layer, (ids, values) in enumerate(zip(row["top_ids"], row["top_probabilities"], strict=True), 1):
-        cells = tuple(
-            Cell(tokens.texts[token], p, next((kind for kind, group in own.items() if token in group), ""))
-            for token, p in zip(ids[:_CELLS], values[:_CELLS], strict=True)
-        )
+        cells = []
+        for token, p in zip(ids[:_CELLS], values[:_CELLS], strict=True):
+            kind = next((kind for kind, group in own.items() if token in group), "")
+            cells.append({"text": tokens.texts[token], "probability": p, "kind": kind})
         rows.append((layer, cells))
-    label, place = row["word_behaviour"], row["word_behaviour_layer"] + 1
-    return Heatmap(row["direction"], row["source"], row["target"], label, place, tuple(reversed(rows)))
+    named = {key: row[key] for key in ("direction", "source", "target")}
+    decided = {"behaviour": row["word_behaviour"], "layer": row["word_behaviour_layer"] + 1}
+    return named | decided | {"rows": rows[::-1]}
 
 
 def _roc(pairs: list[dict[str, Any]]) -> dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]]:

@@ -1,28 +1,21 @@
 """Saves and resumes checkpoints of a training run.
 
 A checkpoint is a folder ``step-<n>``: ``model/`` (Hugging Face safetensors with configuration and tokenizer),
-``optimizer.safetensors`` and its parameter groups, and ``state.json``: the step, the run's provenance, and size and
-SHA-256 of every other file. It is written to a temporary folder, synced and renamed, so that a kill at any moment
-leaves the last complete checkpoint. No file is a pickle.
+``optimizer.safetensors``, and ``state.json``: the step, the run's provenance, and size and SHA-256 of every other file.
+A kill at any moment leaves the last complete checkpoint. No file is a pickle.
 """
 
 import json
 import re
 import shutil
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
 from jobs.gpu.common.errors import CheckpointError
 from jobs.gpu.common.files import file_sha256, sync, sync_folder, write_json
@@ -32,8 +25,6 @@ from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _NAME = re.compile(r"^step-(\d+)$")
-_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-_State = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,52 +45,42 @@ class RunState:
 
 
 def save_checkpoint(
-    folder: Path,
-    model: Any,
-    optimizer: Any,
-    state: RunState,
-    tokenizer: TokenizerSpec,
-    keep: int,
-    accelerator: Accelerator,
+    folder: Path, model: Any, optimizer: Any, state: RunState, tokenizer: TokenizerSpec, keep: int
 ) -> None:
-    """Saves ``folder/step-<n>`` and deletes all but the newest ``keep``. All processes call it, the first writes."""
-    weights = whole_weights(model)
-    moments: _State = dict(get_optimizer_state_dict(model, optimizer.optimizer, options=_WHOLE))
-    if not accelerator.is_main_process:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    partial, final = folder / f".partial-step-{state.step:08d}", folder / f"step-{state.step:08d}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    save_model(accelerator.unwrap_model(model), partial / "model", tokenizer, weights)
-    save_file(_flat(moments), partial / "optimizer.safetensors")
-    write_json(partial / "optimizer_groups.json", moments["param_groups"])
-    files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
-    described = {
-        str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in files
-    }
-    numbers = {"step": state.step, "tokens": state.tokens, "processes": state.processes}
-    write_json(partial / "state.json", numbers | {"files": described, "provenance": to_tree(state.run)})
-    publish(partial, final)
+    """Saves ``folder/step-<n>`` and deletes all but the newest ``keep``. Only the first process calls it."""
+
+    def write(partial: Path) -> None:
+        save_model(model, partial / "model", tokenizer)
+        moments: Any = get_optimizer_state_dict(model, optimizer)["state"]
+        tensors = {f"{name}/{entry}": value for name, found in moments.items() for entry, value in found.items()}
+        save_file(tensors, partial / "optimizer.safetensors")
+        files = {str(path.relative_to(partial)): _size_and_hash(path) for path in _files(partial)}
+        numbers = {"step": state.step, "tokens": state.tokens, "processes": state.processes}
+        write_json(partial / "state.json", numbers | {"files": files, "provenance": to_tree(state.run)})
+
+    publish(folder / f"step-{state.step:08d}", write)
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
 
 
-def publish(partial: Path, final: Path) -> None:
-    """Replaces a folder by a complete one, and makes sure that it is on disk."""
+def publish(final: Path, write: Callable[[Path], None]) -> None:
+    """Replaces a folder by the one that ``write`` fills, whole or not at all, and makes sure that it is on disk."""
+    partial = final.with_name(f".partial-{final.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write(partial)
     sync_folder(partial)
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     sync(final.parent)
 
 
-def whole_weights(model: Any) -> _State:
-    """All weights by name, in main memory of the first process; all processes call it. Tied weights occur once."""
-    found, names = dict(get_model_state_dict(model, options=_WHOLE)), dict[int, str]()
-    for name, weight in getattr(model, "module", model).named_parameters(remove_duplicate=False):
-        if names.setdefault(id(weight), name) != name:
-            found.pop(name, None)
-    return found
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def _size_and_hash(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -133,47 +114,13 @@ def read_state(checkpoint: Path, run: Provenance) -> RunState:
     return RunState(state["step"], state["tokens"], state["processes"], run)
 
 
-def load_checkpoint(checkpoint: Path, model: Any, optimizer: Any, accelerator: Accelerator) -> None:
-    """Loads the weights and optimizer state of a checkpoint into a model of the same run.
-
-    All processes call it; the first reads the files and sends the others their part.
-    """
-    first, several = accelerator.is_main_process, accelerator.num_processes > 1
-    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=several)
-    weights = _read_weights(checkpoint / "model", accelerator.unwrap_model(model)) if first else {}
-    set_model_state_dict(model, weights, options=options)
-    restored: Any = _read_optimizer(checkpoint) if first else {}
-    set_optimizer_state_dict(model, optimizer.optimizer, restored, options=options)
-
-
-def _read_weights(folder: Path, model: Any) -> _State:
-    weights: _State = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        weights |= load_file(path)
-    names = dict(model.named_parameters(remove_duplicate=False))
-    for name in names.keys() - weights.keys():  # tied weights are stored once
-        weights[name] = next(weights[other] for other in _tied(names, name) if other in weights)
-    return weights
-
-
-def _read_optimizer(checkpoint: Path) -> _State:
-    state: dict[str, dict[str, Tensor]] = {}
+def load_checkpoint(checkpoint: Path, model: Any, optimizer: Any) -> None:
+    """Loads the weights and optimizer state of a checkpoint into a model of the same run. All processes call it."""
+    for path in sorted((checkpoint / "model").glob("*.safetensors")):
+        model.load_state_dict(load_file(path), strict=False)  # tied weights are stored once
+    moments: Any = defaultdict(dict)
     for key, value in load_file(checkpoint / "optimizer.safetensors").items():
         name, entry = key.rsplit("/", 1)
-        state.setdefault(name, {})[entry] = value
-    groups = json.loads((checkpoint / "optimizer_groups.json").read_text(encoding="utf-8"))
-    return {"state": state, "param_groups": groups}
-
-
-def _tied(names: _State, name: str) -> list[str]:
-    """Names of the same parameter as ``name``."""
-    return [other for other, weight in names.items() if weight is names[name]]
-
-
-def _flat(moments: _State) -> dict[str, Tensor]:
-    """Optimizer state as ``<parameter>/<entry>`` tensors."""
-    return {
-        f"{name}/{entry}": value.contiguous()
-        for name, entries in moments["state"].items()
-        for entry, value in entries.items()
-    }
+        moments[name][entry] = value
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]  # of the settings, which are those of the run
+    set_optimizer_state_dict(model, optimizer, {"state": moments, "param_groups": groups})

@@ -22,7 +22,7 @@ def bits_per_byte(model: Any, packed: PackedFile, length: int, batch: int, accel
     """Bits per byte by language, and of all languages together (``all``).
 
     Args:
-        model: maps input ids to logits; every process calls it equally often, as FSDP requires.
+        model: maps input ids to logits.
         packed: the held-out file.
         length: tokens in a window.
         batch: windows in one forward pass.
@@ -56,13 +56,10 @@ def _windows(packed: PackedFile, about: dict[str, int], length: int) -> NDArray[
 
 def _nats(model: Any, windows: NDArray[np.int64], end_id: int, batch: int, accelerator: Accelerator) -> float:
     total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
-    step = batch * accelerator.num_processes
-    for start in range(0, len(windows), step):
-        mine = windows[start + accelerator.process_index * batch :][:batch]
-        idle = not len(mine)
-        rows = torch.tensor(np.array(windows[:1] if idle else mine), device=accelerator.device)
+    mine = windows[accelerator.process_index :: accelerator.num_processes]
+    for start in range(0, len(mine), batch):
+        rows = torch.tensor(np.array(mine[start : start + batch]), device=accelerator.device)
         logits = model(input_ids=rows[:, :-1].clamp_min(0), use_cache=False).logits
-        loss = summed_loss(logits, rows[:, 1:].masked_fill(rows[:, 1:] == end_id, -1))
-        total += 0.0 if idle else float(loss)
+        total += summed_loss(logits, rows[:, 1:].masked_fill(rows[:, 1:] == end_id, -1))
     summed: torch.Tensor = accelerator.reduce(total, "sum")
     return float(summed)

@@ -121,8 +121,7 @@ class Trainer:
     def _step(self, step: int) -> tuple[float, float, float]:
         mean = self._gradients_that_fit(step)
         clipped: Any = self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_gradient_norm)
-        whole = clipped.full_tensor() if hasattr(clipped, "full_tensor") else clipped
-        loss, norm = torch.stack([mean, whole.double()]).tolist()  # the only synchronization with the device in a step
+        loss, norm = torch.stack([mean, clipped.double()]).tolist()  # the only synchronization of a step
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
                 f"step {step + 1}: loss {loss}, gradient norm {norm}: not finite. The last checkpoint is "
@@ -142,7 +141,7 @@ class Trainer:
             if not self._may_halve or self.micro_batch == 1:
                 raise TrainingError(
                     f"out of memory with training.micro_batch = {self.micro_batch}: lower it (the global batch stays "
-                    "the same), or set training.gradient_checkpointing or training.fsdp"
+                    "the same), or set training.gradient_checkpointing"
                 ) from None
         self._may_halve, self.micro_batch = False, self.micro_batch // 2
         say("out of memory: continuing with half the micro batch", micro_batch=self.micro_batch)
@@ -158,7 +157,8 @@ class Trainer:
         total = torch.zeros((), device=self._accelerator.device)
         parts = torch.split(rows, self.micro_batch)
         for place, batch in enumerate(parts):
-            with self._gradient_sync(last=place == len(parts) - 1):
+            last = place == len(parts) - 1  # replicated gradients are exchanged once a step
+            with nullcontext() if last else self._accelerator.no_sync(self._model):
                 total += self._backward(batch, n_tokens)
         mean: torch.Tensor = self._accelerator.reduce(total.double(), "mean")
         return mean
@@ -182,12 +182,3 @@ class Trainer:
         loss = summed_loss(logits, batch[:, 1:]) / n_tokens
         self._accelerator.backward(loss)
         return loss.detach()
-
-    def _gradient_sync(self, last: bool) -> Any:
-        """Context in which replicated gradients are exchanged with the last micro batch of a step only.
-
-        Sharded gradients are exchanged with every micro batch, so that no process holds those of all weights.
-        """
-        if last or self._accelerator.is_fsdp2:
-            return nullcontext()
-        return self._accelerator.no_sync(self._model)

@@ -3,11 +3,9 @@
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import Accelerator
 
 from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import load_task
-from jobs.gpu.common.processes import from_first
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import start_token
@@ -59,13 +57,10 @@ def _warn_of_start_token(settings: ModelSettings) -> None:
 
 
 class TrainingCheck:
-    """Scores a model during training: a few words of each direction, with the first draw of examples.
+    """Scores a model during training: a few words of each direction, with the first draw of examples."""
 
-    Every process computes all scores, because sharded models need all processes in every forward pass.
-    """
-
-    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec, accelerator: Accelerator) -> None:
-        self._task: Task = from_first(accelerator, lambda: load_task(settings))
+    def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec) -> None:
+        self._task = load_task(settings)
         self._tokens = WordTokens(tokenizer, settings.translation.start_token)
         self._n_words, self._batch_size = settings.training.evaluate_words, settings.translation.batch_size
         self._reuse: bool | None = None

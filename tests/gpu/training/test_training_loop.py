@@ -12,12 +12,10 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
 from tiny_models import tiny_model
 
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.settings import Training
 from jobs.gpu.training.model_flops_utilization import flops_per_token, peak_flops
 from jobs.gpu.training.token_loss import summed_loss
 from jobs.gpu.training.training_loop import learning_rate, step_indices
-from jobs.gpu.training.training_setup import check_shardable
 
 pytestmark = pytest.mark.torch
 
@@ -98,11 +96,3 @@ def test_the_peak_is_that_of_the_named_device(monkeypatch: pytest.MonkeyPatch) -
 def test_the_global_batch_must_be_whole_sequences() -> None:
     with pytest.raises(ValueError, match="is not a multiple of sequence_length"):
         Training(sequence_length=100, global_batch_tokens=250)
-
-
-def test_a_model_with_persistent_buffers_is_not_sharded() -> None:
-    model = tiny_model("smollm")
-    check_shardable(model)
-    model.model.register_buffer("scale", torch.ones(1))
-    with pytest.raises(ModelError, match=r"stores model\.scale besides its weights"):
-        check_shardable(model)
