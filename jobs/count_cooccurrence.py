@@ -23,14 +23,18 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import least_tasks, tasks_of_files
+from jobs.loading.block_list import forgotten_between
 from jobs.warehouse.lineage import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
-from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_files, count_languages, window_in_tokens
+from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, window_in_tokens
+from pivot_udfs.count_files import count_files, count_languages
 from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.schemas import CORPUS_TOTALS
+from pivot_udfs.storage.read_parquet import ReadFiles, read_files
 from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, stored_counts, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -48,7 +52,12 @@ def run(run: Run, provenance: Provenance) -> None:
     for version in versions_to_count(run, provenance, before):
         step_provenance = replace(provenance, tables={"documents": version})
         changes = _changes(run, before, version)
-        _count(run, changes, before is not None, step_provenance)
+        blocks = forgotten_between(run.warehouse, before.version, version.version) if before else None
+        if blocks:
+            removed, read = FileChanges({}, changes.removed), partial(read_blocked, blocks=blocks)
+            _count(run, removed, True, step_provenance, read)
+        else:
+            _count(run, changes, before is not None, step_provenance, read_files)
         before = version
     _warn_of_missing_words(run)
 
@@ -67,6 +76,8 @@ def counted_before(run: Run, provenance: Provenance) -> TableVersion | None:
     if changes is None:
         run.progress.say(STAGE.name, "counts all documents: files that were removed are no longer there")
         return None
+    if forgotten_between(run.warehouse, before.version, documents.version):
+        return before
     now = changed_files(run.warehouse.location("documents"), None, documents.version)
     n_bytes = sum(map(sum, (changes.added.values(), changes.removed.values())))
     return before if now and n_bytes < sum(now.added.values()) else None
@@ -119,12 +130,13 @@ def _changes(run: Run, before: TableVersion | None, now: TableVersion) -> FileCh
     return changes
 
 
-def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance) -> None:
+def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, read: ReadFiles) -> None:
     """Writes the five tables; with ``add``, the sums of what they hold and of the changes."""
     plan, folder = plan_of(run), run.warehouse.location("documents").uri
     files = _file_rows(run, changes)
-    rows = files.mapInArrow(partial(count_files, folder=folder, plan=plan), from_arrow_schema(PARTIAL_ROWS))
-    totals = files.mapInArrow(partial(count_languages, folder=folder), from_arrow_schema(CORPUS_TOTALS))
+    count = partial(count_files, folder=folder, plan=plan, read=read)
+    rows = files.mapInArrow(count, from_arrow_schema(PARTIAL_ROWS))
+    totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
     if add:
         for kind, table in TABLE_OF.items():
             step = partial(stored_counts, kind=kind, plan=_sum_plan(run))

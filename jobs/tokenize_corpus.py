@@ -8,7 +8,7 @@ spark-submit jobs/tokenize_corpus.py --config conf/demo.toml [--set table.key=va
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,24 +18,25 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
+from jobs.loading.block_list import read_block_list
 from jobs.loading.check_records import check_row_counts, no_documents, progress_message
+from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import (
     LoadedShard,
     ShardChanges,
     batches_of,
     compare_shards,
     read_loaded,
-    shard_rows,
 )
-from jobs.loading.replace_shards import replace_shards
-from pivot_udfs.errors import WarehouseError
-from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import SHARDS
+from jobs.loading.replace_shards import commit_shards, replace_shards
+from jobs.loading.restore_tables import restored
+from jobs.warehouse.tables import BLOCK_LIST
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.shards.assign_files import pack_files
+from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
 from pivot_udfs.shards.read_shard import ReadLimits
-from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
@@ -45,12 +46,13 @@ _ROWS = ("quarantine", "documents")
 
 def run(run: Run, provenance: Provenance) -> None:
     """Brings the tables to the listed shards, a batch of shards after the other."""
-    anew = why_anew(run, STAGE, provenance) is not None or not _rolled_back(run, provenance)
-    loaded = {} if anew else read_loaded(run.warehouse.location("shards"))
-    changes = compare_shards(run.shards, loaded, partial(_content_ids, run))
+    anew = why_anew(run, STAGE, provenance) is not None or not restored(run, STAGE.name, provenance)
+    blocks = read_block_list(run.warehouse)
+    loaded = {} if anew else forget_blocked(run, blocks, read_loaded(run.warehouse.location("shards")))
+    changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run))
     if anew or changes:
         run.progress.say(STAGE.name, str(changes))
-        _load(run, provenance, changes, None if anew else loaded)
+        _load(run, provenance, changes, None if anew else loaded, blocks)
         _warn_of_repeated_keys(run, [shard.path for shard in changes.added])
     else:
         run.progress.say(STAGE.name, "all shards are loaded")
@@ -59,30 +61,12 @@ def run(run: Run, provenance: Provenance) -> None:
 def why(run: Run, provenance: Provenance) -> str | None:
     """What an earlier run left undone, or how the listed shards differ from those that are loaded."""
     loaded = read_loaded(run.warehouse.location("shards"))
-    changes = compare_shards(run.shards, loaded, partial(_content_ids, run))
-    return run.ahead_of_shards() or (str(changes) if changes else None)
+    changes = compare_shards(_listed(run, read_block_list(run.warehouse)), loaded, partial(_content_ids, run))
+    return run.ahead_of_shards() or run.unapplied_block_list() or (str(changes) if changes else None)
 
 
-def _rolled_back(run: Run, provenance: Provenance) -> bool:
-    """Undoes what a run that was stopped, or another tool, has done to the tables since ``shards`` was committed.
-
-    ``shards`` is committed first: if the other run still goes on, one of the two fails at its commit.
-    """
-    ahead, shards = run.ahead_of_shards(), run.warehouse.content("shards")
-    if ahead is None or shards is None:
-        return True
-    run.progress.say(STAGE.name, f"{ahead}: they are restored")
-    loaded = read_loaded(run.warehouse.location("shards"))
-    _commit_shards(run, provenance, loaded, shards.tables)
-    try:
-        for table, rows in shards.tables.items():
-            content = run.warehouse.content(table)
-            if content and content.rows != rows:
-                run.warehouse.roll_back(table, rows)
-    except WarehouseError as error:
-        run.progress.say(STAGE.name, f"reads all shards anew: {error}")
-        return False
-    return True
+def _listed(run: Run, blocks: BlockList) -> list[Shard]:
+    return [shard for shard in run.shards if shard.path not in blocks.shards]
 
 
 def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
@@ -93,7 +77,13 @@ def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
     return {row["shard"]: row["content_id"] for row in rows}
 
 
-def _load(run: Run, provenance: Provenance, changes: ShardChanges, loaded: dict[str, LoadedShard] | None) -> None:
+def _load(
+    run: Run,
+    provenance: Provenance,
+    changes: ShardChanges,
+    loaded: dict[str, LoadedShard] | None,
+    blocks: BlockList,
+) -> None:
     """Commits the changes; ``loaded`` None: onto nothing, whatever the tables hold."""
     rows = dict(loaded or {}) | {
         s.path: (loaded or {})[s.path]._replace(modified_ns=s.modified_ns) for s in changes.touched
@@ -104,24 +94,27 @@ def _load(run: Run, provenance: Provenance, changes: ShardChanges, loaded: dict[
     for number, batch in enumerate(batches):
         outdated = (changes.removed & {shard.path for shard in batch}) | (gone if not number else frozenset())
         rows = {path: row for path, row in rows.items() if path not in outdated}
-        files, counts = _write_batch(run, batch)
+        files, counts = _write_batch(run, batch, blocks)
         rows |= {s.path: _loaded(s, counts[s.path], first + number) for s in batch}
         if number == len(batches) - 1 and not any(row.n_docs for row in rows.values()):
             raise no_documents(total(counts.values()))
         for table in _ROWS:
             removed = None if loaded is None and not number else outdated
             replace_shards(run.warehouse, table, files.get(table, []), removed, provenance)
-        contents = {table: run.warehouse.content(table) for table in _ROWS}
-        _commit_shards(run, provenance, rows, {name: content.rows for name, content in contents.items() if content})
+        contents = {table: run.warehouse.content(table) for table in (*_ROWS, BLOCK_LIST)}
+        tables = {name: content.rows for name, content in contents.items() if content}
+        commit_shards(run.warehouse, rows.values(), provenance, tables)
 
 
-def _write_batch(run: Run, batch: Sequence[Shard]) -> tuple[dict[str, list[dict[str, Any]]], ShardCounts]:
+def _write_batch(
+    run: Run, batch: Sequence[Shard], blocks: BlockList
+) -> tuple[dict[str, list[dict[str, Any]]], ShardCounts]:
     """Lets workers read and tokenize shards; returns the files that they wrote, and what each shard gave."""
     if not batch:
         return {}, {}
     no_counts: ShardCounts = {}
     counts = run.spark.sparkContext.accumulator(no_counts, ShardCountsMerge())  # type: ignore[arg-type]
-    plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in batch])
+    plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in batch], blocks)
 
     def detail() -> str:
         return progress_message(counts.value, len(batch), run.progress.stage_seconds())
@@ -137,20 +130,10 @@ def _write_batch(run: Run, batch: Sequence[Shard]) -> tuple[dict[str, list[dict[
 
 def _loaded(shard: Shard, count: ShardCount, batch: int) -> LoadedShard:
     numbers = count.n_docs, count.n_rejected, count.n_tokens
-    return LoadedShard(shard.path, count.content_id, shard.n_bytes, shard.modified_ns, *numbers, batch)
+    return LoadedShard(shard.path, count.content_id, shard.n_bytes, shard.modified_ns, *numbers, batch, count.n_blocked)
 
 
-def _commit_shards(
-    run: Run, provenance: Provenance, rows: Mapping[str, LoadedShard], tables: Mapping[str, TableVersion]
-) -> None:
-    """The driver itself writes these rows: one for each shard."""
-    step = partial(rows_of_table, table="shards", schema=SHARDS)
-    written = step_to_files(iter([shard_rows(rows.values())]), step, {"shards": run.warehouse.location("shards").uri})
-    files = [file for batch in written for file in batch.to_pylist()]
-    run.warehouse.commit("shards", files, provenance, tables=tables)
-
-
-def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
+def plan_shards(run: Run, sizes: list[tuple[str, int]], blocks: BlockList = NOTHING_BLOCKED) -> TokenizePlan:
     """Divides (path, bytes) of shards into tasks: where there are shards enough, as many for each core."""
     corpus, n_cores = run.settings.corpus, run.spark.sparkContext.defaultParallelism
     wanted = sum(n_bytes for _, n_bytes in sizes) / (corpus.shards_per_task_mb << 20)
@@ -162,7 +145,7 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:
         corpus.max_parquet_page_mb << 20,
         corpus.fields,
     )
-    return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer)
+    return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer, blocks)
 
 
 def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
@@ -172,11 +155,12 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
 
 
 def _log_totals(run: Run, counts: ShardCounts) -> None:
-    n_docs, n_rejected, n_tokens, *_ = total(counts.values())
+    read = total(counts.values())
+    blocked = f" + {read.n_blocked:,} blocked" if read.n_blocked else ""
     run.progress.say(
         "tokenize_corpus",
-        f"{len(counts):,} shards, {n_docs + n_rejected:,} records = {n_docs:,} documents + {n_rejected:,} in "
-        f"quarantine, {n_tokens:,} tokens",
+        f"{len(counts):,} shards, {read.n_docs + read.n_rejected + read.n_blocked:,} records = {read.n_docs:,} "
+        f"documents + {read.n_rejected:,} in quarantine{blocked}, {read.n_tokens:,} tokens",
     )
 
 

@@ -68,7 +68,15 @@ SHARDS = pa.schema(
         _column("n_rejected", _LONG, "Rows in quarantine."),
         _N_TOKENS,
         _column("batch", _LONG, "Number of the batch that it was read in, from 0."),
+        _column("n_blocked", _LONG, "Records that are on the block list and in no table."),
         _column("status", _STRING, "loaded: its records are in documents and quarantine."),
+    ]
+)
+BLOCKED = pa.schema(
+    [
+        _column("source", _STRING, "Source of blocked records; null in the row of a shard.", nullable=True),
+        _column("doc_id", _STRING, "Id of a blocked record; null where the whole source is blocked.", nullable=True),
+        _column("shard", _STRING, "A shard that is not read; null in the row of a key.", nullable=True),
     ]
 )
 CORPUS_TOTALS = pa.schema([_LANG, _column("n_docs", _LONG, "Number of documents."), _N_TOKENS])
@@ -113,6 +121,7 @@ DOCUMENT_SCORES = pa.schema(
 DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, *_PLACE])
 
 TABLES: dict[str, pa.Schema] = {
+    "blocked": BLOCKED,
     "shards": SHARDS,
     "documents": DOCUMENTS,
     "quarantine": QUARANTINE,
@@ -128,9 +137,10 @@ TABLES: dict[str, pa.Schema] = {
 """Every table but those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
 
 DESCRIPTIONS: dict[str, str] = {
+    "blocked": "The block list: what forget_documents has removed and rebuilds keep out. There only once it has run.",
     "shards": "The shards whose records are in the tables; what is listed but not here is read by the next run.",
     "documents": "The corpus: one row for each record that can be used, with its token ids.",
-    "quarantine": "The records, and shards, that cannot be used. Records read = documents + quarantine.",
+    "quarantine": "The records, and shards, that cannot be used. Records read = documents + quarantine + blocked.",
     "corpus_totals": "Documents and tokens by language.",
     "token_totals": "Occurrences of each token.",
     "word_totals": "Hits of each lexicon word.",

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
+from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import content_id
 from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
 from pivot_udfs.text.identify_language import identify_languages
@@ -39,6 +40,7 @@ class ShardCount(NamedTuple):
     n_tokens: int
     rejections: tuple[Rejections, ...] = ()  # one for each reason; n_rejected is their sum
     content_id: str = ""  # SHA-256 (hex) of the file, taken before it is read
+    n_blocked: int = 0  # records on the block list
 
 
 ShardCounts = dict[str, ShardCount]
@@ -47,15 +49,16 @@ ShardCounts = dict[str, ShardCount]
 
 def total(counts: Iterable[ShardCount]) -> ShardCount:
     """The sum of shards; rejections by number, the most frequent first, with the first detail in order of text."""
-    n_docs = n_rejected = n_tokens = 0
+    n_docs = n_rejected = n_tokens = n_blocked = 0
     by_reason: dict[str, Rejections] = {}
     for count in counts:
         n_docs, n_rejected, n_tokens = n_docs + count.n_docs, n_rejected + count.n_rejected, n_tokens + count.n_tokens
+        n_blocked += count.n_blocked
         for reason, n_records, detail in count.rejections:
             before = by_reason.get(reason, Rejections(reason, 0, detail))
             by_reason[reason] = Rejections(reason, before.n_records + n_records, min(before.detail, detail))
     frequent_first = sorted(by_reason.values(), key=lambda of: (-of.n_records, of.reason))
-    return ShardCount(n_docs, n_rejected, n_tokens, tuple(frequent_first))
+    return ShardCount(n_docs, n_rejected, n_tokens, tuple(frequent_first), n_blocked=n_blocked)
 
 
 class ShardCountsMerge:
@@ -79,6 +82,7 @@ class TokenizePlan:
     """The shard paths of each task."""
     limits: ReadLimits
     tokenizer: TokenizerSpec
+    blocks: BlockList = NOTHING_BLOCKED
 
 
 def tokenize_corpus(
@@ -103,9 +107,11 @@ def encode_documents(
     """``tokenize_corpus`` with a given encoder."""
     for shard in _shards(batches, plan):
         identity = content_id(shard)
-        n_docs = n_tokens = 0
+        n_docs = n_tokens = n_blocked = 0
         rejections: dict[str, Rejections] = {}
-        for documents, rejected in _batched(read_shard(shard, plan.limits)):
+        for batched, rejected in _batched(read_shard(shard, plan.limits)):
+            documents = [each for each in batched if not plan.blocks.has_key(each.source, each.doc_id)]
+            n_blocked += len(batched) - len(documents)
             if rejected:
                 yield "quarantine", _quarantine(rejected, shard)
                 _count_reasons(rejected, rejections)
@@ -115,7 +121,8 @@ def encode_documents(
                 n_tokens += int(pc.sum(batch.column("n_tokens")).as_py())
                 yield "documents", batch
         by_reason = tuple(rejections.values())
-        report({shard: ShardCount(n_docs, sum(of.n_records for of in by_reason), n_tokens, by_reason, identity)})
+        n_rejected = sum(of.n_records for of in by_reason)
+        report({shard: ShardCount(n_docs, n_rejected, n_tokens, by_reason, identity, n_blocked)})
 
 
 def _shards(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[str]:

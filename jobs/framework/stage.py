@@ -10,12 +10,12 @@ from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
 from jobs.warehouse.lineage import check_together
-from jobs.warehouse.tables import Warehouse, maker
+from jobs.warehouse.tables import BLOCK_LIST, Warehouse, maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
-from pivot_udfs.provenance import Provenance, difference, is_place, shown
+from pivot_udfs.provenance import Provenance, TableVersion, difference, is_place, shown
 from pivot_udfs.settings import Settings
 from pivot_udfs.shards.list_shards import Shard, list_shards
 from pivot_udfs.storage.messages import redact
@@ -50,15 +50,28 @@ class Run:
         """The configured input shards."""
         return list_shards(self.settings.corpus.inputs)
 
-    def ahead_of_shards(self) -> str | None:
-        """Which table has other rows than those that the table ``shards`` belongs to; None where none has."""
+    def tables_ahead(self) -> dict[str, TableVersion]:
+        """The tables with other rows than those that the table ``shards`` lists; the rows that it lists, by table."""
         shards = self.warehouse.content("shards")
-        for table, rows in (shards.tables if shards else {}).items():
-            content = self.warehouse.content(table)
-            if content and content.rows != rows:
-                path = self.warehouse.table_path(table)
-                return f"{path} is {content.rows}, but the table shards lists those of {rows}"
+        listed = {name: rows for name, rows in (shards.tables if shards else {}).items() if name != BLOCK_LIST}
+        contents = {table: self.warehouse.content(table) for table in listed}
+        return {
+            table: listed[table] for table, content in contents.items() if content and content.rows != listed[table]
+        }
+
+    def ahead_of_shards(self) -> str | None:
+        """Describes the first of ``tables_ahead``; None where there is none."""
+        for table, listed in self.tables_ahead().items():
+            rows = getattr(self.warehouse.content(table), "rows", None)
+            return f"{self.warehouse.table_path(table)} is {rows}, but the table shards lists those of {listed}"
         return None
+
+    def unapplied_block_list(self) -> str | None:
+        """Why ``documents`` may hold blocked records; None where the whole block list was applied to it."""
+        shards, blocked = self.warehouse.content("shards"), self.warehouse.content(BLOCK_LIST)
+        if shards is None or blocked is None or shards.tables.get(BLOCK_LIST) == blocked.rows:
+            return None
+        return f"{self.warehouse.table_path(BLOCK_LIST)} is {blocked.rows}, which was not applied to documents yet"
 
     def file_hash(self, name: str) -> str:
         """SHA-256 of ``tokenizer`` or ``lexicon``."""
@@ -136,8 +149,8 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
         run.warehouse.read(table)
         _check_made_alike(run, table)
     check_together(run.warehouse, tables)
-    if "documents" in tables and (ahead := run.ahead_of_shards()):
-        raise WarehouseError(f"{ahead}: run tokenize_corpus again (rebuild_corpus does)")
+    if "documents" in tables and (behind := run.ahead_of_shards() or run.unapplied_block_list()):
+        raise WarehouseError(f"{behind}: run tokenize_corpus again (rebuild_corpus does)")
 
 
 def make_provenance(run: Run, stage: Stage) -> Provenance:

@@ -27,6 +27,7 @@ class LoadedShard(NamedTuple):
     n_rejected: int
     n_tokens: int
     batch: int
+    n_blocked: int = 0
     status: str = "loaded"
 
 
@@ -60,8 +61,8 @@ def read_loaded(table: Location) -> dict[str, LoadedShard]:
     delta = open_delta(table)
     if delta is None:
         return {}
-    rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table(columns=SHARDS.names).to_pylist()
-    return {row["shard"]: LoadedShard(**row) for row in rows}
+    rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist()
+    return {row["shard"]: LoadedShard(**{name: row[name] for name in SHARDS.names if name in row}) for row in rows}
 
 
 def shard_rows(loaded: Iterable[LoadedShard]) -> pa.RecordBatch:

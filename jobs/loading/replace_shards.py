@@ -1,13 +1,18 @@
-"""Replaces the rows of shards in a table, in one commit."""
+"""Replaces the rows of shards in a table, in one commit, and commits the table ``shards``."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
+from jobs.loading.loaded_shards import LoadedShard, shard_rows
 from jobs.warehouse.table_files import files_with_shards
 from jobs.warehouse.tables import Warehouse, schema_of
-from pivot_udfs.provenance import Provenance
-from pivot_udfs.storage.read_parquet import rows_of_other_shards
+from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import SHARDS
+from pivot_udfs.storage.read_parquet import in_shards, rows_without
+from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
 
 def replace_shards(
@@ -33,21 +38,50 @@ def replace_shards(
         warehouse.commit(table, files, provenance)
         return
     outdated = files_with_shards(warehouse.location(table), removed)
-    kept = _without(warehouse, table, outdated.mixed, removed)
+    kept = files_without(warehouse, table, outdated.mixed, partial(in_shards, shards=sorted(removed)))
     if files or outdated.whole or outdated.mixed:
         warehouse.commit(table, [*files, *kept], provenance, [*outdated.whole, *outdated.mixed])
 
 
-def _without(warehouse: Warehouse, table: str, files: Sequence[str], removed: Collection[str]) -> list[dict[str, Any]]:
-    """New files with the rows that files have of other shards."""
+def files_without(
+    warehouse: Warehouse,
+    table: str,
+    files: Sequence[str],
+    left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
+) -> list[dict[str, Any]]:
+    """New files with the rows of files of a table, except for some.
+
+    Args:
+        warehouse: with the table.
+        table: its name.
+        files: paths within the table.
+        left_out: for each row of a batch whether it is left out; runs in workers.
+
+    Returns:
+        rows of ``write_parquet.FILES``.
+    """
     if not files:
         return []
-    step = partial(
-        rows_of_other_shards,
-        table=table,
-        folder=warehouse.location(table).uri,
-        schema=schema_of(table),
-        shards=sorted(removed),
-    )
+    folder = warehouse.location(table).uri
+    step = partial(rows_without, table=table, folder=folder, schema=schema_of(table), left_out=left_out)
     names = warehouse.spark.createDataFrame([(file,) for file in files], "file string")
     return warehouse.write_files(names.repartition(len(files)), [table], step, by_shard=[table])[table]
+
+
+def commit_shards(
+    warehouse: Warehouse, rows: Iterable[LoadedShard], provenance: Provenance, tables: Mapping[str, TableVersion]
+) -> None:
+    """Commits all rows of ``shards``, one for each shard, which the driver itself writes.
+
+    Args:
+        warehouse: with the table.
+        rows: the new content.
+        provenance: of the rows.
+        tables: the states of other tables that belong to them.
+
+    Raises:
+        WarehouseError: another run has changed the table.
+    """
+    step = partial(rows_of_table, table="shards", schema=SHARDS)
+    written = step_to_files(iter([shard_rows(rows)]), step, {"shards": warehouse.location("shards").uri})
+    warehouse.commit("shards", [file for batch in written for file in batch.to_pylist()], provenance, tables=tables)

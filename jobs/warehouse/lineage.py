@@ -37,6 +37,11 @@ class Commit(NamedTuple):
     files: str | None = None
     tables: str | None = None
 
+    @property
+    def tables_with(self) -> dict[str, TableVersion]:
+        """The states of other tables that the commit recorded."""
+        return {name: TableVersion(*state) for name, state in json.loads(self.tables or "{}").items()}
+
 
 @dataclass(frozen=True)
 class Content:
@@ -117,6 +122,12 @@ def row_versions(delta: DeltaTable, fingerprint: str) -> list[int]:
     return found
 
 
+def commits_between(delta: DeltaTable, before: int, after: int) -> list[Commit]:
+    """The commits that changed rows after one version and up to another, without those that a RESTORE undid."""
+    commits = [commit for commit in commits_of(delta) if commit.version <= after]
+    return [commit for commit in _standing(commits) if commit.version > before and changes_rows(commit)]
+
+
 def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     """The newest rows of a table whose provenance has a fingerprint."""
     versions = [
@@ -138,8 +149,7 @@ def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Conten
     made_in, provenance = made[0]
     exact = not any(c.operation == "RESTORE" and c.version > made_in for c in standing)
     files = next((c.files for c in commits if c.version == version == made_in), None)
-    recorded = next((c.tables for c in standing if c.version == made_in), None)
-    tables = {name: TableVersion(*state) for name, state in json.loads(recorded or "{}").items()}
+    tables = next((c.tables_with for c in standing if c.version == made_in), {})
     return Content(table_id, version, max(made_in, *changed), provenance, oldest, exact, files, tables)
 
 

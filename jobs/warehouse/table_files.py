@@ -1,7 +1,7 @@
 """The data files of a table: which hold the rows of a shard, and which differ between two versions."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -40,9 +40,8 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
     """
     delta, wanted = open_delta(table), sorted(shards)
     found = ShardFiles([], [])
-    for path, least, most in _shard_ranges(delta) if delta and wanted else ():
-        first = bisect_left(wanted, least)
-        if first == len(wanted) or wanted[first] > most:
+    for path, least, most in _ranges(delta, "shard") if delta and wanted else ():
+        if not _any_between(wanted, least, most):
             continue
         inside = {least} if least == most else _shards_in(table.child(path))
         if not inside.isdisjoint(shards):
@@ -50,11 +49,31 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
     return found
 
 
-def _shard_ranges(delta: DeltaTable) -> Iterable[tuple[str, str, str]]:
-    """Path, least and largest shard of each file; of a file without statistics the range of all texts."""
+def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
+    """The files whose statistics allow for one of these values: size in bytes by path.
+
+    Args:
+        table: need not exist.
+        column: of strings.
+        values: looked for.
+    """
+    delta, wanted = open_delta(table), sorted(values)
+    sizes = data_files(delta) if delta and wanted else {}
+    ranges = _ranges(delta, column) if delta and sizes else ()
+    return {path: sizes[path] for path, least, most in ranges if _any_between(wanted, least, most)}
+
+
+def _any_between(wanted: Sequence[str], least: str, most: str) -> bool:
+    first = bisect_left(wanted, least)
+    return first < len(wanted) and wanted[first] <= most
+
+
+def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
+    """Path, least and largest value of each file; of a file without statistics the range of all texts."""
+    ends = (f"min.{column}", f"max.{column}")
     actions = pa.table(delta.get_add_actions(flatten=True))
-    for row in actions.select([n for n in actions.column_names if n in ("path", "min.shard", "max.shard")]).to_pylist():
-        least, most = row.get("min.shard"), row.get("max.shard")
+    for row in actions.select([name for name in actions.column_names if name in ("path", *ends)]).to_pylist():
+        least, most = (row.get(end) for end in ends)
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most
 
 

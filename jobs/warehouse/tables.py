@@ -21,7 +21,10 @@ from pivot_udfs.schemas import DATASET, TABLES
 from pivot_udfs.storage.stores import Location, resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
+BLOCK_LIST = "blocked"
+"""The table of what is kept out of all others."""
 MAKERS = {
+    BLOCK_LIST: "forget_documents",
     "shards": "tokenize_corpus",
     "documents": "tokenize_corpus",
     "quarantine": "tokenize_corpus",
@@ -34,7 +37,7 @@ MAKERS = {
     "pivots": "find_pivots",
     "document_scores": "score_documents",
 }
-KEPT = ("documents",)
+KEPT = ("documents", BLOCK_LIST)
 """Tables whose damaged log is never replaced by the project itself."""
 Check = Callable[[dict[str, int]], None]
 """Called with the number of rows of each table; raises where they are not what they must be."""
@@ -97,6 +100,8 @@ class Warehouse:
             remedy = f"run {maker(name)} again (rebuild_corpus does)"
             if name in KEPT and content is None:
                 remedy = f"restore its log, or remove {self.table_path(name)} and run rebuild_corpus"
+            if name == BLOCK_LIST:
+                remedy = "restore it from a copy; no other table has the list of what is blocked"
             return content, DamagedTableError(f"table {name}: {error}: {remedy}")
         return content, None
 

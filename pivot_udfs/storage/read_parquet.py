@@ -1,6 +1,6 @@
 """Reads the Parquet files of a table in the worker that needs them, without Spark's row format in between."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 from pivot_udfs.storage.stores import resolve
 
 _BATCH_BYTES = 64 << 20
+ReadFiles = Callable[[Sequence[str], str, pa.Schema], Iterator[pa.RecordBatch]]
+"""Files, folder, schema to rows, as ``read_files``."""
 
 
 def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -35,23 +37,32 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
                     yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def rows_of_other_shards(
-    batches: Iterator[pa.RecordBatch], table: str, folder: str, schema: pa.Schema, shards: Sequence[str]
+def rows_without(
+    batches: Iterator[pa.RecordBatch],
+    table: str,
+    folder: str,
+    schema: pa.Schema,
+    left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Copies files without the rows of some shards; a ``TableStep``.
+    """Copies files without some of their rows; a ``TableStep``.
 
     Args:
         batches: one string column, files of the table.
         table: its name.
         folder: its URI.
-        schema: of its rows.
-        shards: whose rows are left out.
+        schema: of its rows, which have a column ``shard``.
+        left_out: for each row of a batch whether it is left out.
 
     Yields:
         (table, batch in ``schema`` with the rows of one shard).
     """
     for batch in batches:
         for rows in read_files(batch.column(0).to_pylist(), folder, schema):
-            kept = rows.filter(pc.invert(pc.is_in(rows.column("shard"), pa.array(shards, pa.string()))))
+            kept = rows.filter(pc.invert(left_out(rows)))
             for shard in kept.column("shard").unique():
                 yield table, kept.filter(pc.equal(kept.column("shard"), shard))
+
+
+def in_shards(rows: pa.RecordBatch, shards: Sequence[str]) -> pa.BooleanArray:
+    """For each row whether its column ``shard`` is one of these; for ``rows_without``."""
+    return pc.is_in(rows.column("shard"), pa.array(shards, pa.string()))

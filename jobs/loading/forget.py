@@ -1,0 +1,127 @@
+"""Removes blocked documents and shards from ``documents``, ``quarantine`` and ``shards``.
+
+The block list is committed before, so that a run that is stopped between two commits is completed by the next run of
+``forget_documents`` or ``tokenize_corpus``: ``shards`` records the state of the block list that was applied.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.framework.stage import Run
+from jobs.framework.task_sizes import tasks_of_files
+from jobs.loading.loaded_shards import LoadedShard
+from jobs.loading.replace_shards import commit_shards, files_without, replace_shards
+from jobs.warehouse.table_files import files_between
+from jobs.warehouse.tables import BLOCK_LIST
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.forget_documents import FOUND, find_blocked, is_blocked
+from pivot_udfs.provenance import Provenance
+from pivot_udfs.shards.block_list import Blocked, BlockList
+
+
+class Found(NamedTuple):
+    """Blocked documents of one shard in one file of ``documents`` that one entry of the block list blocks."""
+
+    file: str
+    file_rows: int
+    in_shard: str
+    entry: Blocked
+    n_docs: int
+    n_tokens: int
+
+
+def find_documents(run: Run, blocks: BlockList) -> list[Found]:
+    """The blocked documents that the table still has; reads the keys of files whose statistics allow for one.
+
+    Args:
+        run: with the warehouse.
+        blocks: what is blocked.
+    """
+    location = run.warehouse.location("documents")
+    sources = {*blocks.sources, *blocks.doc_ids}
+    files = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
+    if not files:
+        return []
+    tasks = tasks_of_files(run.spark, files)
+    rows = [(task, file) for task, of_task in enumerate(tasks) for file in of_task]
+    frame = run.spark.createDataFrame(rows, "task int, file string").repartitionById(len(tasks), "task").select("file")
+    step = partial(find_blocked, folder=location.uri, blocks=blocks)
+    return [
+        Found(
+            row.file, row.file_rows, row.in_shard, Blocked(row.source, row.doc_id, row.shard), row.n_docs, row.n_tokens
+        )
+        for row in frame.mapInArrow(step, from_arrow_schema(FOUND)).collect()
+    ]
+
+
+def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:
+    """Completes what was blocked after ``shards`` was committed.
+
+    Args:
+        run: with the warehouse.
+        blocks: the whole block list.
+        loaded: the rows of ``shards``.
+
+    Returns:
+        the rows of ``shards`` after that.
+
+    Raises:
+        WarehouseError: another run has changed a table.
+    """
+    if run.unapplied_block_list() is None:
+        return loaded
+    return remove_documents(run, blocks, find_documents(run, blocks), loaded)
+
+
+def remove_documents(
+    run: Run, blocks: BlockList, found: Sequence[Found], loaded: Mapping[str, LoadedShard]
+) -> dict[str, LoadedShard]:
+    """Removes the blocked documents that were found, and blocked shards; returns the rows of ``shards`` after that."""
+    provenance = _provenance(run)
+    gone = blocks.shards & loaded.keys()
+    replace_shards(run.warehouse, "quarantine", [], gone, provenance)
+    _rewrite_documents(run, blocks, found, provenance)
+    rows = rows_after(found, {path: row for path, row in loaded.items() if path not in gone})
+    tables = {table: run.warehouse.content(table) for table in ("quarantine", "documents", BLOCK_LIST)}
+    commit_shards(
+        run.warehouse, rows.values(), provenance, {name: content.rows for name, content in tables.items() if content}
+    )
+    return rows
+
+
+def rows_after(found: Collection[Found], loaded: Mapping[str, LoadedShard]) -> dict[str, LoadedShard]:
+    """The rows of ``shards`` without the numbers of documents that were found in these shards."""
+    rows = dict(loaded)
+    for each in found:
+        if row := rows.get(each.in_shard):
+            rows[each.in_shard] = row._replace(
+                n_docs=row.n_docs - each.n_docs,
+                n_tokens=row.n_tokens - each.n_tokens,
+                n_blocked=row.n_blocked + each.n_docs,
+            )
+    return rows
+
+
+def _rewrite_documents(run: Run, blocks: BlockList, found: Sequence[Found], provenance: Provenance) -> None:
+    """One commit, which names the block list, so that its difference is counted without the rows that stay."""
+    blocked, rows = defaultdict[str, int](int), {each.file: each.file_rows for each in found}
+    for each in found:
+        blocked[each.file] += each.n_docs
+    mixed = [file for file, n_rows in rows.items() if blocked[file] < n_rows]
+    kept = files_without(run.warehouse, "documents", mixed, partial(is_blocked, blocks=blocks))
+    list_content = run.warehouse.content(BLOCK_LIST)
+    if rows and list_content:
+        run.warehouse.commit("documents", kept, provenance, list(rows), {BLOCK_LIST: list_content.rows})
+
+
+def _provenance(run: Run) -> Provenance:
+    """That of the rows that stay: forgetting depends on no setting."""
+    content = run.warehouse.content("documents")
+    if content is None or content.provenance is None:
+        path = run.warehouse.table_path("documents")
+        raise WarehouseError(f"{path} has no provenance: run rebuild_corpus, which keeps blocked documents out")
+    return content.provenance

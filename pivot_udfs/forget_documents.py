@@ -1,0 +1,66 @@
+"""Finds blocked documents in files of the table ``documents``, reads them, and reads the files without them."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from pivot_udfs.schemas import DOCUMENTS
+from pivot_udfs.shards.block_list import BlockList
+from pivot_udfs.storage.read_parquet import read_files
+
+FOUND = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("file_rows", pa.int64(), nullable=False),  # all rows of the file
+        pa.field("in_shard", pa.string(), nullable=False),
+        pa.field("source", pa.string()),  # source, doc_id, shard: the entry that blocks
+        pa.field("doc_id", pa.string()),
+        pa.field("shard", pa.string()),
+        pa.field("n_docs", pa.int64(), nullable=False),
+        pa.field("n_tokens", pa.int64(), nullable=False),
+    ]
+)
+_KEY = ("source", "doc_id", "shard")
+_COMPARED = pa.schema([*(DOCUMENTS.field(name) for name in _KEY), DOCUMENTS.field("n_tokens")])
+
+
+def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockList) -> Iterator[pa.RecordBatch]:
+    """Counts the blocked documents in files by shard and by entry of the block list.
+
+    Args:
+        batches: one string column, files of ``documents``.
+        folder: URI of the table.
+        blocks: what is blocked.
+
+    Yields:
+        batches in FOUND, one for each file.
+    """
+    for file in (file for batch in batches for file in batch.column(0).to_pylist()):
+        file_rows, found = 0, dict[tuple[str | None, ...], list[int]]()
+        for rows in read_files([file], folder, _COMPARED):
+            file_rows += rows.num_rows
+            for row in rows.filter(is_blocked(rows, blocks)).to_pylist():
+                n_tokens = row.pop("n_tokens")
+                numbers = found.setdefault((row["shard"], *blocks.entry_of(**row)), [0, 0])
+                numbers[0] += 1
+                numbers[1] += n_tokens
+        table = [(file, file_rows, *place, *numbers) for place, numbers in found.items()]
+        yield pa.RecordBatch.from_pylist([dict(zip(FOUND.names, row, strict=True)) for row in table], schema=FOUND)
+
+
+def is_blocked(rows: pa.RecordBatch, blocks: BlockList) -> pa.BooleanArray:
+    """For each row of ``documents`` whether it is blocked.
+
+    Args:
+        rows: with the columns source, doc_id and shard.
+        blocks: what is blocked.
+    """
+    keys = [rows.column(name).to_pylist() for name in _KEY]
+    return pa.array(map(blocks.has, *keys), pa.bool_())
+
+
+def read_blocked(files: Sequence[str], folder: str, schema: pa.Schema, blocks: BlockList) -> Iterator[pa.RecordBatch]:
+    """The blocked documents in files; arguments as for ``read_files``."""
+    wanted = pa.schema([*schema, *(DOCUMENTS.field(name) for name in _KEY if name not in schema.names)])
+    for rows in read_files(files, folder, wanted):
+        yield rows.filter(is_blocked(rows, blocks)).select(schema.names)
