@@ -128,6 +128,12 @@ def commits_between(delta: DeltaTable, before: int, after: int) -> list[Commit]:
     return [commit for commit in _standing(commits) if commit.version > before and changes_rows(commit)]
 
 
+def maintained_version(delta: DeltaTable, version: int) -> int:
+    """The newest version that OPTIMIZE and the like made of the rows of a version, before others changed them."""
+    changing = [c.version for c in commits_of(delta) if c.version > version and changes_rows(c)]
+    return min(changing, default=int(delta.version()) + 1) - 1
+
+
 def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     """The newest rows of a table whose provenance has a fingerprint."""
     versions = [
