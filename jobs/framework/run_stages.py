@@ -26,6 +26,7 @@ def with_run(
     body: Callable[[Run], object],
     skips_unchanged: bool = False,
     arguments: Arguments | None = None,
+    plan: Callable[[Run], object] | None = None,
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
@@ -37,6 +38,7 @@ def with_run(
         body: does the work.
         skips_unchanged: whether ``body`` skips stages that have not changed.
         arguments: the job's own; their values are set before ``body`` is called.
+        plan: prints the plan; None: what the stages would do.
 
     Returns:
         the exit code, see ``command_line``.
@@ -45,10 +47,10 @@ def with_run(
     def run(settings: Settings) -> None:
         _in_session(name, settings, stages, body)
 
-    def plan(settings: Settings) -> None:
-        _in_session(name, settings, stages, lambda run: _print_plan(run, stages, skips_unchanged))
+    def print_plan(settings: Settings) -> None:
+        _in_session(name, settings, stages, plan or (lambda run: _print_plan(run, stages, skips_unchanged)))
 
-    return run_command(name, description, Settings, run, argv, plan, arguments)
+    return run_command(name, description, Settings, run, argv, print_plan, arguments)
 
 
 def _in_session(name: str, settings: Settings, stages: Sequence[Stage], body: Callable[[Run], object]) -> None:

@@ -134,7 +134,7 @@ def _match_parts(folder: Location, parts: list[str]) -> Iterator[Entry]:
     pattern, rest = parts[0], parts[1:]
     if pattern == "**":
         for entry in list_tree(folder):
-            if _matches(parts_below(folder, entry), parts):
+            if matches_parts(parts_below(folder, entry), parts):
                 yield entry
         return
     for entry in list_folder(folder):
@@ -145,15 +145,15 @@ def _match_parts(folder: Location, parts: list[str]) -> Iterator[Entry]:
                 yield from _match_parts(entry.location, rest)
 
 
-def _matches(names: list[str], parts: list[str]) -> bool:
-    """Whether a pattern's parts match a file's path, or a folder that it lies in."""
+def matches_parts(names: list[str], parts: list[str]) -> bool:
+    """Whether the parts of a glob match those of a file's path, or of a folder that it lies in."""
     if not parts:
         return True
     if not names:
         return False
     if parts[0] == "**":
-        return _matches(names, parts[1:]) or _matches(names[1:], parts)
-    return fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
+        return matches_parts(names, parts[1:]) or matches_parts(names[1:], parts)
+    return fnmatch.fnmatchcase(names[0], parts[0]) and matches_parts(names[1:], parts[1:])
 
 
 def _named_file(given: str, entry: Entry) -> Entry:

@@ -1,0 +1,147 @@
+"""Documents, sources or shards to forget; every table without them, as a rebuild without them makes it.
+
+    spark-submit jobs/forget_documents.py --config conf/demo.toml
+        (--keys FILE | --sources NAME... | --shards SHARD...) [--artefacts FOLDER...] [--purge] [--dry-run]
+
+What is forgotten is added to the table ``blocked``, which later rebuilds read, so that it stays out.
+"""
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+
+from jobs import rebuild_corpus
+from jobs.framework.command_line import Arguments
+from jobs.framework.messages import clean
+from jobs.framework.run_stages import with_run
+from jobs.framework.stage import Run, run_stage
+from jobs.loading.block_list import add_entries, read_entries
+from jobs.loading.find_copies import copies, tables_with_rows
+from jobs.loading.forget import Found, find_documents, remove_documents, rows_after
+from jobs.loading.loaded_shards import LoadedShard, read_loaded
+from jobs.loading.read_requests import read_keys, shards_named
+from jobs.loading.restore_tables import restored
+from jobs.warehouse.maintenance import purge
+from pivot_udfs.errors import ConfigError, WarehouseError
+from pivot_udfs.shards.block_list import Blocked, BlockList
+
+_NAME = "forget_documents"
+_MOST_NAMES = 10
+"""How many entries without a document are named."""
+
+
+class Request(Arguments):
+    """What is to be forgotten."""
+
+    keys: str | None
+    sources: list[str] | None
+    shards: list[str] | None
+    artefacts: list[str]
+    purge: bool
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Adds the arguments."""
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--keys", metavar="FILE", help="JSON lines or TSV with source and doc_id of documents")
+        what.add_argument("--sources", nargs="+", metavar="NAME", help="all documents of these sources")
+        what.add_argument("--shards", nargs="+", metavar="SHARD", help="paths, folders or globs, as in corpus.inputs")
+        parser.add_argument(
+            "--artefacts",
+            nargs="+",
+            default=[],
+            metavar="FOLDER",
+            help="searched for packed datasets and checkpoints that were made from what is forgotten",
+        )
+        parser.add_argument("--purge", action="store_true", help="remove the files of older versions of the tables")
+
+    def entries(self, run: Run, loaded: Collection[str]) -> set[Blocked]:
+        """Rows for the block list; globs stand for the loaded shards that they match."""
+        if self.keys:
+            return read_keys(self.keys)
+        if self.sources:
+            return {Blocked(source) for source in self.sources}
+        entries, missing = shards_named(self.shards or [], loaded)
+        if missing:
+            run.progress.say(_NAME, f"warning: no loaded shard is named by {', '.join(missing)}")
+        return entries
+
+
+def run(run: Run, request: Request) -> None:
+    """Blocks, removes what is blocked from all tables, and lists what still holds it."""
+    loaded = read_loaded(run.warehouse.location("shards"))
+    entries = request.entries(run, loaded)
+    documents = run.warehouse.content("documents")
+    if not loaded or documents is None or documents.provenance is None:
+        add_entries(run.warehouse, entries)
+        run.progress.say(_NAME, "no shard is loaded yet: what is blocked stays out when rebuild_corpus loads it")
+        return
+    if not restored(run, _NAME, documents.provenance):
+        add_entries(run.warehouse, entries)
+        raise WarehouseError(
+            "the tables of an earlier run cannot be restored: run rebuild_corpus, which leaves these out"
+        )
+    _forget(run, entries, loaded)
+    for stage in rebuild_corpus.STAGES[1:]:
+        run_stage(run, stage, skip_unchanged=True)
+    if request.purge:
+        n_files = sum(purge(run.warehouse.location(table)) for table in tables_with_rows(run))
+        run.progress.say(_NAME, f"{n_files:,} files of older versions are removed")
+    _print_copies(run, request)
+
+
+def plan(run: Run, request: Request) -> None:
+    """What would be forgotten."""
+    loaded = read_loaded(run.warehouse.location("shards"))
+    entries = request.entries(run, loaded)
+    _describe(run, entries, find_documents(run, BlockList.of(read_entries(run.warehouse) | entries)))
+
+
+def _forget(run: Run, entries: set[Blocked], loaded: dict[str, LoadedShard]) -> None:
+    blocks = BlockList.of(read_entries(run.warehouse) | entries)
+    found = find_documents(run, blocks)
+    _describe(run, entries, found)
+    kept = {path: row for path, row in loaded.items() if path not in blocks.shards}
+    if not any(row.n_docs for row in rows_after(found, kept).values()):
+        raise ConfigError(f"no document would be left, nothing is forgotten: remove {run.warehouse.path} instead")
+    add_entries(run.warehouse, entries)
+    if run.unapplied_block_list():
+        remove_documents(run, blocks, found, loaded)
+
+
+def _describe(run: Run, entries: set[Blocked], found: Sequence[Found]) -> None:
+    n_docs, n_shards = sum(each.n_docs for each in found), len({each.in_shard for each in found})
+    run.progress.say(_NAME, f"{n_docs:,} documents of {n_shards:,} shards are blocked")
+    missing = sorted(map(_named, entries - {each.entry for each in found}))
+    if missing:
+        names = ", ".join(missing[:_MOST_NAMES])
+        run.progress.say(_NAME, f"warning: {len(missing):,} of {len(entries):,} match no document: {names}")
+
+
+def _named(entry: Blocked) -> str:
+    return " ".join(part for part in entry if part is not None)
+
+
+def _print_copies(run: Run, request: Request) -> None:
+    lines = list(copies(run, request.artefacts))
+    sys.stdout.write("still holds what was forgotten:\n" if lines else "nothing else holds what was forgotten\n")
+    sys.stdout.write("".join(f"  {clean(line)}\n" for line in lines))
+    if not request.artefacts:
+        sys.stdout.write("packed datasets and checkpoints were not looked for: give --artefacts FOLDER\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; returns its exit code."""
+    request = Request()
+    return with_run(
+        _NAME,
+        "Removes documents from every table and keeps them out of later rebuilds.",
+        rebuild_corpus.STAGES,
+        argv,
+        lambda of: run(of, request),
+        arguments=request,
+        plan=lambda of: plan(of, request),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Finds what still holds forgotten documents: older versions of tables, and artefacts that were made from them."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from jobs.framework.stage import Run
+from jobs.warehouse.commit import data_files
+from jobs.warehouse.lineage import commits_of
+from jobs.warehouse.open_table import open_delta, stored_files
+from pivot_udfs.provenance import Provenance
+from pivot_udfs.storage.list_files import list_folder, list_tree
+from pivot_udfs.storage.stores import Location, resolve
+
+_ARTEFACTS = ("manifest.json", "state.json")
+"""Files of packed datasets and checkpoints that hold a provenance under the key ``provenance``."""
+
+
+def tables_with_rows(run: Run) -> list[str]:
+    """The tables that this run's settings make and that hold rows of single documents."""
+    return ["documents", "quarantine", "document_scores", *(f"datasets/{arm}" for arm in run.settings.selection.arms)]
+
+
+def other_datasets(run: Run) -> list[str]:
+    """The datasets in the warehouse that are not in ``selection.arms``, so that no stage makes them again."""
+    names = [f"datasets/{entry.location.name}" for entry in list_folder(run.warehouse.location("datasets"))]
+    return sorted(set(names) - set(tables_with_rows(run)))
+
+
+def copies(run: Run, folders: Sequence[str]) -> Iterator[str]:
+    """One line for each table and artefact that can still hold forgotten documents.
+
+    Args:
+        run: after its tables were made again.
+        folders: searched for packed datasets and checkpoints.
+    """
+    for name in tables_with_rows(run):
+        yield from _older_versions(run, name)
+    for name in other_datasets(run):
+        yield f"{run.warehouse.table_path(name)}: its newest version; it is not in selection.arms: remove the folder"
+    for folder in folders:
+        for entry in list_tree(resolve(folder)):
+            if entry.location.name in _ARTEFACTS:
+                yield from _outdated(run, entry.location)
+
+
+def _older_versions(run: Run, name: str) -> Iterator[str]:
+    """Only where files of them are still there."""
+    location, content = run.warehouse.location(name), run.warehouse.content(name)
+    delta = open_delta(location)
+    if delta is None or content is None:
+        return
+    named = data_files(delta)
+    old = [n for path, n in stored_files(location).items() if path.endswith(".parquet") and path not in named]
+    versions = [commit.version for commit in commits_of(delta) if commit.version < content.version]
+    if old and versions:
+        yield f"{location}: versions {min(versions)} to {max(versions)} ({len(old):,} files, {sum(old) / 1e6:,.1f} MB)"
+
+
+def _outdated(run: Run, file: Location) -> Iterator[str]:
+    """An artefact that was made from other rows of a table than the newest, or from a dataset that stays as it is."""
+    with file.open_input() as stream:
+        made = Provenance.from_json(json.dumps(json.loads(stream.read()).get("provenance")))
+    kept = other_datasets(run)
+    for name, rows in (made.tables if made else {}).items():
+        content = run.warehouse.content(name)
+        if content and content.id == rows.id and (content.rows != rows or name in kept):
+            yield f"{file}: made by {made.job if made else ''} from {name} {rows}"

@@ -1,0 +1,84 @@
+"""What a user asks to forget, as rows of the block list."""
+
+import csv
+import json
+from collections.abc import Collection, Iterator, Sequence
+from io import TextIOWrapper
+from typing import TextIO
+
+from pivot_udfs.errors import ConfigError
+from pivot_udfs.shards.block_list import Blocked
+from pivot_udfs.shards.list_shards import matches_parts
+from pivot_udfs.storage.messages import printable, reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
+
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
+_HEADER = ("source", "doc_id")
+
+
+def read_keys(place: str) -> set[Blocked]:
+    """The keys in a file: JSON lines with ``source`` and ``doc_id``, or a TSV of the two, with or without a header.
+
+    Args:
+        place: path or URI; names of JSON lines end in .jsonl, .ndjson or .json.
+
+    Raises:
+        ConfigError: the file cannot be read, has no key, or a line has not both as text.
+    """
+    parse = _json_keys if place.lower().endswith(_JSON_LINES) else _tsv_keys
+    try:
+        with resolve(place).open_input() as stream:
+            keys = {Blocked(source, doc_id) for source, doc_id in parse(TextIOWrapper(stream, "utf-8-sig", newline=""))}
+    except (UnicodeDecodeError, ValueError, csv.Error, *STORE_ERRORS) as error:
+        raise ConfigError(f"--keys {printable(place)} cannot be read ({reason(error)})") from None
+    if not keys:
+        raise ConfigError(f"--keys {printable(place)} has no key: write source and doc_id, one document a line")
+    return keys
+
+
+def _json_keys(lines: TextIO) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            row = json.loads(line)
+            yield _key(number, [row.get(name) for name in _HEADER] if isinstance(row, dict) else [])
+
+
+def _tsv_keys(lines: TextIO) -> Iterator[tuple[str, str]]:
+    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    for number, row in enumerate(rows, 1):
+        if row and not (number == 1 and tuple(row) == _HEADER):
+            yield _key(number, row)
+
+
+def _key(number: int, values: Sequence[object]) -> tuple[str, str]:
+    match values:
+        case [str(source), str(doc_id)] if source and doc_id:
+            return source, doc_id
+    raise ValueError(f"line {number} is not a source and a doc_id, both text and not empty")
+
+
+def shards_named(given: Sequence[str], loaded: Collection[str]) -> tuple[set[Blocked], list[str]]:
+    """The shards that paths, folders and globs name.
+
+    Args:
+        given: as in ``corpus.inputs``.
+        loaded: paths of the loaded shards.
+
+    Returns:
+        entries of the block list, and those of ``given`` that name no loaded shard; a path among them is blocked all
+        the same, as it may be listed later.
+    """
+    found, missing = set(), []
+    for place in given:
+        location = resolve(place)
+        path = location.path if location.is_local else location.uri
+        named = {place} if place in loaded else {each for each in loaded if _names(path, each)}
+        if not named:
+            missing.append(place)
+            named = set() if any(character in path for character in "*?[") else {path}
+        found |= named
+    return {Blocked(shard=shard) for shard in found}, missing
+
+
+def _names(pattern: str, shard: str) -> bool:
+    return pattern == shard or matches_parts(shard.split("/"), pattern.split("/"))
