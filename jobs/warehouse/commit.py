@@ -14,7 +14,7 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, read_content
+from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, maintained_version, read_content
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -103,7 +103,7 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     try:
         if delta is None or str(delta.metadata().id) != rows.id:
             raise WarehouseError(f"{table} is not the table that had {rows}")
-        delta.restore(rows.version, commit_properties=CommitProperties(max_commit_retries=0))
+        delta.restore(maintained_version(delta, rows.version), commit_properties=CommitProperties(max_commit_retries=0))
     except (DeltaError, *STORE_ERRORS) as error:
         raise WarehouseError(f"{table} cannot be restored to {rows} ({reason(error)})") from None
     return read_content(delta)

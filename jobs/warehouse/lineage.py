@@ -117,6 +117,12 @@ def row_versions(delta: DeltaTable, fingerprint: str) -> list[int]:
     return found
 
 
+def maintained_version(delta: DeltaTable, version: int) -> int:
+    """The newest version that OPTIMIZE and the like made of the rows of a version, before others changed them."""
+    changing = [c.version for c in commits_of(delta) if c.version > version and changes_rows(c)]
+    return min(changing, default=int(delta.version()) + 1) - 1
+
+
 def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     """The newest rows of a table whose provenance has a fingerprint."""
     versions = [

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import changes_rows, commits_of
+from jobs.warehouse.lineage import maintained_version
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.stores import Location
@@ -76,7 +76,9 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
     """
     try:
         later = _files_at(table, after)
-        earlier = {} if before is None else _files_at(table, _maintained(table, before))
+        newest = open_delta(table)
+        kept = maintained_version(newest, before) if newest and before is not None else None
+        earlier = {} if kept is None else _files_at(table, kept)
     except WarehouseError:
         return None
     added = {path: size for path, size in later.items() if path not in earlier}
@@ -88,16 +90,6 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
 def _files_at(table: Location, version: int | None = None) -> dict[str, int]:
     delta = open_delta(table, version)
     return data_files(delta) if delta else {}
-
-
-def _maintained(table: Location, version: int) -> int:
-    """The newest version that OPTIMIZE and the like made of the rows of a version, before others changed them."""
-    delta = open_delta(table)
-    if delta is None:
-        return version
-    later = [commit for commit in commits_of(delta) if commit.version > version]
-    changing = [commit.version for commit in later if changes_rows(commit)]
-    return min(changing, default=int(delta.version()) + 1) - 1
 
 
 def _exist(table: Location, paths: Sequence[str]) -> bool:
