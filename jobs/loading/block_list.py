@@ -1,10 +1,6 @@
 """The table ``blocked``: read by every run that loads shards, extended by ``forget_documents``."""
 
-from collections.abc import Collection
-from functools import partial
-
-import pyarrow as pa
-
+from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.lineage import commits_between
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.tables import BLOCK_LIST, Warehouse
@@ -13,8 +9,7 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCKED
 from pivot_udfs.shards.block_list import Blocked, BlockList
-from pivot_udfs.storage.stores import Location, table_files
-from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
+from pivot_udfs.storage.stores import STORE_ERRORS, Location, table_files
 
 _VERSION = 1
 
@@ -39,20 +34,16 @@ def read_block_list(warehouse: Warehouse) -> BlockList:
     return BlockList.of(read_entries(warehouse))
 
 
-def add_entries(warehouse: Warehouse, entries: Collection[Blocked]) -> None:
-    """Appends to the block list, in one commit, those entries that it does not have.
+def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
+    """Adds to the block list, in one commit; nothing is committed where it has all of them.
 
     Raises:
         WarehouseError: another run has changed it.
     """
-    new = sorted(set(entries) - read_entries(warehouse), key=str)
-    if not new:
-        return
-    rows = pa.RecordBatch.from_pylist([entry._asdict() for entry in new], schema=BLOCKED)
-    step = partial(rows_of_table, table=BLOCK_LIST, schema=BLOCKED)
-    written = step_to_files(iter([rows]), step, {BLOCK_LIST: warehouse.location(BLOCK_LIST).uri})
-    files = [file for batch in written for file in batch.to_pylist()]
-    warehouse.commit(BLOCK_LIST, files, Provenance("forget_documents", _VERSION, __version__), removed=[])
+    present = read_entries(warehouse)
+    if entries - present:
+        rows = [entry._asdict() for entry in sorted(entries | present, key=str)]
+        commit_rows(warehouse, BLOCK_LIST, rows, Provenance("forget_documents", _VERSION, __version__))
 
 
 def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockList | None:
@@ -78,7 +69,7 @@ def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockLis
             return None
         try:
             entries |= _entries_at(warehouse.location(BLOCK_LIST), rows.version)
-        except WarehouseError:
+        except (WarehouseError, *STORE_ERRORS):
             return None
     return BlockList.of(entries)
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.loading.loaded_shards import LoadedShard, shard_rows
+from jobs.loading.loaded_shards import LoadedShard
+from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.table_files import files_with_shards
 from jobs.warehouse.tables import Warehouse, schema_of
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import SHARDS
 from pivot_udfs.storage.read_parquet import in_shards, rows_without
-from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
 
 def replace_shards(
@@ -71,7 +70,7 @@ def files_without(
 def commit_shards(
     warehouse: Warehouse, rows: Iterable[LoadedShard], provenance: Provenance, tables: Mapping[str, TableVersion]
 ) -> None:
-    """Commits all rows of ``shards``, one for each shard, which the driver itself writes.
+    """Commits all rows of ``shards``, one for each shard.
 
     Args:
         warehouse: with the table.
@@ -82,6 +81,5 @@ def commit_shards(
     Raises:
         WarehouseError: another run has changed the table.
     """
-    step = partial(rows_of_table, table="shards", schema=SHARDS)
-    written = step_to_files(iter([shard_rows(rows)]), step, {"shards": warehouse.location("shards").uri})
-    warehouse.commit("shards", [file for batch in written for file in batch.to_pylist()], provenance, tables=tables)
+    records = [shard._asdict() for shard in sorted(rows)]
+    commit_rows(warehouse, "shards", records, provenance, tables)
