@@ -1,65 +1,29 @@
 """Rebuilds after shards were added, changed, removed or touched equal a rebuild from nothing, also after kills."""
 
-import json
 import os
-import random
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import counted
 import pytest
+from changing_shards import BATCHES, CHECKED, changing_shards, killed_at_each_commit, rebuild, table, write_shard
 from deltalake import DeltaTable
-from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
+from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
 from jobs.warehouse.tables import Warehouse
-from pivot_udfs.schemas import TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
-COUNTS = ("corpus_totals", "token_totals", "word_totals", "word_cooccurrence", "token_cooccurrence")
-CHECKED = ("documents", "quarantine", *COUNTS)
-BATCHES = "corpus.batch_gb=0.00001"
-"""Every shard is a batch."""
-LINES = [
-    json.dumps({"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:900]}, ensure_ascii=False)
-    for name, texts in counted.sample_texts()
-    for number, (lang, text) in enumerate(texts[:12])
-]
 
 
 @pytest.fixture
 def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
-    """Four shards, one with a bad record; rebuilds tokenize and count only."""
     monkeypatch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
     monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
-    rows = counted.sample_rows()[:300]
-    (tmp_path / "lexicon.tsv").write_bytes(counted.tsv(rows))
-    (tmp_path / "run.toml").write_text(SETTINGS.format(folder=tmp_path, samples=counted.SAMPLES), encoding="utf-8")
-    (tmp_path / "shards").mkdir()
-    for number in range(4):
-        write_shard(tmp_path, number, seed=number)
-    return SmallCorpus(tmp_path, [], [], rows)
-
-
-def write_shard(folder: Path, number: int, seed: int, n_lines: int = 8) -> None:
-    lines = random.Random(seed).sample(LINES, n_lines)  # noqa: S311 - a test's fixed draw
-    bad = ["{", '{"id": 5}'] if number % 2 else []
-    (folder / "shards" / f"{number}.jsonl").write_text("\n".join([*lines, *bad]), encoding="utf-8")
-
-
-def rebuild(corpus: SmallCorpus, *overrides: str) -> str:
-    return must_work(run_job(rebuild_corpus.main, corpus, *overrides))
-
-
-def table(warehouse: Path, name: str) -> Counter[str]:
-    """The rows of a table, as a multiset."""
-    rows = DeltaTable(warehouse / name).to_pyarrow_dataset().to_table(columns=TABLES[name].names)
-    return Counter(map(str, rows.to_pylist()))
+    return changing_shards(tmp_path)
 
 
 def assert_as_from_nothing(corpus: SmallCorpus, warehouse: str = "warehouse") -> None:
@@ -142,24 +106,7 @@ def test_a_run_killed_at_any_commit_is_completed_by_the_next(
     rebuild(world)
     change_shards(world.folder)
     overrides = ["cooccurrence.window=20"] if anew else [BATCHES]
-    commit, n_commits = Warehouse.commit, 0
-
-    def killed(self: Warehouse, *arguments: Any, **named: Any) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            raise KeyboardInterrupt
-        commit(self, *arguments, **named)
-
-    monkeypatch.setattr(Warehouse, "commit", killed)
-    for n_commits in range(1, 100):
-        left = n_commits
-        code, _, errors = run_job(rebuild_corpus.main, world, *overrides)
-        if not code:
-            break
-        assert code == 130, errors
-    assert n_commits > 3
-    monkeypatch.setattr(Warehouse, "commit", commit)
+    killed_at_each_commit(monkeypatch, lambda: run_job(rebuild_corpus.main, world, *overrides))
     world = replace(world)
     rebuild(world, *overrides, f"warehouse.path={world.folder}/anew")
     for name in CHECKED:

@@ -1,0 +1,226 @@
+"""Forgetting gives the tables of a rebuild without what was forgotten, and later rebuilds keep it out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from changing_shards import CHECKED, changing_shards, killed_at_each_commit, rebuild, table, write_shard
+from deltalake import DeltaTable
+from small_corpus import SmallCorpus, must_work, run_job
+
+from jobs import count_cooccurrence, forget_documents, rebuild_corpus, tokenize_corpus
+from pivot_udfs.arms import ARMS
+from pivot_udfs.provenance import Provenance, TableVersion
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+Key = tuple[str, str]
+
+
+@pytest.fixture
+def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
+    monkeypatch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
+    monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+    return changing_shards(tmp_path)
+
+
+def forget(corpus: SmallCorpus, *arguments: str, dry: bool = False) -> tuple[int, str, str]:
+    return run_job(lambda argv: forget_documents.main([*argv, *arguments]), corpus, dry=dry)
+
+
+def keys_of(corpus: SmallCorpus, shard: str) -> list[Key]:
+    """In order of the shard's lines."""
+    lines = (corpus.folder / "shards" / shard).read_text(encoding="utf-8").splitlines()
+    return [key for line in lines if (key := key_of(line))]
+
+
+def key_of(line: str) -> Key | None:
+    try:
+        row = json.loads(line)
+        return row["source"], row["id"]
+    except (ValueError, KeyError):
+        return None
+
+
+def write_keys(corpus: SmallCorpus, keys: Sequence[Key]) -> str:
+    path = corpus.folder / "keys.tsv"
+    path.write_text("".join(f"{source}\t{doc_id}\n" for source, doc_id in [("source", "doc_id"), *keys]), "utf-8")
+    return str(path)
+
+
+def assert_as_without(
+    corpus: SmallCorpus, keys: Sequence[Key] = (), shards: Sequence[str] = (), names: Sequence[str] = CHECKED
+) -> None:
+    """Compares with a rebuild of shards from which the records were removed by hand, then puts the shards back."""
+    before = {path: path.read_bytes() for path in (corpus.folder / "shards").iterdir()}
+    for path in before:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        path.write_text("\n".join(line for line in lines if key_of(line) not in keys), encoding="utf-8")
+        if path.name in shards:
+            path.unlink()
+    rebuild(corpus, f"warehouse.path={corpus.folder}/anew")
+    for path, content in before.items():
+        path.write_bytes(content)
+    for name in names:
+        ours, other = (table(corpus.folder / of, name, ["record"]) for of in ("warehouse", "anew"))
+        assert ours == other, name
+    numbers = ("shard", "n_docs", "n_rejected", "n_tokens", "status")
+    listed = [
+        DeltaTable(corpus.folder / of / "shards").to_pyarrow_table(columns=list(numbers)).sort_by("shard")
+        for of in ("warehouse", "anew")
+    ]
+    assert listed[0] == listed[1]
+
+
+def n_blocked(corpus: SmallCorpus) -> int:
+    return sum(DeltaTable(corpus.folder / "warehouse" / "shards").to_pyarrow_table()["n_blocked"].to_pylist())
+
+
+def test_forgotten_keys_are_gone_and_a_rebuild_keeps_them_out(world: SmallCorpus) -> None:
+    rebuild(world)
+    keys = [*keys_of(world, "0.jsonl")[:3], keys_of(world, "1.jsonl")[0]]
+    code, out, log_text = forget(world, "--keys", write_keys(world, [*keys, ("nowhere", "1")]))
+    assert code == 0, log_text
+    assert f"1 of {len(set(keys)) + 1} match no document: nowhere 1" in log_text
+    assert "documents: versions 0 to 0 (1 files" in out
+    assert_as_without(world, keys)
+    forgotten = n_blocked(world)
+    assert forgotten >= len(keys)
+    assert "count_cooccurrence: skipped" in rebuild(world)
+    (world.folder / "shards" / "0.jsonl").write_bytes((world.folder / "shards" / "0.jsonl").read_bytes() + b"\n")
+    rebuild(world)
+    assert n_blocked(world) == forgotten
+    rebuild(world, "corpus.max_document_bytes=5000")
+    assert n_blocked(world) == forgotten
+    assert_as_without(world, keys)
+
+
+def test_only_forgotten_documents_are_counted(world: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuild(world)
+    counted = []
+    count = count_cooccurrence._count
+
+    def recorded(*arguments: object) -> None:
+        counted.append(arguments)
+        count(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(count_cooccurrence, "_count", recorded)
+    keys = keys_of(world, "2.jsonl")[:1]
+    must_work(forget(world, "--keys", write_keys(world, keys)))
+    [(_, changes, add, _, read)] = counted
+    assert not changes.added  # type: ignore[attr-defined]
+    assert add
+    assert read.keywords["blocks"].doc_ids == {keys[0][0]: frozenset({keys[0][1]})}  # type: ignore[attr-defined]
+    assert_as_without(world, keys)
+
+
+def test_forgotten_shards_are_gone_with_their_quarantine(world: SmallCorpus) -> None:
+    rebuild(world)
+    _, _, log_text = forget(world, "--shards", f"{world.folder}/shards/[13].jsonl", f"{world.folder}/shards/9.jsonl")
+    assert "no loaded shard is named by" in log_text
+    write_shard(world.folder, 9, seed=9)
+    rebuild(world)
+    assert_as_without(world, shards=["1.jsonl", "3.jsonl", "9.jsonl"])
+    assert sum(table(world.folder / "warehouse", "quarantine").values()) == 0
+
+
+def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
+    rebuild(world)
+    source = keys_of(world, "0.jsonl")[0][0]
+    must_work(forget(world, "--sources", source))
+    write_shard(world.folder, 6, seed=60)
+    log_text = rebuild(world)
+    shards = [path.name for path in (world.folder / "shards").iterdir()]
+    keys = [key for shard in shards for key in keys_of(world, shard) if key[0] == source]
+    assert any(key in keys for key in keys_of(world, "6.jsonl")) == (" blocked, " in log_text)
+    assert_as_without(world, keys)
+
+
+@pytest.mark.parametrize("completed_by_rebuild", [False, True])
+def test_forgetting_killed_at_any_commit_is_completed_by_the_next_run(
+    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, completed_by_rebuild: bool
+) -> None:
+    rebuild(world)
+    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1]], 0
+    file = write_keys(world, keys)
+
+    def run() -> tuple[int, str, str]:
+        nonlocal n_runs
+        n_runs += 1
+        return (
+            run_job(rebuild_corpus.main, world)
+            if completed_by_rebuild and n_runs > 2
+            else forget(world, "--keys", file)
+        )
+
+    killed_at_each_commit(monkeypatch, run)
+    assert_as_without(world, keys)
+
+
+def test_documents_that_were_blocked_and_not_removed_yet_are_not_counted(
+    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuild(world)
+    keys = keys_of(world, "0.jsonl")[:1]
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forget_documents, "remove_documents", stopped)
+        assert forget(world, "--keys", write_keys(world, keys))[0] == 130
+    code, _, errors = run_job(count_cooccurrence.main, world)
+    assert (code, "run tokenize_corpus again" in errors) == (2, True)
+    rebuild(world)
+    assert_as_without(world, keys)
+
+
+def test_a_dry_run_reports_and_changes_nothing(world: SmallCorpus) -> None:
+    rebuild(world)
+    code, _, log_text = forget(world, "--shards", f"{world.folder}/shards", dry=True)
+    assert code == 0
+    assert "documents of 4 shards are blocked" in log_text
+    assert not (world.folder / "warehouse" / "blocked").exists()
+    code, _, errors = forget(world, "--shards", f"{world.folder}/shards")
+    assert (code, "no document would be left" in errors) == (2, True)
+    assert not (world.folder / "warehouse" / "blocked").exists()
+
+
+def test_what_is_blocked_before_the_first_load_stays_out(world: SmallCorpus) -> None:
+    keys = keys_of(world, "1.jsonl")[:2]
+    must_work(forget(world, "--keys", write_keys(world, keys)))
+    rebuild(world)
+    assert_as_without(world, keys)
+
+
+def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world: SmallCorpus) -> None:
+    rebuild(world)
+    documents = world.folder / "warehouse" / "documents"
+    made = DeltaTable(documents)
+    fingerprint = json.loads(made.history(1)[0]["userMetadata"])["fingerprint"]
+    rows = TableVersion(str(made.metadata().id), 0, fingerprint)
+    tree = json.loads(Provenance("pack_dataset", 1, "", tables={"documents": rows}).to_json())
+    (world.folder / "packed").mkdir()
+    (world.folder / "packed" / "manifest.json").write_text(json.dumps({"provenance": tree}), encoding="utf-8")
+    keys = keys_of(world, "0.jsonl")[:1]
+    arguments = ("--keys", write_keys(world, keys), "--purge", "--artefacts", str(world.folder / "packed"))
+    code, out, log_text = forget(world, *arguments)
+    assert code == 0, log_text
+    assert f"{world.folder}/packed/manifest.json: made by pack_dataset from documents version 0" in out
+    assert "versions" not in out
+    files = {str(path) for path in documents.glob("*.parquet")}
+    assert files == {uri.removeprefix("file://") for uri in DeltaTable(documents).file_uris()}
+    assert_as_without(world, keys)
+
+
+def test_every_table_is_as_without_what_was_forgotten(spark: "SparkSession", tmp_path: Path) -> None:
+    corpus = changing_shards(tmp_path, n_lines=40)
+    rebuild(corpus)
+    keys = keys_of(corpus, "0.jsonl")[:20]
+    must_work(forget(corpus, "--keys", write_keys(corpus, keys)))
+    later = ("pair_pivots", "pivots", "document_scores", *(f"datasets/{arm}" for arm in ARMS))
+    assert_as_without(corpus, keys, names=[*CHECKED, *later])
