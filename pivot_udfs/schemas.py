@@ -110,7 +110,27 @@ DOCUMENT_SCORES = pa.schema(
         *_PLACE,
     ]
 )
-DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, *_PLACE])
+_SHRUNKEN = _column(
+    "shrunken_density",
+    _DOUBLE,
+    "(n_pivot_tokens + k m) / (n_tokens + k) with k = selection.shrinkage_tokens and m the language's density.",
+)
+DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, _SHRUNKEN, *_PLACE])
+SELECTION_CUTS = pa.schema(
+    [
+        _column("arm", _STRING, "The arm."),
+        _column("stratum", _STRING, "Values of the arm's strata with a slash between them, or all."),
+        _column("budget", _LONG, "Tokens or documents, by the arm; null where all up to value are taken.", True),
+        _column(
+            "value",
+            _DOUBLE,
+            "Order of the first document that is left out, in [0, 1]: 1 - shrunken_density in arms ordered by density, "
+            "else its draw. Null where the stratum fits entirely. Documents before it (ties: by the key) are taken.",
+            True,
+        ),
+        *(field.with_nullable(True) for field in (*_KEY, *_PLACE)),
+    ]
+)
 
 TABLES: dict[str, pa.Schema] = {
     "shards": SHARDS,
@@ -124,6 +144,7 @@ TABLES: dict[str, pa.Schema] = {
     "pair_pivots": PAIR_PIVOTS,
     "pivots": PIVOTS,
     "document_scores": DOCUMENT_SCORES,
+    "selection_cuts": SELECTION_CUTS,
 }
 """Every table but those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
 
@@ -139,6 +160,7 @@ DESCRIPTIONS: dict[str, str] = {
     "pair_pivots": "The tokens that are associated with both words of a translation pair.",
     "pivots": "The pivot set: tokens that are pair pivots of many concepts and language pairs.",
     "document_scores": "The share of pivots in each document. The text is not repeated.",
+    "selection_cuts": "Where each arm ends: the first document of each stratum that is left out.",
     "datasets/<arm>": "The documents that an arm takes.",
 }
 """What each table holds."""

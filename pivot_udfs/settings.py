@@ -203,6 +203,20 @@ class Selection(Section):
         return self
 
 
+class Maintenance(Section):
+    """When ``maintain_warehouse`` compacts and removes files of the tables; rows never change."""
+
+    target_file_mb: Annotated[int, Field(ge=1, le=1 << 14)] = Field(default=512, json_schema_extra=NO_RESULT)
+    """Small files are compacted into files of about this size."""
+    documents_file_mb: Annotated[int, Field(ge=1, le=1 << 14)] = Field(default=64, json_schema_extra=NO_RESULT)
+    """The same for ``documents``: a file with rows of many shards is rewritten when one of these shards changes."""
+    min_small_files: Count = Field(default=16, json_schema_extra=NO_RESULT)
+    """A table is compacted when it has this many files of less than half of that size."""
+    retention_hours: Annotated[int, Field(ge=0, le=1 << 16)] = Field(default=168, json_schema_extra=NO_RESULT)
+    """Files that were removed from a table, or left by a run that was stopped, are deleted after this time. Must exceed
+    the duration of a run, and the time for which earlier versions are read."""
+
+
 class Report(Section):
     """The HTML page of a rebuild."""
 
@@ -232,6 +246,7 @@ class Settings(Section):
     pivots: Pivots = Pivots()
     selection: Selection = Selection()
     report: Report = Report()
+    maintenance: Maintenance = Maintenance()
     spark: Spark = Spark()
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, read_content
+from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, maintained_version, read_content
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -55,6 +55,8 @@ def commit_files(
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
     sizes = data_files(delta) if delta else {}
+    if not sizes.keys() >= set(removed or ()):
+        raise written_by_another(table, "files that are removed with this commit were compacted")
     left = set() if removed is None else sizes.keys() - set(removed)
     now = int(time.time() * 1000)
     added = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
@@ -90,7 +92,7 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
 
 
 def roll_back(table: Location, rows: TableVersion) -> Content:
-    """Makes the rows of an earlier version the newest, by a commit that restores its files.
+    """Makes the rows of an earlier version the newest, by a commit that restores its files or compacted ones.
 
     Args:
         table: the table's folder.
@@ -103,7 +105,7 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     try:
         if delta is None or str(delta.metadata().id) != rows.id:
             raise WarehouseError(f"{table} is not the table that had {rows}")
-        delta.restore(rows.version, commit_properties=CommitProperties(max_commit_retries=0))
+        delta.restore(maintained_version(delta, rows.version), commit_properties=CommitProperties(max_commit_retries=0))
     except (DeltaError, *STORE_ERRORS) as error:
         raise WarehouseError(f"{table} cannot be restored to {rows} ({reason(error)})") from None
     return read_content(delta)

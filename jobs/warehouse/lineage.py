@@ -127,6 +127,17 @@ def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     return TableVersion(str(delta.metadata().id), versions[0], fingerprint) if versions else None
 
 
+def maintained_version(delta: DeltaTable, version: int) -> int:
+    """The newest version with the rows that a version made, after OPTIMIZE and the like, or a RESTORE of them."""
+    made: dict[int, int] = {}
+    for commit in reversed(commits_of(delta)):
+        before = _restored(commit)
+        if before is None and not changes_rows(commit):
+            before = commit.version - 1
+        made[commit.version] = commit.version if before is None else made.get(before, before)
+    return max((later for later, rows in made.items() if rows == version), default=version)
+
+
 def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Content:
     """The state of a table at a version by its commits up to that version, newest first."""
     standing = _standing(commits)
@@ -149,12 +160,18 @@ def _standing(commits: Sequence[Commit]) -> list[Commit]:
     for commit in commits:
         if commit.version > up_to:
             continue
-        restored = commit.parameters.get("version") if commit.operation == "RESTORE" else None
+        restored = _restored(commit)
         if restored is None:
             standing.append(commit)
         else:
-            up_to = int(str(restored))
+            up_to = restored
     return standing
+
+
+def _restored(commit: Commit) -> int | None:
+    """The version that a commit restored; None where it is no RESTORE to a version."""
+    version = commit.parameters.get("version") if commit.operation == "RESTORE" else None
+    return None if version is None else int(str(version))
 
 
 class Contents(Protocol):

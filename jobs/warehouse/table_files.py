@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import changes_rows, commits_of
+from jobs.warehouse.lineage import maintained_version
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.stores import Location
@@ -74,30 +74,30 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
     Returns:
         None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
     """
-    try:
-        later = _files_at(table, after)
-        earlier = {} if before is None else _files_at(table, _maintained(table, before))
-    except WarehouseError:
-        return None
-    added = {path: size for path, size in later.items() if path not in earlier}
-    removed = {path: size for path, size in earlier.items() if path not in later}
-    old = {*added, *removed} - _files_at(table).keys()
-    return FileChanges(added, removed) if _exist(table, sorted(old)) else None
-
-
-def _files_at(table: Location, version: int | None = None) -> dict[str, int]:
-    delta = open_delta(table, version)
-    return data_files(delta) if delta else {}
-
-
-def _maintained(table: Location, version: int) -> int:
-    """The newest version that OPTIMIZE and the like made of the rows of a version, before others changed them."""
     delta = open_delta(table)
     if delta is None:
-        return version
-    later = [commit for commit in commits_of(delta) if commit.version > version]
-    changing = [commit.version for commit in later if changes_rows(commit)]
-    return min(changing, default=int(delta.version()) + 1) - 1
+        return None
+    newest = data_files(delta).keys()
+    try:
+        earlier = {} if before is None else _files_at(table, maintained_version(delta, before))
+        # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
+        for version in dict.fromkeys((after, maintained_version(delta, after))):
+            later = _files_at(table, version)
+            changes = FileChanges(_without(later, earlier), _without(earlier, later))
+            if _exist(table, sorted({*changes.added, *changes.removed} - newest)):
+                return changes
+    except WarehouseError:
+        return None
+    return None
+
+
+def _without(files: dict[str, int], others: Collection[str]) -> dict[str, int]:
+    return {path: size for path, size in files.items() if path not in others}
+
+
+def _files_at(table: Location, version: int) -> dict[str, int]:
+    delta = open_delta(table, version)
+    return data_files(delta) if delta else {}
 
 
 def _exist(table: Location, paths: Sequence[str]) -> bool:

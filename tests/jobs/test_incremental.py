@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable
 from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
-from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
+from jobs import count_cooccurrence, maintain_warehouse, rebuild_corpus, tokenize_corpus
 from jobs.framework import stage
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.schemas import TABLES
@@ -217,3 +217,62 @@ def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatc
     code, _, errors = run_job(rebuild_corpus.main, world)
     assert (code, "another run has written" in errors) == (2, True), errors
     assert_as_from_nothing(world)
+
+
+def maintain(corpus: SmallCorpus) -> str:
+    """Compacts every table and removes every file that no kept version has."""
+    settings = ("maintenance.min_small_files=2", "maintenance.retention_hours=0")
+    return must_work(run_job(maintain_warehouse.main, corpus, *settings))
+
+
+def test_maintenance_runs_nothing_again_and_changed_shards_are_counted_by_difference(world: SmallCorpus) -> None:
+    rebuild(world, BATCHES)
+    assert "documents: version 3, 4 files" in maintain(world)
+    before = versions(world)
+    assert len(DeltaTable(world.folder / "warehouse" / "documents").file_uris()) == 1
+    assert rebuild(world, BATCHES).count("skipped") == 2
+    assert maintain(world).count("nothing to do") == len(before)
+    assert versions(world) == before
+    write_shard(world.folder, 5, seed=50)
+    assert "counts all documents" not in rebuild(world, BATCHES)
+    assert_as_from_nothing(world)
+    maintain(world)
+    rebuild(world, "cooccurrence.window=20")
+    change_shards(world.folder)
+    rebuild(world)
+    assert_as_from_nothing(world)
+
+
+def test_documents_that_are_not_counted_are_not_vacuumed(world: SmallCorpus) -> None:
+    rebuild(world, BATCHES)
+    write_shard(world.folder, 1, seed=10)
+    must_work(run_job(tokenize_corpus.main, world))
+    files = len(list((world.folder / "warehouse" / "documents").glob("*.parquet")))
+    assert "data files stay until count_cooccurrence" in maintain(world)
+    assert len(list((world.folder / "warehouse" / "documents").glob("*.parquet"))) == files
+    assert "counts all documents" not in rebuild(world)
+    assert_as_from_nothing(world)
+
+
+def test_a_killed_run_is_completed_after_maintenance(world: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebuild(world)
+    commit = Warehouse.commit
+    for n_commits in (2, 3, 5, 8):
+        write_shard(world.folder, 1, seed=100 + n_commits)
+        left = n_commits
+
+        def killed(self: Warehouse, *arguments: Any, **named: Any) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+            commit(self, *arguments, **named)
+
+        monkeypatch.setattr(Warehouse, "commit", killed)
+        assert run_job(rebuild_corpus.main, world)[0] == 130
+        monkeypatch.setattr(Warehouse, "commit", commit)
+        maintain(world)
+        log_text = rebuild(world)
+        assert "reads all shards anew" not in log_text
+        assert "counts all documents" not in log_text
+        assert_as_from_nothing(world)

@@ -240,8 +240,11 @@ def test_maintenance_of_tables_runs_nothing_again(spark: "SparkSession", copy: t
     must_work(run_job(job("score_documents"), corpus, warehouse))
     DeltaTable(str(table.table_uri)).delete("lang = 'en'")
     _, printed, _ = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
-    assert "count_cooccurrence: would run: " in printed
-    assert f"now version {table.version() + 1} " in printed
+    assert "tokenize_corpus: would run: " in printed
+    assert f"documents is version {table.version() + 1} " in printed
+    assert "they are restored" in must_work(run_job(job("rebuild_corpus"), corpus, warehouse))
+    _, printed, errors = run_job(job("rebuild_corpus"), corpus, warehouse, dry=True)
+    assert printed.count("would be skipped") == len(STAGES) + 1, printed + errors
 
 
 def test_a_provenance_that_the_log_has_lost_is_reported(copy: tuple[SmallCorpus, str]) -> None:
