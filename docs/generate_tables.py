@@ -11,7 +11,7 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pivot_udfs.schemas import DATASET, DESCRIPTIONS, TABLES  # noqa: E402
+from pivot_udfs.schemas import BLOCKED, DATASET, DESCRIPTIONS, TABLES  # noqa: E402
 
 PAGE = ROOT / "docs" / "tables.md"
 HEAD = """# Tables
@@ -29,7 +29,7 @@ tokenizer, lexicon and shard list, and the versions of packages that shape rows.
 
 def page() -> str:
     """The whole page as Markdown."""
-    schemas = {**TABLES, "datasets/<arm>": DATASET}
+    schemas = {**TABLES, "datasets/<arm>": DATASET, "blocked": BLOCKED}
     return "\n".join([HEAD, *(_table(name, schema) for name, schema in schemas.items())])
 
 

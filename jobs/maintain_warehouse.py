@@ -17,7 +17,7 @@ from jobs.warehouse.maintenance import maintain_table
 from jobs.warehouse.open_table import LOG
 from jobs.warehouse.pinned_versions import is_counted, pinned_versions
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.schemas import TABLES
+from pivot_udfs.schemas import BLOCK_LIST, TABLES
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
@@ -63,7 +63,7 @@ def table_names(root: Location) -> list[str]:
         WarehouseError: it has none, or cannot be listed.
     """
     try:
-        names = [*TABLES, *(f"datasets/{name}" for name in _folders(root.child("datasets")))]
+        names = [*TABLES, BLOCK_LIST, *(f"datasets/{name}" for name in _folders(root.child("datasets")))]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:
         raise WarehouseError(f"{root} cannot be listed ({reason(error)})") from None

@@ -19,7 +19,12 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.loading.block_list import read_block_list
-from jobs.loading.check_records import check_row_counts, no_documents, progress_message
+from jobs.loading.check_records import (
+    check_quarantine_share,
+    check_row_counts,
+    no_documents,
+    progress_message,
+)
 from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import (
     LoadedShard,
@@ -30,8 +35,8 @@ from jobs.loading.loaded_shards import (
 )
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
-from jobs.warehouse.tables import BLOCK_LIST
 from pivot_udfs.provenance import Provenance
+from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
@@ -125,6 +130,7 @@ def _write_batch(
     n_docs, n_rejected = (sum(file["n_records"] for file in files[table]) for table in ("documents", "quarantine"))
     check_row_counts(counts.value, n_docs, n_rejected)
     _log_totals(run, counts.value)
+    check_quarantine_share(counts.value, run.settings.corpus.max_quarantine_share)
     return files, counts.value
 
 
@@ -158,9 +164,14 @@ def _log_totals(run: Run, counts: ShardCounts) -> None:
     read = total(counts.values())
     blocked = f" + {read.n_blocked:,} blocked" if read.n_blocked else ""
     run.progress.say(
-        "tokenize_corpus",
+        STAGE.name,
         f"{len(counts):,} shards, {read.n_docs + read.n_rejected + read.n_blocked:,} records = {read.n_docs:,} "
         f"documents + {read.n_rejected:,} in quarantine{blocked}, {read.n_tokens:,} tokens",
+        shards=len(counts),
+        documents=read.n_docs,
+        quarantine=read.n_rejected,
+        blocked=read.n_blocked,
+        tokens=read.n_tokens,
     )
 
 

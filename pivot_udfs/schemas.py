@@ -141,7 +141,6 @@ SELECTION_CUTS = pa.schema(
 )
 
 TABLES: dict[str, pa.Schema] = {
-    "blocked": BLOCKED,
     "shards": SHARDS,
     "documents": DOCUMENTS,
     "quarantine": QUARANTINE,
@@ -155,10 +154,12 @@ TABLES: dict[str, pa.Schema] = {
     "document_scores": DOCUMENT_SCORES,
     "selection_cuts": SELECTION_CUTS,
 }
-"""Every table but those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
+"""Every table but BLOCK_LIST and those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
+BLOCK_LIST = "blocked"
+"""The table with the schema BLOCKED; it is there only once ``forget_documents`` has run."""
 
 DESCRIPTIONS: dict[str, str] = {
-    "blocked": "The block list: what forget_documents has removed and rebuilds keep out. There only once it has run.",
+    "blocked": "The block list: what forget_documents has removed and rebuilds keep out. Only there once it has run.",
     "shards": "The shards whose records are in the tables; what is listed but not here is read by the next run.",
     "documents": "The corpus: one row for each record that can be used, with its token ids.",
     "quarantine": "The records, and shards, that cannot be used. Records read = documents + quarantine + blocked.",

@@ -10,12 +10,13 @@ from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
 from jobs.warehouse.lineage import check_together
-from jobs.warehouse.tables import BLOCK_LIST, Warehouse, maker
+from jobs.warehouse.tables import Warehouse, maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import Provenance, TableVersion, difference, is_place, shown
+from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.settings import Settings
 from pivot_udfs.shards.list_shards import Shard, list_shards
 from pivot_udfs.storage.messages import redact

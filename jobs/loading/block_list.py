@@ -3,11 +3,11 @@
 from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.lineage import commits_between
 from jobs.warehouse.open_table import open_delta
-from jobs.warehouse.tables import BLOCK_LIST, Warehouse
+from jobs.warehouse.tables import Warehouse
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import BLOCKED
+from pivot_udfs.schemas import BLOCK_LIST, BLOCKED
 from pivot_udfs.shards.block_list import Blocked, BlockList
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, table_files
 

@@ -16,10 +16,10 @@ from jobs.framework.task_sizes import tasks_of_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without, replace_shards
 from jobs.warehouse.table_files import files_between
-from jobs.warehouse.tables import BLOCK_LIST
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.forget_documents import FOUND, find_blocked, is_blocked
 from pivot_udfs.provenance import Provenance
+from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
 
 

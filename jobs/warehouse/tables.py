@@ -17,12 +17,10 @@ from jobs.warehouse.lineage import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.schemas import BLOCK_LIST, BLOCKED, DATASET, TABLES
 from pivot_udfs.storage.stores import Location, resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
-BLOCK_LIST = "blocked"
-"""The table of what is kept out of all others."""
 MAKERS = {
     BLOCK_LIST: "forget_documents",
     "shards": "tokenize_corpus",
@@ -241,4 +239,4 @@ class Warehouse:
 
 def schema_of(name: str) -> pa.Schema:
     """The schema of a table."""
-    return TABLES.get(name, DATASET)
+    return BLOCKED if name == BLOCK_LIST else TABLES.get(name, DATASET)
