@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from jobs.framework.stage import Run
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.lineage import commits_of
-from jobs.warehouse.open_table import open_delta, stored_files
+from jobs.warehouse.open_table import LOG, open_delta, stored_files
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.list_files import list_folder, list_tree
 from pivot_udfs.storage.stores import Location, resolve
@@ -50,10 +50,12 @@ def _older_versions(run: Run, name: str) -> Iterator[str]:
     if delta is None or content is None:
         return
     named = data_files(delta)
-    old = [n for path, n in stored_files(location).items() if path.endswith(".parquet") and path not in named]
-    versions = [commit.version for commit in commits_of(delta) if commit.version < content.version]
-    if old and versions:
-        yield f"{location}: versions {min(versions)} to {max(versions)} ({len(old):,} files, {sum(old) / 1e6:,.1f} MB)"
+    stored = {path: n for path, n in stored_files(location).items() if not path.startswith(f"{LOG}/")}
+    old = [n_bytes for path, n_bytes in stored.items() if path not in named]
+    oldest = min(commit.version for commit in commits_of(delta))
+    if old and oldest < content.version:
+        size = f"{len(old):,} files, {sum(old) / 1e6:,.1f} MB"
+        yield f"{location}: versions from {oldest} to {content.version - 1} ({size})"
 
 
 def _outdated(run: Run, file: Location) -> Iterator[str]:

@@ -1,0 +1,75 @@
+"""What a user names to be forgotten becomes rows of the block list."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.loading.read_requests import read_keys, shards_named
+from pivot_udfs.errors import ConfigError
+from pivot_udfs.shards.block_list import Blocked
+
+KEYS = {Blocked("web", "a b"), Blocked("été", "水")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("keys.tsv", "source\tdoc_id\nweb\ta b\nété\t水\n"),
+        ("keys.tsv", "web\ta b\r\nété\t水"),
+        ("keys.tsv", "\ufeffsource\tdoc_id\nweb\ta b\n\nété\t水\n"),
+        ("keys.jsonl", '{"source": "web", "doc_id": "a b", "why": 1}\n\n{"doc_id": "水", "source": "été"}\n'),
+    ],
+)
+def test_keys_are_read_from_tsv_and_json_lines(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    assert read_keys(str(tmp_path / name)) == KEYS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("keys.tsv", "", "has no key"),
+        ("keys.tsv", "source\tdoc_id\n", "has no key"),
+        ("keys.tsv", "web\n", "line 1 is not a source and a doc_id"),
+        ("keys.tsv", "web\ta\nweb\t\n", "line 2 is not a source and a doc_id"),
+        ("keys.jsonl", '{"source": "web", "doc_id": 5}', "line 1 is not a source and a doc_id"),
+        ("keys.jsonl", "[1]", "line 1 is not a source and a doc_id"),
+        ("keys.jsonl", "{", "cannot be read"),
+    ],
+)
+def test_a_line_that_is_no_key_is_an_error(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=reason):
+        read_keys(str(tmp_path / name))
+
+
+def test_a_file_that_is_missing_or_not_utf8_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "keys.tsv").write_bytes(b"web\t\xff\n")
+    for name in ("keys.tsv", "nothing.tsv"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_keys(str(tmp_path / name))
+
+
+LOADED = ["/data/a.jsonl", "/data/deep/b.jsonl", "/data/[c].jsonl", "s3://bucket/x/d.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("/data/a.jsonl", ["/data/a.jsonl"]),
+        ("/data/*.jsonl", ["/data/[c].jsonl", "/data/a.jsonl"]),
+        ("/data/**/*.jsonl", ["/data/[c].jsonl", "/data/a.jsonl", "/data/deep/b.jsonl"]),
+        ("/data/deep", ["/data/deep/b.jsonl"]),
+        ("/data/[c].jsonl", ["/data/[c].jsonl"]),
+        ("s3a://bucket/x/*", ["s3://bucket/x/d.jsonl"]),
+    ],
+)
+def test_shards_are_named_as_in_the_inputs(given: str, found: list[str]) -> None:
+    entries, missing = shards_named([given], LOADED)
+    assert (sorted(entry.shard or "" for entry in entries), missing) == (found, [])
+
+
+def test_a_path_that_is_not_loaded_is_blocked_and_a_glob_is_not() -> None:
+    entries, missing = shards_named(["/data/new.jsonl", "/other/*"], LOADED)
+    assert entries == {Blocked(shard="/data/new.jsonl")}
+    assert missing == ["/data/new.jsonl", "/other/*"]
