@@ -30,12 +30,10 @@ from jobs.loading.loaded_shards import (
 from jobs.loading.replace_shards import replace_shards
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import SHARDS
 from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
 from pivot_udfs.shards.read_shard import ReadLimits
-from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
@@ -143,11 +141,9 @@ def _loaded(shard: Shard, count: ShardCount, batch: int) -> LoadedShard:
 def _commit_shards(
     run: Run, provenance: Provenance, rows: Mapping[str, LoadedShard], tables: Mapping[str, TableVersion]
 ) -> None:
-    """The driver itself writes these rows: one for each shard."""
-    step = partial(rows_of_table, table="shards", schema=SHARDS)
-    written = step_to_files(iter([shard_rows(rows.values())]), step, {"shards": run.warehouse.location("shards").uri})
-    files = [file for batch in written for file in batch.to_pylist()]
-    run.warehouse.commit("shards", files, provenance, tables=tables)
+    run.warehouse.commit(
+        "shards", run.warehouse.write_rows("shards", shard_rows(rows.values())), provenance, tables=tables
+    )
 
 
 def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:

@@ -112,6 +112,15 @@ DOCUMENT_SCORES = pa.schema(
 )
 DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, *_PLACE])
 
+RELEASES = pa.schema(
+    [
+        _column("release", _LONG, "Number of the release, from 0."),
+        _column("committed_at", pa.timestamp("us", "UTC"), "When the rebuild ended."),
+        _column("versions", pa.map_(_STRING, _LONG), "The version of each table."),
+        _column("provenance", _STRING, "JSON: the rows of each table, and what made them."),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "shards": SHARDS,
     "documents": DOCUMENTS,
@@ -124,6 +133,7 @@ TABLES: dict[str, pa.Schema] = {
     "pair_pivots": PAIR_PIVOTS,
     "pivots": PIVOTS,
     "document_scores": DOCUMENT_SCORES,
+    "releases": RELEASES,
 }
 """Every table but those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
 
@@ -139,6 +149,7 @@ DESCRIPTIONS: dict[str, str] = {
     "pair_pivots": "The tokens that are associated with both words of a translation pair.",
     "pivots": "The pivot set: tokens that are pair pivots of many concepts and language pairs.",
     "document_scores": "The share of pivots in each document. The text is not repeated.",
+    "releases": "The versions of all tables that belong together, one row for each rebuild that changed a table.",
     "datasets/<arm>": "The documents that an arm takes.",
 }
 """What each table holds."""

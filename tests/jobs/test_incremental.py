@@ -181,3 +181,15 @@ def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatc
     code, _, errors = run_job(rebuild_corpus.main, world)
     assert (code, "another run has written" in errors) == (2, True), errors
     assert_as_from_nothing(world)
+
+
+def test_a_rebuild_that_changed_a_table_adds_a_release(world: SmallCorpus) -> None:
+    assert "rebuild_corpus: release 0" in rebuild(world)
+    assert "rebuild_corpus: no table has changed" in rebuild(world)
+    write_shard(world.folder, 6, seed=60)
+    assert "rebuild_corpus: release 1" in rebuild(world)
+    rows = DeltaTable(world.folder / "warehouse" / "releases").to_pyarrow_table().sort_by("release").to_pylist()
+    assert [row["release"] for row in rows] == [0, 1]
+    now = {name: DeltaTable(world.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
+    assert dict(rows[1]["versions"]) == now
+    assert dict(rows[0]["versions"])["documents"] < now["documents"]
