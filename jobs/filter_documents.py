@@ -1,4 +1,4 @@
-"""Documents and their scores in; ``datasets/<arm>`` out, one table for each arm.
+"""Documents and their scores in; ``datasets/<arm>``, one table for each arm, and ``selection_cuts`` out.
 
     spark-submit jobs/filter_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
@@ -23,26 +23,28 @@ from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import Held, describe_arms, total
 from jobs.selection.locate_documents import files_of, with_files
 from jobs.selection.select_documents import select_documents
+from jobs.warehouse.driver_rows import commit_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
 from pivot_udfs.provenance import Provenance
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes the dataset of every configured arm."""
+    """Writes the dataset of every configured arm, then the cuts."""
     arms = run.settings.selection.arms
     documents = run.warehouse.read("documents")
     scores = run.warehouse.read("document_scores")
     with run.progress.watch(run.spark, "filter_documents", "datasets"):
-        chosen, budgets = select_documents(scores, run.settings.selection)
-        keys = chosen.persist(StorageLevel.MEMORY_AND_DISK)
+        selected = select_documents(scores, run.settings.selection)
+        keys = selected.documents.persist(StorageLevel.MEMORY_AND_DISK)
         held = _count_held(keys, arms)
         rows = with_files(keys.drop("lang", "n_tokens"), files_of(documents))
         step = partial(copy_chosen, folder=run.warehouse.location("documents").uri, arms=arms)
         names = [f"datasets/{arm}" for arm in arms]
         run.warehouse.write(rows, names, provenance, step, partial(_check_all_there, held))
         keys.unpersist()
-    for line in describe_arms(held, budgets):
+        commit_rows(run.warehouse, "selection_cuts", [cut._asdict() for cut in selected.cuts], provenance)
+    for line in describe_arms(held, selected.budgets):
         run.progress.say("filter_documents", line)
 
 
@@ -70,9 +72,9 @@ def _check_all_there(held: dict[str, Held], written: Mapping[str, int]) -> None:
 
 STAGE = Stage(
     name="filter_documents",
-    version=1,
+    version=2,
     reads=("documents", "document_scores"),
-    writes=lambda settings: tuple(f"datasets/{arm}" for arm in settings.selection.arms),
+    writes=lambda settings: (*(f"datasets/{arm}" for arm in settings.selection.arms), "selection_cuts"),
     sections=("selection",),
     files=(),
     run=run,

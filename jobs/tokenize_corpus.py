@@ -25,9 +25,9 @@ from jobs.loading.loaded_shards import (
     batches_of,
     compare_shards,
     read_loaded,
-    shard_rows,
 )
 from jobs.loading.replace_shards import replace_shards
+from jobs.warehouse.driver_rows import commit_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.shards.assign_files import pack_files
@@ -141,9 +141,7 @@ def _loaded(shard: Shard, count: ShardCount, batch: int) -> LoadedShard:
 def _commit_shards(
     run: Run, provenance: Provenance, rows: Mapping[str, LoadedShard], tables: Mapping[str, TableVersion]
 ) -> None:
-    run.warehouse.commit(
-        "shards", run.warehouse.write_rows("shards", shard_rows(rows.values())), provenance, tables=tables
-    )
+    commit_rows(run.warehouse, "shards", [shard._asdict() for shard in sorted(rows.values())], provenance, tables)
 
 
 def plan_shards(run: Run, sizes: list[tuple[str, int]]) -> TokenizePlan:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pivot_udfs.schemas import DATASET, DOCUMENT_SCORES
 
-_RESERVED = {*DATASET.names, *DOCUMENT_SCORES.names, "shrunken_density", "file", "task", "taken", "arm"}
+_RESERVED = {*DATASET.names, *DOCUMENT_SCORES.names, "file", "task", "taken", "arm"}
 _RESERVED |= {"all", "corpus", "held_out"}
 """Columns of the selection and the report, and names that the report and the model side use beside those of arms."""
 

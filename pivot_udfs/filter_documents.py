@@ -20,6 +20,7 @@ from pivot_udfs.storage.stores import resolve
 
 _RECORDS_PER_SHARD = 1 << 40
 _BATCH_BYTES = 64 << 20
+_OF_KEYS = ("pivot_density", "shrunken_density")
 
 
 def copy_chosen(
@@ -30,8 +31,8 @@ def copy_chosen(
     Holds the keys and one row group of one file in memory.
 
     Args:
-        batches: file (its name in the folder, empty if no file has the document), shard, record, pivot_density, and
-            a boolean column for each arm; rows of one file are contiguous.
+        batches: file (its name in the folder, empty if no file has the document), shard, record, pivot_density,
+            shrunken_density, and a boolean column for each arm; rows of one file are contiguous.
         folder: URI of the table ``documents``.
         arms: names of the boolean columns.
 
@@ -79,7 +80,7 @@ def _chosen_rows(documents: pq.ParquetFile, keys: pa.Table, arms: Sequence[str])
         if len(found):
             rows, of_keys = batch.take(found), keys.take(order[at[found]])
             columns = {name: rows.column(name) for name in rows.schema.names}
-            columns |= {name: of_keys.column(name).combine_chunks() for name in ("pivot_density", *arms)}
+            columns |= {name: of_keys.column(name).combine_chunks() for name in (*_OF_KEYS, *arms)}
             yield pa.RecordBatch.from_arrays(
                 [columns[name] for name in (*DATASET.names, *arms)], [*DATASET.names, *arms]
             )

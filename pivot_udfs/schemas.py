@@ -110,7 +110,27 @@ DOCUMENT_SCORES = pa.schema(
         *_PLACE,
     ]
 )
-DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, *_PLACE])
+_SHRUNKEN = _column(
+    "shrunken_density",
+    _DOUBLE,
+    "(n_pivot_tokens + k m) / (n_tokens + k) with k = selection.shrinkage_tokens and m the language's density.",
+)
+DATASET = pa.schema([*_KEY, _LANG, _TEXT, _TOKEN_IDS, _N_TOKENS, _DENSITY, _SHRUNKEN, *_PLACE])
+SELECTION_CUTS = pa.schema(
+    [
+        _column("arm", _STRING, "The arm."),
+        _column("stratum", _STRING, "Values of the arm's strata with a slash between them, or all."),
+        _column("budget", _LONG, "Tokens or documents, by the arm; null where all up to value are taken.", True),
+        _column(
+            "value",
+            _DOUBLE,
+            "Order of the first document that is left out, in [0, 1]: 1 - shrunken_density in arms ordered by density, "
+            "else its draw. Null where the stratum fits entirely. Documents before it (ties: by the key) are taken.",
+            True,
+        ),
+        *(field.with_nullable(True) for field in (*_KEY, *_PLACE)),
+    ]
+)
 
 RELEASES = pa.schema(
     [
@@ -133,9 +153,13 @@ TABLES: dict[str, pa.Schema] = {
     "pair_pivots": PAIR_PIVOTS,
     "pivots": PIVOTS,
     "document_scores": DOCUMENT_SCORES,
+    "selection_cuts": SELECTION_CUTS,
     "releases": RELEASES,
 }
 """Every table but those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
+
+STAGE_TABLES = tuple(name for name in TABLES if name != "releases")
+"""The tables that stages write; a release is added after the last stage."""
 
 DESCRIPTIONS: dict[str, str] = {
     "shards": "The shards whose records are in the tables; what is listed but not here is read by the next run.",
@@ -149,6 +173,7 @@ DESCRIPTIONS: dict[str, str] = {
     "pair_pivots": "The tokens that are associated with both words of a translation pair.",
     "pivots": "The pivot set: tokens that are pair pivots of many concepts and language pairs.",
     "document_scores": "The share of pivots in each document. The text is not repeated.",
+    "selection_cuts": "Where each arm ends: the first document of each stratum that is left out.",
     "releases": "The versions of all tables that belong together, one row for each rebuild that changed a table.",
     "datasets/<arm>": "The documents that an arm takes.",
 }

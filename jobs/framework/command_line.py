@@ -18,6 +18,13 @@ from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 S = TypeVar("S", bound=BaseModel)
 
 
+class Arguments(argparse.Namespace):
+    """A job's own arguments; a subclass declares their attributes, which the parser sets."""
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Adds them to the parser."""
+
+
 def run_command(
     name: str,
     description: str,
@@ -25,6 +32,7 @@ def run_command(
     run: Callable[[S], object],
     argv: Sequence[str] | None,
     plan: Callable[[S], object] | None = None,
+    arguments: Arguments | None = None,
 ) -> int:
     """Parses the command line, loads the settings and runs the job.
 
@@ -35,11 +43,14 @@ def run_command(
         run: the job.
         argv: the arguments; None: those of the process.
         plan: what ``--dry-run`` does after it has printed the settings.
+        arguments: the job's own; their values are set before ``run`` is called.
 
     Returns:
         the exit code.
     """
-    options = _parser(name, description).parse_args(argv)
+    parser, options = _parser(name, description), arguments or Arguments()
+    options.add_to(parser)
+    parser.parse_args(argv, namespace=options)
     start_logging(name, options.log_format == "json")
     try:
         settings = load_settings(options.config, options.set, model)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from jobs.framework.command_line import run_command
+from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.messages import clean
 from jobs.framework.preflight import check_machine
@@ -25,6 +25,7 @@ def with_run(
     argv: Sequence[str] | None,
     body: Callable[[Run], object],
     skips_unchanged: bool = False,
+    arguments: Arguments | None = None,
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
@@ -35,6 +36,7 @@ def with_run(
         argv: the command line, without the program.
         body: does the work.
         skips_unchanged: whether ``body`` skips stages that have not changed.
+        arguments: the job's own; their values are set before ``body`` is called.
 
     Returns:
         the exit code, see ``command_line``.
@@ -46,7 +48,7 @@ def with_run(
     def plan(settings: Settings) -> None:
         _in_session(name, settings, stages, lambda run: _print_plan(run, stages, skips_unchanged))
 
-    return run_command(name, description, Settings, run, argv, plan)
+    return run_command(name, description, Settings, run, argv, plan, arguments)
 
 
 def _in_session(name: str, settings: Settings, stages: Sequence[Stage], body: Callable[[Run], object]) -> None:

@@ -4,11 +4,9 @@ Its newest version also says which versions of ``documents`` and ``quarantine`` 
 them, so that a run that was stopped between the commits of a batch leaves them ahead, to be rolled back by the next.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import pyarrow as pa
+from typing import NamedTuple
 
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.schemas import SHARDS
@@ -62,12 +60,6 @@ def read_loaded(table: Location) -> dict[str, LoadedShard]:
         return {}
     rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table(columns=SHARDS.names).to_pylist()
     return {row["shard"]: LoadedShard(**row) for row in rows}
-
-
-def shard_rows(loaded: Iterable[LoadedShard]) -> pa.RecordBatch:
-    """Rows of ``shards`` in order of their paths."""
-    rows: list[dict[str, Any]] = [shard._asdict() for shard in sorted(loaded)]
-    return pa.RecordBatch.from_pylist(rows, schema=SHARDS)
 
 
 def compare_shards(

@@ -10,7 +10,7 @@ passes: two where bins are small, one more each time that they are divided again
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
@@ -44,7 +44,23 @@ class Draw:
     """boolean: the rows that may be taken."""
 
 
-def take(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
+class Cut(NamedTuple):
+    """Where a draw ends in a stratum: the columns of ``selection_cuts``."""
+
+    arm: str
+    """The name of the draw."""
+    stratum: str
+    budget: int | None = None
+    """In the unit of the weights; None: without a budget, all rows up to ``value`` are taken."""
+    value: float | None = None
+    """Of the first row that is not taken; None, like the key, where the stratum fits entirely."""
+    source: str | None = None
+    doc_id: str | None = None
+    shard: str | None = None
+    record: int | None = None
+
+
+def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]:
     """Marks the rows that each draw takes.
 
     Args:
@@ -52,14 +68,18 @@ def take(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
         draws: their names must not be columns of the frame.
 
     Returns:
-        the frame with a boolean column for each draw, by its name.
+        the frame with a boolean column for each draw, by its name; and one cut for each stratum with a budget.
     """
     offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
     firsts = _first_left_out(offers.select(*KEY, "offer.*"), draws)
     for draw in draws:
-        cuts = [(stratum, firsts.get((draw.name, stratum))) for stratum in draw.budgets]
-        frame = _marked(frame, draw, cuts)
-    return frame
+        frame = _marked(frame, draw, [(stratum, firsts.get((draw.name, stratum))) for stratum in draw.budgets])
+    cuts = [
+        Cut(draw.name, stratum, budget, **firsts.get((draw.name, stratum), {}))
+        for draw in draws
+        for stratum, budget in draw.budgets.items()
+    ]
+    return frame, cuts
 
 
 def _offer(draw: Draw) -> Column:

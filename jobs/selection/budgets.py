@@ -14,7 +14,6 @@ ALL = "all"
 """The stratum of an arm that has one only."""
 _SHORT = 0.01
 """An arm that leaves more than this share of a budget unfilled is warned of."""
-_SEPARATOR = "\x1f"
 Held = Mapping[str, tuple[int, int]]
 """(documents, tokens) of one arm by language."""
 
@@ -32,8 +31,8 @@ class Budget:
 
 
 def stratum(arm: Arm) -> Column:
-    """The stratum of each document, a string."""
-    return F.concat_ws(_SEPARATOR, *map(F.expr, arm.stratum)) if arm.stratum else F.lit(ALL)
+    """The stratum of each document, a string: the values of ``arm.stratum`` with a slash between them."""
+    return F.concat_ws("/", *map(F.expr, arm.stratum)) if arm.stratum else F.lit(ALL)
 
 
 def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -> dict[str, int]:

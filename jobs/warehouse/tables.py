@@ -205,12 +205,6 @@ class Warehouse:
         written = rows.mapInArrow(write, from_arrow_schema(FILES)).collect()
         return {name: [row.asDict() for row in written if row["table"] == name] for name in names}
 
-    def write_rows(self, name: str, rows: pa.RecordBatch) -> list[dict[str, Any]]:
-        """Writes few rows of a table from the driver, which are not committed yet; returns rows of ``FILES``."""
-        step = partial(rows_of_table, table=name, schema=schema_of(name))
-        written = step_to_files(iter([rows]), step, {name: self.location(name).uri})
-        return [file for batch in written for file in batch.to_pylist()]
-
     def commit(
         self,
         name: str,

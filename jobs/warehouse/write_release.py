@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import pyarrow as pa
-
+from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import TABLE, Release, read_release
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs import __version__
 from pivot_udfs.provenance import Provenance, difference
-from pivot_udfs.schemas import RELEASES
 
 
 def write_release(warehouse: Warehouse, tables: Sequence[str]) -> int | None:
@@ -40,6 +38,5 @@ def write_release(warehouse: Warehouse, tables: Sequence[str]) -> int | None:
         provenance.to_json(),
     )
     row = release._asdict() | {"versions": list(release.versions.items())}
-    files = warehouse.write_rows(TABLE, pa.RecordBatch.from_pylist([row], schema=RELEASES))
-    warehouse.commit(TABLE, files, provenance, removed=())
+    commit_rows(warehouse, TABLE, [row], provenance, removed=())
     return release.release

@@ -148,6 +148,8 @@ class _File:
         for name in _STATISTICS:
             if name in table.column_names:
                 ends = pc.min_max(_plain(table.column(name).unique())).as_py()
+                if ends["min"] is None:
+                    continue
                 self.least[name] = min(self.least.get(name, ends["min"]), ends["min"])
                 self.most[name] = max(self.most.get(name, ends["max"]), ends["max"])
 

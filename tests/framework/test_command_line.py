@@ -1,5 +1,6 @@
 """The command line that both sides share: exit codes, what is printed, and where."""
 
+import argparse
 import errno
 import json
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs.framework.command_line import run_command
+from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.messages import say, start_logging
 from jobs.framework.progress import Progress
 from pivot_udfs.errors import ConfigError
@@ -42,6 +43,22 @@ def test_a_job_that_ends_well_returns_0_and_gets_its_settings(config: str) -> No
     found: list[Small] = []
     assert run(config, found.append, "--set", "spark.master=local[3]") == 0
     assert found[0].spark.master == "local[3]"
+
+
+class Place(Arguments):
+    """Arguments of a job."""
+
+    record: int
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--record", type=int)
+
+
+def test_a_jobs_own_arguments_are_set_before_it_runs(config: str) -> None:
+    place, found = Place(), list[int]()
+    command = ["--config", config, "--record", "7"]
+    assert run_command("a_job", "", Small, lambda _: found.append(place.record), command, arguments=place) == 0
+    assert found == [7]
 
 
 def test_a_dry_run_prints_settings_without_secrets_and_runs_only_the_plan(

@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import oracle
+
+K = TypeVar("K")
 
 
 class PairPivot(NamedTuple):
@@ -107,3 +109,13 @@ def pivots(
             score = math.fsum(pair.score for pair in of_token)
             rows.append((token, score, len({pair.concept for pair in of_token}), len(languages)))
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:n_pivots]
+
+
+def shrunken_densities(scores: Mapping[K, Mapping[str, Any]], k: int) -> dict[K, float]:
+    """(n_pivot_tokens + k m) / (n_tokens + k) of rows of ``document_scores``, m being the language's density."""
+    found = {}
+    for key, row in scores.items():
+        same = [other for other in scores.values() if other["lang"] == row["lang"]]
+        mean = Fraction(sum(r["n_pivot_tokens"] for r in same), max(1, sum(r["n_tokens"] for r in same)))
+        found[key] = float((row["n_pivot_tokens"] + k * mean) / (row["n_tokens"] + k))
+    return found

@@ -20,7 +20,9 @@ def dataset_rows(tokenizer: Path, n: int = 120) -> list[dict[str, Any]]:
         text = f"document {k} " + "水 eau water " * (k % 7 + 1)
         ids = encode([text])[0].tolist()
         row = {"source": "s", "doc_id": str(k), "lang": LANGUAGES[k % 3], "text": text, "token_ids": ids}
-        rows.append(row | {"n_tokens": len(ids), "pivot_density": 0.5, "shard": "x", "record": k})
+        rows.append(
+            row | {"n_tokens": len(ids), "pivot_density": 0.5, "shrunken_density": 0.5, "shard": "x", "record": k}
+        )
     return rows
 
 

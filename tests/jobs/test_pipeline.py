@@ -156,12 +156,13 @@ def test_document_scores(spark: "SparkSession", corpus: SmallCorpus) -> None:
 def test_datasets_hold_documents_as_they_are(spark: "SparkSession", corpus: SmallCorpus) -> None:
     documents = {(row["source"], row["doc_id"]): row for row in rows_of(spark, corpus, "documents")}
     scores = {(row["source"], row["doc_id"]): row for row in rows_of(spark, corpus, "document_scores")}
+    shrunken = oracle_pivots.shrunken_densities(scores, 100)
     for arm in ARMS:
         rows = rows_of(spark, corpus, f"datasets/{arm}")
         keys = [(row["source"], row["doc_id"]) for row in rows]
         assert len(set(keys)) == len(keys) > 0, arm
         for key, row in zip(keys, rows, strict=True):
-            whole = documents[key] | scores[key]
+            whole = documents[key] | scores[key] | {"shrunken_density": pytest.approx(shrunken[key])}
             assert row == {name: whole[name] for name in DATASET.names}
 
 

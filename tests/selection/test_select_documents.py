@@ -52,7 +52,7 @@ def arms(scores: "DataFrame", selection: Selection) -> dict[str, list[Row]]:
 
     by_place = {(row["shard"], row["record"]): row for row in ROWS}
     found: dict[str, list[Row]] = {arm: [] for arm in selection.arms}
-    for row in select_documents(scores, selection)[0].collect():
+    for row in select_documents(scores, selection).documents.collect():
         taken = [arm for arm in selection.arms if row[arm]]
         assert taken, "a document that no arm takes"
         for arm in taken:
@@ -166,10 +166,14 @@ def test_take_equals_a_plain_sort(
         Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets, F.lit(True)),
         Draw("one_kind", F.lit("whole"), F.col("v"), F.col("w"), {"whole": 60}, F.col("kind") == "c"),
     ]
-    marked = take(frame, draws).collect()
+    frame, cuts = take(frame, draws)
+    marked = frame.collect()
     assert sorted(tuple(row)[:-2] for row in marked) == sorted(rows)
     assert sorted(tuple(row)[:-2] for row in marked if row["all_kinds"]) == first_of_kinds(rows, budgets)
     assert sorted(tuple(row)[:-2] for row in marked if row["one_kind"]) == first_of_kinds(rows, {"c": 60})
+    assert [cut[:3] for cut in cuts] == [*(("all_kinds", *item) for item in budgets.items()), ("one_kind", "whole", 60)]
+    for (_, _, budget, value, *key), kinds in zip(cuts, ["a", "b", "c", "c"], strict=True):
+        assert (value, *key) == first_left_out(rows, kinds, budget or 0)
     assert max(sizes) <= max(sorted_rows, MOST_TIES), "a bin was sorted that should have been cut again"
 
 
@@ -209,6 +213,27 @@ def first_of_kinds(rows: list[tuple[Any, ...]], budgets: dict[str, int]) -> list
             held += row[6]
             wanted += [row] if held <= budget else []
     return sorted(wanted)
+
+
+def first_left_out(rows: list[tuple[Any, ...]], kind: str, budget: int) -> tuple[Any, ...]:
+    """Value and key of the first row of a kind that does not fit."""
+    held = 0
+    for row in sorted((row for row in rows if row[4] == kind), key=lambda row: (row[5], *row[:4])):
+        held += row[6]
+        if held > budget:
+            return (row[5], *row[:4])
+    return (None,) * 5
+
+
+def test_the_cuts_of_a_threshold_have_no_budget_and_no_document(scores: "DataFrame") -> None:
+    from jobs.selection.select_documents import select_documents
+
+    selection = Selection(rule="threshold", threshold=0.25, arms=["pivot", "random"])
+    cuts = select_documents(scores, selection).cuts
+    assert sorted(cut for cut in cuts if cut.arm == "pivot") == [
+        ("pivot", k, None, 0.75, *[None] * 4) for k in sorted(TOTALS)
+    ]
+    assert {cut.arm for cut in cuts} == {"pivot", "random"}
 
 
 def test_documents_without_tokens_and_empty_tables_are_selected_from(

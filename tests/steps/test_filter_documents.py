@@ -14,6 +14,8 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 
+DENSITIES = ("pivot_density", "shrunken_density")
+
 
 def write_documents(path: Path, rows: list[dict[str, Any]], rows_per_group: int) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), path, row_group_size=rows_per_group)
@@ -32,7 +34,8 @@ def make_documents(draw: random.Random, shards: Sequence[str]) -> list[dict[str,
 
 def keys_of(rows: Sequence[dict[str, Any]], file: str, draw: random.Random) -> list[dict[str, Any]]:
     return [
-        {"file": file, "shard": row["shard"], "record": row["record"], "pivot_density": draw.random()}
+        {"file": file, "shard": row["shard"], "record": row["record"]}
+        | {name: draw.random() for name in DENSITIES}
         | {"pivot": draw.random() < 0.5, "random": draw.random() < 0.5}
         for row in rows
     ]
@@ -40,7 +43,7 @@ def keys_of(rows: Sequence[dict[str, Any]], file: str, draw: random.Random) -> l
 
 def copied(keys: list[dict[str, Any]], folder: Path, batch_size: int) -> dict[str, list[dict[str, Any]]]:
     texts, flags = [("file", pa.string()), ("shard", pa.string())], [("pivot", pa.bool_()), ("random", pa.bool_())]
-    schema = pa.schema([*texts, ("record", pa.int64()), ("pivot_density", pa.float64()), *flags])
+    schema = pa.schema([*texts, ("record", pa.int64()), *((name, pa.float64()) for name in DENSITIES), *flags])
     batches = pa.Table.from_pylist(keys, schema=schema).to_batches(max_chunksize=batch_size)
     found: dict[str, list[dict[str, Any]]] = {"datasets/pivot": [], "datasets/random": []}
     for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"]):
@@ -66,7 +69,7 @@ def test_chosen_documents_are_copied_from_their_files(
     found = copied(keys, tmp_path, draw.choice([1, 4, 100]))
     for arm in ("pivot", "random"):
         wanted = [
-            documents[key["shard"], key["record"]] | {"pivot_density": key["pivot_density"]} for key in keys if key[arm]
+            documents[key["shard"], key["record"]] | {name: key[name] for name in DENSITIES} for key in keys if key[arm]
         ]
         got = {(row["shard"], row["record"]): row for row in found[f"datasets/{arm}"]}
         assert len(got) == len(found[f"datasets/{arm}"]) == len(wanted)

@@ -110,7 +110,7 @@ def test_rows_of_many_files_are_packed_in_hash_order(config: Path) -> None:
             "text": "",
             "token_ids": [1, k % 350, k // 350],
         }
-        | {"n_tokens": 3, "pivot_density": 0.5, "shard": "x", "record": k}
+        | {"n_tokens": 3, "pivot_density": 0.5, "shrunken_density": 0.5, "shard": "x", "record": k}
         for k in range(1200)
     ]
     write_table(table.parents[1], "datasets/pivot", rows[:100], tokenizer)
