@@ -82,6 +82,10 @@ class Corpus(Section):
     """Small shards are read together, up to this many MB of input files in one task."""
     batch_gb: Annotated[float, Field(gt=0, le=1 << 20)] = Field(default=32.0, json_schema_extra=NO_RESULT)
     """Input files, in GB, whose records are committed together; a run that was stopped goes on after the last batch."""
+    max_quarantine_share: Annotated[float, Field(ge=0, le=1)] = Field(default=0.01, json_schema_extra=NO_RESULT)
+    """Largest share of a batch's records that may be rejected, and of its shards that may be empty or not readable to
+    their end; beyond it the run stops before the batch is committed. Not checked in batches of fewer than 100 records,
+    or 20 shards."""
 
     @field_validator("max_record_bytes")
     @classmethod
@@ -201,6 +205,20 @@ class Selection(Section):
         return self
 
 
+class Maintenance(Section):
+    """When ``maintain_warehouse`` compacts and removes files of the tables; rows never change."""
+
+    target_file_mb: Annotated[int, Field(ge=1, le=1 << 14)] = Field(default=512, json_schema_extra=NO_RESULT)
+    """Small files are compacted into files of about this size."""
+    documents_file_mb: Annotated[int, Field(ge=1, le=1 << 14)] = Field(default=64, json_schema_extra=NO_RESULT)
+    """The same for ``documents``: a file with rows of many shards is rewritten when one of these shards changes."""
+    min_small_files: Count = Field(default=16, json_schema_extra=NO_RESULT)
+    """A table is compacted when it has this many files of less than half of that size."""
+    retention_hours: Annotated[int, Field(ge=0, le=1 << 16)] = Field(default=168, json_schema_extra=NO_RESULT)
+    """Files that were removed from a table, or left by a run that was stopped, are deleted after this time. Must exceed
+    the duration of a run, and the time for which earlier versions are read."""
+
+
 class Report(Section):
     """The HTML page of a rebuild."""
 
@@ -230,6 +248,7 @@ class Settings(Section):
     pivots: Pivots = Pivots()
     selection: Selection = Selection()
     report: Report = Report()
+    maintenance: Maintenance = Maintenance()
     spark: Spark = Spark()
 
     @model_validator(mode="after")

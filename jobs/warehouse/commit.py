@@ -55,6 +55,8 @@ def commit_files(
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
     sizes = data_files(delta) if delta else {}
+    if not sizes.keys() >= set(removed or ()):
+        raise written_by_another(table, "files that are removed with this commit were compacted")
     left = set() if removed is None else sizes.keys() - set(removed)
     now = int(time.time() * 1000)
     added = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
@@ -90,7 +92,7 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
 
 
 def roll_back(table: Location, rows: TableVersion) -> Content:
-    """Makes the rows of an earlier version the newest, by a commit that restores its files.
+    """Makes the rows of an earlier version the newest, by a commit that restores its files or compacted ones.
 
     Args:
         table: the table's folder.

@@ -117,12 +117,6 @@ def row_versions(delta: DeltaTable, fingerprint: str) -> list[int]:
     return found
 
 
-def maintained_version(delta: DeltaTable, version: int) -> int:
-    """The newest version that OPTIMIZE and the like made of the rows of a version, before others changed them."""
-    changing = [c.version for c in commits_of(delta) if c.version > version and changes_rows(c)]
-    return min(changing, default=int(delta.version()) + 1) - 1
-
-
 def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     """The newest rows of a table whose provenance has a fingerprint."""
     versions = [
@@ -131,6 +125,17 @@ def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
         if (made := Provenance.from_json(c.user_metadata)) and made.fingerprint == fingerprint
     ]
     return TableVersion(str(delta.metadata().id), versions[0], fingerprint) if versions else None
+
+
+def maintained_version(delta: DeltaTable, version: int) -> int:
+    """The newest version with the rows that a version made, after OPTIMIZE and the like, or a RESTORE of them."""
+    made: dict[int, int] = {}
+    for commit in reversed(commits_of(delta)):
+        before = _restored(commit)
+        if before is None and not changes_rows(commit):
+            before = commit.version - 1
+        made[commit.version] = commit.version if before is None else made.get(before, before)
+    return max((later for later, rows in made.items() if rows == version), default=version)
 
 
 def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Content:
@@ -155,12 +160,18 @@ def _standing(commits: Sequence[Commit]) -> list[Commit]:
     for commit in commits:
         if commit.version > up_to:
             continue
-        restored = commit.parameters.get("version") if commit.operation == "RESTORE" else None
+        restored = _restored(commit)
         if restored is None:
             standing.append(commit)
         else:
-            up_to = int(str(restored))
+            up_to = restored
     return standing
+
+
+def _restored(commit: Commit) -> int | None:
+    """The version that a commit restored; None where it is no RESTORE to a version."""
+    version = commit.parameters.get("version") if commit.operation == "RESTORE" else None
+    return None if version is None else int(str(version))
 
 
 class Contents(Protocol):

@@ -51,7 +51,7 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
     Raises:
         DamagedTableError: a commit is empty or cut, or a data file is missing or has another size than it had.
     """
-    sizes = _sizes(table)
+    sizes = stored_files(table)
     for path, n_bytes in sizes.items():
         commit = _COMMIT.fullmatch(path)
         if commit and not n_bytes and int(commit[1]) >= content.version:
@@ -66,7 +66,7 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
             raise DamagedTableError(f"{table} is damaged (its file {file['path']} {state})")
 
 
-def _sizes(table: Location) -> dict[str, int]:
+def stored_files(table: Location) -> dict[str, int]:
     """Size in bytes of every file, by its path within the table."""
     files = table.filesystem.get_file_info(fs.FileSelector(table.path, recursive=True))
     return {file.path.removeprefix(f"{table.path}/"): file.size for file in files if file.is_file}

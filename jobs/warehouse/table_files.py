@@ -74,20 +74,28 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
     Returns:
         None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
     """
+    delta = open_delta(table)
+    if delta is None:
+        return None
+    newest = data_files(delta).keys()
     try:
-        later = _files_at(table, after)
-        newest = open_delta(table)
-        kept = maintained_version(newest, before) if newest and before is not None else None
-        earlier = {} if kept is None else _files_at(table, kept)
+        earlier = {} if before is None else _files_at(table, maintained_version(delta, before))
+        # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
+        for version in dict.fromkeys((after, maintained_version(delta, after))):
+            later = _files_at(table, version)
+            changes = FileChanges(_without(later, earlier), _without(earlier, later))
+            if _exist(table, sorted({*changes.added, *changes.removed} - newest)):
+                return changes
     except WarehouseError:
         return None
-    added = {path: size for path, size in later.items() if path not in earlier}
-    removed = {path: size for path, size in earlier.items() if path not in later}
-    old = {*added, *removed} - _files_at(table).keys()
-    return FileChanges(added, removed) if _exist(table, sorted(old)) else None
+    return None
 
 
-def _files_at(table: Location, version: int | None = None) -> dict[str, int]:
+def _without(files: dict[str, int], others: Collection[str]) -> dict[str, int]:
+    return {path: size for path, size in files.items() if path not in others}
+
+
+def _files_at(table: Location, version: int) -> dict[str, int]:
     delta = open_delta(table, version)
     return data_files(delta) if delta else {}
 

@@ -1,0 +1,88 @@
+"""Maintains the tables of a warehouse: small files compacted, unused ones removed, logs checkpointed; no row changes.
+
+python jobs/maintain_warehouse.py --config conf/demo.toml [--set maintenance.retention_hours=240] [--dry-run]
+
+It needs neither Spark nor Java. ``docs/maintenance.md`` says what it keeps.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from pyarrow import fs
+
+from jobs.framework.command_line import run_command
+from jobs.framework.messages import clean, say
+from jobs.framework.preflight import check_folder
+from jobs.warehouse.maintenance import maintain_table
+from jobs.warehouse.open_table import LOG
+from jobs.warehouse.pinned_versions import is_counted, pinned_versions
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.schemas import TABLES
+from pivot_udfs.settings import Settings
+from pivot_udfs.storage.messages import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
+
+NAME = "maintain_warehouse"
+_NOT_COUNTED = " (data files stay until count_cooccurrence has counted the newest documents)"
+
+
+def run(settings: Settings) -> None:
+    """Maintains all tables and reports one line for each; a table with an error does not stop the others."""
+    check_folder(settings.warehouse.path)
+    _each_table(settings, say, dry_run=False)
+
+
+def plan(settings: Settings) -> None:
+    """Prints what ``run`` would do."""
+    check_folder(settings.warehouse.path, writes=False)
+    _each_table(settings, lambda line: sys.stdout.write(f"{clean(line)}\n"), dry_run=True)
+
+
+def _each_table(settings: Settings, report: Callable[[str], object], dry_run: bool) -> None:
+    root, errors = resolve(settings.warehouse.path), []
+    for name in table_names(root):
+        try:
+            report(f"{name}: {_maintain(root, name, settings, dry_run)}")
+        except WarehouseError as error:
+            errors.append(str(error))
+    if errors:
+        raise WarehouseError(f"{len(errors)} tables of {root} were not maintained:", *errors)
+
+
+def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> str:
+    limits, counted = settings.maintenance, name != "documents" or is_counted(root)
+    file_mb = limits.documents_file_mb if name == "documents" else limits.target_file_mb
+    keep = pinned_versions(root, name) if counted else None
+    return maintain_table(root.child(name), limits, file_mb, keep, dry_run) + ("" if counted else _NOT_COUNTED)
+
+
+def table_names(root: Location) -> list[str]:
+    """The tables of this project that a warehouse has, ``datasets/<arm>`` last.
+
+    Raises:
+        WarehouseError: it has none, or cannot be listed.
+    """
+    try:
+        names = [*TABLES, *(f"datasets/{name}" for name in _folders(root.child("datasets")))]
+        logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
+    except STORE_ERRORS as error:
+        raise WarehouseError(f"{root} cannot be listed ({reason(error)})") from None
+    found = [name for name, log in zip(names, logs, strict=True) if log.type == fs.FileType.Directory]
+    if not found:
+        raise WarehouseError(f"there are no tables at {root}: run rebuild_corpus first, or correct warehouse.path")
+    return found
+
+
+def _folders(folder: Location) -> list[str]:
+    infos = folder.filesystem.get_file_info(fs.FileSelector(folder.path, allow_not_found=True))
+    return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; returns its exit code."""
+    description = "Compacts small files, removes unused ones and checkpoints the logs of the tables of a warehouse."
+    return run_command(NAME, description, Settings, run, argv, plan)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
