@@ -96,8 +96,12 @@ def explain_place(tables: ArrowTables, place: Place) -> DocumentExplanation | Re
             f"neither {tables.table_path('documents')} nor quarantine has record {record} of {shard}: --shard is the "
             "path as the table shards lists it, and records are numbered from 0"
         )
-    shown = tuple(row | {"raw": (row["raw"] or b"").decode("utf-8", "backslashreplace")} for row in rows)
-    return RejectedRecord(shown, states_of(tables, ["quarantine"]))
+    return RejectedRecord(tuple(map(_with_raw_as_text, rows)), states_of(tables, ["quarantine"]))
+
+
+def _with_raw_as_text(row: Mapping[str, Any]) -> dict[str, Any]:
+    raw = row["raw"]
+    return dict(row) | {"raw": raw.decode("utf-8", "backslashreplace") if raw is not None else None}
 
 
 def _explain_document(tables: ArrowTables, here: ds.Expression, token_ids: Sequence[int]) -> DocumentExplanation:
