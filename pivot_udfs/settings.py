@@ -9,42 +9,26 @@ text of ``docs/configuration.md``.
 import logging
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import ARMS, known_arm
 from pivot_udfs.setting_types import (
     NO_RESULT,
     Count,
+    Language,
     Long,
     Once,
     Place,
+    Section,
     as_list,
     not_blank,
     spark_key,
 )
-from pivot_udfs.setting_types import Language as Language
 
 log = logging.getLogger(__name__)
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 """An arm in ``pivot_udfs.arms.ARMS``."""
-
-
-class Section(BaseModel):
-    """A table of the TOML file: frozen, strict, no unknown keys, no infinite number."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
 FieldName = Annotated[str, Field(pattern=r'^[^"\\\\\x00-\x1f]*$')]
 
 
@@ -182,14 +166,14 @@ class Selection(Section):
     """With ``rule = "threshold"``: the smallest shrunken density that is taken."""
     tokens: Annotated[int, Long, Field(ge=1)] = 1_000_000
     """With ``rule = "token_budget"``: the number of tokens taken."""
-    language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = {}
+    language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = Field(default={})
     """With ``rule = "token_budget"``: each language's share of the tokens, at most 1 in all; empty: the corpus'."""
     shrinkage_tokens: Annotated[int, Long, Field(ge=0)] = 500
     """The k in the shrunken density (n_pivot_tokens + k m) / (n_tokens + k) that ranks documents; m is the mean density
     of the document's language."""
-    bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = ["mul"]
+    bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = Field(default=["mul"])
     """The values of ``lang`` that mark bilingual documents, which the arm ``parallel`` takes."""
-    arms: Annotated[list[ArmName], Field(min_length=1), Once] = list(ARMS)
+    arms: Annotated[list[ArmName], Field(min_length=1), Once] = Field(default=list(ARMS))
     """Which datasets are written; ``pivot_udfs.arms`` defines them."""
     seed: Annotated[int, Long] = 0
     """Seed of the random draws of documents."""
