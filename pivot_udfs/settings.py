@@ -9,42 +9,26 @@ text of ``docs/configuration.md``.
 import logging
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import ARMS, known_arm
 from pivot_udfs.setting_types import (
     NO_RESULT,
     Count,
+    Language,
     Long,
     Once,
     Place,
+    Section,
     as_list,
     not_blank,
     spark_key,
 )
-from pivot_udfs.setting_types import Language as Language
 
 log = logging.getLogger(__name__)
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 """An arm in ``pivot_udfs.arms.ARMS``."""
-
-
-class Section(BaseModel):
-    """A table of the TOML file: frozen, strict, no unknown keys, no infinite number."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
 FieldName = Annotated[str, Field(pattern=r'^[^"\\\\\x00-\x1f]*$')]
 
 
@@ -82,6 +66,10 @@ class Corpus(Section):
     """Small shards are read together, up to this many MB of input files in one task."""
     batch_gb: Annotated[float, Field(gt=0, le=1 << 20)] = Field(default=32.0, json_schema_extra=NO_RESULT)
     """Input files, in GB, whose records are committed together; a run that was stopped goes on after the last batch."""
+    max_quarantine_share: Annotated[float, Field(ge=0, le=1)] = Field(default=0.01, json_schema_extra=NO_RESULT)
+    """Largest share of a batch's records that may be rejected, and of its shards that may be empty or not readable to
+    their end; beyond it the run stops before the batch is committed. Not checked in batches of fewer than 100 records,
+    or 20 shards."""
 
     @field_validator("max_record_bytes")
     @classmethod
@@ -96,6 +84,8 @@ class Warehouse(Section):
 
     path: Place
     """A local folder or a URI; table *t* is at ``<path>/<t>``."""
+    release: Annotated[int, Field(ge=0)] | None = Field(default=None, json_schema_extra=NO_RESULT)
+    """Which release of the tables the model side reads; unset: the newest."""
 
 
 class Tokenizer(Section):
@@ -178,14 +168,14 @@ class Selection(Section):
     """With ``rule = "threshold"``: the smallest shrunken density that is taken."""
     tokens: Annotated[int, Long, Field(ge=1)] = 1_000_000
     """With ``rule = "token_budget"``: the number of tokens taken."""
-    language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = {}
+    language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = Field(default={})
     """With ``rule = "token_budget"``: each language's share of the tokens, at most 1 in all; empty: the corpus'."""
     shrinkage_tokens: Annotated[int, Long, Field(ge=0)] = 500
     """The k in the shrunken density (n_pivot_tokens + k m) / (n_tokens + k) that ranks documents; m is the mean density
     of the document's language."""
-    bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = ["mul"]
+    bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = Field(default=["mul"])
     """The values of ``lang`` that mark bilingual documents, which the arm ``parallel`` takes."""
-    arms: Annotated[list[ArmName], Field(min_length=1), Once] = list(ARMS)
+    arms: Annotated[list[ArmName], Field(min_length=1), Once] = Field(default=list(ARMS))
     """Which datasets are written; ``pivot_udfs.arms`` defines them."""
     seed: Annotated[int, Long] = 0
     """Seed of the random draws of documents."""

@@ -183,6 +183,18 @@ def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatc
     assert_as_from_nothing(world)
 
 
+def test_a_rebuild_that_changed_a_table_adds_a_release(world: SmallCorpus) -> None:
+    assert "rebuild_corpus: release 0" in rebuild(world)
+    assert "rebuild_corpus: no table has changed" in rebuild(world)
+    write_shard(world.folder, 6, seed=60)
+    assert "rebuild_corpus: release 1" in rebuild(world)
+    rows = DeltaTable(world.folder / "warehouse" / "releases").to_pyarrow_table().sort_by("release").to_pylist()
+    assert [row["release"] for row in rows] == [0, 1]
+    now = {name: DeltaTable(world.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
+    assert dict(rows[1]["versions"]) == now
+    assert dict(rows[0]["versions"])["documents"] < now["documents"]
+
+
 def maintain(corpus: SmallCorpus) -> str:
     """Compacts every table and removes every file that no kept version has."""
     settings = ("maintenance.min_small_files=2", "maintenance.retention_hours=0")
@@ -195,7 +207,7 @@ def test_maintenance_runs_nothing_again_and_changed_shards_are_counted_by_differ
     before = versions(world)
     assert len(DeltaTable(world.folder / "warehouse" / "documents").file_uris()) == 1
     assert rebuild(world, BATCHES).count("skipped") == 2
-    assert maintain(world).count("nothing to do") == len(before)
+    assert maintain(world).count("nothing to do") == len(before) + 1
     assert versions(world) == before
     write_shard(world.folder, 5, seed=50)
     assert "counts all documents" not in rebuild(world, BATCHES)
