@@ -18,7 +18,12 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
-from jobs.loading.check_records import check_row_counts, no_documents, progress_message
+from jobs.loading.check_records import (
+    check_quarantine_share,
+    check_row_counts,
+    no_documents,
+    progress_message,
+)
 from jobs.loading.loaded_shards import (
     LoadedShard,
     ShardChanges,
@@ -130,6 +135,7 @@ def _write_batch(run: Run, batch: Sequence[Shard]) -> tuple[dict[str, list[dict[
     n_docs, n_rejected = (sum(file["n_records"] for file in files[table]) for table in ("documents", "quarantine"))
     check_row_counts(counts.value, n_docs, n_rejected)
     _log_totals(run, counts.value)
+    check_quarantine_share(counts.value, run.settings.corpus.max_quarantine_share)
     return files, counts.value
 
 
@@ -168,9 +174,13 @@ def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
 def _log_totals(run: Run, counts: ShardCounts) -> None:
     n_docs, n_rejected, n_tokens, *_ = total(counts.values())
     run.progress.say(
-        "tokenize_corpus",
+        STAGE.name,
         f"{len(counts):,} shards, {n_docs + n_rejected:,} records = {n_docs:,} documents + {n_rejected:,} in "
         f"quarantine, {n_tokens:,} tokens",
+        shards=len(counts),
+        documents=n_docs,
+        quarantine=n_rejected,
+        tokens=n_tokens,
     )
 
 

@@ -57,6 +57,10 @@ class Corpus(Section):
     """Small shards are read together, up to this many MB of input files in one task."""
     batch_gb: Annotated[float, Field(gt=0, le=1 << 20)] = Field(default=32.0, json_schema_extra=NO_RESULT)
     """Input files, in GB, whose records are committed together; a run that was stopped goes on after the last batch."""
+    max_quarantine_share: Annotated[float, Field(ge=0, le=1)] = Field(default=0.01, json_schema_extra=NO_RESULT)
+    """Largest share of a batch's records that may be rejected, and of its shards that may be empty or not readable to
+    their end; beyond it the run stops before the batch is committed. Not checked in batches of fewer than 100 records,
+    or 20 shards."""
 
     @field_validator("max_record_bytes")
     @classmethod

@@ -30,13 +30,13 @@ class Progress:
         """Seconds since the last ``watch`` began."""
         return time.monotonic() - self._watching_since
 
-    def say(self, stage: str, message: str) -> None:
-        """Writes one line: seconds since the start, the stage, the message."""
+    def say(self, stage: str, message: str, **values: object) -> None:
+        """Writes one line: seconds since the start, the stage, the message; as JSON also the values."""
         elapsed = time.monotonic() - self._started
         if is_json():
             name, _, what = stage.partition(": ")
             message = f"{what}: {message}" if what else message
-            return write_line("", stage=name, message=message, values={"elapsed_seconds": round(elapsed, 1)})
+            return write_line("", stage=name, message=message, values=values | {"elapsed_seconds": round(elapsed, 1)})
         tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
         return None
 

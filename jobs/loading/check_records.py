@@ -1,7 +1,14 @@
 """Compares the records that were read with those that were written, and describes both."""
 
+from collections.abc import Sequence
+
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, total
+from pivot_udfs.shards.validate_record import SHARD_REASONS
+from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total
+
+_LEAST_RECORDS, _LEAST_SHARDS = 100, 20
+_MOST_REASONS = 5
+"""How many reasons a message names."""
 
 _SET_ID = "set corpus.fields.id to the field that identifies a document, or to '' to number the documents"
 _SET_TEXT = "set corpus.fields.text to the field that holds the text"
@@ -34,6 +41,23 @@ def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> 
         )
 
 
+def check_quarantine_share(counts: ShardCounts, max_share: float) -> None:
+    """Compares what was rejected with ``corpus.max_quarantine_share``.
+
+    Args:
+        counts: of a batch.
+        max_share: of records that are rejected, and of shards that are empty or not readable to their end, in [0, 1];
+            fewer than 100 records, or 20 shards, are not judged.
+
+    Raises:
+        CorpusError: one of the shares is larger; it has the reasons, the most frequent first.
+    """
+    read = total(counts.values())
+    lost = total(_of_whole_shards(count) for count in counts.values())
+    _check_share("shards are empty or cannot be read to their end", lost, len(counts), _LEAST_SHARDS, max_share)
+    _check_share("records are rejected", read, read.n_docs + read.n_rejected, _LEAST_RECORDS, max_share)
+
+
 def no_documents(read: ShardCount) -> CorpusError:
     """The error for a corpus without a document: the reasons, the most frequent first.
 
@@ -42,10 +66,29 @@ def no_documents(read: ShardCount) -> CorpusError:
     """
     if not read.rejections:
         return CorpusError("the shards have no record: check corpus.inputs")
-    numbers = ", ".join(f"{n_records} {reason}" for reason, n_records, _ in read.rejections)
-    first = read.rejections[0]
+    return CorpusError(f"none of {read.n_rejected} records is a document: {_reasons(read.rejections)}")
+
+
+def _of_whole_shards(count: ShardCount) -> ShardCount:
+    rejections = tuple(of for of in count.rejections if of.reason in SHARD_REASONS)
+    return ShardCount(0, sum(of.n_records for of in rejections), 0, rejections)
+
+
+def _check_share(what: str, bad: ShardCount, n_all: int, least: int, max_share: float) -> None:
+    if n_all >= least and bad.n_rejected / n_all > max_share:
+        raise CorpusError(
+            f"{bad.n_rejected:,} of {n_all:,} {what} ({bad.n_rejected / n_all:.2%}), more than"
+            f" corpus.max_quarantine_share allows ({max_share:.2%}): {_reasons(bad.rejections)}; or raise"
+            " corpus.max_quarantine_share"
+        )
+
+
+def _reasons(rejections: Sequence[Rejections]) -> str:
+    """The most frequent reasons, a detail of the first, and what to do about it where that is known."""
+    numbers = ", ".join(f"{n_records} {reason}" for reason, n_records, _ in rejections[:_MOST_REASONS])
+    first = rejections[0]
     remedy = f"; {_REMEDIES[first.reason]}" if first.reason in _REMEDIES else ""
-    return CorpusError(f"none of {read.n_rejected} records is a document: {numbers} (such as: {first.detail}){remedy}")
+    return f"{numbers} (such as: {first.detail}){remedy}"
 
 
 def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from pivot_udfs.storage.stores import resolve
+from pivot_udfs.shards.open_shard import open_shard
 
 CONTENT_IDS = pa.schema([pa.field("shard", pa.string(), False), pa.field("content_id", pa.string(), False)])
 
@@ -14,9 +14,9 @@ def content_id(path: str) -> str:
     """SHA-256 (hex) of a file as stored.
 
     Raises:
-        STORE_ERRORS: it is not there, or cannot be read.
+        StoreError: it cannot be read.
     """
-    with resolve(path).open_input() as stream:
+    with open_shard(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 

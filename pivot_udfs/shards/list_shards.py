@@ -8,7 +8,7 @@ import fnmatch
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from pyarrow import fs
 
@@ -88,19 +88,6 @@ def shard_format(path: str) -> ShardFormat | None:
         if name.lower().endswith(ending):
             return ShardFormat(kind, codec, name[: -len(ending)] or name)
     return None
-
-
-def open_shard(path: str, *, seekable: bool = False) -> BinaryIO:
-    """The raw bytes of a shard, as stored.
-
-    Args:
-        path: ``Shard.path``.
-        seekable: for formats that are read from their end, such as Parquet; else the file is read in order.
-
-    Raises:
-        STORE_ERRORS: the file is not there, may not be read, or its store does not answer.
-    """
-    return resolve(path).open_input(seekable=seekable)
 
 
 def _shards_of(given: str) -> list[Entry]:

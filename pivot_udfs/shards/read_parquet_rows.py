@@ -3,8 +3,8 @@
 A batch has at most four rows unless all of a row group is small, because a few stored bytes can stand for many large
 values. Columns are read page by page; a page is the least that must be held.
 
-pyarrow raises ``OSError`` for damaged content and for a failing store alike, so the file's own failures are recorded
-where they arise.
+pyarrow raises the same exceptions for damaged content and for a failing store, so the file's own failures are recorded
+where they occur.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[Fields]:
     Raises:
         StreamDamageError: the file is not Parquet, truncated or corrupt, or has fewer rows than its footer says.
         RecordError: ``missing_columns``.
-        OSError: the file itself could not be read.
+        OSError, pa.ArrowException: the file itself could not be read.
     """
     watched = _WatchedFile(file)
     try:
@@ -57,7 +57,7 @@ class _WatchedFile:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
 
     @property
     def closed(self) -> bool:
@@ -75,7 +75,7 @@ class _WatchedFile:
     def read(self, n_bytes: int = -1) -> bytes:
         try:
             return self._file.read(n_bytes)
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             self.failure = error
             raise
 

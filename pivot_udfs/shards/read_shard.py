@@ -1,17 +1,17 @@
 """The one reader by which documents enter: any shard to documents and rejected records, in order.
 
 Nothing in a shard's content raises: every record gives one ``Document`` or one ``Rejected``, and what
-cannot be divided into records (a damaged rest, a whole file) gives one ``Rejected`` that says so. Only a
-store that fails to answer raises ``OSError``: Spark then tries the task again, and half a shard is not taken
-for a complete one. A shard is read from its start to its end by one task, whatever its size.
+cannot be divided into records (a damaged rest, a whole file) gives one ``Rejected`` that describes it. A fault of the
+store raises ``StoreError``: on a cluster Spark tries the task again, then the run fails, and a shard that was read
+in part is never taken for a complete one. A shard is read from its start to its end by one task, whatever its size.
 """
 
-import errno
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.shards.list_shards import EXTENSIONS, ShardFormat, open_shard, shard_format
+from pivot_udfs.shards.list_shards import EXTENSIONS, ShardFormat, shard_format
+from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.shards.read_json_line import read_json_line
 from pivot_udfs.shards.read_parquet_rows import read_parquet_rows
 from pivot_udfs.shards.shard_streams import LineSplitter, StreamDamageError, read_blocks
@@ -27,11 +27,9 @@ from pivot_udfs.shards.validate_record import (
     check_record,
     reject,
 )
+from pivot_udfs.storage.messages import printable
 
 __all__ = ["REASONS", "Document", "ReadLimits", "Rejected", "read_shard"]
-
-_REFUSALS = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR})
-_REFUSAL_WORDS = ("ACCESS_DENIED", "PERMISSION_DENIED", "is a directory")  # of errors that carry no code
 
 
 def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
@@ -46,32 +44,20 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
         ``corrupt_stream`` or ``zstd_window_too_large``, whose number is that of the first record lost, nothing follows.
 
     Raises:
-        OSError: the store did not answer, or failed while the file was opened or read (too many open files, a
-            stale handle, a time-out, ...); the shard is not at fault.
+        CorpusError: the path has no ending of a shard.
+        StoreError: the file cannot be opened or read (missing, no permission, a time-out, a stale handle, ...).
+        OSError: this process has too many open files.
     """
     form = shard_format(path)
     if form is None:
-        yield Rejected(None, "unreadable_shard", f"unknown extension; known are {', '.join(EXTENSIONS)}", None)
-        return
-    try:
-        stream = open_shard(path, seekable=form.kind == "parquet")
-    except (OSError, CorpusError) as error:
-        if isinstance(error, OSError) and not _is_refusal(error):
-            raise
-        yield Rejected(None, "unreadable_shard", str(error), None)
-        return
-    with stream:
+        raise CorpusError(f"shard {printable(path)} has no known extension; known are {', '.join(EXTENSIONS)}")
+    with open_shard(path, seekable=form.kind == "parquet") as stream:
         read = _read_parquet if form.kind == "parquet" else _read_lines
         found = None
         for found in read(stream, form, ShardName(path, form.stem), limits):
             yield found
     if found is None:
         yield Rejected(None, "empty_shard", "the file holds no record", None)
-
-
-def _is_refusal(error: OSError) -> bool:
-    """Whether opening again would fail again, by the operating system's code or the file system's message."""
-    return error.errno in _REFUSALS or any(word in str(error) for word in _REFUSAL_WORDS)
 
 
 def _read_lines(

@@ -17,7 +17,6 @@ MAX_KEY_BYTES = 4_096
 """Longest id and longest source, in UTF-8."""
 
 REASONS: dict[str, str] = {
-    "unreadable_shard": "the file cannot be opened: it is gone, or there is no permission",
     "empty_shard": "the file holds no record",
     "corrupt_stream": "the file is truncated or damaged; what follows the damage is not read",
     "zstd_window_too_large": "the zstd stream needs more memory than corpus.max_zstd_window_mb; the rest is not read",
@@ -40,6 +39,10 @@ REASONS: dict[str, str] = {
     "nul_character": "a field holds the character U+0000",
 }
 """What each reason of a ``Rejected`` means."""
+SHARD_REASONS = frozenset(
+    {"empty_shard", "corrupt_stream", "zstd_window_too_large", "page_too_large", "missing_columns"}
+)
+"""The reasons that stand for the rest of a shard, or for all of it; a shard has at most one."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -1,10 +1,12 @@
 """The progress of a run: time left, and counts of shards that change while they are read."""
 
+import json
 from collections.abc import ValuesView
 
 import pytest
 
-from jobs.framework.progress import Pace
+from jobs.framework import messages
+from jobs.framework.progress import Pace, Progress
 from jobs.loading.check_records import progress_message
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
 
@@ -24,6 +26,17 @@ def test_there_is_no_time_left_before_a_task_has_ended() -> None:
     assert pace.seconds_left(1.0, frozenset(), 0, 0) is None
     assert pace.seconds_left(2.0, frozenset({1}), 3, 9) is None
     assert pace.seconds_left(5.0, frozenset({1}), 3, 9) is None
+
+
+def test_numbers_are_fields_of_json_lines_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Progress().say("a_stage", "3 shards", shards=3)
+    assert capsys.readouterr().err.endswith(" s] a_stage: 3 shards\n")
+    monkeypatch.setattr(messages, "_json_job", ["a_job"])
+    Progress().say("a_stage", "3 shards", shards=3)
+    found = json.loads(capsys.readouterr().err)
+    assert (found["stage"], found["message"], found["shards"]) == ("a_stage", "3 shards", 3)
 
 
 class GrowingCounts(ShardCounts):

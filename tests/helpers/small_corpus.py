@@ -20,6 +20,7 @@ SETTINGS = """
 [corpus]
 inputs = "{folder}/shards"
 max_document_bytes = 4000
+max_quarantine_share = 1.0
 [warehouse]
 path = "{folder}/warehouse"
 [tokenizer]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.shards.list_shards import list_shards, open_shard, shard_format
+from pivot_udfs.shards.list_shards import list_shards, shard_format
+from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage import location
 
 
@@ -202,13 +203,6 @@ def test_shards_of_a_store_keep_their_uri(tmp_path: Path, monkeypatch: pytest.Mo
         assert [shard.path for shard in shards] == ["s3://bucket/day=1/a.jsonl"]
         with open_shard(shards[0].path) as stream:
             assert stream.read() == b"raw"
-
-
-def test_opened_shards_are_not_decompressed(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl.gz").write_bytes(b"as stored")
-    for seekable in (False, True):
-        with open_shard(str(tmp_path / "a.jsonl.gz"), seekable=seekable) as stream:
-            assert stream.read() == b"as stored"
 
 
 @pytest.mark.parametrize(

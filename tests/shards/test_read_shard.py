@@ -1,11 +1,8 @@
 """The reader: each bad input gives its own reason, and records in are documents and rejections."""
 
-import errno
 import gzip
 import io
-import os
 import random
-import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_files import BAD_LINES, GOOD_LINES, LINE, PACK, line_of, many_lines, read, reasons_of, write
 
+from pivot_udfs.errors import CorpusError, StoreError
 from pivot_udfs.shards import read_json_line
-from pivot_udfs.shards import read_shard as reader
 from pivot_udfs.shards.read_shard import REASONS, Document, Rejected
+from pivot_udfs.shards.validate_record import SHARD_REASONS
+from pivot_udfs.storage.stores import Location
 
 
 @pytest.mark.parametrize(("line", "reason"), BAD_LINES)
@@ -38,9 +37,7 @@ def test_a_good_line_is_a_document(tmp_path: Path, line: bytes, expected: tuple[
 
 
 def test_every_reason_is_known_and_seen() -> None:
-    whole_shard = {"unreadable_shard", "empty_shard", "corrupt_stream", "missing_columns"}
-    whole_shard |= {"zstd_window_too_large", "page_too_large"}
-    assert {reason for _, reason in BAD_LINES} | whole_shard == REASONS.keys()
+    assert {reason for _, reason in BAD_LINES} | SHARD_REASONS == REASONS.keys()
 
 
 @pytest.mark.parametrize("ending", PACK)
@@ -75,53 +72,9 @@ def test_a_file_of_no_bytes_is_empty(tmp_path: Path, ending: str) -> None:
     assert reasons_of(read(write(tmp_path, b"", "x" + ending))) == ["empty_shard"]
 
 
-@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
-def test_a_shard_that_is_gone_is_unreadable(tmp_path: Path, ending: str) -> None:
-    found = read(tmp_path / f"gone{ending}")
-    assert reasons_of(found) == ["unreadable_shard"]
-    assert found[0].record is None
-
-
-def _refuse_with(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    def refuse(path: str, *, seekable: bool) -> None:
-        raise error
-
-    monkeypatch.setattr(reader, "open_shard", refuse)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        *(OSError(code, os.strerror(code)) for code in (errno.ENOENT, errno.EACCES, errno.EPERM)),
-        *(OSError(code, os.strerror(code)) for code in (errno.ENOTDIR, errno.EISDIR)),
-        OSError("When reading information for key 'x': AWS Error ACCESS_DENIED"),
-        OSError("google::cloud::Status(PERMISSION_DENIED: no access)"),
-    ],
-    ids=str,
-)
-def test_a_shard_that_may_not_be_opened_is_unreadable(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    _refuse_with(monkeypatch, error)
-    assert read(Path("/x.jsonl")) == [Rejected(None, "unreadable_shard", str(error), None)]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        *(OSError(code, os.strerror(code)) for code in (errno.EMFILE, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)),
-        OSError("When reading information for key 'x': AWS Error NETWORK_CONNECTION"),
-    ],
-    ids=str,
-)
-def test_a_store_that_does_not_answer_raises(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
-    _refuse_with(monkeypatch, error)
-    with pytest.raises(OSError, match=re.escape(str(error))):
-        read(Path("/x.jsonl"))
-
-
-@pytest.mark.parametrize("ending", [*PACK, ".parquet"])
-def test_a_folder_named_like_a_shard_is_unreadable(tmp_path: Path, ending: str) -> None:
-    (tmp_path / f"x{ending}").mkdir()
-    assert reasons_of(read(tmp_path / f"x{ending}")) == ["unreadable_shard"]
+def test_a_path_of_unknown_extension_is_an_error() -> None:
+    with pytest.raises(CorpusError, match=r"shard /x\.txt has no known extension"):
+        read(Path("/x.txt"))
 
 
 @settings(deadline=None)
@@ -160,29 +113,34 @@ def test_no_damage_raises_or_breaks_the_numbering(tmp_path: Path, ending: str) -
 class _Failing(io.BytesIO):
     """A store that answers some reads and then fails."""
 
-    def __init__(self, data: bytes, answers: int) -> None:
+    def __init__(self, data: bytes, answers: int, error: Exception) -> None:
         super().__init__(data)
-        self.answers = answers
+        self.answers, self.error = answers, error
 
     def read(self, size: int | None = -1) -> bytes:
         self.answers -= 1
         if self.answers < 0:
-            raise OSError("AWS Error NETWORK_CONNECTION")
+            raise self.error
         return super().read(size)
 
 
+@pytest.mark.parametrize(
+    "error", [OSError("AWS Error NETWORK_CONNECTION"), pa.ArrowException("NETWORK_CONNECTION")], ids=repr
+)
 @pytest.mark.parametrize("ending", [*PACK, ".parquet"])
-def test_a_store_that_fails_half_way_raises(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+def test_a_store_that_fails_at_any_read_is_an_error_and_no_damage(
+    monkeypatch: pytest.MonkeyPatch, ending: str, error: Exception
+) -> None:
     data = _parquet_bytes() if ending == ".parquet" else PACK[ending](many_lines(9))
-    stream = _Failing(data, answers=100)
-    monkeypatch.setattr(reader, "open_shard", lambda path, seekable: stream)
+    stream = _Failing(data, 100, error)
+    monkeypatch.setattr(Location, "open_input", lambda self, seekable: stream)
     whole = read(Path(f"/x{ending}"))
     assert reasons_of(whole) == [None] * len(whole)
     n_reads = 100 - stream.answers
     assert n_reads > 1
     for answers in range(n_reads):
-        stream = _Failing(data, answers)
-        with pytest.raises(OSError, match="NETWORK_CONNECTION"):
+        stream = _Failing(data, answers, error)
+        with pytest.raises(StoreError, match=rf"shard /x{ending} cannot be read: .*NETWORK_CONNECTION"):
             read(Path(f"/x{ending}"))
 
 

@@ -21,7 +21,8 @@ from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Maintenance
-from pivot_udfs.shards.list_shards import list_shards, open_shard
+from pivot_udfs.shards.list_shards import list_shards
+from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage.stores import resolve, table_files
 from pivot_udfs.storage.write_parquet import one_table, step_to_files
 from pivot_udfs.tokenization.backends import load_tokenizer

@@ -1,0 +1,37 @@
+"""Opens shards so that a fault of the store is never taken for damage of the content."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from pivot_udfs.errors import StoreError
+from pivot_udfs.storage.messages import printable, reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
+
+_OPEN_FILES = (errno.EMFILE, errno.ENFILE)
+
+
+@contextmanager
+def open_shard(path: str, *, seekable: bool = False) -> Iterator[BinaryIO]:
+    """The bytes of a shard as stored, closed at the end of the ``with`` block.
+
+    Args:
+        path: ``Shard.path``.
+        seekable: for formats that are read from their end, such as Parquet; else the file is read in order.
+
+    Raises:
+        StoreError: at opening or within the block: the file is missing or may not be read, or its store does not
+            answer.
+        OSError: this process has too many open files.
+    """
+    try:
+        with resolve(path).open_input(seekable=seekable) as stream:
+            yield stream
+    except STORE_ERRORS as error:
+        if isinstance(error, OSError) and error.errno in _OPEN_FILES:
+            raise
+        raise StoreError(
+            f"shard {printable(path)} cannot be read: {reason(error)}; check that it exists, that the workers may read"
+            " it and that its store answers, then run again"
+        ) from error
