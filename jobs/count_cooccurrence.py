@@ -26,7 +26,8 @@ from jobs.framework.task_sizes import least_tasks, tasks_of_files
 from jobs.warehouse.lineage import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
-from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_files, count_languages, window_in_tokens
+from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, window_in_tokens
+from pivot_udfs.count_files import count_files, count_languages
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion, difference

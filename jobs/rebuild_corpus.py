@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run, run_stage
+from jobs.warehouse.releases import TABLE as RELEASES
+from jobs.warehouse.write_release import write_release
 
 STAGES = [
     tokenize_corpus.STAGE,
@@ -23,9 +25,13 @@ STAGES = [
 
 
 def run(run: Run) -> None:
-    """Runs what has changed, in order."""
+    """Runs what has changed, in order, and adds a release where a table has changed."""
+    run.warehouse.check_target(RELEASES)
     for stage in STAGES:
         run_stage(run, stage, skip_unchanged=True)
+    tables = [table for stage in STAGES for table in stage.writes(run.settings)]
+    number = write_release(run.warehouse, tables)
+    run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
     sys.stdout.write(_summary(run, str(write_report.report_location(run.settings))))
 
 

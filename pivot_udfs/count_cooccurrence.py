@@ -12,8 +12,6 @@ not millions of cells. ``sum_counts`` adds the rows of all blocks up.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -28,8 +26,7 @@ from pivot_udfs.counting.worker_memory import release_memory
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
-from pivot_udfs.schemas import CORPUS_TOTALS, DOCUMENTS
-from pivot_udfs.storage.read_parquet import read_files
+from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -44,7 +41,6 @@ PARTIAL_ROWS = pa.schema(
 )
 COUNTED = pa.schema([DOCUMENTS.field(name) for name in ("lang", "text", "token_ids")])
 """What is read of documents."""
-_LENGTHS = pa.schema([DOCUMENTS.field(name) for name in ("lang", "n_tokens")])
 _FIXED_BYTES = 560 << 20
 """Memory of a worker before it holds a document: interpreter, compiled kernels, the trie, one batch."""
 _SLICE_BYTES = 2 << 20
@@ -80,47 +76,6 @@ class CountPlan:
 def window_in_tokens(window: int | str) -> int:
     """The configured window as a number."""
     return WHOLE_DOCUMENT if window == "document" else int(window)
-
-
-def count_files(batches: Iterator[pa.RecordBatch], folder: str, plan: CountPlan) -> Iterator[pa.RecordBatch]:
-    """Counts the documents of files; counts of removed files are negative.
-
-    Args:
-        batches: file (a path in ``folder``), sign (1 or -1).
-        folder: URI of the table ``documents``.
-        plan: what to count.
-
-    Yields:
-        batches in PARTIAL_ROWS; a row may come more than once, its counts are to be summed.
-    """
-    files = [(row["sign"], row["file"]) for batch in batches for row in batch.to_pylist()]
-    for sign, group in groupby(sorted(files), key=itemgetter(0)):
-        documents = read_files([file for _, file in group], folder, COUNTED)
-        for rows in count_cooccurrence(documents, plan):
-            yield rows if sign > 0 else _negative(rows)
-
-
-def count_languages(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
-    """Documents and tokens by language, with arguments as for ``count_files``.
-
-    Yields:
-        batches in CORPUS_TOTALS; a language may come more than once.
-    """
-    for file in (row for batch in batches for row in batch.to_pylist()):
-        for rows in read_files([file["file"]], folder, _LENGTHS):
-            of_language = pa.table(rows).group_by("lang").aggregate([("n_tokens", "count"), ("n_tokens", "sum")])
-            counts = [pc.multiply(of_language.column(name), file["sign"]) for name in of_language.column_names[1:]]
-            table = pa.Table.from_arrays([of_language.column("lang"), *counts], schema=CORPUS_TOTALS)
-            yield from table.to_batches()
-
-
-def _negative(rows: pa.RecordBatch) -> pa.RecordBatch:
-    columns = {name: rows.column(name) for name in rows.schema.names}
-    for name in ("pair_counts", "doc_counts"):
-        _, bounds, values = columns[name].buffers()
-        negative = pa.py_buffer(-np.frombuffer(values, np.int64))
-        columns[name] = pa.Array.from_buffers(pa.binary(), rows.num_rows, [None, bounds, negative])
-    return pa.RecordBatch.from_arrays(list(columns.values()), schema=PARTIAL_ROWS)
 
 
 def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> Iterator[pa.RecordBatch]:

@@ -14,9 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from pivot_udfs.selection_settings import ArmName as ArmName
 from pivot_udfs.selection_settings import Pivots as Pivots
 from pivot_udfs.selection_settings import Selection as Selection
-from pivot_udfs.setting_types import NO_RESULT, Count, Once, Place, as_list, not_blank, spark_key
-from pivot_udfs.setting_types import Language as Language
-from pivot_udfs.setting_types import Section as Section
+from pivot_udfs.setting_types import NO_RESULT, Count, Language, Once, Place, Section, as_list, not_blank, spark_key
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +73,8 @@ class Warehouse(Section):
 
     path: Place
     """A local folder or a URI; table *t* is at ``<path>/<t>``."""
+    release: Annotated[int, Field(ge=0)] | None = Field(default=None, json_schema_extra=NO_RESULT)
+    """Which release of the tables the model side reads; unset: the newest."""
 
 
 class Tokenizer(Section):

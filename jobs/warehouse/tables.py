@@ -33,6 +33,7 @@ MAKERS = {
     "pair_pivots": "find_pivots",
     "pivots": "find_pivots",
     "document_scores": "score_documents",
+    "releases": "rebuild_corpus",
 }
 KEPT = ("documents",)
 """Tables whose damaged log is never replaced by the project itself."""

@@ -1,0 +1,56 @@
+"""Counts the files by which two versions of ``documents`` differ: those of removed files with a minus sign."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS, CountPlan, count_cooccurrence
+from pivot_udfs.schemas import CORPUS_TOTALS, DOCUMENTS
+from pivot_udfs.storage.read_parquet import read_files
+
+_LENGTHS = pa.schema([DOCUMENTS.field(name) for name in ("lang", "n_tokens")])
+
+
+def count_files(batches: Iterator[pa.RecordBatch], folder: str, plan: CountPlan) -> Iterator[pa.RecordBatch]:
+    """Counts the documents of files; counts of removed files are negative.
+
+    Args:
+        batches: file (a path in ``folder``), sign (1 or -1).
+        folder: URI of the table ``documents``.
+        plan: what to count.
+
+    Yields:
+        batches in PARTIAL_ROWS; a row may come more than once, its counts are to be summed.
+    """
+    files = [(row["sign"], row["file"]) for batch in batches for row in batch.to_pylist()]
+    for sign, group in groupby(sorted(files), key=itemgetter(0)):
+        documents = read_files([file for _, file in group], folder, COUNTED)
+        for rows in count_cooccurrence(documents, plan):
+            yield rows if sign > 0 else _negative(rows)
+
+
+def count_languages(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
+    """Documents and tokens by language, with arguments as for ``count_files``.
+
+    Yields:
+        batches in CORPUS_TOTALS; a language may come more than once.
+    """
+    for file in (row for batch in batches for row in batch.to_pylist()):
+        for rows in read_files([file["file"]], folder, _LENGTHS):
+            of_language = pa.table(rows).group_by("lang").aggregate([("n_tokens", "count"), ("n_tokens", "sum")])
+            counts = [pc.multiply(of_language.column(name), file["sign"]) for name in of_language.column_names[1:]]
+            table = pa.Table.from_arrays([of_language.column("lang"), *counts], schema=CORPUS_TOTALS)
+            yield from table.to_batches()
+
+
+def _negative(rows: pa.RecordBatch) -> pa.RecordBatch:
+    columns = {name: rows.column(name) for name in rows.schema.names}
+    for name in ("pair_counts", "doc_counts"):
+        _, bounds, values = columns[name].buffers()
+        negative = pa.py_buffer(-np.frombuffer(values, np.int64))
+        columns[name] = pa.Array.from_buffers(pa.binary(), rows.num_rows, [None, bounds, negative])
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=PARTIAL_ROWS)
