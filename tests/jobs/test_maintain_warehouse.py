@@ -1,6 +1,7 @@
 """The job that maintains a warehouse: which tables it takes, what it prints, and which versions it keeps."""
 
 import json
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
 from jobs import maintain_warehouse
+from jobs.gpu.common.read_tables import open_table
 from jobs.warehouse.commit import commit_files
 from jobs.warehouse.lineage import Content, read_content
 from jobs.warehouse.open_table import open_delta
@@ -29,10 +31,10 @@ def corpus(tmp_path: Path) -> SmallCorpus:
     return SmallCorpus(tmp_path, [], [], [])
 
 
-def write(corpus: SmallCorpus, table: str, job: str = "a_job", **changes: Any) -> Content:
+def write(corpus: SmallCorpus, table: str, job: str = "a_job", row: Any = None, **changes: Any) -> Content:
     """Adds three files of one row, or makes the changes of ``commit_files``."""
     location, schema = resolve(str(corpus.folder / "warehouse" / table)), TABLES.get(table, DATASET)
-    row = {field.name: VALUES.get(str(field.type), [1]) for field in schema}
+    row = row or {field.name: VALUES.get(str(field.type), [1]) for field in schema}
     step = partial(rows_of_table, table=table, schema=schema)
     files = [
         file
@@ -90,6 +92,21 @@ def test_the_rows_that_shards_lists_are_kept(corpus: SmallCorpus) -> None:
     write(corpus, "documents", removed=kept)
     maintain(corpus)
     assert files_of(corpus, "documents") == kept
+
+
+def test_the_tables_of_the_newest_release_are_kept(corpus: SmallCorpus) -> None:
+    """A rebuild replaces a table of the release, which had been compacted, and has not added a release yet."""
+    rows = write(corpus, "pivots").rows
+    made = Provenance("rebuild_corpus", 1, "", tables={"pivots": rows}).to_json()
+    row = {"release": 0, "committed_at": datetime.now(UTC), "versions": [("pivots", rows.version)], "provenance": made}
+    write(corpus, "releases", row=row)
+    maintain(corpus)
+    kept = files_of(corpus, "pivots")
+    write(corpus, "pivots", removed=kept)
+    maintain(corpus)
+    assert files_of(corpus, "pivots") == kept
+    released = open_table(str(corpus.folder / "warehouse"), "pivots")
+    assert (released.rows, released.dataset.count_rows()) == (rows, 3)
 
 
 @pytest.mark.parametrize("behind", [True, False])
