@@ -4,7 +4,6 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,8 @@ from deltalake import DeltaTable
 from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, maintain_warehouse, rebuild_corpus, tokenize_corpus
-from jobs.framework import stage
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.schemas import TABLES
-from pivot_udfs.shards.list_shards import Shard, list_shards
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -134,39 +131,6 @@ def test_documents_that_another_tool_deleted_are_restored(world: SmallCorpus) ->
     code, _, errors = run_job(count_cooccurrence.main, world)
     assert (code, "run tokenize_corpus again" in errors) == (2, True)
     assert "they are restored" in rebuild(world)
-    assert_as_from_nothing(world)
-
-
-def test_a_shard_that_cannot_be_read_stops_the_run_and_changes_no_table(
-    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rebuild(world)
-    before = versions(world)
-    write_shard(world.folder, 7, seed=70)
-
-    def listed_and_lost(inputs: Sequence[str]) -> list[Shard]:
-        shards = list_shards(inputs)
-        (world.folder / "shards" / "7.jsonl").unlink(missing_ok=True)
-        return shards
-
-    monkeypatch.setattr(stage, "list_shards", listed_and_lost)
-    code, _, errors = run_job(rebuild_corpus.main, world)
-    assert code == 2, errors
-    assert f"StoreError: shard {world.folder}/shards/7.jsonl cannot be read: " in errors.splitlines()[-1]
-    assert versions(world) == before
-    assert "skipped" in rebuild(world)
-
-
-def test_a_batch_with_too_many_rejected_records_is_not_committed(world: SmallCorpus) -> None:
-    rebuild(world)
-    before = versions(world)
-    for number in (7, 9):
-        write_shard(world.folder, number, seed=number, n_lines=48)  # and two bad ones
-    code, _, errors = run_job(rebuild_corpus.main, world, "corpus.max_quarantine_share=0.03")
-    assert code == 2, errors
-    assert "CorpusError: 4 of 100 records are rejected (4.00%)" in errors.splitlines()[-1]
-    assert versions(world) == before
-    rebuild(world, "corpus.max_quarantine_share=0.04")
     assert_as_from_nothing(world)
 
 
