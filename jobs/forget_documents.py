@@ -14,7 +14,7 @@ from jobs import rebuild_corpus
 from jobs.framework.command_line import Arguments
 from jobs.framework.messages import clean
 from jobs.framework.run_stages import with_run
-from jobs.framework.stage import Run, run_stage
+from jobs.framework.stage import Run
 from jobs.loading.block_list import add_entries, read_entries
 from jobs.loading.find_copies import copies, tables_with_rows
 from jobs.loading.forget import Found, find_documents, remove_documents, rows_after
@@ -81,8 +81,7 @@ def run(run: Run, request: Request) -> None:
             "the tables of an earlier run cannot be restored: run rebuild_corpus, which leaves these out"
         )
     _forget(run, entries, loaded)
-    for stage in rebuild_corpus.STAGES[1:]:
-        run_stage(run, stage, skip_unchanged=True)
+    rebuild_corpus.run_changed(run, rebuild_corpus.STAGES[1:])
     if request.purge:
         n_files = sum(purge(run.warehouse.location(table)) for table in tables_with_rows(run))
         run.progress.say(_NAME, f"{n_files:,} files of older versions are removed")

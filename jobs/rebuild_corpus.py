@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.run_stages import with_run
-from jobs.framework.stage import Run, run_stage
+from jobs.framework.stage import Run, Stage, run_stage
+from jobs.warehouse.releases import TABLE as RELEASES
+from jobs.warehouse.write_release import write_release
 
 STAGES = [
     tokenize_corpus.STAGE,
@@ -23,10 +25,19 @@ STAGES = [
 
 
 def run(run: Run) -> None:
-    """Runs what has changed, in order."""
-    for stage in STAGES:
-        run_stage(run, stage, skip_unchanged=True)
+    """Runs what has changed, in order, and adds a release where a table has changed."""
+    run_changed(run, STAGES)
     sys.stdout.write(_summary(run, str(write_report.report_location(run.settings))))
+
+
+def run_changed(run: Run, stages: Sequence[Stage]) -> None:
+    """Runs those stages that have changed, and adds a release where a table of any stage has changed."""
+    run.warehouse.check_target(RELEASES)
+    for stage in stages:
+        run_stage(run, stage, skip_unchanged=True)
+    tables = [table for stage in STAGES for table in stage.writes(run.settings)]
+    number = write_release(run.warehouse, tables)
+    run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
 
 
 def _summary(run: Run, report: str) -> str:

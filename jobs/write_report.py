@@ -16,7 +16,7 @@ from jobs.report.read_report import read_report
 from jobs.report.render_page import make_page
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
-from pivot_udfs.schemas import TABLES
+from pivot_udfs.schemas import STAGE_TABLES
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
@@ -92,7 +92,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 STAGE = Stage(
     name="write_report",
     version=2,
-    reads=(*TABLES, "datasets/*"),
+    reads=(*STAGE_TABLES, "datasets/*"),
     writes=lambda settings: (),
     sections=("report",),
     files=("tokenizer", "lexicon"),

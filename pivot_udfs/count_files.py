@@ -1,4 +1,4 @@
-"""Counts files of the table ``documents``, those that were removed with the opposite sign."""
+"""Counts the files by which two versions of ``documents`` differ: those of removed files with a minus sign."""
 
 from collections.abc import Iterator
 from itertools import groupby

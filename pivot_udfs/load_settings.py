@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pivot_udfs.errors import ConfigError
-from pivot_udfs.settings import Section
+from pivot_udfs.setting_types import Section
 from pivot_udfs.storage.messages import redact
 
 S = TypeVar("S", bound=BaseModel)

@@ -140,6 +140,15 @@ SELECTION_CUTS = pa.schema(
     ]
 )
 
+RELEASES = pa.schema(
+    [
+        _column("release", _LONG, "Number of the release, from 0."),
+        _column("committed_at", pa.timestamp("us", "UTC"), "When the rebuild ended."),
+        _column("versions", pa.map_(_STRING, _LONG), "The version of each table."),
+        _column("provenance", _STRING, "JSON: the rows of each table, and what made them."),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "shards": SHARDS,
     "documents": DOCUMENTS,
@@ -153,10 +162,14 @@ TABLES: dict[str, pa.Schema] = {
     "pivots": PIVOTS,
     "document_scores": DOCUMENT_SCORES,
     "selection_cuts": SELECTION_CUTS,
+    "releases": RELEASES,
 }
 """Every table but BLOCK_LIST and those of the arms, ``datasets/<arm>``, which have the schema DATASET."""
 BLOCK_LIST = "blocked"
 """The table with the schema BLOCKED; it is there only once ``forget_documents`` has run."""
+
+STAGE_TABLES = tuple(name for name in TABLES if name != "releases")
+"""The tables that stages write; a release is added after the last stage."""
 
 DESCRIPTIONS: dict[str, str] = {
     "blocked": "The block list: what forget_documents has removed and rebuilds keep out. Only there once it has run.",
@@ -172,6 +185,7 @@ DESCRIPTIONS: dict[str, str] = {
     "pivots": "The pivot set: tokens that are pair pivots of many concepts and language pairs.",
     "document_scores": "The share of pivots in each document. The text is not repeated.",
     "selection_cuts": "Where each arm ends: the first document of each stratum that is left out.",
+    "releases": "The versions of all tables that belong together, one row for each rebuild that changed a table.",
     "datasets/<arm>": "The documents that an arm takes.",
 }
 """What each table holds."""

@@ -2,12 +2,18 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 NO_RESULT: dict[str, Any] = {"changes_result": False}
+
+
+class Section(BaseModel):
+    """A table of the TOML file: frozen, strict, no unknown keys, no infinite number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def as_list(value: Any) -> Any:

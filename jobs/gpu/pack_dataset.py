@@ -65,7 +65,11 @@ def _arm_table(settings: ModelSettings, packed: PackedFile) -> Mapping[str, Tabl
     name, version = f"datasets/{settings.packing.arm}", settings.packing.version
     if version >= 0 and packed.manifest["table_version"] == version:
         return packed.provenance.tables
-    return {name: open_table(settings.warehouse.path, name, None if version < 0 else version).rows}
+    return {
+        name: open_table(
+            settings.warehouse.path, name, None if version < 0 else version, release=settings.warehouse.release
+        ).rows
+    }
 
 
 def _held_out_is_current(settings: ModelSettings, tokenizer: TokenizerSpec) -> bool:
@@ -106,7 +110,7 @@ def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any
     """Packs the arm's training part; returns the manifest."""
     packing = settings.packing
     version = None if packing.version < 0 else packing.version
-    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", version)
+    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", version, release=settings.warehouse.release)
     check_files(pinned, tokenizer.sha256)
     chosen = select_training(pinned, packing.seed, packing.held_out_share, packing.token_budget)
     made_from = _provenance(settings, tokenizer, packing.arm, ("seed", "token_budget"))
@@ -121,7 +125,7 @@ def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str
     packing = settings.packing
     if not packing.held_out_share:
         raise PackedFileError("packing.held_out_share = 0: no documents to measure bits per byte on; raise it")
-    pinned = open_table(settings.warehouse.path, "documents")
+    pinned = open_table(settings.warehouse.path, "documents", release=settings.warehouse.release)
     check_files(pinned, tokenizer.sha256)
     chosen = select_held_out(pinned, packing.held_out_share, packing.held_out_tokens)
     made_from = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))

@@ -43,7 +43,10 @@ _WORD = ("direction", "concept", "source", "target")
 
 def trace(settings: ModelSettings) -> None:
     """Traces ``[model]`` over the task and writes the readings of every layer."""
-    task, table = load_task(settings), open_table(settings.warehouse.path, "pair_pivots")
+    task, table = (
+        load_task(settings),
+        open_table(settings.warehouse.path, "pair_pivots", release=settings.warehouse.release),
+    )
     check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     pivots = read_pair_pivots(table, settings.trace.n_pivots)
     parts = Parts(results_path(settings, "traces"), _provenance(settings, table))

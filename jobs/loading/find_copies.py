@@ -7,6 +7,7 @@ from jobs.framework.stage import Run
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.lineage import commits_of
 from jobs.warehouse.open_table import LOG, open_delta, stored_files
+from jobs.warehouse.releases import read_release
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.list_files import list_folder, list_tree
 from pivot_udfs.storage.stores import Location, resolve
@@ -33,8 +34,11 @@ def copies(run: Run, folders: Sequence[str]) -> Iterator[str]:
         run: after its tables were made again.
         folders: searched for packed datasets and checkpoints.
     """
-    for name in tables_with_rows(run):
-        yield from _older_versions(run, name)
+    older = [line for name in tables_with_rows(run) for line in _older_versions(run, name)]
+    yield from older
+    release = read_release(run.warehouse.root)
+    if older and release and release.release:
+        yield f"releases before {release.release}, which name these versions"
     for name in other_datasets(run):
         yield f"{run.warehouse.table_path(name)}: its newest version; it is not in selection.arms: remove the folder"
     for folder in folders:

@@ -15,7 +15,7 @@ from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
 from jobs.selection.shrunken_density import language_sums, with_shrunken_density
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import TABLES
+from pivot_udfs.schemas import STAGE_TABLES
 from pivot_udfs.settings import Selection, Settings
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -67,7 +67,7 @@ def read_report(run: Run) -> Report:
 
 
 def _table_notes(run: Run) -> tuple[tuple[str, int, Provenance], ...]:
-    names = (*TABLES, *(f"datasets/{arm}" for arm in run.settings.selection.arms))
+    names = (*STAGE_TABLES, *(f"datasets/{arm}" for arm in run.settings.selection.arms))
     contents = [(name, content) for name in names if (content := run.warehouse.content(name))]
     return tuple((name, content.version, content.provenance) for name, content in contents if content.provenance)
 

@@ -1,6 +1,6 @@
 """Small tables whose rows the driver holds: it writes them itself, without a Spark job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,8 +17,9 @@ def commit_rows(
     rows: Sequence[Mapping[str, Any]],
     provenance: Provenance,
     tables: Mapping[str, TableVersion] | None = None,
+    removed: Collection[str] | None = None,
 ) -> None:
-    """Replaces a table by rows, in one commit.
+    """Adds rows to a table in one commit, which removes others.
 
     Args:
         warehouse: with the table.
@@ -26,6 +27,7 @@ def commit_rows(
         rows: values by column.
         provenance: of the rows.
         tables: states of other tables that belong to this one, for ``Content.tables``.
+        removed: paths of the files that the commit removes; None: all.
 
     Raises:
         WarehouseError: another run has changed the table, or one that was read.
@@ -36,4 +38,4 @@ def commit_rows(
         batches, partial(rows_of_table, table=name, schema=schema), {name: warehouse.location(name).uri}
     )
     files = [file for batch in written for file in batch.to_pylist()]
-    warehouse.commit(name, files, provenance, tables=tables)
+    warehouse.commit(name, files, provenance, removed, tables)

@@ -34,6 +34,7 @@ MAKERS = {
     "pair_pivots": "find_pivots",
     "pivots": "find_pivots",
     "document_scores": "score_documents",
+    "releases": "rebuild_corpus",
 }
 KEPT = ("documents", BLOCK_LIST)
 """Tables whose damaged log is never replaced by the project itself."""

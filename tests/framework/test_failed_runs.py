@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 from small_corpus import SmallCorpus, must_work, run_job
 
+from pivot_udfs.shards.list_shards import list_shards
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -54,6 +56,39 @@ def test_a_corpus_without_documents_stays_one(spark: "SparkSession", corpus: Sma
         code, _, written = run_job(rebuild_corpus.main, corpus, *overrides)
         assert (code, "none of 2 records is a document" in written) == (2, True), written
         assert not (tmp_path / "warehouse" / "quarantine" / "_delta_log").exists()
+
+
+def test_a_shard_that_cannot_be_read_stops_the_run(
+    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs import tokenize_corpus
+    from jobs.framework import stage
+
+    overrides = f"corpus.inputs={tmp_path}/a.jsonl", f"warehouse.path={tmp_path}/warehouse"
+    shutil.copy(corpus.folder / "shards" / "a.jsonl", tmp_path)
+    with monkeypatch.context() as patched:
+        lost = list_shards([f"{tmp_path}/a.jsonl"])
+        (tmp_path / "a.jsonl").rename(tmp_path / "elsewhere")
+        patched.setattr(stage, "list_shards", lambda inputs: lost)
+        code, _, written = run_job(tokenize_corpus.main, corpus, *overrides)
+    assert code == 2, written
+    assert f"tokenize_corpus: StoreError: shard {tmp_path}/a.jsonl cannot be read: " in written.splitlines()[-1]
+    assert not (tmp_path / "warehouse" / "quarantine" / "_delta_log").exists()
+    (tmp_path / "elsewhere").rename(tmp_path / "a.jsonl")
+    must_work(run_job(tokenize_corpus.main, corpus, *overrides))
+
+
+def test_a_batch_with_too_many_rejected_records_is_not_committed(
+    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path
+) -> None:
+    from jobs import tokenize_corpus
+
+    overrides = f"warehouse.path={tmp_path}/warehouse", "corpus.max_quarantine_share=0.01"
+    code, _, written = run_job(tokenize_corpus.main, corpus, *overrides)
+    n_records = len(corpus.documents) + len(corpus.reasons)
+    assert code == 2, written
+    assert f"{len(corpus.reasons)} of {n_records} records are rejected" in written.splitlines()[-1]
+    assert not list((tmp_path / "warehouse").glob("*/_delta_log"))
 
 
 def run_in_workers(error: str, message: str) -> Any:

@@ -1,7 +1,6 @@
 """Rebuilds after shards were added, changed, removed or touched equal a rebuild from nothing, also after kills."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,7 @@ from deltalake import DeltaTable
 from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, maintain_warehouse, rebuild_corpus, tokenize_corpus
-from jobs.framework import stage
 from jobs.warehouse.tables import Warehouse
-from pivot_udfs.shards.list_shards import Shard, list_shards
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,39 +98,6 @@ def test_documents_that_another_tool_deleted_are_restored(world: SmallCorpus) ->
     assert_as_from_nothing(world)
 
 
-def test_a_shard_that_cannot_be_read_stops_the_run_and_changes_no_table(
-    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rebuild(world)
-    before = versions(world)
-    write_shard(world.folder, 7, seed=70)
-
-    def listed_and_lost(inputs: Sequence[str]) -> list[Shard]:
-        shards = list_shards(inputs)
-        (world.folder / "shards" / "7.jsonl").unlink(missing_ok=True)
-        return shards
-
-    monkeypatch.setattr(stage, "list_shards", listed_and_lost)
-    code, _, errors = run_job(rebuild_corpus.main, world)
-    assert code == 2, errors
-    assert f"StoreError: shard {world.folder}/shards/7.jsonl cannot be read: " in errors.splitlines()[-1]
-    assert versions(world) == before
-    assert "skipped" in rebuild(world)
-
-
-def test_a_batch_with_too_many_rejected_records_is_not_committed(world: SmallCorpus) -> None:
-    rebuild(world)
-    before = versions(world)
-    for number in (7, 9):
-        write_shard(world.folder, number, seed=number, n_lines=48)  # and two bad ones
-    code, _, errors = run_job(rebuild_corpus.main, world, "corpus.max_quarantine_share=0.03")
-    assert code == 2, errors
-    assert "CorpusError: 4 of 100 records are rejected (4.00%)" in errors.splitlines()[-1]
-    assert versions(world) == before
-    rebuild(world, "corpus.max_quarantine_share=0.04")
-    assert_as_from_nothing(world)
-
-
 @pytest.mark.parametrize("anew", [False, True])
 def test_a_run_killed_at_any_commit_is_completed_by_the_next(
     world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, anew: bool
@@ -166,6 +130,18 @@ def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatc
     assert_as_from_nothing(world)
 
 
+def test_a_rebuild_that_changed_a_table_adds_a_release(world: SmallCorpus) -> None:
+    assert "rebuild_corpus: release 0" in rebuild(world)
+    assert "rebuild_corpus: no table has changed" in rebuild(world)
+    write_shard(world.folder, 6, seed=60)
+    assert "rebuild_corpus: release 1" in rebuild(world)
+    rows = DeltaTable(world.folder / "warehouse" / "releases").to_pyarrow_table().sort_by("release").to_pylist()
+    assert [row["release"] for row in rows] == [0, 1]
+    now = {name: DeltaTable(world.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
+    assert dict(rows[1]["versions"]) == now
+    assert dict(rows[0]["versions"])["documents"] < now["documents"]
+
+
 def maintain(corpus: SmallCorpus) -> str:
     """Compacts every table and removes every file that no kept version has."""
     settings = ("maintenance.min_small_files=2", "maintenance.retention_hours=0")
@@ -178,7 +154,7 @@ def test_maintenance_runs_nothing_again_and_changed_shards_are_counted_by_differ
     before = versions(world)
     assert len(DeltaTable(world.folder / "warehouse" / "documents").file_uris()) == 1
     assert rebuild(world, BATCHES).count("skipped") == 2
-    assert maintain(world).count("nothing to do") == len(before)
+    assert maintain(world).count("nothing to do") == len(before) + 1
     assert versions(world) == before
     write_shard(world.folder, 5, seed=50)
     assert "counts all documents" not in rebuild(world, BATCHES)

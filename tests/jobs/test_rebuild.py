@@ -13,7 +13,7 @@ from small_corpus import SmallCorpus, must_work, run_job, stages_run
 
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import TABLES
+from pivot_udfs.schemas import STAGE_TABLES
 from pivot_udfs.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(spark: "SparkSession", copy
 
 def test_every_commit_records_its_provenance(spark: "SparkSession", corpus: SmallCorpus) -> None:
     fingerprints: dict[str, set[str]] = {}
-    for table in [*TABLES, "datasets/pivot"]:
+    for table in [*STAGE_TABLES, "datasets/pivot"]:
         commits = history(spark, corpus, table)
         assert [row["version"] for row in commits] == [0]
         made = Provenance.from_json(commits[0]["userMetadata"])

@@ -17,9 +17,9 @@ def results_path(settings: ModelSettings, *parts: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a temporary file and renames it."""
+    """Writes a temporary file of this process and renames it: several processes may write the same file at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 

@@ -12,9 +12,10 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.lineage import read_content
+from jobs.warehouse.lineage import maintained_version, read_content
 from jobs.warehouse.open_table import check_files as check_data_files
 from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.messages import reason
@@ -51,14 +52,27 @@ class PinnedTable:
         return self.provenance.files.get(kind) if self.provenance else None
 
 
-def open_table(warehouse: str, name: str, version: int | None = None) -> PinnedTable:
-    """A table of the warehouse at a version, the newest by default.
+def open_table(warehouse: str, name: str, version: int | None = None, release: int | None = None) -> PinnedTable:
+    """A table of the warehouse.
+
+    Args:
+        warehouse: path or URI.
+        name: such as ``datasets/pivot``.
+        version: None: that of the release.
+        release: None: the newest; where there is none, the newest version.
 
     Raises:
-        WarehouseError: there is no such table or version, its log was cleaned up, or it is damaged.
+        WarehouseError: there is no such table, version or release, its log was cleaned up, or it is damaged.
     """
-    location = resolve(warehouse).child(name)
+    root = resolve(warehouse)
+    location = root.child(name)
     try:
+        if version is None and (released := read_release(root, release)):
+            newest = _pinned(name, location, None)
+            if released.holds(name, newest.rows) or name not in released.versions:
+                return newest
+            # Files of the released version itself may have been compacted and vacuumed since.
+            version = maintained_version(newest.table, released.versions[name])
         return _pinned(name, location, version)
     except DamagedTableError as error:
         raise DamagedTableError(f"{error}: run the corpus job that makes it again") from None

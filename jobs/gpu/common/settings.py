@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
 from pivot_udfs.arms import ARMS, PIVOT
-from pivot_udfs.settings import ArmName, Language, Lexicon, Section, Tokenizer, Warehouse
+from pivot_udfs.setting_types import Language, Section
+from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
