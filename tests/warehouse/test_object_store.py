@@ -4,6 +4,7 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -21,7 +22,7 @@ from pivot_udfs.schemas import TABLES
 from pivot_udfs.shards.list_shards import list_shards
 from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage.stores import resolve, table_files
-from pivot_udfs.storage.write_parquet import one_table, step_to_files
+from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 ENVIRONMENT = {
@@ -124,7 +125,8 @@ def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) 
     for count in (5, 7):
         row = {"token_id": 3, "count": count, "doc_count": 2}
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
-        steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": table.uri})
+        step = partial(rows_of_table, table="token_totals", schema=schema)
+        steps = step_to_files(iter([batch]), step, {"token_totals": table.uri})
         files = pa.Table.from_batches(list(steps)).to_pylist()
         made = Provenance("count_cooccurrence", count, "")
         began = commit_files(table, began, schema, files, made)
