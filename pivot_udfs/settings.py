@@ -11,24 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from pivot_udfs.arms import ARMS, known_arm
-from pivot_udfs.setting_types import (
-    NO_RESULT,
-    Count,
-    Language,
-    Long,
-    Once,
-    Place,
-    Section,
-    as_list,
-    not_blank,
-    spark_key,
-)
+from pivot_udfs.selection_settings import ArmName as ArmName
+from pivot_udfs.selection_settings import Pivots as Pivots
+from pivot_udfs.selection_settings import Selection as Selection
+from pivot_udfs.setting_types import NO_RESULT, Count, Language, Once, Place, Section, as_list, not_blank, spark_key
 
 log = logging.getLogger(__name__)
 
-ArmName = Annotated[str, AfterValidator(known_arm)]
-"""An arm in ``pivot_udfs.arms.ARMS``."""
 FieldName = Annotated[str, Field(pattern=r'^[^"\\\\\x00-\x1f]*$')]
 
 
@@ -120,73 +109,6 @@ class Cooccurrence(Section):
 
     A fifth of it holds tokens of two bytes or more, whose positions are 32-bit numbers: hence the upper limit.
     """
-
-
-class Pivots(Section):
-    """Which tokens are pivots."""
-
-    association: Literal["npmi", "lift_difference", "llr"] = "npmi"
-    """The measure of association between a word and a token: normalized pointwise mutual information, the difference of
-    shares of documents, or Dunning's log-likelihood ratio."""
-    pivots_per_pair: Count = 50
-    """Pivots kept for each word pair, the best ones."""
-    min_score: float | None = None
-    """A pair pivot's score must exceed it; unset: 0.15 for npmi, 0 otherwise."""
-    min_doc_count: Count = 5
-    """Documents in which the token must co-occur with each of the two words."""
-    min_word_doc_count: Count = 10
-    """A word must be in this many documents for its pairs to have pivots."""
-    max_doc_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Tokens in a larger share of all documents are background and never pivots."""
-    n_pivots: Count = 1000
-    """Number of corpus pivots, the best ones."""
-
-    @field_validator("min_score")
-    @classmethod
-    def _can_be_exceeded(cls, score: float | None, info: ValidationInfo) -> float | None:
-        association = info.data.get("association")
-        if score is not None and association in ("npmi", "lift_difference") and not -1 <= score < 1:
-            raise ValueError(f"{association} is in [-1, 1] and must exceed it: -1 <= min_score < 1 is allowed")
-        return score
-
-    @property
-    def score_floor(self) -> float:
-        """The ``min_score`` in force."""
-        if self.min_score is not None:
-            return self.min_score
-        return 0.15 if self.association == "npmi" else 0.0
-
-
-class Selection(Section):
-    """Which documents become datasets."""
-
-    rule: Literal["top_share", "threshold", "token_budget"] = "top_share"
-    """How the pivot arm is cut: the best share of each language's tokens, all above a density, or a budget."""
-    share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """With ``rule = "top_share"``: the share of each language's tokens that is taken."""
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """With ``rule = "threshold"``: the smallest shrunken density that is taken."""
-    tokens: Annotated[int, Long, Field(ge=1)] = 1_000_000
-    """With ``rule = "token_budget"``: the number of tokens taken."""
-    language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = Field(default={})
-    """With ``rule = "token_budget"``: each language's share of the tokens, at most 1 in all; empty: the corpus'."""
-    shrinkage_tokens: Annotated[int, Long, Field(ge=0)] = 500
-    """The k in the shrunken density (n_pivot_tokens + k m) / (n_tokens + k) that ranks documents; m is the mean density
-    of the document's language."""
-    bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = Field(default=["mul"])
-    """The values of ``lang`` that mark bilingual documents, which the arm ``parallel`` takes."""
-    arms: Annotated[list[ArmName], Field(min_length=1), Once] = Field(default=list(ARMS))
-    """Which datasets are written; ``pivot_udfs.arms`` defines them."""
-    seed: Annotated[int, Long] = 0
-    """Seed of the random draws of documents."""
-
-    @model_validator(mode="after")
-    def _quotas_fit(self) -> "Selection":
-        if self.language_quotas and self.rule != "token_budget":
-            raise ValueError(f"language_quotas go with rule = 'token_budget', got rule = {self.rule!r}")
-        if sum(self.language_quotas.values()) > 1 + 1e-9:
-            raise ValueError(f"language_quotas sum to {sum(self.language_quotas.values()):.3f}, at most 1 is allowed")
-        return self
 
 
 class Maintenance(Section):

@@ -128,14 +128,15 @@ def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
 
 
 def maintained_version(delta: DeltaTable, version: int) -> int:
-    """The newest version with the rows that a version made, after OPTIMIZE and the like, or a RESTORE of them."""
+    """The newest version with the same rows as a version, after OPTIMIZE and the like, or a RESTORE of them."""
     made: dict[int, int] = {}
     for commit in reversed(commits_of(delta)):
         before = _restored(commit)
         if before is None and not changes_rows(commit):
             before = commit.version - 1
         made[commit.version] = commit.version if before is None else made.get(before, before)
-    return max((later for later, rows in made.items() if rows == version), default=version)
+    same = made.get(version, version)
+    return max((later for later, rows in made.items() if rows == same), default=version)
 
 
 def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Content:

@@ -2,6 +2,7 @@
 
 from jobs.warehouse.lineage import Content, maintained_version, read_content, rows_made_from
 from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.storage.stores import Location
@@ -11,26 +12,27 @@ _COUNTED_LAST = "corpus_totals"
 
 
 def pinned_versions(root: Location, table: str) -> list[int]:
-    """Versions of a table to which the next run may have to roll it back, where an earlier run was stopped.
+    """Versions of a table, other than the newest, that can still be needed.
 
     Args:
         root: the warehouse.
         table: its name.
 
     Returns:
-        the version that belongs to the newest rows of ``shards`` or of ``corpus_totals``, if it is not the newest.
+        the version of the newest release, and the one to which the next run may have to roll the table back because
+        an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
     """
     try:
-        delta, rows = open_delta(root.child(table)), _rows_to_keep(root, table)
-        if delta is None or rows is None or str(delta.metadata().id) != rows.id:
-            return []
-        version = maintained_version(delta, rows.version)
-        if version == delta.version():
-            return []
-        open_delta(root.child(table), version)
+        delta, release = open_delta(root.child(table)), read_release(root)
+        rows = _rows_to_restore(root, table)
     except WarehouseError:
-        return []  # no version can be restored
-    return [version]
+        return []  # of a damaged table no version can be restored
+    if delta is None:
+        return []
+    named = [rows.version] if rows and rows.id == str(delta.metadata().id) else []
+    named += [release.versions[table]] if release and table in release.versions else []
+    versions = {maintained_version(delta, version) for version in named} - {int(delta.version())}
+    return sorted(version for version in versions if _is_readable(root.child(table), version))
 
 
 def is_counted(root: Location) -> bool:
@@ -43,13 +45,20 @@ def is_counted(root: Location) -> bool:
     return not documents or not counted or documents.rows == counted
 
 
-def _rows_to_keep(root: Location, table: str) -> TableVersion | None:
+def _rows_to_restore(root: Location, table: str) -> TableVersion | None:
     if table in _COUNTS:
         counts, delta = _content(root, _COUNTED_LAST), open_delta(root.child(table))
         made = counts.provenance if counts else None
         return rows_made_from(delta, made.fingerprint) if delta and made else None
     shards = _content(root, "shards")
     return shards.tables.get(table) if shards else None
+
+
+def _is_readable(table: Location, version: int) -> bool:
+    try:
+        return open_delta(table, version) is not None
+    except WarehouseError:
+        return False
 
 
 def _content(root: Location, table: str) -> Content | None:

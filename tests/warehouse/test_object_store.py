@@ -12,13 +12,16 @@ from urllib.request import Request, urlopen
 import pyarrow as pa
 import pytest
 
+from jobs.maintain_warehouse import table_names
 from jobs.warehouse.commit import commit_files
 from jobs.warehouse.lineage import read_content
+from jobs.warehouse.maintenance import maintain_table, purge
 from jobs.warehouse.open_table import check_files, open_delta
 from pivot_udfs.errors import CorpusError, WarehouseError
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
+from pivot_udfs.settings import Maintenance
 from pivot_udfs.shards.list_shards import list_shards
 from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage.stores import resolve, table_files
@@ -137,6 +140,25 @@ def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) 
         assert read_content(read).provenance == made
         check_files(table, read, read_content(read))
     assert versions == [0, 1]
+
+
+def test_a_table_is_maintained_and_purged(bucket: str) -> None:
+    root, schema, made = resolve(f"s3a://{bucket}/ware house"), TABLES["token_totals"], Provenance("a_job", 1, "")
+    table, began = root.child("token_totals"), None
+    row = {"token_id": 3, "count": 1, "doc_count": 1}
+    for _ in range(2):
+        batch = pa.RecordBatch.from_pylist([row], schema=schema)
+        steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": table.uri})
+        began = commit_files(table, began, schema, pa.Table.from_batches(list(steps)).to_pylist(), made, ())
+    assert table_names(root) == ["token_totals"]
+    line = maintain_table(table, Maintenance(min_small_files=2, retention_hours=0), 64, [], dry_run=False)
+    assert "compacted 2 files into 1, removed 2 files" in line
+    put(f"{table.uri}/left.parquet", b"PAR1")
+    assert purge(table) == 1
+    read = open_delta(table)
+    assert read is not None
+    assert read.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() == [row, row]
+    check_files(table, read, read_content(read))
 
 
 def test_of_two_commits_onto_one_version_the_second_is_refused(bucket: str) -> None:

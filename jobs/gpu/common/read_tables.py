@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.lineage import read_content
+from jobs.warehouse.lineage import maintained_version, read_content
 from jobs.warehouse.open_table import check_files as check_data_files
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
@@ -69,7 +69,10 @@ def open_table(warehouse: str, name: str, version: int | None = None, release: i
     try:
         if version is None and (released := read_release(root, release)):
             newest = _pinned(name, location, None)
-            return newest if released.holds(name, newest.rows) else _pinned(name, location, released.versions.get(name))
+            if released.holds(name, newest.rows) or name not in released.versions:
+                return newest
+            # Files of the released version itself may have been compacted and vacuumed since.
+            version = maintained_version(newest.table, released.versions[name])
         return _pinned(name, location, version)
     except DamagedTableError as error:
         raise DamagedTableError(f"{error}: run the corpus job that makes it again") from None

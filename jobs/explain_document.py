@@ -1,0 +1,62 @@
+"""Explains one document, or one rejected record: its place, its pivots, its densities, its arms, and what led there.
+
+    python jobs/explain_document.py --config conf/demo.toml --source S --id D
+    python jobs/explain_document.py --config conf/demo.toml --shard P --record N --format json
+
+It reads the tables without Spark.
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from jobs.explaining.explain_place import explain_place, place_of
+from jobs.explaining.print_explanation import print_explanation
+from jobs.framework.command_line import Arguments, run_command
+from jobs.warehouse.arrow_tables import ArrowTables
+from pivot_udfs.errors import ConfigError
+from pivot_udfs.settings import Settings
+
+
+class DocumentArguments(Arguments):
+    """Which record to explain, and how."""
+
+    source: str | None
+    id: str | None
+    shard: str | None
+    record: int | None
+    format: str
+
+    def add_to(self, parser: ArgumentParser) -> None:
+        """Adds a key or a place, and the format."""
+        parser.add_argument("--source", help="of the document; with --id")
+        parser.add_argument("--id", help="of the document within its source")
+        parser.add_argument("--shard", help="as the table shards lists it; with --record")
+        parser.add_argument("--record", type=int, help="the record's number within its shard, from 0")
+        parser.add_argument("--format", choices=("text", "json"), default="text", help="of the explanation")
+
+
+def run(settings: Settings, arguments: DocumentArguments) -> None:
+    """Prints the explanation."""
+    tables = ArrowTables(settings.warehouse.path)
+    by_key, by_place = (arguments.source, arguments.id), (arguments.shard, arguments.record)
+    if by_key == (None, None) and arguments.shard is not None and arguments.record is not None:
+        place = arguments.shard, arguments.record
+    elif by_place == (None, None) and arguments.source is not None and arguments.id is not None:
+        place = place_of(tables, arguments.source, arguments.id)
+    else:
+        raise ConfigError("give either --source and --id, or --shard and --record")
+    print_explanation(explain_place(tables, place), arguments.format == "json")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; returns its exit code."""
+    arguments = DocumentArguments()
+    description = "Explains one document or rejected record."
+    return run_command(
+        "explain_document", description, Settings, lambda settings: run(settings, arguments), argv, arguments=arguments
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Explains one token: its rank and the word pairs that make it a pivot, or why it is none.
+
+    python jobs/explain_pivot.py --config conf/demo.toml --token " water"
+    python jobs/explain_pivot.py --config conf/demo.toml --token-id 1708 --format json
+
+It reads the tables without Spark.
+"""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from jobs.explaining.explain_token import explain_token, token_id_of
+from jobs.explaining.print_explanation import print_explanation
+from jobs.explaining.table_states import provenance_of
+from jobs.framework.command_line import Arguments, run_command
+from jobs.warehouse.arrow_tables import ArrowTables
+from pivot_udfs.errors import TokenizerError
+from pivot_udfs.settings import Settings
+from pivot_udfs.tokenization.backends import load_tokenizer
+from pivot_udfs.tokenization.vocabulary import Vocabulary, vocabulary
+
+
+class TokenArguments(Arguments):
+    """Which token to explain, and how."""
+
+    token_id: int
+    """None where ``token`` is given."""
+    token: str | None
+    format: str
+
+    def add_to(self, parser: ArgumentParser) -> None:
+        """Adds the token and the format."""
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--token-id", type=int, help="id in the tokenizer's vocabulary")
+        which.add_argument("--token", help="text of the token, with its spaces, as in the column token")
+        parser.add_argument("--format", choices=("text", "json"), default="text", help="of the explanation")
+
+
+def run(settings: Settings, arguments: TokenArguments) -> None:
+    """Prints the explanation."""
+    tables = ArrowTables(settings.warehouse.path)
+    vocab = _vocabulary(settings, tables)
+    token_id = arguments.token_id if arguments.token is None else token_id_of(vocab, arguments.token)
+    print_explanation(explain_token(tables, vocab, token_id), arguments.format == "json")
+
+
+def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
+    """Of the configured tokenizer, which must be the one that the pivots were found with."""
+    tokenizer = load_tokenizer(settings.tokenizer.path, settings.tokenizer.backend)
+    made = provenance_of(tables, "pivots").files["tokenizer"]
+    if made != tokenizer.sha256:
+        raise TokenizerError(
+            f"{tables.table_path('pivots')} was made with the tokenizer {made[:12]}, tokenizer.path is "
+            f"{tokenizer.sha256[:12]}: set tokenizer.path to the table's"
+        )
+    return vocabulary(tokenizer)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; returns its exit code."""
+    arguments = TokenArguments()
+    description = "Explains why a token is a pivot, or why it is none."
+    return run_command(
+        "explain_pivot", description, Settings, lambda settings: run(settings, arguments), argv, arguments=arguments
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

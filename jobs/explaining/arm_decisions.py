@@ -1,0 +1,101 @@
+"""Why an arm holds a document, or does not: its stratum, and the cut of the stratum."""
+
+import math
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from jobs.warehouse.arrow_tables import ArrowTables
+from pivot_udfs.arms import ARMS, Arm
+from pivot_udfs.schemas import SELECTION_CUTS
+from pivot_udfs.settings import Selection
+
+_ALL = "all"
+_FUNCTIONS = {"floor": math.floor, "log2": lambda x: math.log(x) / math.log(2.0)}
+"""With the values that Spark gives: a whole number, and a quotient of logarithms."""
+
+
+@dataclass(frozen=True)
+class ArmDecision:
+    """Whether an arm holds a document, and why."""
+
+    arm: str
+    held: bool
+    """Whether the row is in ``datasets/<arm>``."""
+    stratum: str | None
+    """None where an expression of the arm needs Spark."""
+    reason: str
+    """One sentence."""
+    cut: Mapping[str, Any] | None
+    """The row of ``selection_cuts`` that decides; None where the stratum has no budget."""
+
+
+def decide_arms(tables: ArrowTables, scored: Mapping[str, Any], selection: Selection) -> tuple[ArmDecision, ...]:
+    """The decisions of all arms on a document, in the order of ``selection.arms``.
+
+    Args:
+        tables: of the warehouse.
+        scored: the document's row of ``document_scores``, with ``shrunken_density``.
+        selection: the settings that the datasets were made with.
+    """
+    return tuple(_decide(tables, ARMS[name], scored, selection) for name in selection.arms)
+
+
+def evaluate(expressions: Sequence[str], row: Mapping[str, Any]) -> list[Any] | None:
+    """Values of Spark SQL expressions on one row, where they are plain enough for SQLite; else None.
+
+    Args:
+        expressions: of the registry of arms.
+        row: values by column.
+    """
+    columns = ", ".join(f":{name} AS {name}" for name in row)
+    with closing(sqlite3.connect(":memory:")) as database:
+        for name, function in _FUNCTIONS.items():
+            database.create_function(name, 1, function)
+        try:
+            found = database.execute(f"SELECT {', '.join(expressions)} FROM (SELECT {columns})", dict(row))  # noqa: S608 - expressions of the code
+            return list(found.fetchone())
+        except sqlite3.Error:
+            return None
+
+
+def stratum_of(arm: Arm, scored: Mapping[str, Any]) -> str | None:
+    """The stratum of a document, as ``jobs.selection.budgets.stratum`` names it; None where it needs Spark."""
+    if not arm.stratum:
+        return _ALL
+    values = evaluate(arm.stratum, scored)
+    return "/".join(str(value) for value in values if value is not None) if values else None
+
+
+def _decide(tables: ArrowTables, arm: Arm, scored: Mapping[str, Any], selection: Selection) -> ArmDecision:
+    here = (ds.field("shard") == scored["shard"]) & (ds.field("record") == scored["record"])
+    held = bool(tables.rows(f"datasets/{arm.name}", ["record"], here))
+    stratum = stratum_of(arm, scored)
+    predicate = arm.predicate(selection.bilingual_languages, selection.seed)
+    may_be_taken = evaluate([predicate], scored)
+    if may_be_taken == [0]:
+        return ArmDecision(arm.name, held, stratum, f"the arm takes only documents with {predicate}", None)
+    if stratum is None or may_be_taken is None:
+        return ArmDecision(arm.name, held, stratum, "the expressions of this arm can be evaluated by Spark only", None)
+    of_stratum = (ds.field("arm") == arm.name) & (ds.field("stratum") == stratum)
+    cuts = tables.rows("selection_cuts", SELECTION_CUTS.names, of_stratum)
+    return ArmDecision(arm.name, held, stratum, _reason(arm, held, cuts), cuts[0] if cuts else None)
+
+
+def _reason(arm: Arm, held: bool, cuts: Sequence[Mapping[str, Any]]) -> str:
+    if not cuts:
+        return "the stratum has no budget"
+    cut = cuts[0]
+    if cut["budget"] is None:
+        return f"the shrunken density is {'at least' if held else 'below'} {1 - cut['value']:g}"
+    budget = f"the budget of {cut['budget']:,} {arm.unit}"
+    if cut["value"] is None:
+        return f"the stratum fits {budget} entirely"
+    first = f"{cut['source']} {cut['doc_id']} ({cut['shard']}, record {cut['record']})"
+    order = "1 - shrunken density" if arm.order == "density" else "draw"
+    place = "comes before the first document that is" if held else "is, or comes after, the first document"
+    return f"it {place} left out of {budget}: {first}, {order} {cut['value']:.6g}"

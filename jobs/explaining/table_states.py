@@ -1,0 +1,67 @@
+"""What led to an explanation: the state of each table that it rests on, and of those that these were made from."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobs.warehouse.arrow_tables import ArrowTables
+from jobs.warehouse.lineage import check_together
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import Provenance
+
+States = Mapping[str, Mapping[str, Any]]
+"""``version``, ``rows`` and ``provenance`` of each table by name."""
+
+
+def states_of(tables: ArrowTables, names: Sequence[str]) -> States:
+    """The states of tables, and of the tables that they were made from.
+
+    Args:
+        tables: of the warehouse.
+        names: tables that exist.
+
+    Raises:
+        WarehouseError: they do not belong together, see ``check_together``.
+    """
+    check_together(tables, names)
+    found: dict[str, Mapping[str, Any]] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        content = tables.content(name)
+        if name not in found and content:
+            made = content.provenance
+            record = json.loads(made.to_json()) if made else None
+            found[name] = {"version": content.newest, "rows": content.rows._asdict(), "provenance": record}
+            waiting += made.tables if made else ()
+    return found
+
+
+def provenance_of(tables: ArrowTables, name: str) -> Provenance:
+    """The provenance of a table's rows.
+
+    Raises:
+        WarehouseError: there is no such table, or its log does not record it.
+    """
+    content = tables.content(name)
+    if content is None or content.provenance is None:
+        state = "records no provenance" if content else "is not there"
+        raise WarehouseError(f"{tables.table_path(name)} {state}: run rebuild_corpus first, or correct warehouse.path")
+    return content.provenance
+
+
+def describe_states(states: States) -> list[str]:
+    """Lines of text: the tables of each job with their versions, its settings, files and packages."""
+    tables: dict[str, list[str]] = {}
+    jobs: dict[str, Mapping[str, Any]] = {}
+    for name, state in states.items():
+        made = state["provenance"] or {"fingerprint": "", "job": "unknown job", "version": 0, "release": "unknown"}
+        tables.setdefault(made["fingerprint"], []).append(f"{name} (version {state['version']})")
+        jobs[made["fingerprint"]] = made
+    lines = ["made from"]
+    for key, made in jobs.items():
+        lines.append(f"  {', '.join(tables[key])}: {made['job']} {made['version']}, release {made['release']}")
+        for kind in ("settings", "files", "packages"):
+            if made.get(kind):
+                lines.append(f"    {kind} " + ", ".join(f"{key}={value}" for key, value in made[kind].items()))
+    return lines

@@ -1,0 +1,105 @@
+"""The tables of a warehouse, read through delta-rs and Arrow: for jobs that answer in seconds, without Spark."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.open_table import open_delta
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.storage.messages import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve, table_files
+
+_PRUNED_BY = ("source", "shard")
+"""Columns without nulls whose statistics exclude files."""
+
+
+class ArrowTables:
+    """The tables under one path, each at the version that was the newest when it was first looked at.
+
+    Args:
+        path: table t lies at ``<path>/<t>``.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._root = resolve(path)
+        self._opened: dict[str, tuple[DeltaTable, Content] | None] = {}
+
+    def location(self, name: str) -> Location:
+        """The folder of a table."""
+        return self._root.child(name)
+
+    def table_path(self, name: str) -> str:
+        """Where a table lies, for messages."""
+        return str(self.location(name))
+
+    def content(self, name: str) -> Content | None:
+        """The state of a table; None where there is no table.
+
+        Raises:
+            WarehouseError: its log cannot be read.
+        """
+        opened = self._open(name)
+        return opened[1] if opened else None
+
+    def rows(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> list[dict[str, Any]]:
+        """The rows that satisfy a predicate; arguments and errors as of ``batches``."""
+        return [row for batch in self.batches(name, columns, predicate) for row in batch.to_pylist()]
+
+    def batches(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> Iterator[pa.RecordBatch]:
+        """Reads a table, without the files and row groups whose statistics exclude the predicate.
+
+        Args:
+            name: of the table.
+            columns: to read.
+            predicate: on any columns.
+
+        Raises:
+            WarehouseError: there is no such table, or it cannot be read.
+        """
+        opened = self._open(name)
+        if opened is None:
+            raise WarehouseError(
+                f"there is no table {name} at {self.table_path(name)}: run rebuild_corpus first, or correct "
+                "warehouse.path"
+            )
+        try:
+            dataset = _dataset(opened[0], self.location(name))
+            yield from dataset.to_batches(columns=list(columns), filter=predicate)
+        except (DeltaError, pa.ArrowException, *STORE_ERRORS) as error:
+            raise WarehouseError(
+                f"{self.table_path(name)} cannot be read ({reason(error)}): run rebuild_corpus again"
+            ) from None
+
+    def _open(self, name: str) -> tuple[DeltaTable, Content] | None:
+        if name not in self._opened:
+            delta = open_delta(self.location(name))
+            self._opened[name] = (delta, read_content(delta)) if delta else None
+        return self._opened[name]
+
+
+def _dataset(delta: DeltaTable, location: Location) -> ds.Dataset:
+    """The table's files with the bounds of ``_PRUNED_BY``.
+
+    With the bounds that delta-rs itself adds, a predicate on a column without statistics excludes every file.
+    """
+    whole = delta.to_pyarrow_dataset(filesystem=table_files(location))
+    actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+    bounds = {action["path"]: _bounds(action) for action in actions}
+    make = whole.format.make_fragment
+    fragments = [make(file, whole.filesystem, bounds.get(file)) for file in whole.files]
+    return ds.FileSystemDataset(fragments, whole.schema, whole.format, whole.filesystem)
+
+
+def _bounds(action: Mapping[str, Any]) -> ds.Expression:
+    limits = [(name, action.get(f"min.{name}"), action.get(f"max.{name}")) for name in _PRUNED_BY]
+    known = [
+        (ds.field(name) >= low) & (ds.field(name) <= high) for name, low, high in limits if None not in (low, high)
+    ]
+    return reduce(and_, known, ds.scalar(True))
