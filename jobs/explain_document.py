@@ -38,7 +38,7 @@ class DocumentArguments(Arguments):
 
 def run(settings: Settings, arguments: DocumentArguments) -> None:
     """Prints the explanation."""
-    tables = ArrowTables(settings.warehouse.path)
+    tables = ArrowTables(settings.warehouse.path, settings.warehouse.release)
     by_key, by_place = (arguments.source, arguments.id), (arguments.shard, arguments.record)
     if by_key == (None, None) and arguments.shard is not None and arguments.record is not None:
         place = arguments.shard, arguments.record
@@ -46,7 +46,7 @@ def run(settings: Settings, arguments: DocumentArguments) -> None:
         place = place_of(tables, arguments.source, arguments.id)
     else:
         raise ConfigError("give either --source and --id, or --shard and --record")
-    print_explanation(explain_place(tables, place), arguments.format == "json")
+    print_explanation(explain_place(tables, place), tables.release, arguments.format == "json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

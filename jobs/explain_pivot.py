@@ -39,10 +39,10 @@ class TokenArguments(Arguments):
 
 def run(settings: Settings, arguments: TokenArguments) -> None:
     """Prints the explanation."""
-    tables = ArrowTables(settings.warehouse.path)
+    tables = ArrowTables(settings.warehouse.path, settings.warehouse.release)
     vocab = _vocabulary(settings, tables)
     token_id = arguments.token_id if arguments.token is None else token_id_of(vocab, arguments.token)
-    print_explanation(explain_token(tables, vocab, token_id), arguments.format == "json")
+    print_explanation(explain_token(tables, vocab, token_id), tables.release, arguments.format == "json")
 
 
 def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:

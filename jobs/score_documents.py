@@ -13,7 +13,6 @@ from jobs.framework.task_sizes import TASK_BYTES, large_splits
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.score_documents import pivot_numbers, score_documents
-from pivot_udfs.storage.write_parquet import one_table
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _SPLIT_BYTES = 4 * TASK_BYTES
@@ -28,7 +27,7 @@ def run(run: Run, provenance: Provenance) -> None:
         raise _no_pivots(run)
     numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
     documents = run.warehouse.read("documents").select(*_READ)
-    step = partial(one_table, step=partial(score_documents, numbers=numbers), table="document_scores")
+    step = partial(score_documents, numbers=numbers)
     with run.progress.watch(run.spark, "score_documents", "scores"), large_splits(run.spark, _SPLIT_BYTES):
         run.warehouse.write(documents, ["document_scores"], provenance, step)
 

@@ -17,7 +17,7 @@ class SetupError(SemanticPivotsError):
 
 
 class CorpusError(SemanticPivotsError):
-    """The input shards cannot be found or listed: change ``corpus.inputs``."""
+    """The input shards cannot be found or listed, or too many of their records are rejected: change ``[corpus]``."""
 
 
 class LexiconError(SemanticPivotsError):
@@ -33,7 +33,7 @@ class WarehouseError(SemanticPivotsError):
 
 
 class StoreError(SemanticPivotsError):
-    """A path or URI cannot be used: its scheme is not supported, or it is malformed."""
+    """A path or URI cannot be used: not supported, malformed, or a shard whose store fails or refuses access."""
 
 
 class DamagedTableError(WarehouseError):

@@ -24,15 +24,17 @@ def pivot_numbers(pivot_ids: list[int], vocabulary_size: int) -> npt.NDArray[np.
     return numbers
 
 
-def score_documents(batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.int32]) -> Iterator[pa.RecordBatch]:
-    """Scores documents.
+def score_documents(
+    batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.int32]
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Scores documents; a ``TableStep``.
 
     Args:
         batches: columns source, doc_id, lang, n_tokens, token_ids, shard, record.
         numbers: from ``pivot_numbers``.
 
     Yields:
-        batches in DOCUMENT_SCORES, one row for each document.
+        ("document_scores", batch in DOCUMENT_SCORES), one row for each document.
     """
     for batch in batches:
         tokens = tokens_of(batch.column("token_ids"), len(numbers))
@@ -44,7 +46,8 @@ def score_documents(batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.i
             "n_distinct_pivots": pa.array(n_distinct),
             "pivot_density": pa.array(n_pivots / np.maximum(n_tokens, 1)),
         }
-        yield pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENT_SCORES.names], schema=DOCUMENT_SCORES)
+        rows = [columns[name] for name in DOCUMENT_SCORES.names]
+        yield "document_scores", pa.RecordBatch.from_arrays(rows, schema=DOCUMENT_SCORES)
 
 
 @nb.njit(nogil=True, cache=True)

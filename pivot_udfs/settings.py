@@ -74,7 +74,7 @@ class Warehouse(Section):
     path: Place
     """A local folder or a URI; table *t* is at ``<path>/<t>``."""
     release: Annotated[int, Field(ge=0)] | None = Field(default=None, json_schema_extra=NO_RESULT)
-    """Which release of the tables the model side reads; unset: the newest."""
+    """Which release of the tables is explained and read by the model side; unset: the newest."""
 
 
 class Tokenizer(Section):

@@ -16,12 +16,14 @@ _N_PAIRS = 5
 """Word pairs of each pivot that the text shows; JSON has all."""
 
 
-def print_explanation(explanation: Explanation, as_json: bool) -> None:
-    """Writes an explanation: JSON has the fields of its class, text a part of them."""
+def print_explanation(explanation: Explanation, release: int | None, as_json: bool) -> None:
+    """Writes an explanation and the release that it is of: JSON has the fields of its class, text a part of them."""
     if as_json:
-        sys.stdout.write(json.dumps(asdict(explanation), ensure_ascii=False, indent=1) + "\n")
+        tree = {"release": release} | asdict(explanation)
+        sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
         return
-    for line in [*_describe(explanation), *describe_states(explanation.tables)]:
+    of = "no release, newest versions" if release is None else f"release {release}"
+    for line in [*_describe(explanation), *describe_states(explanation.tables, of)]:
         sys.stdout.write(clean(line) + "\n")
 
 

@@ -50,17 +50,17 @@ def provenance_of(tables: ArrowTables, name: str) -> Provenance:
     return content.provenance
 
 
-def describe_states(states: States) -> list[str]:
-    """Lines of text: the tables of each job with their versions, its settings, files and packages."""
+def describe_states(states: States, release: str) -> list[str]:
+    """Lines of text: the release, then the tables of each job with their versions, its settings, files and packages."""
     tables: dict[str, list[str]] = {}
     jobs: dict[str, Mapping[str, Any]] = {}
     for name, state in states.items():
         made = state["provenance"] or {"fingerprint": "", "job": "unknown job", "version": 0, "release": "unknown"}
         tables.setdefault(made["fingerprint"], []).append(f"{name} (version {state['version']})")
         jobs[made["fingerprint"]] = made
-    lines = ["made from"]
+    lines = [f"made from ({release})"]
     for key, made in jobs.items():
-        lines.append(f"  {', '.join(tables[key])}: {made['job']} {made['version']}, release {made['release']}")
+        lines.append(f"  {', '.join(tables[key])}: {made['job']} {made['version']}, package {made['release']}")
         for kind in ("settings", "files", "packages"):
             if made.get(kind):
                 lines.append(f"    {kind} " + ", ".join(f"{key}={value}" for key, value in made[kind].items()))

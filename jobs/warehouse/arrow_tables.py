@@ -10,8 +10,9 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.lineage import Content, maintained_version, read_content
 from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.messages import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve, table_files
@@ -21,15 +22,25 @@ _PRUNED_BY = ("source", "shard")
 
 
 class ArrowTables:
-    """The tables under one path, each at the version that was the newest when it was first looked at.
+    """The tables under one path, with the rows that a release has.
 
     Args:
         path: table t lies at ``<path>/<t>``.
+        release: its number; None: the newest; where there is none, or it lacks a table, the newest version is read.
+
+    Raises:
+        WarehouseError: there is no such release.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, release: int | None = None) -> None:
         self._root = resolve(path)
+        self._release = read_release(self._root, release)
         self._opened: dict[str, tuple[DeltaTable, Content] | None] = {}
+
+    @property
+    def release(self) -> int | None:
+        """The number of the release that is read; None where there is none."""
+        return self._release.release if self._release else None
 
     def location(self, name: str) -> Location:
         """The folder of a table."""
@@ -80,8 +91,17 @@ class ArrowTables:
     def _open(self, name: str) -> tuple[DeltaTable, Content] | None:
         if name not in self._opened:
             delta = open_delta(self.location(name))
-            self._opened[name] = (delta, read_content(delta)) if delta else None
+            self._opened[name] = self._released(name, delta) if delta else None
         return self._opened[name]
+
+    def _released(self, name: str, newest: DeltaTable) -> tuple[DeltaTable, Content]:
+        content, release = read_content(newest), self._release
+        if release is None or name not in release.versions or release.holds(name, content.rows):
+            return newest, content
+        # Files of the released version itself may have been compacted and vacuumed since.
+        version = maintained_version(newest, release.versions[name])
+        content, delta = read_content(newest, version), open_delta(self.location(name), version)
+        return delta or newest, content
 
 
 def _dataset(delta: DeltaTable, location: Location) -> ds.Dataset:

@@ -38,14 +38,6 @@ _REPEATED = ("source", "lang", "shard")
 _STATISTICS = (*_REPEATED, "n_tokens")
 
 
-def one_table(
-    batches: Iterator[pa.RecordBatch], step: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], table: str
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """A step that makes rows of one table, as a TableStep."""
-    for batch in step(batches):
-        yield table, batch
-
-
 def step_to_files(
     batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict[str, str], by_shard: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:

@@ -122,6 +122,7 @@ def test_what_led_to_an_explanation_is_in_it(corpus: SmallCorpus) -> None:
         assert state["version"] == DeltaTable(str(corpus.folder / "warehouse" / name)).version()
     assert got["tables"]["selection_cuts"]["provenance"]["settings"]["selection.shrinkage_tokens"] == SHRINKAGE
     assert got["tables"]["pivots"]["provenance"]["settings"]["pivots.n_pivots"] == 150
+    assert got["release"] == 0
 
 
 def test_the_text_has_the_pivots_the_arms_and_the_versions(corpus: SmallCorpus, brute: dict[Key, Row]) -> None:

@@ -40,7 +40,8 @@ def batch_of(documents: list[list[int]]) -> pa.RecordBatch:
 def test_scores_are_a_plain_count(documents: list[list[int]], pivots: set[int], cut: int) -> None:
     batch = batch_of(documents)
     numbers = pivot_numbers(sorted(pivots), SIZE)
-    scored = list(score_documents(iter([batch.slice(0, cut), batch.slice(cut)]), numbers))
+    tables, scored = zip(*score_documents(iter([batch.slice(0, cut), batch.slice(cut)]), numbers), strict=True)
+    assert set(tables) == {"document_scores"}
     assert all(part.schema == DOCUMENT_SCORES for part in scored)
     rows = [row for part in scored for row in part.to_pylist()]
     assert [row["doc_id"] for row in rows] == [str(k) for k in range(len(documents))]

@@ -24,7 +24,7 @@ from pivot_udfs.settings import Maintenance
 from pivot_udfs.shards.list_shards import list_shards
 from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage.stores import resolve, table_files
-from pivot_udfs.storage.write_parquet import one_table, step_to_files
+from pivot_udfs.storage.write_parquet import step_to_files
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 ENVIRONMENT = {
@@ -65,6 +65,10 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     with urlopen(Request(f"{server}/{name}", method="PUT")) as answer:  # noqa: S310 - the server above
         assert answer.status == 200
     return name
+
+
+def step(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    return (("token_totals", batch) for batch in batches)
 
 
 def put(uri: str, payload: bytes) -> str:
@@ -127,7 +131,7 @@ def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) 
     for count in (5, 7):
         row = {"token_id": 3, "count": count, "doc_count": 2}
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
-        steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": table.uri})
+        steps = step_to_files(iter([batch]), step, {"token_totals": table.uri})
         files = pa.Table.from_batches(list(steps)).to_pylist()
         made = Provenance("count_cooccurrence", count, "")
         began = commit_files(table, began, schema, files, made)
@@ -146,7 +150,7 @@ def test_a_table_is_maintained_and_purged(bucket: str) -> None:
     row = {"token_id": 3, "count": 1, "doc_count": 1}
     for _ in range(2):
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
-        steps = step_to_files(iter([batch]), lambda b: one_table(b, iter, "token_totals"), {"token_totals": table.uri})
+        steps = step_to_files(iter([batch]), step, {"token_totals": table.uri})
         began = commit_files(table, began, schema, pa.Table.from_batches(list(steps)).to_pylist(), made, ())
     assert table_names(root) == ["token_totals"]
     line = maintain_table(table, Maintenance(min_small_files=2, retention_hours=0), 64, [], dry_run=False)

@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from jobs.gpu.common.read_tables import open_table
+from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.lineage import read_content
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
@@ -41,12 +43,19 @@ def n_rows(warehouse: Path, number: int | None = None) -> int:
     return open_table(str(warehouse), "pivots", release=number).dataset.count_rows()
 
 
+def n_rows_in_arrow(warehouse: Path, number: int | None = None) -> int:
+    tables = ArrowTables(str(warehouse), number)
+    return len(tables.rows("pivots", ["token_id"], ds.field("token_id") >= 0))
+
+
 def test_the_newest_release_is_read_also_when_a_table_is_ahead_of_it(tmp_path: Path) -> None:
     for number in range(2):
         write(tmp_path, 3 + number)
         release(tmp_path, number)
     write(tmp_path, 9)
     assert (n_rows(tmp_path), n_rows(tmp_path, 0), n_rows(tmp_path, 1)) == (4, 3, 4)
+    for asked, wanted in ((None, 4), (0, 3), (1, 4)):
+        assert n_rows_in_arrow(tmp_path, asked) == wanted
     found = read_release(resolve(str(tmp_path)))
     assert found is not None
     assert (found.release, found.versions) == (1, {"pivots": 1})
@@ -56,7 +65,7 @@ def test_without_releases_the_newest_version_is_read(tmp_path: Path) -> None:
     write(tmp_path, 3)
     write(tmp_path, 5)
     assert read_release(resolve(str(tmp_path))) is None
-    assert n_rows(tmp_path) == 5
+    assert n_rows(tmp_path) == n_rows_in_arrow(tmp_path) == 5
 
 
 def test_a_release_outlives_maintenance_of_its_tables(tmp_path: Path) -> None:
@@ -65,7 +74,7 @@ def test_a_release_outlives_maintenance_of_its_tables(tmp_path: Path) -> None:
     table = DeltaTable(str(tmp_path / "pivots"))
     table.optimize.compact()
     table.vacuum(0, dry_run=False, enforce_retention_duration=False)
-    assert n_rows(tmp_path) == n_rows(tmp_path, 0) == 3
+    assert n_rows(tmp_path) == n_rows(tmp_path, 0) == n_rows_in_arrow(tmp_path, 0) == 3
 
 
 @pytest.mark.parametrize(("n_releases", "there"), [(0, "there is none"), (2, "0 to 1 are there")])
