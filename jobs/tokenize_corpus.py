@@ -191,7 +191,7 @@ def _warn_of_repeated_keys(run: Run, shards: Sequence[str]) -> None:
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=2,
+    version=3,
     reads=(),
     writes=lambda settings: ("documents", "quarantine", "shards"),
     sections=("corpus", "tokenizer"),

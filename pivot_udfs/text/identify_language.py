@@ -4,7 +4,6 @@ Three slices of a document are judged, the odd and the even lines of each by the
 original and its translation alternate, the two differ, while single lines are often too short to be identified.
 """
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,6 @@ UNDETERMINED = "und"
 _SLICES = 3
 _MIN_PROBABILITY = 0.5  # of an excerpt, to count for a second language
 _MIN_SHARE, _MIN_BYTES = 0.25, 40  # of the judged text, for a second language
-_LETTER = re.compile(r"[^\W\d_]")
 _END_OF_LINE = "</s>"  # the model stops reading at this word
 _OTHER_NAMES = {"als": "gsw"}  # labels that are names of Wikipedias, and other languages in ISO 639
 
@@ -70,7 +68,7 @@ def _slices(text: str) -> Iterator[str]:
 
 def _judge_slice(text: str) -> Iterator[Judgement]:
     text = unicodedata.normalize("NFC", text.lower() if text.isupper() else text).replace(_END_OF_LINE, " ")
-    lines = [line for line in text.splitlines() if _LETTER.search(line)]
+    lines = [line for line in text.splitlines() if any(map(str.isalpha, line))]
     for excerpt in (" ".join(lines[::2]), " ".join(lines[1::2])):
         labels, probabilities = language_model().predict(excerpt) if excerpt else ((), ())
         for label, probability in zip(labels, probabilities, strict=True):

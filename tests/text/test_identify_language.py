@@ -74,7 +74,7 @@ def test_letters_short_lines_and_capitals_are_seen() -> None:
     assert identify("水") in {"zh", "ja"}
 
 
-@pytest.mark.parametrize("text", ["", " \n\t", "12 345.67 !?", "-- 100 % --\n" * 500])
+@pytest.mark.parametrize("text", ["", " \n\t", "12 345.67 !?", "¼ ② Ⅷ ٣", "-- 100 % --\n" * 500])
 def test_text_without_letters_is_undetermined(text: str) -> None:
     assert identify(text) == "und"
 
