@@ -15,6 +15,7 @@ NAMES = (
     "score_filter_job",
     "tokenize_job",
     "token_id_encodings",
+    "incremental_rebuild",
 )
 
 
