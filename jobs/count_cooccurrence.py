@@ -11,6 +11,7 @@ read, but fewer for each document the more of them share a block. They are summe
 divided: for terabytes set that key so that input bytes / partitions is a few GB; Spark sorts on disk what is larger.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import least_tasks, tasks_of_files
 from jobs.loading.block_list import forgotten_between
+from jobs.warehouse.commit import data_files
 from jobs.warehouse.lineage import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
@@ -42,8 +44,10 @@ from pivot_udfs.tokenization.vocabulary import vocabulary
 _COUNTS = tuple(TABLE_OF.values())
 _LAST = "corpus_totals"
 """The table that is committed last: the others, where they are ahead of it, are of a run that was stopped."""
-_BATCHES_TOGETHER = 4
-"""Batches of shards that are counted between two commits: each commit writes all counts anew."""
+_STORED_COST = 2.5
+"""Adding to a byte of stored counts costs as much as counting so many bytes of documents (``incremental_rebuild``)."""
+_STEP_BYTES = 32 << 30
+"""Stored documents that are counted between two commits, on average: each commit writes all counts anew."""
 
 
 def run(run: Run, provenance: Provenance) -> None:
@@ -80,7 +84,13 @@ def counted_before(run: Run, provenance: Provenance) -> TableVersion | None:
         return before
     now = changed_files(run.warehouse.location("documents"), None, documents.version)
     n_bytes = sum(map(sum, (changes.added.values(), changes.removed.values())))
-    return before if now and n_bytes < sum(now.added.values()) else None
+    cost = n_bytes + _STORED_COST * sum(_n_bytes(run, table) for table in _COUNTS)
+    return before if now and cost < sum(now.added.values()) else None
+
+
+def _n_bytes(run: Run, table: str) -> int:
+    delta = open_delta(run.warehouse.location(table))
+    return sum(data_files(delta).values()) if delta else 0
 
 
 def _made(run: Run, table: str) -> Provenance | None:
@@ -115,7 +125,10 @@ def versions_to_count(run: Run, provenance: Provenance, before: TableVersion | N
     made = row_versions(delta, last.fingerprint) if delta else []
     first = before.version if before else -1
     between = [version for version in made if first < version < last.version]
-    steps = [*between[_BATCHES_TOGETHER - 1 :: _BATCHES_TOGETHER], last.version]
+    changes = changed_files(location, before.version if before else None, last.version)
+    n_steps = sum(changes.added.values()) // _STEP_BYTES + 1 if changes else 1
+    together = math.ceil((len(between) + 1) / n_steps)
+    steps = [*between[together - 1 :: together], last.version]
     pairs = zip([before.version if before else None, *steps], steps, strict=False)
     if any(changed_files(location, earlier, later) is None for earlier, later in pairs):
         steps = [last.version]

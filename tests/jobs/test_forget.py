@@ -25,6 +25,8 @@ Key = tuple[str, str]
 def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
     monkeypatch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
     monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+    monkeypatch.setattr(count_cooccurrence, "_STORED_COST", 0)  # by difference, small as the tables are
+    monkeypatch.setattr(count_cooccurrence, "_STEP_BYTES", 10_000)
     return changing_shards(tmp_path)
 
 

@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
     monkeypatch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
     monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+    monkeypatch.setattr(count_cooccurrence, "_STORED_COST", 0)  # by difference, small as the tables are
+    monkeypatch.setattr(count_cooccurrence, "_STEP_BYTES", 10_000)
     return changing_shards(tmp_path)
 
 
@@ -199,3 +201,18 @@ def test_a_killed_run_is_completed_after_maintenance(world: SmallCorpus, monkeyp
         assert "reads all shards anew" not in log_text
         assert "counts all documents" not in log_text
         assert_as_from_nothing(world)
+
+
+def test_all_documents_are_counted_where_the_counts_are_larger_than_they(
+    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuild(world)
+    changed: list[Any] = []
+    count = count_cooccurrence._count
+    monkeypatch.setattr(count_cooccurrence, "_count", lambda *given: (changed.append(given[2]), count(*given)))
+    for number, cost in enumerate((0, 1000)):
+        monkeypatch.setattr(count_cooccurrence, "_STORED_COST", cost)
+        write_shard(world.folder, 6 + number, seed=60 + number)
+        rebuild(world)
+    assert (changed[0], False in changed) == (True, True)
+    assert_as_from_nothing(world)
