@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, DOCUMENTS
+from pivot_udfs.storage.read_parquet import read_row_groups
 from pivot_udfs.storage.stores import resolve
 
 _RECORDS_PER_SHARD = 1 << 40
-_BATCH_BYTES = 64 << 20
 _OF_KEYS = ("pivot_density", "shrunken_density")
 
 
@@ -73,7 +73,7 @@ def _chosen_rows(documents: pq.ParquetFile, keys: pa.Table, arms: Sequence[str])
     places = _places(keys, shards)
     order = np.argsort(places)
     places = places[order]
-    for batch in _row_groups(documents):
+    for batch in read_row_groups(documents, DOCUMENTS):
         wanted = _places(batch, shards)
         at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
         found = np.flatnonzero(places[at] == wanted)
@@ -91,16 +91,6 @@ def _places(rows: pa.Table | pa.RecordBatch, shards: pa.Array) -> npt.NDArray[np
     of_shard = pc.fill_null(pc.index_in(rows.column("shard"), shards), -1).to_numpy().astype(np.int64)
     places: npt.NDArray[np.int64] = of_shard * _RECORDS_PER_SHARD + rows.column("record").to_numpy()
     return places
-
-
-def _row_groups(documents: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    """All rows in DOCUMENTS; a row group larger than ``_BATCH_BYTES`` comes in several batches."""
-    for number in range(documents.num_row_groups):
-        group = documents.metadata.row_group(number)
-        n_rows = max(1, min(group.num_rows, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
-        for batch in documents.iter_batches(n_rows, [number], DOCUMENTS.names, use_threads=False):
-            columns = [batch.column(field.name).cast(field.type) for field in DOCUMENTS]
-            yield pa.RecordBatch.from_arrays(columns, schema=DOCUMENTS)
 
 
 def _split_into_arms(chosen: pa.RecordBatch, arms: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:

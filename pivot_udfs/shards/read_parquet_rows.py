@@ -70,7 +70,7 @@ class _WatchedFile:
         return self._file.tell()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)  # damaged content can name an offset past the end
+        return self._file.seek(offset, whence)  # a damaged file can contain an offset past its end
 
     def read(self, n_bytes: int = -1) -> bytes:
         try:

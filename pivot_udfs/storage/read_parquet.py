@@ -29,12 +29,25 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
     """
     for file in files:
         with resolve(folder).child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as parquet:
-            for number in range(parquet.num_row_groups):
-                group = parquet.metadata.row_group(number)
-                n_rows = max(1, min(group.num_rows, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
-                for batch in parquet.iter_batches(n_rows, [number], schema.names, use_threads=False):
-                    columns = [batch.column(field.name).cast(field.type) for field in schema]
-                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            yield from read_row_groups(parquet, schema)
+
+
+def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of an open file, as ``read_files`` gives them.
+
+    Args:
+        parquet: the file.
+        schema: the columns to read, with the types that they get.
+
+    Yields:
+        batches in ``schema``.
+    """
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        n_rows = max(1, min(group.num_rows, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
+        for batch in parquet.iter_batches(n_rows, [number], schema.names, use_threads=False):
+            columns = [batch.column(field.name).cast(field.type) for field in schema]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def rows_without(

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pivot_udfs import filter_documents
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
 from pivot_udfs.schemas import DATASET, DOCUMENTS
+from pivot_udfs.storage import read_parquet
 
 DENSITIES = ("pivot_density", "shrunken_density")
 
@@ -58,7 +58,7 @@ def test_chosen_documents_are_copied_from_their_files(
 ) -> None:
     """For any row groups, batch sizes, batches of keys, and order of a file's keys."""
     draw = random.Random(seed)  # noqa: S311 - a test's fixed draw
-    monkeypatch.setattr(filter_documents, "_BATCH_BYTES", draw.choice([1, 500, 1 << 20]))
+    monkeypatch.setattr(read_parquet, "_BATCH_BYTES", draw.choice([1, 500, 1 << 20]))
     keys: list[dict[str, Any]] = []
     documents: dict[tuple[str, int], dict[str, Any]] = {}
     for file, shards in {"f1": ["b", "a"], "f2": ["c"], "f3": ["é", "d", "zz"]}.items():
