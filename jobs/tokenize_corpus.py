@@ -75,11 +75,15 @@ def _listed(run: Run, blocks: BlockList) -> list[Shard]:
 
 
 def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
-    n_tasks = min(len(paths), _TASKS_PER_CORE * run.spark.sparkContext.defaultParallelism)
-    tasks = [paths[start::n_tasks] for start in range(n_tasks)]
-    numbers = run.spark.range(0, len(tasks), 1, len(tasks))
-    rows = numbers.mapInArrow(partial(content_ids, tasks=tasks), from_arrow_schema(CONTENT_IDS)).collect()
-    return {row["shard"]: row["content_id"] for row in rows}
+    """SHA-256 (hex) of shards; each is read once in a run, though ``why`` and ``run`` both ask."""
+    unread = [path for path in paths if path not in run.content_ids]
+    if unread:
+        n_tasks = min(len(unread), _TASKS_PER_CORE * run.spark.sparkContext.defaultParallelism)
+        tasks = [unread[start::n_tasks] for start in range(n_tasks)]
+        numbers = run.spark.range(0, len(tasks), 1, len(tasks))
+        rows = numbers.mapInArrow(partial(content_ids, tasks=tasks), from_arrow_schema(CONTENT_IDS)).collect()
+        run.content_ids |= {row["shard"]: row["content_id"] for row in rows}
+    return run.content_ids
 
 
 def _load(

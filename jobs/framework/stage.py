@@ -30,6 +30,8 @@ class Run:
     spark: SparkSession
     settings: Settings
     progress: Progress = field(default_factory=Progress)
+    content_ids: dict[str, str] = field(default_factory=dict)
+    """SHA-256 (hex) of the shards that this run had to compare with loaded ones, by path."""
 
     @cached_property
     def warehouse(self) -> Warehouse:
