@@ -1,53 +1,101 @@
 """Counts in; ``pair_pivots`` (the tokens that tie two words together) and ``pivots`` (the hub tokens) out.
 
+Between refreshes both tables stay, and it is only measured how many pivots today's counts would change.
+
 spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import LongType, StructField, StructType
 
 from jobs.framework.run_stages import run_job
-from jobs.framework.stage import Run, Stage
+from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
+from jobs.warehouse.driver_rows import commit_rows
+from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
 from pivot_udfs.matching.lexicon import surface_forms
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
 
 _PAIR = ["concept", "lang_a", "word_a", "lang_b", "word_b"]
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes ``pair_pivots``, then ``pivots`` from it."""
-    tables = {name: run.warehouse.read(name) for name in provenance.tables}
-    n_docs = tables["corpus_totals"].agg(F.sum("n_docs")).collect()[0][0]
+    """Writes ``pair_pivots``, then ``pivots`` from it; of pinned ones it measures the drift only."""
+    counts = {name: run.warehouse.read(name) for name in provenance.tables}
+    n_docs = counts["corpus_totals"].agg(F.sum("n_docs")).collect()[0][0]
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
-    with run.progress.watch(run.spark, "find_pivots", "pairs"):
-        associations = _associations(run, tables, n_docs)
-        run.warehouse.write(_pair_pivots(run, associations), ["pair_pivots"], provenance)
-    with run.progress.watch(run.spark, "find_pivots", "hubs"):
-        pairs = run.warehouse.read("pair_pivots")
-        run.warehouse.write(_pivots(run, pairs, tables["token_totals"], n_docs), ["pivots"], provenance)
+    pairs = _pair_pivots(run, _associations(run, counts, n_docs))
+    if run.pins and why_anew(run, STAGE, provenance) is None and _stay(run, _hubs(run, pairs, counts, n_docs)):
+        return
+    with run.progress.watch(run.spark, STAGE.name, "pairs"):
+        run.warehouse.write(pairs, ["pair_pivots"], provenance)
+    with run.progress.watch(run.spark, STAGE.name, "hubs"):
+        hubs = _hubs(run, run.warehouse.read("pair_pivots"), counts, n_docs)
+        commit_rows(run.warehouse, "pivots", hubs, of_table(run, STAGE, "pivots", provenance))
+    run.pivot_drift = 0.0
 
 
-def _associations(run: Run, tables: dict[str, DataFrame], n_docs: int) -> DataFrame:
+def why(run: Run, _: Provenance) -> str | None:
+    """Why pinned pivots have to be compared with the counts; None where that was done and they stay."""
+    drift = known_drift(run)
+    if drift is None:
+        return "the counts have changed"
+    return f"{drift:.1%} of the pivot set would change" if drift > _allowed_drift(run) else None
+
+
+def known_drift(run: Run) -> float | None:
+    """The share of the pivot set that today's counts would change, in [0, 1]; None where no run has measured it."""
+    provenance, pivots = make_provenance(run, STAGE), run.warehouse.content("pivots")
+    if run.pivot_drift is not None or pivots is None or pivots.provenance is None:
+        return run.pivot_drift
+    if difference(pivots.provenance, of_table(run, STAGE, "pivots", provenance)) is None:
+        return 0.0
+    rows, release = {**provenance.tables, "pivots": pivots.rows}, read_release(run.warehouse.root)
+    is_measured = release and all(release.holds(name, of) for name, of in rows.items())
+    return release.pivot_drift if release and is_measured else None
+
+
+def drift_between(pinned: Collection[int], found: Collection[int]) -> float:
+    """The share of the larger of two sets of token ids that the other lacks, in [0, 1]."""
+    return 1 - len({*pinned} & {*found}) / max(len(pinned), len(found), 1)
+
+
+def _stay(run: Run, hubs: Sequence[Mapping[str, Any]]) -> bool:
+    """Measures how much ``hubs``, the pivots by today's counts, differ from pinned ones; whether these stay."""
+    pinned = [row["token_id"] for row in run.warehouse.read("pivots").collect()]
+    run.pivot_drift = drift_between(pinned, [hub["token_id"] for hub in hubs])
+    run.progress.say(STAGE.name, f"drift: today's counts would change {run.pivot_drift:.1%} of the pivot set")
+    if pinned and run.pivot_drift <= _allowed_drift(run):
+        return True
+    why = f"that is more than refresh.max_drift ({_allowed_drift(run):.1%})" if pinned else "there is no pivot"
+    run.progress.say(STAGE.name, f"refresh: {why}")
+    return False
+
+
+def _allowed_drift(run: Run) -> float:
+    return run.settings.refresh.max_drift if run.settings.refresh.rule == "on_drift" else 1.0
+
+
+def _associations(run: Run, counts: Mapping[str, DataFrame], n_docs: int) -> DataFrame:
     """lang, word, token_id, association above the floor, for words and tokens that are frequent enough."""
     pivots, vocab = run.settings.pivots, vocabulary(run.tokenizer)
     usable = vocab.has_letter.copy()
     usable[list(vocab.special_ids)] = False
-    words = tables["word_totals"].where(F.col("doc_count") >= pivots.min_word_doc_count)
+    words = counts["word_totals"].where(F.col("doc_count") >= pivots.min_word_doc_count)
     words = words.select("lang", "word", F.col("doc_count").alias("word_docs"))
-    tokens = tables["token_totals"].select("token_id", F.col("doc_count").alias("token_docs"))
+    tokens = counts["token_totals"].select("token_id", F.col("doc_count").alias("token_docs"))
     counted = (
-        tables["token_cooccurrence"]
+        counts["token_cooccurrence"]
         .where(F.col("doc_count") >= pivots.min_doc_count)
         .join(F.broadcast(words), on=["lang", "word"], how="inner")
         .join(F.broadcast(tokens), on="token_id", how="inner")
@@ -95,9 +143,9 @@ def _token_texts(run: Run) -> DataFrame:
     return run.spark.createDataFrame(list(enumerate(vocabulary(run.tokenizer).texts)), "token_id int, token string")
 
 
-def _pivots(run: Run, pairs: DataFrame, token_totals: DataFrame, n_docs: int) -> DataFrame:
-    """The hub tokens, ranked on the driver, which holds ``n_pivots`` rows."""
-    shares = token_totals.select("token_id", (F.col("doc_count") / n_docs).alias("doc_share"))
+def _hubs(run: Run, pairs: DataFrame, counts: Mapping[str, DataFrame], n_docs: int) -> list[dict[str, Any]]:
+    """The rows of ``pivots``, ranked on the driver, which holds ``n_pivots`` of them."""
+    shares = counts["token_totals"].select("token_id", (F.col("doc_count") / n_docs).alias("doc_share"))
     # A sum of doubles depends on its order; sorted first, it is the same on every run.
     total = F.aggregate(F.sort_array(F.collect_list("score")), F.lit(0.0), lambda total, score: total + score)
     hubs = (
@@ -111,10 +159,7 @@ def _pivots(run: Run, pairs: DataFrame, token_totals: DataFrame, n_docs: int) ->
         .where(F.col("doc_share") <= run.settings.pivots.max_doc_share)
     )
     best = hubs.orderBy(F.desc("score"), F.asc("token_id")).limit(run.settings.pivots.n_pivots).collect()
-    ranked = [(*row, rank) for rank, row in enumerate(best, 1)]
-    return run.spark.createDataFrame(
-        ranked, StructType([*hubs.schema, StructField("rank", LongType(), nullable=False)])
-    )
+    return [hub.asDict() | {"rank": rank} for rank, hub in enumerate(best, 1)]
 
 
 STAGE = Stage(
@@ -126,6 +171,8 @@ STAGE = Stage(
     files=("tokenizer", "lexicon"),
     packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
+    why=why,
+    first=("pair_pivots",),
 )
 
 

@@ -24,7 +24,6 @@ def with_run(
     stages: Sequence[Stage],
     argv: Sequence[str] | None,
     body: Callable[[Run], object],
-    skips_unchanged: bool = False,
     arguments: Arguments | None = None,
     plan: Callable[[Run], object] | None = None,
 ) -> int:
@@ -36,7 +35,6 @@ def with_run(
         stages: what ``body`` runs, in order.
         argv: the command line, without the program.
         body: does the work.
-        skips_unchanged: whether ``body`` skips stages that have not changed.
         arguments: the job's own; their values are set before ``body`` is called.
         plan: prints the plan; None: what the stages would do.
 
@@ -47,10 +45,10 @@ def with_run(
     def run(settings: Settings) -> None:
         _in_session(name, settings, stages, body)
 
-    def print_plan(settings: Settings) -> None:
-        _in_session(name, settings, stages, plan or (lambda run: _print_plan(run, stages, skips_unchanged)))
+    def show(settings: Settings) -> None:
+        _in_session(name, settings, stages, plan or (lambda run: print_plan(run, stages)))
 
-    return run_command(name, description, Settings, run, argv, print_plan, arguments)
+    return run_command(name, description, Settings, run, argv, show, arguments)
 
 
 def _in_session(name: str, settings: Settings, stages: Sequence[Stage], body: Callable[[Run], object]) -> None:
@@ -68,8 +66,14 @@ def _in_session(name: str, settings: Settings, stages: Sequence[Stage], body: Ca
         raise
 
 
-def _print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool) -> None:
-    """What a run would do; makes the checks that a run makes, except for tables that would be new."""
+def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False) -> None:
+    """Prints what a run would do, and makes its checks, except for tables that would be new.
+
+    Args:
+        run: with the warehouse.
+        stages: what it runs, in order.
+        skips_unchanged: whether it skips stages that have not changed.
+    """
     stale: set[str] = set()
     for stage in stages:
         reads = stage.tables_read(run.settings)

@@ -21,7 +21,7 @@ def replace_shards(
     removed: Collection[str] | None,
     provenance: Provenance,
 ) -> None:
-    """Commits files with the rows of shards; nothing is committed where nothing would change.
+    """Commits files with the rows of shards; nothing is committed where neither rows nor provenance would change.
 
     Args:
         warehouse: with the table.
@@ -38,7 +38,9 @@ def replace_shards(
         return
     outdated = files_with_shards(warehouse.location(table), removed)
     kept = files_without(warehouse, table, outdated.mixed, partial(in_shards, shards=sorted(removed)))
-    if files or outdated.whole or outdated.mixed:
+    content = warehouse.content(table)
+    is_same = content and content.provenance and content.provenance.fingerprint == provenance.fingerprint
+    if files or outdated.whole or outdated.mixed or not is_same:
         warehouse.commit(table, [*files, *kept], provenance, [*outdated.whole, *outdated.mixed])
 
 

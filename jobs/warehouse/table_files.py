@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -13,6 +14,8 @@ from jobs.warehouse.lineage import maintained_version
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.stores import Location
+
+_READ_THREADS = 16
 
 
 class ShardFiles(NamedTuple):
@@ -75,6 +78,12 @@ def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
     for row in actions.select([name for name in actions.column_names if name in ("path", *ends)]).to_pylist():
         least, most = (row.get(end) for end in ends)
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most
+
+
+def shards_in(table: Location, files: Collection[str]) -> frozenset[str]:
+    """The shards that have rows in files of a table, read from their column ``shard``."""
+    with ThreadPoolExecutor(_READ_THREADS) as threads:
+        return frozenset().union(*threads.map(_shards_in, map(table.child, files)))
 
 
 def _shards_in(file: Location) -> set[str]:
