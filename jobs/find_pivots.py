@@ -6,7 +6,7 @@ spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value]
 """
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -20,7 +20,7 @@ from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
+from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows, drift_between
 from pivot_udfs.matching.lexicon import surface_forms
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
@@ -63,11 +63,6 @@ def known_drift(run: Run) -> float | None:
     rows, release = {**provenance.tables, "pivots": pivots.rows}, read_release(run.warehouse.root)
     is_measured = release and all(release.holds(name, of) for name, of in rows.items())
     return release.pivot_drift if release and is_measured else None
-
-
-def drift_between(pinned: Collection[int], found: Collection[int]) -> float:
-    """The share of the larger of two sets of token ids that the other lacks, in [0, 1]."""
-    return 1 - len({*pinned} & {*found}) / max(len(pinned), len(found), 1)
 
 
 def _stay(run: Run, hubs: Sequence[Mapping[str, Any]]) -> bool:

@@ -1,6 +1,6 @@
 """The step that computes associations: counted contexts in, the associations that exceed a floor out."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -40,3 +40,9 @@ def associate_rows(
         kept = pa.array((association > floor) & usable[batch.column("token_id").to_numpy()])
         columns = [batch.column("lang"), batch.column("word"), batch.column("token_id"), pa.array(association)]
         yield pa.RecordBatch.from_arrays(columns, schema=ASSOCIATIONS).filter(kept)
+
+
+def drift_between(pinned: Collection[int], found: Collection[int]) -> float:
+    """The share of the larger of two pivot sets (token ids) that the other lacks, in [0, 1]; 0 where both are empty."""
+    largest = max(len(pinned), len(found))
+    return 1 - len({*pinned} & {*found}) / largest if largest else 0.0

@@ -5,7 +5,7 @@ import oracle_pivots
 import pyarrow as pa
 import pytest
 
-from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
+from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows, drift_between
 
 KINDS = list(oracle_pivots.MEASURES)
 
@@ -27,3 +27,18 @@ def test_the_step_keeps_what_exceeds_the_floor_and_may_be_a_pivot(kind: str) -> 
     for row in kept.to_pylist():
         wanted = oracle_pivots.MEASURES[kind](rows[row["token_id"]]["doc_count"], 10, 10, 100)
         assert row["association"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("pinned", "found", "drift"),
+    [
+        ([], [], 0),
+        ([1], [], 1),
+        ([], [1], 1),
+        ([1, 2], [2, 1], 0),
+        ([1, 2, 3, 4], [1, 2, 3, 5], 0.25),
+        ([1], [1, 2], 0.5),
+    ],
+)
+def test_drift_is_the_share_of_the_larger_set_that_differs(pinned: list[int], found: list[int], drift: float) -> None:
+    assert drift_between(pinned, found) == drift
