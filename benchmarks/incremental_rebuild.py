@@ -2,9 +2,9 @@
 
     python -m benchmarks.incremental_rebuild --corpus FOLDER [--batches 10]
 
-The corpus' documents are written to 100 shards, of which 99 are loaded first; pivots and cuts stay after that. Each row of
-the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers), and the bytes of new
-files in the warehouse.
+The corpus' documents are written to 100 shards, of which 99 are loaded first; pivots and cuts stay after that. Each row
+of the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers), and the bytes of
+new files in the warehouse.
 """
 
 import json

@@ -13,11 +13,12 @@ from jobs import count_cooccurrence, filter_documents, find_pivots, score_docume
 from jobs.framework.command_line import Arguments
 from jobs.framework.run_stages import print_plan, with_run
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, run_stage, why_write
+from jobs.loading.block_list import read_block_list
 from jobs.selection.budgets import missed_budgets
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
 from pivot_udfs.errors import DamagedTableError
-from pivot_udfs.schemas import PINNED
+from pivot_udfs.schemas import BLOCK_LIST, PINNED
 
 STAGES = [
     tokenize_corpus.STAGE,
@@ -82,7 +83,15 @@ def _why_refresh(run: Run) -> str | None:
             continue
         if why := why_write(run, table, provenance):
             return why
-    return None
+    return "selection_cuts names a document that was forgotten" if _names_blocked(run) else None
+
+
+def _names_blocked(run: Run) -> bool:
+    if not (run.warehouse.content(BLOCK_LIST) and run.warehouse.content("selection_cuts")):
+        return False
+    blocks = read_block_list(run.warehouse)
+    cuts = run.warehouse.read("selection_cuts").where("source is not null").collect()
+    return any(blocks.has(cut["source"], cut["doc_id"], cut["shard"]) for cut in cuts)
 
 
 def _budget_missed(run: Run) -> dict[str, float] | None:

@@ -155,16 +155,29 @@ def test_a_run_killed_at_any_commit_is_completed_by_the_next(
     assert rows(world, "releases")[-1]["budget_missed"] is not None
 
 
-def test_forgotten_documents_leave_scores_and_datasets_between_refreshes(world: SmallCorpus) -> None:
-    pinned = {name: versions(world)[name] for name in PINNED}
-    keys = sorted({(row["source"], row["doc_id"]) for row in rows(world, "datasets/pivot")})[:3]
-    (world.folder / "keys.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in [("source", "doc_id"), *keys]), "utf-8")
-    forget = ["--keys", str(world.folder / "keys.tsv")]
-    must_work(run_job(lambda argv: forget_documents.main([*argv, *forget]), world, PINS))
-    assert {name: versions(world)[name] for name in PINNED} == pinned
+def forget(corpus: SmallCorpus, keys: Sequence[tuple[str, str]]) -> str:
+    path = corpus.folder / "keys.tsv"
+    path.write_text("".join(f"{source}\t{doc_id}\n" for source, doc_id in [("source", "doc_id"), *keys]), "utf-8")
+    arguments = ["--keys", str(path)]
+    return must_work(run_job(lambda argv: forget_documents.main([*argv, *arguments]), corpus, PINS))
+
+
+def keys_in(corpus: SmallCorpus, name: str) -> set[tuple[str, str]]:
+    return {(row["source"], row["doc_id"]) for row in rows(corpus, name) if row["source"]}
+
+
+def test_forgotten_documents_leave_every_table_between_refreshes(world: SmallCorpus) -> None:
+    before = versions(world)
+    keys = sorted(keys_in(world, "datasets/pivot") - keys_in(world, "selection_cuts"))[:3]
+    assert "refresh: " not in forget(world, keys)
+    assert {name: versions(world)[name] for name in PINNED} == {name: before[name] for name in PINNED}
     for name in APPENDED:
-        assert not {(row["source"], row["doc_id"]) for row in rows(world, name)} & set(keys)
+        assert not keys_in(world, name) & set(keys)
     assert_as_scored_and_cut_anew(world)
+    cut = min(keys_in(world, "selection_cuts"))
+    assert "refresh: selection_cuts names a document that was forgotten" in forget(world, [cut])
+    assert cut not in keys_in(world, "selection_cuts")
+    assert "refresh: " not in rebuild(world, PINS)
 
 
 def test_a_drift_beyond_the_allowed_one_refreshes_in_the_same_run(world: SmallCorpus) -> None:
