@@ -2,8 +2,8 @@
 
     python -m benchmarks.incremental_rebuild --corpus FOLDER [--batches 10]
 
-The corpus' documents are written to 100 shards, of which 99 are loaded first; pivots and cuts stay after that. Each row
-of the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers), and the bytes of
+The corpus' documents are written to 100 shards, of which 99 are loaded first; then pivots and cuts stay. Each row of
+the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers), and the bytes of
 new files in the warehouse.
 """
 
