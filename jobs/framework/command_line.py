@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from jobs.framework.messages import hide, is_json, start_logging, write_error, write_line, write_traceback
+from jobs.framework.log_lines import hide, is_json, start_logging, write_error, write_line, write_traceback
 from jobs.framework.user_errors import user_error, worker_error
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 

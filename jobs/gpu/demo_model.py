@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import build
 from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.files import results_path, write_json
