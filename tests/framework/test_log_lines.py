@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from jobs.framework import log_lines
+from jobs.framework.progress import Progress
 from pivot_udfs.errors import ConfigError, CorpusError
 
 SECRET = "wJalrXUtnFEMI-K7MDENG"  # noqa: S105 - a test's
@@ -92,3 +93,14 @@ def test_values_of_a_json_line_do_not_replace_its_own_keys(
     log_lines.say("packed", job="other", rows=3)
     found = json.loads(capsys.readouterr().err)
     assert (found["job"], found["message"], found["rows"]) == ("a_job", "packed", 3)
+
+
+@pytest.mark.parametrize(("level", "shown"), [("INFO", 3), ("WARNING", 2), ("ERROR", 1)])
+def test_lines_below_the_level_are_not_written(
+    level: str, shown: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log_lines, "_least", logging.getLevelNamesMapping()[level])
+    log_lines.say("a batch is packed")
+    Progress().say("a_stage", "warning: few rows")
+    log_lines.write_error("a_job", ConfigError("no such file"))
+    assert len(capsys.readouterr().err.splitlines()) == shown
