@@ -1,4 +1,4 @@
-"""The command line of every job: ``--config``, ``--set``, ``--dry-run``, ``--log-format``, exit codes.
+"""The command line of every job: ``--config``, ``--set``, ``--dry-run``, ``--log-level``, exit codes.
 
 Exit codes: 0; 2 for what the user can fix, with one line that says how; 1 for anything else, with a traceback; 130
 after an interrupt. This module needs neither Spark nor torch.
@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import argcomplete
 from pydantic import BaseModel
 
-from jobs.framework.messages import hide, is_json, start_logging, write_error, write_line, write_traceback
+from jobs.framework.log_lines import hide, is_json, start_logging, write_error, write_line, write_traceback
 from jobs.framework.user_errors import user_error, worker_error
+from pivot_udfs import __version__
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 
 S = TypeVar("S", bound=BaseModel)
@@ -50,8 +52,9 @@ def run_command(
     """
     parser, options = _parser(name, description), arguments or Arguments()
     options.add_to(parser)
+    argcomplete.autocomplete(parser)
     parser.parse_args(argv, namespace=options)
-    start_logging(name, options.log_format == "json")
+    start_logging(name, options.log_format == "json", options.log_level.upper())
     try:
         settings = load_settings(options.config, options.set, model)
         hide(secret_values(settings.model_dump()))
@@ -91,4 +94,11 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="json: one object a line, for log collectors"
     )
+    parser.add_argument(
+        "--log-level",
+        choices=("info", "warning", "error"),
+        default="info",
+        help="the least severe lines that are shown",
+    )
+    parser.add_argument("--version", action="version", version=f"semantic-pivots {__version__}")
     return parser

@@ -9,7 +9,7 @@ Writes ``<results.path>/task.jsonl``.
 from functools import partial
 from typing import Any
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance

@@ -10,7 +10,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import build
 from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.run_job import run_job

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path, write_json

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.analysis.auc_and_correlation import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.errors import TaskError

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model

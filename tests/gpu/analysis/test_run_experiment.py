@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
@@ -27,7 +26,6 @@ from jobs.gpu import (
     trace_layers,
     write_model_report,
 )
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.demo_model import start_anew
 from jobs.gpu.models.load_model import save_model
 from jobs.report.language_names import shown_token
