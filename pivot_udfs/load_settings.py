@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.setting_types import Section
-from pivot_udfs.storage.messages import redact
+from pivot_udfs.storage.redact import redact
 
 S = TypeVar("S", bound=BaseModel)
 _SECRET_KEY = re.compile(

@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import content_id
-from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
+from pivot_udfs.shards.quarantine_reasons import Rejected
+from pivot_udfs.shards.read_shard import read_shard
+from pivot_udfs.shards.validate_record import Document, ReadLimits
 from pivot_udfs.text.identify_language import identify_languages
 from pivot_udfs.tokenization.backends import Encoder, TokenizerSpec, encoder
 from pivot_udfs.tokenization.text_batch import TextBatch

@@ -12,7 +12,7 @@ from typing import TypeVar
 import argcomplete
 from pydantic import BaseModel
 
-from jobs.framework.messages import hide, is_json, start_logging, write_error, write_line, write_traceback
+from jobs.framework.log_lines import hide, is_json, start_logging, write_error, write_line, write_traceback
 from jobs.framework.user_errors import user_error, worker_error
 from pivot_udfs import __version__
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values

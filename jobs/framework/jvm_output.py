@@ -13,7 +13,7 @@ from collections import deque
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 
-from jobs.framework.messages import write_line
+from jobs.framework.log_lines import write_line
 from pivot_udfs.load_settings import is_secret
 
 _N_HELD = 500

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
-from jobs.framework.messages import clean, is_json, is_shown, write_line
+from jobs.framework.log_lines import clean, is_json, is_shown, write_line
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0

@@ -1,7 +1,7 @@
 """The table ``blocked``: read by every run that loads shards, extended by ``forget_documents``."""
 
+from jobs.warehouse.commit_history import commits_between
 from jobs.warehouse.driver_rows import commit_rows
-from jobs.warehouse.lineage import commits_between
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs import __version__
@@ -9,7 +9,8 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST, BLOCKED
 from pivot_udfs.shards.block_list import Blocked, BlockList
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, table_files
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import STORE_ERRORS, table_files
 
 _VERSION = 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.shards.validate_record import SHARD_REASONS
+from pivot_udfs.shards.quarantine_reasons import SHARD_REASONS
 from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total
 
 _LEAST_RECORDS, _LEAST_SHARDS = 100, 20

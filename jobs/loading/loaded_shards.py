@@ -11,7 +11,8 @@ from typing import NamedTuple
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.schemas import SHARDS
 from pivot_udfs.shards.list_shards import Shard
-from pivot_udfs.storage.stores import Location, table_files
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import table_files
 
 
 class LoadedShard(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TextIO
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.shards.block_list import Blocked
 from pivot_udfs.shards.list_shards import matches_parts
-from pivot_udfs.storage.messages import printable, reason
+from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")

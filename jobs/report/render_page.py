@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from jobs.report.language_names import language_name, shown_token
 from jobs.report.plots import N_LEAST_DOCS, draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 from jobs.report.report_types import N_PIVOTS_LISTED, Report
-from pivot_udfs.shards.validate_record import REASONS
+from pivot_udfs.shards.quarantine_reasons import REASONS
 
 ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "lift difference", "llr": "log-likelihood ratio"}
 _CARD_DIGITS = 7

@@ -10,12 +10,13 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.lineage import Content, maintained_version, read_content
+from jobs.warehouse.commit_history import Content, maintained_version, read_content
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve, table_files
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve, table_files
 
 _PRUNED_BY = ("source", "shard")
 """Columns without nulls whose statistics exclude files."""

@@ -14,12 +14,13 @@ from deltalake import ColumnProperties, DeltaTable, PostCommitHookProperties, Wr
 from deltalake.exceptions import DeltaError
 
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import read_content
+from jobs.warehouse.commit_history import read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature, stored_files
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.settings import Maintenance
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_uri
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
 
 CHECKPOINT_COMMITS = 10
 """Commits since the newest checkpoint from which a new one is written; readers replay these one by one."""

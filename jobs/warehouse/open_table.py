@@ -7,10 +7,11 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
-from jobs.warehouse.lineage import Content, hash_of_paths
+from jobs.warehouse.commit_history import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, WarehouseError
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
 
 LOG = "_delta_log"
 _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")

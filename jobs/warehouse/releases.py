@@ -7,7 +7,8 @@ from typing import NamedTuple
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.stores import Location, table_files
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import table_files
 
 TABLE = "releases"
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import maintained_version
+from jobs.warehouse.commit_history import maintained_version
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.storage.stores import Location
+from pivot_udfs.storage.location import Location
 
 
 class ShardFiles(NamedTuple):

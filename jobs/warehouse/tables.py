@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.warehouse.commit import commit_files, roll_back, unchanged
-from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, BLOCKED, DATASET, DESCRIPTIONS, TABLES
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
 MAKERS = {
@@ -245,6 +246,5 @@ def schema_of(name: str) -> pa.Schema:
 
 def described_schema(name: str) -> pa.Schema:
     """The schema of a table, with what the table's metadata say about it."""
-    description = DESCRIPTIONS.get(name) or DESCRIPTIONS["datasets/<arm>"]
-    about = {"name": name, "description": description, "semanticPivots.writtenBy": maker(name)}
-    return schema_of(name).with_metadata(about)
+    about = {"name": name, "description": DESCRIPTIONS.get(name) or DESCRIPTIONS["datasets/<arm>"]}
+    return schema_of(name).with_metadata(about | {"semanticPivots.writtenBy": maker(name)})

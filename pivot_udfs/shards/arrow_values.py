@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
-from pivot_udfs.shards.validate_record import RAW_BYTES, Oversized, Unsupported
+from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
+from pivot_udfs.shards.validate_record import Oversized, Unsupported
 
 _TEXTS = (
     *(types.is_string, types.is_large_string, types.is_string_view, types.is_fixed_size_binary),

@@ -14,8 +14,9 @@ from pyarrow import fs
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.storage.list_files import Entry, list_folder, list_tree, look_up, parts_below
-from pivot_udfs.storage.messages import printable, reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import printable, reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _LOG = logging.getLogger(__name__)
 _CODECS = {"": "", ".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.messages import printable, reason
+from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _OPEN_FILES = (errno.EMFILE, errno.ENFILE)

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from pivot_udfs.shards.validate_record import Fields, ReadLimits, RecordError, Unsupported, check_surrogates
+from pivot_udfs.shards.quarantine_reasons import RecordError
+from pivot_udfs.shards.validate_record import Fields, ReadLimits, Unsupported, check_surrogates
 
 _WHOLE_BYTES = 1 << 20
 """Longest line that is parsed whole, which may need 50 times its length."""

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.shards.arrow_values import column_values
 from pivot_udfs.shards.parquet_pages import largest_page
+from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
 from pivot_udfs.shards.shard_streams import PageSizeError, StreamDamageError
-from pivot_udfs.shards.validate_record import MAX_KEY_BYTES, Fields, ReadLimits, RecordError
+from pivot_udfs.shards.validate_record import Fields, ReadLimits
 
 _BATCH_BYTES = 32 << 20
 _MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256

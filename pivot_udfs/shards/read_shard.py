@@ -12,24 +12,12 @@ from typing import BinaryIO
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.shards.list_shards import EXTENSIONS, ShardFormat, shard_format
 from pivot_udfs.shards.open_shard import open_shard
+from pivot_udfs.shards.quarantine_reasons import RAW_BYTES, RecordError, Rejected, reject
 from pivot_udfs.shards.read_json_line import read_json_line
 from pivot_udfs.shards.read_parquet_rows import read_parquet_rows
 from pivot_udfs.shards.shard_streams import LineSplitter, StreamDamageError, read_blocks
-from pivot_udfs.shards.validate_record import (
-    RAW_BYTES,
-    REASONS,
-    Document,
-    Fields,
-    ReadLimits,
-    RecordError,
-    Rejected,
-    ShardName,
-    check_record,
-    reject,
-)
-from pivot_udfs.storage.messages import printable
-
-__all__ = ["REASONS", "Document", "ReadLimits", "Rejected", "read_shard"]
+from pivot_udfs.shards.validate_record import Document, Fields, ReadLimits, ShardName, check_record
+from pivot_udfs.storage.redact import printable
 
 
 def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from pivot_udfs.shards.validate_record import RAW_BYTES
+from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
 
 _INPUT_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.messages import printable
+from pivot_udfs.storage.redact import printable
 
 AZURE = ("abfss", "abfs")
 _HADOOP_SCHEMES = {"s3": "s3a"}

@@ -16,10 +16,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.location import AZURE, utf8_path
-from pivot_udfs.storage.location import Location as Location
-from pivot_udfs.storage.messages import printable
-from pivot_udfs.storage.messages import redact as redact
+from pivot_udfs.storage.location import AZURE, Location, utf8_path
+from pivot_udfs.storage.redact import printable
 
 STORE_ERRORS = (OSError, pa.ArrowException, ImportError, StoreError)
 """Raised where a store cannot be reached, refuses access, or has no such file."""

@@ -13,7 +13,7 @@ import pytest
 
 from jobs.maintain_warehouse import table_names
 from jobs.warehouse.commit import commit_files
-from jobs.warehouse.lineage import read_content
+from jobs.warehouse.commit_history import read_content
 from jobs.warehouse.maintenance import maintain_table, purge
 from jobs.warehouse.open_table import check_files, open_delta
 from pivot_udfs.errors import CorpusError, WarehouseError

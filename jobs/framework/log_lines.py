@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from pivot_udfs.errors import SemanticPivotsError
-from pivot_udfs.storage.messages import HIDDEN, printable
+from pivot_udfs.storage.redact import HIDDEN, printable
 
 _SHORTEST = 4
 _secrets: set[str] = set()
