@@ -11,6 +11,7 @@ less time to write but twice the bytes, and Spark's vectorized reader does not r
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ _FILE_BYTES = 1 << 30
 _LEAST_FILE_BYTES = 4 << 20
 """Rows of shards that take less memory share a file."""
 _REPEATED = ("source", "lang", "shard")
+_BOUNDED = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp)
 _BOUND_CHARACTERS = 32
 _LAST = "\U0010ffff"
 
@@ -177,16 +179,20 @@ class _File:
 
 def _is_bounded(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    return any(test(kind) for test in _BOUNDED)
 
 
 def _at_most(value: Any) -> Any:
-    """A value, or the beginning of a long string, which is smaller."""
+    """A value as JSON; of a long string the beginning, which is smaller."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
     return value[:_BOUND_CHARACTERS] if isinstance(value, str) else value
 
 
 def _at_least(value: Any) -> Any:
-    """A value, or the beginning of a long string with the last character of Unicode after it, which is greater."""
+    """A value as JSON; of a long string the beginning and the last character of Unicode, which is greater."""
+    if isinstance(value, datetime):
+        return _at_most(value + timedelta(milliseconds=1))
     if not isinstance(value, str) or len(value) <= _BOUND_CHARACTERS:
         return value
     end = next((place for place in range(_BOUND_CHARACTERS, len(value)) if value[place] != _LAST), len(value))
