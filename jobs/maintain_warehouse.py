@@ -58,11 +58,7 @@ def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> s
 
 
 def table_names(root: Location) -> list[str]:
-    """The tables of this project that a warehouse has, ``datasets/<arm>`` last.
-
-    Raises:
-        WarehouseError: it has none, or cannot be listed.
-    """
+    """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
         names = [*TABLES, BLOCK_LIST, *(f"datasets/{name}" for name in _folders(root.child("datasets")))]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
