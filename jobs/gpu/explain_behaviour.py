@@ -99,9 +99,9 @@ def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tu
         tables={"pair_pivots": pivots.rows},
         files={**traced.files, **task_file},
     )
-    of_model = {name: value for name, value in traced.settings.items() if name.startswith("model.")}
+    shared = {name: value for name, value in traced.settings.items() if name.startswith(("model.", "translation."))}
     _check(settings, "traces", traced, now)
-    _check(settings, "scores", scored, replace(scored, settings=of_model, files=now.files))
+    _check(settings, "scores", scored, replace(scored, settings=shared, files=now.files))
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
     scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
     return traces, mean_over_draws(scores)
