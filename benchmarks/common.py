@@ -18,7 +18,8 @@ from jobs.framework.spark_session import start_session
 from jobs.framework.stage import Run
 from pivot_udfs.settings import Corpus, Lexicon, Settings, Spark, Tokenizer, Warehouse
 from pivot_udfs.shards.list_shards import list_shards
-from pivot_udfs.shards.read_shard import Document, ReadLimits, read_shard
+from pivot_udfs.shards.read_shard import read_shard
+from pivot_udfs.shards.validate_record import Document, ReadLimits
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = Path(__file__).parent.parent / "tests" / "samples"

@@ -22,7 +22,7 @@ from pivot_udfs.count_cooccurrence import CountPlan, count_cooccurrence
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.shards.list_shards import list_shards
-from pivot_udfs.shards.read_shard import ReadLimits
+from pivot_udfs.shards.validate_record import ReadLimits
 from pivot_udfs.tokenization.backends import load_tokenizer
 from pivot_udfs.tokenize_corpus import TokenizePlan, tokenize_corpus
 

@@ -41,7 +41,7 @@ from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
-from pivot_udfs.shards.read_shard import ReadLimits
+from pivot_udfs.shards.validate_record import ReadLimits
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2

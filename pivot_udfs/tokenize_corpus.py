@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import content_id
-from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
+from pivot_udfs.shards.quarantine_reasons import Rejected
+from pivot_udfs.shards.read_shard import read_shard
+from pivot_udfs.shards.validate_record import Document, ReadLimits
 from pivot_udfs.text.identify_language import identify_languages
 from pivot_udfs.tokenization.backends import Encoder, TokenizerSpec, encoder
 from pivot_udfs.tokenization.text_batch import TextBatch
@@ -90,13 +92,8 @@ def tokenize_corpus(
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Reads and tokenizes shards; a ``TableStep``.
 
-    Args:
-        batches: one int64 column, numbers of tasks in ``plan.shards``.
-        plan: what to read and how.
-        report: called once a shard with its counts.
-
-    Yields:
-        ("documents", batch in DOCUMENTS) and ("quarantine", batch in QUARANTINE).
+    ``batches`` have one int64 column, numbers of tasks in ``plan.shards``; ``report`` is called once a shard with its
+    counts. Yields ("documents", batch in DOCUMENTS) and ("quarantine", batch in QUARANTINE).
     """
     return encode_documents(batches, plan, encoder(plan.tokenizer), report)
 

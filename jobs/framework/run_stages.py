@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.jvm_output import JvmOutput
-from jobs.framework.messages import clean
+from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.spark_session import start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run

@@ -14,12 +14,20 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, maintained_version, read_content
+from jobs.warehouse.commit_history import (
+    FILES_AFTER,
+    TABLES_WITH,
+    Content,
+    hash_of_paths,
+    maintained_version,
+    read_content,
+)
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
 
 _CONFIGURATION = {"delta.checkpointInterval": "10"}
 """As Delta Lake's own library has it; delta-rs alone would write its first checkpoint at version 99."""

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.shards.arrow_values import column_values
 from pivot_udfs.shards.parquet_pages import largest_page
+from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
 from pivot_udfs.shards.shard_streams import PageSizeError, StreamDamageError
-from pivot_udfs.shards.validate_record import MAX_KEY_BYTES, Fields, ReadLimits, RecordError
+from pivot_udfs.shards.validate_record import Fields, ReadLimits
 
 _BATCH_BYTES = 32 << 20
 _MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256
@@ -32,16 +33,10 @@ Path = tuple[str, ...]
 
 
 def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[Fields]:
-    """The fields of every row, in order.
+    """The fields of every row of a seekable file, in order; values longer than ``limits`` come as ``Oversized``.
 
-    Args:
-        file: seekable.
-        limits: where the fields are; longer values come as ``Oversized``.
-
-    Raises:
-        StreamDamageError: the file is not Parquet, truncated or corrupt, or has fewer rows than its footer says.
-        RecordError: ``missing_columns``.
-        OSError, pa.ArrowException: the file itself could not be read.
+    Raises StreamDamageError where the file is not Parquet, truncated or corrupt, or has fewer rows than its footer
+    says; RecordError (``missing_columns``); OSError or pa.ArrowException where the file itself could not be read.
     """
     watched = _WatchedFile(file)
     try:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from pyarrow import fs
 
-from pivot_udfs.storage.messages import printable
-from pivot_udfs.storage.stores import Location
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import printable
 
 _LOG = logging.getLogger(__name__)
 _DANGLING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)

@@ -9,7 +9,9 @@ from typing import Any
 import zstandard
 from hypothesis import strategies as st
 
-from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
+from pivot_udfs.shards.quarantine_reasons import Rejected
+from pivot_udfs.shards.read_shard import read_shard
+from pivot_udfs.shards.validate_record import Document, ReadLimits
 
 LIMITS = ReadLimits(max_document_bytes=1_000, max_record_bytes=5_000)
 GOOD = {"id": "a", "text": "l'eau 水 😀", "source": "wiki", "lang": "fr"}

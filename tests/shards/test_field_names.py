@@ -12,7 +12,8 @@ import pytest
 from shard_files import read, reasons_of, write
 
 from pivot_udfs.settings import CorpusFields
-from pivot_udfs.shards.read_shard import REASONS, Document, ReadLimits
+from pivot_udfs.shards.quarantine_reasons import REASONS
+from pivot_udfs.shards.validate_record import Document, ReadLimits
 
 CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | None, str]]] = {
     "c4": (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shard_files import read, reasons_of, write
 
 from pivot_udfs.shards.parquet_pages import largest_page
-from pivot_udfs.shards.read_shard import ReadLimits
+from pivot_udfs.shards.validate_record import ReadLimits
 
 PLAIN: dict[str, Any] = {"use_dictionary": False, "data_page_size": 1, "write_batch_size": 1}
 

@@ -16,7 +16,8 @@ EXTRA_MB = 160
 READER = """
 import json, sys
 from collections import Counter
-from pivot_udfs.shards.read_shard import ReadLimits, read_shard
+from pivot_udfs.shards.validate_record import ReadLimits
+from pivot_udfs.shards.read_shard import read_shard
 
 def peak_mb():
     return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10

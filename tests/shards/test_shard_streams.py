@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_files import LINE, PACK, line_of, many_lines, pack_zstd, read, reasons_of, write
 
-from pivot_udfs.shards.read_shard import Document, ReadLimits
 from pivot_udfs.shards.shard_streams import LineSplitter, read_blocks
+from pivot_udfs.shards.validate_record import Document, ReadLimits
 
 
 def _blocks(data: bytes, size: int) -> Iterator[bytes]:

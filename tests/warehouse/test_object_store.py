@@ -14,8 +14,8 @@ import pytest
 
 from jobs.maintain_warehouse import table_names
 from jobs.warehouse.commit import commit_files
+from jobs.warehouse.commit_history import read_content
 from jobs.warehouse.conditional_put import check_conditional_put
-from jobs.warehouse.lineage import read_content
 from jobs.warehouse.maintenance import maintain_table, purge
 from jobs.warehouse.open_table import check_files, open_delta, stored_files
 from jobs.warehouse.run_marker import mark_in_use
