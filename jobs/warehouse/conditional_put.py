@@ -7,8 +7,9 @@ from datetime import timedelta
 from uuid import uuid4
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import Location, delta_options
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import delta_options
 
 _LOG = logging.getLogger(__name__)
 _REFUSED = re.compile(r"not.?implemented|not.?supported", re.IGNORECASE)

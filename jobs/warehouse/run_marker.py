@@ -24,8 +24,9 @@ from pyarrow import fs
 
 from jobs.warehouse.conditional_put import check_conditional_put
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.storage.messages import printable, reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import printable, reason
+from pivot_udfs.storage.stores import STORE_ERRORS
 
 FOLDER = "_runs"
 RENEWED_SECONDS = 10.0
