@@ -92,13 +92,8 @@ def tokenize_corpus(
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Reads and tokenizes shards; a ``TableStep``.
 
-    Args:
-        batches: one int64 column, numbers of tasks in ``plan.shards``.
-        plan: what to read and how.
-        report: called once a shard with its counts.
-
-    Yields:
-        ("documents", batch in DOCUMENTS) and ("quarantine", batch in QUARANTINE).
+    ``batches`` have one int64 column, numbers of tasks in ``plan.shards``; ``report`` is called once a shard with its
+    counts. Yields ("documents", batch in DOCUMENTS) and ("quarantine", batch in QUARANTINE).
     """
     return encode_documents(batches, plan, encoder(plan.tokenizer), report)
 

@@ -56,11 +56,7 @@ class RejectedRecord:
 
 
 def place_of(tables: ArrowTables, source: str, doc_id: str) -> Place:
-    """Shard and record of the document with a key.
-
-    Raises:
-        WarehouseError: there is none, or there are several.
-    """
+    """Shard and record of the document with a key; raises WarehouseError where there is none, or there are several."""
     key = (ds.field("source") == source) & (ds.field("doc_id") == doc_id)
     places = [(row["shard"], row["record"]) for row in tables.rows("documents", ["shard", "record"], key)]
     if len(places) == 1:
@@ -81,8 +77,7 @@ def place_of(tables: ArrowTables, source: str, doc_id: str) -> Place:
 def explain_place(tables: ArrowTables, place: Place) -> DocumentExplanation | RejectedRecord:
     """Explains the record at a place.
 
-    Raises:
-        WarehouseError: no table has it, a table is missing, or the tables do not belong together.
+    Raises WarehouseError where no table has it, a table is missing, or the tables do not belong together.
     """
     shard, record = place
     here = (ds.field("shard") == shard) & (ds.field("record") == record)

@@ -99,11 +99,7 @@ class Pace:
     def seconds_left(self, now: float, stages: frozenset[int], n_done: int, n_all: int) -> float | None:
         """Seconds until the running stages end; None until one of their tasks has completed under observation.
 
-        Args:
-            now: seconds of a monotonic clock.
-            stages: ids of the running stages.
-            n_done: their completed tasks.
-            n_all: all of their tasks.
+        ``now`` is of a monotonic clock, ``stages`` are ids, ``n_done`` of ``n_all`` tasks are complete.
         """
         if stages != self._stages:
             self._stages, self._since, self._n_before = stages, now, n_done

@@ -18,8 +18,7 @@ _VERSION = 1
 def read_entries(warehouse: Warehouse) -> set[Blocked]:
     """The rows of the block list; none where there is no table.
 
-    Raises:
-        WarehouseError: the table was removed, though documents were loaded or forgotten with it.
+    Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it.
     """
     content, shards = warehouse.content(BLOCK_LIST), warehouse.content("shards")
     if content is None and shards and BLOCK_LIST in shards.tables:
@@ -36,11 +35,7 @@ def read_block_list(warehouse: Warehouse) -> BlockList:
 
 
 def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
-    """Adds to the block list, in one commit; nothing is committed where it has all of them.
-
-    Raises:
-        WarehouseError: another run has changed it.
-    """
+    """Adds to the block list, in one commit; nothing is committed where it has all of them."""
     present = read_entries(warehouse)
     if entries - present:
         rows = [entry._asdict() for entry in sorted(entries | present, key=str)]
@@ -48,16 +43,10 @@ def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
 
 
 def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockList | None:
-    """What was blocked where forgetting is all that changed ``documents`` between two versions.
+    """What was blocked where forgetting is all that changed ``documents`` between two of its versions.
 
-    Args:
-        warehouse: with the table.
-        before: a version of ``documents``.
-        after: a later one.
-
-    Returns:
-        The documents in which the versions differ are those that ``before`` has and this list blocks; None where
-        shards were loaded or replaced, too, or the block list of that time is no longer there.
+    The documents in which the versions differ are those that ``before`` has and this list blocks. None where shards
+    were loaded or replaced, too, or the block list of that time is no longer there.
     """
     delta = open_delta(warehouse.location("documents"))
     commits = commits_between(delta, before, after) if delta else []

@@ -71,10 +71,7 @@ def compare_shards(
 ) -> ShardChanges:
     """Compares a listing with the table; the content of a shard is read only where its time alone has changed.
 
-    Args:
-        listed: from ``list_shards``.
-        loaded: from ``read_loaded``.
-        content_ids: SHA-256 (hex) of the shards at given paths.
+    ``content_ids`` gives the SHA-256 (hex) of the shards at given paths.
     """
     same_size = [s for s in listed if s.path in loaded and loaded[s.path].n_bytes == s.n_bytes]
     suspects = [s for s in same_size if not s.modified_ns or loaded[s.path].modified_ns != s.modified_ns]

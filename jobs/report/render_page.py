@@ -21,15 +21,10 @@ _LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
 
 
 def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
-    """The page.
+    """The page as HTML.
 
-    Args:
-        report: the content.
-        model_report: address of the model report, relative to this page; None if there is none yet.
-        made_of: fingerprint of everything that the page shows, for its ``<meta>`` tag.
-
-    Returns:
-        HTML.
+    ``model_report`` is the address of the model report, relative to this page, None if there is none yet; ``made_of``
+    is the provenance of everything that the page shows, for its ``<meta>`` tag.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -38,21 +38,13 @@ _PURGE_THREADS = 16
 def maintain_table(
     table: Location, settings: Maintenance, file_mb: int, keep: Sequence[int] | None, dry_run: bool
 ) -> str:
-    """Maintains a table that this project wrote.
+    """Maintains a table that this project wrote; returns one line: what was done, or would be with ``dry_run``.
 
-    Args:
-        table: the table's folder.
-        settings: when files are compacted and removed.
-        file_mb: size of the files that small ones are compacted into.
-        keep: versions that stay readable beside those within the retention; None: data files stay as they are.
-        dry_run: changes nothing.
+    ``file_mb`` is the size of the files that small ones are compacted into; ``keep`` has versions that stay readable
+    beside those within the retention (None: data files stay as they are).
 
-    Returns:
-        one line: what was done, or would be done.
-
-    Raises:
-        WarehouseError: the table is damaged, is not of this project, cannot be changed by delta-rs, or another run
-            has changed it meanwhile.
+    Raises WarehouseError where the table is damaged, is not of this project, cannot be changed by delta-rs, or another
+    run has changed it meanwhile.
     """
     delta = _checked(table)
     before = _state(delta)
@@ -69,18 +61,10 @@ def maintain_table(
 
 
 def purge(table: Location) -> int:
-    """Removes all data files but those of the newest version, also files that no version names.
+    """Removes all data files but those of the newest version, also files that no version names; returns their number.
 
-    No other run may write the table at the same time: its files would be removed, too.
-
-    Args:
-        table: the table's folder; need not exist.
-
-    Returns:
-        the number of files removed. Earlier versions cannot be read afterwards.
-
-    Raises:
-        WarehouseError: a file cannot be removed, or the log cannot be read.
+    No other run may write the table at the same time: its files would be removed, too. Earlier versions cannot be read
+    afterwards. Raises WarehouseError where a file cannot be removed, or the log cannot be read.
     """
     delta = open_delta(table)
     if delta is None:

@@ -31,9 +31,7 @@ _PROPERTIES = {"delta.appendOnly": "true", "delta.columnMapping.mode": "name|id"
 def open_delta(table: Location, version: int | None = None) -> DeltaTable | None:
     """The table, at its newest version or a given one; None where there is none.
 
-    Raises:
-        DamagedTableError: its log is damaged.
-        WarehouseError: it cannot be read for another reason.
+    Raises DamagedTableError where its log is damaged, WarehouseError where it cannot be read for another reason.
     """
     try:
         uri = delta_uri(table)
@@ -49,8 +47,7 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
 def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
     """Compares the files that the log names with those that are there, by one listing of the table's folder.
 
-    Raises:
-        DamagedTableError: a commit is empty or cut, or a data file is missing or has another size than it had.
+    Raises DamagedTableError where a commit is empty or cut, or a data file is missing or has another size than it had.
     """
     sizes = stored_files(table)
     for path, n_bytes in sizes.items():

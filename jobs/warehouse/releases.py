@@ -28,13 +28,9 @@ class Release(NamedTuple):
 
 
 def read_release(warehouse: Location, number: int | None = None) -> Release | None:
-    """A release, the newest by default.
+    """A release, the newest by default; None where no release is named and there is none.
 
-    Returns:
-        None where no release is named and there is none.
-
-    Raises:
-        WarehouseError: there is no such release.
+    Raises WarehouseError where there is no such release.
     """
     delta, table = open_delta(warehouse.child(TABLE)), warehouse.child(TABLE)
     rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []

@@ -32,12 +32,7 @@ class FileChanges(NamedTuple):
 
 
 def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
-    """Finds the rows of shards by the files' statistics, and in files of several shards by their column ``shard``.
-
-    Args:
-        table: a table with that column; need not exist.
-        shards: paths of shards.
-    """
+    """Finds the rows of shards by the files' statistics, and in files of several shards by their column ``shard``."""
     delta, wanted = open_delta(table), sorted(shards)
     found = ShardFiles([], [])
     for path, least, most in _ranges(delta, "shard") if delta and wanted else ():
@@ -50,13 +45,7 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
-    """The files whose statistics allow for one of these values: size in bytes by path.
-
-    Args:
-        table: need not exist.
-        column: of strings.
-        values: looked for.
-    """
+    """The files whose statistics for a column of strings allow for one of these values: size in bytes by path."""
     delta, wanted = open_delta(table), sorted(values)
     sizes = data_files(delta) if delta and wanted else {}
     ranges = _ranges(delta, column) if delta and sizes else ()
@@ -83,15 +72,9 @@ def _shards_in(file: Location) -> set[str]:
 
 
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
-    """The files by which the rows of a table differ between two versions.
+    """The files by which the rows of a table differ between two versions; ``before`` None: no rows.
 
-    Args:
-        table: the table.
-        before: the version that made the earlier rows; None: no rows.
-        after: the version with the later rows.
-
-    Returns:
-        None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
+    None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
     """
     delta = open_delta(table)
     if delta is None:

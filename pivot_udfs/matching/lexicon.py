@@ -52,8 +52,7 @@ class Lexicon:
 def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
     """Reads a TSV lexicon (local path or URI).
 
-    Raises:
-        LexiconError: the file cannot be read, is not UTF-8, lacks a language, has ragged rows, or has no pair.
+    Raises LexiconError where it cannot be read, is not UTF-8, lacks a language, has ragged rows, or has no pair.
     """
     try:
         with resolve(path).open_input() as stream:

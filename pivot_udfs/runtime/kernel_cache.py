@@ -90,10 +90,7 @@ def _stamp(module: str) -> str:
 
 
 def sources(found: dict[str, str], module: str) -> dict[str, str]:
-    """Adds the source of a module, and of the modules of this package that it imports in any form.
-
-    Their code is compiled into its kernels.
-    """
+    """Adds the source of a module, and of the modules of this package that it imports, to ``found``, by name."""
     if module not in found:
         loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's
         found[module] = loader.get_source(module)

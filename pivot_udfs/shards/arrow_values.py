@@ -23,18 +23,11 @@ _MAX_LABELS = 32
 
 
 def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
-    """The values of an Arrow array, in order, each converted when it is asked for.
+    """The values of an Arrow array of any type, in order, each converted when it is asked for.
 
-    Args:
-        column: a ``pa.Array`` of any type.
-        max_bytes: longer strings come as ``Oversized``.
-
-    Yields:
-        None, str, int, list (of a list's first 32 items), ``bytes`` (the start of what is not UTF-8), ``Oversized``, or
-        ``Unsupported``.
-
-    Raises:
-        IndexError: a dictionary has no such entry; the file is damaged.
+    Yields None, str, int, list (a list's first 32 items), ``bytes`` (the start of what is not UTF-8), ``Oversized`` for
+    strings of more than ``max_bytes``, or ``Unsupported``. Raises IndexError where a dictionary has no such entry: the
+    file is damaged.
     """
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):

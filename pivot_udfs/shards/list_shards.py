@@ -59,16 +59,12 @@ class ShardFormat(NamedTuple):
 def list_shards(inputs: Sequence[str]) -> list[Shard]:
     """The shards that the inputs name, each once, sorted by path.
 
-    A file with several names (links, or inputs that overlap) is one shard: by its own path where that is among them,
-    else by the first of its names.
+    Inputs are files, folders (read recursively) or globs (``*``, ``?``, ``[..]``, ``**``): local paths or URIs of
+    ``stores.SCHEMES``. In folders and globs, names that begin with ``.`` or ``_`` are skipped, and so are, with a
+    warning, files of unknown extension and what is no regular file. A file with several names (links, or inputs that
+    overlap) is one shard: by its own path where that is among them, else by the first of its names.
 
-    Args:
-        inputs: files, folders (read recursively) or globs (``*``, ``?``, ``[..]``, ``**``); local paths or
-            URIs of ``stores.SCHEMES``. In folders and globs, names that begin with ``.`` or ``_`` are skipped, and so
-            are, with a warning, files of unknown extension and what is no regular file.
-
-    Raises:
-        CorpusError: an input matches nothing, cannot be reached or read, or is a file of unknown extension.
+    Raises CorpusError where an input matches nothing, cannot be reached or read, or is a file of unknown extension.
     """
     entries: list[Entry] = []
     for given in inputs:

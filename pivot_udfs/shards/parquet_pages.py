@@ -16,15 +16,8 @@ _MAX_HEADER_BYTES = 16 << 20
 def largest_page(file: Any, start: int, n_bytes: int, enough: int, max_pages: int = 1 << 31) -> int:
     """Uncompressed bytes of the largest page of a column chunk, or of the first one above ``enough``.
 
-    Args:
-        file: seekable.
-        start: where the chunk begins.
-        n_bytes: its stored bytes.
-        enough: a size at which to stop.
-        max_pages: how many pages are looked at.
-
-    Raises:
-        ValueError: a header is damaged.
+    The chunk begins at ``start`` of the seekable ``file`` and has ``n_bytes``, of which ``max_pages`` pages are looked
+    at. Raises ValueError where a header is damaged.
     """
     largest, at, n_pages = 0, start, 0
     while at < start + n_bytes and largest <= enough and n_pages < max_pages:

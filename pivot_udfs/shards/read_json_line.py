@@ -23,14 +23,9 @@ _TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: 
 
 
 def read_json_line(line: bytes, limits: ReadLimits) -> Fields:
-    """The values of the wanted fields.
+    """The values of the fields in ``limits``.
 
-    Args:
-        line: one record.
-        limits: where the fields are.
-
-    Raises:
-        RecordError: the line is blank, not UTF-8, not JSON or no object, or a field holds a lone surrogate.
+    Raises RecordError: the line is blank, not UTF-8, not JSON or no object, or a field holds a lone surrogate.
     """
     if len(line) > _WHOLE_BYTES:
         return _read_long(line, limits)

@@ -33,16 +33,10 @@ Path = tuple[str, ...]
 
 
 def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[Fields]:
-    """The fields of every row, in order.
+    """The fields of every row of a seekable file, in order; values longer than ``limits`` come as ``Oversized``.
 
-    Args:
-        file: seekable.
-        limits: where the fields are; longer values come as ``Oversized``.
-
-    Raises:
-        StreamDamageError: the file is not Parquet, truncated or corrupt, or has fewer rows than its footer says.
-        RecordError: ``missing_columns``.
-        OSError, pa.ArrowException: the file itself could not be read.
+    Raises StreamDamageError where the file is not Parquet, truncated or corrupt, or has fewer rows than its footer
+    says; RecordError (``missing_columns``); OSError or pa.ArrowException where the file itself could not be read.
     """
     watched = _WatchedFile(file)
     try:

@@ -21,20 +21,13 @@ from pivot_udfs.storage.redact import printable
 
 
 def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
-    """Every record of a shard, in order, as a document or a rejection.
+    """Every record of a shard (``Shard.path``), in order, as a document or a rejection, numbered from 0.
 
-    Args:
-        path: ``Shard.path``; its ending determines the format.
-        limits: where the fields are; larger documents and lines are rejected without being held.
+    ``record`` None stands for the whole shard. After a ``corrupt_stream`` or ``zstd_window_too_large``, whose number is
+    that of the first record lost, nothing follows.
 
-    Yields:
-        Records numbered from 0 over all of the shard. ``record`` None stands for the whole shard. After a
-        ``corrupt_stream`` or ``zstd_window_too_large``, whose number is that of the first record lost, nothing follows.
-
-    Raises:
-        CorpusError: the path has no ending of a shard.
-        StoreError: the file cannot be opened or read (missing, no permission, a time-out, a stale handle, ...).
-        OSError: this process has too many open files.
+    Raises CorpusError where the path has no ending of a shard; StoreError where the file cannot be opened or read
+    (missing, no permission, a time-out, a stale handle, ...); OSError where this process has too many open files.
     """
     form = shard_format(path)
     if form is None:

@@ -46,13 +46,9 @@ class PageSizeError(StreamDamageError):
 def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Iterator[bytes]:
     """The content of a stream in blocks of at most 16 MiB, without a leading UTF-8 byte order mark.
 
-    Args:
-        stream: the bytes as stored.
-        codec: ``""``, ``"gzip"`` (any number of members, zero padding) or ``"zstd"`` (any number of frames).
-        max_zstd_window_bytes: how much content of a zstd frame may have to be held.
-
-    Raises:
-        StreamDamageError: the stream is truncated or corrupt, after all that could be read was yielded.
+    ``codec`` is ``""``, ``"gzip"`` (any number of members, zero padding) or ``"zstd"`` (any number of frames, of each
+    of which at most ``max_zstd_window_bytes`` may have to be held). Raises StreamDamageError where the stream is
+    truncated or corrupt, after all that could be read was yielded.
     """
     if codec == "zstd":
         return _drop_bom(_read_zstd(stream, max_zstd_window_bytes))
@@ -160,11 +156,7 @@ def _window_bytes(head: bytes) -> int:
 
 
 class LineSplitter:
-    r"""Splits blocks into lines at ``\n``; of lines over the limit only the first 1,024 bytes are ever held.
-
-    Args:
-        max_line_bytes: the longest line, without its end, that is yielded whole.
-    """
+    r"""Splits blocks into lines at ``\n``; of lines over the limit (bytes) only the first 1,024 bytes are held."""
 
     def __init__(self, max_line_bytes: int) -> None:
         self._max_line_bytes = max_line_bytes

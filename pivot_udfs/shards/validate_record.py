@@ -77,17 +77,7 @@ class ShardName(NamedTuple):
 
 
 def check_record(record: int, values: Fields, shard: ShardName, limits: ReadLimits) -> Document:
-    """The document in a record's values.
-
-    Args:
-        record: its number within the shard.
-        values: see ``Fields``.
-        shard: the shard's names.
-        limits: sizes and field names.
-
-    Raises:
-        RecordError: with the first reason found, in the order text, id, source.
-    """
+    """The document in a record's values; raises RecordError with the first fault, in the order text, id, source."""
     text, fields = values.text, limits.fields
     if type(text) is not str:
         raise _not_a_text(text, limits)
@@ -106,11 +96,7 @@ def check_record(record: int, values: Fields, shard: ShardName, limits: ReadLimi
 
 
 def check_surrogates(values: Fields, fields: CorpusFields) -> None:
-    """Checks text, id and source for lone surrogates, which only Python's own JSON reader lets through.
-
-    Raises:
-        RecordError: naming the field and the code unit.
-    """
+    """Raises RecordError for a lone surrogate in text, id or source: Python's own JSON reader lets them through."""
     for name, value in ((fields.id, values.id), (fields.text, values.text), (fields.source, values.source)):
         if isinstance(value, str) and (found := _SURROGATE.search(value)):
             unit = f"U+{ord(found.group()):04X}"

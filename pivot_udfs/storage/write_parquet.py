@@ -45,17 +45,11 @@ _LAST = "\U0010ffff"
 def step_to_files(
     batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict[str, str], by_shard: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Writes what a step makes of batches, each table's rows into its folder.
+    """Writes what a step makes of batches into the folders of its tables (URIs); yields a row in FILES for each file.
 
-    Args:
-        batches: what the step reads.
-        step: yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting.
-        uris: of each table's folder (``Location.uri``).
-        by_shard: the tables of which a file holds the rows of one shard, or of a few small ones, so that these can be
-            removed without writing others anew; each of their batches holds rows of one shard.
-
-    Yields:
-        batches in FILES, one row for each complete file.
+    The step yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting. Files of
+    the tables in ``by_shard`` hold the rows of one shard, or of a few small ones, so that these can be removed without
+    writing others anew; each of their batches holds rows of one shard.
     """
     writers: dict[str, _TableWriter] = {}
     try:

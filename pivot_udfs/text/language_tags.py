@@ -24,12 +24,8 @@ _NOT_A_NUMBER = "nan"  # written by data frames for a missing label; Min Nan Chi
 def usable_language(label: Any) -> str | None:
     """The language that a record's label names, or None where the language has to be identified.
 
-    Args:
-        label: any value: a tag, a list whose first usable tag counts, or anything else.
-
-    Returns:
-        The code that ``language_of`` gives. None for a label that is no tag, or that names no language: ``und``,
-        ``zxx``, ``mis`` and a bare ``nan``.
+    The label is any value: a tag, a list whose first usable tag counts, or anything else. None is also given for a
+    label that names no language: ``und``, ``zxx``, ``mis`` and a bare ``nan``.
     """
     if isinstance(label, list):
         return next((language for item in label if isinstance(item, str) and (language := usable_language(item))), None)
@@ -40,14 +36,10 @@ def usable_language(label: Any) -> str | None:
 
 
 def language_of(tag: str) -> str | None:
-    """The language of a tag.
+    """The language of a BCP 47 tag or similar, in any case: ``EN``, ``en-US``, ``eng_Latn``, ``cmn``.
 
-    Args:
-        tag: a BCP 47 tag or similar, in any case, with ``-`` or ``_``: ``EN``, ``en-US``, ``eng_Latn``, ``cmn``.
-
-    Returns:
-        The ISO 639-1 code where there is one, else the ISO 639-3 code (``yue``, ``mul``). None where the string is no
-        tag: longer than 35 characters, a name such as ``English``, or with other characters.
+    The ISO 639-1 code where there is one, else the ISO 639-3 code (``yue``, ``mul``). None where the string is no tag:
+    longer than 35 characters, a name such as ``English``, or with other characters.
     """
     return _language_of(tag) if len(tag) <= MAX_TAG_CHARS else None
 

@@ -61,14 +61,10 @@ class Encoder(Protocol):
 
 
 def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
-    """Reads and checks a tokenizer on the driver.
+    """Reads and checks a tokenizer on the driver: a ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI.
 
-    Args:
-        path: a Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI (s3a://...).
-        backend: ``auto`` (the fastest with the reference's ids), or a backend's name.
-
-    Raises:
-        TokenizerError: the file is missing, broken or of a wrong kind, or the backend does not fit it.
+    ``backend`` is ``auto`` (the fastest with the reference's ids) or a backend's name. Raises TokenizerError where the
+    file is missing, broken or of a wrong kind, or the backend does not fit it.
     """
     if backend not in _BACKENDS:
         raise TokenizerError(f"tokenizer.backend = {backend!r}: one of {', '.join(_BACKENDS)} is allowed")
