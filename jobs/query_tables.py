@@ -12,14 +12,14 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from deltalake import QueryBuilder
-from pivot_udfs.storage.messages import reason
 
 from jobs.framework.command_line import Arguments, run_command
-from jobs.framework.messages import clean
+from jobs.framework.log_lines import clean
 from jobs.maintain_warehouse import table_names
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Settings
+from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 
 
