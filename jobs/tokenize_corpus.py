@@ -41,7 +41,6 @@ from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
-from pivot_udfs.shards.validate_record import ReadLimits
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
@@ -148,14 +147,7 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]], blocks: BlockList = NOTH
     corpus, n_cores = run.settings.corpus, run.spark.sparkContext.defaultParallelism
     wanted = sum(n_bytes for _, n_bytes in sizes) / (corpus.shards_per_task_mb << 20)
     n_tasks = max(_TASKS_PER_CORE, math.ceil(wanted / n_cores)) * n_cores
-    limits = ReadLimits(
-        corpus.max_document_bytes,
-        corpus.max_record_bytes,
-        corpus.max_zstd_window_mb << 20,
-        corpus.max_parquet_page_mb << 20,
-        corpus.fields,
-    )
-    return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer, blocks)
+    return TokenizePlan(pack_files(sizes, n_tasks), corpus, run.tokenizer, blocks)
 
 
 def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:

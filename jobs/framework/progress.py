@@ -49,13 +49,9 @@ class Progress:
     def watch(
         self, spark: SparkSession, stage: str, what: str, detail: Callable[[], str] | None = None
     ) -> Iterator[None]:
-        """Shows the completed tasks of all Spark jobs that run inside the ``with`` block.
+        """Reports progress while the ``with`` block runs Spark jobs of a stage that compute ``what``.
 
-        Args:
-            spark: the session of the jobs.
-            stage: the stage's name.
-            what: what is computed.
-            detail: returns what else is known at the moment, such as "1,234 documents".
+        ``detail`` returns what else is known at the moment, such as "1,234 documents".
         """
         done = threading.Event()
         self._watching_since = time.monotonic()

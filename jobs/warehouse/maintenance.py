@@ -71,16 +71,12 @@ def purge(table: Location) -> int:
         return 0
     try:
         stored, named = stored_files(table), data_files(delta)
-        unused = [path for path in stored if _is_data(path) and path not in named]
+        unused = [p for p in stored if p.endswith(".parquet") and not p.startswith(f"{LOG}/") and p not in named]
         with ThreadPoolExecutor(_PURGE_THREADS) as threads:
             list(threads.map(lambda path: table.filesystem.delete_file(table.child(path).path), unused))
     except (DeltaError, *STORE_ERRORS) as error:
         raise WarehouseError(f"old files of {table} cannot be removed ({reason(error)})") from None
     return len(unused)
-
-
-def _is_data(path: str) -> bool:
-    return path.endswith(".parquet") and not path.startswith(f"{LOG}/")
 
 
 def _checked(table: Location) -> DeltaTable:

@@ -38,7 +38,10 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
     for path, least, most in _ranges(delta, "shard") if delta and wanted else ():
         if not _any_between(wanted, least, most):
             continue
-        inside = {least} if least == most else _shards_in(table.child(path))
+        inside = {least}
+        if least != most:
+            with table.child(path).open_input(seekable=True) as stream:
+                inside = set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
         if not inside.isdisjoint(shards):
             (found.whole if inside <= set(shards) else found.mixed).append(path)
     return found
@@ -66,11 +69,6 @@ def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most
 
 
-def _shards_in(file: Location) -> set[str]:
-    with file.open_input(seekable=True) as stream:
-        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
-
-
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
     """The files by which the rows of a table differ between two versions; ``before`` None: no rows.
 
@@ -86,7 +84,8 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
         for version in dict.fromkeys((after, maintained_version(delta, after))):
             later = _files_at(table, version)
             changes = FileChanges(_without(later, earlier), _without(earlier, later))
-            if _exist(table, sorted({*changes.added, *changes.removed} - newest)):
+            paths = sorted({*changes.added, *changes.removed} - newest)
+            if all(info.is_file for info in table.filesystem.get_file_info([table.child(path).path for path in paths])):
                 return changes
     except WarehouseError:
         return None
@@ -100,8 +99,3 @@ def _without(files: dict[str, int], others: Collection[str]) -> dict[str, int]:
 def _files_at(table: Location, version: int) -> dict[str, int]:
     delta = open_delta(table, version)
     return data_files(delta) if delta else {}
-
-
-def _exist(table: Location, paths: Sequence[str]) -> bool:
-    infos = table.filesystem.get_file_info([table.child(path).path for path in paths])
-    return all(info.is_file for info in infos)
