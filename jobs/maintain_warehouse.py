@@ -16,6 +16,7 @@ from jobs.framework.preflight import check_folder
 from jobs.warehouse.kept_versions import is_counted, kept_versions
 from jobs.warehouse.maintenance import maintain_table
 from jobs.warehouse.open_table import LOG
+from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import BLOCK_LIST, TABLES
 from pivot_udfs.settings import Settings
@@ -31,7 +32,8 @@ _NOT_COUNTED = " (data files stay until count_cooccurrence has counted the newes
 def run(settings: Settings) -> None:
     """Maintains all tables and reports one line for each; a table with an error does not stop the others."""
     check_folder(settings.warehouse.path)
-    _each_table(settings, say, dry_run=False)
+    with mark_in_use(resolve(settings.warehouse.path), NAME):
+        _each_table(settings, say, dry_run=False)
 
 
 def plan(settings: Settings) -> None:
