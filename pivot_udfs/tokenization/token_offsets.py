@@ -22,10 +22,7 @@ Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def positions_exact(
-    byte_lengths: NDArray[np.int32],
-    ids: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    n_bytes: NDArray[np.int64],
+    byte_lengths: NDArray[np.int32], ids: NDArray[np.int32], offsets: NDArray[np.int64], n_bytes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether the tokens' byte lengths add up to the text's, so that their sum gives the positions, bool (docs,).
 
