@@ -89,20 +89,16 @@ class TokenizePlan:
 
 
 def tokenize_corpus(
-    batches: Iterator[pa.RecordBatch], plan: TokenizePlan, report: Callable[[ShardCounts], None]
+    batches: Iterator[pa.RecordBatch],
+    plan: TokenizePlan,
+    report: Callable[[ShardCounts], None],
+    encode: Encoder | None = None,
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Reads and tokenizes shards; a ``TableStep``.
+    """Reads and tokenizes shards of tasks in ``plan.shards`` (one int64 column); a ``TableStep``.
 
-    ``batches`` have one int64 column, numbers of tasks in ``plan.shards``; ``report`` is called once a shard with its
-    counts. Yields ("documents", batch in DOCUMENTS) and ("quarantine", batch in QUARANTINE).
+    Yields batches of "documents" and "quarantine"; ``report`` is called once a shard with its counts.
     """
-    return encode_documents(batches, plan, encoder(plan.tokenizer), report)
-
-
-def encode_documents(
-    batches: Iterator[pa.RecordBatch], plan: TokenizePlan, encode: Encoder, report: Callable[[ShardCounts], None]
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """``tokenize_corpus`` with a given encoder."""
+    encode = encode or encoder(plan.tokenizer)
     tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
     for shard in chain.from_iterable(plan.shards[task] for task in tasks):
         identity = content_id(shard)

@@ -21,11 +21,7 @@ _LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
 
 
 def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
-    """The page as HTML.
-
-    ``model_report`` is the address of the model report, relative to this page, None if there is none yet; ``made_of``
-    is the provenance of everything that the page shows, for its ``<meta>`` tag.
-    """
+    """The page as HTML; ``model_report`` is the model report's address relative to it, ``made_of`` its provenance."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -61,10 +61,9 @@ def maintain_table(
 
 
 def purge(table: Location) -> int:
-    """Removes all data files but those of the newest version, also files that no version names; returns their number.
+    """Removes all data files but those of the newest version, and files that no version names; returns their number.
 
-    No other run may write the table at the same time: its files would be removed, too. Earlier versions cannot be read
-    afterwards. Raises WarehouseError where a file cannot be removed, or the log cannot be read.
+    Files that another run is writing would be removed, too. Raises WarehouseError where a file cannot be removed.
     """
     delta = open_delta(table)
     if delta is None:

@@ -24,10 +24,7 @@ _TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: 
 
 
 def read_json_line(line: bytes, names: CorpusFields) -> Fields:
-    """The values of the wanted fields.
-
-    Raises RecordError: the line is blank, not UTF-8, not JSON or no object, or a field holds a lone surrogate.
-    """
+    """The values of the wanted fields; raises RecordError where the line is no JSON object or a field is malformed."""
     if len(line) > _WHOLE_BYTES:
         return _read_long(line, names)
     try:
@@ -65,10 +62,9 @@ def _plain(value: Any) -> Any:
 
 
 def _read_leniently(line: bytes, fault: str) -> Any:
-    """A second look by Python's own reader, which distinguishes what is wrong.
+    """A second look by Python's own reader, which distinguishes what is wrong, and accepts NaN and lone surrogates.
 
-    It also accepts what is wrong only in fields that are not used: NaN, lone surrogates. Its messages differ between
-    releases of Python, so that ``fault`` is the detail of a line that is not JSON.
+    Its messages differ between releases of Python, so that ``fault`` is the detail of a line that is not JSON.
     """
     if not line.strip():
         raise RecordError("blank_line", f"line of {len(line)} white space bytes")

@@ -1,9 +1,8 @@
 """The one reader by which documents enter: any shard to documents and rejected records, in order.
 
-Nothing in a shard's content raises: every record gives one ``Document`` or one ``Rejected``, and what
-cannot be divided into records (a damaged rest, a whole file) gives one ``Rejected`` that describes it. A fault of the
-store raises ``StoreError``: on a cluster Spark tries the task again, then the run fails, and a shard that was read
-in part is never taken for a complete one. A shard is read from its start to its end by one task, whatever its size.
+Nothing in a shard's content raises: what cannot be divided into records (a damaged rest, a whole file) gives one
+``Rejected``. A fault of the store raises ``StoreError``, so that a shard that was read in part is never taken for a
+complete one. A shard is read from its start to its end by one task, whatever its size.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pivot_udfs.shards.quarantine_reasons import RAW_BYTES, RecordError, Rejecte
 from pivot_udfs.shards.read_json_line import read_json_line
 from pivot_udfs.shards.read_parquet_rows import read_parquet_rows
 from pivot_udfs.shards.shard_streams import LineSplitter, StreamDamageError, read_blocks
-from pivot_udfs.shards.validate_record import Document, Fields, ShardName, check_record
+from pivot_udfs.shards.validate_record import Document, ShardName, check_record
 from pivot_udfs.storage.redact import printable
 
 
@@ -25,10 +24,8 @@ def read_shard(path: str, corpus: Corpus) -> Iterator[Document | Rejected]:
     """Every record of a shard (``Shard.path``), in order, as a document or a rejection, numbered from 0.
 
     ``record`` None stands for the whole shard. After a ``corrupt_stream`` or ``zstd_window_too_large``, whose number is
-    that of the first record lost, nothing follows.
-
-    Raises CorpusError where the path has no ending of a shard; StoreError where the file cannot be opened or read
-    (missing, no permission, a time-out, a stale handle, ...); OSError where this process has too many open files.
+    that of the first record lost, nothing follows. Raises CorpusError where the path has no ending of a shard, and what
+    ``open_shard`` raises.
     """
     form = shard_format(path)
     if form is None:
@@ -75,22 +72,13 @@ def _read_parquet(file: BinaryIO, form: ShardFormat, name: ShardName, corpus: Co
     record = 0
     try:
         for values in read_parquet_rows(file, corpus):
-            yield _check_row(record, values, name, corpus)
+            try:
+                yield check_record(record, values, name, corpus)
+            except RecordError as error:
+                text = values.text
+                yield reject(record, error, text[:RAW_BYTES].encode() if isinstance(text, str) else text)
             record += 1
     except StreamDamageError as damage:
         yield Rejected(record, damage.reason, f"{damage}; {record} rows were read before", None)
     except RecordError as error:
         yield reject(None, error, None)
-
-
-def _check_row(record: int, values: Fields, name: ShardName, corpus: Corpus) -> Document | Rejected:
-    try:
-        return check_record(record, values, name, corpus)
-    except RecordError as error:
-        return reject(record, error, _raw_text(values.text))
-
-
-def _raw_text(text: object) -> bytes | None:
-    if isinstance(text, str):
-        return text[:RAW_BYTES].encode()
-    return text if isinstance(text, bytes) else None

@@ -1,8 +1,4 @@
-"""What a document must be, decided in one place for every file format.
-
-A record becomes a ``Document`` or a ``Rejected`` with its reason, and nothing else, so that records in =
-documents + quarantine.
-"""
+"""What a document must be, for every file format: a record becomes a ``Document`` or raises ``RecordError``."""
 
 import re
 from typing import Any, NamedTuple
@@ -37,10 +33,9 @@ class Unsupported(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """The values of one record, as both readers give them.
+    """The values of one record: str without lone surrogates, int, ``bytes`` (not UTF-8), None or one of the two above.
 
-    Each is a str without lone surrogates, an int, ``bytes`` (what is not UTF-8), None, ``Oversized`` or
-    ``Unsupported``; ``lang`` may also be a list.
+    ``lang`` may also be a list.
     """
 
     id: Any = None
