@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 
 from jobs.framework.run import Run as Run
-from jobs.warehouse.lineage import check_together
+from jobs.warehouse.commit_history import check_together
 from jobs.warehouse.tables import maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
@@ -14,7 +14,7 @@ from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference, is_place, shown
 from pivot_udfs.schemas import PINNED
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.messages import redact
+from pivot_udfs.storage.redact import redact
 
 
 @dataclass(frozen=True)

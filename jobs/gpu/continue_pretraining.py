@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance

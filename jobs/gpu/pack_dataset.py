@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance, to_tree

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.stores import Location, table_files
+from pivot_udfs.storage.location import Location
 
 TABLE = "releases"
 
@@ -35,20 +35,15 @@ class Release(NamedTuple):
 
 def read_releases(warehouse: Location) -> dict[int, Release]:
     """All releases by number; none where there is no table."""
-    delta, table = open_delta(warehouse.child(TABLE)), warehouse.child(TABLE)
-    rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
+    rows = stored_rows(warehouse.child(TABLE))
     maps = [{name: dict(row[name]) for name in ("versions", "budget_missed") if row.get(name)} for row in rows]
     return {row["release"]: Release(**row | of_row) for row, of_row in zip(rows, maps, strict=True)}
 
 
 def read_release(warehouse: Location, number: int | None = None) -> Release | None:
-    """A release, the newest by default.
+    """A release, the newest by default; None where no release is named and there is none.
 
-    Returns:
-        None where no release is named and there is none.
-
-    Raises:
-        WarehouseError: there is no such release.
+    Raises WarehouseError where there is no such release.
     """
     releases = read_releases(warehouse)
     if number is not None and number not in releases:

@@ -12,14 +12,15 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.lineage import maintained_version, read_content
+from jobs.warehouse.commit_history import maintained_version, read_content
 from jobs.warehouse.open_table import check_files as check_data_files
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import Location, resolve, table_files
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import resolve, table_files
 
 
 @dataclass(frozen=True)
