@@ -3,7 +3,8 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,34 @@ EVERY = (*CHECKED, *PINNED, *APPENDED)
 SHRINKAGE, SHARE = 100, 0.3
 
 
-@pytest.fixture
-def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
-    """A corpus of four shards that has been rebuilt once."""
-    monkeypatch.setattr(rebuild_corpus, "STAGES", rebuild_corpus.STAGES[:-1])
-    monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
-    corpus = changing_shards(tmp_path, n_lines=40)
-    assert "refresh: pair_pivots is not there yet" in rebuild(corpus, PINS)
+@pytest.fixture(scope="module")
+def made(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> SmallCorpus:
+    """A corpus of four shards that has been rebuilt once, and a copy of its folder beside it."""
+    folder = tmp_path_factory.mktemp("refresh") / "corpus"
+    folder.mkdir()
+    corpus = changing_shards(folder, n_lines=40)
+    with without_report():
+        assert "refresh: pair_pivots is not there yet" in rebuild(corpus, PINS)
+    shutil.copytree(folder, folder.with_name("copy"))
     return corpus
+
+
+@pytest.fixture
+def world(made: SmallCorpus) -> Iterator[SmallCorpus]:
+    """That corpus, as it was rebuilt."""
+    shutil.rmtree(made.folder)
+    shutil.copytree(made.folder.with_name("copy"), made.folder)
+    with without_report():
+        yield made
+
+
+@contextmanager
+def without_report() -> Iterator[None]:
+    """Rebuilds write no report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild_corpus, "STAGES", rebuild_corpus.STAGES[:-1])
+        patch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+        yield
 
 
 def change_shards(folder: Path) -> None:
@@ -66,15 +87,15 @@ def rows(corpus: SmallCorpus, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def assert_equal(corpus: SmallCorpus, other: str, names: Sequence[str], without: Sequence[str] = ()) -> None:
+def assert_equal(corpus: SmallCorpus, other: str, names: Sequence[str]) -> None:
     for name in names:
-        ours, theirs = (table(corpus.folder / of, name, without) for of in ("warehouse", other))
+        ours, theirs = (table(corpus.folder / of, name) for of in ("warehouse", other))
         assert ours == theirs, name
 
 
-def assert_as_from_nothing(corpus: SmallCorpus, names: Sequence[str] = EVERY) -> None:
-    rebuild(corpus, f"warehouse.path={corpus.folder}/anew")
-    assert_equal(corpus, "anew", names)
+def assert_as_from_nothing(corpus: SmallCorpus, *overrides: str) -> None:
+    rebuild(corpus, f"warehouse.path={corpus.folder}/anew", *overrides)
+    assert_equal(corpus, "anew", EVERY)
 
 
 def assert_as_scored_and_cut_anew(corpus: SmallCorpus) -> None:
@@ -181,41 +202,29 @@ def test_forgotten_documents_leave_every_table_between_refreshes(world: SmallCor
 
 
 def test_a_drift_beyond_the_allowed_one_refreshes_in_the_same_run(world: SmallCorpus) -> None:
-    change_shards(world.folder)
-    assert "find_pivots: refresh: that is more than refresh.max_drift (0.0%)" in rebuild(world, *ON_DRIFT)
-    assert_as_from_nothing(world)
-    assert rows(world, "releases")[-1]["pivot_drift"] == 0.0
-
-
-@pytest.mark.parametrize(
-    ("override", "why"),
-    [
-        ("selection.share=0.2", "selection_cuts was made with settings selection.share = 0.3, now 0.2"),
-        ('selection.arms=["pivot", "random"]', "selection_cuts was made with settings selection.arms = "),
-        ("pivots.n_pivots=90", "pair_pivots was made with settings pivots.n_pivots = 150, now 90"),
-    ],
-)
-def test_other_settings_decide_pivots_and_cuts_anew(world: SmallCorpus, override: str, why: str) -> None:
-    write_shard(world.folder, 5, seed=50, n_lines=60)
-    assert f"rebuild_corpus: refresh: {why}" in rebuild(world, PINS, override)
-    names = [*CHECKED, *PINNED, "document_scores", "datasets/pivot", "datasets/random"]
-    rebuild(world, f"warehouse.path={world.folder}/anew", override)
-    assert_equal(world, "anew", names)
-
-
-def test_other_counts_and_a_damaged_table_decide_pivots_and_cuts_anew(world: SmallCorpus) -> None:
-    log_text = rebuild(world, PINS, "cooccurrence.window=20")
-    assert "find_pivots: runs: pair_pivots was made with tables corpus_totals = " in log_text
-    next((world.folder / "warehouse" / "pivots").glob("*.parquet")).unlink()
-    assert "rebuild_corpus: refresh: table pivots: " in rebuild(world, PINS, "cooccurrence.window=20")
-    rebuild(world, f"warehouse.path={world.folder}/anew", "cooccurrence.window=20")
-    assert_equal(world, "anew", EVERY)
-
-
-def test_drift_is_measured_once_for_the_same_counts(world: SmallCorpus) -> None:
     write_shard(world.folder, 5, seed=50, n_lines=60)
     assert "drift: " in rebuild(world, PINS)
-    assert "find_pivots: skipped" in rebuild(world, PINS)
     assert "find_pivots: skipped" in rebuild(world, "refresh.rule=on_drift", "refresh.max_drift=1.0")
-    assert "refresh: that is more than" in rebuild(world, *ON_DRIFT)
+    assert "find_pivots: refresh: that is more than refresh.max_drift (0.0%)" in rebuild(world, *ON_DRIFT)
     assert "find_pivots: skipped" in rebuild(world, *ON_DRIFT)
+    assert_as_from_nothing(world)
+    assert [row["pivot_drift"] > 0 for row in rows(world, "releases")] == [False, True, False]
+
+
+def test_what_cannot_stay_is_decided_anew_and_the_reason_is_logged(world: SmallCorpus) -> None:
+    reasons = {
+        'selection.arms=["pivot", "random"]': "selection_cuts was made with settings selection.arms = ",
+        "pivots.n_pivots=90": "pair_pivots was made with settings pivots.n_pivots = 150, now 90",
+        "selection.share=0.2": "selection_cuts was made with settings selection.share = 0.3, now 0.2",
+    }
+    for override, why in reasons.items():
+        code, _, log_text = run_job(rebuild_corpus.main, world, PINS, override, dry=True)
+        assert (code, f"rebuild_corpus: refresh: {why}" in log_text) == (0, True), log_text
+    write_shard(world.folder, 5, seed=50, n_lines=60)
+    assert f"rebuild_corpus: refresh: {why}" in rebuild(world, PINS, override)
+    assert_as_from_nothing(world, override)
+    log_text = rebuild(world, PINS, override, "cooccurrence.window=20")
+    assert "find_pivots: runs: pair_pivots was made with tables corpus_totals = " in log_text
+    next((world.folder / "warehouse" / "pivots").glob("*.parquet")).unlink()
+    assert "rebuild_corpus: refresh: table pivots: " in rebuild(world, PINS, override, "cooccurrence.window=20")
+    assert_as_from_nothing(world, override, "cooccurrence.window=20")
