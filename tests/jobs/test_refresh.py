@@ -48,9 +48,10 @@ def made(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Sma
 
 
 @pytest.fixture
-def world(made: SmallCorpus) -> Iterator[SmallCorpus]:
+def world(spark: "SparkSession", made: SmallCorpus) -> Iterator[SmallCorpus]:
     """That corpus, as it was rebuilt."""
     shutil.rmtree(made.folder)
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr]
     shutil.copytree(made.folder.with_name("copy"), made.folder)
     with without_report():
         yield made
