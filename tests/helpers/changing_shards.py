@@ -56,8 +56,12 @@ def table(warehouse: Path, name: str, without: Sequence[str] = ()) -> Counter[st
     return Counter(map(str, DeltaTable(warehouse / name).to_pyarrow_dataset().to_table(columns=columns).to_pylist()))
 
 
-def killed_at_each_commit(monkeypatch: pytest.MonkeyPatch, run: Callable[[], tuple[int, str, str]]) -> int:
+def killed_at_each_commit(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[], tuple[int, str, str]], one_commit_each: bool = False
+) -> int:
     """Kills a job before its first commit, the next time before its second, and so on, until it ends by itself.
+
+    With ``one_commit_each`` every run but the first is killed before its second commit.
 
     Returns:
         the number of runs.
@@ -74,7 +78,7 @@ def killed_at_each_commit(monkeypatch: pytest.MonkeyPatch, run: Callable[[], tup
     with monkeypatch.context() as patch:
         patch.setattr(Warehouse, "commit", killed)
         for n_runs in range(1, 100):
-            left = n_runs
+            left = min(n_runs, 2) if one_commit_each else n_runs
             code, _, errors = run()
             if not code:
                 assert n_runs > 3

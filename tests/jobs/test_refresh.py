@@ -168,7 +168,7 @@ def test_a_run_killed_at_any_commit_is_completed_by_the_next(
     change_shards(world.folder)
     for job in (tokenize_corpus.main, count_cooccurrence.main):
         must_work(run_job(job, world, *rule))
-    n_runs = killed_at_each_commit(monkeypatch, lambda: run_job(rebuild_corpus.main, world, *rule))
+    n_runs = killed_at_each_commit(monkeypatch, lambda: run_job(rebuild_corpus.main, world, *rule), True)
     assert n_runs == 1 + len((*APPENDED, "releases", *(() if rule == (PINS,) else PINNED)))
     if rule == (PINS,):
         assert_as_scored_and_cut_anew(world)
