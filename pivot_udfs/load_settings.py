@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,16 +24,11 @@ _SECRET_KEY = re.compile(
 
 
 def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
-    """The settings in a TOML file, overridden by ``table.key=value`` strings.
+    """The settings in a local TOML file, overridden by ``table.key=value`` strings; values are TOML or plain text.
 
-    Args:
-        path: a local TOML file; relative paths, also those in it, are relative to the working directory.
-        overrides: each ``table.key=value``; the value is TOML where it parses as such, else a plain string.
-        model: the pydantic model of the whole file.
-
-    Raises:
-        ConfigError: with the dotted path, the value, and what is allowed, for every fault found; a fault in an override
-            names ``--set``, one in the file the file.
+    Relative paths, also those in the file, are relative to the working directory. Raises ConfigError with the dotted
+    path, the value, and what is allowed, for every fault found; a fault in an override names ``--set``, one in the file
+    the file.
     """
     tree = _read_toml(path)
     given = [_apply_override(tree, override) for override in overrides]
@@ -135,29 +130,35 @@ def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:
 
 
 def _known_keys(model: type[BaseModel], tables: Iterable[str]) -> list[str]:
-    for table in tables:
-        field = model.model_fields.get(table)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+    keys = iter(tables)
+    for key in keys:
+        kind = getattr(model.model_fields.get(key), "annotation", None)
+        if get_origin(kind) is dict:  # tables with names of their own, as [sources.<name>]
+            kind = get_args(kind)[1]
+            next(keys, None)
+        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
             return []
-        model = field.annotation
+        model = kind
     return list(model.model_fields)
 
 
 def resolved_toml(settings: BaseModel, hide_secrets: bool = False) -> str:
     """The settings with every default filled in, as TOML text that loads to the same settings.
 
-    Args:
-        settings: of a run.
-        hide_secrets: for people to read: ``(hidden)`` for the values of keys such as ``...secret.key``, and no
-            credentials in URIs.
+    ``hide_secrets``, for people to read: ``(hidden)`` for the values of keys such as ``...secret.key``, and no
+    credentials in URIs.
     """
     lines: list[str] = []
     tree = settings.model_dump(exclude_none=True)
     for table, section in (without_secrets(tree) if hide_secrets else tree).items():
         lines.append(f"[{table}]")
-        lines += [f"{key} = {_as_toml(value)}" for key, value in section.items()]
+        lines += [f"{_toml_key(key)} = {_as_toml(value)}" for key, value in section.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key, ensure_ascii=False)
 
 
 def _as_toml(value: Any) -> str:

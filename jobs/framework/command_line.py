@@ -36,19 +36,10 @@ def run_command(
     plan: Callable[[S], object] | None = None,
     arguments: Arguments | None = None,
 ) -> int:
-    """Parses the command line, loads the settings and runs the job.
+    """Parses the command line, loads the settings (``model``) and runs the job; returns the exit code.
 
-    Args:
-        name: of the job.
-        description: shown by ``--help``.
-        model: the settings' class.
-        run: the job.
-        argv: the arguments; None: those of the process.
-        plan: what ``--dry-run`` does after it has printed the settings.
-        arguments: the job's own; their values are set before ``run`` is called.
-
-    Returns:
-        the exit code.
+    ``plan`` is what ``--dry-run`` does after it has printed the settings; ``arguments`` are the job's own, set before
+    ``run`` is called.
     """
     parser, options = _parser(name, description), arguments or Arguments()
     options.add_to(parser)

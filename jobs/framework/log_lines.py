@@ -62,11 +62,8 @@ def write_traceback(error: BaseException) -> None:
 def start_logging(job: str = "", as_json: bool = False, level: str = "INFO") -> None:
     """Sends log records of all libraries, from WARNING on, to standard error, where nothing else has done so.
 
-    Args:
-        job: its name.
-        as_json: from now on every line is one JSON object: time (UTC, ISO 8601), level, job, stage, message, and more
-            values by name.
-        level: lines less severe than this are not written.
+    ``as_json``: from now on every line is one JSON object: time (UTC, ISO 8601), level, ``job``, stage, message, and
+    more values by name. Lines less severe than ``level`` are not written.
     """
     global _least
     _json_job[:], _least = [job] if as_json else [], logging.getLevelNamesMapping()[level]
@@ -113,15 +110,7 @@ def write_line(
     message: str | None = None,
     values: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
-    """Writes one line to standard error.
-
-    Args:
-        text: the line, where lines are text.
-        level: of JSON lines, as those of ``logging``.
-        stage: of JSON lines; empty outside of stages.
-        message: of JSON lines; None: ``text``.
-        values: more values of JSON lines, such as ``seconds``.
-    """
+    """Writes one line to standard error: ``text``, or JSON with these values and ``message`` (None: ``text``)."""
     if not is_shown(level):
         return
     line = _as_json(level, stage, text if message is None else message, values) if _json_job else clean(text)

@@ -52,28 +52,23 @@ class ArrowTables:
         return str(self.location(name))
 
     def content(self, name: str) -> Content | None:
-        """The state of a table; None where there is no table.
-
-        Raises:
-            WarehouseError: its log cannot be read.
-        """
+        """The state of a table, None where there is no table; raises WarehouseError where its log cannot be read."""
         opened = self._open(name)
         return opened[1] if opened else None
 
+    def delta(self, name: str) -> DeltaTable | None:
+        """The table at the version whose rows the release has; None where there is no table."""
+        opened = self._open(name)
+        return opened[0] if opened else None
+
     def rows(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> list[dict[str, Any]]:
-        """The rows that satisfy a predicate; arguments and errors as of ``batches``."""
+        """The rows that satisfy a predicate, as ``batches``."""
         return [row for batch in self.batches(name, columns, predicate) for row in batch.to_pylist()]
 
     def batches(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> Iterator[pa.RecordBatch]:
-        """Reads a table, without the files and row groups whose statistics exclude the predicate.
+        """Reads columns of the rows that satisfy a predicate, without files that statistics exclude.
 
-        Args:
-            name: of the table.
-            columns: to read.
-            predicate: on any columns.
-
-        Raises:
-            WarehouseError: there is no such table, or it cannot be read.
+        Raises WarehouseError where there is no such table, or it cannot be read.
         """
         opened = self._open(name)
         if opened is None:

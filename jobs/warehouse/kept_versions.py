@@ -14,13 +14,8 @@ _COUNTED_LAST = "corpus_totals"
 def kept_versions(root: Location, table: str) -> list[int]:
     """Versions of a table, other than the newest, that can still be needed.
 
-    Args:
-        root: the warehouse.
-        table: its name.
-
-    Returns:
-        the version of the newest release, and the one to which the next run may have to roll the table back because
-        an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
+    They are the version of the newest release, and the one to which the next run may have to roll the table back
+    because an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
     """
     try:
         delta, release = open_delta(root.child(table)), read_release(root)
