@@ -47,7 +47,7 @@ def commit_files(
     Args:
         table: the table's folder.
         began: the state of the table when the run looked at it first; None: there was none.
-        schema: of the rows; its metadata gives a new table its name, description and other properties.
+        schema: of the rows; its metadata gives a new table its name and description.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
         provenance: of the rows, stored as the commit's ``userMetadata``.
         removed: paths of the files that are removed; None: all, so that ``files`` become the whole content.
@@ -124,10 +124,9 @@ def _created(
     table: Location, schema: Schema, actions: list[AddAction], about: dict[str, str], properties: CommitProperties
 ) -> DeltaTable:
     uri = delta_uri(table, for_commit=True)
-    options, name, description = delta_options(uri), about.pop("name", None), about.pop("description", None)
-    configuration = _CONFIGURATION | about
+    options, name, description = delta_options(uri), about.get("name"), about.get("description")
     create_table_with_add_actions(
-        uri, schema, actions, "error", [], name, description, configuration, options, commit_properties=properties
+        uri, schema, actions, "error", [], name, description, _CONFIGURATION, options, commit_properties=properties
     )
     return DeltaTable(uri, storage_options=options)
 

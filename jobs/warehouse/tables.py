@@ -247,4 +247,4 @@ def schema_of(name: str) -> pa.Schema:
 def described_schema(name: str) -> pa.Schema:
     """The schema of a table, with what the table's metadata say about it."""
     about = {"name": name, "description": DESCRIPTIONS.get(name) or DESCRIPTIONS["datasets/<arm>"]}
-    return schema_of(name).with_metadata(about | {"semanticPivots.writtenBy": maker(name)})
+    return schema_of(name).with_metadata(about)
