@@ -134,6 +134,16 @@ class Report(Section):
     """Number of selected documents that are shown with their pivots marked."""
 
 
+class Lineage(Section):
+    """OpenLineage events of the stages that run; see ``docs/schedule.md``."""
+
+    target: Annotated[str, Field(pattern=r"^(https?://.+|file:.+|/.*|[^:]*)$")] = Field(
+        default="", json_schema_extra=NO_RESULT
+    )
+    """A local file that events are appended to, or the address of a server (``http://host:5000``, to which
+    ``/api/v1/lineage`` is added); empty: no events. Needs the extra ``lineage``."""
+
+
 class Spark(Section):
     """Spark's own settings; what the cluster or ``spark-submit --conf`` sets takes precedence."""
 
@@ -155,6 +165,7 @@ class Settings(Section):
     selection: Selection = Selection()
     report: Report = Report()
     maintenance: Maintenance = Maintenance()
+    lineage: Lineage = Lineage()
     spark: Spark = Spark()
 
     @model_validator(mode="after")
