@@ -20,6 +20,7 @@ from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import BLOCK_LIST, TABLES
 from pivot_udfs.settings import Settings
+from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
@@ -62,7 +63,8 @@ def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> s
 def table_names(root: Location) -> list[str]:
     """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
-        names = [*TABLES, BLOCK_LIST, *(f"datasets/{name}" for name in _folders(root.child("datasets")))]
+        datasets = list_folder(root.child("datasets"))
+        names = [*TABLES, BLOCK_LIST, *(f"datasets/{entry.location.name}" for entry in datasets)]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:
         raise WarehouseError(f"{root} cannot be listed ({reason(error)})") from None
@@ -70,11 +72,6 @@ def table_names(root: Location) -> list[str]:
     if not found:
         raise WarehouseError(f"there are no tables at {root}: run rebuild_corpus first, or correct warehouse.path")
     return found
-
-
-def _folders(folder: Location) -> list[str]:
-    infos = folder.filesystem.get_file_info(fs.FileSelector(folder.path, allow_not_found=True))
-    return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
