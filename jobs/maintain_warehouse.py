@@ -16,9 +16,11 @@ from jobs.framework.preflight import check_folder
 from jobs.warehouse.kept_versions import is_counted, kept_versions
 from jobs.warehouse.maintenance import maintain_table
 from jobs.warehouse.open_table import LOG
+from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import BLOCK_LIST, TABLES
 from pivot_udfs.settings import Settings
+from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
@@ -30,7 +32,8 @@ _NOT_COUNTED = " (data files stay until count_cooccurrence has counted the newes
 def run(settings: Settings) -> None:
     """Maintains all tables and reports one line for each; a table with an error does not stop the others."""
     check_folder(settings.warehouse.path)
-    _each_table(settings, say, dry_run=False)
+    with mark_in_use(resolve(settings.warehouse.path), NAME):
+        _each_table(settings, say, dry_run=False)
 
 
 def plan(settings: Settings) -> None:
@@ -60,7 +63,8 @@ def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> s
 def table_names(root: Location) -> list[str]:
     """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
-        names = [*TABLES, BLOCK_LIST, *(f"datasets/{name}" for name in _folders(root.child("datasets")))]
+        datasets = list_folder(root.child("datasets"))
+        names = [*TABLES, BLOCK_LIST, *(f"datasets/{entry.location.name}" for entry in datasets)]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:
         raise WarehouseError(f"{root} cannot be listed ({reason(error)})") from None
@@ -68,11 +72,6 @@ def table_names(root: Location) -> list[str]:
     if not found:
         raise WarehouseError(f"there are no tables at {root}: run rebuild_corpus first, or correct warehouse.path")
     return found
-
-
-def _folders(folder: Location) -> list[str]:
-    infos = folder.filesystem.get_file_info(fs.FileSelector(folder.path, allow_not_found=True))
-    return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

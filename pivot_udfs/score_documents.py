@@ -49,10 +49,9 @@ def score_documents(
 def count_pivots(
     ids: npt.NDArray[np.int32], doc_starts: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pivot tokens and distinct pivots of each document, each int64 (D,).
+    """Pivot tokens and distinct pivots of each document, each int64 (D,); ``numbers`` (V,) are ``pivot_numbers``.
 
-    ``ids`` (T,) are those of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]]; ``numbers`` (V,) are
-    from ``pivot_numbers``.
+    ``ids`` (T,) are those of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]].
     """
     n_docs = doc_starts.size - 1
     n_pivots, n_distinct = np.zeros(n_docs, np.int64), np.zeros(n_docs, np.int64)

@@ -1,7 +1,6 @@
 """The executor step of the report, the association of word pairs, and the marking of pivots in a text.
 
-A pivot is a token, and a token may be part of a character: marks are located in bytes, where token boundaries are
-exact, and then extended to whole characters.
+Marks are located in bytes, where token boundaries are exact, and then extended to whole characters.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,9 +52,8 @@ def mark_pivots(
 ) -> Passage:
     """The passage of a text, ``width`` tokens or the whole text, that has the most pivots, with the pivots marked.
 
-    ``starts`` and ``ends`` (T,) are the first byte and the end byte (exclusive) of each token in the text's UTF-8,
-    ``is_pivot`` (T,). A character that several tokens share is marked if one of them is a pivot; white space at the
-    edges of a mark is excluded from it.
+    Tokens (T,) have the bytes [starts, ends) of the text's UTF-8. A character that several tokens share is marked if
+    one of them is a pivot; white space at the edges of a mark is excluded from it.
     """
     if not len(starts):
         return Passage(((text, False),) if text else (), False, False)

@@ -40,6 +40,7 @@ JOBS = {
     "report": Job("jobs.write_report", "write the HTML report"),
     "explain": Job("jobs.explain_document", "explain why a document is in a dataset, or not"),
     "explain-pivot": Job("jobs.explain_pivot", "explain why a token is a pivot, or not"),
+    "query": Job("jobs.query_tables", "answer an SQL query over the tables, without Spark"),
     "forget": Job("jobs.forget_documents", "remove documents from every table"),
     "maintain": Job("jobs.maintain_warehouse", "compact tables and remove unused files"),
     "setup-jars": Job("jobs.setup_jars", "install the Delta jars that Spark needs"),

@@ -91,12 +91,9 @@ def explain_place(tables: ArrowTables, place: Place) -> DocumentExplanation | Re
             f"neither {tables.table_path('documents')} nor quarantine has record {record} of {shard}: --shard is the "
             "path as the table shards lists it, and records are numbered from 0"
         )
-    return RejectedRecord(tuple(map(_with_raw_as_text, rows)), states_of(tables, ["quarantine"]))
-
-
-def _with_raw_as_text(row: Mapping[str, Any]) -> dict[str, Any]:
-    raw = row["raw"]
-    return dict(row) | {"raw": raw.decode("utf-8", "backslashreplace") if raw is not None else None}
+    for row in rows:
+        row["raw"] = row["raw"].decode("utf-8", "backslashreplace") if row["raw"] is not None else None
+    return RejectedRecord(tuple(rows), states_of(tables, ["quarantine"]))
 
 
 def _explain_document(tables: ArrowTables, here: ds.Expression, token_ids: Sequence[int]) -> DocumentExplanation:

@@ -53,11 +53,7 @@ def token_id_of(vocab: Vocabulary, text: str) -> int:
 
 
 def explain_token(tables: ArrowTables, vocab: Vocabulary, token_id: int) -> TokenExplanation:
-    """Explains a token of the vocabulary that made the tables.
-
-    Raises ConfigError where the vocabulary has no such id; WarehouseError where a table is missing, or the tables do
-    not belong together.
-    """
+    """Explains a token; raises ConfigError where the vocabulary has no such id, WarehouseError as ``states_of``."""
     if not 0 <= token_id < vocab.size:
         raise ConfigError(f"--token-id {token_id}: expected 0 to {vocab.size - 1}")
     states, is_token = states_of(tables, _READ), ds.field("token_id") == token_id

@@ -1,7 +1,7 @@
 """Progress of a run on standard error: the stage, the share of tasks done, throughput and the time left.
 
-A thread asks Spark's status tracker for the completed tasks of the running jobs; a stage that counts its shards adds
-documents and tokens. On a terminal one line is redrawn; in a log a line is written every ten seconds.
+A thread asks Spark's status tracker for completed tasks. On a terminal one line is redrawn, in a log one is written
+every ten seconds.
 """
 
 import sys
@@ -49,14 +49,7 @@ class Progress:
     def watch(
         self, spark: SparkSession, stage: str, what: str, detail: Callable[[], str] | None = None
     ) -> Iterator[None]:
-        """Shows the completed tasks of all Spark jobs that run inside the ``with`` block.
-
-        Args:
-            spark: the session of the jobs.
-            stage: the stage's name.
-            what: what is computed.
-            detail: returns what else is known at the moment, such as "1,234 documents".
-        """
+        """Reports progress while the ``with`` block runs Spark jobs; ``detail`` returns more, such as a number."""
         done = threading.Event()
         self._watching_since = time.monotonic()
         group = f"{stage}: {what}"

@@ -5,9 +5,11 @@ the defaults here; Delta's extension is added to those that are set. The Delta j
 where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
 """
 
+import atexit
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -125,11 +127,12 @@ def _mebibytes(size: str | None) -> float | None:
 
 
 def _send_code(session: SparkSession) -> None:
-    """Gives executors this code, as ``spark-submit --py-files`` would."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "semantic_pivots.zip")
-        build_zip(path)
-        session.sparkContext.addPyFile(str(path))
+    """Gives executors this code, as ``spark-submit --py-files`` would; they fetch the file while the session lasts."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "semantic_pivots.zip")
+    build_zip(path)
+    session.sparkContext.addPyFile(str(path))
 
 
 def _check_jvm(session: SparkSession) -> None:

@@ -1,7 +1,7 @@
 """Turns errors of Python, Java, Spark and the stores into one line that says what to do, where there is something.
 
-The patterns are looked for in the error's text, which for Spark contains the Java stack trace and a worker's Python
-traceback; where the JVM has ended, in what it wrote. The first that is found decides: specific ones come first.
+The first pattern that is found in the error's text decides (for Spark that has the Java stack trace and a worker's
+Python traceback), or, where the JVM has ended, in what it wrote: specific patterns come first.
 """
 
 import errno

@@ -17,10 +17,9 @@ _HEADER = ("source", "doc_id")
 
 
 def read_keys(place: str) -> set[Blocked]:
-    """The keys in a file: JSON lines with ``source`` and ``doc_id``, or a TSV of the two, with or without a header.
+    """The keys in a file: JSON lines (.jsonl, .ndjson, .json) with ``source`` and ``doc_id``, or a TSV of the two.
 
-    Names of JSON lines end in .jsonl, .ndjson or .json. Raises ConfigError where the file cannot be read, has no key,
-    or a line has not both as text.
+    Raises ConfigError where the file cannot be read, has no key, or a line has not both as text.
     """
     parse = _json_keys if place.lower().endswith(_JSON_LINES) else _tsv_keys
     try:

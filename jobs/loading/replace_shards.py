@@ -36,10 +36,7 @@ def replace_shards(
 
 
 def files_without(
-    warehouse: Warehouse,
-    table: str,
-    files: Sequence[str],
-    left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
+    warehouse: Warehouse, table: str, files: Sequence[str], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
 ) -> list[dict[str, Any]]:
     """New files (rows of ``write_parquet.FILES``) with the rows of files of a table, except for some.
 

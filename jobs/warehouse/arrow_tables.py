@@ -56,6 +56,11 @@ class ArrowTables:
         opened = self._open(name)
         return opened[1] if opened else None
 
+    def delta(self, name: str) -> DeltaTable | None:
+        """The table at the version whose rows the release has; None where there is no table."""
+        opened = self._open(name)
+        return opened[0] if opened else None
+
     def rows(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> list[dict[str, Any]]:
         """The rows that satisfy a predicate, as ``batches``."""
         return [row for batch in self.batches(name, columns, predicate) for row in batch.to_pylist()]

@@ -47,7 +47,7 @@ def commit_files(
     Args:
         table: the table's folder.
         began: the state of the table when the run looked at it first; None: there was none.
-        schema: of the rows.
+        schema: of the rows; its metadata gives a new table its name and description.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
         provenance: of the rows, stored as the commit's ``userMetadata``.
         removed: paths of the files that are removed; None: all, so that ``files`` become the whole content.
@@ -83,7 +83,8 @@ def commit_files(
         if delta:
             delta.create_write_transaction([*added, *gone], mode, nullable, [], commit_properties=properties)
         else:
-            delta = _created(table, nullable, added, properties)
+            about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+            delta = _created(table, nullable, added, about, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
             raise written_by_another(table, reason(error)) from None
@@ -119,11 +120,13 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     return read_content(delta)
 
 
-def _created(table: Location, schema: Schema, actions: list[AddAction], properties: CommitProperties) -> DeltaTable:
+def _created(
+    table: Location, schema: Schema, actions: list[AddAction], about: dict[str, str], properties: CommitProperties
+) -> DeltaTable:
     uri = delta_uri(table, for_commit=True)
-    options = delta_options(uri)
+    options, name, description = delta_options(uri), about.get("name"), about.get("description")
     create_table_with_add_actions(
-        uri, schema, actions, "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
+        uri, schema, actions, "error", [], name, description, _CONFIGURATION, options, commit_properties=properties
     )
     return DeltaTable(uri, storage_options=options)
 

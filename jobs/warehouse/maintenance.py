@@ -61,26 +61,21 @@ def maintain_table(
 
 
 def purge(table: Location) -> int:
-    """Removes all data files but those of the newest version, also files that no version names; returns their number.
+    """Removes all data files but those of the newest version, and files that no version names; returns their number.
 
-    No other run may write the table at the same time: its files would be removed, too. Earlier versions cannot be read
-    afterwards. Raises WarehouseError where a file cannot be removed, or the log cannot be read.
+    Files that another run is writing would be removed, too. Raises WarehouseError where a file cannot be removed.
     """
     delta = open_delta(table)
     if delta is None:
         return 0
     try:
         stored, named = stored_files(table), data_files(delta)
-        unused = [path for path in stored if _is_data(path) and path not in named]
+        unused = [p for p in stored if p.endswith(".parquet") and not p.startswith(f"{LOG}/") and p not in named]
         with ThreadPoolExecutor(_PURGE_THREADS) as threads:
             list(threads.map(lambda path: table.filesystem.delete_file(table.child(path).path), unused))
     except (DeltaError, *STORE_ERRORS) as error:
         raise WarehouseError(f"old files of {table} cannot be removed ({reason(error)})") from None
     return len(unused)
-
-
-def _is_data(path: str) -> bool:
-    return path.endswith(".parquet") and not path.startswith(f"{LOG}/")
 
 
 def _checked(table: Location) -> DeltaTable:

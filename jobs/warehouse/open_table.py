@@ -1,6 +1,7 @@
 """Opens a table through delta-rs, and checks that its files are there and that it can be committed to."""
 
 import re
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -11,7 +12,7 @@ from jobs.warehouse.commit_history import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, table_files
 
 LOG = "_delta_log"
 _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
@@ -42,6 +43,12 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
         why = reason(error)
         kind = DamagedTableError if _DAMAGE.search(why) else WarehouseError
         raise kind(f"the log of {table} cannot be read ({why})") from None
+
+
+def stored_rows(table: Location, version: int | None = None) -> list[dict[str, Any]]:
+    """All rows of a small table; none where there is no table."""
+    delta = open_delta(table, version)
+    return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
 
 
 def check_files(table: Location, delta: DeltaTable, content: Content) -> None:

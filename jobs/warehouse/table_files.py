@@ -38,7 +38,10 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
     for path, least, most in _ranges(delta, "shard") if delta and wanted else ():
         if not _any_between(wanted, least, most):
             continue
-        inside = {least} if least == most else _shards_in(table.child(path))
+        inside = {least}
+        if least != most:
+            with table.child(path).open_input(seekable=True) as stream:
+                inside = set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
         if not inside.isdisjoint(shards):
             (found.whole if inside <= set(shards) else found.mixed).append(path)
     return found
@@ -66,11 +69,6 @@ def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most
 
 
-def _shards_in(file: Location) -> set[str]:
-    with file.open_input(seekable=True) as stream:
-        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
-
-
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
     """The files by which the rows of a table differ between two versions; ``before`` None: no rows.
 
@@ -80,28 +78,23 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
     if delta is None:
         return None
     newest = data_files(delta).keys()
+
+    def files_at(version: int) -> dict[str, int]:
+        opened = open_delta(table, version)
+        return data_files(opened) if opened else {}
+
     try:
-        earlier = {} if before is None else _files_at(table, maintained_version(delta, before))
+        earlier = {} if before is None else files_at(maintained_version(delta, before))
         # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
         for version in dict.fromkeys((after, maintained_version(delta, after))):
-            later = _files_at(table, version)
-            changes = FileChanges(_without(later, earlier), _without(earlier, later))
-            if _exist(table, sorted({*changes.added, *changes.removed} - newest)):
+            later = files_at(version)
+            changes = FileChanges(
+                {path: size for path, size in later.items() if path not in earlier},
+                {path: size for path, size in earlier.items() if path not in later},
+            )
+            paths = sorted({*changes.added, *changes.removed} - newest)
+            if all(info.is_file for info in table.filesystem.get_file_info([table.child(path).path for path in paths])):
                 return changes
     except WarehouseError:
         return None
     return None
-
-
-def _without(files: dict[str, int], others: Collection[str]) -> dict[str, int]:
-    return {path: size for path, size in files.items() if path not in others}
-
-
-def _files_at(table: Location, version: int) -> dict[str, int]:
-    delta = open_delta(table, version)
-    return data_files(delta) if delta else {}
-
-
-def _exist(table: Location, paths: Sequence[str]) -> bool:
-    infos = table.filesystem.get_file_info([table.child(path).path for path in paths])
-    return all(info.is_file for info in infos)

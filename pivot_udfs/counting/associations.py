@@ -22,8 +22,7 @@ Counts = npt.NDArray[np.float64]
 def associate(measure: str, both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
     """The association of tokens with words, float64 (N,); raises ConfigError where the measure is none of ``MEASURES``.
 
-    Of documents: ``both`` (N,), in which they co-occur, at least 1; ``word`` (N,), with the word; ``token`` (N,), with
-    the token; ``n_docs`` in all.
+    Documents: ``both`` (N,) with word and token, at least 1; ``word`` and ``token`` (N,) with each; ``n_docs`` in all.
     """
     if measure not in MEASURES:
         raise ConfigError(f"pivots.association = {measure!r}: expected one of {', '.join(MEASURES)}")

@@ -96,10 +96,9 @@ def emit_row(row: int, at: int, counts: DenseRow, out: Cells) -> Any:
 
 @nb.njit(nogil=True, cache=True)
 def order_by_row(rows: npt.NDArray[Any], n_rows: int) -> tuple[UInt32, Int64]:
-    """A stable counting sort of events by row.
+    """A stable counting sort of events by row: ``rows`` (H,) are in [0, n_rows), H < 2**32.
 
-    ``rows`` (H,) are in [0, n_rows), H < 2**32. Returns order uint32 (H,), event numbers row by row, each row's in
-    their first order; and row_starts int64 (R + 1,), where each row begins in ``order``.
+    Returns order (H,), event numbers row by row; and row_starts (R + 1,), where each row begins in ``order``.
     """
     row_starts = np.zeros(n_rows + 1, np.int64)
     for row in rows:

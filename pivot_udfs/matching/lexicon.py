@@ -83,7 +83,7 @@ def lexicon_rows(payload: bytes, name: str = "the lexicon") -> list[list[str]]:
 
 
 def clean_cell(cell: str) -> str:
-    """A cell's word: without invisible characters, every run of white space (of any kind) as one space.
+    """A cell's word: without invisible characters, every run of white space as one space.
 
     Soft hyphens, zero-width spaces, byte order marks, direction marks and control characters go; joiners and variation
     selectors, which change what is written, stay, except at the ends.

@@ -16,8 +16,7 @@ _OPEN_FILES = (errno.EMFILE, errno.ENFILE)
 def open_shard(path: str, *, seekable: bool = False) -> Iterator[BinaryIO]:
     """The bytes of a shard as stored, for a ``with`` block; ``seekable`` as in ``Location.open_input``.
 
-    Raises StoreError at opening or within the block: the file is missing or may not be read, or its store does not
-    answer. Raises OSError where this process has too many open files.
+    Raises StoreError, also within the block, where it cannot be read; OSError where too many files are open.
     """
     try:
         with resolve(path).open_input(seekable=seekable) as stream:

@@ -54,6 +54,6 @@ class RecordError(Exception):
         self.detail = detail
 
 
-def reject(record: int | None, error: RecordError, raw: bytes | None) -> Rejected:
+def reject(record: int | None, error: RecordError, raw: object) -> Rejected:
     """The quarantine row of a rejected record; ``raw`` is cut to 1,024 bytes."""
-    return Rejected(record, error.reason, error.detail, raw[:RAW_BYTES] if raw else None)
+    return Rejected(record, error.reason, error.detail, raw[:RAW_BYTES] if isinstance(raw, bytes) and raw else None)

@@ -1,9 +1,8 @@
 """Compressed streams as blocks of bytes, and blocks as lines, in bounded memory and up to the damage.
 
-Common readers lose what came just before a damage, or take a truncated zstd stream for a complete one. Here gzip steps
-back to the state before the failing call and continues in ever smaller steps, so that every byte before the damage is
-read. The zstd library has no such step: of a damaged frame it loses the content, at most 16 MiB, that its last 512
-stored bytes complete.
+Here gzip steps back to the state before the failing call and continues in ever smaller steps, so that every byte before
+a damage is read. The zstd library has no such step: of a damaged frame it loses the content, at most 16 MiB, that its
+last 512 stored bytes complete.
 """
 
 import zlib
@@ -52,7 +51,7 @@ def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Ite
     """
     if codec == "zstd":
         return _drop_bom(_read_zstd(stream, max_zstd_window_bytes))
-    return _drop_bom(_read_gzip(stream) if codec == "gzip" else _read_plain(stream))
+    return _drop_bom(_read_gzip(stream) if codec == "gzip" else iter(lambda: stream.read(_BLOCK_BYTES), b""))
 
 
 def _drop_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -63,11 +62,6 @@ def _drop_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
             break
     yield head.removeprefix(_BOM)
     yield from blocks
-
-
-def _read_plain(stream: BinaryIO) -> Iterator[bytes]:
-    while block := stream.read(_BLOCK_BYTES):
-        yield block
 
 
 def _read_gzip(stream: BinaryIO) -> Iterator[bytes]:

@@ -1,14 +1,9 @@
-"""What a document must be, decided in one place for every file format.
-
-A record becomes a ``Document`` or a ``Rejected`` with its reason, and nothing else, so that records in =
-documents + quarantine.
-"""
+"""What a document must be, for every file format: a record becomes a ``Document`` or raises ``RecordError``."""
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pivot_udfs.settings import CorpusFields
+from pivot_udfs.settings import Corpus, CorpusFields
 from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
 from pivot_udfs.text.language_tags import usable_language
 
@@ -25,25 +20,6 @@ class Document(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
-class ReadLimits:
-    """What the reader needs to know.
-
-    Attributes:
-        max_document_bytes: of a document's text in UTF-8.
-        max_record_bytes: of a line.
-        max_zstd_window_bytes: memory that one zstd stream may take for its window.
-        max_parquet_page_bytes: of a page of Parquet, decompressed.
-        fields: where records have their fields.
-    """
-
-    max_document_bytes: int
-    max_record_bytes: int
-    max_zstd_window_bytes: int = 128 << 20
-    max_parquet_page_bytes: int = 256 << 20
-    fields: CorpusFields = field(default_factory=CorpusFields)
-
-
 class Oversized(NamedTuple):
     """Stands for a value that is too long to be converted."""
 
@@ -57,10 +33,9 @@ class Unsupported(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """The values of one record, as both readers give them.
+    """The values of one record: str without lone surrogates, int, ``bytes`` (not UTF-8), None or one of the two above.
 
-    Each is a str without lone surrogates, an int, ``bytes`` (what is not UTF-8), None, ``Oversized`` or
-    ``Unsupported``; ``lang`` may also be a list.
+    ``lang`` may also be a list.
     """
 
     id: Any = None
@@ -76,15 +51,15 @@ class ShardName(NamedTuple):
     stem: str  # the file name without its extension
 
 
-def check_record(record: int, values: Fields, shard: ShardName, limits: ReadLimits) -> Document:
+def check_record(record: int, values: Fields, shard: ShardName, corpus: Corpus) -> Document:
     """The document in a record's values; raises RecordError with the first fault, in the order text, id, source."""
-    text, fields = values.text, limits.fields
+    text, fields = values.text, corpus.fields
     if type(text) is not str:
-        raise _not_a_text(text, limits)
+        raise _not_a_text(text, corpus)
     if not text or text.isspace():
         raise RecordError("blank_text", f"{fields.text} has {len(text)} white space characters")
-    if len(text) * 4 > limits.max_document_bytes and (n_bytes := len(text.encode())) > limits.max_document_bytes:
-        raise _too_large(n_bytes, limits)
+    if len(text) * 4 > corpus.max_document_bytes and (n_bytes := len(text.encode())) > corpus.max_document_bytes:
+        raise _too_large(n_bytes, corpus)
     doc_id = _key("id", fields.id, values.id) if fields.id else f"{shard.path}:{record}"
     if not doc_id:
         raise RecordError("missing_id", f"{fields.id} is missing, null or empty; expected a string or an integer")
@@ -103,12 +78,12 @@ def check_surrogates(values: Fields, fields: CorpusFields) -> None:
             raise RecordError("lone_surrogate", f"{name} holds {unit} at character {found.start()}")
 
 
-def _not_a_text(text: object, limits: ReadLimits) -> RecordError:
+def _not_a_text(text: object, corpus: Corpus) -> RecordError:
     if isinstance(text, Oversized):
-        return _too_large(text.n_bytes, limits)
+        return _too_large(text.n_bytes, corpus)
     if text is None:
-        return RecordError("missing_text", f"{limits.fields.text} is missing or null; expected a string")
-    return _wrong_type("text", limits.fields.text, text, "a string")
+        return RecordError("missing_text", f"{corpus.fields.text} is missing or null; expected a string")
+    return _wrong_type("text", corpus.fields.text, text, "a string")
 
 
 def _key(role: str, name: str, value: object) -> str:
@@ -133,8 +108,8 @@ def _wrong_type(role: str, name: str, value: object, expected: str) -> RecordErr
     return RecordError(f"{role}_not_string", f"{name} is of type {type_name}; expected {expected}")
 
 
-def _too_large(n_bytes: int, limits: ReadLimits) -> RecordError:
-    name = limits.fields.text
+def _too_large(n_bytes: int, corpus: Corpus) -> RecordError:
+    name = corpus.fields.text
     return RecordError(
-        "document_too_large", f"{name} has {n_bytes} bytes; expected at most {limits.max_document_bytes}"
+        "document_too_large", f"{name} has {n_bytes} bytes; expected at most {corpus.max_document_bytes}"
     )

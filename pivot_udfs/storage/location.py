@@ -81,7 +81,7 @@ class Location:
         return Location(self.scheme, self.authority, f"{self.path.rstrip('/')}/{name.strip('/')}")
 
     def open_input(self, *, seekable: bool = False) -> BinaryIO:
-        """The raw bytes of the file, never decompressed; raises STORE_ERRORS where it cannot be read.
+        """The raw bytes of the file, never decompressed; raises STORE_ERRORS.
 
         ``seekable`` is for formats that are read from their end, such as Parquet; else the file is read in requests of
         4 MB.

@@ -1,7 +1,6 @@
-"""Locations in local and object stores: the only way from a path or URI to a file system.
+"""Locations in local and object stores: the only way from a path or URI to a file system, on both sides.
 
-The driver, the workers and the model side use it alike. ``docs/stores.md`` lists the schemes, the libraries that read
-and write each of them, and where these take their credentials from.
+``docs/stores.md`` lists the schemes, the libraries that use each, and where these take their credentials from.
 """
 
 import os

@@ -38,10 +38,9 @@ class Judgement(NamedTuple):
 
 
 def identify_languages(texts: Sequence[str]) -> list[str]:
-    """The language of each text (Unicode without lone surrogates).
+    """The language of each text (Unicode without lone surrogates): ISO 639-1 where there is a code, else ISO 639-3.
 
-    An ISO 639-1 code, or the ISO 639-3 code of a language without one; ``mul`` where at least a quarter of the judged
-    text is in a second language; ``und`` where there are no letters.
+    ``mul`` where at least a quarter of the judged text is in a second language; ``und`` where there are no letters.
     """
     return [_decide(_judge(text)) for text in texts]
 

@@ -39,11 +39,8 @@ _log = logging.getLogger(__name__)
 class TokenizerSpec:
     """All an executor needs to tokenize.
 
-    Attributes:
-        kind: which library's file it is.
-        backend: the library that encodes.
-        sha256: of the tokenizer's file, hexadecimal.
-        payload: the file's bytes; a ``tokenizer.json`` without truncation, padding and post-processor.
+    ``payload`` is the file: a SentencePiece model, or a ``tokenizer.json`` without truncation, padding and
+    post-processor, of which ``sha256`` (hex) is before that.
     """
 
     kind: Literal["huggingface", "sentencepiece"]

@@ -1,8 +1,7 @@
-"""Where tokens lie in the text, by the reference library's own offsets.
+"""Where tokens lie in the text, by the reference library's own offsets, one document at a time.
 
 For a byte-level BPE the running sum of the tokens' byte lengths gives every position at once, and ``positions_exact``
-says for which documents. What is left over (texts that a normalizer alters, SentencePiece, bytes that a vocabulary
-lacks) is encoded again here, one document at a time.
+says for which documents. What is left over (altered by a normalizer, SentencePiece, bytes without a token) comes here.
 """
 
 import unicodedata
@@ -22,17 +21,13 @@ Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def positions_exact(
-    byte_lengths: NDArray[np.int32],
-    ids: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    n_bytes: NDArray[np.int64],
+    byte_lengths: NDArray[np.int32], ids: NDArray[np.int32], offsets: NDArray[np.int64], n_bytes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether the tokens' byte lengths add up to the text's, so that their sum gives the positions, bool (docs,).
 
     A token covers at least its own bytes (an added token may take whitespace with it), so equal sums mean that every
-    token covers exactly its own. ``byte_lengths`` is ``Vocabulary.byte_lengths``; ``ids`` are those of all documents in
-    a row; ``offsets`` (docs + 1,) say where each document's ids begin; ``n_bytes`` (docs,) are UTF-8 bytes of each
-    text.
+    token covers exactly its own. ``ids`` are those of all documents, of which each begins at ``offsets`` (docs + 1,);
+    ``n_bytes`` (docs,) are UTF-8 bytes of each text.
     """
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(byte_lengths[ids], dtype=np.int64)])
     return np.asarray(ends[offsets[1:]] - ends[offsets[:-1]] == n_bytes, dtype=bool)
