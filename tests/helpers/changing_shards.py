@@ -16,12 +16,13 @@ import tokenizer_files
 from deltalake import DeltaTable
 from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
-from jobs import rebuild_corpus
+from jobs import maintain_warehouse, rebuild_corpus
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.schemas import DATASET, TABLES
 
 COUNTS = ("corpus_totals", "token_totals", "word_totals", "word_cooccurrence", "token_cooccurrence")
 CHECKED = ("documents", "quarantine", *COUNTS)
+Key = tuple[str, str]
 BATCHES = "corpus.batch_gb=0.000001"
 """Every shard is a batch."""
 _ROWS = ("shard", "content_id", "n_bytes", "modified_ns", "n_docs", "n_rejected", "n_tokens", "status")
@@ -82,6 +83,34 @@ def assert_as_from_nothing(corpus: SmallCorpus, *overrides: str) -> None:
         assert table(corpus.folder / "warehouse", name) == table(anew, name), name
     assert loaded_shards(corpus.folder / "warehouse") == loaded_shards(anew)
     shutil.rmtree(anew)
+
+
+def maintain(corpus: SmallCorpus) -> str:
+    """Compacts every table and removes every file that no kept version has."""
+    settings = ("maintenance.min_small_files=2", "maintenance.retention_hours=0")
+    return must_work(run_job(maintain_warehouse.main, corpus, *settings))
+
+
+def write_keys(corpus: SmallCorpus, keys: Sequence[Key]) -> str:
+    """A file for ``forget_documents --keys``."""
+    path = corpus.folder / "keys.tsv"
+    path.write_text("".join(f"{source}\t{doc_id}\n" for source, doc_id in [("source", "doc_id"), *keys]), "utf-8")
+    return str(path)
+
+
+def keys_of(corpus: SmallCorpus, shard: str) -> list[Key]:
+    """The keys of a shard's documents, in order of its lines."""
+    lines = (corpus.folder / "shards" / shard).read_text(encoding="utf-8").splitlines()
+    return [key for line in lines if (key := key_of(line))]
+
+
+def key_of(line: str) -> Key | None:
+    """The key in a line; None for a bad record."""
+    try:
+        row = json.loads(line)
+        return row["source"], row["id"]
+    except (ValueError, KeyError):
+        return None
 
 
 def stop_before_commit(patch: pytest.MonkeyPatch, number: int) -> None:

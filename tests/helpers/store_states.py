@@ -5,11 +5,14 @@ write, close and delete, and by delta-rs, which creates each file of a log under
 it, and gives it its own. Whatever then continues on such a copy continues after a kill at that operation.
 """
 
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,18 @@ def write_tree(folder: Path, tree: Tree) -> None:
     for name, content in tree.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
+
+
+def as_killed(tree: Tree) -> Tree:
+    """A state as the process that is recorded in the marker of a run leaves it: ended."""
+    mine, ended = f"~{os.getpid()}", f"~{_ended_process()}"
+    return {name.removesuffix(mine) + ended if name.endswith(mine) else name: tree[name] for name in tree}
+
+
+@cache
+def _ended_process() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
 
 
 @dataclass
@@ -87,9 +102,7 @@ def store_states(folder: Path) -> Iterator[StoreStates]:
     files = fs.PyFileSystem(WatchedFiles(states.before))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Location, "filesystem", property(lambda _: files))
-        patch.setattr(
-            commit, "create_table_with_add_actions", states.commit(commit.create_table_with_add_actions)
-        )
+        patch.setattr(commit, "create_table_with_add_actions", states.commit(commit.create_table_with_add_actions))
         for name in _COMMITS:
             patch.setattr(DeltaTable, name, states.commit(getattr(DeltaTable, name)))
         yield states

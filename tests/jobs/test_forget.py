@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from changing_shards import (
     CHECKED,
+    Key,
     changing_shards,
+    key_of,
+    keys_of,
     killed_at_each_commit,
     loaded_shards,
     rebuild,
     table,
+    write_keys,
     write_shard,
 )
 from deltalake import DeltaTable
@@ -25,31 +29,9 @@ from pivot_udfs.provenance import Provenance, TableVersion
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Key = tuple[str, str]
-
 
 def forget(corpus: SmallCorpus, *arguments: str, dry: bool = False) -> tuple[int, str, str]:
     return run_job(lambda argv: forget_documents.main([*argv, *arguments]), corpus, dry=dry)
-
-
-def keys_of(corpus: SmallCorpus, shard: str) -> list[Key]:
-    """In order of the shard's lines."""
-    lines = (corpus.folder / "shards" / shard).read_text(encoding="utf-8").splitlines()
-    return [key for line in lines if (key := key_of(line))]
-
-
-def key_of(line: str) -> Key | None:
-    try:
-        row = json.loads(line)
-        return row["source"], row["id"]
-    except (ValueError, KeyError):
-        return None
-
-
-def write_keys(corpus: SmallCorpus, keys: Sequence[Key]) -> str:
-    path = corpus.folder / "keys.tsv"
-    path.write_text("".join(f"{source}\t{doc_id}\n" for source, doc_id in [("source", "doc_id"), *keys]), "utf-8")
-    return str(path)
 
 
 def assert_as_without(

@@ -11,6 +11,7 @@ from changing_shards import (
     assert_as_from_nothing,
     changing_shards,
     killed_at_each_commit,
+    maintain,
     rebuild,
     stop_before_commit,
     write_shard,
@@ -19,7 +20,7 @@ from deltalake import DeltaTable
 from local_frames import load_and_count, run_without_spark
 from small_corpus import SmallCorpus, must_work, run_job
 
-from jobs import count_cooccurrence, maintain_warehouse, rebuild_corpus, tokenize_corpus
+from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
 from jobs.warehouse.tables import Warehouse
 
 if TYPE_CHECKING:
@@ -139,12 +140,6 @@ def test_a_rebuild_that_changed_a_table_adds_a_release(world: SmallCorpus) -> No
     now = {name: DeltaTable(world.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
     assert dict(rows[1]["versions"]) == now
     assert dict(rows[0]["versions"])["documents"] < now["documents"]
-
-
-def maintain(corpus: SmallCorpus) -> str:
-    """Compacts every table and removes every file that no kept version has."""
-    settings = ("maintenance.min_small_files=2", "maintenance.retention_hours=0")
-    return must_work(run_job(maintain_warehouse.main, corpus, *settings))
 
 
 def test_maintenance_runs_nothing_again_and_changed_shards_are_counted_by_difference(world: SmallCorpus) -> None:
