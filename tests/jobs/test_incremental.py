@@ -1,6 +1,7 @@
 """Rebuilds after shards were added, changed, removed or touched equal a rebuild from nothing, also after kills."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from local_frames import load_and_count, run_without_spark
 from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
+from jobs.framework import run_stages
 from jobs.warehouse.tables import Warehouse
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ def test_a_run_killed_at_any_commit_is_completed_by_the_next(
 
 
 def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that do not see each other's marker."""
+    monkeypatch.setattr(run_stages, "mark_in_use", lambda *_: nullcontext())
     rebuild(world)
     write_shard(world.folder, 7, seed=70)
     commit = Warehouse.commit
