@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 class TokenizerSpec:
     """All an executor needs to tokenize.
 
-    ``payload`` is the file: a SentencePiece model, or a ``tokenizer.json`` without truncation, padding and
-    post-processor, of which ``sha256`` (hex) is before that.
+    ``payload`` is a SentencePiece model, or a ``tokenizer.json`` without truncation, padding and post-processor;
+    ``sha256`` (hex) is that of the whole file.
     """
 
     kind: Literal["huggingface", "sentencepiece"]
