@@ -60,7 +60,7 @@ MODEL_JOBS = {
 }
 SAMPLES = {"corpus.inputs": "shards", "tokenizer.path": "tokenizer.json", "lexicon.path": "lexicon.tsv"}
 """Settings of the demos that name files of ``tests/samples``."""
-_MODEL, _CONFIG = "model", "config"
+_MODEL, _CONFIG, _SAMPLES = "model", "config", "samples"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,11 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     others = {
         _MODEL: "the model side: needs the extra packages of `gpu`",
         _CONFIG: "print a configuration to start from",
+        _SAMPLES: "print the folder of the sample shards, tokenizer and lexicon",
     }
     if words[:1] == [_MODEL]:
         return _run(f"{NAME} {_MODEL}", MODEL_JOBS, _rest(words), {})
     if words[:1] == [_CONFIG]:
         return _print_config(_rest(words))
+    if words == [_SAMPLES]:
+        sys.stdout.write(f"{ROOT / 'tests' / 'samples'}\n")
+        return 0
     return _run(NAME, JOBS, words, others)
 
 
