@@ -64,7 +64,15 @@ _MODEL, _CONFIG, _SAMPLES = "model", "config", "samples"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job that the first argument names; returns its exit code."""
+    """Runs the job that the first argument names; returns its exit code: 130 after an interrupt."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{NAME}: interrupted\n")
+        return 130
+
+
+def _main(argv: Sequence[str] | None) -> int:
     sys.path.insert(0, str(ROOT))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     words = _typed_words() if "_ARGCOMPLETE" in os.environ else list(sys.argv[1:] if argv is None else argv)
