@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import torch
 import transformers
 
-from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
@@ -37,13 +37,14 @@ from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packing.order_documents import batches
 from jobs.gpu.packing.packed_file import PackedFile
-from jobs.gpu.trace_layers import trace_words
+from jobs.gpu.tracing.concept_tokens import concept_tokens
+from jobs.gpu.tracing.trace_words import Tracer
 from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
 from jobs.gpu.training.training_loop import Trainer
 from jobs.gpu.training.training_setup import wrap
 from jobs.gpu.translation.corpus_counts import read_pair_pivots
+from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.tokenization.backends import load_tokenizer
@@ -132,14 +133,15 @@ def measure_trace(settings: ModelSettings) -> dict[str, Any]:
     everything = settings.translation.model_copy(update={"n_words": 0, "directions": ["fr-zh"]})
     task = load_task(settings.model_copy(update={"translation": everything, "results": _beside(settings, "trace")}))
     words, examples = task.words[:n], task.examples["fr-zh"][0]
-    tokens = WordTokens(load_tokenizer(settings.tokenizer.path), everything.start_token)
+    tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
     pivots = read_pair_pivots(open_table(settings.warehouse.path, "pair_pivots"), settings.trace.n_pivots)
     model = load_model(settings.model)
     head, size = find_output_head(model), settings.trace.batch_size
     runners = {reuse: PromptRunner(model, size, reuse) for reuse in (False, True)}
-    traced = partial(
-        trace_words, head=head, words=words, examples=examples, tokens=tokens, pivots=pivots, top_k=settings.trace.top_k
-    )
+    languages = settings.lexicon.languages
+    concepts = concept_tokens(read_concepts(settings.lexicon.path, languages)[0], languages, tokens)
+    tracer = Tracer(head, tokens, concepts, pivots, settings.trace, settings.translation.seed)
+    traced = partial(tracer.trace, words=words, examples=examples, lead=task.leads["fr-zh"])
 
     def plain() -> None:
         for _ in runners[False].run(draw_prompts([w.source for w in words], "fr-zh", examples, tokens)):
@@ -162,14 +164,14 @@ def measure_task(settings: ModelSettings) -> dict[str, Any]:
     Without reuse every prompt is computed together with its answer; equal sequences are computed once.
     """
     model, task = load_model(settings.model), load_task(settings)
-    tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)
+    tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
     direction = next(iter(task.examples))
     words = task.of_direction(direction)[: None if torch.cuda.is_available() else 24]
     examples, size = task.examples[direction][0], settings.translation.batch_size
     found: dict[bool, Any] = {}
 
     def score(reuse: bool) -> None:
-        found[reuse] = score_draw(PromptRunner(model, size, reuse), words, examples, tokens)
+        found[reuse] = score_draw(PromptRunner(model, size, reuse), words, examples, tokens, task.leads[direction])
 
     with_s, without_s, ratio = _alternating(partial(score, True), partial(score, False))
     return {

@@ -1,11 +1,9 @@
 """Writes rows as Parquet files from the worker that made them, for Delta commits that follow on the driver.
 
-Spark's own writer converts a token list element by element through its row format, about 100 ns a token; pyarrow takes
-12 ns. File names are UUIDs, so a task that is tried twice leaves a file that no commit names, which VACUUM removes;
-nothing is counted twice.
-
-Token ids are plain int32 values under zstd (``benchmarks/token_id_encodings.py``): DELTA_BINARY_PACKED takes a third
-less time to write but twice the bytes, and Spark's vectorized reader does not read BYTE_STREAM_SPLIT.
+Spark's own writer converts a token list element by element, about 100 ns a token; pyarrow takes 12 ns. File names are
+UUIDs: a task that is tried twice leaves a file that no commit names, which VACUUM removes. Token ids are plain int32
+values under zstd (``benchmarks/token_id_encodings.py``): DELTA_BINARY_PACKED takes a third less time to write but twice
+the bytes, and Spark's vectorized reader does not read BYTE_STREAM_SPLIT.
 """
 
 import json

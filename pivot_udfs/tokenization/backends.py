@@ -1,9 +1,8 @@
 """Tokenizers: loaded and checked once on the driver, sent to executors as bytes.
 
-The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. The compiled loops for byte-level BPE
-(``byte_level``) and ``fastokens`` are many times faster; the first of them is used for which a probe text in many
-scripts shows that its ids are the same. Executors never open the tokenizer's path: a ``TokenizerSpec`` is part of the
-closure, and each process builds its encoder once.
+The reference is what ``tokenizers`` (or ``sentencepiece``) gives. Of the faster backends, compiled loops for byte-level
+BPE and ``fastokens``, the first is used whose ids are the same on a probe text in many scripts. Executors never open
+the tokenizer's path: a ``TokenizerSpec`` is part of the closure, and each process builds its encoder once.
 """
 
 import hashlib
