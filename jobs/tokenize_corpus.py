@@ -102,7 +102,7 @@ def _load(
 def _write_batch(
     run: Run, batch: Sequence[Shard], blocks: BlockList
 ) -> tuple[dict[str, list[dict[str, Any]]], ShardCounts]:
-    """Lets workers read and tokenize shards; returns the files that they wrote, and what each shard gave."""
+    """Lets workers read and tokenize shards; returns the files that they wrote, and the counts of each shard."""
     if not batch:
         return {}, {}
     no_counts: ShardCounts = {}

@@ -40,7 +40,7 @@ def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
 
 
 def _invalid(path: str, faults: dict[str, str], given: list[str]) -> ConfigError:
-    """The error of faulty keys: one line for one fault, else one each; those that were set by a flag blame the flag."""
+    """The error of faulty keys: one line for one fault, else one each; those that were set by a flag name it."""
     from_flag = {key for key, line in faults.items() if any(_caused(dotted, key, line) for dotted in given)}
     where = "--set" if from_flag == faults.keys() else path
     if len(faults) == 1:

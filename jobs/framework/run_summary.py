@@ -2,28 +2,16 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
-
-import pyarrow as pa
 
 from jobs.framework.log_lines import clean
 from jobs.framework.stage import Run
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.table_size import table_size
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS
 
 FILE = "last_rebuild.json"
-
-
-class TableSize(NamedTuple):
-    """A table at its newest version."""
-
-    version: int
-    rows: int
-    bytes: int
-    files: int
 
 
 def write_summary(run: Run, job: str, tables: list[str], release: int | None) -> None:
@@ -47,7 +35,7 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
         "seconds": round((ended - run.progress.started_at).total_seconds(), 1),
         "release": release,
         "stages": [one._replace(reason=one.reason and clean(one.reason))._asdict() for one in run.progress.stages],
-        "tables": {name: size._asdict() for name in tables if (size := table_size(run, name))},
+        "tables": {name: size._asdict() for name in tables if (size := table_size(run.warehouse, name))},
     }
     place = run.warehouse.location(FILE)
     try:
@@ -55,14 +43,3 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
             stream.write((json.dumps(summary, ensure_ascii=False, indent=1) + "\n").encode())
     except STORE_ERRORS as error:
         raise WarehouseError(f"{place} cannot be written ({reason(error)})") from None
-
-
-def table_size(run: Run, name: str) -> TableSize | None:
-    """Rows, bytes and files of a table as this run found or made it; None where there is no table."""
-    content = run.warehouse.content(name)
-    delta = open_delta(run.warehouse.location(name), content.newest) if content else None
-    if content is None or delta is None:
-        return None
-    files: Any = pa.table(delta.get_add_actions(flatten=True))
-    n_rows, n_bytes = (sum(files.column(column).to_pylist()) for column in ("num_records", "size_bytes"))
-    return TableSize(content.newest, n_rows, n_bytes, files.num_rows)

@@ -130,7 +130,7 @@ def _writer(delta: DeltaTable) -> WriterProperties:
 def _vacuum(
     delta: DeltaTable, stored: Mapping[str, int], retention_hours: int, keep: Sequence[int], dry_run: bool
 ) -> list[str]:
-    """Removes what no kept version names and is older than the retention, files of stopped runs among it."""
+    """Removes what no kept version names and is older than the retention, including files of stopped runs."""
     if retention_hours > _TOMBSTONE_HOURS:
         keep = sorted({*keep, *_versions_since(delta, time.time() - 3600 * retention_hours)})
     vacuum = partial(

@@ -47,7 +47,7 @@ def step_to_files(
 
     The step yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting. Files of
     the tables in ``by_shard`` hold the rows of one shard, or of a few small ones, so that these can be removed without
-    writing others anew; each of their batches holds rows of one shard.
+    rewriting others; each of their batches holds rows of one shard.
     """
     writers: dict[str, _TableWriter] = {}
     try:
