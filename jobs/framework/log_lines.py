@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from tqdm import tqdm
+
 from pivot_udfs.errors import SemanticPivotsError
 from pivot_udfs.storage.redact import HIDDEN, printable
 
@@ -114,7 +116,7 @@ def write_line(
     if not is_shown(level):
         return
     line = _as_json(level, stage, text if message is None else message, values) if _json_job else clean(text)
-    sys.stderr.write(line + "\n")
+    tqdm.write(line, file=sys.stderr)  # above the bars of a terminal
     sys.stderr.flush()
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
-from jobs.framework.log_lines import clean, is_json, is_shown, write_line
+from jobs.framework.log_lines import is_json, is_shown, write_line
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
@@ -37,13 +37,9 @@ class Progress:
         """
         elapsed = time.monotonic() - self._started
         level = "WARNING" if message.startswith("warning: ") else "INFO"
-        if is_json():
-            name, _, what = stage.partition(": ")
-            message = f"{what}: {message}" if what else message
-            return write_line("", level, name, message=message, values=values | {"elapsed_seconds": round(elapsed, 1)})
-        if is_shown(level):
-            tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
-        return None
+        name, _, what = stage.partition(": ")
+        whole, numbers = f"{what}: {message}" if what else message, values | {"elapsed_seconds": round(elapsed, 1)}
+        write_line(f"[{elapsed:7.1f} s] {stage}: {message}", level, name, whole, numbers)
 
     @contextmanager
     def watch(

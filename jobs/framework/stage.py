@@ -8,6 +8,7 @@ from importlib import metadata
 
 from pyspark.sql import SparkSession
 
+from jobs.framework.lineage_events import reported
 from jobs.framework.progress import Progress
 from jobs.warehouse.commit_history import check_together
 from jobs.warehouse.tables import Warehouse, maker
@@ -123,7 +124,8 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
         run.progress.say(stage.name, "skipped: inputs, configuration and code are unchanged")
         return False
     run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
-    stage.run(run, provenance)
+    with reported(run, stage):
+        stage.run(run, provenance)
     return True
 
 
