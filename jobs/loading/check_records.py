@@ -1,6 +1,6 @@
 """Compares the records that were read with those that were written, and describes both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.shards.quarantine_reasons import SHARD_REASONS
@@ -73,8 +73,10 @@ def _reasons(rejections: Sequence[Rejections]) -> str:
     return f"{numbers} (such as: {first.detail}){remedy}"
 
 
-def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:
+def progress_message(counts: ShardCounts, sizes: Mapping[str, int], seconds: float) -> str:
     """What has been read in so many seconds; another thread may be adding to the counts."""
-    read = total(counts.copy().values())
+    done = counts.copy()
+    read, n_bytes = total(done.values()), sum(sizes[shard] for shard in done)
     rate = read.n_tokens / max(seconds, 1e-9)
-    return f"{len(counts):,} of {n_shards:,} shards, {read.n_docs:,} documents, {rate:,.0f} tokens/s"
+    share = f"{n_bytes / 1e6:,.1f} of {sum(sizes.values()) / 1e6:,.1f} MB"
+    return f"{len(done):,} of {len(sizes):,} shards, {share}, {read.n_docs:,} documents, {rate:,.0f} tokens/s"
