@@ -74,7 +74,7 @@ def start_anew(folder: Path) -> None:
 
 def check_pivot(settings: ModelSettings, direction: str, source: str, pivot: str) -> None:
     """Reports the middle layer whose top token is the pivot; a ``ModelError`` if none has a probability above 0.5."""
-    texts = WordTokens(load_tokenizer(settings.tokenizer.path)).texts
+    texts = WordTokens(load_tokenizer(settings.tokenizer.path, "reference")).texts
     rows = pq.read_table(results_path(settings, "traces", f"{direction}.parquet")).to_pylist()
     for row in (row for row in rows if row["source"] == source):
         best = [(ids[0], p[0]) for ids, p in zip(row["top_ids"], row["top_probabilities"], strict=True)]

@@ -102,7 +102,7 @@ def _layer_curves(traces: list[dict[str, Any]]) -> dict[str, dict[str, list[floa
 def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[dict[str, Any], ...]:
     if not traces:
         return ()
-    tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)
+    tokens = WordTokens(load_tokenizer(settings.tokenizer.path, "reference"), settings.translation.start_token)
     wanted = settings.model_report.heatmap_words
     if wanted:
         chosen = [row for row in traces if row["source"] in wanted]
