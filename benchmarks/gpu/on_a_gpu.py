@@ -114,7 +114,7 @@ def run_apart(steps: Sequence[Step], seconds: float, options: argparse.Namespace
     command += ["--config", str(options.config), "--seconds", str(seconds), *(["--toy"] if options.toy else [])]
     command += ["--run", *(f"{step.name}={step.target}" for step in steps)]
     path = os.pathsep.join(part for part in (os.environ.get("PYTHONPATH", ""), str(ROOT), site) if part)
-    environment = os.environ | {"PYTHONPATH": path}
+    environment = os.environ | {"PYTHONPATH": path, "TQDM_DISABLE": "1"}
     folder = options.work if options.parcel else None
     with (options.out / "log.txt").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(

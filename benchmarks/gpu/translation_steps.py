@@ -35,7 +35,7 @@ _MANY_TOKENS = 20_000_000
 class _Words:
     """The first words of the task's first direction, and a model with this dtype that answers them."""
 
-    def __init__(self, context: Context, dtype: str, n: int) -> None:
+    def __init__(self, context: Context, dtype: str, n: int | None) -> None:
         settings = context.settings
         self.task, self._size, self._top_k = load_task(settings), settings.translation.batch_size, settings.trace.top_k
         self.tokens = WordTokens(load_tokenizer(settings.tokenizer.path, "reference"), settings.translation.start_token)

@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from tqdm import tqdm
 
 from jobs.framework.messages import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
@@ -95,7 +95,7 @@ class TrainingRun:
         self._report_epochs()
         self.model.train()
         options, last, saved = self.settings.training, start, 0.0
-        bar = tqdm(
+        bar = progress_bar(
             total=self._trainer.n_steps,
             initial=start,
             desc="training",

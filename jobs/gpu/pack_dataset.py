@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from jobs.framework.messages import say
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import results_path
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.run_job import run_job
@@ -141,7 +141,7 @@ def _write(
     arm, end_id = made_from.settings["packing.arm"], made_from.settings["packing.end_id"]
     writer = PackedWriter(folder, chosen.lengths, token_dtype(vocabulary_size), end_id)
     n_bytes, row = np.zeros(len(chosen.lengths), np.int64), 0
-    with tqdm(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
+    with progress_bar(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
         for batch in batches(pinned, ["token_ids", "n_tokens", *(["text"] if arm == "held_out" else [])]):
             places = chosen.places[row : (row := row + len(batch))]
             _put(writer, batch, places, vocabulary_size)

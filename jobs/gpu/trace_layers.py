@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from jobs.framework.messages import say
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
@@ -52,7 +52,7 @@ def trace(settings: ModelSettings) -> None:
     parts = Parts(results_path(settings, "traces"), _provenance(settings, table))
     subject = load_task_model(settings, task, settings.trace.batch_size)
     head, tokens = find_output_head(subject.model), subject.tokens
-    for direction, draws in tqdm(task.examples.items(), desc="directions", unit="direction"):
+    for direction, draws in progress_bar(task.examples.items(), desc="directions", unit="direction"):
         if not parts.has(direction):
             words, top_k = task.of_direction(direction), settings.trace.top_k
             work = partial(trace_words, head=head, words=words, examples=draws[0], tokens=tokens, pivots=pivots)
