@@ -22,7 +22,7 @@ $(VENV)/.python:
 
 $(VENV)/.runtime: requirements/runtime.txt conf/delta-jars.sha256 | $(VENV)/.python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	docker/install_jars.sh $$($(BIN)/python -c '$(SITE_PACKAGES)')/pyspark/jars conf/delta-jars.sha256
+	$(BIN)/python jobs/setup_jars.py
 	touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
@@ -60,7 +60,7 @@ check: setup-dev setup-gpu ## lint, types, formatting
 
 dist: setup ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
 	rm -rf dist
-	$(BIN)/python docker/build_zip.py dist/semantic_pivots.zip
+	$(BIN)/python jobs/framework/code_zip.py dist/semantic_pivots.zip
 	$(BIN)/python docker/pack_environment.py dist/environment.tar.gz
 
 bench: setup-dev ## the benchmarks; CORPUS=folder of shards

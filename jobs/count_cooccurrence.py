@@ -26,7 +26,7 @@ from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import least_tasks, tasks_of_files
 from jobs.loading.block_list import forgotten_between
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import row_versions, rows_made_from
+from jobs.warehouse.commit_history import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, window_in_tokens

@@ -18,8 +18,9 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import STAGE_TABLES
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 PAGE = "report.html"
 _HEAD_BYTES = 1 << 16

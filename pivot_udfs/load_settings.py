@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.setting_types import Section
-from pivot_udfs.storage.messages import redact
+from pivot_udfs.storage.redact import redact
 
 S = TypeVar("S", bound=BaseModel)
 _SECRET_KEY = re.compile(
@@ -24,16 +24,11 @@ _SECRET_KEY = re.compile(
 
 
 def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
-    """The settings in a TOML file, overridden by ``table.key=value`` strings.
+    """The settings in a local TOML file, overridden by ``table.key=value`` strings; values are TOML or plain text.
 
-    Args:
-        path: a local TOML file; relative paths, also those in it, are relative to the working directory.
-        overrides: each ``table.key=value``; the value is TOML where it parses as such, else a plain string.
-        model: the pydantic model of the whole file.
-
-    Raises:
-        ConfigError: with the dotted path, the value, and what is allowed, for every fault found; a fault in an override
-            names ``--set``, one in the file the file.
+    Relative paths, also those in the file, are relative to the working directory. Raises ConfigError with the dotted
+    path, the value, and what is allowed, for every fault found; a fault in an override names ``--set``, one in the file
+    the file.
     """
     tree = _read_toml(path)
     given = [_apply_override(tree, override) for override in overrides]
@@ -146,10 +141,8 @@ def _known_keys(model: type[BaseModel], tables: Iterable[str]) -> list[str]:
 def resolved_toml(settings: BaseModel, hide_secrets: bool = False) -> str:
     """The settings with every default filled in, as TOML text that loads to the same settings.
 
-    Args:
-        settings: of a run.
-        hide_secrets: for people to read: ``(hidden)`` for the values of keys such as ``...secret.key``, and no
-            credentials in URIs.
+    ``hide_secrets``, for people to read: ``(hidden)`` for the values of keys such as ``...secret.key``, and no
+    credentials in URIs.
     """
     lines: list[str] = []
     tree = settings.model_dump(exclude_none=True)

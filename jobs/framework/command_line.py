@@ -1,4 +1,4 @@
-"""The command line of every job: ``--config``, ``--set``, ``--dry-run``, ``--log-format``, exit codes.
+"""The command line of every job: ``--config``, ``--set``, ``--dry-run``, ``--log-level``, exit codes.
 
 Exit codes: 0; 2 for what the user can fix, with one line that says how; 1 for anything else, with a traceback; 130
 after an interrupt. This module needs neither Spark nor torch.
@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import argcomplete
 from pydantic import BaseModel
 
-from jobs.framework.messages import hide, is_json, start_logging, write_error, write_line, write_traceback
+from jobs.framework.log_lines import hide, is_json, start_logging, write_error, write_line, write_traceback
 from jobs.framework.user_errors import user_error, worker_error
+from pivot_udfs import __version__
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 
 S = TypeVar("S", bound=BaseModel)
@@ -34,24 +36,16 @@ def run_command(
     plan: Callable[[S], object] | None = None,
     arguments: Arguments | None = None,
 ) -> int:
-    """Parses the command line, loads the settings and runs the job.
+    """Parses the command line, loads the settings (``model``) and runs the job; returns the exit code.
 
-    Args:
-        name: of the job.
-        description: shown by ``--help``.
-        model: the settings' class.
-        run: the job.
-        argv: the arguments; None: those of the process.
-        plan: what ``--dry-run`` does after it has printed the settings.
-        arguments: the job's own; their values are set before ``run`` is called.
-
-    Returns:
-        the exit code.
+    ``plan`` is what ``--dry-run`` does after it has printed the settings; ``arguments`` are the job's own, set before
+    ``run`` is called.
     """
     parser, options = _parser(name, description), arguments or Arguments()
     options.add_to(parser)
+    argcomplete.autocomplete(parser)
     parser.parse_args(argv, namespace=options)
-    start_logging(name, options.log_format == "json")
+    start_logging(name, options.log_format == "json", options.log_level.upper())
     try:
         settings = load_settings(options.config, options.set, model)
         hide(secret_values(settings.model_dump()))
@@ -91,4 +85,11 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="json: one object a line, for log collectors"
     )
+    parser.add_argument(
+        "--log-level",
+        choices=("info", "warning", "error"),
+        default="info",
+        help="the least severe lines that are shown",
+    )
+    parser.add_argument("--version", action="version", version=f"semantic-pivots {__version__}")
     return parser

@@ -1,7 +1,7 @@
 """Progress of a run on standard error: the stage, the share of tasks done, throughput and the time left.
 
-A thread asks Spark's status tracker for the completed tasks of the running jobs; a stage that counts its shards adds
-documents and tokens. On a terminal one line is redrawn; in a log a line is written every ten seconds.
+A thread asks Spark's status tracker for completed tasks. On a terminal one line is redrawn, in a log one is written
+every ten seconds.
 """
 
 import sys
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
-from jobs.framework.messages import clean, is_json, write_line
+from jobs.framework.log_lines import clean, is_json, is_shown, write_line
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
@@ -31,27 +31,25 @@ class Progress:
         return time.monotonic() - self._watching_since
 
     def say(self, stage: str, message: str, **values: object) -> None:
-        """Writes one line: seconds since the start, the stage, the message; as JSON also the values."""
+        """Writes one line: seconds since the start, the stage, the message; as JSON also the values.
+
+        The level is WARNING where the message begins with ``warning: ``, else INFO.
+        """
         elapsed = time.monotonic() - self._started
+        level = "WARNING" if message.startswith("warning: ") else "INFO"
         if is_json():
             name, _, what = stage.partition(": ")
             message = f"{what}: {message}" if what else message
-            return write_line("", stage=name, message=message, values=values | {"elapsed_seconds": round(elapsed, 1)})
-        tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
+            return write_line("", level, name, message=message, values=values | {"elapsed_seconds": round(elapsed, 1)})
+        if is_shown(level):
+            tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
         return None
 
     @contextmanager
     def watch(
         self, spark: SparkSession, stage: str, what: str, detail: Callable[[], str] | None = None
     ) -> Iterator[None]:
-        """Shows the completed tasks of all Spark jobs that run inside the ``with`` block.
-
-        Args:
-            spark: the session of the jobs.
-            stage: the stage's name.
-            what: what is computed.
-            detail: returns what else is known at the moment, such as "1,234 documents".
-        """
+        """Reports progress while the ``with`` block runs Spark jobs; ``detail`` returns more, such as a number."""
         done = threading.Event()
         self._watching_since = time.monotonic()
         group = f"{stage}: {what}"
@@ -69,7 +67,7 @@ class Progress:
             spark.sparkContext.setJobDescription("")
 
     def _watch(self, spark: SparkSession, label: str, detail: Callable[[], str] | None, done: threading.Event) -> None:
-        terminal = sys.stderr.isatty() and not is_json()
+        terminal = sys.stderr.isatty() and not is_json() and is_shown("INFO")
         interval = _POLL_SECONDS if terminal else _LOG_SECONDS
         pace = Pace()
         with tqdm(desc=label, bar_format=_BAR, file=sys.stderr, disable=not terminal, leave=False) as bar:
@@ -94,11 +92,7 @@ class Pace:
     def seconds_left(self, now: float, stages: frozenset[int], n_done: int, n_all: int) -> float | None:
         """Seconds until the running stages end; None until one of their tasks has completed under observation.
 
-        Args:
-            now: seconds of a monotonic clock.
-            stages: ids of the running stages.
-            n_done: their completed tasks.
-            n_all: all of their tasks.
+        ``now`` is of a monotonic clock, ``stages`` are ids, ``n_done`` of ``n_all`` tasks are complete.
         """
         if stages != self._stages:
             self._stages, self._since, self._n_before = stages, now, n_done

@@ -2,20 +2,24 @@
 
 What the cluster or ``spark-submit --conf`` sets takes precedence over ``[spark.conf]`` of the TOML file, and that over
 the defaults here; Delta's extension is added to those that are set. The Delta jars come from Spark's ``jars/`` folder,
-where ``make setup`` installs them, or from ``--packages`` or ``--jars``.
+where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
 """
 
+import atexit
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from jobs.framework.code_zip import build_zip
 from jobs.framework.jvm_output import JvmOutput
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
@@ -50,16 +54,10 @@ _MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
 def start_session(
     app_name: str, spark: Spark, memory_budget_mb: int | None = None, output: JvmOutput | None = None
 ) -> SparkSession:
-    """The Spark session of a job; warns if executors have less memory for Python than the budget of their workers.
+    """The Spark session of a job; warns if executors have less memory for Python than the budgets of their workers.
 
-    Args:
-        app_name: as Spark's pages show it.
-        spark: the settings.
-        memory_budget_mb: of one Python worker.
-        output: takes what a JVM started here writes to standard error; None: it goes to this process's.
-
-    Raises:
-        ConfigError: the Delta jars are missing.
+    ``output`` takes what a JVM that is started here writes to standard error. Raises ConfigError where the Delta jars
+    are missing.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = _conf(app_name, spark)
@@ -70,6 +68,8 @@ def start_session(
     session = SparkSession.builder.config(conf=conf).getOrCreate()
     if _is_local(conf):
         session.sparkContext.setLogLevel("ERROR")
+    elif "PYSPARK_GATEWAY_PORT" not in os.environ:
+        _send_code(session)
     _check_jvm(session)
     if output:
         output.session_started(_is_local(conf))
@@ -105,9 +105,7 @@ def with_delta(extensions: str | None) -> str:
 def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> str | None:
     """A warning where the workers' budgets exceed the executors' memory for Python; None where that is not known.
 
-    Args:
-        get: returns the value of a Spark key, None where it is not set.
-        memory_budget_mb: of one worker; an executor runs one for each task.
+    ``get`` returns the value of a Spark key, None where it is not set; an executor runs one worker for each task.
     """
     cores, overhead = get("spark.executor.cores"), _mebibytes(get("spark.executor.memoryOverhead"))
     if cores is None or overhead is None:
@@ -128,12 +126,21 @@ def _mebibytes(size: str | None) -> float | None:
     return int(found[1]) * _MEBIBYTES[found[2]] if found else None
 
 
+def _send_code(session: SparkSession) -> None:
+    """Gives executors this code, as ``spark-submit --py-files`` would; they fetch the file while the session lasts."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "semantic_pivots.zip")
+    build_zip(path)
+    session.sparkContext.addPyFile(str(path))
+
+
 def _check_jvm(session: SparkSession) -> None:
     """Delta must be where Spark looks for classes: jars of ``--packages`` are in the context class loader alone."""
     jvm: Any = session._jvm
     if not jvm.org.apache.spark.util.Utils.classIsLoadable(_DELTA):
         raise ConfigError(
-            "Spark has no Delta Lake: run `make setup`, or give spark-submit "
+            "Spark has no Delta Lake: run setup_jars (`make setup` does), or give spark-submit "
             "--packages io.delta:delta-spark_4.2_2.13:4.4.0 (conf/delta-jars.sha256 lists the jars)"
         )
     encoding = jvm.java.lang.System.getProperty("sun.jnu.encoding")

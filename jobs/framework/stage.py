@@ -9,7 +9,7 @@ from importlib import metadata
 from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
-from jobs.warehouse.lineage import check_together
+from jobs.warehouse.commit_history import check_together
 from jobs.warehouse.tables import Warehouse, maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
@@ -19,7 +19,7 @@ from pivot_udfs.provenance import Provenance, TableVersion, difference, is_place
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.settings import Settings
 from pivot_udfs.shards.list_shards import Shard, list_shards
-from pivot_udfs.storage.messages import redact
+from pivot_udfs.storage.redact import redact
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 

@@ -8,7 +8,7 @@ Writes ``<results.path>/base/``. A GGUF file takes many times longer to load and
 import shutil
 from functools import partial
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.analysis.auc_and_correlation import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.errors import TaskError
@@ -99,9 +99,9 @@ def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tu
         tables={"pair_pivots": pivots.rows},
         files={**traced.files, **task_file},
     )
-    of_model = {name: value for name, value in traced.settings.items() if name.startswith("model.")}
+    shared = {name: value for name, value in traced.settings.items() if name.startswith(("model.", "translation."))}
     _check(settings, "traces", traced, now)
-    _check(settings, "scores", scored, replace(scored, settings=of_model, files=now.files))
+    _check(settings, "scores", scored, replace(scored, settings=shared, files=now.files))
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
     scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
     return traces, mean_over_draws(scores)

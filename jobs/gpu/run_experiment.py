@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path, write_json, write_text

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.framework.messages import say
-from jobs.gpu.build_translation_task import load_task
+from jobs.framework.log_lines import say
+from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance
@@ -28,14 +28,14 @@ from jobs.gpu.tracing.behaviour_labels import behaviour, word_behaviour
 from jobs.gpu.tracing.logit_lens import LayerReadings, join_readings, read_layers
 from jobs.gpu.translation.corpus_counts import PairKey, pair_key, read_pair_pivots
 from jobs.gpu.translation.prompt_runner import PromptRunner
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.prompts import WordTokens, split_answer
 from jobs.gpu.translation.score_words import draw_prompts
 from jobs.gpu.translation.task_model import load_task_model
-from jobs.gpu.translation.translation_task import TaskWord, task_sha256
+from jobs.gpu.translation.translation_task import TaskWord
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
-VERSION = 1
+VERSION = 2
 TOKEN_SETS = ("source", "target", "pivot")
 LABELS = ("behaviour", "word_behaviour")
 _WORD = ("direction", "concept", "source", "target")
@@ -56,14 +56,15 @@ def trace(settings: ModelSettings) -> None:
         if not parts.has(direction):
             words, top_k = task.of_direction(direction), settings.trace.top_k
             work = partial(trace_words, head=head, words=words, examples=draws[0], tokens=tokens, pivots=pivots)
-            rows = subject.runner.within_memory(partial(work, top_k=top_k))
+            rows = subject.runner.within_memory(partial(work, top_k=top_k, lead=task.leads[direction]))
             parts.write(direction, rows)
             _say_labels(direction, rows)
 
 
 def _provenance(settings: ModelSettings, table: PinnedTable) -> Provenance:
-    files = {"task": task_sha256(results_path(settings, "task.jsonl")), **model_hashes(settings.model)}
-    of_run = model_settings(settings.model) | result_settings(settings.trace)
+    of_task, task_file = task_identity(settings)
+    of_run = model_settings(settings.model) | result_settings(settings.trace) | of_task
+    files = {**task_file, **model_hashes(settings.model)}
     return provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)
 
 
@@ -75,15 +76,19 @@ def trace_words(
     tokens: WordTokens,
     pivots: dict[PairKey, list[int]],
     top_k: int,
+    lead: Sequence[int] = (),
 ) -> pa.Table:
-    """One row per word: the readings at the position that predicts the first target token.
+    """One row per word: the readings at the answer position, after the tokens of ``lead`` that the answer begins with.
 
     Returns:
         direction, concept, source, target, top_ids list<list<int32>> and top_probabilities (layers, k),
         p_source, p_target, p_pivot (list<float>, one per layer, 0..1), n_pivots, and both labels with their layers.
     """
     sets = [_token_sets(word, tokens, pivots) for word in words]
-    prompts = draw_prompts([word.source for word in words], words[0].direction, examples, tokens)
+    texts = draw_prompts([word.source for word in words], words[0].direction, examples, tokens)
+    target = words[0].direction.split("-")[1]
+    leads = [split_answer(tokens.answer(target, word.target), lead)[0] for word in words]
+    prompts = [[*prompt, *forced] for prompt, forced in zip(texts, leads, strict=True)]
     order: list[int] = []
     readings: list[LayerReadings] = []
     with captured_outputs(head.layers) as outputs:

@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.files import file_sha256, results_path, write_text
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.run_job import run_job

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from jobs.framework.stage import Run
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import commits_of
+from jobs.warehouse.commit_history import commits_of
 from jobs.warehouse.open_table import LOG, open_delta, stored_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.list_files import list_folder, list_tree
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 
 _ARTEFACTS = ("manifest.json", "state.json")
 """Files of packed datasets and checkpoints that hold a provenance under the key ``provenance``."""

@@ -35,12 +35,7 @@ class Found(NamedTuple):
 
 
 def find_documents(run: Run, blocks: BlockList) -> list[Found]:
-    """The blocked documents that the table still has; reads the keys of files whose statistics allow for one.
-
-    Args:
-        run: with the warehouse.
-        blocks: what is blocked.
-    """
+    """The blocked documents that the table still has; reads the keys of files whose statistics allow for one."""
     location = run.warehouse.location("documents")
     sources = {*blocks.sources, *blocks.doc_ids}
     files = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
@@ -59,19 +54,7 @@ def find_documents(run: Run, blocks: BlockList) -> list[Found]:
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:
-    """Completes what was blocked after ``shards`` was committed.
-
-    Args:
-        run: with the warehouse.
-        blocks: the whole block list.
-        loaded: the rows of ``shards``.
-
-    Returns:
-        the rows of ``shards`` after that.
-
-    Raises:
-        WarehouseError: another run has changed a table.
-    """
+    """Completes what was blocked after ``shards`` was committed; returns the rows of ``shards`` after that."""
     if run.unapplied_block_list() is None:
         return loaded
     return remove_documents(run, blocks, find_documents(run, blocks), loaded)

@@ -33,12 +33,9 @@ def pivot_keys(members: DataFrame) -> DataFrame:
 
 
 def read_arms(selection: Selection, members: DataFrame, language_tokens: Mapping[str, int]) -> tuple[ArmContent, ...]:
-    """What each arm holds and its budgets, in the order of ``selection.arms``.
+    """What each arm holds (``arm_members``) and its budgets, in the order of ``selection.arms``.
 
-    Args:
-        selection: the rule and the arms.
-        members: from ``arm_members``.
-        language_tokens: of the corpus, by language.
+    ``language_tokens``: of the corpus, by language.
     """
     joined = members.join(pivot_keys(members), on=list(KEY), how="left")
     rows = (
@@ -75,13 +72,7 @@ def _arm(name: str, rows: Sequence[Row], budgets: Sequence[Budget]) -> ArmConten
 
 
 def read_source_tokens(scored: DataFrame, members: DataFrame, arms: Sequence[str]) -> tuple[Row, ...]:
-    """Tokens of the N_SOURCES largest sources, in the corpus and in each arm.
-
-    Args:
-        scored: ``document_scores``.
-        members: from ``arm_members``.
-        arms: names.
-    """
+    """Tokens of the N_SOURCES largest sources, in the corpus (``document_scores``) and in each arm's ``members``."""
     corpus = scored.select("source", "n_tokens", F.lit("").alias("arm"))
     both = corpus.unionByName(members.select("source", "n_tokens", "arm"))
     sums = [_tokens_of(arm).alias(arm or "all") for arm in ("", *arms)]

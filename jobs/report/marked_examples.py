@@ -19,12 +19,9 @@ _KEY = ("shard", "record")
 
 
 def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tuple[tuple[Row, Passage], ...]:
-    """The densest documents of the pivot arm, taken from the languages in turn.
+    """The densest ``report.n_examples`` documents of the pivot arm, taken from the languages in turn, in this order.
 
-    Args:
-        run: gives the tables, the tokenizer and ``report.n_examples``.
-        scored: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
-        languages: in order of their turns.
+    ``scored`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
     """
     best = Window.partitionBy("lang").orderBy(F.desc(SHRUNKEN), "source", "doc_id")
     n_examples = run.settings.report.n_examples

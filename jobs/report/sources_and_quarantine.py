@@ -12,12 +12,7 @@ N_SOURCES = 20
 
 
 def read_intake(run: Run, scored: DataFrame) -> Intake:
-    """What was read.
-
-    Args:
-        run: gives the tables and the tokenizer.
-        scored: ``document_scores``, one row for each document.
-    """
+    """What was read; ``scored`` is ``document_scores``."""
     by_source = scored.groupBy("lang", "source").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
     by_source = by_source.persist()
     totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]

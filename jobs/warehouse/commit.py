@@ -14,12 +14,20 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, maintained_version, read_content
+from jobs.warehouse.commit_history import (
+    FILES_AFTER,
+    TABLES_WITH,
+    Content,
+    hash_of_paths,
+    maintained_version,
+    read_content,
+)
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
 
 _CONFIGURATION = {"delta.checkpointInterval": "10"}
 """As Delta Lake's own library has it; delta-rs alone would write its first checkpoint at version 99."""
@@ -39,7 +47,7 @@ def commit_files(
     Args:
         table: the table's folder.
         began: the state of the table when the run looked at it first; None: there was none.
-        schema: of the rows.
+        schema: of the rows; its metadata gives a new table its name and description.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
         provenance: of the rows, stored as the commit's ``userMetadata``.
         removed: paths of the files that are removed; None: all, so that ``files`` become the whole content.
@@ -75,7 +83,8 @@ def commit_files(
         if delta:
             delta.create_write_transaction([*added, *gone], mode, nullable, [], commit_properties=properties)
         else:
-            delta = _created(table, nullable, added, properties)
+            about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+            delta = _created(table, nullable, added, about, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
             raise written_by_another(table, reason(error)) from None
@@ -111,11 +120,13 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     return read_content(delta)
 
 
-def _created(table: Location, schema: Schema, actions: list[AddAction], properties: CommitProperties) -> DeltaTable:
+def _created(
+    table: Location, schema: Schema, actions: list[AddAction], about: dict[str, str], properties: CommitProperties
+) -> DeltaTable:
     uri = delta_uri(table, for_commit=True)
-    options = delta_options(uri)
+    options, name, description = delta_options(uri), about.get("name"), about.get("description")
     create_table_with_add_actions(
-        uri, schema, actions, "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
+        uri, schema, actions, "error", [], name, description, _CONFIGURATION, options, commit_properties=properties
     )
     return DeltaTable(uri, storage_options=options)
 

@@ -19,18 +19,10 @@ def commit_rows(
     tables: Mapping[str, TableVersion] | None = None,
     removed: Collection[str] | None = None,
 ) -> None:
-    """Adds rows to a table in one commit, which removes others.
+    """Adds rows to a table in one commit, which removes the files ``removed`` (paths; None: all).
 
-    Args:
-        warehouse: with the table.
-        name: of the table.
-        rows: values by column.
-        provenance: of the rows.
-        tables: states of other tables that belong to this one, for ``Content.tables``.
-        removed: paths of the files that the commit removes; None: all.
-
-    Raises:
-        WarehouseError: another run has changed the table, or one that was read.
+    ``tables`` are states of other tables that belong to this one, for ``Content.tables``. Raises WarehouseError where
+    another run has changed the table, or one that was read.
     """
     schema = schema_of(name)
     batches = iter([pa.RecordBatch.from_pylist(list(rows), schema=schema)] if rows else [])

@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.warehouse.commit import commit_files, roll_back, unchanged
-from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import BLOCK_LIST, BLOCKED, DATASET, TABLES
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.schemas import BLOCK_LIST, BLOCKED, DATASET, DESCRIPTIONS, TABLES
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
 MAKERS = {
@@ -227,7 +228,7 @@ class Warehouse:
         if damage and began is None:
             # Nothing can be committed onto a log that cannot be read; its data files stay until a full VACUUM.
             table.filesystem.delete_dir(table.child(LOG).path)
-        self._known[name] = commit_files(table, began, schema_of(name), files, provenance, removed, tables), None
+        self._known[name] = commit_files(table, began, described_schema(name), files, provenance, removed, tables), None
 
     def roll_back(self, name: str, rows: TableVersion) -> None:
         """Makes earlier rows of a table the newest.
@@ -241,3 +242,9 @@ class Warehouse:
 def schema_of(name: str) -> pa.Schema:
     """The schema of a table."""
     return BLOCKED if name == BLOCK_LIST else TABLES.get(name, DATASET)
+
+
+def described_schema(name: str) -> pa.Schema:
+    """The schema of a table, with what the table's metadata say about it."""
+    about = {"name": name, "description": DESCRIPTIONS.get(name) or DESCRIPTIONS["datasets/<arm>"]}
+    return schema_of(name).with_metadata(about)

@@ -20,20 +20,9 @@ Counts = npt.NDArray[np.float64]
 
 
 def associate(measure: str, both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
-    """The association of tokens with words.
+    """The association of tokens with words, float64 (N,); raises ConfigError where the measure is none of ``MEASURES``.
 
-    Args:
-        measure: a key of ``MEASURES``.
-        both: (N,) documents in which they co-occur, at least 1.
-        word: (N,) documents with the word.
-        token: (N,) documents with the token.
-        n_docs: documents in all.
-
-    Returns:
-        float64 (N,).
-
-    Raises:
-        ConfigError: the measure is unknown.
+    Documents: ``both`` (N,) with word and token, at least 1; ``word`` and ``token`` (N,) with each; ``n_docs`` in all.
     """
     if measure not in MEASURES:
         raise ConfigError(f"pivots.association = {measure!r}: expected one of {', '.join(MEASURES)}")

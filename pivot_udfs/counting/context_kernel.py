@@ -44,8 +44,8 @@ def count_contexts(
 ) -> tuple[int, int]:
     """Counts the context tokens of events, row by row, until the output has no room for another row.
 
-    The context of an event [first, end) is every token q of its document outside that span with
-    -left <= q - first <= right.
+    The context of an event [first, end) is every token q of its document outside that span with -left <= q - first <=
+    right.
 
     Args:
         tokens: of all documents, unsigned ids in [0, n_columns); D < 2**32 - 1.

@@ -52,8 +52,7 @@ class Lexicon:
 def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
     """Reads a TSV lexicon (local path or URI).
 
-    Raises:
-        LexiconError: the file cannot be read, is not UTF-8, lacks a language, has ragged rows, or has no pair.
+    Raises LexiconError where it cannot be read, is not UTF-8, lacks a language, has ragged rows, or has no pair.
     """
     try:
         with resolve(path).open_input() as stream:
@@ -84,7 +83,7 @@ def lexicon_rows(payload: bytes, name: str = "the lexicon") -> list[list[str]]:
 
 
 def clean_cell(cell: str) -> str:
-    """A cell's word: without invisible characters, every run of white space (of any kind) as one space.
+    """A cell's word: without invisible characters, every run of white space as one space.
 
     Soft hyphens, zero-width spaces, byte order marks, direction marks and control characters go; joiners and variation
     selectors, which change what is written, stay, except at the ends.

@@ -11,13 +11,15 @@ less time to write but twice the bytes, and Spark's vectorized reader does not r
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 
 FILES = pa.schema(
     [
@@ -35,23 +37,19 @@ _FILE_BYTES = 1 << 30
 _LEAST_FILE_BYTES = 4 << 20
 """Rows of shards that take less memory share a file."""
 _REPEATED = ("source", "lang", "shard")
-_STATISTICS = (*_REPEATED, "n_tokens")
+_BOUNDED = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp)
+_BOUND_CHARACTERS = 32
+_LAST = "\U0010ffff"
 
 
 def step_to_files(
     batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict[str, str], by_shard: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Writes what a step makes of batches, each table's rows into its folder.
+    """Writes what a step makes of batches into the folders of its tables (URIs); yields a row in FILES for each file.
 
-    Args:
-        batches: what the step reads.
-        step: yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting.
-        uris: of each table's folder (``Location.uri``).
-        by_shard: the tables of which a file holds the rows of one shard, or of a few small ones, so that these can be
-            removed without writing others anew; each of their batches holds rows of one shard.
-
-    Yields:
-        batches in FILES, one row for each complete file.
+    The step yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting. Files of
+    the tables in ``by_shard`` hold the rows of one shard, or of a few small ones, so that these can be removed without
+    writing others anew; each of their batches holds rows of one shard.
     """
     writers: dict[str, _TableWriter] = {}
     try:
@@ -124,8 +122,9 @@ class _File:
     def __init__(self, folder: Location, schema: pa.Schema) -> None:
         self._location = folder.child(f"part-{uuid.uuid4()}.zstd.parquet")
         self.n_bytes = self.n_records = 0
-        self.least: dict[str, Any] = {}
-        self.most: dict[str, Any] = {}
+        self._least: dict[str, Any] = {}
+        self._most: dict[str, Any] = {}
+        self._n_null: dict[str, int] = {}
         short = [field.name for field in schema if field.name in _REPEATED or pa.types.is_dictionary(field.type)]
         # The smallest and largest token id let no reader skip a row group, and are a tenth of the cost of writing.
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
@@ -137,13 +136,16 @@ class _File:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self.n_bytes += table.nbytes
         self.n_records += table.num_rows
-        for name in _STATISTICS:
-            if name in table.column_names:
-                ends = pc.min_max(_plain(table.column(name).unique())).as_py()
-                if ends["min"] is None:
-                    continue
-                self.least[name] = min(self.least.get(name, ends["min"]), ends["min"])
-                self.most[name] = max(self.most.get(name, ends["max"]), ends["max"])
+        for field in table.schema:
+            if _is_bounded(field.type):
+                self._add_bounds(field.name, table.column(field.name))
+
+    def _add_bounds(self, name: str, values: pa.ChunkedArray) -> None:
+        self._n_null[name] = self._n_null.get(name, 0) + values.null_count
+        ends = pc.min_max(_plain(values.unique()) if pa.types.is_dictionary(values.type) else values).as_py()
+        if ends["min"] is not None:
+            self._least[name] = min(self._least.get(name, ends["min"]), ends["min"])
+            self._most[name] = max(self._most.get(name, ends["max"]), ends["max"])
 
     def abandon(self) -> None:
         self._writer.is_open = False  # else its finalizer writes the footer
@@ -152,15 +154,43 @@ class _File:
     def close(self, table: str) -> pa.RecordBatch:
         self._writer.close()
         self._stream.close()
-        stats = {"numRecords": self.n_records, "minValues": self.least, "maxValues": self.most}
         row = {
             "table": table,
             "path": self._location.name,
             "n_bytes": self._location.size(),
             "n_records": self.n_records,
-            "stats": json.dumps(stats, ensure_ascii=False),
+            "stats": json.dumps(self._statistics(), ensure_ascii=False),
         }
         return pa.RecordBatch.from_pylist([row], schema=FILES)
+
+    def _statistics(self) -> dict[str, Any]:
+        """Delta's statistics of all columns that can have bounds: delta-rs reads none as "no row", not as unknown."""
+        bounded = [name for name, n_null in self._n_null.items() if n_null < self.n_records]
+        least = {name: _at_most(self._least[name]) for name in bounded}
+        most = {name: _at_least(self._most[name]) for name in bounded}
+        return {"numRecords": self.n_records, "minValues": least, "maxValues": most, "nullCount": self._n_null}
+
+
+def _is_bounded(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(test(kind) for test in _BOUNDED)
+
+
+def _at_most(value: Any) -> Any:
+    """A value as JSON; of a long string the beginning, which is smaller."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    return value[:_BOUND_CHARACTERS] if isinstance(value, str) else value
+
+
+def _at_least(value: Any) -> Any:
+    """A value as JSON; of a long string the beginning and the last character of Unicode, which is greater."""
+    if isinstance(value, datetime):
+        return _at_most(value + timedelta(milliseconds=1))
+    if not isinstance(value, str) or len(value) <= _BOUND_CHARACTERS:
+        return value
+    end = next((place for place in range(_BOUND_CHARACTERS, len(value)) if value[place] != _LAST), len(value))
+    return value[:end] + (_LAST if end < len(value) else "")
 
 
 def _plain(values: pa.Array) -> pa.Array:

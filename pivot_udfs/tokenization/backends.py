@@ -38,11 +38,8 @@ _log = logging.getLogger(__name__)
 class TokenizerSpec:
     """All an executor needs to tokenize.
 
-    Attributes:
-        kind: which library's file it is.
-        backend: the library that encodes.
-        sha256: of the tokenizer's file, hexadecimal.
-        payload: the file's bytes; a ``tokenizer.json`` without truncation, padding and post-processor.
+    ``payload`` is the file: a SentencePiece model, or a ``tokenizer.json`` without truncation, padding and
+    post-processor, of which ``sha256`` (hex) is before that.
     """
 
     kind: Literal["huggingface", "sentencepiece"]
@@ -60,15 +57,11 @@ class Encoder(Protocol):
 
 
 def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
-    """Reads and checks a tokenizer on the driver.
+    """Reads and checks a tokenizer on the driver: a ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI.
 
-    Args:
-        path: a Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI (s3a://...).
-        backend: ``auto`` (the fastest with the reference's ids), ``reference`` (the library of the file's kind, for few
-            texts), or a backend's name.
-
-    Raises:
-        TokenizerError: the file is missing, broken or of a wrong kind, or the backend does not fit it.
+    ``backend`` is ``auto`` (the fastest with the reference's ids), ``reference`` (the library of the file's kind, which
+    is ready at once) or a backend's name. Raises TokenizerError where the file is missing, broken or of a wrong kind,
+    or the backend does not fit it.
     """
     if backend == "reference":
         backend = "sentencepiece" if path.endswith(".model") else "tokenizers"

@@ -5,7 +5,7 @@ from collections.abc import ValuesView
 
 import pytest
 
-from jobs.framework import messages
+from jobs.framework import log_lines
 from jobs.framework.progress import Pace, Progress
 from jobs.loading.check_records import progress_message
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
@@ -33,7 +33,7 @@ def test_numbers_are_fields_of_json_lines_only(
 ) -> None:
     Progress().say("a_stage", "3 shards", shards=3)
     assert capsys.readouterr().err.endswith(" s] a_stage: 3 shards\n")
-    monkeypatch.setattr(messages, "_json_job", ["a_job"])
+    monkeypatch.setattr(log_lines, "_json_job", ["a_job"])
     Progress().say("a_stage", "3 shards", shards=3)
     found = json.loads(capsys.readouterr().err)
     assert (found["stage"], found["message"], found["shards"]) == ("a_stage", "3 shards", 3)

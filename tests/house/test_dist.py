@@ -14,13 +14,13 @@ SHOW_PATHS = (
 
 
 def run_script(name: str, *arguments: str | Path) -> None:
-    subprocess.run([sys.executable, ROOT / "docker" / name, *arguments], check=True, cwd="/", capture_output=True)
+    subprocess.run([sys.executable, ROOT / name, *arguments], check=True, cwd="/", capture_output=True)
 
 
 def test_the_zip_holds_the_working_tree_and_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = tmp_path / "new" / "a.zip", tmp_path / "b.zip"
     for target in (first, second):
-        run_script("build_zip.py", target)
+        run_script("jobs/framework/code_zip.py", target)
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as archive:
         names = archive.namelist()
@@ -32,7 +32,7 @@ def test_the_zip_holds_the_working_tree_and_the_same_files_give_the_same_bytes(t
 
 
 def test_the_packed_python_runs_by_itself_where_it_is_unpacked(tmp_path: Path) -> None:
-    run_script("pack_environment.py", tmp_path / "environment.tar.gz", "zstandard")
+    run_script("docker/pack_environment.py", tmp_path / "environment.tar.gz", "zstandard")
     place = tmp_path / "unpacked"
     with tarfile.open(tmp_path / "environment.tar.gz") as archive:
         archive.extractall(place, filter="data")

@@ -25,7 +25,9 @@ print(counts.tolist(), docs.tolist(), sum(dense_row.count_items.stats.cache_hits
 def run_from_zip(folder: Path, place: str) -> str:
     """What a kernel returns in a process without a home, with the code in a zip in a folder of its own."""
     target = folder / place / "semantic_pivots.zip"
-    subprocess.run([sys.executable, ROOT / "docker" / "build_zip.py", target], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, ROOT / "jobs" / "framework" / "code_zip.py", target], check=True, capture_output=True
+    )
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "XDG_", "PYTHON"))}
     environment = kept | {"HOME": "/dev/null", "TMPDIR": str(folder), "PYTHONPATH": str(target)}
     command = [sys.executable, "-c", KERNEL]

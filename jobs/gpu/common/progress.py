@@ -5,7 +5,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers.utils import logging as library_logging
 
-from jobs.framework.messages import is_json
+from jobs.framework.log_lines import is_json
 
 
 def progress_bar(*items: Any, disable: bool = False, **options: Any) -> Any:

@@ -15,8 +15,9 @@ import pyarrow.dataset as ds
 
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import Location, resolve, table_files
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import resolve, table_files
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -64,7 +65,7 @@ def open_table(warehouse: str, name: str, version: int | None = None, release: i
     Raises:
         WarehouseError: there is no such table, version or release, its log was cleaned up, or it is damaged.
     """
-    from jobs.warehouse.lineage import maintained_version
+    from jobs.warehouse.commit_history import maintained_version
     from jobs.warehouse.releases import read_release
 
     root = resolve(warehouse)
@@ -84,7 +85,7 @@ def open_table(warehouse: str, name: str, version: int | None = None, release: i
 def _pinned(name: str, location: Location, version: int | None) -> PinnedTable:
     from deltalake.exceptions import DeltaError
 
-    from jobs.warehouse.lineage import read_content
+    from jobs.warehouse.commit_history import read_content
     from jobs.warehouse.open_table import check_files as check_data_files
     from jobs.warehouse.open_table import open_delta
 

@@ -6,15 +6,21 @@ docstrings of sections and keys are the text of ``docs/configuration.md``.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
+from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
+
+
+def _known_prompt(prompt: str) -> str:
+    template_of(prompt)
+    return prompt
 
 
 class Model(Section):
@@ -52,8 +58,6 @@ class Translation(Section):
     """Such as ``["fr-zh"]``; empty: every direction of ``lexicon.languages``."""
     n_words: Annotated[int, Field(ge=0)] = 0
     """Number of concepts that are tested, drawn by seed and the same in all directions; 0: the whole lexicon."""
-    always_include: list[str] = Field(default=[])
-    """Words whose concepts are tested in any case."""
     n_distractors: Annotated[int, Field(ge=1)] = 9
     """Number of other source words whose probability of the answer is subtracted."""
     n_neighbours: Annotated[int, Field(ge=1)] = 40
@@ -64,6 +68,9 @@ class Translation(Section):
     """Number of examples in each prompt."""
     seed: int = 0
     """Seed of the draws of concepts, examples and distractors."""
+    prompt: Annotated[str, AfterValidator(_known_prompt)] = "plain"
+    """How a pair is written: ``plain``, ``quoted``, or a template with the fields ``{source_language}``, ``{source}``,
+    ``{target_language}`` and ``{target}`` in this order."""
     start_token: str = ""
     """Text of the special token before every prompt, for models trained with one (``"<bos>"``); empty: none."""
     batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.progress import hide_library_bars
 from jobs.gpu.common.settings import Model

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from sklearn.metrics import roc_curve
 
+from jobs.gpu.build_translation_task import task_tokens
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.settings import ModelSettings
@@ -102,7 +103,7 @@ def _layer_curves(traces: list[dict[str, Any]]) -> dict[str, dict[str, list[floa
 def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[dict[str, Any], ...]:
     if not traces:
         return ()
-    tokens = WordTokens(load_tokenizer(settings.tokenizer.path, "reference"), settings.translation.start_token)
+    tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path, "reference"))
     wanted = settings.model_report.heatmap_words
     if wanted:
         chosen = [row for row in traces if row["source"] in wanted]

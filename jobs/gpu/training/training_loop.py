@@ -19,7 +19,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TrainingError
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import PackedFileError, TrainingError
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import ModelSettings, Training

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.translation.prompt_batches import batches_of_neighbours, batches_of_one_length, shared_prefix_length
 from jobs.gpu.translation.token_tree import TokenTree
 

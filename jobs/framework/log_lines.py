@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from pivot_udfs.errors import SemanticPivotsError
-from pivot_udfs.storage.messages import HIDDEN, printable
+from pivot_udfs.storage.redact import HIDDEN, printable
 
 _SHORTEST = 4
 _secrets: set[str] = set()
 _json_job: list[str] = []
 """The name of the job whose lines are JSON; empty where lines are text."""
+_least = logging.INFO
+"""The least severe level of the lines that are written."""
 
 
 def hide(values: Iterable[str]) -> None:
@@ -41,7 +43,7 @@ def write_error(job: str, error: SemanticPivotsError) -> None:
     message = f"{type(error).__name__}: {first}"
     if _json_job:
         return write_line("", "ERROR", message=" ".join([message, *more]))
-    write_line(f"{job}: {message}")
+    write_line(f"{job}: {message}", "ERROR")
     for line in more:
         sys.stderr.write(f"  {clean(line)}\n")
     return None
@@ -53,22 +55,21 @@ def write_traceback(error: BaseException) -> None:
     if _json_job:
         return write_line("", "ERROR", message=lines[-1], values={"traceback": [clean(line) for line in lines]})
     for line in lines:
-        write_line(line)
+        write_line(line, "ERROR")
     return None
 
 
-def start_logging(job: str = "", as_json: bool = False) -> None:
+def start_logging(job: str = "", as_json: bool = False, level: str = "INFO") -> None:
     """Sends log records of all libraries, from WARNING on, to standard error, where nothing else has done so.
 
-    Args:
-        job: its name.
-        as_json: from now on every line is one JSON object: time (UTC, ISO 8601), level, job, stage, message, and more
-            values by name.
+    ``as_json``: from now on every line is one JSON object: time (UTC, ISO 8601), level, ``job``, stage, message, and
+    more values by name. Lines less severe than ``level`` are not written.
     """
-    _json_job[:] = [job] if as_json else []
+    global _least
+    _json_job[:], _least = [job] if as_json else [], logging.getLevelNamesMapping()[level]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CleanFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=max(logging.WARNING, _least), handlers=[handler])
 
 
 class CleanFormatter(logging.Formatter):
@@ -92,6 +93,11 @@ class CleanFormatter(logging.Formatter):
         return "\n".join(clean(line) for line in lines)
 
 
+def is_shown(level: str) -> bool:
+    """Whether lines of a level, such as ``INFO``, are written."""
+    return logging.getLevelNamesMapping()[level] >= _least
+
+
 def is_json() -> bool:
     """Whether lines are JSON objects."""
     return bool(_json_job)
@@ -104,15 +110,9 @@ def write_line(
     message: str | None = None,
     values: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
-    """Writes one line to standard error.
-
-    Args:
-        text: the line, where lines are text.
-        level: of JSON lines, as those of ``logging``.
-        stage: of JSON lines; empty outside of stages.
-        message: of JSON lines; None: ``text``.
-        values: more values of JSON lines, such as ``seconds``.
-    """
+    """Writes one line to standard error: ``text``, or JSON with these values and ``message`` (None: ``text``)."""
+    if not is_shown(level):
+        return
     line = _as_json(level, stage, text if message is None else message, values) if _json_job else clean(text)
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

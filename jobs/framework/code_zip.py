@@ -1,13 +1,13 @@
-"""Packs the code as ``spark-submit --py-files`` takes it: jobs/ and pivot_udfs/ of this folder, as they are now.
+"""Packs the code for executors, as ``spark-submit --py-files`` takes it: ``jobs/`` and ``pivot_udfs/`` as they are now.
 
-usage: python docker/build_zip.py dist/semantic_pivots.zip
+python -m jobs.framework.code_zip dist/semantic_pivots.zip
 """
 
 import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKED = (".py", ".html", ".css")
 """What the packages are made of."""
 
