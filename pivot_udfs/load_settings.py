@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -130,11 +130,15 @@ def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:
 
 
 def _known_keys(model: type[BaseModel], tables: Iterable[str]) -> list[str]:
-    for table in tables:
-        field = model.model_fields.get(table)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+    keys = iter(tables)
+    for key in keys:
+        kind = getattr(model.model_fields.get(key), "annotation", None)
+        if get_origin(kind) is dict:  # tables with names of their own, as [sources.<name>]
+            kind = get_args(kind)[1]
+            next(keys, None)
+        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
             return []
-        model = field.annotation
+        model = kind
     return list(model.model_fields)
 
 
@@ -148,9 +152,13 @@ def resolved_toml(settings: BaseModel, hide_secrets: bool = False) -> str:
     tree = settings.model_dump(exclude_none=True)
     for table, section in (without_secrets(tree) if hide_secrets else tree).items():
         lines.append(f"[{table}]")
-        lines += [f"{key} = {_as_toml(value)}" for key, value in section.items()]
+        lines += [f"{_toml_key(key)} = {_as_toml(value)}" for key, value in section.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key, ensure_ascii=False)
 
 
 def _as_toml(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from pivot_udfs.description_settings import Description, Source
 from pivot_udfs.selection_settings import ArmName as ArmName
 from pivot_udfs.selection_settings import Pivots as Pivots
 from pivot_udfs.selection_settings import Selection as Selection
@@ -155,6 +156,8 @@ class Settings(Section):
     selection: Selection = Selection()
     report: Report = Report()
     maintenance: Maintenance = Maintenance()
+    description: Description = Description()
+    sources: dict[str, Source] = Field(default={}, json_schema_extra=NO_RESULT)
     spark: Spark = Spark()
 
     @model_validator(mode="after")

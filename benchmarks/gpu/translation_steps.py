@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from benchmarks.gpu.context import Context, SkippedError
 from benchmarks.gpu.timing import alternating
-from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.common.settings import ModelSettings
@@ -22,9 +22,10 @@ from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packing.order_documents import batches
-from jobs.gpu.trace_layers import trace_words
+from jobs.gpu.tracing.concept_tokens import concept_tokens
+from jobs.gpu.tracing.trace_words import Tracer
+from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -36,27 +37,28 @@ class _Words:
     """The first words of the task's first direction, and a model with this dtype that answers them."""
 
     def __init__(self, context: Context, dtype: str, n: int | None) -> None:
-        settings = context.settings
-        self.task, self._size, self._top_k = load_task(settings), settings.translation.batch_size, settings.trace.top_k
-        self.tokens = WordTokens(load_tokenizer(settings.tokenizer.path, "reference"), settings.translation.start_token)
-        direction = next(iter(self.task.examples))
-        self.words, self.examples = self.task.of_direction(direction)[:n], self.task.examples[direction][0]
+        self._settings = settings = context.settings
+        task, self._size = load_task(settings), settings.translation.batch_size
+        self.tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path, "reference"))
+        direction = next(iter(task.examples))
+        self.words, self.examples = task.of_direction(direction)[:n], task.examples[direction][0]
+        self._lead, self.longest = task.leads[direction], longest_sequence(task.only([direction]), self.tokens)
         self.model = load_model(settings.model.model_copy(update={"dtype": dtype}))
-        self.longest = longest_sequence(self.task.only([direction]), self.tokens)
 
     def runner(self, reuse: bool) -> PromptRunner:
         return PromptRunner(self.model, self._size, reuse)
 
     def trace(self, reuse: bool) -> pa.Table:
-        """The readings of all layers, without pivots."""
-        return trace_words(
-            *(self.runner(reuse), find_output_head(self.model), self.words, self.examples, self.tokens, {}),
-            top_k=self._top_k,
-        )
+        """The readings of all layers, without pair pivots."""
+        languages = self._settings.lexicon.languages
+        concepts = concept_tokens(read_concepts(self._settings.lexicon.path, languages)[0], languages, self.tokens)
+        head, options = find_output_head(self.model), self._settings.trace
+        tracer = Tracer(head, self.tokens, concepts, {}, options, self._settings.translation.seed)
+        return tracer.trace(self.runner(reuse), self.words, self.examples, self._lead)
 
     def scores(self, reuse: bool) -> Any:
         """P(target | word): float64 (words,)."""
-        return score_draw(self.runner(reuse), self.words, self.examples, self.tokens)[0]
+        return score_draw(self.runner(reuse), self.words, self.examples, self.tokens, self._lead)[0]
 
     def forward(self) -> None:
         """The plain forward pass of the prompts."""

@@ -38,6 +38,7 @@ JOBS = {
     "score": Job("jobs.score_documents", "score documents by their share of pivots"),
     "filter": Job("jobs.filter_documents", "write the datasets"),
     "report": Job("jobs.write_report", "write the HTML report"),
+    "describe": Job("jobs.describe_release", "write dataset cards, Croissant files and summaries for the law"),
     "explain": Job("jobs.explain_document", "explain why a document is in a dataset, or not"),
     "explain-pivot": Job("jobs.explain_pivot", "explain why a token is a pivot, or not"),
     "query": Job("jobs.query_tables", "answer an SQL query over the tables, without Spark"),

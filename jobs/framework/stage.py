@@ -17,6 +17,7 @@ from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import Provenance, TableVersion, difference, is_place, shown
 from pivot_udfs.schemas import BLOCK_LIST
+from pivot_udfs.setting_types import Section
 from pivot_udfs.settings import Settings
 from pivot_udfs.shards.list_shards import Shard, list_shards
 from pivot_udfs.storage.redact import redact
@@ -234,4 +235,5 @@ def _provenance_of(run: Run, table: str) -> Provenance:
 
 
 def _all_settings(settings: Settings) -> dict[str, object]:
-    return result_settings(*(getattr(settings, section) for section in Settings.model_fields))
+    sections = (getattr(settings, name) for name in Settings.model_fields)
+    return result_settings(*(section for section in sections if isinstance(section, Section)))

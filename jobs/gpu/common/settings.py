@@ -90,6 +90,10 @@ class Trace(Section):
     """Source words in one forward pass; halved once where memory does not suffice."""
     n_pivots: Annotated[int, Field(ge=1)] = 50
     """Number of best pivots of a word pair whose probabilities are summed."""
+    pivot_level: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """A word is labelled ``pivot`` only if its third-language word has a higher probability in some middle layer."""
+    control_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """A word is labelled ``pivot`` only if less than this share of the other concepts reach the probability there."""
 
 
 class Packing(Section):
@@ -195,8 +199,6 @@ class ModelReport(Section):
     warehouse is a URI."""
     corpus_report: str = ""
     """Link to the corpus report; empty: ``report.html`` beside the page, where there is one."""
-    heatmap_words: list[str] = Field(default=[], max_length=20)
-    """Source words whose trace is drawn, at most 20; empty: the first ones with the behaviour ``pivot``."""
 
 
 class ModelSettings(Section):
