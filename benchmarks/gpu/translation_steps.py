@@ -68,18 +68,20 @@ class _Words:
 
 
 def check_traces(context: Context) -> Iterator[Row]:
-    """Traces in bfloat16 against float32: the last layer's top tokens agree for nine of ten words."""
+    """Traces in bfloat16 against float32: top tokens that lead by 0.05 are the same in 95 % of layers and words."""
     n = 8 if context.toy else 256
     exact, rounded = (_Words(context, dtype, n).trace(True) for dtype in ("float32", "bfloat16"))
     ids = [np.asarray(rows["top_ids"].to_pylist())[:, :, 0] for rows in (exact, rounded)]
-    p = [np.asarray(rows["top_probabilities"].to_pylist())[:, :, 0] for rows in (exact, rounded)]
-    same = ids[0] == ids[1]
+    p = [np.asarray(rows["top_probabilities"].to_pylist()) for rows in (exact, rounded)]
+    same, leads = ids[0] == ids[1], p[0][:, :, 0] - p[0][:, :, 1] > 0.05
     yield {
         "words": len(same),
         "equal_top_tokens": float(same.mean()),
         "equal_top_tokens_last_layer": float(same[:, -1].mean()),
-        "largest_difference": float(np.abs(p[0] - p[1])[same].max(initial=0)),
-        "passed": bool(same[:, -1].mean() >= 0.9),
+        "share_that_lead": float(leads.mean()),
+        "equal_where_they_lead": float(same[leads].mean()) if leads.any() else None,
+        "largest_difference": float(np.abs(p[0] - p[1])[:, :, 0][same].max(initial=0)),
+        "passed": bool(not leads.any() or same[leads].mean() >= 0.95),
     }
 
 

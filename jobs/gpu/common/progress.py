@@ -1,4 +1,4 @@
-"""Progress bars; there are none where log lines are JSON objects."""
+"""Progress bars, on a terminal only; there are none where log lines are JSON objects."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from jobs.framework.log_lines import is_json
 
 def progress_bar(*items: Any, disable: bool = False, **options: Any) -> Any:
     """A bar of ``tqdm`` over items, or one that is updated by hand."""
-    return tqdm(*items, disable=disable or is_json(), **options)
+    return tqdm(*items, disable=True if disable or is_json() else None, **options)
 
 
 def hide_library_bars() -> None:
