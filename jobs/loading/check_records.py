@@ -33,10 +33,10 @@ def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> 
 
 
 def check_quarantine_share(counts: ShardCounts, max_share: float) -> None:
-    """Raises CorpusError, with the most frequent reasons, where more is rejected than ``corpus.max_quarantine_share``.
+    """Raises CorpusError, with the most frequent reasons, where a batch exceeds ``corpus.max_quarantine_share``.
 
-    That is the share, of a batch, of records that are rejected, and of shards that are empty or not readable to their
-    end; fewer than 100 records, or 20 shards, are not judged.
+    It is the share of records that are rejected, and of shards that are empty or not readable to their end; fewer than
+    100 records, or 20 shards, are not judged.
     """
     read = total(counts.values())
     lost = total(_of_whole_shards(count) for count in counts.values())
