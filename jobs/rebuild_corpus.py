@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.command_line import Arguments
 from jobs.framework.run_stages import print_plan, with_run
+from jobs.framework.run_summary import write_summary
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, run_stage, why_write
 from jobs.loading.block_list import read_block_list
 from jobs.selection.budgets import missed_budgets
@@ -63,6 +64,7 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]
     number = write_release(run.warehouse, tables, lambda: (find_pivots.known_drift(run), _budget_missed(run)))
     run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
+    write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
 
 
 def _decide_refresh(run: Run, request: Request | None) -> None:

@@ -21,12 +21,9 @@ def replace_shards(
     removed: Collection[str] | None,
     provenance: Provenance,
 ) -> None:
-    """Commits ``files`` with the rows of shards and removes those of ``removed`` shards (None: all).
+    """Commits ``files`` with rows of shards and removes those of ``removed`` ones (None: all).
 
     Nothing is committed where neither rows nor provenance would change.
-
-    ``table`` has a column ``shard``; ``files`` are rows of ``write_parquet.FILES``. Raises WarehouseError where another
-    run has changed the table.
     """
     if removed is None:
         warehouse.commit(table, files, provenance)

@@ -41,10 +41,8 @@ def maintain_table(
     """Maintains a table that this project wrote; returns one line: what was done, or would be with ``dry_run``.
 
     ``file_mb`` is the size of the files that small ones are compacted into; ``keep`` has versions that stay readable
-    beside those within the retention (None: data files stay as they are).
-
-    Raises WarehouseError where the table is damaged, is not of this project, cannot be changed by delta-rs, or another
-    run has changed it meanwhile.
+    beside those within the retention (None: data files stay). Raises WarehouseError where the table is damaged, is not
+    of this project, cannot be changed by delta-rs, or another run has changed it.
     """
     delta = _checked(table)
     before = _state(delta)
@@ -130,7 +128,7 @@ def _writer(delta: DeltaTable) -> WriterProperties:
 def _vacuum(
     delta: DeltaTable, stored: Mapping[str, int], retention_hours: int, keep: Sequence[int], dry_run: bool
 ) -> list[str]:
-    """Removes what no kept version names and is older than the retention, files of stopped runs among it."""
+    """Removes what no kept version names and is older than the retention, including files of stopped runs."""
     if retention_hours > _TOMBSTONE_HOURS:
         keep = sorted({*keep, *_versions_since(delta, time.time() - 3600 * retention_hours)})
     vacuum = partial(

@@ -181,12 +181,15 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
         "Arms",
         'href="report.html"',
         "pivot minus matched",
-        "label of the definition",
-        "without blank tokens",
-        "mean of directions with both",
+        "Labels and causality",
+        "Largest: ",
+        "Median: ",
+        "Smallest: ",
         "By seed: 0: ",
     ):
         assert part in page
+    order = [page.index(f'id="{name}"') for name in ("layers", "labels", "words", "scores", "counts", "arms")]
+    assert order == sorted(order)
     assert page.count("<svg") >= 3
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://creativecommons.org", "")
     assert "<script" not in page
