@@ -12,6 +12,7 @@ from jobs.framework.spark_session import start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
+from pivot_udfs.schemas import PINNED
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
 
@@ -89,7 +90,7 @@ def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False)
             f"  writes {', '.join(tables) or 'no table'}",
         ]
         sys.stdout.write("".join(f"{clean(line)}\n" for line in lines))
-        stale |= set(stage.writes(run.settings)) if reason else set()
+        stale |= {table for table in stage.writes(run.settings) if reason and not (run.pins and table in PINNED)}
 
 
 def _would(reason: str | None, skips_unchanged: bool) -> str:
