@@ -1,7 +1,6 @@
 """After any sequence of changes, kills and other tools' work, a rebuild gives the tables that brute force gives.
 
-Hypothesis prints the steps of a failure, and a line ``@reproduce_failure(...)`` that repeats it when it is put above the
-test.
+Hypothesis prints the steps of a failure, and a line ``@reproduce_failure(...)``: above the test, it repeats the failure.
 """
 
 import os
