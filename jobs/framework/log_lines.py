@@ -71,7 +71,13 @@ def start_logging(job: str = "", as_json: bool = False, level: str = "INFO") -> 
     _json_job[:], _least = [job] if as_json else [], logging.getLevelNamesMapping()[level]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CleanFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: not _is_interrupt(record))
     logging.basicConfig(level=max(logging.WARNING, _least), handlers=[handler])
+
+
+def _is_interrupt(record: logging.LogRecord) -> bool:
+    """Py4J logs the traceback of an interrupt before it raises it again."""
+    return bool(record.exc_info) and record.exc_info[0] is KeyboardInterrupt  # type: ignore[index]
 
 
 class CleanFormatter(logging.Formatter):

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pyspark.sql import SparkSession
 from tqdm import tqdm
@@ -20,10 +22,22 @@ _LOG_SECONDS = 10.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tasks [{elapsed}{postfix}]"
 
 
+class StageRun(NamedTuple):
+    """What became of a stage in a run."""
+
+    stage: str
+    ran: bool
+    reason: str | None
+    """Why it ran; None where nothing has changed: it was skipped, or was asked for."""
+    seconds: float
+
+
 class Progress:
-    """Progress lines of one run."""
+    """Progress lines of one run, and the stages that it has completed or skipped, in order."""
 
     def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self.stages: list[StageRun] = []
         self._started = self._watching_since = time.monotonic()
 
     def stage_seconds(self) -> float:

@@ -30,7 +30,7 @@ Path = tuple[str, ...]
 
 
 def read_parquet_rows(file: BinaryIO, corpus: Corpus) -> Iterator[Fields]:
-    """The fields of every row of a seekable file, in order; too long values come as ``Oversized``.
+    """The fields of every row of a seekable file, in order; values that are too long come as ``Oversized``.
 
     Raises StreamDamageError where the file is damaged, RecordError (``missing_columns``), and what reading ``file``
     raises.
