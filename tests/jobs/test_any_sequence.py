@@ -3,23 +3,20 @@
 Hypothesis prints the steps of a failure, and a line ``@reproduce_failure(...)``: above the test, it repeats it.
 """
 
-import os
-import random
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
-from changing_shards import BATCHES, COUNTS, LINES, Key, changing_shards, maintain, write_keys
+from changing_shards import BATCHES, COUNTS, LINES, Key, maintain, write_keys
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from local_frames import load_and_count, run_without_spark
+from shard_rules import PICK, ShardRules
 from small_corpus import must_work, run_job
 from store_states import as_killed, store_states, write_tree
 from warehouse_model import BAD, Settings, actual, expected, key
@@ -32,32 +29,24 @@ TABLES = ("documents", "quarantine", "shards", *COUNTS)
 ROWS = {0: "record < 2", 1: "record < 2", 2: "n_docs > 1", 3: "n_docs > 1"}
 """What another tool deletes of a table."""
 KEYS = [key(line) for line in LINES]
-PICK = st.integers(0, 99)
 PICKS = st.lists(PICK, min_size=1, max_size=3)
 KILL = st.none() | st.floats(0, 0.999)
 """After which share of the operations of a job it is killed."""
 
 
-class AnySequence(RuleBasedStateMachine):
-    """A warehouse, its shards, and what the tables must hold."""
+class AnySequence(ShardRules):
+    """A warehouse, and what its tables must hold."""
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         load_and_count(self.patch)
         run_without_spark(self.patch)
-        self.corpus = changing_shards(Path(tempfile.mkdtemp(prefix="any-sequence-")))
-        self.folder, self.warehouse = self.corpus.folder, self.corpus.folder / "warehouse"
-        self.shards: dict[str, list[str]] = {}
+        self.warehouse = self.folder / "warehouse"
         self.blocked, self.blocked_shards = frozenset[Key](), frozenset[str]()
         self.settings = Settings(50, "document_language")
         self.loaded: dict[str, list[str]] | None = None
         """What the tables hold; None where that is not known."""
-        self.number = 0
-        for path in (self.folder / "shards").iterdir():
-            path.unlink()
-        for seed in range(3):
-            self.add(seed, 3, 1)
 
     def teardown(self) -> None:
         """A last rebuild."""
@@ -65,22 +54,8 @@ class AnySequence(RuleBasedStateMachine):
             if self._n_documents():
                 self.rebuild(False, None)
         finally:
-            self._remove()
-
-    def _remove(self) -> None:
-        self.patch.undo()
-        shutil.rmtree(self.folder)
-
-    def _write(self, name: str, seed: int, n_lines: int, n_bad: int) -> None:
-        draw = random.Random(seed)  # noqa: S311 - a test's fixed draw
-        lines = [*draw.sample(LINES, n_lines), *draw.choices(list(BAD), k=n_bad)]
-        draw.shuffle(lines)
-        path = self.folder / "shards" / name
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        self.shards[str(path)] = lines
-
-    def _shard(self, pick: int) -> str:
-        return sorted(self.shards)[pick % len(self.shards)]
+            self.patch.undo()
+            super().teardown()
 
     def _listed(self) -> dict[str, list[str]]:
         return {path: lines for path, lines in self.shards.items() if path not in self.blocked_shards}
@@ -91,34 +66,6 @@ class AnySequence(RuleBasedStateMachine):
     def _table(self, pick: int) -> DeltaTable | None:
         path = self.warehouse / TABLES[pick % len(TABLES)]
         return DeltaTable(path) if DeltaTable.is_deltatable(str(path)) else None
-
-    @rule(seed=st.integers(0, 999), n_lines=st.integers(1, 4), n_bad=st.integers(0, 2))
-    def add(self, seed: int, n_lines: int, n_bad: int) -> None:
-        self.number += 1
-        self._write(f"{self.number}.jsonl", seed, n_lines, n_bad)
-
-    @rule(pick=PICK, seed=st.integers(0, 999), n_lines=st.integers(1, 4))
-    def change(self, pick: int, seed: int, n_lines: int) -> None:
-        self._write(Path(self._shard(pick)).name, seed, n_lines, 0)
-
-    @precondition(lambda self: len(self.shards) > 1)
-    @rule(pick=PICK)
-    def remove(self, pick: int) -> None:
-        path = self._shard(pick)
-        Path(path).unlink()
-        del self.shards[path]
-
-    @rule(pick=PICK)
-    def rename(self, pick: int) -> None:
-        self.number += 1
-        path = self._shard(pick)
-        new = self.folder / "shards" / f"{self.number}.jsonl"
-        Path(path).rename(new)
-        self.shards[str(new)] = self.shards.pop(path)
-
-    @rule(pick=PICK, time=st.integers(1, 10**9))
-    def touch(self, pick: int, time: int) -> None:
-        os.utime(self._shard(pick), (time, time))
 
     @rule(window=st.sampled_from([5, 50]), shared=st.sampled_from(["document_language", "all"]))
     def set_counting(self, window: int, shared: str) -> None:
