@@ -26,7 +26,7 @@ PAGE = "report.html"
 _HEAD_BYTES = 1 << 16
 _RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
-"""The model side writes it beside the page; it is linked if it is there when the page is written."""
+"""Written by the model side into the folder of the page, which links it where it is present."""
 
 
 def run(run: Run, provenance: Provenance) -> None:

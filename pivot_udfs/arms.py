@@ -19,9 +19,8 @@ _RESERVED |= {"all", "corpus", "held_out"}
 class Arm:
     """How one training set is chosen.
 
-    Raises:
-        ValueError: the name is not an identifier or is reserved, or an arm cut by the rule has other strata than
-            languages, which is what the rule's budgets are for.
+    Raises ValueError where the name is not an identifier or is reserved, or an arm cut by the rule has other strata
+    than languages, which is what the rule's budgets are for.
     """
 
     name: str

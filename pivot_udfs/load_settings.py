@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -39,7 +40,7 @@ def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
 
 
 def _invalid(path: str, faults: dict[str, str], given: list[str]) -> ConfigError:
-    """The error of faulty keys: one line for one fault, else one each; those that were set by a flag blame the flag."""
+    """The error of faulty keys: one line for one fault, else one each; those that were set by a flag name it."""
     from_flag = {key for key, line in faults.items() if any(_caused(dotted, key, line) for dotted in given)}
     where = "--set" if from_flag == faults.keys() else path
     if len(faults) == 1:
@@ -78,15 +79,10 @@ def _apply_override(tree: dict[str, Any], override: str) -> str:
         tree = tree.setdefault(table, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {dotted!r}: {table} is a value, not a table")
-    tree[tables[-1]] = _toml_value(text.strip())
+    tree[tables[-1]] = text.strip()
+    with suppress(tomllib.TOMLDecodeError):
+        tree[tables[-1]] = tomllib.loads(f"value = {text}")["value"]
     return ".".join(tables)
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:
@@ -95,9 +91,11 @@ def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel
     for fault in error.errors():
         keys = _user_keys(fault, tree, model)
         dotted = ".".join(keys) or "the file"
-        problem = _problem(fault, keys, model)
-        before = f"{lines[dotted]}, or " if dotted in lines else f"{dotted}{_value(fault, dotted)}"
-        lines[dotted] = before + problem
+        value = f" = {without_secrets(fault['input'], dotted)!r}: "
+        if fault["type"] in ("extra_forbidden", "missing"):
+            value = " "
+        before = f"{lines[dotted]}, or " if dotted in lines else f"{dotted}{value}"
+        lines[dotted] = before + _problem(fault, keys, model)
     return lines
 
 
@@ -111,10 +109,6 @@ def _user_keys(fault: Any, tree: Any, model: type[BaseModel]) -> list[str]:
         if known or part in _known_keys(model, keys):
             keys.append(str(part))
     return keys
-
-
-def _value(fault: Any, key: str) -> str:
-    return " " if fault["type"] in ("extra_forbidden", "missing") else f" = {without_secrets(fault['input'], key)!r}: "
 
 
 def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:

@@ -36,7 +36,7 @@ class Rejections(NamedTuple):
 
 
 class ShardCount(NamedTuple):
-    """What one shard gave."""
+    """The counts of one shard."""
 
     n_docs: int
     n_rejected: int

@@ -1,6 +1,7 @@
 """What all stages share: what each reads and writes, the provenance of its tables, and whether it must run again."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +9,8 @@ from importlib import metadata
 
 from pyspark.sql import SparkSession
 
-from jobs.framework.progress import Progress
+from jobs.framework.lineage_events import reported
+from jobs.framework.progress import Progress, StageRun
 from jobs.warehouse.commit_history import check_together
 from jobs.warehouse.tables import Warehouse, maker
 from pivot_udfs import __version__
@@ -117,14 +119,17 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
     Raises:
         WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
     """
-    provenance = check_stage(run, stage)
+    began, provenance = time.monotonic(), check_stage(run, stage)
     reason = why_run(run, stage, provenance)
-    if skip_unchanged and reason is None:
+    runs = reason is not None or not skip_unchanged
+    if runs:
+        run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
+        with reported(run, stage):
+            stage.run(run, provenance)
+    else:
         run.progress.say(stage.name, "skipped: inputs, configuration and code are unchanged")
-        return False
-    run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
-    stage.run(run, provenance)
-    return True
+    run.progress.stages.append(StageRun(stage.name, runs, reason, round(time.monotonic() - began, 1)))
+    return runs
 
 
 def check_stage(run: Run, stage: Stage) -> Provenance:
@@ -188,12 +193,15 @@ def why_anew(run: Run, stage: Stage, provenance: Provenance) -> str | None:
 def _why_write(run: Run, table: str, now: Provenance) -> str | None:
     try:
         content = run.warehouse.content(table)
+        restorable = content and not content.exact and table in run.tables_ahead()
     except DamagedTableError as error:
         return f"{str(error).rpartition(': ')[0]} and is written again"
     if content is None:
         return f"{table} is not there yet"
-    if content.provenance is None or not content.exact:
-        return f"{table} has no provenance" if content.exact else f"{table} was restored to a time"
+    if content.provenance is None:
+        return f"{table} has no provenance"
+    if not content.exact and not restorable:
+        return f"{table} was changed by another tool"
     changed = difference(content.provenance, now)
     return f"{table} was made with {changed}" if changed else None
 
@@ -228,8 +236,8 @@ def _provenance_of(run: Run, table: str) -> Provenance:
         )
     if not content.exact:
         raise WarehouseError(
-            f"{path} was restored to a time, so that the version of its rows is not known: run "
-            f"{content.provenance.job} again, or restore it to a version"
+            f"{path} was changed by another tool since {content.provenance.job} wrote it: run "
+            f"{content.provenance.job} again (rebuild_corpus does), or restore it to a version"
         )
     return content.provenance
 

@@ -33,7 +33,7 @@ _REMEDIES = (
     Remedy(r"Read-only file system|ReadOnlyFilesystem", _READ_ONLY),
     Remedy(
         r"(?:Could not parse Master|[Ii]nvalid (?:Spark|master)) URL: ?'?([^'\n]*)",
-        "spark.master = {0} is none: use local[*], yarn, spark://host:port or k8s://",
+        "spark.master = {0} is no master: use local[*], yarn, spark://host:port or k8s://",
     ),
     Remedy(
         r"All masters are unresponsive|Failed to connect to master",
@@ -42,7 +42,7 @@ _REMEDIES = (
     Remedy(
         r"Invalid (?:maximum|initial) heap size: -Xm[sx](\S*)|Failed to parse byte string: (?:-Xm[sx])?(\S*)|"
         r"NumberFormatException: Size must be specified as bytes[^\n]*",
-        "a memory size{note} is none: write spark.driver.memory and its like as 3g or 512m",
+        "a memory size{note} is not valid: write spark.driver.memory, for example, as 3g or 512m",
     ),
     Remedy(
         r"(?:System|Executor) memory (\d+) must be at least|Too small (?:maximum|initial) heap",

@@ -62,13 +62,10 @@ def shards_named(given: Sequence[str], loaded: Collection[str]) -> tuple[set[Blo
     for place in given:
         location = resolve(place)
         path = location.path if location.is_local else location.uri
-        named = {place} if place in loaded else {each for each in loaded if _names(path, each)}
+        parts = path.split("/")
+        named = {place} if place in loaded else {each for each in loaded if matches_parts(each.split("/"), parts)}
         if not named:
             missing.append(place)
             named = set() if any(character in path for character in "*?[") else {path}
         found |= named
     return {Blocked(shard=shard) for shard in found}, missing
-
-
-def _names(pattern: str, shard: str) -> bool:
-    return pattern == shard or matches_parts(shard.split("/"), pattern.split("/"))

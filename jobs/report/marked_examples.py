@@ -36,10 +36,9 @@ def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tupl
     by_key = {tuple(row[name] for name in _KEY): row for row in rows}
     pivots = {row["token_id"] for row in run.warehouse.read("pivots").select("token_id").collect()}
     documents = [by_key[tuple(key)] for key in keys]
-    return tuple((document, _passage(run, document, pivots)) for document in documents)
-
-
-def _passage(run: Run, row: Row, pivots: set[int]) -> Passage:
-    starts, ends = token_byte_spans(run.tokenizer, row["text"])
-    is_pivot = np.array([token_id in pivots for token_id in row["token_ids"]], dtype=bool)
-    return mark_pivots(row["text"], starts, ends, is_pivot, PASSAGE_TOKENS)
+    examples = []
+    for row in documents:
+        starts, ends = token_byte_spans(run.tokenizer, row["text"])
+        is_pivot = np.array([token_id in pivots for token_id in row["token_ids"]], dtype=bool)
+        examples.append((row, mark_pivots(row["text"], starts, ends, is_pivot, PASSAGE_TOKENS)))
+    return tuple(examples)

@@ -23,14 +23,10 @@ _PRUNED_BY = ("source", "shard")
 
 
 class ArrowTables:
-    """The tables under one path, with the rows that a release has.
+    """The tables under one path, with the rows that a release has (its number; None: the newest).
 
-    Args:
-        path: table t lies at ``<path>/<t>``.
-        release: its number; None: the newest; where there is none, or it lacks a table, the newest version is read.
-
-    Raises:
-        WarehouseError: there is no such release.
+    Of tables that it lacks, or where there is no release, the newest version is read. Raises WarehouseError where there
+    is no such release.
     """
 
     def __init__(self, path: str, release: int | None = None) -> None:

@@ -42,23 +42,19 @@ def commit_files(
     removed: Collection[str] | None = None,
     tables: Mapping[str, TableVersion] | None = None,
 ) -> Content:
-    """Adds files to a table and removes others, in one transaction; creates the table where there is none.
+    """Adds files to a table and removes others, in one transaction; returns the state of the table after it.
 
     Args:
-        table: the table's folder.
+        table: the table's folder; the table is created where there is none.
         began: the state of the table when the run looked at it first; None: there was none.
-        schema: of the rows; its metadata gives a new table its name and description.
+        schema: of the rows.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
         provenance: of the rows, stored as the commit's ``userMetadata``.
         removed: paths of the files that are removed; None: all, so that ``files`` become the whole content.
         tables: states of other tables that belong to this one, for ``Content.tables``.
 
-    Returns:
-        the state of the table after the commit.
-
     Raises:
-        WarehouseError: another run has changed the table's rows since ``began``, or the commit is refused. The table
-            is then as the other left it.
+        WarehouseError: another run has changed the table's rows since ``began``, or the commit is refused.
     """
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
@@ -103,12 +99,7 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
 def roll_back(table: Location, rows: TableVersion) -> Content:
     """Makes the rows of an earlier version the newest, by a commit that restores its files or compacted ones.
 
-    Args:
-        table: the table's folder.
-        rows: the rows to restore.
-
-    Raises:
-        WarehouseError: the table no longer has that version or its files, or another run commits at the same time.
+    Raises WarehouseError where the table no longer has that version or its files, or another run commits meanwhile.
     """
     delta = open_delta(table)
     try:
@@ -134,8 +125,7 @@ def _created(
 def unchanged(table: Location, began: Content | None) -> DeltaTable | None:
     """The table, whose rows are those of ``began``; None where there was none and is none.
 
-    Raises:
-        WarehouseError: another run has written, made or removed it since.
+    Raises WarehouseError where another run has written, made or removed it since.
     """
     delta = open_delta(table)
     content = read_content(delta) if delta else None

@@ -41,12 +41,13 @@ def maintain_table(
     """Maintains a table that this project wrote; returns one line: what was done, or would be with ``dry_run``.
 
     ``file_mb`` is the size of the files that small ones are compacted into; ``keep`` has versions that stay readable
-    beside those within the retention (None: data files stay as they are).
-
-    Raises WarehouseError where the table is damaged, is not of this project, cannot be changed by delta-rs, or another
-    run has changed it meanwhile.
+    beside those within the retention (None: data files stay). Raises WarehouseError where the table is damaged, is not
+    of this project, cannot be changed by delta-rs, or another run has changed it.
     """
-    delta = _checked(table)
+    delta = open_delta(table)
+    if delta is None:
+        return "no commit yet: nothing to do"
+    _check(table, delta)
     before = _state(delta)
     try:
         stored, done = stored_files(table), []
@@ -78,10 +79,7 @@ def purge(table: Location) -> int:
     return len(unused)
 
 
-def _checked(table: Location) -> DeltaTable:
-    delta = open_delta(table)
-    if delta is None:
-        raise WarehouseError(f"{table} is no longer there")
+def _check(table: Location, delta: DeltaTable) -> None:
     content = read_content(delta)
     if content.provenance is None and not content.oldest:
         raise WarehouseError(f"{table} was not written by this project (its commits carry no provenance)")
@@ -90,7 +88,6 @@ def _checked(table: Location) -> DeltaTable:
         raise WarehouseError(f"{table} has the table feature or property {feature}, with which files cannot be removed")
     if table.is_local and delta_uri(table) != table.uri:
         raise WarehouseError(f"{table} contains a character that delta-rs misreads (# ? % \\): rename the folder")
-    return delta
 
 
 def _state(delta: DeltaTable) -> str:
@@ -130,7 +127,7 @@ def _writer(delta: DeltaTable) -> WriterProperties:
 def _vacuum(
     delta: DeltaTable, stored: Mapping[str, int], retention_hours: int, keep: Sequence[int], dry_run: bool
 ) -> list[str]:
-    """Removes what no kept version names and is older than the retention, files of stopped runs among it."""
+    """Removes what no kept version names and is older than the retention, including files of stopped runs."""
     if retention_hours > _TOMBSTONE_HOURS:
         keep = sorted({*keep, *_versions_since(delta, time.time() - 3600 * retention_hours)})
     vacuum = partial(

@@ -84,7 +84,8 @@ def cache_folder() -> Path:
 
 @lru_cache
 def _stamp(module: str) -> str:
-    parts = [numba.__version__, _processor(), *sources({}, module).values()]
+    processor = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
+    parts = [numba.__version__, " ".join(processor), *sources({}, module).values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -110,10 +111,6 @@ def _imported(source: str, module: str) -> list[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return names
-
-
-def _processor() -> str:
-    return f"{llvmlite.binding.get_host_cpu_name()} {llvmlite.binding.get_host_cpu_features().flatten()}"
 
 
 def _is_private(folder: Path) -> bool:

@@ -21,11 +21,9 @@ _READ_AHEAD_BYTES = 4 << 20
 class Location:
     """A file or folder in a store; ``resolve`` makes it.
 
-    Attributes:
-        scheme: one of the values of ``SCHEMES``.
-        authority: bucket, ``container@account`` or ``host:port``; empty for local files.
-        path: within ``filesystem``: an absolute local path (``os.fsdecode`` of its bytes), ``bucket/key``,
-            ``container/key`` or an absolute path of the Hadoop file system. It has no slash at its end.
+    ``scheme`` is a value of ``SCHEMES``; ``authority`` the bucket, ``container@account`` or ``host:port``, empty for
+    local files; ``path``, without a slash at its end, is within ``filesystem``: an absolute local path (``os.fsdecode``
+    of its bytes), ``bucket/key``, ``container/key`` or an absolute path of the Hadoop file system.
     """
 
     scheme: str

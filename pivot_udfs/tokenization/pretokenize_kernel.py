@@ -61,11 +61,10 @@ def pretokenize(
 ) -> Any:
     """Splits a text into pre-tokens and these into slices; returns the number of slices, uint64.
 
-    Args:
-        text_at, start, end: an address, and where from it the text begins and ends.
-        tables: addresses of the class of each code point, uint8 (0x110000,), and of the arrays of ``Joins``.
-        ends: at least as long as the text has bytes; overwritten.
-        cuts: the same; filled with the ends of slices. CUT is added to those that are not the end of a pre-token.
+    The text has the bytes from ``start`` to ``end`` beyond the address ``text_at``; ``tables`` are the addresses of the
+    class of each code point, uint8 (0x110000,), and of the arrays of ``Joins``. ``ends`` and ``cuts`` are at least as
+    long as the text has bytes: the first is overwritten, the second filled with the ends of slices. CUT is added to
+    those that are not the end of a pre-token.
     """
     classes_at, bytes_at, pairs_at = tables
     if _is_ascii(text_at + start, end - start):

@@ -45,11 +45,10 @@ def taken_as_they_are(spec: TokenizerSpec, texts: Iterable[str]) -> NDArray[np.b
 def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """First byte and end byte of every token of a text, int64, in UTF-8 bytes of the original text.
 
-    A byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there to the end of the
-    pre-token; here it shifts nothing. The tokens of one character that is split, or that normalization expands, have
-    that character's span each, or their own bytes where these can be known (byte-level BPE). A token that covers no
-    text has an empty span at its place. Characters that a normalizer drops, and whitespace between
-    tokens, may be in no span.
+    The tokens of one character that is split, or that normalization expands, have that character's span each, or their
+    own bytes where these can be known (byte-level BPE). A token that covers no text has an empty span at its place. A
+    byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there on; here it shifts
+    nothing. Characters that a normalizer drops, and whitespace between tokens, may be in no span.
     """
     if spec.kind == "sentencepiece":
         return _sentencepiece_spans(sentencepiece_processor(spec), text)
