@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.count_cooccurrence import Kind, packed_rows
+from pivot_udfs.counting.read_counts import numbers_of, read_counts, word_ids
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.lexicon import Lexicon
 
@@ -75,38 +76,36 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
         yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
 
 
-def stored_counts(batches: Iterator[pa.RecordBatch], kind: Kind, plan: SumPlan) -> Iterator[pa.RecordBatch]:
+def stored_counts(
+    batches: Iterator[pa.RecordBatch], kind: Kind, folder: str, plan: SumPlan
+) -> Iterator[pa.RecordBatch]:
     """The rows of a count table as partial rows, to be summed with those of new documents.
 
     Args:
-        batches: in the schema of ``TABLE_OF[kind]``.
+        batches: one string column, files of the table.
         kind: of the table.
+        folder: URI of the table.
         plan: what the ids mean.
 
     Yields:
         batches in PARTIAL_ROWS.
     """
-    numbers = {word: number for number, word in enumerate(plan.lexicon.words)}
-    for batch in batches:
-        pairs, docs = (batch.column(name).to_numpy().astype(np.int64) for name in batch.schema.names[-2:])
-        if kind is Kind.TOKEN_COOCCURRENCE:
-            rows, columns = _word_ids(batch, numbers), batch.column("token_id").to_numpy()
-        elif kind is Kind.WORD_COOCCURRENCE:
-            rows, columns = _word_ids(batch, numbers, "_a"), _word_ids(batch, numbers, "_b")
-        else:
-            columns = _word_ids(batch, numbers) if kind is Kind.WORD_TOTALS else batch.column("token_id").to_numpy()
-            rows = np.zeros(batch.num_rows, np.int32)
-        if batch.num_rows:
-            yield packed_rows(kind, rows, columns.astype(np.int32), pairs, docs)
+    numbers = numbers_of(plan.lexicon)
+    for files in batches:
+        for batch in read_counts(TABLE_OF[kind], files.column(0).to_pylist(), folder):
+            yield _packed(batch, kind, numbers)
 
 
-def _word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:
-    languages, words = (batch.column(f"{name}{suffix}").dictionary_encode() for name in ("lang", "word"))
-    n_words = len(words.dictionary)
-    both = languages.indices.to_numpy().astype(np.int64) * n_words + words.indices.to_numpy()
-    distinct, places = np.unique(both, return_inverse=True)
-    names = [(languages.dictionary[n // n_words].as_py(), words.dictionary[n % n_words].as_py()) for n in distinct]
-    return np.array([numbers[name] for name in names], np.int32)[places]
+def _packed(batch: pa.RecordBatch, kind: Kind, numbers: Mapping[tuple[str, str], int]) -> pa.RecordBatch:
+    rows = np.zeros(batch.num_rows, np.int32)
+    if kind is Kind.TOKEN_COOCCURRENCE:
+        rows, columns = word_ids(batch, numbers), batch.column("token_id").to_numpy()
+    elif kind is Kind.WORD_COOCCURRENCE:
+        rows, columns = word_ids(batch, numbers, "_a"), word_ids(batch, numbers, "_b")
+    else:
+        columns = word_ids(batch, numbers) if kind is Kind.WORD_TOTALS else batch.column("token_id").to_numpy()
+    pairs, docs = (batch.column(name).to_numpy() for name in batch.schema.names[-2:])
+    return packed_rows(kind, rows, columns, pairs, docs)
 
 
 def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], _Counts]]:
