@@ -134,7 +134,7 @@ def versions_to_count(
 
 
 def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, read: ReadFiles) -> None:
-    """Writes the five tables; with ``add``, the sums of what they hold and of the changes."""
+    """Writes the tables; with ``add``, the sums of what they hold and of the changes."""
     plan, sum_plan = plan_of(run), SumPlan(run.lexicon, vocabulary(run.tokenizer).size)
     folder = run.warehouse.location("documents").uri
     files = frame_of_files(run.spark, changes.added, changes.removed)
@@ -181,11 +181,12 @@ def gathered(rows: DataFrame, n_words: int) -> DataFrame:
 
 STAGE = Stage(
     name="count_cooccurrence",
-    version=2,
+    version=3,
     reads=("documents",),
     writes=lambda settings: (
         "corpus_totals",
         "token_totals",
+        "token_sources",
         "word_totals",
         "word_cooccurrence",
         "token_cooccurrence",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -18,7 +19,7 @@ from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files, least_tasks
 from pivot_udfs.counting.read_counts import numbers_of
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.find_pivots import ASSOCIATIONS, PivotPlan, associate_files, find_pair_pivots
+from pivot_udfs.find_pivots import ASSOCIATIONS, PivotPlan, TokenFigures, associate_files, find_pair_pivots
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -42,15 +43,26 @@ def pivot_plan(run: Run) -> PivotPlan:
     n_docs = sum(run.warehouse.read("corpus_totals").toArrow().column("n_docs").to_pylist())
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
-    vocab, numbers = vocabulary(run.tokenizer), numbers_of(run.lexicon)
-    words, tokens = (run.warehouse.read(table).toArrow() for table in ("word_totals", "token_totals"))
-    word_docs, token_docs = np.zeros(len(numbers), np.int64), np.zeros(vocab.size, np.int64)
+    numbers, words = numbers_of(run.lexicon), run.warehouse.read("word_totals").toArrow()
+    word_docs = np.zeros(len(numbers), np.int64)
     names = zip(words.column("lang").to_pylist(), words.column("word").to_pylist(), strict=True)
     word_docs[[numbers[name] for name in names]] = words.column("doc_count").to_numpy()
-    token_docs[tokens.column("token_id").to_numpy()] = tokens.column("doc_count").to_numpy()
+    tokens = token_figures(run, n_docs)
+    return PivotPlan(run.lexicon, run.tokenizer, run.settings.pivots, n_docs, word_docs, tokens)
+
+
+def token_figures(run: Run, n_docs: int) -> TokenFigures:
+    """What is known of every token, from the counts."""
+    vocab = vocabulary(run.tokenizer)
+    counts, docs, words, sources = (np.zeros(vocab.size, np.int64) for _ in range(4))
+    totals, groups = (run.warehouse.read(table).toArrow() for table in ("token_totals", "token_sources"))
+    counts[totals.column("token_id").to_numpy()] = totals.column("count").to_numpy()
+    docs[totals.column("token_id").to_numpy()] = totals.column("doc_count").to_numpy()
+    np.add.at(words, groups.column("token_id").to_numpy(), groups.column("word_count").to_numpy())
+    np.add.at(sources, groups.column("token_id").to_numpy(), 1)
     usable = vocab.has_letter.copy()
     usable[list(vocab.special_ids)] = False
-    return PivotPlan(run.lexicon, run.tokenizer, run.settings.pivots, n_docs, word_docs, token_docs, usable)
+    return TokenFigures(docs, docs / n_docs, words / np.maximum(counts, 1), sources, usable)
 
 
 def _associations(run: Run, plan: PivotPlan) -> DataFrame:
@@ -64,21 +76,24 @@ def _associations(run: Run, plan: PivotPlan) -> DataFrame:
 
 def _pivots(run: Run, plan: PivotPlan) -> DataFrame:
     """The hub tokens, ranked on the driver, which holds ``n_pivots`` rows."""
-    pairs, token_totals = run.warehouse.read("pair_pivots"), run.warehouse.read("token_totals")
-    shares = token_totals.select("token_id", (F.col("doc_count") / plan.n_docs).alias("doc_share"))
+    pivots, tokens = run.settings.pivots, plan.tokens
+    admitted = np.flatnonzero((tokens.doc_share <= pivots.max_doc_share) & (tokens.n_sources >= pivots.min_sources))
+    figures = {name: getattr(tokens, name)[admitted] for name in ("doc_share", "word_share", "n_sources")}
+    candidates = run.spark.createDataFrame(pa.table({"token_id": pa.array(admitted, pa.int32())} | figures))
     # A sum of doubles depends on its order; sorted first, it is the same on every run.
     total = F.aggregate(F.sort_array(F.collect_list("score")), F.lit(0.0), lambda total, score: total + score)
     hubs = (
-        pairs.groupBy("token_id", "token")
+        run.warehouse.read("pair_pivots")
+        .groupBy("token_id", "token")
         .agg(
             total.alias("score"),
             F.countDistinct("concept").alias("n_concepts"),
             F.countDistinct("lang_a", "lang_b").alias("n_language_pairs"),
         )
-        .join(F.broadcast(shares), on="token_id", how="inner")
-        .where(F.col("doc_share") <= run.settings.pivots.max_doc_share)
+        .where(F.col("n_concepts") >= pivots.min_concepts)
+        .join(F.broadcast(candidates), on="token_id", how="inner")
     )
-    best = hubs.orderBy(F.desc("score"), F.asc("token_id")).limit(run.settings.pivots.n_pivots).collect()
+    best = hubs.orderBy(F.desc("score"), F.asc("token_id")).limit(pivots.n_pivots).collect()
     ranked = [(*row, rank) for rank, row in enumerate(best, 1)]
     return run.spark.createDataFrame(
         ranked, StructType([*hubs.schema, StructField("rank", LongType(), nullable=False)])
@@ -87,8 +102,8 @@ def _pivots(run: Run, plan: PivotPlan) -> DataFrame:
 
 STAGE = Stage(
     name="find_pivots",
-    version=2,
-    reads=("corpus_totals", "word_totals", "token_totals", "token_cooccurrence"),
+    version=3,
+    reads=("corpus_totals", "word_totals", "token_totals", "token_sources", "token_cooccurrence"),
     writes=lambda settings: ("pair_pivots", "pivots"),
     sections=("pivots", "lexicon"),
     files=("tokenizer", "lexicon"),

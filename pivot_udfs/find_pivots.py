@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,21 @@ ASSOCIATIONS = pa.schema(
 _Associations = tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]
 
 
+class TokenFigures(NamedTuple):
+    """What the counts say of every token; arrays (vocabulary size,)."""
+
+    doc_count: npt.NDArray[np.int64]
+    """Documents with the token."""
+    doc_share: npt.NDArray[np.float64]
+    """Share of all documents, in [0, 1]."""
+    word_share: npt.NDArray[np.float64]
+    """Share of its occurrences in which it is a whole word, in [0, 1]."""
+    n_sources: npt.NDArray[np.int64]
+    """Groups of sources with the token."""
+    usable: npt.NDArray[np.bool_]
+    """Not special, and with a letter."""
+
+
 @dataclass(frozen=True)
 class PivotPlan:
     """All that a worker needs to find pair pivots; travels in the step's closure."""
@@ -44,10 +59,7 @@ class PivotPlan:
     n_docs: int
     word_docs: npt.NDArray[np.int64]
     """(words,): documents with each word id."""
-    token_docs: npt.NDArray[np.int64]
-    """(vocabulary size,): documents with each token."""
-    usable: npt.NDArray[np.bool_]
-    """(vocabulary size,): the tokens that may be pivots."""
+    tokens: TokenFigures
 
     @cached_property
     def concepts_of(self) -> dict[int, list[int]]:
@@ -79,11 +91,11 @@ def associate_files(batches: Iterator[pa.RecordBatch], folder: str, plan: PivotP
 
 def _associated(plan: PivotPlan, words: Any, tokens: Any, docs: Any) -> tuple[Any, Any, Any]:
     """Words, tokens and associations of the cells that are kept, ordered by word."""
-    pivots = plan.pivots
-    kept = (docs >= pivots.min_doc_count) & plan.usable[tokens] & (plan.word_docs[words] >= pivots.min_word_doc_count)
+    pivots, usable = plan.pivots, plan.tokens.usable & (plan.tokens.word_share >= plan.pivots.min_word_share)
+    kept = (docs >= pivots.min_doc_count) & usable[tokens] & (plan.word_docs[words] >= pivots.min_word_doc_count)
     words, tokens, docs = words[kept], tokens[kept], docs[kept]
     both, of_word, of_token = (
-        counts.astype(np.float64) for counts in (docs, plan.word_docs[words], plan.token_docs[tokens])
+        counts.astype(np.float64) for counts in (docs, plan.word_docs[words], plan.tokens.doc_count[tokens])
     )
     values = associate(pivots.association, both, of_word, of_token, float(plan.n_docs))
     above = np.flatnonzero(values > pivots.score_floor)

@@ -25,6 +25,7 @@ TABLE_OF = {
     Kind.WORD_COOCCURRENCE: "word_cooccurrence",
     Kind.WORD_TOTALS: "word_totals",
     Kind.TOKEN_TOTALS: "token_totals",
+    Kind.TOKEN_SOURCES: "token_sources",
 }
 
 
@@ -98,7 +99,9 @@ def stored_counts(
 
 def _packed(batch: pa.RecordBatch, kind: Kind, numbers: Mapping[tuple[str, str], int]) -> pa.RecordBatch:
     rows = np.zeros(batch.num_rows, np.int32)
-    if kind is Kind.TOKEN_COOCCURRENCE:
+    if kind is Kind.TOKEN_SOURCES:
+        rows, columns = batch.column("source_group").to_numpy(), batch.column("token_id").to_numpy()
+    elif kind is Kind.TOKEN_COOCCURRENCE:
         rows, columns = word_ids(batch, numbers), batch.column("token_id").to_numpy()
     elif kind is Kind.WORD_COOCCURRENCE:
         rows, columns = word_ids(batch, numbers, "_a"), word_ids(batch, numbers, "_b")
@@ -126,7 +129,8 @@ def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tu
 
 
 def _check_counts(kind: Kind, counts: _Counts) -> None:
-    if min(counts[1].min(), counts[2].min()) < 1:
+    least = 0 if kind is Kind.TOKEN_SOURCES else 1
+    if counts[1].min() < least or counts[2].min() < 1:
         raise WarehouseError(
             f"{TABLE_OF[kind]} would have negative counts: it does not count the documents that were removed; remove "
             f"the folder of {TABLE_OF[kind]}, so that all documents are counted anew"
@@ -173,6 +177,9 @@ def _table_rows(kind: Kind, rows: list[tuple[int, _Counts]], plan: SumPlan) -> p
         return _batch(_named(plan, row_ids) | {"token_id": columns} | counted)
     if kind is Kind.WORD_COOCCURRENCE:
         return _batch(_named(plan, row_ids, "_a") | _named(plan, columns, "_b") | counted)
+    if kind is Kind.TOKEN_SOURCES:
+        words = {"word_count": pairs, "doc_count": docs}
+        return _batch({"source_group": row_ids, "token_id": columns} | words)
     if kind is Kind.WORD_TOTALS:
         return _batch(_named(plan, columns) | totals)
     return _batch({"token_id": columns} | totals)

@@ -28,6 +28,7 @@ MAKERS = {
     "quarantine": "tokenize_corpus",
     "corpus_totals": "count_cooccurrence",
     "token_totals": "count_cooccurrence",
+    "token_sources": "count_cooccurrence",
     "word_totals": "count_cooccurrence",
     "word_cooccurrence": "count_cooccurrence",
     "token_cooccurrence": "count_cooccurrence",

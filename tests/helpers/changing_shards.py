@@ -16,7 +16,7 @@ from jobs import rebuild_corpus
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.schemas import DATASET, TABLES
 
-COUNTS = ("corpus_totals", "token_totals", "word_totals", "word_cooccurrence", "token_cooccurrence")
+COUNTS = ("corpus_totals", "token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 CHECKED = ("documents", "quarantine", *COUNTS)
 BATCHES = "corpus.batch_gb=0.00001"
 """Every shard is a batch."""
