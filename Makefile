@@ -10,7 +10,7 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 export PATH := $(BIN):$(PATH)
 CORPUS ?= tests/samples/shards
 
-.PHONY: help setup setup-dev setup-gpu demo demo-model test check dist bench bench-gpu docs lock clean
+.PHONY: help setup setup-dev setup-gpu demo demo-model test torture check dist bench bench-gpu docs lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch, then 
 	$(BIN)/python -m pytest --ignore tests/gpu
 	$(GPU_BIN)/python -m pytest tests/gpu
 
+torture: setup-dev ## every kill of every job, and long random sequences of changes (docs/reliability.md)
+	$(BIN)/python -m pytest --ignore tests/gpu -m nightly
+
 check: setup-dev setup-gpu ## lint, types, formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,8 +70,8 @@ bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)
 
 bench-gpu: demo setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
-	test -d out/demo-model/base || $(GPU_BIN)/python -m jobs.gpu.convert_model --config conf/demo-model.toml
-	$(GPU_BIN)/python -m benchmarks.gpu.run_all --config conf/demo-model.toml
+	$(GPU_BIN)/python -m benchmarks.gpu.on_a_gpu --config conf/demo-model.toml --out out/on_a_gpu --minutes 30 \
+		--steps imports,training,convert,memory,traces,reuse,variants,task,trace,profile,packing
 
 docs: setup-dev ## writes the generated pages of docs/
 	$(BIN)/python docs/generate_configuration.py

@@ -18,7 +18,8 @@ from jobs.framework.spark_session import start_session
 from jobs.framework.stage import Run
 from pivot_udfs.settings import Corpus, Lexicon, Settings, Spark, Tokenizer, Warehouse
 from pivot_udfs.shards.list_shards import list_shards
-from pivot_udfs.shards.read_shard import Document, ReadLimits, read_shard
+from pivot_udfs.shards.read_shard import read_shard
+from pivot_udfs.shards.validate_record import Document
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES = Path(__file__).parent.parent / "tests" / "samples"
@@ -58,7 +59,7 @@ def start_run(settings: Settings) -> Run:
 
 def read_documents(corpus: str) -> list[Document]:
     """All documents of a folder."""
-    limits = ReadLimits(16 << 20, 64 << 20)
+    limits = Corpus(inputs=["."])
     records = (record for shard in list_shards([corpus]) for record in read_shard(shard.path, limits))
     return [record for record in records if isinstance(record, Document)]
 

@@ -21,8 +21,8 @@ from benchmarks.common import parse, report
 from pivot_udfs.count_cooccurrence import CountPlan, count_cooccurrence
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.schemas import DOCUMENTS
+from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.list_shards import list_shards
-from pivot_udfs.shards.read_shard import ReadLimits
 from pivot_udfs.tokenization.backends import load_tokenizer
 from pivot_udfs.tokenize_corpus import TokenizePlan, tokenize_corpus
 
@@ -58,7 +58,7 @@ def _documents(arguments: argparse.Namespace) -> str:
 
 def _tokenized(arguments: argparse.Namespace) -> Iterator[pa.RecordBatch]:
     shards = tuple(shard.path for shard in list_shards([arguments.corpus]))
-    plan = TokenizePlan((shards,), ReadLimits(16 << 20, 64 << 20), load_tokenizer(arguments.tokenizer))
+    plan = TokenizePlan((shards,), Corpus(inputs=["."]), load_tokenizer(arguments.tokenizer))
     rows = tokenize_corpus(iter([pa.RecordBatch.from_pydict({"id": [0]})]), plan, lambda counts: None)
     return (batch for table, batch in rows if table == "documents")
 

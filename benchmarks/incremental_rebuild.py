@@ -15,7 +15,7 @@ from benchmarks.common import fresh, parse, read_documents, report, seconds, set
 from jobs import rebuild_corpus
 from jobs.framework.stage import run_stage
 from pivot_udfs.settings import Corpus, Settings
-from pivot_udfs.shards.read_shard import Document
+from pivot_udfs.shards.validate_record import Document
 
 _N_SHARDS = 100
 _TICKS = os.sysconf("SC_CLK_TCK")

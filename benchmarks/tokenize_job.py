@@ -32,7 +32,7 @@ from jobs.framework.stage import Run
 from jobs.tokenize_corpus import plan_shards, task_numbers
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec
-from pivot_udfs.tokenize_corpus import ShardCounts, encode_documents, tokenize_corpus
+from pivot_udfs.tokenize_corpus import ShardCounts, tokenize_corpus
 
 _TEXT_MB = 1000
 _SLOW_TEXT_MB = 60
@@ -96,7 +96,7 @@ def _tokenize(run: Run, spec: TokenizerSpec | None) -> tuple[int, int]:
     if spec:
         step = partial(tokenize_corpus, plan=dataclasses.replace(plan, tokenizer=spec), report=_ignore)
     else:
-        step = partial(encode_documents, plan=plan, encode=_NoEncoder(), report=_ignore)
+        step = partial(tokenize_corpus, plan=plan, report=_ignore, encode=_NoEncoder())
     run.warehouse.write(task_numbers(run, plan), ["quarantine", "documents"], Provenance("benchmark", 1, ""), step)
     row = run.warehouse.read("documents").agg(F.count("*"), F.sum("n_tokens")).collect()[0]
     return int(row[0]), int(row[1])

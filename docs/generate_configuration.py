@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -46,7 +46,10 @@ def page() -> str:
 
 def _sections(settings: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in settings.model_fields.items():
-        yield name, field.annotation  # type: ignore[misc]
+        if get_origin(field.annotation) is dict:
+            yield f"{name}.<name>", get_args(field.annotation)[1]
+        else:
+            yield name, field.annotation  # type: ignore[misc]
 
 
 def _section(name: str, section: type[BaseModel]) -> str:

@@ -25,7 +25,7 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files, least_tasks
 from jobs.loading.block_list import forgotten_between
-from jobs.warehouse.lineage import row_versions, rows_made_from
+from jobs.warehouse.commit_history import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, window_in_tokens

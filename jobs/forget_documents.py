@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 from jobs import rebuild_corpus
 from jobs.framework.command_line import Arguments
-from jobs.framework.messages import clean
+from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
 from jobs.loading.block_list import add_entries, read_entries

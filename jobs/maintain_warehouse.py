@@ -11,16 +11,19 @@ from collections.abc import Callable, Sequence
 from pyarrow import fs
 
 from jobs.framework.command_line import run_command
-from jobs.framework.messages import clean, say
+from jobs.framework.log_lines import clean, say
 from jobs.framework.preflight import check_folder
+from jobs.warehouse.kept_versions import is_counted, kept_versions
 from jobs.warehouse.maintenance import maintain_table
 from jobs.warehouse.open_table import LOG
-from jobs.warehouse.pinned_versions import is_counted, pinned_versions
+from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import BLOCK_LIST, TABLES
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
+from pivot_udfs.storage.list_files import list_folder
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 NAME = "maintain_warehouse"
 _NOT_COUNTED = " (data files stay until count_cooccurrence has counted the newest documents)"
@@ -29,7 +32,8 @@ _NOT_COUNTED = " (data files stay until count_cooccurrence has counted the newes
 def run(settings: Settings) -> None:
     """Maintains all tables and reports one line for each; a table with an error does not stop the others."""
     check_folder(settings.warehouse.path)
-    _each_table(settings, say, dry_run=False)
+    with mark_in_use(resolve(settings.warehouse.path), NAME):
+        _each_table(settings, say, dry_run=False)
 
 
 def plan(settings: Settings) -> None:
@@ -52,18 +56,15 @@ def _each_table(settings: Settings, report: Callable[[str], object], dry_run: bo
 def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> str:
     limits, counted = settings.maintenance, name != "documents" or is_counted(root)
     file_mb = limits.documents_file_mb if name == "documents" else limits.target_file_mb
-    keep = pinned_versions(root, name) if counted else None
+    keep = kept_versions(root, name) if counted else None
     return maintain_table(root.child(name), limits, file_mb, keep, dry_run) + ("" if counted else _NOT_COUNTED)
 
 
 def table_names(root: Location) -> list[str]:
-    """The tables of this project that a warehouse has, ``datasets/<arm>`` last.
-
-    Raises:
-        WarehouseError: it has none, or cannot be listed.
-    """
+    """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
-        names = [*TABLES, BLOCK_LIST, *(f"datasets/{name}" for name in _folders(root.child("datasets")))]
+        datasets = list_folder(root.child("datasets"))
+        names = [*TABLES, BLOCK_LIST, *(f"datasets/{entry.location.name}" for entry in datasets)]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:
         raise WarehouseError(f"{root} cannot be listed ({reason(error)})") from None
@@ -71,11 +72,6 @@ def table_names(root: Location) -> list[str]:
     if not found:
         raise WarehouseError(f"there are no tables at {root}: run rebuild_corpus first, or correct warehouse.path")
     return found
-
-
-def _folders(folder: Location) -> list[str]:
-    infos = folder.filesystem.get_file_info(fs.FileSelector(folder.path, allow_not_found=True))
-    return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

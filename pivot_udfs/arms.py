@@ -19,9 +19,8 @@ _RESERVED |= {"all", "corpus", "held_out"}
 class Arm:
     """How one training set is chosen.
 
-    Raises:
-        ValueError: the name is not an identifier or is reserved, or an arm cut by the rule has other strata than
-            languages, which is what the rule's budgets are for.
+    Raises ValueError where the name is not an identifier or is reserved, or an arm cut by the rule has other strata
+    than languages, which is what the rule's budgets are for.
     """
 
     name: str
@@ -54,12 +53,7 @@ class Arm:
         return "lang" in self.stratum
 
     def predicate(self, bilingual_languages: list[str], seed: int) -> str:
-        """``documents`` with the settings' values in it.
-
-        Args:
-            bilingual_languages: ISO 639 codes, ``selection.bilingual_languages``.
-            seed: ``selection.seed``.
-        """
+        """``documents`` with the values of the settings of the same names in it."""
         languages = ", ".join(f"'{language}'" for language in bilingual_languages)
         return self.documents.format(bilingual_languages=languages, seed=seed)
 
@@ -105,11 +99,7 @@ ARMS: dict[str, Arm] = {
 
 
 def known_arm(name: str) -> str:
-    """The name, if an arm has it.
-
-    Raises:
-        ValueError: no arm has this name; the message lists those that exist.
-    """
+    """The name, if an arm has it; else raises ValueError, whose message lists those that exist."""
     if name not in ARMS:
         raise ValueError(f"is not a known arm; known arms: {', '.join(map(repr, ARMS))}")
     return name

@@ -84,14 +84,9 @@ def window_in_tokens(window: int | str) -> int:
 
 
 def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> Iterator[pa.RecordBatch]:
-    """Counts documents.
+    """Counts whole documents (batches in COUNTED).
 
-    Args:
-        batches: in COUNTED; whole documents.
-        plan: what to count.
-
-    Yields:
-        batches in PARTIAL_ROWS; a row may come more than once, its counts are to be summed.
+    Yields batches in PARTIAL_ROWS; a row may come more than once, its counts are to be summed.
     """
     release_memory()
     block = _Block(plan)

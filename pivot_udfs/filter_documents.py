@@ -28,19 +28,11 @@ def copy_chosen(
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Reads the chosen documents from the files of ``documents`` and splits them into their arms.
 
-    Holds the keys and one row group of one file in memory.
+    Holds the keys and one row group of one file in memory. ``batches`` have the columns file (its name in ``folder``,
+    the URI of the table; empty if no file has the document), shard, record, pivot_density, shrunken_density, and a
+    boolean column for each arm; rows of one file are contiguous. Yields (``datasets/<arm>``, batch in DATASET).
 
-    Args:
-        batches: file (its name in the folder, empty if no file has the document), shard, record, pivot_density,
-            shrunken_density, and a boolean column for each arm; rows of one file are contiguous.
-        folder: URI of the table ``documents``.
-        arms: names of the boolean columns.
-
-    Yields:
-        (``datasets/<arm>``, batch in DATASET).
-
-    Raises:
-        WarehouseError: a chosen document can be in no file, or a file has other columns than DOCUMENTS.
+    Raises WarehouseError where a chosen document can be in no file, or a file has other columns than DOCUMENTS.
     """
     location = resolve(folder)
     for file, parts in groupby(_by_file(batches), key=itemgetter(0)):

@@ -7,7 +7,7 @@ word's as one packed row, to the tasks of the concepts that have the word.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, groupby
+from itertools import combinations, groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,10 +104,10 @@ def _associated(plan: PivotPlan, words: Any, tokens: Any, docs: Any) -> tuple[An
 
 
 def _packed(plan: PivotPlan, words: Any, tokens: Any, values: Any) -> pa.RecordBatch:
-    starts = np.flatnonzero(np.diff(words, prepend=-1)).tolist()
+    bounds = [*np.flatnonzero(np.diff(words, prepend=-1)).tolist(), len(words)]
     rows = [
         (concept, words[start], tokens[start:stop].tobytes(), values[start:stop].tobytes())
-        for start, stop in zip(starts, [*starts[1:], len(words)], strict=True)
+        for start, stop in pairwise(bounds)
         for concept in plan.concepts_of.get(int(words[start]), ())
     ]
     columns = zip(*rows, strict=True) if rows else [()] * len(ASSOCIATIONS)

@@ -25,16 +25,7 @@ _COMPARED = pa.schema([*(DOCUMENTS.field(name) for name in _KEY), DOCUMENTS.fiel
 
 
 def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockList) -> Iterator[pa.RecordBatch]:
-    """Counts the blocked documents in files by shard and by entry of the block list.
-
-    Args:
-        batches: one string column, files of ``documents``.
-        folder: URI of the table.
-        blocks: what is blocked.
-
-    Yields:
-        batches in FOUND, one for each file.
-    """
+    """Counts the blocked documents in files (one string column) of the table in a folder; a batch in FOUND a file."""
     for file in (file for batch in batches for file in batch.column(0).to_pylist()):
         file_rows, found = 0, dict[tuple[str | None, ...], list[int]]()
         for rows in read_files([file], folder, _COMPARED):
@@ -49,12 +40,7 @@ def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockLi
 
 
 def is_blocked(rows: pa.RecordBatch, blocks: BlockList) -> pa.BooleanArray:
-    """For each row of ``documents`` whether it is blocked.
-
-    Args:
-        rows: with the columns source, doc_id and shard.
-        blocks: what is blocked.
-    """
+    """For each row of ``documents`` (source, doc_id and shard) whether it is blocked."""
     keys = [rows.column(name).to_pylist() for name in _KEY]
     return pa.array(map(blocks.has, *keys), pa.bool_())
 

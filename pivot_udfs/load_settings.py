@@ -6,14 +6,15 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.setting_types import Section
-from pivot_udfs.storage.messages import redact
+from pivot_udfs.storage.redact import redact
 
 S = TypeVar("S", bound=BaseModel)
 _SECRET_KEY = re.compile(
@@ -24,16 +25,11 @@ _SECRET_KEY = re.compile(
 
 
 def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
-    """The settings in a TOML file, overridden by ``table.key=value`` strings.
+    """The settings in a local TOML file, overridden by ``table.key=value`` strings; values are TOML or plain text.
 
-    Args:
-        path: a local TOML file; relative paths, also those in it, are relative to the working directory.
-        overrides: each ``table.key=value``; the value is TOML where it parses as such, else a plain string.
-        model: the pydantic model of the whole file.
-
-    Raises:
-        ConfigError: with the dotted path, the value, and what is allowed, for every fault found; a fault in an override
-            names ``--set``, one in the file the file.
+    Relative paths, also those in the file, are relative to the working directory. Raises ConfigError with the dotted
+    path, the value, and what is allowed, for every fault found; a fault in an override names ``--set``, one in the file
+    the file.
     """
     tree = _read_toml(path)
     given = [_apply_override(tree, override) for override in overrides]
@@ -44,7 +40,7 @@ def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
 
 
 def _invalid(path: str, faults: dict[str, str], given: list[str]) -> ConfigError:
-    """The error of faulty keys: one line for one fault, else one each; those that were set by a flag blame the flag."""
+    """The error of faulty keys: one line for one fault, else one each; those that were set by a flag name it."""
     from_flag = {key for key, line in faults.items() if any(_caused(dotted, key, line) for dotted in given)}
     where = "--set" if from_flag == faults.keys() else path
     if len(faults) == 1:
@@ -83,15 +79,10 @@ def _apply_override(tree: dict[str, Any], override: str) -> str:
         tree = tree.setdefault(table, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {dotted!r}: {table} is a value, not a table")
-    tree[tables[-1]] = _toml_value(text.strip())
+    tree[tables[-1]] = text.strip()
+    with suppress(tomllib.TOMLDecodeError):
+        tree[tables[-1]] = tomllib.loads(f"value = {text}")["value"]
     return ".".join(tables)
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:
@@ -100,9 +91,11 @@ def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel
     for fault in error.errors():
         keys = _user_keys(fault, tree, model)
         dotted = ".".join(keys) or "the file"
-        problem = _problem(fault, keys, model)
-        before = f"{lines[dotted]}, or " if dotted in lines else f"{dotted}{_value(fault, dotted)}"
-        lines[dotted] = before + problem
+        value = f" = {without_secrets(fault['input'], dotted)!r}: "
+        if fault["type"] in ("extra_forbidden", "missing"):
+            value = " "
+        before = f"{lines[dotted]}, or " if dotted in lines else f"{dotted}{value}"
+        lines[dotted] = before + _problem(fault, keys, model)
     return lines
 
 
@@ -118,10 +111,6 @@ def _user_keys(fault: Any, tree: Any, model: type[BaseModel]) -> list[str]:
     return keys
 
 
-def _value(fault: Any, key: str) -> str:
-    return " " if fault["type"] in ("extra_forbidden", "missing") else f" = {without_secrets(fault['input'], key)!r}: "
-
-
 def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:
     if fault["type"] == "extra_forbidden":
         known = _known_keys(model, keys[:-1])
@@ -135,29 +124,35 @@ def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:
 
 
 def _known_keys(model: type[BaseModel], tables: Iterable[str]) -> list[str]:
-    for table in tables:
-        field = model.model_fields.get(table)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+    keys = iter(tables)
+    for key in keys:
+        kind = getattr(model.model_fields.get(key), "annotation", None)
+        if get_origin(kind) is dict:  # tables with names of their own, as [sources.<name>]
+            kind = get_args(kind)[1]
+            next(keys, None)
+        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
             return []
-        model = field.annotation
+        model = kind
     return list(model.model_fields)
 
 
 def resolved_toml(settings: BaseModel, hide_secrets: bool = False) -> str:
     """The settings with every default filled in, as TOML text that loads to the same settings.
 
-    Args:
-        settings: of a run.
-        hide_secrets: for people to read: ``(hidden)`` for the values of keys such as ``...secret.key``, and no
-            credentials in URIs.
+    ``hide_secrets``, for people to read: ``(hidden)`` for the values of keys such as ``...secret.key``, and no
+    credentials in URIs.
     """
     lines: list[str] = []
     tree = settings.model_dump(exclude_none=True)
     for table, section in (without_secrets(tree) if hide_secrets else tree).items():
         lines.append(f"[{table}]")
-        lines += [f"{key} = {_as_toml(value)}" for key, value in section.items()]
+        lines += [f"{_toml_key(key)} = {_as_toml(value)}" for key, value in section.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key, ensure_ascii=False)
 
 
 def _as_toml(value: Any) -> str:

@@ -53,7 +53,7 @@ QUARANTINE = pa.schema(
     [
         _PLACE[0],
         _column("record", _LONG, "The record's number within its shard; null for the whole shard.", nullable=True),
-        _column("reason", _STRING, "Why it was rejected: a key of pivot_udfs.shards.validate_record.REASONS."),
+        _column("reason", _STRING, "Why it was rejected: a key of pivot_udfs.shards.quarantine_reasons.REASONS."),
         _column("detail", _STRING, "What was found."),
         _column("raw", pa.binary(), "The record's first bytes, at most 1,024.", nullable=True),
     ]

@@ -27,14 +27,9 @@ def pivot_numbers(pivot_ids: list[int], vocabulary_size: int) -> npt.NDArray[np.
 def score_documents(
     batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.int32]
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Scores documents; a ``TableStep``.
+    """Scores documents (with the columns that it keeps and token_ids); a ``TableStep``.
 
-    Args:
-        batches: columns source, doc_id, lang, n_tokens, token_ids, shard, record.
-        numbers: from ``pivot_numbers``.
-
-    Yields:
-        ("document_scores", batch in DOCUMENT_SCORES), one row for each document.
+    Yields ("document_scores", batch in DOCUMENT_SCORES), one row for each document; ``numbers``: see ``pivot_numbers``.
     """
     for batch in batches:
         tokens = tokens_of(batch.column("token_ids"), len(numbers))
@@ -54,15 +49,9 @@ def score_documents(
 def count_pivots(
     ids: npt.NDArray[np.int32], doc_starts: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pivot tokens and distinct pivots of each document.
+    """Pivot tokens and distinct pivots of each document, each int64 (D,); ``numbers`` (V,) are ``pivot_numbers``.
 
-    Args:
-        ids: int32 (T,), tokens of all documents, concatenated.
-        doc_starts: int64 (D + 1,).
-        numbers: int32 (V,), from ``pivot_numbers``.
-
-    Returns:
-        (n_pivot_tokens int64 (D,), n_distinct_pivots int64 (D,)).
+    ``ids`` (T,) are those of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]].
     """
     n_docs = doc_starts.size - 1
     n_pivots, n_distinct = np.zeros(n_docs, np.int64), np.zeros(n_docs, np.int64)

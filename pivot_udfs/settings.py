@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from pivot_udfs.description_settings import Description, Source
 from pivot_udfs.selection_settings import ArmName as ArmName
 from pivot_udfs.selection_settings import Pivots as Pivots
 from pivot_udfs.selection_settings import Selection as Selection
@@ -134,6 +135,16 @@ class Report(Section):
     """Number of selected documents that are shown with their pivots marked."""
 
 
+class Lineage(Section):
+    """OpenLineage events of the stages that run; see ``docs/schedule.md``."""
+
+    target: Annotated[str, Field(pattern=r"^(https?://.+|file:.+|/.*|[^:]*)$")] = Field(
+        default="", json_schema_extra=NO_RESULT
+    )
+    """A local file that events are appended to, or the address of a server (``http://host:5000``, to which
+    ``/api/v1/lineage`` is added); empty: no events. Needs the extra ``lineage``."""
+
+
 class Spark(Section):
     """Spark's own settings; what the cluster or ``spark-submit --conf`` sets takes precedence."""
 
@@ -155,6 +166,9 @@ class Settings(Section):
     selection: Selection = Selection()
     report: Report = Report()
     maintenance: Maintenance = Maintenance()
+    lineage: Lineage = Lineage()
+    description: Description = Description()
+    sources: dict[str, Source] = Field(default={}, json_schema_extra=NO_RESULT)
     spark: Spark = Spark()
 
     @model_validator(mode="after")

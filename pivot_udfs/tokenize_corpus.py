@@ -1,6 +1,6 @@
 """The first step: shards in, rows of ``documents`` and ``quarantine`` out, each shard read once."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
+from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_id import content_id
-from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
+from pivot_udfs.shards.quarantine_reasons import Rejected
+from pivot_udfs.shards.read_shard import read_shard
+from pivot_udfs.shards.validate_record import Document
 from pivot_udfs.text.identify_language import identify_languages
 from pivot_udfs.tokenization.backends import Encoder, TokenizerSpec, encoder
 from pivot_udfs.tokenization.text_batch import TextBatch
@@ -33,7 +36,7 @@ class Rejections(NamedTuple):
 
 
 class ShardCount(NamedTuple):
-    """What one shard gave."""
+    """The counts of one shard."""
 
     n_docs: int
     n_rejected: int
@@ -80,40 +83,33 @@ class TokenizePlan:
 
     shards: tuple[tuple[str, ...], ...]
     """The shard paths of each task."""
-    limits: ReadLimits
+    corpus: Corpus
     tokenizer: TokenizerSpec
     blocks: BlockList = NOTHING_BLOCKED
 
 
 def tokenize_corpus(
-    batches: Iterator[pa.RecordBatch], plan: TokenizePlan, report: Callable[[ShardCounts], None]
+    batches: Iterator[pa.RecordBatch],
+    plan: TokenizePlan,
+    report: Callable[[ShardCounts], None],
+    encode: Encoder | None = None,
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Reads and tokenizes shards; a ``TableStep``.
+    """Reads and tokenizes shards of tasks in ``plan.shards`` (one int64 column); a ``TableStep``.
 
-    Args:
-        batches: one int64 column, numbers of tasks in ``plan.shards``.
-        plan: what to read and how.
-        report: called once a shard with its counts.
-
-    Yields:
-        ("documents", batch in DOCUMENTS) and ("quarantine", batch in QUARANTINE).
+    Yields batches of "documents" and "quarantine"; ``report`` is called once a shard with its counts.
     """
-    return encode_documents(batches, plan, encoder(plan.tokenizer), report)
-
-
-def encode_documents(
-    batches: Iterator[pa.RecordBatch], plan: TokenizePlan, encode: Encoder, report: Callable[[ShardCounts], None]
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """``tokenize_corpus`` with a given encoder."""
-    for shard in _shards(batches, plan):
+    encode = encode or encoder(plan.tokenizer)
+    tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
+    for shard in chain.from_iterable(plan.shards[task] for task in tasks):
         identity = content_id(shard)
         n_docs = n_tokens = n_blocked = 0
         rejections: dict[str, Rejections] = {}
-        for batched, rejected in _batched(read_shard(shard, plan.limits)):
+        for batched, rejected in _batched(read_shard(shard, plan.corpus)):
             documents = [each for each in batched if not plan.blocks.has_key(each.source, each.doc_id)]
             n_blocked += len(batched) - len(documents)
             if rejected:
-                yield "quarantine", _quarantine(rejected, shard)
+                rows = [{"shard": shard, **record._asdict()} for record in rejected]
+                yield "quarantine", pa.RecordBatch.from_pylist(rows, schema=QUARANTINE)
                 _count_reasons(rejected, rejections)
             if documents:
                 batch = _documents(documents, shard, encode)
@@ -123,11 +119,6 @@ def encode_documents(
         by_reason = tuple(rejections.values())
         n_rejected = sum(of.n_records for of in by_reason)
         report({shard: ShardCount(n_docs, n_rejected, n_tokens, by_reason, identity, n_blocked)})
-
-
-def _shards(batches: Iterator[pa.RecordBatch], plan: TokenizePlan) -> Iterator[str]:
-    tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
-    return chain.from_iterable(plan.shards[task] for task in tasks)
 
 
 def _batched(records: Iterable[Document | Rejected]) -> Iterator[tuple[list[Document], list[Rejected]]]:
@@ -159,10 +150,12 @@ def _documents(documents: list[Document], shard: str, encode: Encoder) -> pa.Rec
     numbers, sources, ids, languages, strings = zip(*documents, strict=True)
     texts = TextBatch(strings)
     token_ids, offsets = encode.encode(texts)
+    unlabelled = [text for lang, text in zip(languages, texts, strict=True) if not lang]
+    identified = iter(identify_languages(unlabelled))
     columns = {
         "source": pa.array(sources, pa.string()),
         "doc_id": pa.array(ids, pa.string()),
-        "lang": pa.array(_languages(languages, texts), pa.string()),
+        "lang": pa.array([lang or next(identified) for lang in languages], pa.string()),
         "text": texts.column,
         "token_ids": pa.ListArray.from_arrays(
             pa.array(offsets.astype(np.int32)), pa.array(token_ids), type=DOCUMENTS.field("token_ids").type
@@ -172,13 +165,3 @@ def _documents(documents: list[Document], shard: str, encode: Encoder) -> pa.Rec
         "record": pa.array(numbers, pa.int64()),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS)
-
-
-def _languages(given: Sequence[str | None], texts: Sequence[str]) -> list[str]:
-    found = iter(identify_languages([text for lang, text in zip(given, texts, strict=True) if not lang]))
-    return [lang or next(found) for lang in given]
-
-
-def _quarantine(rejected: list[Rejected], shard: str) -> pa.RecordBatch:
-    rows = [{"shard": shard, **record._asdict()} for record in rejected]
-    return pa.RecordBatch.from_pylist(rows, schema=QUARANTINE)

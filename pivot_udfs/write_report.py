@@ -1,7 +1,6 @@
 """The executor step of the report, the association of word pairs, and the marking of pivots in a text.
 
-A pivot is a token, and a token may be part of a character: marks are located in bytes, where token boundaries are
-exact, and then extended to whole characters.
+Marks are located in bytes, where token boundaries are exact, and then extended to whole characters.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,14 +34,9 @@ class Passage:
 
 
 def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iterator[pa.RecordBatch]:
-    """Adds npmi, in [-1, 1], to counted word pairs.
+    """Adds npmi, in [-1, 1], to counted word pairs in a corpus of ``n_docs`` documents.
 
-    Args:
-        batches: the columns of WORD_ASSOCIATIONS except npmi.
-        n_docs: documents of the corpus.
-
-    Yields:
-        batches in WORD_ASSOCIATIONS.
+    ``batches`` have the columns of WORD_ASSOCIATIONS except npmi; yields batches in WORD_ASSOCIATIONS.
     """
     for batch in batches:
         both, docs_a, docs_b = (
@@ -56,17 +50,10 @@ def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iter
 def mark_pivots(
     text: str, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], is_pivot: npt.NDArray[np.bool_], width: int
 ) -> Passage:
-    """The passage of a text that has the most pivots, with the pivots marked.
+    """The passage of a text, ``width`` tokens or the whole text, that has the most pivots, with the pivots marked.
 
-    Args:
-        text: the document.
-        starts, ends: int64 (T,), first byte and end byte (exclusive) of each token in the text's UTF-8.
-        is_pivot: bool (T,).
-        width: of the passage in tokens; a shorter text is returned whole.
-
-    Returns:
-        the passage. A character that several tokens share is marked if one of them is a pivot; white space at the edges
-        of a mark is excluded from it.
+    Tokens (T,) have the bytes [starts, ends) of the text's UTF-8. A character that several tokens share is marked if
+    one of them is a pivot; white space at the edges of a mark is excluded from it.
     """
     if not len(starts):
         return Passage(((text, False),) if text else (), False, False)

@@ -35,23 +35,15 @@ class ArmDecision:
 
 
 def decide_arms(tables: ArrowTables, scored: Mapping[str, Any], selection: Selection) -> tuple[ArmDecision, ...]:
-    """The decisions of all arms on a document, in the order of ``selection.arms``.
+    """The decisions of all arms in ``selection``, with which the datasets were made, on a document, in their order.
 
-    Args:
-        tables: of the warehouse.
-        scored: the document's row of ``document_scores``, with ``shrunken_density``.
-        selection: the settings that the datasets were made with.
+    ``scored`` is the document's row of ``document_scores``, with ``shrunken_density``.
     """
     return tuple(_decide(tables, ARMS[name], scored, selection) for name in selection.arms)
 
 
 def evaluate(expressions: Sequence[str], row: Mapping[str, Any]) -> list[Any] | None:
-    """Values of Spark SQL expressions on one row, where they are plain enough for SQLite; else None.
-
-    Args:
-        expressions: of the registry of arms.
-        row: values by column.
-    """
+    """Values of Spark SQL expressions on a row, where they are plain enough for SQLite; else None."""
     columns = ", ".join(f":{name} AS {name}" for name in row)
     with closing(sqlite3.connect(":memory:")) as database:
         for name, function in _FUNCTIONS.items():

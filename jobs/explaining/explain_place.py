@@ -56,11 +56,7 @@ class RejectedRecord:
 
 
 def place_of(tables: ArrowTables, source: str, doc_id: str) -> Place:
-    """Shard and record of the document with a key.
-
-    Raises:
-        WarehouseError: there is none, or there are several.
-    """
+    """Shard and record of the document with a key; raises WarehouseError where there is none, or there are several."""
     key = (ds.field("source") == source) & (ds.field("doc_id") == doc_id)
     places = [(row["shard"], row["record"]) for row in tables.rows("documents", ["shard", "record"], key)]
     if len(places) == 1:
@@ -81,8 +77,7 @@ def place_of(tables: ArrowTables, source: str, doc_id: str) -> Place:
 def explain_place(tables: ArrowTables, place: Place) -> DocumentExplanation | RejectedRecord:
     """Explains the record at a place.
 
-    Raises:
-        WarehouseError: no table has it, a table is missing, or the tables do not belong together.
+    Raises WarehouseError where no table has it, a table is missing, or the tables do not belong together.
     """
     shard, record = place
     here = (ds.field("shard") == shard) & (ds.field("record") == record)
@@ -96,12 +91,9 @@ def explain_place(tables: ArrowTables, place: Place) -> DocumentExplanation | Re
             f"neither {tables.table_path('documents')} nor quarantine has record {record} of {shard}: --shard is the "
             "path as the table shards lists it, and records are numbered from 0"
         )
-    return RejectedRecord(tuple(map(_with_raw_as_text, rows)), states_of(tables, ["quarantine"]))
-
-
-def _with_raw_as_text(row: Mapping[str, Any]) -> dict[str, Any]:
-    raw = row["raw"]
-    return dict(row) | {"raw": raw.decode("utf-8", "backslashreplace") if raw is not None else None}
+    for row in rows:
+        row["raw"] = row["raw"].decode("utf-8", "backslashreplace") if row["raw"] is not None else None
+    return RejectedRecord(tuple(rows), states_of(tables, ["quarantine"]))
 
 
 def _explain_document(tables: ArrowTables, here: ds.Expression, token_ids: Sequence[int]) -> DocumentExplanation:

@@ -41,11 +41,7 @@ class TokenExplanation:
 
 
 def token_id_of(vocab: Vocabulary, text: str) -> int:
-    """The id of the token with a text, as in the column ``token``.
-
-    Raises:
-        ConfigError: no token has this text, or several have it.
-    """
+    """The id of the token with a text, as in the column ``token``; raises ConfigError where not exactly one has it."""
     ids = [token_id for token_id, token in enumerate(vocab.texts) if token == text]
     if len(ids) == 1:
         return ids[0]
@@ -57,17 +53,7 @@ def token_id_of(vocab: Vocabulary, text: str) -> int:
 
 
 def explain_token(tables: ArrowTables, vocab: Vocabulary, token_id: int) -> TokenExplanation:
-    """Explains a token.
-
-    Args:
-        tables: of the warehouse.
-        vocab: of the tokenizer that made the tables.
-        token_id: of the token.
-
-    Raises:
-        ConfigError: the vocabulary has no such id.
-        WarehouseError: a table is missing, or the tables do not belong together.
-    """
+    """Explains a token; raises ConfigError where the vocabulary has no such id, WarehouseError as ``states_of``."""
     if not 0 <= token_id < vocab.size:
         raise ConfigError(f"--token-id {token_id}: expected 0 to {vocab.size - 1}")
     states, is_token = states_of(tables, _READ), ds.field("token_id") == token_id

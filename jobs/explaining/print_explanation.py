@@ -9,7 +9,7 @@ from typing import Any
 from jobs.explaining.explain_place import DocumentExplanation, PivotOfDocument, RejectedRecord
 from jobs.explaining.explain_token import TokenExplanation
 from jobs.explaining.table_states import describe_states
-from jobs.framework.messages import clean
+from jobs.framework.log_lines import clean
 
 Explanation = DocumentExplanation | RejectedRecord | TokenExplanation
 _N_PAIRS = 5

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.lineage import check_together
+from jobs.warehouse.commit_history import check_together
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 
@@ -14,15 +14,7 @@ States = Mapping[str, Mapping[str, Any]]
 
 
 def states_of(tables: ArrowTables, names: Sequence[str]) -> States:
-    """The states of tables, and of the tables that they were made from.
-
-    Args:
-        tables: of the warehouse.
-        names: tables that exist.
-
-    Raises:
-        WarehouseError: they do not belong together, see ``check_together``.
-    """
+    """The states of tables that exist, and of those that they were made from; errors as for ``check_together``."""
     check_together(tables, names)
     found: dict[str, Mapping[str, Any]] = {}
     waiting = list(names)
@@ -38,11 +30,7 @@ def states_of(tables: ArrowTables, names: Sequence[str]) -> States:
 
 
 def provenance_of(tables: ArrowTables, name: str) -> Provenance:
-    """The provenance of a table's rows.
-
-    Raises:
-        WarehouseError: there is no such table, or its log does not record it.
-    """
+    """The provenance of a table's rows; raises WarehouseError where there is none."""
     content = tables.content(name)
     if content is None or content.provenance is None:
         state = "records no provenance" if content else "is not there"

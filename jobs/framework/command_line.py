@@ -5,14 +5,14 @@ after an interrupt. This module needs neither Spark nor torch.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import argcomplete
 from pydantic import BaseModel
 
-from jobs.framework.messages import hide, is_json, start_logging, write_error, write_line, write_traceback
+from jobs.framework.log_lines import hide, is_json, start_logging, write_error, write_line, write_traceback
 from jobs.framework.user_errors import user_error, worker_error
 from pivot_udfs import __version__
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
@@ -36,23 +36,17 @@ def run_command(
     plan: Callable[[S], object] | None = None,
     arguments: Arguments | None = None,
 ) -> int:
-    """Parses the command line, loads the settings and runs the job.
+    """Parses the command line, loads the settings (``model``) and runs the job; returns the exit code.
 
-    Args:
-        name: of the job.
-        description: shown by ``--help``.
-        model: the settings' class.
-        run: the job.
-        argv: the arguments; None: those of the process.
-        plan: what ``--dry-run`` does after it has printed the settings.
-        arguments: the job's own; their values are set before ``run`` is called.
-
-    Returns:
-        the exit code.
+    ``plan`` is what ``--dry-run`` does after it has printed the settings; ``arguments`` are the job's own, set before
+    ``run`` is called.
     """
     parser, options = _parser(name, description), arguments or Arguments()
     options.add_to(parser)
-    argcomplete.autocomplete(parser)
+    if "_ARGCOMPLETE" in os.environ:  # set by a shell that completes; a GPU machine need not have the package
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     parser.parse_args(argv, namespace=options)
     start_logging(name, options.log_format == "json", options.log_level.upper())
     try:

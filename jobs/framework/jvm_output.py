@@ -1,4 +1,4 @@
-"""What the JVM of a session writes to standard output and error: a failure ends in one line, not in stack traces.
+"""What the JVM of a session writes: a failure ends in one line, not in stack traces.
 
 Java, Spark's launcher and the workers of a local session write into a pipe that a thread reads for as long as the JVM
 lives. Held back are all lines until the session has started and, in a local session, all lines from the first log
@@ -13,7 +13,7 @@ from collections import deque
 from pyspark import SparkConf, SparkContext
 from pyspark.java_gateway import launch_gateway
 
-from jobs.framework.messages import write_line
+from jobs.framework.log_lines import write_line
 from pivot_udfs.load_settings import is_secret
 
 _N_HELD = 500
@@ -47,7 +47,7 @@ class JvmOutput:
         self._holding, self._is_local = False, is_local
 
     def held(self) -> str:
-        """The lines held back, the newest ones where there are many; all of them where the JVM has ended."""
+        """The lines held back, the newest 500; complete where the JVM has ended."""
         if self._reader:
             self._reader.join(timeout=1)
         return "\n".join(self._held)

@@ -1,7 +1,6 @@
-"""What a run needs of the machine, checked before a JVM is started: Java, Spark, memory sizes, paths, limits.
+"""What a run needs of the driver's machine, checked before a JVM starts: Java, Spark, memory sizes, paths, limits.
 
-Everything here is about the machine of the driver; under ``spark-submit`` the JVM runs already, and what it needs is
-not looked at.
+Under ``spark-submit`` the JVM runs already, and what it needs is not checked.
 """
 
 import errno
@@ -34,15 +33,9 @@ _OPEN_FILES, _LEAST_OPEN_FILES = 4096, 512
 
 
 def check_machine(settings: Settings, files: Collection[str] = (), writes: bool = True) -> None:
-    """Finds what would stop a run on this machine.
+    """Raises SetupError, ConfigError or StoreError for the first fault found that would stop a run on this machine.
 
-    Args:
-        settings: of the run.
-        files: the files that it reads: ``tokenizer``, ``lexicon``.
-        writes: whether it writes tables.
-
-    Raises:
-        SetupError, ConfigError, StoreError: the first fault found, with what to do about it.
+    ``files``: those that the run reads (``tokenizer``, ``lexicon``); ``writes``: whether it writes tables.
     """
     check_limits()
     for name in sorted({"tokenizer", "lexicon"}.intersection(files)):
@@ -53,11 +46,14 @@ def check_machine(settings: Settings, files: Collection[str] = (), writes: bool 
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         check_spark_home(os.environ.get("SPARK_HOME"))
         check_java(os.environ.get("JAVA_HOME"))
-        _use_unicode_locale()
+        if sys.platform == "linux" and locale.getencoding().upper().replace("-", "") != "UTF8":
+            os.environ["LC_ALL"] = (
+                "C.UTF-8"  # Java names files in the locale's encoding; C makes letters question marks
+            )
 
 
 def check_limits() -> None:
-    """Raises the soft limit of open files where it is low; Spark alone opens some 300 jars."""
+    """Raises the soft limit of open files where it is low: Spark alone opens some 300 jars."""
     if sys.getfilesystemencoding() != "utf-8":
         raise SetupError(f"Python names files in {sys.getfilesystemencoding()}: set LC_ALL=C.UTF-8")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -121,7 +117,7 @@ def _check_writable(folder: Path, name: str, place: str) -> None:
 
 def check_spark_settings(master: str, conf: dict[str, str]) -> None:
     """Checks what Spark would otherwise refuse with a stack trace: the master, and sizes of memory."""
-    for key, value in {"spark.master": master, **conf}.items():
+    for key, value in ({"spark.master": master} | conf).items():
         if key == "spark.master" and value and not _MASTER.fullmatch(value):
             raise ConfigError(
                 f"spark.master = {value!r} is no master: use local[*], local[4], yarn, spark://host:port or k8s://"
@@ -149,33 +145,22 @@ def check_spark_home(spark_home: str | None) -> None:
 def check_java(java_home: str | None) -> None:
     """Makes sure that the Java which Spark's launcher would start is there and new enough."""
     java = str(Path(java_home, "bin", "java")) if java_home else "java"
-    named = f"JAVA_HOME = {java_home}: " if java_home else ""
+    named = f"JAVA_HOME = {java_home}:" if java_home else "java on the PATH:"
+    remedy = f"install Java {OLDEST_JAVA} or later, or set JAVA_HOME to one"
     try:
         done = subprocess.run(
             [java, "-version"], capture_output=True, text=True, errors="replace", timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        raise SetupError(
-            f"{named}no Java there: install Java {OLDEST_JAVA} or later and set JAVA_HOME to it"
-            if java_home
-            else f"no java on the PATH: install Java {OLDEST_JAVA} or later, or set JAVA_HOME to one"
-        ) from None
+        raise SetupError(f"{named} no Java there: {remedy}") from None
     version = java_version(done.stderr + done.stdout)
     if version is None:
-        raise SetupError(
-            f"{named}{java} -version failed (exit code {done.returncode}): set JAVA_HOME to a working Java"
-        )
+        raise SetupError(f"{named} java -version failed (exit code {done.returncode}): {remedy}")
     if version < OLDEST_JAVA:
-        raise SetupError(f"{named}{java} is Java {version}, Spark needs {OLDEST_JAVA} or later: set JAVA_HOME to one")
+        raise SetupError(f"{named} it is Java {version}, Spark needs {OLDEST_JAVA} or later: {remedy}")
 
 
 def java_version(text: str) -> int | None:
     """The major version in what ``java -version`` writes: 8 for ``1.8.0_392``, 17 for ``17.0.15``; None for none."""
     found = re.search(r'version "(?:1\.)?(\d+)', text)
     return int(found[1]) if found else None
-
-
-def _use_unicode_locale() -> None:
-    """Java names files in the encoding of the locale: in that of C, letters beyond ASCII become question marks."""
-    if sys.platform == "linux" and locale.getencoding().upper().replace("-", "") != "UTF8":
-        os.environ["LC_ALL"] = "C.UTF-8"

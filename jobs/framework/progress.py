@@ -1,7 +1,7 @@
 """Progress of a run on standard error: the stage, the share of tasks done, throughput and the time left.
 
-A thread asks Spark's status tracker for the completed tasks of the running jobs; a stage that counts its shards adds
-documents and tokens. On a terminal one line is redrawn; in a log a line is written every ten seconds.
+A thread asks Spark's status tracker for completed tasks. On a terminal one line is redrawn, in a log one is written
+every ten seconds.
 """
 
 import sys
@@ -9,21 +9,35 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
-from jobs.framework.messages import clean, is_json, is_shown, write_line
+from jobs.framework.log_lines import is_json, is_shown, write_line
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tasks [{elapsed}{postfix}]"
 
 
+class StageRun(NamedTuple):
+    """What became of a stage in a run."""
+
+    stage: str
+    ran: bool
+    reason: str | None
+    """Why it ran; None where nothing has changed: it was skipped, or was asked for."""
+    seconds: float
+
+
 class Progress:
-    """Progress lines of one run."""
+    """Progress lines of one run, and the stages that it has completed or skipped, in order."""
 
     def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self.stages: list[StageRun] = []
         self._started = self._watching_since = time.monotonic()
 
     def stage_seconds(self) -> float:
@@ -37,26 +51,15 @@ class Progress:
         """
         elapsed = time.monotonic() - self._started
         level = "WARNING" if message.startswith("warning: ") else "INFO"
-        if is_json():
-            name, _, what = stage.partition(": ")
-            message = f"{what}: {message}" if what else message
-            return write_line("", level, name, message=message, values=values | {"elapsed_seconds": round(elapsed, 1)})
-        if is_shown(level):
-            tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
-        return None
+        name, _, what = stage.partition(": ")
+        whole, numbers = f"{what}: {message}" if what else message, values | {"elapsed_seconds": round(elapsed, 1)}
+        write_line(f"[{elapsed:7.1f} s] {stage}: {message}", level, name, whole, numbers)
 
     @contextmanager
     def watch(
         self, spark: SparkSession, stage: str, what: str, detail: Callable[[], str] | None = None
     ) -> Iterator[None]:
-        """Shows the completed tasks of all Spark jobs that run inside the ``with`` block.
-
-        Args:
-            spark: the session of the jobs.
-            stage: the stage's name.
-            what: what is computed.
-            detail: returns what else is known at the moment, such as "1,234 documents".
-        """
+        """Reports progress while the ``with`` block runs Spark jobs; ``detail`` returns more, such as a number."""
         done = threading.Event()
         self._watching_since = time.monotonic()
         group = f"{stage}: {what}"
@@ -99,11 +102,7 @@ class Pace:
     def seconds_left(self, now: float, stages: frozenset[int], n_done: int, n_all: int) -> float | None:
         """Seconds until the running stages end; None until one of their tasks has completed under observation.
 
-        Args:
-            now: seconds of a monotonic clock.
-            stages: ids of the running stages.
-            n_done: their completed tasks.
-            n_all: all of their tasks.
+        ``now`` is of a monotonic clock, ``stages`` are ids, ``n_done`` of ``n_all`` tasks are complete.
         """
         if stages != self._stages:
             self._stages, self._since, self._n_before = stages, now, n_done

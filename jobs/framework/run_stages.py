@@ -2,15 +2,18 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.jvm_output import JvmOutput
-from jobs.framework.messages import clean
+from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.spark_session import start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
 from jobs.framework.user_errors import user_error
+from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.settings import Settings
+from pivot_udfs.storage.stores import resolve
 
 
 def run_job(name: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None) -> int:
@@ -30,33 +33,30 @@ def with_run(
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
-    Args:
-        name: of the job.
-        description: for ``--help``.
-        stages: what ``body`` runs, in order.
-        argv: the command line, without the program.
-        body: does the work.
-        skips_unchanged: whether ``body`` skips stages that have not changed.
-        arguments: the job's own; their values are set before ``body`` is called.
-        plan: prints the plan; None: what the stages would do.
-
-    Returns:
-        the exit code, see ``command_line``.
+    ``stages`` are what ``body`` runs, in order, and whether it skips those that have not changed; ``arguments`` are the
+    job's own, set before ``body`` is called; ``plan`` prints the plan (None: what the stages would do). Returns the
+    exit code, see ``command_line``.
     """
 
+    def check(settings: Settings) -> bool:
+        files = {file for stage in stages for file in stage.files}
+        writes = any(stage.writes(settings) for stage in stages)
+        check_machine(settings, files, writes)
+        return writes
+
     def run(settings: Settings) -> None:
-        _in_session(name, settings, stages, body)
+        with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext():
+            _in_session(name, settings, body)
 
     def print_plan(settings: Settings) -> None:
-        _in_session(name, settings, stages, plan or (lambda run: _print_plan(run, stages, skips_unchanged)))
+        check(settings)
+        _in_session(name, settings, plan or (lambda run: _print_plan(run, stages, skips_unchanged)))
 
     return run_command(name, description, Settings, run, argv, print_plan, arguments)
 
 
-def _in_session(name: str, settings: Settings, stages: Sequence[Stage], body: Callable[[Run], object]) -> None:
+def _in_session(name: str, settings: Settings, body: Callable[[Run], object]) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
-    files = {file for stage in stages for file in stage.files}
-    check_machine(settings, files, writes=any(stage.writes(settings) for stage in stages))
     output = JvmOutput()
     try:
         budget = settings.cooccurrence.memory_budget_mb

@@ -5,9 +5,11 @@ the defaults here; Delta's extension is added to those that are set. The Delta j
 where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
 """
 
+import atexit
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -32,10 +34,6 @@ _ALWAYS = {
     # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
-    # Text becomes half as large as with Spark's default codec, at the same speed.
-    "spark.sql.parquet.compression.codec": "zstd",
-    # Writing an empty table again is a commit too, because the commit records its provenance.
-    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
 }
 _LOCAL = {
     "spark.driver.memory": "3g",
@@ -52,16 +50,10 @@ _MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
 def start_session(
     app_name: str, spark: Spark, memory_budget_mb: int | None = None, output: JvmOutput | None = None
 ) -> SparkSession:
-    """The Spark session of a job; warns if executors have less memory for Python than the budget of their workers.
+    """The Spark session of a job; warns if executors have less memory for Python than the budgets of their workers.
 
-    Args:
-        app_name: as Spark's pages show it.
-        spark: the settings.
-        memory_budget_mb: of one Python worker.
-        output: takes what a JVM started here writes to standard error; None: it goes to this process's.
-
-    Raises:
-        ConfigError: the Delta jars are missing.
+    ``output`` takes what a JVM that is started here writes to standard error. Raises ConfigError where the Delta jars
+    are missing.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = _conf(app_name, spark)
@@ -109,9 +101,7 @@ def with_delta(extensions: str | None) -> str:
 def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> str | None:
     """A warning where the workers' budgets exceed the executors' memory for Python; None where that is not known.
 
-    Args:
-        get: returns the value of a Spark key, None where it is not set.
-        memory_budget_mb: of one worker; an executor runs one for each task.
+    ``get`` returns the value of a Spark key, None where it is not set; an executor runs one worker for each task.
     """
     cores, overhead = get("spark.executor.cores"), _mebibytes(get("spark.executor.memoryOverhead"))
     if cores is None or overhead is None:
@@ -133,11 +123,12 @@ def _mebibytes(size: str | None) -> float | None:
 
 
 def _send_code(session: SparkSession) -> None:
-    """Gives executors this code, as ``spark-submit --py-files`` would."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "semantic_pivots.zip")
-        build_zip(path)
-        session.sparkContext.addPyFile(str(path))
+    """Gives executors this code, as ``spark-submit --py-files`` would; they fetch the file while the session lasts."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "semantic_pivots.zip")
+    build_zip(path)
+    session.sparkContext.addPyFile(str(path))
 
 
 def _check_jvm(session: SparkSession) -> None:

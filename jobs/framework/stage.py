@@ -1,6 +1,7 @@
 """What all stages share: what each reads and writes, the provenance of its tables, and whether it must run again."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,8 +9,9 @@ from importlib import metadata
 
 from pyspark.sql import SparkSession
 
-from jobs.framework.progress import Progress
-from jobs.warehouse.lineage import check_together
+from jobs.framework.lineage_events import reported
+from jobs.framework.progress import Progress, StageRun
+from jobs.warehouse.commit_history import check_together
 from jobs.warehouse.tables import Warehouse, maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
@@ -17,9 +19,10 @@ from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import Provenance, TableVersion, difference, is_place, shown
 from pivot_udfs.schemas import BLOCK_LIST
+from pivot_udfs.setting_types import Section
 from pivot_udfs.settings import Settings
 from pivot_udfs.shards.list_shards import Shard, list_shards
-from pivot_udfs.storage.messages import redact
+from pivot_udfs.storage.redact import redact
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 
@@ -116,14 +119,17 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
     Raises:
         WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
     """
-    provenance = check_stage(run, stage)
+    began, provenance = time.monotonic(), check_stage(run, stage)
     reason = why_run(run, stage, provenance)
-    if skip_unchanged and reason is None:
+    runs = reason is not None or not skip_unchanged
+    if runs:
+        run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
+        with reported(run, stage):
+            stage.run(run, provenance)
+    else:
         run.progress.say(stage.name, "skipped: inputs, configuration and code are unchanged")
-        return False
-    run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
-    stage.run(run, provenance)
-    return True
+    run.progress.stages.append(StageRun(stage.name, runs, reason, round(time.monotonic() - began, 1)))
+    return runs
 
 
 def check_stage(run: Run, stage: Stage) -> Provenance:
@@ -234,4 +240,5 @@ def _provenance_of(run: Run, table: str) -> Provenance:
 
 
 def _all_settings(settings: Settings) -> dict[str, object]:
-    return result_settings(*(getattr(settings, section) for section in Settings.model_fields))
+    sections = (getattr(settings, name) for name in Settings.model_fields)
+    return result_settings(*(section for section in sections if isinstance(section, Section)))

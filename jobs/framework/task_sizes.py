@@ -31,12 +31,7 @@ def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
 
 
 def tasks_of_files(session: SparkSession, sizes: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
-    """Divides files of a table into tasks of about the same size, up to ``TASK_BYTES`` but for larger files.
-
-    Args:
-        session: its cores get work, where there are files enough.
-        sizes: bytes by path.
-    """
+    """Divides files (bytes by path) into tasks of about the same size, up to ``TASK_BYTES`` but for larger files."""
     return pack_files(list(sizes.items()), max(least_tasks(session), sum(sizes.values()) // TASK_BYTES + 1))
 
 

@@ -1,7 +1,7 @@
 """Turns errors of Python, Java, Spark and the stores into one line that says what to do, where there is something.
 
-The patterns are looked for in the error's text, which for Spark contains the Java stack trace and a worker's Python
-traceback; where the JVM has ended, in what it wrote. The first that is found decides: specific ones come first.
+The first pattern that is found in the error's text decides (for Spark that has the Java stack trace and a worker's
+Python traceback), or, where the JVM has ended, in what it wrote: specific patterns come first.
 """
 
 import errno
@@ -32,10 +32,9 @@ _REMEDIES = (
     Remedy(r"Too many open files", _OPEN_FILES),
     Remedy(r"Read-only file system|ReadOnlyFilesystem", _READ_ONLY),
     Remedy(
-        r"Could not parse Master URL: ?'?([^'\n]*)",
-        "spark.master = {0} is none: use local[*], yarn, spark:// or k8s://",
+        r"(?:Could not parse Master|[Ii]nvalid (?:Spark|master)) URL: ?'?([^'\n]*)",
+        "spark.master = {0} is no master: use local[*], yarn, spark://host:port or k8s://",
     ),
-    Remedy(r"[Ii]nvalid (?:Spark|master) URL: ?([^\n]*)", "spark.master = {0} is none: use spark://host:port"),
     Remedy(
         r"All masters are unresponsive|Failed to connect to master",
         "Spark's master does not answer: check spark.master, and that the cluster runs",
@@ -43,7 +42,7 @@ _REMEDIES = (
     Remedy(
         r"Invalid (?:maximum|initial) heap size: -Xm[sx](\S*)|Failed to parse byte string: (?:-Xm[sx])?(\S*)|"
         r"NumberFormatException: Size must be specified as bytes[^\n]*",
-        "a memory size{note} is none: write spark.driver.memory and its like as 3g or 512m",
+        "a memory size{note} is not valid: write spark.driver.memory, for example, as 3g or 512m",
     ),
     Remedy(
         r"(?:System|Executor) memory (\d+) must be at least|Too small (?:maximum|initial) heap",
@@ -85,8 +84,11 @@ _REMEDIES = (
         "Spark cannot make a folder for temporary files: set spark.local.dir, or TMPDIR, to one that can be written",
     ),
     Remedy(r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark", _OTHER_SPARK),
-    Remedy(r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)", _DENIED),
-    Remedy(r"Permission denied|Operation not permitted", _DENIED),
+    Remedy(
+        r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)|"
+        r"Permission denied|Operation not permitted",
+        _DENIED,
+    ),
     Remedy(
         r"FAILED_READ_FILE[^\]]*\] Encountered error while reading file (\S+?)\.?(?:\s|$)|"
         r"FileNotFoundError: [^\n]*?([^\s']*/part-[^\s']*\.parquet)",
@@ -112,19 +114,15 @@ _OWN_ERROR = re.compile(r"(?:pivot_udfs\.)errors\.(\w+): (.*)")
 
 
 def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | None:
-    """The error as one that the user can fix; None where nothing is known about it.
-
-    Args:
-        error: any.
-        output: what the JVM wrote to standard error.
-    """
+    """The error as one that the user can fix, None where no remedy is known; ``output``: what the JVM wrote."""
     if isinstance(error, SemanticPivotsError):
         return error
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
         return SetupError(_filled(_BY_ERRNO[error.errno], str(error.filename or "")))
     text = str(error)
     if own := _OWN_ERROR.fullmatch(worker_error(text) or ""):
-        return _own(own[1], own[2])
+        kind: type[SemanticPivotsError] | None = getattr(errors, own[1], None)
+        return kind(own[2]) if kind else None
     if isinstance(error, KeyError | TypeError | ValueError | AssertionError) and "Java" not in text:
         return None
     text = f"{type(error).__name__}: {text}"
@@ -136,11 +134,6 @@ def worker_error(text: str) -> str | None:
     """The last line of the Python traceback in Spark's message about a failed task; None where it has none."""
     found = _WORKER_TRACEBACK.findall(text)
     return found[-1].strip() if found else None
-
-
-def _own(name: str, message: str) -> SemanticPivotsError | None:
-    kind = getattr(errors, name, None)
-    return kind(message) if isinstance(kind, type) and issubclass(kind, SemanticPivotsError) else None
 
 
 def _by_pattern(text: str, remedies: tuple[Remedy, ...]) -> SetupError | None:

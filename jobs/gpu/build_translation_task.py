@@ -7,8 +7,9 @@ Writes ``<results.path>/task.jsonl``.
 """
 
 from functools import partial
+from typing import Any
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance
@@ -17,13 +18,13 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompts import WordTokens
-from jobs.gpu.translation.translation_task import Task, read_task, write_task
+from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.tokenization.backends import load_tokenizer
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
-VERSION = 1
+VERSION = 2
 _NOT_COMPARED = ("translation.directions", "translation.n_resamples")
 """Settings that do not change the words of a direction."""
 
@@ -31,8 +32,8 @@ _NOT_COMPARED = ("translation.directions", "translation.n_resamples")
 def build(settings: ModelSettings) -> None:
     """Builds and writes the task; reports how many pairs were left out and why."""
     concepts, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    tokenizer = load_tokenizer(settings.tokenizer.path)
-    tokens = WordTokens(tokenizer, settings.translation.start_token)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
+    tokens = task_tokens(settings, tokenizer)
     bad = tokens.unencodable(concepts, settings.lexicon.languages)
     if bad:
         shown = ", ".join(f"{language} {word!r}" for language, word in bad[:10])
@@ -45,7 +46,8 @@ def build(settings: ModelSettings) -> None:
     write_task(task, results_path(settings, "task.jsonl"))
     for direction, reasons in task.left_out.items():
         left_out = {reason.replace(" ", "_"): n for reason, n in reasons.items() if n}
-        say(f"task {direction}", words=len(task.of_direction(direction)), **left_out)
+        lead = "".join(tokens.texts[token] for token in task.leads[direction])
+        say(f"task {direction}", words=len(task.of_direction(direction)), lead=repr(lead), **left_out)
 
 
 def _provenance(settings: ModelSettings, lexicon_sha256: str, tokenizer_sha256: str) -> Provenance:
@@ -53,6 +55,18 @@ def _provenance(settings: ModelSettings, lexicon_sha256: str, tokenizer_sha256: 
     shaping["lexicon.languages"] = settings.lexicon.languages
     files = {"lexicon": lexicon_sha256, "tokenizer": tokenizer_sha256}
     return provenance("build_translation_task", VERSION, shaping, files=files)
+
+
+def task_tokens(settings: ModelSettings, tokenizer: TokenizerSpec) -> WordTokens:
+    """Encodes prompts and answers as ``[translation]`` writes them."""
+    return WordTokens(tokenizer, settings.translation.start_token, settings.translation.prompt)
+
+
+def task_identity(settings: ModelSettings) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings and the file hash that identify the task and its prompts in the provenance of results."""
+    names = ("prompt", "start_token")
+    used = {f"translation.{name}": getattr(settings.translation, name) for name in names}
+    return used, {"task": task_sha256(results_path(settings, "task.jsonl"))}
 
 
 def load_task(settings: ModelSettings) -> Task:
@@ -65,7 +79,9 @@ def load_task(settings: ModelSettings) -> Task:
     if not path.is_file():
         build(settings)
     _, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    task = read_task(path, _provenance(settings, lexicon_sha256, load_tokenizer(settings.tokenizer.path).sha256))
+    task = read_task(
+        path, _provenance(settings, lexicon_sha256, load_tokenizer(settings.tokenizer.path, "reference").sha256)
+    )
     wanted = [f"{source}-{target}" for source, target in settings.directions]
     missing = [name for name in wanted if name not in task.examples or not task.of_direction(name)]
     if missing:

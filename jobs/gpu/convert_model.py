@@ -8,7 +8,7 @@ Writes ``<results.path>/base/``. A GGUF file takes many times longer to load and
 import shutil
 from functools import partial
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
@@ -19,7 +19,7 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 
 def convert(settings: ModelSettings) -> None:
     """Loads ``[model]``, checks its vocabulary, and saves it."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     model = load_model(settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}))
     check_vocabulary(settings.model, model, tokenizer)
     final = results_path(settings, "base")

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.analysis.bootstrap import mean_interval
-from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path, write_json
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, read_provenance, why_stale
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import run_job
@@ -30,10 +30,10 @@ from jobs.gpu.models.load_model import model_summary
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.translation.score_words import score_draw
 from jobs.gpu.translation.task_model import TaskModel, load_task_model
-from jobs.gpu.translation.translation_task import Task, task_sha256
+from jobs.gpu.translation.translation_task import Task
 from pivot_udfs.provenance import Provenance
 
-VERSION = 1
+VERSION = 2
 
 
 def evaluate(settings: ModelSettings) -> None:
@@ -54,8 +54,8 @@ def scores_provenance(
     settings: ModelSettings, of_model: Mapping[str, Any], model_files: Mapping[str, str]
 ) -> Provenance:
     """The provenance of the scores of a model, identified by settings and by the SHA-256 (hex) of files."""
-    files = {"task": task_sha256(results_path(settings, "task.jsonl")), **model_files}
-    return provenance("evaluate_translation", VERSION, of_model, files=files)
+    of_task, task_file = task_identity(settings)
+    return provenance("evaluate_translation", VERSION, {**of_model, **of_task}, files={**task_file, **model_files})
 
 
 def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
@@ -65,7 +65,7 @@ def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
         direction, concept, source, target, score (mean over draws, -1..1), p_target, p_distractors (0..1).
     """
     units = score_units(subject.task)
-    for part, (direction, draw) in tqdm(units.items(), desc="directions and draws", unit="draw"):
+    for part, (direction, draw) in progress_bar(units.items(), desc="directions and draws", unit="draw"):
         if not parts.has(part):
             parts.write(part, _score_part(subject, direction, draw))
     return mean_over_draws(parts.read(list(units)))
@@ -85,8 +85,10 @@ def kept_scores(folder: Path, now: Provenance, task: Task) -> pa.Table | None:
 
 
 def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
-    words, examples = subject.task.of_direction(direction), subject.task.examples[direction][draw]
-    true, false = subject.runner.within_memory(lambda runner: score_draw(runner, words, examples, subject.tokens))
+    task, words = subject.task, subject.task.of_direction(direction)
+    examples, lead = task.examples[direction][draw], task.leads[direction]
+    work = partial(score_draw, words=words, examples=examples, tokens=subject.tokens, lead=lead)
+    true, false = subject.runner.within_memory(work)
     return pa.table(
         {
             "direction": [word.direction for word in words],

@@ -13,13 +13,13 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.files import file_sha256, results_path, write_text
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
-from jobs.gpu.report.plots import draw_count_scores, draw_layer_curves, draw_roc, draw_training
+from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_training
 from jobs.report.language_names import shown_token
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
@@ -63,8 +63,7 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     )
     environment.filters |= {"shown": shown_token, "f3": _three_places, "lang_of": _target_language}
     figures = {
-        "layers": draw_layer_curves(report.layer_curves) if report.layer_curves else "",
-        "roc": draw_roc(report.roc) if report.roc else "",
+        "layers": draw_curves(report.curves) if report.curves else "",
         "scatter": draw_count_scores(report.count_scores) if report.count_scores else "",
         "training": draw_training(report.training) if report.training else "",
     }

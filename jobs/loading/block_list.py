@@ -1,15 +1,15 @@
 """The table ``blocked``: read by every run that loads shards, extended by ``forget_documents``."""
 
+from jobs.warehouse.commit_history import commits_between
 from jobs.warehouse.driver_rows import commit_rows
-from jobs.warehouse.lineage import commits_between
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.open_table import open_delta, stored_rows
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import BLOCK_LIST, BLOCKED
+from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, table_files
+from pivot_udfs.storage.stores import STORE_ERRORS
 
 _VERSION = 1
 
@@ -17,8 +17,7 @@ _VERSION = 1
 def read_entries(warehouse: Warehouse) -> set[Blocked]:
     """The rows of the block list; none where there is no table.
 
-    Raises:
-        WarehouseError: the table was removed, though documents were loaded or forgotten with it.
+    Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it.
     """
     content, shards = warehouse.content(BLOCK_LIST), warehouse.content("shards")
     if content is None and shards and BLOCK_LIST in shards.tables:
@@ -26,7 +25,8 @@ def read_entries(warehouse: Warehouse) -> set[Blocked]:
             f"{warehouse.table_path(BLOCK_LIST)} is no longer there, so that forgotten documents would be loaded "
             "again: restore it, or choose another warehouse.path"
         )
-    return _entries_at(warehouse.location(BLOCK_LIST), content.newest) if content else set()
+    rows = stored_rows(warehouse.location(BLOCK_LIST), content.newest) if content else []
+    return {Blocked(**row) for row in rows}
 
 
 def read_block_list(warehouse: Warehouse) -> BlockList:
@@ -35,11 +35,7 @@ def read_block_list(warehouse: Warehouse) -> BlockList:
 
 
 def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
-    """Adds to the block list, in one commit; nothing is committed where it has all of them.
-
-    Raises:
-        WarehouseError: another run has changed it.
-    """
+    """Adds to the block list, in one commit; nothing is committed where it has all of them."""
     present = read_entries(warehouse)
     if entries - present:
         rows = [entry._asdict() for entry in sorted(entries | present, key=str)]
@@ -47,16 +43,10 @@ def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
 
 
 def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockList | None:
-    """What was blocked where forgetting is all that changed ``documents`` between two versions.
+    """What was blocked where forgetting is all that changed ``documents`` between two of its versions, else None.
 
-    Args:
-        warehouse: with the table.
-        before: a version of ``documents``.
-        after: a later one.
-
-    Returns:
-        The documents in which the versions differ are those that ``before`` has and this list blocks; None where
-        shards were loaded or replaced, too, or the block list of that time is no longer there.
+    The versions differ in the documents that ``before`` has and this list blocks. None also where the block list of
+    that time is no longer there.
     """
     delta = open_delta(warehouse.location("documents"))
     commits = commits_between(delta, before, after) if delta else []
@@ -68,15 +58,7 @@ def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockLis
         if rows is None:
             return None
         try:
-            entries |= _entries_at(warehouse.location(BLOCK_LIST), rows.version)
+            entries |= {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), rows.version)}
         except (WarehouseError, *STORE_ERRORS):
             return None
     return BlockList.of(entries)
-
-
-def _entries_at(table: Location, version: int) -> set[Blocked]:
-    delta = open_delta(table, version)
-    if delta is None:
-        return set()
-    rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table(columns=BLOCKED.names)
-    return {Blocked(**row) for row in rows.to_pylist()}

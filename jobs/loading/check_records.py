@@ -1,9 +1,9 @@
 """Compares the records that were read with those that were written, and describes both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.shards.validate_record import SHARD_REASONS
+from pivot_udfs.shards.quarantine_reasons import SHARD_REASONS
 from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total
 
 _LEAST_RECORDS, _LEAST_SHARDS = 100, 20
@@ -23,16 +23,7 @@ _REMEDIES = {
 
 
 def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> None:
-    """Compares what was read with what was written.
-
-    Args:
-        counts: what was read.
-        n_documents: rows written to ``documents``.
-        n_rejected: rows written to ``quarantine``.
-
-    Raises:
-        CorpusError: they differ.
-    """
+    """Raises CorpusError where the rows written to ``documents`` and ``quarantine`` are not as many as were read."""
     read = total(counts.values())
     if read[:2] != (n_documents, n_rejected):
         raise CorpusError(
@@ -42,15 +33,10 @@ def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> 
 
 
 def check_quarantine_share(counts: ShardCounts, max_share: float) -> None:
-    """Compares what was rejected with ``corpus.max_quarantine_share``.
+    """Raises CorpusError, with the most frequent reasons, where a batch exceeds ``corpus.max_quarantine_share``.
 
-    Args:
-        counts: of a batch.
-        max_share: of records that are rejected, and of shards that are empty or not readable to their end, in [0, 1];
-            fewer than 100 records, or 20 shards, are not judged.
-
-    Raises:
-        CorpusError: one of the shares is larger; it has the reasons, the most frequent first.
+    It is the share of records that are rejected, and of shards that are empty or not readable to their end; fewer than
+    100 records, or 20 shards, are not judged.
     """
     read = total(counts.values())
     lost = total(_of_whole_shards(count) for count in counts.values())
@@ -59,11 +45,7 @@ def check_quarantine_share(counts: ShardCounts, max_share: float) -> None:
 
 
 def no_documents(read: ShardCount) -> CorpusError:
-    """The error for a corpus without a document: the reasons, the most frequent first.
-
-    Args:
-        read: the sum of all shards.
-    """
+    """The error for a corpus without a document, with the sum of all shards: the reasons, the most frequent first."""
     if not read.rejections:
         return CorpusError("the shards have no record: check corpus.inputs")
     return CorpusError(f"none of {read.n_rejected} records is a document: {_reasons(read.rejections)}")
@@ -91,8 +73,10 @@ def _reasons(rejections: Sequence[Rejections]) -> str:
     return f"{numbers} (such as: {first.detail}){remedy}"
 
 
-def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:
+def progress_message(counts: ShardCounts, sizes: Mapping[str, int], seconds: float) -> str:
     """What has been read in so many seconds; another thread may be adding to the counts."""
-    read = total(counts.copy().values())
+    done = counts.copy()
+    read, n_bytes = total(done.values()), sum(sizes[shard] for shard in done)
     rate = read.n_tokens / max(seconds, 1e-9)
-    return f"{len(counts):,} of {n_shards:,} shards, {read.n_docs:,} documents, {rate:,.0f} tokens/s"
+    share = f"{n_bytes / 1e6:,.1f} of {sum(sizes.values()) / 1e6:,.1f} MB"
+    return f"{len(done):,} of {len(sizes):,} shards, {share}, {read.n_docs:,} documents, {rate:,.0f} tokens/s"

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from jobs.framework.stage import Run
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import commits_of
+from jobs.warehouse.commit_history import commits_of
 from jobs.warehouse.open_table import LOG, open_delta, stored_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.list_files import list_folder, list_tree
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 
 _ARTEFACTS = ("manifest.json", "state.json")
 """Files of packed datasets and checkpoints that hold a provenance under the key ``provenance``."""
@@ -28,11 +29,9 @@ def other_datasets(run: Run) -> list[str]:
 
 
 def copies(run: Run, folders: Sequence[str]) -> Iterator[str]:
-    """One line for each table and artefact that can still hold forgotten documents.
+    """One line for each table and artefact that can still hold forgotten documents, after the tables were made again.
 
-    Args:
-        run: after its tables were made again.
-        folders: searched for packed datasets and checkpoints.
+    ``folders`` are searched for packed datasets and checkpoints.
     """
     older = [line for name in tables_with_rows(run) for line in _older_versions(run, name)]
     yield from older

@@ -1,7 +1,7 @@
 """Removes blocked documents and shards from ``documents``, ``quarantine`` and ``shards``.
 
-The block list is committed before, so that a run that is stopped between two commits is completed by the next run of
-``forget_documents`` or ``tokenize_corpus``: ``shards`` records the state of the block list that was applied.
+The block list is committed before: a run that is stopped between two commits is completed by the next run of
+``forget_documents`` or ``tokenize_corpus``, since ``shards`` records the block list that was applied.
 """
 
 from collections import defaultdict
@@ -35,12 +35,7 @@ class Found(NamedTuple):
 
 
 def find_documents(run: Run, blocks: BlockList) -> list[Found]:
-    """The blocked documents that the table still has; reads the keys of files whose statistics allow for one.
-
-    Args:
-        run: with the warehouse.
-        blocks: what is blocked.
-    """
+    """The blocked documents that the table still has; reads the keys of files whose statistics allow for one."""
     location = run.warehouse.location("documents")
     sources = {*blocks.sources, *blocks.doc_ids}
     files = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
@@ -59,19 +54,7 @@ def find_documents(run: Run, blocks: BlockList) -> list[Found]:
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:
-    """Completes what was blocked after ``shards`` was committed.
-
-    Args:
-        run: with the warehouse.
-        blocks: the whole block list.
-        loaded: the rows of ``shards``.
-
-    Returns:
-        the rows of ``shards`` after that.
-
-    Raises:
-        WarehouseError: another run has changed a table.
-    """
+    """Completes what was blocked after ``shards`` was committed; returns the rows of ``shards`` after that."""
     if run.unapplied_block_list() is None:
         return loaded
     return remove_documents(run, blocks, find_documents(run, blocks), loaded)

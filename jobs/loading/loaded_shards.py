@@ -1,17 +1,16 @@
 """The table ``shards``: the shards whose records are in the tables, and how a listing differs from it.
 
-Its newest version also says which versions of ``documents`` and ``quarantine`` hold these shards. It is committed after
-them, so that a run that was stopped between the commits of a batch leaves them ahead, to be rolled back by the next.
+It records the versions of ``documents`` and ``quarantine`` that hold these shards and is committed after them, so that
+a stopped run leaves them ahead, to be rolled back by the next.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobs.warehouse.open_table import open_delta
-from pivot_udfs.schemas import SHARDS
+from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.shards.list_shards import Shard
-from pivot_udfs.storage.stores import Location, table_files
+from pivot_udfs.storage.location import Location
 
 
 class LoadedShard(NamedTuple):
@@ -56,11 +55,8 @@ class ShardChanges:
 
 def read_loaded(table: Location) -> dict[str, LoadedShard]:
     """The rows of the newest version, by shard; none where there is no table."""
-    delta = open_delta(table)
-    if delta is None:
-        return {}
-    rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist()
-    return {row["shard"]: LoadedShard(**{name: row[name] for name in SHARDS.names if name in row}) for row in rows}
+    rows = [{name: row[name] for name in LoadedShard._fields if name in row} for row in stored_rows(table)]
+    return {row["shard"]: LoadedShard(**row) for row in rows}
 
 
 def compare_shards(
@@ -70,10 +66,7 @@ def compare_shards(
 ) -> ShardChanges:
     """Compares a listing with the table; the content of a shard is read only where its time alone has changed.
 
-    Args:
-        listed: from ``list_shards``.
-        loaded: from ``read_loaded``.
-        content_ids: SHA-256 (hex) of the shards at given paths.
+    ``content_ids`` gives the SHA-256 (hex) of the shards at given paths.
     """
     same_size = [s for s in listed if s.path in loaded and loaded[s.path].n_bytes == s.n_bytes]
     suspects = [s for s in same_size if not s.modified_ns or loaded[s.path].modified_ns != s.modified_ns]

@@ -9,7 +9,7 @@ from typing import TextIO
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.shards.block_list import Blocked
 from pivot_udfs.shards.list_shards import matches_parts
-from pivot_udfs.storage.messages import printable, reason
+from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -17,13 +17,9 @@ _HEADER = ("source", "doc_id")
 
 
 def read_keys(place: str) -> set[Blocked]:
-    """The keys in a file: JSON lines with ``source`` and ``doc_id``, or a TSV of the two, with or without a header.
+    """The keys in a file: JSON lines (.jsonl, .ndjson, .json) with ``source`` and ``doc_id``, or a TSV of the two.
 
-    Args:
-        place: path or URI; names of JSON lines end in .jsonl, .ndjson or .json.
-
-    Raises:
-        ConfigError: the file cannot be read, has no key, or a line has not both as text.
+    Raises ConfigError where the file cannot be read, has no key, or a line has not both as text.
     """
     parse = _json_keys if place.lower().endswith(_JSON_LINES) else _tsv_keys
     try:
@@ -58,27 +54,18 @@ def _key(number: int, values: Sequence[object]) -> tuple[str, str]:
 
 
 def shards_named(given: Sequence[str], loaded: Collection[str]) -> tuple[set[Blocked], list[str]]:
-    """The shards that paths, folders and globs name.
+    """The loaded shards that paths, folders and globs name, as in ``corpus.inputs``, and those that name none.
 
-    Args:
-        given: as in ``corpus.inputs``.
-        loaded: paths of the loaded shards.
-
-    Returns:
-        entries of the block list, and those of ``given`` that name no loaded shard; a path among them is blocked all
-        the same, as it may be listed later.
+    A path that names no loaded shard is blocked all the same, as it may be listed later.
     """
     found, missing = set(), []
     for place in given:
         location = resolve(place)
         path = location.path if location.is_local else location.uri
-        named = {place} if place in loaded else {each for each in loaded if _names(path, each)}
+        parts = path.split("/")
+        named = {place} if place in loaded else {each for each in loaded if matches_parts(each.split("/"), parts)}
         if not named:
             missing.append(place)
             named = set() if any(character in path for character in "*?[") else {path}
         found |= named
     return {Blocked(shard=shard) for shard in found}, missing
-
-
-def _names(pattern: str, shard: str) -> bool:
-    return pattern == shard or matches_parts(shard.split("/"), pattern.split("/"))

@@ -21,18 +21,7 @@ def replace_shards(
     removed: Collection[str] | None,
     provenance: Provenance,
 ) -> None:
-    """Commits files with the rows of shards; nothing is committed where nothing would change.
-
-    Args:
-        warehouse: with the table.
-        table: its name; the table has a column ``shard``.
-        files: rows of ``write_parquet.FILES``.
-        removed: the shards whose rows are removed in the same commit; None: all rows that the table has.
-        provenance: of all rows.
-
-    Raises:
-        WarehouseError: another run has changed the table.
-    """
+    """Commits ``files`` with rows of shards and removes those of other shards (None: all); makes no empty commit."""
     if removed is None:
         warehouse.commit(table, files, provenance)
         return
@@ -43,21 +32,11 @@ def replace_shards(
 
 
 def files_without(
-    warehouse: Warehouse,
-    table: str,
-    files: Sequence[str],
-    left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
+    warehouse: Warehouse, table: str, files: Sequence[str], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
 ) -> list[dict[str, Any]]:
-    """New files with the rows of files of a table, except for some.
+    """New files (rows of ``write_parquet.FILES``) with the rows of files of a table, except for some.
 
-    Args:
-        warehouse: with the table.
-        table: its name.
-        files: paths within the table.
-        left_out: for each row of a batch whether it is left out; runs in workers.
-
-    Returns:
-        rows of ``write_parquet.FILES``.
+    ``left_out`` says of each row of a batch whether it is left out; it runs in workers.
     """
     if not files:
         return []
@@ -70,16 +49,6 @@ def files_without(
 def commit_shards(
     warehouse: Warehouse, rows: Iterable[LoadedShard], provenance: Provenance, tables: Mapping[str, TableVersion]
 ) -> None:
-    """Commits all rows of ``shards``, one for each shard.
-
-    Args:
-        warehouse: with the table.
-        rows: the new content.
-        provenance: of the rows.
-        tables: the states of other tables that belong to them.
-
-    Raises:
-        WarehouseError: another run has changed the table.
-    """
+    """Commits all rows of ``shards``, one for each shard, with the states of other tables that belong to them."""
     records = [shard._asdict() for shard in sorted(rows)]
     commit_rows(warehouse, "shards", records, provenance, tables)

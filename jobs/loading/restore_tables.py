@@ -10,15 +10,8 @@ from pivot_udfs.provenance import Provenance
 def restored(run: Run, job: str, provenance: Provenance) -> bool:
     """Undoes what a run that was stopped, or another tool, has done to the tables since ``shards`` was committed.
 
-    ``shards`` is committed first: if the other run still goes on, one of the two fails at its commit.
-
-    Args:
-        run: with the warehouse.
-        job: for messages.
-        provenance: of the rows of ``shards``.
-
-    Returns:
-        False where the rows are no longer there.
+    ``shards`` is committed first, with this provenance: if the other run still goes on, one of the two fails at its
+    commit. False where the rows are no longer there.
     """
     ahead, shards = run.ahead_of_shards(), run.warehouse.content("shards")
     if ahead is None or shards is None:

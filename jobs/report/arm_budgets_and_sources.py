@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
@@ -33,12 +33,9 @@ def pivot_keys(members: DataFrame) -> DataFrame:
 
 
 def read_arms(selection: Selection, members: DataFrame, language_tokens: Mapping[str, int]) -> tuple[ArmContent, ...]:
-    """What each arm holds and its budgets, in the order of ``selection.arms``.
+    """What each arm holds (``arm_members``) and its budgets, in the order of ``selection.arms``.
 
-    Args:
-        selection: the rule and the arms.
-        members: from ``arm_members``.
-        language_tokens: of the corpus, by language.
+    ``language_tokens``: of the corpus, by language.
     """
     joined = members.join(pivot_keys(members), on=list(KEY), how="left")
     rows = (
@@ -75,18 +72,9 @@ def _arm(name: str, rows: Sequence[Row], budgets: Sequence[Budget]) -> ArmConten
 
 
 def read_source_tokens(scored: DataFrame, members: DataFrame, arms: Sequence[str]) -> tuple[Row, ...]:
-    """Tokens of the N_SOURCES largest sources, in the corpus and in each arm.
-
-    Args:
-        scored: ``document_scores``.
-        members: from ``arm_members``.
-        arms: names.
-    """
+    """Tokens of the N_SOURCES largest sources, in the corpus (``document_scores``) and in each arm's ``members``."""
     corpus = scored.select("source", "n_tokens", F.lit("").alias("arm"))
     both = corpus.unionByName(members.select("source", "n_tokens", "arm"))
-    sums = [_tokens_of(arm).alias(arm or "all") for arm in ("", *arms)]
+    of_arm = {arm: F.when(F.col("arm") == arm, F.col("n_tokens")).otherwise(0) for arm in ("", *arms)}
+    sums = [F.sum(n_tokens).alias(arm or "all") for arm, n_tokens in of_arm.items()]
     return tuple(both.groupBy("source").agg(*sums).orderBy(F.desc("all"), "source").limit(N_SOURCES).collect())
-
-
-def _tokens_of(arm: str) -> Column:
-    return F.sum(F.when(F.col("arm") == arm, F.col("n_tokens")).otherwise(0))

@@ -13,13 +13,9 @@ N_LANGUAGES, N_BINS, N_SAMPLED = 6, 48, 4000
 
 
 def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
-    """Histograms, length bins and samples.
+    """Histograms, length bins and samples of at most N_LANGUAGES languages, in descending order of tokens.
 
-    Args:
-        scored: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
-
-    Returns:
-        at most N_LANGUAGES languages, in descending order of tokens.
+    ``scored`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
     """
     totals = _totals(scored)
     widths = {row["lang"]: row["high"] / (N_BINS - 1) or 1.0 / N_BINS for row in totals}

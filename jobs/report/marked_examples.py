@@ -19,12 +19,9 @@ _KEY = ("shard", "record")
 
 
 def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tuple[tuple[Row, Passage], ...]:
-    """The densest documents of the pivot arm, taken from the languages in turn.
+    """The densest ``report.n_examples`` documents of the pivot arm, taken from the languages in turn, in this order.
 
-    Args:
-        run: gives the tables, the tokenizer and ``report.n_examples``.
-        scored: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
-        languages: in order of their turns.
+    ``scored`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
     """
     best = Window.partitionBy("lang").orderBy(F.desc(SHRUNKEN), "source", "doc_id")
     n_examples = run.settings.report.n_examples
@@ -39,10 +36,9 @@ def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tupl
     by_key = {tuple(row[name] for name in _KEY): row for row in rows}
     pivots = {row["token_id"] for row in run.warehouse.read("pivots").select("token_id").collect()}
     documents = [by_key[tuple(key)] for key in keys]
-    return tuple((document, _passage(run, document, pivots)) for document in documents)
-
-
-def _passage(run: Run, row: Row, pivots: set[int]) -> Passage:
-    starts, ends = token_byte_spans(run.tokenizer, row["text"])
-    is_pivot = np.array([token_id in pivots for token_id in row["token_ids"]], dtype=bool)
-    return mark_pivots(row["text"], starts, ends, is_pivot, PASSAGE_TOKENS)
+    examples = []
+    for row in documents:
+        starts, ends = token_byte_spans(run.tokenizer, row["text"])
+        is_pivot = np.array([token_id in pivots for token_id in row["token_ids"]], dtype=bool)
+        examples.append((row, mark_pivots(row["text"], starts, ends, is_pivot, PASSAGE_TOKENS)))
+    return tuple(examples)

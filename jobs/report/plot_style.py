@@ -1,8 +1,8 @@
-"""The look of both reports: colours, Matplotlib's settings, and conversion of figures to SVG.
+"""The look of both reports: colours, Matplotlib's settings, and conversion of figures to SVG; no Spark, no torch.
 
-Needs neither Spark nor torch. Text in figures stays text, so that the browser draws every script with its own fonts and
-readers can search it; dense scatter plots are embedded bitmaps. The colours are those of Okabe and Ito (2008), which
-colour-blind readers can distinguish; figures keep a light background in dark mode. The same values give the same bytes.
+Text in figures stays text, so that the browser draws every script with its own fonts and readers can search it; dense
+scatter plots are embedded bitmaps. The colours are those of Okabe and Ito (2008), which colour-blind readers can
+distinguish. The same values give the same bytes.
 """
 
 import io

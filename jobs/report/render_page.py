@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from jobs.report.language_names import language_name, shown_token
 from jobs.report.plots import N_LEAST_DOCS, draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 from jobs.report.report_types import N_PIVOTS_LISTED, Report
-from pivot_udfs.shards.validate_record import REASONS
+from pivot_udfs.shards.quarantine_reasons import REASONS
 
 ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "lift difference", "llr": "log-likelihood ratio"}
 _CARD_DIGITS = 7
@@ -21,20 +21,11 @@ _LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
 
 
 def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
-    """The page.
-
-    Args:
-        report: the content.
-        model_report: address of the model report, relative to this page; None if there is none yet.
-        made_of: fingerprint of everything that the page shows, for its ``<meta>`` tag.
-
-    Returns:
-        HTML.
-    """
+    """The page as HTML; ``model_report`` is the model report's address relative to it, ``made_of`` its provenance."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"n": _thousands, "pct": _percent, "size": _size, "card": _card}
+    environment.filters |= {"n": "{:,}".format, "pct": _percent, "size": _size, "card": _card}
     environment.filters |= {"lang": language_name, "shown": shown_token, "flow": _flow}
     template = environment.from_string(_file("report.html"))
     corpus: dict[str, int] = {language.lang: language.n_tokens for language in report.densities}
@@ -54,26 +45,18 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
         n_least_docs=N_LEAST_DOCS,
         model_report=model_report,
         made_of=made_of,
-        style=_markup(_file("report.css")),
-        figures={name: _markup(svg) for name, svg in figures.items()},
+        style=Markup(_file("report.css")),  # noqa: S704 - our own
+        figures={name: Markup(svg) for name, svg in figures.items()},  # noqa: S704 - matplotlib escapes texts
     )
-
-
-def _markup(trusted: str) -> Markup:
-    return Markup(trusted)  # noqa: S704 - the style sheet and the figures, whose texts matplotlib escapes
 
 
 def _file(name: str) -> str:
     return resources.files("jobs.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _thousands(value: int) -> str:
-    return f"{value:,}"
-
-
 def _card(value: int) -> str:
     if value < 10**_CARD_DIGITS:
-        return _thousands(value)
+        return f"{value:,}"
     return _scaled(value, ("trillion", 4), ("billion", 3), ("million", 2))
 
 

@@ -1,7 +1,7 @@
 """What was read: documents and tokens by source, quarantine counts by reason."""
 
 import numpy as np
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
@@ -12,20 +12,20 @@ N_SOURCES = 20
 
 
 def read_intake(run: Run, scored: DataFrame) -> Intake:
-    """What was read.
-
-    Args:
-        run: gives the tables and the tokenizer.
-        scored: ``document_scores``, one row for each document.
-    """
-    by_source = scored.groupBy("lang", "source").agg(F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens"))
-    by_source = by_source.persist()
+    """What was read; ``scored`` is ``document_scores``."""
+    sums = F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens")
+    by_source = scored.groupBy("lang", "source").agg(*sums).persist()
     totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
     sources = by_source.orderBy(F.desc("n_tokens"), "lang", "source").limit(N_SOURCES).collect()
     by_source.unpersist()
     quarantine = run.warehouse.read("quarantine")
     shards = scored.select("shard").union(quarantine.select("shard")).distinct().count()
-    rejected = _rejected(quarantine)
+    columns = (
+        F.count("*").alias("n_records"),
+        F.countDistinct("shard").alias("n_shards"),
+        F.substring(F.min("detail"), 1, 200).alias("example"),
+    )
+    rejected = quarantine.groupBy("reason").agg(*columns).orderBy(F.desc("n_records"), "reason").collect()
     return Intake(
         n_shards=shards,
         n_docs=totals[1] or 0,
@@ -34,17 +34,8 @@ def read_intake(run: Run, scored: DataFrame) -> Intake:
         n_quarantined=sum(row.n_records for row in rejected),
         n_sources=totals[0],
         sources=tuple(sources),
-        rejected=rejected,
+        rejected=tuple(rejected),
     )
-
-
-def _rejected(quarantine: DataFrame) -> tuple[Row, ...]:
-    columns = (
-        F.count("*").alias("n_records"),
-        F.countDistinct("shard").alias("n_shards"),
-        F.substring(F.min("detail"), 1, 200).alias("example"),
-    )
-    return tuple(quarantine.groupBy("reason").agg(*columns).orderBy(F.desc("n_records"), "reason").collect())
 
 
 def _text_bytes(run: Run) -> int | None:

@@ -10,26 +10,23 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.lineage import Content, maintained_version, read_content
+from jobs.warehouse.commit_history import Content, maintained_version, read_content
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve, table_files
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve, table_files
 
 _PRUNED_BY = ("source", "shard")
 """Columns without nulls whose statistics exclude files."""
 
 
 class ArrowTables:
-    """The tables under one path, with the rows that a release has.
+    """The tables under one path, with the rows that a release has (its number; None: the newest).
 
-    Args:
-        path: table t lies at ``<path>/<t>``.
-        release: its number; None: the newest; where there is none, or it lacks a table, the newest version is read.
-
-    Raises:
-        WarehouseError: there is no such release.
+    Of tables that it lacks, or where there is no release, the newest version is read. Raises WarehouseError where there
+    is no such release.
     """
 
     def __init__(self, path: str, release: int | None = None) -> None:
@@ -51,28 +48,23 @@ class ArrowTables:
         return str(self.location(name))
 
     def content(self, name: str) -> Content | None:
-        """The state of a table; None where there is no table.
-
-        Raises:
-            WarehouseError: its log cannot be read.
-        """
+        """The state of a table, None where there is no table; raises WarehouseError where its log cannot be read."""
         opened = self._open(name)
         return opened[1] if opened else None
 
+    def delta(self, name: str) -> DeltaTable | None:
+        """The table at the version whose rows the release has; None where there is no table."""
+        opened = self._open(name)
+        return opened[0] if opened else None
+
     def rows(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> list[dict[str, Any]]:
-        """The rows that satisfy a predicate; arguments and errors as of ``batches``."""
+        """The rows that satisfy a predicate, as ``batches``."""
         return [row for batch in self.batches(name, columns, predicate) for row in batch.to_pylist()]
 
     def batches(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> Iterator[pa.RecordBatch]:
-        """Reads a table, without the files and row groups whose statistics exclude the predicate.
+        """Reads columns of the rows that satisfy a predicate, without files that statistics exclude.
 
-        Args:
-            name: of the table.
-            columns: to read.
-            predicate: on any columns.
-
-        Raises:
-            WarehouseError: there is no such table, or it cannot be read.
+        Raises WarehouseError where there is no such table, or it cannot be read.
         """
         opened = self._open(name)
         if opened is None:

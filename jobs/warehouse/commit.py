@@ -14,12 +14,20 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.lineage import FILES_AFTER, TABLES_WITH, Content, hash_of_paths, maintained_version, read_content
+from jobs.warehouse.commit_history import (
+    FILES_AFTER,
+    TABLES_WITH,
+    Content,
+    hash_of_paths,
+    maintained_version,
+    read_content,
+)
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
 
 _CONFIGURATION = {"delta.checkpointInterval": "10"}
 """As Delta Lake's own library has it; delta-rs alone would write its first checkpoint at version 99."""
@@ -34,10 +42,10 @@ def commit_files(
     removed: Collection[str] | None = None,
     tables: Mapping[str, TableVersion] | None = None,
 ) -> Content:
-    """Adds files to a table and removes others, in one transaction; creates the table where there is none.
+    """Adds files to a table and removes others, in one transaction; returns the state of the table after it.
 
     Args:
-        table: the table's folder.
+        table: the table's folder; the table is created where there is none.
         began: the state of the table when the run looked at it first; None: there was none.
         schema: of the rows.
         files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
@@ -45,12 +53,8 @@ def commit_files(
         removed: paths of the files that are removed; None: all, so that ``files`` become the whole content.
         tables: states of other tables that belong to this one, for ``Content.tables``.
 
-    Returns:
-        the state of the table after the commit.
-
     Raises:
-        WarehouseError: another run has changed the table's rows since ``began``, or the commit is refused. The table
-            is then as the other left it.
+        WarehouseError: another run has changed the table's rows since ``began``, or the commit is refused.
     """
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
@@ -75,7 +79,8 @@ def commit_files(
         if delta:
             delta.create_write_transaction([*added, *gone], mode, nullable, [], commit_properties=properties)
         else:
-            delta = _created(table, nullable, added, properties)
+            about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+            delta = _created(table, nullable, added, about, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         if isinstance(error, CommitFailedError) or "already exists" in str(error):
             raise written_by_another(table, reason(error)) from None
@@ -94,12 +99,7 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
 def roll_back(table: Location, rows: TableVersion) -> Content:
     """Makes the rows of an earlier version the newest, by a commit that restores its files or compacted ones.
 
-    Args:
-        table: the table's folder.
-        rows: the rows to restore.
-
-    Raises:
-        WarehouseError: the table no longer has that version or its files, or another run commits at the same time.
+    Raises WarehouseError where the table no longer has that version or its files, or another run commits meanwhile.
     """
     delta = open_delta(table)
     try:
@@ -111,11 +111,13 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     return read_content(delta)
 
 
-def _created(table: Location, schema: Schema, actions: list[AddAction], properties: CommitProperties) -> DeltaTable:
+def _created(
+    table: Location, schema: Schema, actions: list[AddAction], about: dict[str, str], properties: CommitProperties
+) -> DeltaTable:
     uri = delta_uri(table, for_commit=True)
-    options = delta_options(uri)
+    options, name, description = delta_options(uri), about.get("name"), about.get("description")
     create_table_with_add_actions(
-        uri, schema, actions, "error", [], None, None, _CONFIGURATION, options, commit_properties=properties
+        uri, schema, actions, "error", [], name, description, _CONFIGURATION, options, commit_properties=properties
     )
     return DeltaTable(uri, storage_options=options)
 
@@ -123,8 +125,7 @@ def _created(table: Location, schema: Schema, actions: list[AddAction], properti
 def unchanged(table: Location, began: Content | None) -> DeltaTable | None:
     """The table, whose rows are those of ``began``; None where there was none and is none.
 
-    Raises:
-        WarehouseError: another run has written, made or removed it since.
+    Raises WarehouseError where another run has written, made or removed it since.
     """
     delta = open_delta(table)
     content = read_content(delta) if delta else None

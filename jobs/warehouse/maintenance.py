@@ -14,12 +14,13 @@ from deltalake import ColumnProperties, DeltaTable, PostCommitHookProperties, Wr
 from deltalake.exceptions import DeltaError
 
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import read_content
+from jobs.warehouse.commit_history import read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature, stored_files
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.settings import Maintenance
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_uri
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
 
 CHECKPOINT_COMMITS = 10
 """Commits since the newest checkpoint from which a new one is written; readers replay these one by one."""
@@ -37,21 +38,11 @@ _PURGE_THREADS = 16
 def maintain_table(
     table: Location, settings: Maintenance, file_mb: int, keep: Sequence[int] | None, dry_run: bool
 ) -> str:
-    """Maintains a table that this project wrote.
+    """Maintains a table that this project wrote; returns one line: what was done, or would be with ``dry_run``.
 
-    Args:
-        table: the table's folder.
-        settings: when files are compacted and removed.
-        file_mb: size of the files that small ones are compacted into.
-        keep: versions that stay readable beside those within the retention; None: data files stay as they are.
-        dry_run: changes nothing.
-
-    Returns:
-        one line: what was done, or would be done.
-
-    Raises:
-        WarehouseError: the table is damaged, is not of this project, cannot be changed by delta-rs, or another run
-            has changed it meanwhile.
+    ``file_mb`` is the size of the files that small ones are compacted into; ``keep`` has versions that stay readable
+    beside those within the retention (None: data files stay). Raises WarehouseError where the table is damaged, is not
+    of this project, cannot be changed by delta-rs, or another run has changed it.
     """
     delta = _checked(table)
     before = _state(delta)
@@ -68,34 +59,21 @@ def maintain_table(
 
 
 def purge(table: Location) -> int:
-    """Removes all data files but those of the newest version, also files that no version names.
+    """Removes all data files but those of the newest version, and files that no version names; returns their number.
 
-    No other run may write the table at the same time: its files would be removed, too.
-
-    Args:
-        table: the table's folder; need not exist.
-
-    Returns:
-        the number of files removed. Earlier versions cannot be read afterwards.
-
-    Raises:
-        WarehouseError: a file cannot be removed, or the log cannot be read.
+    Files that another run is writing would be removed, too. Raises WarehouseError where a file cannot be removed.
     """
     delta = open_delta(table)
     if delta is None:
         return 0
     try:
         stored, named = stored_files(table), data_files(delta)
-        unused = [path for path in stored if _is_data(path) and path not in named]
+        unused = [p for p in stored if p.endswith(".parquet") and not p.startswith(f"{LOG}/") and p not in named]
         with ThreadPoolExecutor(_PURGE_THREADS) as threads:
             list(threads.map(lambda path: table.filesystem.delete_file(table.child(path).path), unused))
     except (DeltaError, *STORE_ERRORS) as error:
         raise WarehouseError(f"old files of {table} cannot be removed ({reason(error)})") from None
     return len(unused)
-
-
-def _is_data(path: str) -> bool:
-    return path.endswith(".parquet") and not path.startswith(f"{LOG}/")
 
 
 def _checked(table: Location) -> DeltaTable:
@@ -150,7 +128,7 @@ def _writer(delta: DeltaTable) -> WriterProperties:
 def _vacuum(
     delta: DeltaTable, stored: Mapping[str, int], retention_hours: int, keep: Sequence[int], dry_run: bool
 ) -> list[str]:
-    """Removes what no kept version names and is older than the retention, files of stopped runs among it."""
+    """Removes what no kept version names and is older than the retention, including files of stopped runs."""
     if retention_hours > _TOMBSTONE_HOURS:
         keep = sorted({*keep, *_versions_since(delta, time.time() - 3600 * retention_hours)})
     vacuum = partial(

@@ -1,16 +1,18 @@
 """Opens a table through delta-rs, and checks that its files are there and that it can be committed to."""
 
 import re
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
-from jobs.warehouse.lineage import Content, hash_of_paths
+from jobs.warehouse.commit_history import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, WarehouseError
-from pivot_udfs.storage.messages import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, delta_options, delta_uri
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, table_files
 
 LOG = "_delta_log"
 _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
@@ -30,9 +32,7 @@ _PROPERTIES = {"delta.appendOnly": "true", "delta.columnMapping.mode": "name|id"
 def open_delta(table: Location, version: int | None = None) -> DeltaTable | None:
     """The table, at its newest version or a given one; None where there is none.
 
-    Raises:
-        DamagedTableError: its log is damaged.
-        WarehouseError: it cannot be read for another reason.
+    Raises DamagedTableError where its log is damaged, WarehouseError where it cannot be read for another reason.
     """
     try:
         uri = delta_uri(table)
@@ -45,11 +45,16 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
         raise kind(f"the log of {table} cannot be read ({why})") from None
 
 
+def stored_rows(table: Location, version: int | None = None) -> list[dict[str, Any]]:
+    """All rows of a small table; none where there is no table."""
+    delta = open_delta(table, version)
+    return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
+
+
 def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
     """Compares the files that the log names with those that are there, by one listing of the table's folder.
 
-    Raises:
-        DamagedTableError: a commit is empty or cut, or a data file is missing or has another size than it had.
+    Raises DamagedTableError where a commit is empty or cut, or a data file is missing or has another size than it had.
     """
     sizes = stored_files(table)
     for path, n_bytes in sizes.items():

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.stores import Location, table_files
+from pivot_udfs.storage.location import Location
 
 TABLE = "releases"
 
@@ -27,16 +27,11 @@ class Release(NamedTuple):
 
 
 def read_release(warehouse: Location, number: int | None = None) -> Release | None:
-    """A release, the newest by default.
+    """A release, the newest by default; None where no release is named and there is none.
 
-    Returns:
-        None where no release is named and there is none.
-
-    Raises:
-        WarehouseError: there is no such release.
+    Raises WarehouseError where there is no such release.
     """
-    delta, table = open_delta(warehouse.child(TABLE)), warehouse.child(TABLE)
-    rows = delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
+    rows = stored_rows(warehouse.child(TABLE))
     releases = {row["release"]: Release(**row | {"versions": dict(row["versions"])}) for row in rows}
     if number is not None and number not in releases:
         there = f"{min(releases)} to {max(releases)} are there" if releases else "there is none"

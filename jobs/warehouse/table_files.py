@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.lineage import maintained_version
+from jobs.warehouse.commit_history import maintained_version
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.storage.stores import Location
+from pivot_udfs.storage.location import Location
 
 
 class ShardFiles(NamedTuple):
@@ -32,31 +32,23 @@ class FileChanges(NamedTuple):
 
 
 def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
-    """Finds the rows of shards by the files' statistics, and in files of several shards by their column ``shard``.
-
-    Args:
-        table: a table with that column; need not exist.
-        shards: paths of shards.
-    """
+    """Finds the rows of shards by the files' statistics, and in files of several shards by their column ``shard``."""
     delta, wanted = open_delta(table), sorted(shards)
     found = ShardFiles([], [])
     for path, least, most in _ranges(delta, "shard") if delta and wanted else ():
         if not _any_between(wanted, least, most):
             continue
-        inside = {least} if least == most else _shards_in(table.child(path))
+        inside = {least}
+        if least != most:
+            with table.child(path).open_input(seekable=True) as stream:
+                inside = set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
         if not inside.isdisjoint(shards):
             (found.whole if inside <= set(shards) else found.mixed).append(path)
     return found
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
-    """The files whose statistics allow for one of these values: size in bytes by path.
-
-    Args:
-        table: need not exist.
-        column: of strings.
-        values: looked for.
-    """
+    """The files whose statistics for a column of strings allow for one of these values: size in bytes by path."""
     delta, wanted = open_delta(table), sorted(values)
     sizes = data_files(delta) if delta and wanted else {}
     ranges = _ranges(delta, column) if delta and sizes else ()
@@ -77,48 +69,32 @@ def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most
 
 
-def _shards_in(file: Location) -> set[str]:
-    with file.open_input(seekable=True) as stream:
-        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
-
-
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
-    """The files by which the rows of a table differ between two versions.
+    """The files by which the rows of a table differ between two versions; ``before`` None: no rows.
 
-    Args:
-        table: the table.
-        before: the version that made the earlier rows; None: no rows.
-        after: the version with the later rows.
-
-    Returns:
-        None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
+    None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
     """
     delta = open_delta(table)
     if delta is None:
         return None
     newest = data_files(delta).keys()
+
+    def files_at(version: int) -> dict[str, int]:
+        opened = open_delta(table, version)
+        return data_files(opened) if opened else {}
+
     try:
-        earlier = {} if before is None else _files_at(table, maintained_version(delta, before))
+        earlier = {} if before is None else files_at(maintained_version(delta, before))
         # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
         for version in dict.fromkeys((after, maintained_version(delta, after))):
-            later = _files_at(table, version)
-            changes = FileChanges(_without(later, earlier), _without(earlier, later))
-            if _exist(table, sorted({*changes.added, *changes.removed} - newest)):
+            later = files_at(version)
+            changes = FileChanges(
+                {path: size for path, size in later.items() if path not in earlier},
+                {path: size for path, size in earlier.items() if path not in later},
+            )
+            paths = sorted({*changes.added, *changes.removed} - newest)
+            if all(info.is_file for info in table.filesystem.get_file_info([table.child(path).path for path in paths])):
                 return changes
     except WarehouseError:
         return None
     return None
-
-
-def _without(files: dict[str, int], others: Collection[str]) -> dict[str, int]:
-    return {path: size for path, size in files.items() if path not in others}
-
-
-def _files_at(table: Location, version: int) -> dict[str, int]:
-    delta = open_delta(table, version)
-    return data_files(delta) if delta else {}
-
-
-def _exist(table: Location, paths: Sequence[str]) -> bool:
-    infos = table.filesystem.get_file_info([table.child(path).path for path in paths])
-    return all(info.is_file for info in infos)

@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
-from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import BLOCK_LIST, BLOCKED, DATASET, TABLES
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.schemas import BLOCK_LIST, BLOCKED, DATASET, DESCRIPTIONS, TABLES
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
 MAKERS = {
@@ -49,15 +50,7 @@ def maker(name: str) -> str:
 
 
 class Warehouse:
-    """The Delta tables under one path.
-
-    Args:
-        spark: the session.
-        path: table t lies at ``<path>/<t>``.
-
-    Raises:
-        StoreError: the path's scheme is not supported.
-    """
+    """The Delta tables under one path: table t lies at ``<path>/<t>``; raises StoreError for an unsupported scheme."""
 
     def __init__(self, spark: SparkSession, path: str) -> None:
         self.spark = spark
@@ -76,8 +69,7 @@ class Warehouse:
     def content(self, name: str) -> Content | None:
         """The state of a table as this run found or made it; None where there is no table.
 
-        Raises:
-            DamagedTableError: files of its log or of its rows are missing or cut.
+        Raises DamagedTableError where files of its log or of its rows are missing or cut.
         """
         content, damage = self._state(name)
         if damage:
@@ -108,8 +100,7 @@ class Warehouse:
     def read(self, name: str) -> DataFrame:
         """A table with the rows that this run found or made.
 
-        Raises:
-            WarehouseError: it is not there, is damaged, lacks a column, or is not this project's.
+        Raises WarehouseError where it is not there, is damaged, lacks a column, or is not this project's.
         """
         content = self.content(name)
         if content is None:
@@ -136,9 +127,8 @@ class Warehouse:
     def check_target(self, name: str) -> None:
         """Makes sure before anything is computed that a table can be written.
 
-        Raises:
-            WarehouseError: it was not written by this project, or has features that delta-rs cannot commit to.
-            DamagedTableError: its log cannot be read, and the project itself does not replace it.
+        Raises WarehouseError where it was not written by this project or has features that delta-rs cannot commit to,
+        DamagedTableError where its log cannot be read and the project itself does not replace it.
         """
         content, damage = self._state(name)
         if damage and content is None and name in KEPT:
@@ -169,20 +159,11 @@ class Warehouse:
         step: TableStep | None = None,
         check: Check | None = None,
     ) -> dict[str, int]:
-        """Replaces tables, each in one commit; earlier versions stay readable.
+        """Replaces tables, each in one commit; earlier versions stay readable. Returns their numbers of rows.
 
-        Args:
-            rows: what ``step`` reads, or the rows of the one table.
-            names: of the tables.
-            provenance: of the tables.
-            step: makes the tables' rows in one pass.
-            check: called before the first commit; if it raises, no table is changed.
-
-        Returns:
-            the number of rows of each table.
-
-        Raises:
-            WarehouseError: another run has changed one of the tables, or one that was read.
+        ``step`` makes the tables' rows of ``rows`` in one pass; None: they are the rows of the one table. ``check`` is
+        called before the first commit; if it raises, no table is changed. Raises WarehouseError where another run has
+        changed one of the tables, or one that was read.
         """
         if step is None:
             rows = rows.select(*schema_of(names[0]).names)
@@ -198,16 +179,9 @@ class Warehouse:
     def write_files(
         self, rows: DataFrame, names: Sequence[str], step: TableStep, by_shard: Sequence[str] = ()
     ) -> dict[str, list[dict[str, Any]]]:
-        """Lets workers write the files of tables, which are not committed yet.
+        """Lets workers write the files of tables, without a commit; returns rows of ``write_parquet.FILES`` by table.
 
-        Args:
-            rows: what ``step`` reads.
-            names: of the tables.
-            step: makes the tables' rows in one pass.
-            by_shard: the tables of which a file holds the rows of one shard, or of a few small ones.
-
-        Returns:
-            rows of ``write_parquet.FILES`` by table.
+        ``step`` makes the tables' rows of ``rows`` in one pass; ``by_shard`` as for ``step_to_files``.
         """
         write = partial(
             step_to_files, step=step, uris={name: self.location(name).uri for name in names}, by_shard=by_shard
@@ -223,28 +197,26 @@ class Warehouse:
         removed: Collection[str] | None = None,
         tables: Mapping[str, TableVersion] | None = None,
     ) -> None:
-        """Commits files to a table; arguments as for ``commit_files``.
-
-        Raises:
-            WarehouseError: another run has changed the table, or one that was read.
-        """
+        """Commits files to a table, as ``commit_files``; raises WarehouseError if a table that was read has changed."""
         for read in provenance.tables:
             unchanged(self.location(read), self.content(read))
         table, (began, damage) = self.location(name), self._state(name)
         if damage and began is None:
             # Nothing can be committed onto a log that cannot be read; its data files stay until a full VACUUM.
             table.filesystem.delete_dir(table.child(LOG).path)
-        self._known[name] = commit_files(table, began, schema_of(name), files, provenance, removed, tables), None
+        self._known[name] = commit_files(table, began, described_schema(name), files, provenance, removed, tables), None
 
     def roll_back(self, name: str, rows: TableVersion) -> None:
-        """Makes earlier rows of a table the newest.
-
-        Raises:
-            WarehouseError: they are no longer there.
-        """
+        """Makes earlier rows of a table the newest; raises WarehouseError where they are no longer there."""
         self._known[name] = roll_back(self.location(name), rows), None
 
 
 def schema_of(name: str) -> pa.Schema:
     """The schema of a table."""
     return BLOCKED if name == BLOCK_LIST else TABLES.get(name, DATASET)
+
+
+def described_schema(name: str) -> pa.Schema:
+    """The schema of a table, with what the table's metadata say about it."""
+    about = {"name": name, "description": DESCRIPTIONS.get(name) or DESCRIPTIONS["datasets/<arm>"]}
+    return schema_of(name).with_metadata(about)

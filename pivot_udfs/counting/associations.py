@@ -1,12 +1,12 @@
 """How strongly a token is tied to a word, or a word to a word, from document counts.
 
-With n documents, of which a word is in w, a token in t, and both within the window in k (design, Pair pivots):
+With n documents, of which a word is in w, a token in t, and both within the window in k:
 
 * ``npmi``: ln(p(t, w) / (p(t) p(w))) / -ln p(t, w), in [-1, 1] (Bouma 2009); 1 where all documents have both;
 * ``lift_difference``: k / w - t / n, in [-1, 1]: what the authors of the paper released;
 * ``llr``: Dunning's (1993) G2 of the 2 x 2 table of documents, 0 where k is no more than chance gives.
 
-A new measure is a function here, its name in ``MEASURES`` and in ``settings.Pivots.association``, and a line here.
+A new measure is a function here, its name in ``MEASURES`` and in ``settings.Pivots.association``.
 """
 
 from collections.abc import Callable
@@ -20,20 +20,9 @@ Counts = npt.NDArray[np.float64]
 
 
 def associate(measure: str, both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
-    """The association of tokens with words.
+    """The association of tokens with words, float64 (N,); raises ConfigError where the measure is none of ``MEASURES``.
 
-    Args:
-        measure: a key of ``MEASURES``.
-        both: (N,) documents in which they co-occur, at least 1.
-        word: (N,) documents with the word.
-        token: (N,) documents with the token.
-        n_docs: documents in all.
-
-    Returns:
-        float64 (N,).
-
-    Raises:
-        ConfigError: the measure is unknown.
+    Documents: ``both`` (N,) with word and token, at least 1; ``word`` and ``token`` (N,) with each; ``n_docs`` in all.
     """
     if measure not in MEASURES:
         raise ConfigError(f"pivots.association = {measure!r}: expected one of {', '.join(MEASURES)}")

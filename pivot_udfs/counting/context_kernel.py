@@ -44,19 +44,10 @@ def count_contexts(
 ) -> tuple[int, int]:
     """Counts the context tokens of events, row by row, until the output has no room for another row.
 
-    The context of an event [first, end) is every token q of its document outside that span with
-    -left <= q - first <= right.
-
-    Args:
-        tokens: of all documents, unsigned ids in [0, n_columns); D < 2**32 - 1.
-        events: each row's hits.
-        from_row: the row to begin with: 0, then what the last call returned.
-        left, right: reach in tokens before and after ``first``; WHOLE_DOCUMENT for all.
-        n_columns: V, at most the capacity of ``out``.
-        out: where the cells go.
-
-    Returns:
-        (n_cells, next_row); all rows are done when next_row is R.
+    The context of an event [first, end) is every token q of its document outside that span with -left <= q - first <=
+    right (WHOLE_DOCUMENT for all). Token ids are unsigned, in [0, n_columns), which is at most the capacity of ``out``;
+    D < 2**32 - 1; ``from_row`` is 0, then what the last call returned. Returns (n_cells, next_row); all rows are done
+    when next_row is R.
     """
     ids, doc_starts = tokens
     firsts, ends, docs, row_starts = events

@@ -97,15 +97,9 @@ def emit_row(row: int, at: int, counts: DenseRow, out: Cells) -> Any:
 
 @nb.njit(nogil=True, cache=True)
 def order_by_row(rows: npt.NDArray[Any], n_rows: int) -> tuple[UInt32, Int64]:
-    """A stable counting sort of events by row.
+    """A stable counting sort of events by row: ``rows`` (H,) are in [0, n_rows), H < 2**32.
 
-    Args:
-        rows: any integer (H,), each in [0, n_rows); H < 2**32.
-        n_rows: R.
-
-    Returns:
-        order uint32 (H,): event numbers row by row, each row's in their first order;
-        row_starts int64 (R + 1,): where each row begins in ``order``.
+    Returns order (H,), event numbers row by row; and row_starts (R + 1,), where each row begins in ``order``.
     """
     row_starts = np.zeros(n_rows + 1, np.int64)
     for row in rows:
@@ -155,15 +149,9 @@ def count_words(
 
 @nb.njit(nogil=True, cache=True)
 def count_items(items: npt.NDArray[Any], doc_starts: Int64, n_items: int) -> tuple[Int64, Int64]:
-    """How often each item occurs, and in how many documents.
+    """How often each item occurs, and in how many documents: two arrays int64 (n_items,).
 
-    Args:
-        items: unsigned or int32 (N,), each in [0, n_items), document after document.
-        doc_starts: (D + 1,), document d has items[doc_starts[d]:doc_starts[d + 1]].
-        n_items: length of the outputs.
-
-    Returns:
-        (count int64 (n_items,), doc_count int64 (n_items,)).
+    ``items`` (N,) are in [0, n_items), document after document: document d has items[doc_starts[d]:doc_starts[d + 1]].
     """
     counts, docs = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
     last_doc = np.full(n_items, -1, np.int32)

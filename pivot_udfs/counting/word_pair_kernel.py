@@ -1,10 +1,7 @@
 """The compiled loop that counts word pairs: hits of two languages within a window of each other.
 
-Hits are ordered by document and start, word ids by (language, word): the smaller id of a pair is its row, so every
-pair of hits is counted once. A pair counts when the languages differ, the character spans do not overlap, and the
-token positions are at most ``window`` apart (design, Word pairs).
-
-Shape legend: H hits, D documents, R words.
+Hits are ordered by document and start, word ids by (language, word): the smaller id of a pair is its row, so every pair
+of hits is counted once. Shape legend: H hits, D documents, R words.
 """
 
 from typing import NamedTuple
@@ -43,16 +40,10 @@ def count_word_pairs(
 ) -> tuple[int, int]:
     """Counts pairs of hits, row by row, until the output has no room for another row.
 
-    Args:
-        hits: of all documents.
-        word_languages: (R,), language number of each word.
-        from_row: 0, then what the last call returned.
-        window: largest distance in tokens; WHOLE_DOCUMENT for all.
-        longest: no hit spans more than this, in the unit of ``char_starts``.
-        out: where the cells go; its capacity is at least R.
-
-    Returns:
-        (n_cells, next_row); all rows are done when next_row is R.
+    A pair counts when the languages differ, the character spans do not overlap, and the token positions are at most
+    ``window`` apart (WHOLE_DOCUMENT for all). ``word_languages`` (R,) are language numbers; ``from_row`` is 0, then
+    what the last call returned; no hit spans more than ``longest``, in the unit of ``char_starts``; the capacity of
+    ``out`` is at least R. Returns (n_cells, next_row); all rows are done when next_row is R.
     """
     words, firsts, char_starts, char_ends, docs, doc_hits, order, row_starts = hits
     counts = new_row(word_languages.size)

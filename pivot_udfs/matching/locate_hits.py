@@ -22,11 +22,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 def tokens_of(column: pa.ListArray, vocabulary_size: int) -> Tokens:
-    """The flat ids of a ``token_ids`` column, checked to be ids of the vocabulary.
-
-    Raises:
-        WarehouseError: an id is outside [0, vocabulary_size): another tokenizer made the documents.
-    """
+    """The flat ids of a ``token_ids`` column; raises WarehouseError where one is outside [0, vocabulary_size)."""
     offsets = column.offsets.to_numpy().astype(np.int64)
     ids = column.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]].astype(np.int32, copy=False)
     if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary_size):
@@ -38,14 +34,10 @@ def tokens_of(column: pa.ListArray, vocabulary_size: int) -> Tokens:
 
 
 def locate_hits(spec: TokenizerSpec, texts: pa.StringArray, hits: Hits, tokens: Tokens) -> tuple[Int64, Int64]:
-    """The token span of every hit, counted from the first token of its document.
+    """The token span of every hit, counted from the first token of its document: firsts and ends, each int64 (H,).
 
-    Returns:
-        firsts int64 (H,): the first token that covers the hit's first byte;
-        ends int64 (H,): one past the last token that covers its last byte.
-
-    Raises:
-        TokenizerError: a document's ids are not what this tokenizer gives.
+    A span goes from the first token that covers the hit's first byte to one past the last token that covers its last
+    byte. Raises TokenizerError where a document's ids are not what this tokenizer gives.
     """
     n_bytes = pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
     lengths = vocabulary(spec).byte_lengths

@@ -28,10 +28,8 @@ class Hits(NamedTuple):
 class WordMatcher:
     """The trie of a lexicon and the tables it needs; built once a process, by ``word_matcher``.
 
-    Args:
-        lexicon: whose words are looked for.
-        shared_surfaces: ``"document_language"``: a surface of several languages is a hit of the document's language
-            if that is one of them, else of each; ``"all"``: always of each.
+    With ``shared_surfaces`` ``"document_language"`` a surface of several languages is a hit of the document's language
+    if that is one of them, else of each; with ``"all"`` always of each.
     """
 
     def __init__(self, lexicon: Lexicon, shared_surfaces: str) -> None:
@@ -42,12 +40,7 @@ class WordMatcher:
         self._tables = TextTables(fold_table(), spaced_table() + np.uint8(SPACED_WORD) * spaced_word_table())
 
     def find(self, texts: pa.StringArray, languages: Sequence[str | None]) -> Hits:
-        """The hits in texts.
-
-        Args:
-            texts: (D,) without nulls.
-            languages: the documents' languages, for shared surfaces.
-        """
+        """The hits in texts (D,), without nulls; ``languages`` are the documents', for shared surfaces."""
         numbers = np.array([self._language_numbers.get(language or "", -1) for language in languages], np.int32)
         found = find_matches(*_utf8(texts), numbers, self._n_languages, self._trie, self._tables)
         docs, words, starts, ends = np.ascontiguousarray(found.T)

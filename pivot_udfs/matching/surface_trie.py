@@ -1,9 +1,8 @@
 """A trie over the folded surfaces of a lexicon, and the compiled loop that finds them in texts.
 
-One trie serves all languages. Edges are kept in one open-addressing hash table keyed by (node, code point), so that a
-node costs 24 bytes at most whatever the script. A text is read once, in place: its characters are folded while the
-trie is walked, and no walk begins where the edge rule forbids every match (inside a word of a spaced script), which
-is most of a Latin text.
+One trie serves all languages. Edges are kept in one open-addressing hash table keyed by (node, code point), at most 24
+bytes a node. A text is read once, in place: its characters are folded while the trie is walked, and no walk begins
+where the edge rule forbids every match (inside a word of a spaced script), which is most of a Latin text.
 """
 
 from collections.abc import Sequence
@@ -117,25 +116,15 @@ def _decode(data: Any, i: Any, width: Any) -> Any:
 def find_matches(
     data: UInt8, offsets: Int64, doc_languages: Int32, n_languages: int, trie: SurfaceTrie, tables: TextTables
 ) -> Int64:
-    """All hits, by document, start and language.
+    """All hits, by document, start and language, int64 (H, 4): document, word id, first byte, end byte within the text.
 
-    For each language: at each place that no earlier match of the language covers, the longest match that satisfies
-    the edge rule. A match is no hit, though it covers its span, where its surface is also one of the document's
-    language and that is another.
+    For each language: at each place that no earlier match of the language covers, the longest match that satisfies the
+    edge rule. A match is no hit, though it covers its span, where its surface is also one of the document's language
+    and that is another. Texts are UTF-8 in a row, each beginning at ``offsets`` (D + 1,); ``doc_languages`` (D,) are
+    language numbers, -1 lets every language count.
 
-    The walk is written out here: as a function of its own, inlined or not, it takes four times as long, for the
-    arrays' reference counts go up and down at every character.
-
-    Args:
-        data: the UTF-8 of all texts.
-        offsets: (D + 1,), where each text begins in ``data``.
-        doc_languages: (D,), the language number of each document; -1 lets every language count.
-        n_languages: languages are numbered from 0 to this.
-        trie: of the lexicon.
-        tables: by code point.
-
-    Returns:
-        int64 (H, 4): document, word id, first byte and end byte within the text.
+    The walk is written out here: as a function of its own, inlined or not, it takes four times as long, for the arrays'
+    reference counts go up and down at every character.
     """
     keys, children, entry_starts, languages, words = trie
     folded, classes = tables

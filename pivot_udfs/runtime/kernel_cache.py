@@ -1,13 +1,12 @@
 """Where numba keeps compiled kernels: one private folder a user, wherever the code and the home folder are.
 
-On an executor the code is in a zip, for which numba knows one cache folder only, ``~/.cache``; where that cannot be
-written, its first kernel fails. ``NUMBA_CACHE_DIR`` does not apply to zips. ``pivot_udfs/__init__.py`` therefore names
-the locator below in ``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
+On an executor the code is in a zip, for which numba knows one cache folder only, ``~/.cache``, and to which
+``NUMBA_CACHE_DIR`` does not apply. ``pivot_udfs/__init__.py`` therefore names the locator below in
+``NUMBA_CACHE_LOCATOR_CLASSES``, which numba reads when it is imported.
 
-The folder of a kernel is named after the source of its module and of the modules that it imports, numba's version and
-the processor. Every container of every application finds the same folder, and neither two versions of the code nor two
-kinds of machine that share a disk write into the same files. Workers may compile at once: numba replaces files
-atomically, and a stage compiles its kernels in one order, so that files of one name are alike.
+A kernel's folder is named after the source of its module and of the modules that it imports, numba's version and the
+processor, so that neither two versions of the code nor two kinds of machine share files. Workers may compile at once:
+numba replaces files atomically.
 """
 
 import ast
@@ -66,8 +65,8 @@ class KernelCache:
 def cache_folder() -> Path:
     """``NUMBA_CACHE_DIR``, or a folder of this user's own among the temporary files.
 
-    Cached kernels are pickles, which run code when they are loaded. A folder that another user owns or may write is
-    therefore not used, even if it was configured: a new private folder is used, with a warning.
+    Cached kernels are pickles, which run code when they are loaded: a folder that another user owns or may write is not
+    used, even if it was configured, but a new private one, with a warning.
     """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen).resolve() if chosen else Path(tempfile.gettempdir(), f"semantic-pivots-kernels-{os.getuid()}")
@@ -85,15 +84,13 @@ def cache_folder() -> Path:
 
 @lru_cache
 def _stamp(module: str) -> str:
-    parts = [numba.__version__, _processor(), *sources({}, module).values()]
+    processor = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
+    parts = [numba.__version__, " ".join(processor), *sources({}, module).values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def sources(found: dict[str, str], module: str) -> dict[str, str]:
-    """Adds the source of a module, and of the modules of this package that it imports in any form.
-
-    Their code is compiled into its kernels.
-    """
+    """Adds the source of a module, and of the modules of this package that it imports, to ``found``, by name."""
     if module not in found:
         loader: Any = getattr(sys.modules[module], "__loader__")  # noqa: B009 - a zip's or a folder's
         found[module] = loader.get_source(module)
@@ -114,10 +111,6 @@ def _imported(source: str, module: str) -> list[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return names
-
-
-def _processor() -> str:
-    return f"{llvmlite.binding.get_host_cpu_name()} {llvmlite.binding.get_host_cpu_features().flatten()}"
 
 
 def _is_private(folder: Path) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
-from pivot_udfs.shards.validate_record import RAW_BYTES, Oversized, Unsupported
+from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
+from pivot_udfs.shards.validate_record import Oversized, Unsupported
 
 _TEXTS = (
     *(types.is_string, types.is_large_string, types.is_string_view, types.is_fixed_size_binary),
@@ -22,22 +23,15 @@ _MAX_LABELS = 32
 
 
 def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
-    """The values of an Arrow array, in order, each converted when it is asked for.
+    """The values of an Arrow array of any type, in order, each converted when it is asked for.
 
-    Args:
-        column: a ``pa.Array`` of any type.
-        max_bytes: longer strings come as ``Oversized``.
-
-    Yields:
-        None, str, int, list (of a list's first 32 items), ``bytes`` (the start of what is not UTF-8), ``Oversized``, or
-        ``Unsupported``.
-
-    Raises:
-        IndexError: a dictionary has no such entry; the file is damaged.
+    None, str, int, list (of 32 items at most), ``bytes`` (the start of what is not UTF-8), ``Oversized`` for strings of
+    more than ``max_bytes``, or ``Unsupported``. Raises IndexError where a dictionary lacks an entry: the file is
+    damaged.
     """
     kind = column.type
-    if isinstance(kind, pa.BaseExtensionType):
-        yield from _extension_values(column, max_bytes)
+    if isinstance(kind, pa.BaseExtensionType) and str(kind.storage_type) in ("string", "large_string"):
+        yield from column_values(column.storage, max_bytes)
     elif types.is_dictionary(kind):
         for place in column.indices.to_pylist():
             yield None if place is None else next(column_values(_entry(column.dictionary, place), max_bytes))
@@ -50,12 +44,6 @@ def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
             yield None if value.values is None else list(column_values(value.values[:_MAX_LABELS], max_bytes))
     else:
         yield from (Unsupported(str(kind)) if valid else None for valid in column.is_valid().to_pylist())
-
-
-def _extension_values(column: Any, max_bytes: int) -> Iterator[Any]:
-    if types.is_string(column.type.storage_type) or types.is_large_string(column.type.storage_type):
-        return column_values(column.storage, max_bytes)
-    return (Unsupported(str(column.type)) if valid else None for valid in column.is_valid().to_pylist())
 
 
 def _entry(dictionary: Any, place: int) -> Any:

@@ -5,18 +5,11 @@ from heapq import heapreplace
 
 
 def pack_files(sizes: Sequence[tuple[str, int]], n_tasks: int) -> tuple[tuple[str, ...], ...]:
-    """Divides files (shards, or those of a table) into tasks of about the same size.
+    """Divides files (path, bytes) into at most ``n_tasks`` groups of about the same size, none empty, paths sorted.
 
     The largest file is assigned first, each to the task with the fewest bytes. A file is never divided, since the
     records of a shard are numbered in order: a file far larger than the others keeps one core busy alone, so shards
     should have at most a few GB.
-
-    Args:
-        sizes: path and bytes of each file.
-        n_tasks: the largest number of tasks.
-
-    Returns:
-        the sorted paths of each task; each has at least one.
     """
     groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(sizes)))]
     loads = [(0, number) for number in range(len(groups))]  # a heap of (bytes, number of the task)

@@ -11,25 +11,13 @@ CONTENT_IDS = pa.schema([pa.field("shard", pa.string(), False), pa.field("conten
 
 
 def content_id(path: str) -> str:
-    """SHA-256 (hex) of a file as stored.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
+    """SHA-256 (hex) of a file as stored; raises StoreError where it cannot be read."""
     with open_shard(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def content_ids(batches: Iterator[pa.RecordBatch], tasks: Sequence[Sequence[str]]) -> Iterator[pa.RecordBatch]:
-    """Reads shards.
-
-    Args:
-        batches: one int64 column, numbers of tasks.
-        tasks: the shard paths of each task.
-
-    Yields:
-        batches in CONTENT_IDS.
-    """
+    """A batch in CONTENT_IDS for each batch of numbers of ``tasks``, each the paths of shards."""
     for batch in batches:
         rows = [
             {"shard": path, "content_id": content_id(path)} for n in batch.column(0).to_pylist() for path in tasks[n]

@@ -14,8 +14,9 @@ from pyarrow import fs
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.storage.list_files import Entry, list_folder, list_tree, look_up, parts_below
-from pivot_udfs.storage.messages import printable, reason
-from pivot_udfs.storage.stores import STORE_ERRORS, Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import printable, reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _LOG = logging.getLogger(__name__)
 _CODECS = {"": "", ".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
@@ -33,13 +34,10 @@ EXTENSIONS: tuple[str, ...] = tuple(sorted(_FORMATS))
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One input file.
+    """One input file: absolute local path or URI, bytes as stored, time of the last change in ns since 1970.
 
-    Attributes:
-        path: absolute local path, or URI (``s3a://`` and ``s3n://`` are written ``s3://``; a local path that is not
-            UTF-8 is a ``file://`` URI).
-        n_bytes: size of the file as stored, compressed or not; 0 where the store does not report it.
-        modified_ns: time of the last change in ns since 1970; 0 where the store does not report it.
+    ``s3a://`` and ``s3n://`` are written ``s3://``, a local path that is not UTF-8 is a ``file://`` URI. Size and time
+    are 0 where the store does not report them.
     """
 
     path: str
@@ -58,27 +56,25 @@ class ShardFormat(NamedTuple):
 def list_shards(inputs: Sequence[str]) -> list[Shard]:
     """The shards that the inputs name, each once, sorted by path.
 
-    A file with several names (links, or inputs that overlap) is one shard: by its own path where that is among them,
-    else by the first of its names.
+    Inputs are files, folders (read recursively) or globs (``*``, ``?``, ``[..]``, ``**``): local paths or URIs of
+    ``stores.SCHEMES``. In folders and globs, names that begin with ``.`` or ``_`` are skipped, and so are, with a
+    warning, files of unknown extension and what is no regular file. A file with several names (links, or inputs that
+    overlap) is one shard: by its own path where that is among them, else by the first of its names.
 
-    Args:
-        inputs: files, folders (read recursively) or globs (``*``, ``?``, ``[..]``, ``**``); local paths or
-            URIs of ``stores.SCHEMES``. In folders and globs, names that begin with ``.`` or ``_`` are skipped, and so
-            are, with a warning, files of unknown extension and what is no regular file.
-
-    Raises:
-        CorpusError: an input matches nothing, cannot be reached or read, or is a file of unknown extension.
+    Raises CorpusError where an input matches nothing, cannot be reached or read, or is a file of unknown extension.
     """
     entries: list[Entry] = []
     for given in inputs:
         try:
             entries += _shards_of(given)
         except STORE_ERRORS as error:
-            raise CorpusError(
-                f"corpus.inputs: '{printable(given)}' cannot be listed: {reason(error)}; check the path, that it can be"
-                " reached from here, and that this user may read it"
-            ) from error
-    return [_shard(entry) for entry in _each_once(entries)]
+            why = f"{reason(error)}; check the path, that it can be reached from here, and that this user may read it"
+            raise _refused(given, f"cannot be listed: {why}") from error
+    return [Shard(_path(entry.location), entry.n_bytes, entry.modified_ns) for entry in _each_once(entries)]
+
+
+def _refused(given: str, why: str) -> CorpusError:
+    return CorpusError(f"corpus.inputs: '{printable(given)}' {why}")
 
 
 def shard_format(path: str) -> ShardFormat | None:
@@ -95,14 +91,14 @@ def _shards_of(given: str) -> list[Entry]:
     named = look_up(location)
     if named.type == fs.FileType.Directory:
         return _shards_only(given, list_tree(location))
+    if named.type == fs.FileType.File and shard_format(location.path) is None:
+        raise _refused(given, f"has no known extension; shards end in {', '.join(EXTENSIONS)}: rename the file")
     if named.type == fs.FileType.File:
-        return [_named_file(given, named)]
+        return [named]
     if named.type == fs.FileType.Unknown:
-        raise CorpusError(f"corpus.inputs: '{printable(given)}' is no regular file (a FIFO, device or broken link)")
+        raise _refused(given, "is no regular file (a FIFO, device or broken link)")
     if not _MAGIC.intersection(location.path):
-        raise CorpusError(
-            f"corpus.inputs: '{printable(given)}' does not exist; give a file, a folder or a glob of shards"
-        )
+        raise _refused(given, "does not exist; give a file, a folder or a glob of shards")
     return _shards_only(given, _expand_glob(location))
 
 
@@ -143,33 +139,21 @@ def matches_parts(names: list[str], parts: list[str]) -> bool:
     return fnmatch.fnmatchcase(names[0], parts[0]) and matches_parts(names[1:], parts[1:])
 
 
-def _named_file(given: str, entry: Entry) -> Entry:
-    if shard_format(entry.location.path) is None:
-        raise CorpusError(
-            f"corpus.inputs: '{printable(given)}' has no known extension; shards end in {', '.join(EXTENSIONS)}: rename"
-            " the file"
-        )
-    return entry
-
-
 def _shards_only(given: str, entries: Iterable[Entry]) -> list[Entry]:
     """The regular files whose names are those of shards; the others are named in warnings."""
     by_path = {entry.location.path: entry for entry in entries}
-    known = [entry for path, entry in by_path.items() if shard_format(path) is not None]
-    shards = [entry for entry in known if entry.type == fs.FileType.File]
+    known = {path for path in by_path if shard_format(path) is not None}
+    shards = [by_path[path] for path in sorted(known) if by_path[path].type == fs.FileType.File]
     skipped = {
-        "files of unknown extension": by_path.keys() - {entry.location.path for entry in known},
-        "shards that are no regular files (FIFOs, sockets, devices, broken links)": {
-            entry.location.path for entry in known if entry.type != fs.FileType.File
-        },
+        "files of unknown extension": by_path.keys() - known,
+        "shards that are no regular files (FIFOs, sockets, devices, broken links)": known
+        - {entry.location.path for entry in shards},
     }
     others = [f"{len(paths)} {kind}, such as {_names(paths, 1)}" for kind, paths in skipped.items() if paths]
     if not shards:
-        raise CorpusError(
-            f"corpus.inputs: '{printable(given)}' holds no shard: found {' and '.join(others) or 'no file'} (names that"
-            f" begin with '.' or '_' are skipped); shards end in {', '.join(EXTENSIONS)}: correct the path or rename"
-            " the files"
-        )
+        found = f"{' and '.join(others) or 'no file'} (names that begin with '.' or '_' are skipped)"
+        remedy = f"shards end in {', '.join(EXTENSIONS)}: correct the path or rename the files"
+        raise _refused(given, f"holds no shard: found {found}; {remedy}")
     for kind, paths in skipped.items():
         if paths:
             _LOG.warning("%s: %d %s skipped: %s", printable(given), len(paths), kind, _names(paths, _MOST_NAMES))
@@ -196,7 +180,3 @@ def _each_once(entries: Iterable[Entry]) -> list[Entry]:
 def _path(location: Location) -> str:
     is_utf8 = location.path.isascii() or not any("\ud800" <= c <= "\udfff" for c in location.path)
     return location.path if location.is_local and is_utf8 else location.uri
-
-
-def _shard(entry: Entry) -> Shard:
-    return Shard(_path(entry.location), entry.n_bytes, entry.modified_ns)

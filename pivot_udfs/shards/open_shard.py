@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.messages import printable, reason
+from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _OPEN_FILES = (errno.EMFILE, errno.ENFILE)
@@ -14,16 +14,9 @@ _OPEN_FILES = (errno.EMFILE, errno.ENFILE)
 
 @contextmanager
 def open_shard(path: str, *, seekable: bool = False) -> Iterator[BinaryIO]:
-    """The bytes of a shard as stored, closed at the end of the ``with`` block.
+    """The bytes of a shard as stored, for a ``with`` block; ``seekable`` as in ``Location.open_input``.
 
-    Args:
-        path: ``Shard.path``.
-        seekable: for formats that are read from their end, such as Parquet; else the file is read in order.
-
-    Raises:
-        StoreError: at opening or within the block: the file is missing or may not be read, or its store does not
-            answer.
-        OSError: this process has too many open files.
+    Raises StoreError, also within the block, where it cannot be read; OSError where too many files are open.
     """
     try:
         with resolve(path).open_input(seekable=seekable) as stream:

@@ -1,7 +1,6 @@
-"""How large the pages of a Parquet column chunk are, by their headers alone.
+"""How large the pages of a Parquet column chunk are: pyarrow does not show it, and decompresses a page as a whole.
 
-A page is decompressed as a whole, a small file can hold one of 2 GB, and pyarrow does not show the sizes. The headers
-are Thrift structs in the compact protocol, of which two numbers are needed.
+Page headers are Thrift structs in the compact protocol, of which two numbers are needed.
 """
 
 from typing import Any, BinaryIO
@@ -16,15 +15,7 @@ _MAX_HEADER_BYTES = 16 << 20
 def largest_page(file: Any, start: int, n_bytes: int, enough: int, max_pages: int = 1 << 31) -> int:
     """Uncompressed bytes of the largest page of a column chunk, or of the first one above ``enough``.
 
-    Args:
-        file: seekable.
-        start: where the chunk begins.
-        n_bytes: its stored bytes.
-        enough: a size at which to stop.
-        max_pages: how many pages are looked at.
-
-    Raises:
-        ValueError: a header is damaged.
+    Up to ``max_pages`` pages are looked at. Raises ValueError where a header is damaged.
     """
     largest, at, n_pages = 0, start, 0
     while at < start + n_bytes and largest <= enough and n_pages < max_pages:

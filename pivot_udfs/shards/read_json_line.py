@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from pivot_udfs.shards.validate_record import Fields, ReadLimits, RecordError, Unsupported, check_surrogates
+from pivot_udfs.settings import CorpusFields
+from pivot_udfs.shards.quarantine_reasons import RecordError
+from pivot_udfs.shards.validate_record import Fields, Unsupported, check_surrogates
 
 _WHOLE_BYTES = 1 << 20
 """Longest line that is parsed whole, which may need 50 times its length."""
@@ -21,34 +23,25 @@ _NUMBER = Unsupported("number")
 _TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: "string", type(None): "null"}
 
 
-def read_json_line(line: bytes, limits: ReadLimits) -> Fields:
-    """The values of the wanted fields.
-
-    Args:
-        line: one record.
-        limits: where the fields are.
-
-    Raises:
-        RecordError: the line is blank, not UTF-8, not JSON or no object, or a field holds a lone surrogate.
-    """
+def read_json_line(line: bytes, names: CorpusFields) -> Fields:
+    """The values of the wanted fields; raises RecordError where the line is no JSON object or a field is malformed."""
     if len(line) > _WHOLE_BYTES:
-        return _read_long(line, limits)
+        return _read_long(line, names)
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         record = _read_leniently(line, str(error))
         if type(record) is dict:
-            check_surrogates(_fields(record, limits), limits.fields)
+            check_surrogates(_fields(record, names), names)
     if type(record) is not dict:
         raise RecordError("not_an_object", f"a JSON {_TYPES.get(type(record), 'number')}; expected an object")
-    fields = _fields(record, limits)
+    fields = _fields(record, names)
     if _NUMBER in (fields.id, fields.source):  # an integer above 64 bits is a float so far
-        fields = _fields(_read_leniently(line, "an integer has too many digits"), limits)
+        fields = _fields(_read_leniently(line, "an integer has too many digits"), names)
     return fields
 
 
-def _fields(record: dict[str, Any], limits: ReadLimits) -> Fields:
-    names = limits.fields
+def _fields(record: dict[str, Any], names: CorpusFields) -> Fields:
     doc_id, text, source = (_plain(_walk(record, path)) for path in (names.id, names.text, names.source))
     return Fields(doc_id, text, source, _walk(record, names.lang))
 
@@ -69,10 +62,9 @@ def _plain(value: Any) -> Any:
 
 
 def _read_leniently(line: bytes, fault: str) -> Any:
-    """A second look by Python's own reader, which distinguishes what is wrong.
+    """A second look by Python's own reader, which distinguishes what is wrong, and accepts NaN and lone surrogates.
 
-    It also accepts what is wrong only in fields that are not used: NaN, lone surrogates. Its messages differ between
-    releases of Python, so that ``fault`` is the detail of a line that is not JSON.
+    Its messages differ between releases of Python, so that ``fault`` is the detail of a line that is not JSON.
     """
     if not line.strip():
         raise RecordError("blank_line", f"line of {len(line)} white space bytes")
@@ -86,8 +78,7 @@ def _read_leniently(line: bytes, fault: str) -> Any:
         raise RecordError("not_json", fault) from None
 
 
-def _read_long(line: bytes, limits: ReadLimits) -> Fields:
-    names = limits.fields
+def _read_long(line: bytes, names: CorpusFields) -> Fields:
     try:
         doc_id, text, source = (_decoded(_stored(line, path)) for path in (names.id, names.text, names.source))
         lang = _stored(line, names.lang)

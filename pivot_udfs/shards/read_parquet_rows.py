@@ -1,24 +1,22 @@
-"""Rows of a Parquet shard, a few at a time.
+"""Rows of a Parquet shard, a few at a time, read page by page; a page is the least that must be held.
 
-A batch has at most four rows unless all of a row group is small, because a few stored bytes can stand for many large
-values. Columns are read page by page; a page is the least that must be held.
-
-pyarrow raises the same exceptions for damaged content and for a failing store, so the file's own failures are recorded
-where they occur.
+A batch has at most four rows unless all of a row group is small: a few stored bytes can stand for many large values.
+pyarrow raises the same exceptions for damaged content and for a failing store, so the file's own failures are recorded.
 """
 
 from collections.abc import Iterator
-from itertools import repeat
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.arrow_values import column_values
 from pivot_udfs.shards.parquet_pages import largest_page
-from pivot_udfs.shards.shard_streams import PageSizeError, StreamDamageError
-from pivot_udfs.shards.validate_record import MAX_KEY_BYTES, Fields, ReadLimits, RecordError
+from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
+from pivot_udfs.shards.shard_streams import StreamDamageError
+from pivot_udfs.shards.validate_record import Fields
 
 _BATCH_BYTES = 32 << 20
 _MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256
@@ -31,21 +29,15 @@ Path = tuple[str, ...]
 """A column and the fields within it."""
 
 
-def read_parquet_rows(file: BinaryIO, limits: ReadLimits) -> Iterator[Fields]:
-    """The fields of every row, in order.
+def read_parquet_rows(file: BinaryIO, corpus: Corpus) -> Iterator[Fields]:
+    """The fields of every row of a seekable file, in order; values that are too long come as ``Oversized``.
 
-    Args:
-        file: seekable.
-        limits: where the fields are; longer values come as ``Oversized``.
-
-    Raises:
-        StreamDamageError: the file is not Parquet, truncated or corrupt, or has fewer rows than its footer says.
-        RecordError: ``missing_columns``.
-        OSError, pa.ArrowException: the file itself could not be read.
+    Raises StreamDamageError where the file is damaged, RecordError (``missing_columns``), and what reading ``file``
+    raises.
     """
     watched = _WatchedFile(file)
     try:
-        yield from _rows(watched, limits)
+        yield from _rows(watched, corpus)
     except StreamDamageError:
         if watched.failure:
             raise watched.failure from None
@@ -80,7 +72,7 @@ class _WatchedFile:
             raise
 
 
-def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[Fields]:
+def _rows(file: _WatchedFile, corpus: Corpus) -> Iterator[Fields]:
     try:
         parquet = pq.ParquetFile(
             file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
@@ -88,33 +80,32 @@ def _rows(file: _WatchedFile, limits: ReadLimits) -> Iterator[Fields]:
         schema, n_rows = parquet.schema_arrow, parquet.metadata.num_rows
     except Exception as error:
         raise StreamDamageError(f"not a complete Parquet file: {error}") from None
-    paths = _paths(schema, limits, n_rows)
-    n_read = 0
+    paths = _paths(schema, corpus, n_rows)
+    n_read, longest = 0, dict.fromkeys(Fields._fields, MAX_KEY_BYTES) | {"text": corpus.max_document_bytes}
     try:
-        for batch in _batches(file, parquet, [".".join(path) for path in paths.values()], limits):
+        for batch in _batches(file, parquet, [".".join(path) for path in paths.values()], corpus):
             columns = {name: _column(batch, path) for name, path in paths.items()}
-            for row in zip(*(_values(columns.get(name), name, limits) for name in Fields._fields), strict=False):
-                yield Fields(*row)
+            values = [column_values(column, longest[name]) for name, column in columns.items()]
+            for row in zip(*values, strict=True):
+                yield Fields(**dict(zip(paths, row, strict=True)))
                 n_read += 1
             del batch, columns
     except Exception as error:
-        kind = type(error) if isinstance(error, StreamDamageError) else StreamDamageError
-        raise kind(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
+        reason = error.reason if isinstance(error, StreamDamageError) else "corrupt_stream"
+        raise StreamDamageError(f"{error}; {n_rows - n_read} of {n_rows} rows not read", reason) from None
     if n_read < n_rows:
         raise StreamDamageError(f"the footer says {n_rows} rows, {n_rows - n_read} are missing")
 
 
-def _paths(schema: Any, limits: ReadLimits, n_rows: int) -> dict[str, Path]:
+def _paths(schema: Any, corpus: Corpus, n_rows: int) -> dict[str, Path]:
     """Where each field is, by its name in ``Fields``; an optional one that the file has not is left out."""
-    wanted = {name: getattr(limits.fields, name) for name in Fields._fields}
+    wanted = {name: getattr(corpus.fields, name) for name in Fields._fields}
     paths = {name: path for name, field in wanted.items() if field and (path := _path(schema, field))}
     missing = [wanted[name] for name in ("id", "text") if wanted[name] and name not in paths]
     if missing:
         names = ", ".join(name[:100] for name in schema.names[:_SHOWN_COLUMNS])
-        raise RecordError(
-            "missing_columns",
-            f"no column {' and '.join(missing)} among {names}; set corpus.fields; {n_rows} rows not read",
-        )
+        detail = f"no column {' and '.join(missing)} among {names}; set corpus.fields; {n_rows} rows not read"
+        raise RecordError("missing_columns", detail)
     return paths
 
 
@@ -130,9 +121,9 @@ def _path(schema: Any, field: str) -> Path | None:
     return (head, *rest) if kind is not None else None
 
 
-def _batches(file: _WatchedFile, parquet: Any, columns: list[str], limits: ReadLimits) -> Iterator[Any]:
+def _batches(file: _WatchedFile, parquet: Any, columns: list[str], corpus: Corpus) -> Iterator[Any]:
     for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
-        _check_pages(file, parquet.metadata.row_group(group), columns, limits.max_parquet_page_bytes)
+        _check_pages(file, parquet.metadata.row_group(group), columns, corpus.max_parquet_page_mb << 20)
         n_rows = _batch_rows(parquet.metadata.row_group(group))
         for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
             batch.validate()
@@ -144,18 +135,17 @@ def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: 
     """Refuses pages that do not fit: all are looked at where values are large or packed well, else the first ones."""
     for chunk in map(group.column, range(group.num_columns)):
         n_bytes, path = chunk.total_uncompressed_size, chunk.path_in_schema
-        suspicious = (
-            n_bytes > _LARGE_VALUE_BYTES * chunk.num_values or n_bytes > _HIGH_RATIO * chunk.total_compressed_size
-        )
+        stored, n_values = chunk.total_compressed_size, chunk.num_values
         if n_bytes <= max_bytes or not any(f"{path}.".startswith(f"{name}.") for name in columns):
             continue
         start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
-        n_pages = chunk.num_values + 1 if suspicious else _FIRST_PAGES
-        largest = largest_page(file, start, chunk.total_compressed_size, max_bytes, n_pages)
+        suspicious = n_bytes > _LARGE_VALUE_BYTES * n_values or n_bytes > _HIGH_RATIO * stored
+        largest = largest_page(file, start, stored, max_bytes, n_values + 1 if suspicious else _FIRST_PAGES)
         if largest > max_bytes:
-            raise PageSizeError(
+            raise StreamDamageError(
                 f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
-                " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages"
+                " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages",
+                "page_too_large",
             )
 
 
@@ -169,9 +159,3 @@ def _batch_rows(group: Any) -> int:
 def _column(batch: Any, path: Path) -> Any:
     column = batch.column(batch.schema.names.index(path[0]))
     return pc.struct_field(column, list(path[1:])) if path[1:] else column
-
-
-def _values(column: Any, name: str, limits: ReadLimits) -> Iterator[Any]:
-    if column is None:
-        return repeat(None)
-    return column_values(column, limits.max_document_bytes if name == "text" else MAX_KEY_BYTES)

@@ -1,52 +1,31 @@
 """The one reader by which documents enter: any shard to documents and rejected records, in order.
 
-Nothing in a shard's content raises: every record gives one ``Document`` or one ``Rejected``, and what
-cannot be divided into records (a damaged rest, a whole file) gives one ``Rejected`` that describes it. A fault of the
-store raises ``StoreError``: on a cluster Spark tries the task again, then the run fails, and a shard that was read
-in part is never taken for a complete one. A shard is read from its start to its end by one task, whatever its size.
+Nothing in a shard's content raises: what cannot be divided into records (a damaged rest, a whole file) gives one
+``Rejected``. A fault of the store raises ``StoreError``, so that a shard that was read in part is never taken for a
+complete one. A shard is read from its start to its end by one task, whatever its size.
 """
 
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from pivot_udfs.errors import CorpusError
+from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.list_shards import EXTENSIONS, ShardFormat, shard_format
 from pivot_udfs.shards.open_shard import open_shard
+from pivot_udfs.shards.quarantine_reasons import RAW_BYTES, RecordError, Rejected, reject
 from pivot_udfs.shards.read_json_line import read_json_line
 from pivot_udfs.shards.read_parquet_rows import read_parquet_rows
 from pivot_udfs.shards.shard_streams import LineSplitter, StreamDamageError, read_blocks
-from pivot_udfs.shards.validate_record import (
-    RAW_BYTES,
-    REASONS,
-    Document,
-    Fields,
-    ReadLimits,
-    RecordError,
-    Rejected,
-    ShardName,
-    check_record,
-    reject,
-)
-from pivot_udfs.storage.messages import printable
-
-__all__ = ["REASONS", "Document", "ReadLimits", "Rejected", "read_shard"]
+from pivot_udfs.shards.validate_record import Document, ShardName, check_record
+from pivot_udfs.storage.redact import printable
 
 
-def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
-    """Every record of a shard, in order, as a document or a rejection.
+def read_shard(path: str, corpus: Corpus) -> Iterator[Document | Rejected]:
+    """Every record of a shard (``Shard.path``), in order, as a document or a rejection, numbered from 0.
 
-    Args:
-        path: ``Shard.path``; its ending determines the format.
-        limits: where the fields are; larger documents and lines are rejected without being held.
-
-    Yields:
-        Records numbered from 0 over all of the shard. ``record`` None stands for the whole shard. After a
-        ``corrupt_stream`` or ``zstd_window_too_large``, whose number is that of the first record lost, nothing follows.
-
-    Raises:
-        CorpusError: the path has no ending of a shard.
-        StoreError: the file cannot be opened or read (missing, no permission, a time-out, a stale handle, ...).
-        OSError: this process has too many open files.
+    ``record`` None stands for the whole shard. After a ``corrupt_stream`` or ``zstd_window_too_large``, whose number is
+    that of the first record lost, nothing follows. Raises CorpusError where the path has no ending of a shard, and what
+    ``open_shard`` raises.
     """
     form = shard_format(path)
     if form is None:
@@ -54,65 +33,52 @@ def read_shard(path: str, limits: ReadLimits) -> Iterator[Document | Rejected]:
     with open_shard(path, seekable=form.kind == "parquet") as stream:
         read = _read_parquet if form.kind == "parquet" else _read_lines
         found = None
-        for found in read(stream, form, ShardName(path, form.stem), limits):
+        for found in read(stream, form, ShardName(path, form.stem), corpus):
             yield found
     if found is None:
         yield Rejected(None, "empty_shard", "the file holds no record", None)
 
 
-def _read_lines(
-    stream: BinaryIO, form: ShardFormat, name: ShardName, limits: ReadLimits
-) -> Iterator[Document | Rejected]:
-    splitter = LineSplitter(limits.max_record_bytes)
+def _read_lines(stream: BinaryIO, form: ShardFormat, name: ShardName, corpus: Corpus) -> Iterator[Document | Rejected]:
+    splitter = LineSplitter(corpus.max_record_bytes)
     record, n_bytes_read = 0, 0
     try:
-        for block in read_blocks(stream, form.codec, limits.max_zstd_window_bytes):
+        for block in read_blocks(stream, form.codec, corpus.max_zstd_window_mb << 20):
             n_bytes_read += len(block)
             for line, n_bytes in splitter.feed(block):
-                yield _read_line(record, line, n_bytes, name, limits)
+                yield _read_line(record, line, n_bytes, name, corpus)
                 record += 1
     except StreamDamageError as damage:
         detail = f"{damage}; {n_bytes_read} bytes of content, {record} records were read before"
         yield reject(record, RecordError(damage.reason, detail), splitter.take()[0])
         return
     if splitter.pending_bytes:
-        yield _read_line(record, *splitter.take(), name, limits)
+        yield _read_line(record, *splitter.take(), name, corpus)
 
 
-def _read_line(record: int, line: bytes, n_bytes: int, name: ShardName, limits: ReadLimits) -> Document | Rejected:
+def _read_line(record: int, line: bytes, n_bytes: int, name: ShardName, corpus: Corpus) -> Document | Rejected:
     try:
-        if n_bytes > limits.max_record_bytes:
-            detail = f"line of {n_bytes} bytes; expected at most {limits.max_record_bytes}"
+        if n_bytes > corpus.max_record_bytes:
+            detail = f"line of {n_bytes} bytes; expected at most {corpus.max_record_bytes}"
             raise RecordError("record_too_large", detail)
-        return check_record(record, read_json_line(line, limits), name, limits)
+        return check_record(record, read_json_line(line, corpus.fields), name, corpus)
     except RecordError as error:
         return reject(record, error, line)
 
 
-def _read_parquet(
-    file: BinaryIO, form: ShardFormat, name: ShardName, limits: ReadLimits
-) -> Iterator[Document | Rejected]:
+def _read_parquet(file: BinaryIO, form: ShardFormat, name: ShardName, corpus: Corpus) -> Iterator[Document | Rejected]:
     if not file.seek(0, 2):
         return
     record = 0
     try:
-        for values in read_parquet_rows(file, limits):
-            yield _check_row(record, values, name, limits)
+        for values in read_parquet_rows(file, corpus):
+            try:
+                yield check_record(record, values, name, corpus)
+            except RecordError as error:
+                text = values.text
+                yield reject(record, error, text[:RAW_BYTES].encode() if isinstance(text, str) else text)
             record += 1
     except StreamDamageError as damage:
         yield Rejected(record, damage.reason, f"{damage}; {record} rows were read before", None)
     except RecordError as error:
         yield reject(None, error, None)
-
-
-def _check_row(record: int, values: Fields, name: ShardName, limits: ReadLimits) -> Document | Rejected:
-    try:
-        return check_record(record, values, name, limits)
-    except RecordError as error:
-        return reject(record, error, _raw_text(values.text))
-
-
-def _raw_text(text: object) -> bytes | None:
-    if isinstance(text, str):
-        return text[:RAW_BYTES].encode()
-    return text if isinstance(text, bytes) else None

@@ -1,9 +1,8 @@
 """Compressed streams as blocks of bytes, and blocks as lines, in bounded memory and up to the damage.
 
-Common readers lose what came just before a damage, or take a truncated zstd stream for a complete one. Here gzip steps
-back to the state before the failing call and continues in ever smaller steps, so that every byte before the damage is
-read. The zstd library has no such step: of a damaged frame it loses the content, at most 16 MiB, that its last 512
-stored bytes complete.
+Here gzip steps back to the state before the failing call and continues in ever smaller steps, so that every byte before
+a damage is read. The zstd library has no such step: of a damaged frame it loses the content, at most 16 MiB, that its
+last 512 stored bytes complete.
 """
 
 import zlib
@@ -13,7 +12,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from pivot_udfs.shards.validate_record import RAW_BYTES
+from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
 
 _INPUT_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20
@@ -26,37 +25,23 @@ _ZSTD_STEP_BYTES = 512
 
 
 class StreamDamageError(Exception):
-    """The rest of a shard cannot be read; everything before it has been yielded."""
+    """The rest of a shard cannot be read, for a reason in REASONS; everything before it has been yielded."""
 
-    reason = "corrupt_stream"
-
-
-class ZstdWindowError(StreamDamageError):
-    """A zstd frame needs more memory than is allowed; everything that fitted has been yielded."""
-
-    reason = "zstd_window_too_large"
-
-
-class PageSizeError(StreamDamageError):
-    """A page of a Parquet file needs more memory than is allowed; the row groups before it have been yielded."""
-
-    reason = "page_too_large"
+    def __init__(self, detail: str, reason: str = "corrupt_stream") -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Iterator[bytes]:
     """The content of a stream in blocks of at most 16 MiB, without a leading UTF-8 byte order mark.
 
-    Args:
-        stream: the bytes as stored.
-        codec: ``""``, ``"gzip"`` (any number of members, zero padding) or ``"zstd"`` (any number of frames).
-        max_zstd_window_bytes: how much content of a zstd frame may have to be held.
-
-    Raises:
-        StreamDamageError: the stream is truncated or corrupt, after all that could be read was yielded.
+    ``codec`` is ``""``, ``"gzip"`` (any number of members, zero padding) or ``"zstd"`` (any number of frames, of each
+    of which at most ``max_zstd_window_bytes`` may have to be held). Raises StreamDamageError where the stream is
+    truncated or corrupt, after all that could be read was yielded.
     """
     if codec == "zstd":
         return _drop_bom(_read_zstd(stream, max_zstd_window_bytes))
-    return _drop_bom(_read_gzip(stream) if codec == "gzip" else _read_plain(stream))
+    return _drop_bom(_read_gzip(stream) if codec == "gzip" else iter(lambda: stream.read(_BLOCK_BYTES), b""))
 
 
 def _drop_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -67,11 +52,6 @@ def _drop_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
             break
     yield head.removeprefix(_BOM)
     yield from blocks
-
-
-def _read_plain(stream: BinaryIO) -> Iterator[bytes]:
-    while block := stream.read(_BLOCK_BYTES):
-        yield block
 
 
 def _read_gzip(stream: BinaryIO) -> Iterator[bytes]:
@@ -149,9 +129,10 @@ def _zstd_frame(data: bytes, stream: BinaryIO, max_window_bytes: int) -> Generat
 def _zstd_failure(problem: str, head: bytes, max_window_bytes: int) -> StreamDamageError:
     if _TOO_MUCH_MEMORY not in problem:
         return StreamDamageError(problem)
-    return ZstdWindowError(
+    return StreamDamageError(
         f"the zstd stream has a window of {_window_bytes(head) >> 20} MiB; expected at most {max_window_bytes >> 20}:"
-        " raise corpus.max_zstd_window_mb, and the memory of the workers by as much"
+        " raise corpus.max_zstd_window_mb, and the memory of the workers by as much",
+        "zstd_window_too_large",
     )
 
 
@@ -160,11 +141,7 @@ def _window_bytes(head: bytes) -> int:
 
 
 class LineSplitter:
-    r"""Splits blocks into lines at ``\n``; of lines over the limit only the first 1,024 bytes are ever held.
-
-    Args:
-        max_line_bytes: the longest line, without its end, that is yielded whole.
-    """
+    r"""Splits blocks into lines at ``\n``; of lines over the limit (bytes) only the first 1,024 bytes are held."""
 
     def __init__(self, max_line_bytes: int) -> None:
         self._max_line_bytes = max_line_bytes

@@ -1,48 +1,11 @@
-"""What a document must be, decided in one place for every file format.
-
-A record becomes a ``Document`` or a ``Rejected`` with its reason, and nothing else, so that records in =
-documents + quarantine.
-"""
+"""What a document must be, for every file format: a record becomes a ``Document`` or raises ``RecordError``."""
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pivot_udfs.settings import CorpusFields
+from pivot_udfs.settings import Corpus, CorpusFields
+from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
 from pivot_udfs.text.language_tags import usable_language
-
-RAW_BYTES = 1024
-"""How much of a rejected record is kept."""
-MAX_KEY_BYTES = 4_096
-"""Longest id and longest source, in UTF-8."""
-
-REASONS: dict[str, str] = {
-    "empty_shard": "the file holds no record",
-    "corrupt_stream": "the file is truncated or damaged; what follows the damage is not read",
-    "zstd_window_too_large": "the zstd stream needs more memory than corpus.max_zstd_window_mb; the rest is not read",
-    "page_too_large": "a page of the Parquet file is larger than corpus.max_parquet_page_mb; the rest is not read",
-    "missing_columns": "the Parquet file has no column corpus.fields.id or corpus.fields.text; no row is read",
-    "record_too_large": "the line is longer than corpus.max_record_bytes",
-    "blank_line": "the line is empty",
-    "invalid_utf8": "the bytes are not UTF-8",
-    "not_json": "the line is not JSON",
-    "not_an_object": "the line is JSON but not an object",
-    "lone_surrogate": "a field holds half of a surrogate pair, which cannot be encoded as UTF-8",
-    "missing_text": "the text is missing or null",
-    "text_not_string": "the text is not a string",
-    "blank_text": "the text is empty or white space",
-    "document_too_large": "the text is longer than corpus.max_document_bytes",
-    "missing_id": "the id is missing, null or empty",
-    "id_not_string": "the id is neither a string nor an integer",
-    "source_not_string": "the source is neither a string nor an integer",
-    "key_too_long": f"the id or the source has more than {MAX_KEY_BYTES} bytes",
-    "nul_character": "a field holds the character U+0000",
-}
-"""What each reason of a ``Rejected`` means."""
-SHARD_REASONS = frozenset(
-    {"empty_shard", "corrupt_stream", "zstd_window_too_large", "page_too_large", "missing_columns"}
-)
-"""The reasons that stand for the rest of a shard, or for all of it; a shard has at most one."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -55,34 +18,6 @@ class Document(NamedTuple):
     doc_id: str
     lang: str | None  # see language_of: ISO 639-1 where there is such a code; None where no label is usable
     text: str
-
-
-class Rejected(NamedTuple):
-    """A record, or a whole shard (``record`` None), that cannot be used."""
-
-    record: int | None
-    reason: str  # a key of REASONS
-    detail: str  # what was found, and what was expected
-    raw: bytes | None  # the first bytes, at most 1,024
-
-
-@dataclass(frozen=True)
-class ReadLimits:
-    """What the reader needs to know.
-
-    Attributes:
-        max_document_bytes: of a document's text in UTF-8.
-        max_record_bytes: of a line.
-        max_zstd_window_bytes: memory that one zstd stream may take for its window.
-        max_parquet_page_bytes: of a page of Parquet, decompressed.
-        fields: where records have their fields.
-    """
-
-    max_document_bytes: int
-    max_record_bytes: int
-    max_zstd_window_bytes: int = 128 << 20
-    max_parquet_page_bytes: int = 256 << 20
-    fields: CorpusFields = field(default_factory=CorpusFields)
 
 
 class Oversized(NamedTuple):
@@ -98,25 +33,15 @@ class Unsupported(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """The values of one record, as both readers give them.
+    """The values of one record: str without lone surrogates, int, ``bytes`` (no UTF-8), None, Oversized or Unsupported.
 
-    Each is a str without lone surrogates, an int, ``bytes`` (what is not UTF-8), None, ``Oversized`` or
-    ``Unsupported``; ``lang`` may also be a list.
+    ``lang`` may also be a list.
     """
 
     id: Any = None
     text: Any = None
     source: Any = None
     lang: Any = None
-
-
-class RecordError(Exception):
-    """Why a record is rejected: ``reason`` is a key of REASONS, ``detail`` what was found."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 class ShardName(NamedTuple):
@@ -126,25 +51,15 @@ class ShardName(NamedTuple):
     stem: str  # the file name without its extension
 
 
-def check_record(record: int, values: Fields, shard: ShardName, limits: ReadLimits) -> Document:
-    """The document in a record's values.
-
-    Args:
-        record: its number within the shard.
-        values: see ``Fields``.
-        shard: the shard's names.
-        limits: sizes and field names.
-
-    Raises:
-        RecordError: with the first reason found, in the order text, id, source.
-    """
-    text, fields = values.text, limits.fields
+def check_record(record: int, values: Fields, shard: ShardName, corpus: Corpus) -> Document:
+    """The document in a record's values; raises RecordError with the first fault, in the order text, id, source."""
+    text, fields = values.text, corpus.fields
     if type(text) is not str:
-        raise _not_a_text(text, limits)
+        raise _not_a_text(text, corpus)
     if not text or text.isspace():
         raise RecordError("blank_text", f"{fields.text} has {len(text)} white space characters")
-    if len(text) * 4 > limits.max_document_bytes and (n_bytes := len(text.encode())) > limits.max_document_bytes:
-        raise _too_large(n_bytes, limits)
+    if len(text) * 4 > corpus.max_document_bytes and (n_bytes := len(text.encode())) > corpus.max_document_bytes:
+        raise _too_large(n_bytes, corpus)
     doc_id = _key("id", fields.id, values.id) if fields.id else f"{shard.path}:{record}"
     if not doc_id:
         raise RecordError("missing_id", f"{fields.id} is missing, null or empty; expected a string or an integer")
@@ -156,28 +71,19 @@ def check_record(record: int, values: Fields, shard: ShardName, limits: ReadLimi
 
 
 def check_surrogates(values: Fields, fields: CorpusFields) -> None:
-    """Checks text, id and source for lone surrogates, which only Python's own JSON reader lets through.
-
-    Raises:
-        RecordError: naming the field and the code unit.
-    """
+    """Raises RecordError for a lone surrogate in text, id or source: Python's own JSON reader lets them through."""
     for name, value in ((fields.id, values.id), (fields.text, values.text), (fields.source, values.source)):
         if isinstance(value, str) and (found := _SURROGATE.search(value)):
             unit = f"U+{ord(found.group()):04X}"
             raise RecordError("lone_surrogate", f"{name} holds {unit} at character {found.start()}")
 
 
-def reject(record: int | None, error: RecordError, raw: bytes | None) -> Rejected:
-    """The quarantine row of a rejected record; ``raw`` is cut to 1,024 bytes."""
-    return Rejected(record, error.reason, error.detail, raw[:RAW_BYTES] if raw else None)
-
-
-def _not_a_text(text: object, limits: ReadLimits) -> RecordError:
+def _not_a_text(text: object, corpus: Corpus) -> RecordError:
     if isinstance(text, Oversized):
-        return _too_large(text.n_bytes, limits)
+        return _too_large(text.n_bytes, corpus)
     if text is None:
-        return RecordError("missing_text", f"{limits.fields.text} is missing or null; expected a string")
-    return _wrong_type("text", limits.fields.text, text, "a string")
+        return RecordError("missing_text", f"{corpus.fields.text} is missing or null; expected a string")
+    return _wrong_type("text", corpus.fields.text, text, "a string")
 
 
 def _key(role: str, name: str, value: object) -> str:
@@ -202,8 +108,8 @@ def _wrong_type(role: str, name: str, value: object, expected: str) -> RecordErr
     return RecordError(f"{role}_not_string", f"{name} is of type {type_name}; expected {expected}")
 
 
-def _too_large(n_bytes: int, limits: ReadLimits) -> RecordError:
-    name = limits.fields.text
+def _too_large(n_bytes: int, corpus: Corpus) -> RecordError:
+    name = corpus.fields.text
     return RecordError(
-        "document_too_large", f"{name} has {n_bytes} bytes; expected at most {limits.max_document_bytes}"
+        "document_too_large", f"{name} has {n_bytes} bytes; expected at most {corpus.max_document_bytes}"
     )

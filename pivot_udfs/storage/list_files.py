@@ -14,22 +14,18 @@ from typing import NamedTuple
 
 from pyarrow import fs
 
-from pivot_udfs.storage.messages import printable
-from pivot_udfs.storage.stores import Location
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import printable
 
 _LOG = logging.getLogger(__name__)
 _DANGLING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class Entry(NamedTuple):
-    """A file or folder as listed.
+    """A file or folder as listed; size and time (ns since 1970) are 0 where the store does not report them.
 
-    Attributes:
-        location: as it was reached, perhaps through links.
-        type: File, Directory, NotFound, or Unknown for what is neither: a FIFO, socket, device or broken link.
-        n_bytes: size; 0 where the store does not report it.
-        modified_ns: time of the last change in ns since 1970; 0 where the store does not report it.
-        identity: the same for all names of one file: its path without links.
+    ``location`` is as it was reached, perhaps through links; ``type`` is Unknown for a FIFO, socket, device or broken
+    link; ``identity`` is the same for all names of one file.
     """
 
     location: Location

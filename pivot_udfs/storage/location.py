@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.messages import printable
+from pivot_udfs.storage.redact import printable
 
 AZURE = ("abfss", "abfs")
 _HADOOP_SCHEMES = {"s3": "s3a"}
@@ -21,11 +21,9 @@ _READ_AHEAD_BYTES = 4 << 20
 class Location:
     """A file or folder in a store; ``resolve`` makes it.
 
-    Attributes:
-        scheme: one of the values of ``SCHEMES``.
-        authority: bucket, ``container@account`` or ``host:port``; empty for local files.
-        path: within ``filesystem``: an absolute local path (``os.fsdecode`` of its bytes), ``bucket/key``,
-            ``container/key`` or an absolute path of the Hadoop file system. It has no slash at its end.
+    ``scheme`` is a value of ``SCHEMES``; ``authority`` the bucket, ``container@account`` or ``host:port``, empty for
+    local files; ``path``, without a slash at its end, is within ``filesystem``: an absolute local path (``os.fsdecode``
+    of its bytes), ``bucket/key``, ``container/key`` or an absolute path of the Hadoop file system.
     """
 
     scheme: str
@@ -42,11 +40,7 @@ class Location:
 
     @property
     def hadoop_path(self) -> str:
-        """What Spark takes as this path: Hadoop does not decode percent escapes.
-
-        Raises:
-            StoreError: the path is not UTF-8, which the JVM cannot open.
-        """
+        """What Spark takes as this path: Hadoop decodes no escapes. Raises StoreError where it is not UTF-8."""
         if self.scheme == "file":
             return "file:" + utf8_path(self.path)
         return f"{_HADOOP_SCHEMES.get(self.scheme, self.scheme)}://{self.authority}/{self.key}"
@@ -67,11 +61,7 @@ class Location:
 
     @property
     def filesystem(self) -> fs.FileSystem:
-        """The file system, which one process opens once for each bucket or host.
-
-        Raises:
-            STORE_ERRORS: it cannot be reached, or its library is not installed.
-        """
+        """The file system, opened once a process for each bucket or host; raises STORE_ERRORS."""
         return fs.LocalFileSystem() if self.is_local else _connect(self.scheme, self.authority)
 
     @property
@@ -89,14 +79,10 @@ class Location:
         return Location(self.scheme, self.authority, f"{self.path.rstrip('/')}/{name.strip('/')}")
 
     def open_input(self, *, seekable: bool = False) -> BinaryIO:
-        """The raw bytes of the file, never decompressed.
+        """The raw bytes of the file, never decompressed; raises STORE_ERRORS.
 
-        Args:
-            seekable: for formats that are read from their end, such as Parquet; else the file is read in order, in
-                requests of 4 MB.
-
-        Raises:
-            STORE_ERRORS: there is no such file, or it cannot be read.
+        ``seekable`` is for formats that are read from their end, such as Parquet; else the file is read in requests of
+        4 MB.
         """
         if self.is_local and self.type() == fs.FileType.Unknown:
             raise OSError(f"{self} is no regular file")  # a FIFO would be waited for, a device may never end
@@ -106,11 +92,7 @@ class Location:
         return cast(BinaryIO, stream)
 
     def open_output(self) -> pa.NativeFile:
-        """A stream that replaces the file; folders above it are created where the store has folders.
-
-        Raises:
-            STORE_ERRORS: the file cannot be written.
-        """
+        """A stream that replaces the file; folders above it are created where the store has folders."""
         if self.scheme in ("file", "hdfs", "viewfs"):
             self.filesystem.create_dir(os.path.dirname(self._native_path), recursive=True)  # noqa: PTH120
         return self.filesystem.open_output_stream(self._native_path, compression=None)
@@ -124,11 +106,7 @@ class Location:
         return bool(self.type() != fs.FileType.NotFound)
 
     def size(self) -> int:
-        """Size of the file in bytes.
-
-        Raises:
-            STORE_ERRORS: there is no such file.
-        """
+        """Size of the file in bytes; raises STORE_ERRORS where there is no such file."""
         n_bytes: int | None = self._info().size
         if n_bytes is None:
             raise FileNotFoundError(f"{self} is no file")
@@ -139,11 +117,7 @@ class Location:
 
 
 def utf8_path(path: str) -> str:
-    """The path itself.
-
-    Raises:
-        StoreError: it is not UTF-8, which Spark and Delta need.
-    """
+    """The path itself; raises StoreError where it is not UTF-8, which Spark and Delta need."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -14,18 +14,9 @@ ReadFiles = Callable[[Sequence[str], str, pa.Schema], Iterator[pa.RecordBatch]]
 
 
 def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of files, a row group at a time, a large one in several batches.
+    """The rows of files in ``schema``, a row group at a time, a large one in several batches.
 
-    Args:
-        files: paths within the folder.
-        folder: URI of the table.
-        schema: the columns to read, with the types that they get.
-
-    Yields:
-        batches in ``schema``.
-
-    Raises:
-        STORE_ERRORS: a file is missing or damaged.
+    ``files`` are paths within ``folder``, the URI of the table. Raises STORE_ERRORS where one is missing or damaged.
     """
     dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     for file in files:
@@ -37,15 +28,7 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
 
 
 def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of an open file, as ``read_files`` gives them.
-
-    Args:
-        parquet: the file.
-        schema: the columns to read, with the types that they get.
-
-    Yields:
-        batches in ``schema``.
-    """
+    """The rows of an open file, as ``read_files`` gives them."""
     for number in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(number)
         n_rows = max(1, min(group.num_rows, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
@@ -61,17 +44,9 @@ def rows_without(
     schema: pa.Schema,
     left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Copies files without some of their rows; a ``TableStep``.
+    """Copies files (one string column) of a table without the rows that are ``left_out``; a ``TableStep``.
 
-    Args:
-        batches: one string column, files of the table.
-        table: its name.
-        folder: its URI.
-        schema: of its rows, which have a column ``shard``.
-        left_out: for each row of a batch whether it is left out.
-
-    Yields:
-        (table, batch in ``schema`` with the rows of one shard).
+    Yields (table, batch in ``schema`` with the rows of one shard).
     """
     for batch in batches:
         for rows in read_files(batch.column(0).to_pylist(), folder, schema):

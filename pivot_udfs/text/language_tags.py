@@ -1,8 +1,4 @@
-"""Language labels as corpora write them, reduced to one code: ISO 639-1 where the language has one.
-
-Tags are parsed by ``langcodes``, from data in its package. Script, region and variants are dropped, because the corpus
-is counted by language.
-"""
+"""Language labels reduced to one code, ISO 639-1 where the language has one; the corpus is counted by language."""
 
 import re
 from functools import lru_cache
@@ -22,14 +18,10 @@ _NOT_A_NUMBER = "nan"  # written by data frames for a missing label; Min Nan Chi
 
 
 def usable_language(label: Any) -> str | None:
-    """The language that a record's label names, or None where the language has to be identified.
+    """The language that a record's label (any value) names, or None where the language has to be identified.
 
-    Args:
-        label: any value: a tag, a list whose first usable tag counts, or anything else.
-
-    Returns:
-        The code that ``language_of`` gives. None for a label that is no tag, or that names no language: ``und``,
-        ``zxx``, ``mis`` and a bare ``nan``.
+    Of a list the first usable tag counts. None for ``und``, ``zxx``, ``mis`` and a bare ``nan``, which name no
+    language.
     """
     if isinstance(label, list):
         return next((language for item in label if isinstance(item, str) and (language := usable_language(item))), None)
@@ -40,14 +32,9 @@ def usable_language(label: Any) -> str | None:
 
 
 def language_of(tag: str) -> str | None:
-    """The language of a tag.
+    """The language of a BCP 47 tag or similar (``EN``, ``en-US``, ``eng_Latn``, ``cmn``): ISO 639-1, else ISO 639-3.
 
-    Args:
-        tag: a BCP 47 tag or similar, in any case, with ``-`` or ``_``: ``EN``, ``en-US``, ``eng_Latn``, ``cmn``.
-
-    Returns:
-        The ISO 639-1 code where there is one, else the ISO 639-3 code (``yue``, ``mul``). None where the string is no
-        tag: longer than 35 characters, a name such as ``English``, or with other characters.
+    None where the string is no tag: longer than 35 characters, a name such as ``English``, or with other characters.
     """
     return _language_of(tag) if len(tag) <= MAX_TAG_CHARS else None
 

@@ -1,8 +1,7 @@
 """What matching needs to know of every Unicode character, as tables indexed by code point.
 
 Case is folded character by character: ``c.lower()`` where that is one character, else ``c`` itself. A word character is
-a letter, mark or number (L*, M*, N*) or ``_``. Scripts written without spaces (Han, Hiragana, Katakana, Thai, Lao,
-Khmer, Myanmar) show no boundary between words.
+a letter, mark or number (L*, M*, N*) or ``_``. Some scripts are written without spaces between words.
 """
 
 import functools

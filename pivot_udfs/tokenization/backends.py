@@ -1,9 +1,8 @@
 """Tokenizers: loaded and checked once on the driver, sent to executors as bytes.
 
-The reference is what the ``tokenizers`` library (or ``sentencepiece``) gives. The compiled loops for byte-level BPE
-(``byte_level``) and ``fastokens`` are many times faster; the first of them is used for which a probe text in many
-scripts shows that its ids are the same. Executors never open the tokenizer's path: a ``TokenizerSpec`` is part of the
-closure, and each process builds its encoder once.
+The reference is what ``tokenizers`` (or ``sentencepiece``) gives. Of the faster backends, compiled loops for byte-level
+BPE and ``fastokens``, the first is used whose ids are the same on a probe text in many scripts. Executors never open
+the tokenizer's path: a ``TokenizerSpec`` is part of the closure, and each process builds its encoder once.
 """
 
 import hashlib
@@ -16,13 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import fastokens
 import numpy as np
 import sentencepiece
 import tokenizers
 from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
+from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, splits_digits, unsupported_by_loops
 from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
@@ -39,11 +38,8 @@ _log = logging.getLogger(__name__)
 class TokenizerSpec:
     """All an executor needs to tokenize.
 
-    Attributes:
-        kind: which library's file it is.
-        backend: the library that encodes.
-        sha256: of the tokenizer's file, hexadecimal.
-        payload: the file's bytes; a ``tokenizer.json`` without truncation, padding and post-processor.
+    ``payload`` is a SentencePiece model, or a ``tokenizer.json`` without truncation, padding and post-processor;
+    ``sha256`` (hex) is that of the whole file.
     """
 
     kind: Literal["huggingface", "sentencepiece"]
@@ -61,15 +57,14 @@ class Encoder(Protocol):
 
 
 def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
-    """Reads and checks a tokenizer on the driver.
+    """Reads and checks a tokenizer on the driver: a ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI.
 
-    Args:
-        path: a Hugging Face ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI (s3a://...).
-        backend: ``auto`` (the fastest with the reference's ids), or a backend's name.
-
-    Raises:
-        TokenizerError: the file is missing, broken or of a wrong kind, or the backend does not fit it.
+    ``backend`` is ``auto`` (the fastest with the reference's ids), ``reference`` (the library of the file's kind, which
+    is ready at once) or a backend's name. Raises TokenizerError where the file is missing, broken or of a wrong kind,
+    or the backend does not fit it.
     """
+    if backend == "reference":
+        backend = "sentencepiece" if path.endswith(".model") else "tokenizers"
     if backend not in _BACKENDS:
         raise TokenizerError(f"tokenizer.backend = {backend!r}: one of {', '.join(_BACKENDS)} is allowed")
     raw = _read_bytes(path)
@@ -95,8 +90,9 @@ def _read_bytes(path: str) -> bytes:
         with resolve(path).open_input() as file:
             return bytes(file.read())
     except STORE_ERRORS as error:
+        why = reason(error)
         raise TokenizerError(
-            f"{path} cannot be read: {error}; set tokenizer.path to a tokenizer.json or .model"
+            f"{path} cannot be read: {why}; set tokenizer.path to a tokenizer.json or .model"
         ) from None
 
 
@@ -131,12 +127,12 @@ def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
     by_speed = _FAST if splits_digits(json.loads(spec.payload)) else _FAST[::-1]
     for name in [name for name in by_speed if wanted in ("auto", name)]:
         fast = replace(spec, backend=name)
-        reason = _difference(fast, spec)
-        if reason is None:
+        why = _difference(fast, spec)
+        if why is None:
             if reasons:
                 _log.warning("%s is tokenized by %s, a slower backend: %s", path, name, "; ".join(reasons))
             return fast
-        reasons.append(f"{name} does not fit: {reason}")
+        reasons.append(f"{name} does not fit: {why}")
     if wanted != "auto":
         raise TokenizerError(f"{path}: backend {reasons[0]}; use auto or tokenizers")
     _log.warning("%s is tokenized by tokenizers, a slower backend: %s", path, "; ".join(reasons))
@@ -145,8 +141,8 @@ def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
 
 def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
     """Why the fast backend cannot replace the reference, or None."""
-    if fast.backend == "byte_level" and (reason := unsupported_by_loops(json.loads(fast.payload))):
-        return reason
+    if fast.backend == "byte_level" and (why := unsupported_by_loops(json.loads(fast.payload))):
+        return why
     added = reference_tokenizer(reference).get_added_tokens_decoder().values()
     texts = probe_texts(token.content for token in added)
     try:
@@ -169,6 +165,8 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
     reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
+        import fastokens  # a GPU machine need not have it
+
         return FastokensEncoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
     return reference
 

@@ -4,7 +4,7 @@ Pre-tokens that they do not take (with a byte that has no token, or of more than
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _DIGITS = {"type": "Digits", "individual_digits": True}
 _CLASSES = {LETTER: r"\p{L}+", NUMERAL: r"\p{N}+", SPACE: r"\s+"}
 _PLANES = (range(0xD800), range(0xE000, 0x40000), range(0xE0000, 0xE1000))
 """Where Unicode has characters; all others are OTHER."""
-_CHUNK = 4096
+_CHUNK = 2048  # divides the planes
 
 
 def unsupported_by_loops(config: Mapping[str, Any]) -> str | None:
@@ -72,7 +72,8 @@ def read_rules(config: Mapping[str, Any]) -> Rules:
 def _character_classes(digits_alone: bool) -> NDArray[np.uint8]:
     """The class of each code point, uint8 (0x110000,), by the reference library, whose Unicode tables are its own."""
     found = np.full(0x110000, OTHER, np.uint8)
-    for first, text in _all_characters():
+    for first in (first for plane in _PLANES for first in plane[::_CHUNK]):
+        text = "".join(map(chr, range(first, first + _CHUNK)))
         for kind, pattern in _CLASSES.items():
             split = tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), behavior="removed", invert=True)
             for _, (start, end) in split.pre_tokenize_str(text):
@@ -82,12 +83,6 @@ def _character_classes(digits_alone: bool) -> NDArray[np.uint8]:
             for _, (start, end) in digits.pre_tokenize_str(f"a{text}")[1::2]:
                 found[first + start - 1 : first + end - 1] = ALONE
     return found
-
-
-def _all_characters() -> Iterator[tuple[int, str]]:
-    for plane in _PLANES:
-        for first in range(plane.start, plane.stop, _CHUNK):
-            yield first, "".join(map(chr, range(first, min(first + _CHUNK, plane.stop))))
 
 
 class ByteLevelEncoder:
@@ -105,12 +100,9 @@ class ByteLevelEncoder:
             ids, starts, gaps = encode_texts(data, offsets, self._rules, self._table)
         if not len(gaps):
             return ids, starts
-        missing = [self._merged(bytes(data[start:end])) for _, start, end, _ in gaps.tolist()]
+        refused = ("".join(_ALPHABET[byte] for byte in data[start:end].tolist()) for _, start, end, _ in gaps.tolist())
+        missing = [np.array([token.id for token in self._model.tokenize(text)], np.int32) for text in refused]
         counts = [len(row) for row in missing]
         longer = np.zeros_like(starts)
         np.add.at(longer, gaps[:, 0] + 1, counts)
         return np.insert(ids, np.repeat(gaps[:, 3], counts), np.concatenate(missing)), starts + longer.cumsum()
-
-    def _merged(self, pre_token: bytes) -> NDArray[np.int32]:
-        text = "".join(_ALPHABET[byte] for byte in pre_token)
-        return np.array([token.id for token in self._model.tokenize(text)], np.int32)

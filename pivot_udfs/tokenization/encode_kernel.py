@@ -37,15 +37,15 @@ def encode_texts(
     """The ids of texts.
 
     Args:
-        data: uint8, UTF-8 of all texts in a row, no lone surrogates; at least 32 bytes more lie behind it.
-        offsets: int64 (texts + 1,), where each text begins.
+        data: UTF-8 of all texts in a row, no lone surrogates; at least 32 bytes more lie behind it.
+        offsets: (texts + 1,), where each text begins.
         rules: of the tokenizer.
         table: new pre-tokens are entered until half the rows are in use.
 
     Returns:
-        ids int32 (tokens,); starts int64 (texts + 1,), where each text's ids begin;
-        gaps int64 (refused, 4): text, first byte, end, and place in ids of each pre-token whose ids are missing there,
-        since it has a byte without an id, or is longer than LONGEST.
+        ids (tokens,); starts (texts + 1,), where each text's ids begin; gaps (refused, 4): text, first byte, end, and
+        place in ids of each pre-token whose ids are missing there, since it has a byte without an id or is longer than
+        LONGEST.
     """
     make_room(table)
     classes, joins, merges = rules

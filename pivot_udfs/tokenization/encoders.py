@@ -23,8 +23,7 @@ U+017F and U+212A, which match "s" and "k" in the reference's patterns where cas
 class FastokensEncoder:
     """Through fastokens, which returns two flat buffers, with no object for each token.
 
-    It refuses a text with a byte that the vocabulary lacks, where the reference drops the byte. Such texts,
-    and those with a disputed character, go to the reference.
+    Texts with a byte that the vocabulary lacks, which it refuses, or a disputed character go to the reference.
     """
 
     def __init__(self, tokenizer: Any, reference: "TokenizersEncoder") -> None:

@@ -1,8 +1,6 @@
 """Texts on which a faster tokenizer backend must give the reference's ids before it is used.
 
-They hold what backends are known to differ on: several scripts, contractions (in upper case, and with U+017F), accents
-in both forms, digits of several kinds, emoji sequences, runs of whitespace, code, characters outside any vocabulary,
-and the text of the tokenizer's own added tokens. Everything is encoded twice, so that caches are tested too.
+They hold what backends are known to differ on. Everything is encoded twice, so that caches are tested too.
 """
 
 from collections.abc import Iterable, Sequence

@@ -30,13 +30,9 @@ class Merges(NamedTuple):
 
 @nb.njit(nogil=True, cache=True)
 def merge_table(pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Slots by hash for the pairs of ids that merge.
+    """Slots by hash for the pairs of ids (merges, 2) that merge, in the order in which they were learned.
 
-    Args:
-        pairs: uint64 (merges, 2), in the order in which they were learned.
-
-    Returns:
-        uint64 (slots,), a power of two: left << 42 | right << 20 | rank, all ones where empty.
+    uint64 (slots,), a power of two: left << 42 | right << 20 | rank, all ones where empty.
     """
     size = 16
     while size < 2 * len(pairs):

@@ -59,16 +59,12 @@ def pretokenize(
     ends: NDArray[np.uint32],
     cuts: NDArray[np.uint32],
 ) -> Any:
-    """Splits a text into pre-tokens and these into slices.
+    """Splits a text into pre-tokens and these into slices; returns the number of slices, uint64.
 
-    Args:
-        text_at, start, end: an address, and where from it the text begins and ends.
-        tables: addresses of the class of each code point, uint8 (0x110000,), and of the arrays of ``Joins``.
-        ends: at least as long as the text has bytes; overwritten.
-        cuts: the same; filled with the ends of slices. CUT is added to those that are not the end of a pre-token.
-
-    Returns:
-        uint64, the number of slices.
+    The text has the bytes from ``start`` to ``end`` beyond the address ``text_at``; ``tables`` are the addresses of the
+    class of each code point, uint8 (0x110000,), and of the arrays of ``Joins``. ``ends`` and ``cuts`` are at least as
+    long as the text has bytes: the first is overwritten, the second filled with the ends of slices. CUT is added to
+    those that are not the end of a pre-token.
     """
     classes_at, bytes_at, pairs_at = tables
     if _is_ascii(text_at + start, end - start):
@@ -150,11 +146,8 @@ def joined_characters(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Jo
     """Which characters stand side by side in a token.
 
     A token may begin or end within a character. If it ends so, all characters with these first bytes count. If it
-    begins so, the pair of its last byte before the second character and that character counts.
-
-    Args:
-        data: uint8, the bytes of all tokens in a row; 8 bytes more lie behind them.
-        offsets: int64 (tokens + 1,), where each begins.
+    begins so, the pair of its last byte before the second character and that character counts. ``data`` has the bytes
+    of all tokens in a row, with 8 more behind them; ``offsets`` (tokens + 1,) say where each begins.
     """
     bytes_, pairs = np.zeros(1 << 16, np.uint8), np.zeros(1 << (_PAIR_BITS - 6), np.uint64)
     data_at = _U(data.ctypes.data)

@@ -70,10 +70,7 @@ def normal_form(config: Mapping[str, Any]) -> Literal["NFC"] | None:
 def token_bytes(config: Mapping[str, Any], vocab: Mapping[str, int], added: Mapping[int, str]) -> list[bytes]:
     """The bytes that each id stands for, spaces as spaces; empty for ids that no token has.
 
-    Args:
-        config: the parsed ``tokenizer.json``.
-        vocab: token to id, added tokens included.
-        added: id to plain content of the added tokens.
+    ``config`` is the parsed ``tokenizer.json``, ``vocab`` has all tokens, ``added`` the plain content of added ones.
     """
     found = [b""] * (max([*vocab.values(), *added], default=-1) + 1)
     model, alphabet = config["model"], byte_alphabet() if is_byte_level(config) else {}

@@ -1,8 +1,7 @@
-"""Where tokens lie in the text: the slow way, from the reference library's own offsets, that is always right.
+"""Where tokens lie in the text, by the reference library's own offsets, one document at a time.
 
-For a byte-level BPE the running sum of the tokens' byte lengths gives every position at once, and
-``positions_exact`` says for which documents. What is left over (texts that a normalizer alters, SentencePiece,
-bytes that a vocabulary lacks) is encoded again here, one document at a time.
+For a byte-level BPE the running sum of the tokens' byte lengths gives every position at once, and ``positions_exact``
+says for which documents. What is left over (altered by a normalizer, SentencePiece, bytes without a token) comes here.
 """
 
 import unicodedata
@@ -22,31 +21,20 @@ Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def positions_exact(
-    byte_lengths: NDArray[np.int32],
-    ids: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-    n_bytes: NDArray[np.int64],
+    byte_lengths: NDArray[np.int32], ids: NDArray[np.int32], offsets: NDArray[np.int64], n_bytes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Whether the tokens' byte lengths add up to the text's, so that their running sum gives the positions.
+    """Whether the tokens' byte lengths add up to the text's, so that their sum gives the positions, bool (docs,).
 
-    A token covers at least its own bytes (an added token may take whitespace with it), so equal sums mean
-    that every token covers exactly its own.
-
-    Args:
-        byte_lengths: int32 (vocabulary size,), ``Vocabulary.byte_lengths``.
-        ids: int32, the token ids of all documents in a row.
-        offsets: int64 (n_docs + 1,), where each document's ids begin.
-        n_bytes: int64 (n_docs,), UTF-8 bytes of each text.
-
-    Returns:
-        bool (n_docs,).
+    A token covers at least its own bytes (an added token may take whitespace with it), so equal sums mean that every
+    token covers exactly its own. ``ids`` are those of all documents, of which each begins at ``offsets`` (docs + 1,);
+    ``n_bytes`` (docs,) are UTF-8 bytes of each text.
     """
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(byte_lengths[ids], dtype=np.int64)])
     return np.asarray(ends[offsets[1:]] - ends[offsets[:-1]] == n_bytes, dtype=bool)
 
 
 def taken_as_they_are(spec: TokenizerSpec, texts: Iterable[str]) -> NDArray[np.bool_]:
-    """Whether the tokenizer's normal form alters nothing in each text, bool (n_docs,).
+    """Whether the tokenizer's normal form alters nothing in each text, bool (docs,).
 
     Where it does alter something, lengths that add up can still be misplaced: one character grew, another shrank.
     """
@@ -57,11 +45,10 @@ def taken_as_they_are(spec: TokenizerSpec, texts: Iterable[str]) -> NDArray[np.b
 def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """First byte and end byte of every token of a text, int64, in UTF-8 bytes of the original text.
 
-    A byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there to the end of the
-    pre-token; here it shifts nothing. The tokens of one character that is split, or that normalization expands, have
-    that character's span each, or their own bytes where these can be known (byte-level BPE). A token that covers no
-    text has an empty span at its place. Characters that a normalizer drops, and whitespace between
-    tokens, may be in no span.
+    The tokens of one character that is split, or that normalization expands, have that character's span each, or their
+    own bytes where these can be known (byte-level BPE). A token that covers no text has an empty span at its place. A
+    byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there on; here it shifts
+    nothing. Characters that a normalizer drops, and whitespace between tokens, may be in no span.
     """
     if spec.kind == "sentencepiece":
         return _sentencepiece_spans(sentencepiece_processor(spec), text)
@@ -98,11 +85,7 @@ def _sentencepiece_spans(processor: Any, text: str) -> Spans:
 
 
 def check_ids(spec: TokenizerSpec, text: str, ids: NDArray[np.int32]) -> None:
-    """Makes sure that stored ids are those of this tokenizer.
-
-    Raises:
-        TokenizerError: they are not: another tokenizer, or another version of its library, made them.
-    """
+    """Raises TokenizerError where stored ids are not those of this tokenizer, or of this version of its library."""
     expected, _ = encoder(spec).encode([text])
     if np.array_equal(expected, ids):
         return

@@ -14,27 +14,21 @@ from pivot_udfs.tokenization.token_bytes import covers_every_byte, entry_bytes, 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    r"""What the ids mean.
-
-    Attributes:
-        size: number of ids; ids are in [0, size).
-        texts: readable text of every id; bytes that are no whole character as ``\xe6``, spaces as spaces.
-        special_ids: special, control and unknown tokens.
-        has_letter: bool (size,): the text has a letter (Unicode L*); a part of a character is none.
-        byte_lengths: int32 (size,): UTF-8 bytes that a token covers, where their running sum gives positions
-            (byte-level BPE that alters nothing in texts of ``normal_form``); else None.
-        known_bytes: bool (256,): the bytes that have a token of their own; the library drops others where no longer
-            token holds them.
-        normal_form: the Unicode normal form that texts are brought to; None where they are taken as they are.
-    """
+    """What the ids, in [0, size), mean."""
 
     size: int
     texts: list[str]
+    r"""Readable text of every id; bytes that are no whole character as ``\xe6``, spaces as spaces."""
     special_ids: frozenset[int]
+    """Special, control and unknown tokens."""
     has_letter: NDArray[np.bool_]
+    """(size,): the text has a letter (Unicode L*); a part of a character is none."""
     byte_lengths: NDArray[np.int32] | None
+    """(size,): UTF-8 bytes that a token covers; None where their running sum does not give positions."""
     known_bytes: NDArray[np.bool_]
+    """(256,): the bytes that have a token of their own; the library drops others where no longer token holds them."""
     normal_form: Literal["NFC"] | None
+    """The Unicode normal form that texts are brought to; None where they are taken as they are."""
 
 
 @lru_cache(maxsize=8)

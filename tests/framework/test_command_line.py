@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.framework.command_line import Arguments, run_command
-from jobs.framework.messages import say, start_logging
+from jobs.framework.log_lines import say, start_logging
 from jobs.framework.progress import Progress
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.setting_types import Section

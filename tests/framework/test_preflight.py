@@ -63,8 +63,8 @@ def test_java_17_and_later_is_accepted(tmp_path: Path, answer: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "message"),
     [
-        ('openjdk version "11.0.2"', 0, "is Java 11, Spark needs 17 or later"),
-        ('java version "1.8.0_392"', 0, "is Java 8, Spark needs 17 or later"),
+        ('openjdk version "11.0.2"', 0, "it is Java 11, Spark needs 17 or later"),
+        ('java version "1.8.0_392"', 0, "it is Java 8, Spark needs 17 or later"),
         ("Error: could not find libjava.so", 1, "-version failed .exit code 1."),
     ],
 )
@@ -77,7 +77,9 @@ def test_a_missing_java_is_reported_with_what_was_looked_for(tmp_path: Path, mon
     with pytest.raises(SetupError, match=r"JAVA_HOME = .*/nowhere: no Java there: install Java 17"):
         preflight.check_java(str(tmp_path / "nowhere"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SetupError, match=r"no java on the PATH: install Java 17 or later, or set JAVA_HOME"):
+    with pytest.raises(
+        SetupError, match=r"java on the PATH: no Java there: install Java 17 or later, or set JAVA_HOME"
+    ):
         preflight.check_java(None)
 
 

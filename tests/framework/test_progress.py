@@ -5,7 +5,7 @@ from collections.abc import ValuesView
 
 import pytest
 
-from jobs.framework import messages
+from jobs.framework import log_lines
 from jobs.framework.progress import Pace, Progress
 from jobs.loading.check_records import progress_message
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
@@ -33,7 +33,7 @@ def test_numbers_are_fields_of_json_lines_only(
 ) -> None:
     Progress().say("a_stage", "3 shards", shards=3)
     assert capsys.readouterr().err.endswith(" s] a_stage: 3 shards\n")
-    monkeypatch.setattr(messages, "_json_job", ["a_job"])
+    monkeypatch.setattr(log_lines, "_json_job", ["a_job"])
     Progress().say("a_stage", "3 shards", shards=3)
     found = json.loads(capsys.readouterr().err)
     assert (found["stage"], found["message"], found["shards"]) == ("a_stage", "3 shards", 3)
@@ -53,4 +53,5 @@ class GrowingCounts(ShardCounts):
 
 def test_shard_counts_that_grow_while_they_are_read_are_reported() -> None:
     counts = GrowingCounts(a=ShardCount(2, 1, 30), b=ShardCount(3, 0, 70))
-    assert progress_message(counts, 5, 10.0) == "2 of 5 shards, 5 documents, 10 tokens/s"
+    sizes = {"a": 1_500_000, "b": 600_000, "c": 900_000}
+    assert progress_message(counts, sizes, 10.0) == "2 of 3 shards, 2.1 of 3.0 MB, 5 documents, 10 tokens/s"

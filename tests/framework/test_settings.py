@@ -80,6 +80,9 @@ def test_set_reaches_nested_tables_and_the_last_wins(tmp_path: Path) -> None:
 FAULTS = [
     ("pivots.n_pivotz=5", ["pivots.n_pivotz is not a known key", "did you mean 'n_pivots'?", "min_doc_count"]),
     ("pivot.n_pivots=5", ["pivot is not a known key", "did you mean 'pivots'?"]),
+    ("sources.web.licence=MIT", ["sources.web.licence is not a known key", "did you mean 'license'?", "collected"]),
+    ("sources.web=MIT", ["sources.web = 'MIT': "]),
+    ("sources.web.kind=scraped", ["sources.web.kind = 'scraped': ", "'crawled'"]),
     ("pivots.n_pivots=many", ["pivots.n_pivots = 'many'", "integer"]),
     ("pivots.n_pivots=0", ["pivots.n_pivots = 0", "greater than or equal to 1"]),
     ("pivots.n_pivots=1.0", ["pivots.n_pivots = 1.0", "integer"]),
@@ -259,3 +262,11 @@ def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
     )
     assert of() == of("spark.master=local[1]", 'spark.conf={"spark.a" = "b"}')
     assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5")}) == 3
+
+
+def test_sources_may_have_any_name_and_change_no_result(tmp_path: Path) -> None:
+    text = f'{MINIMAL}[sources."a \\"b\\" é.c"]\nlicense = "MIT"\n[sources.web]\nkind = "crawled"\n'
+    settings = load(tmp_path, text=text)
+    assert settings.sources['a "b" é.c'].license == "MIT"
+    assert load(tmp_path, text=resolved_toml(settings)) == settings
+    assert result_settings(settings.description, *settings.sources.values()) == {}

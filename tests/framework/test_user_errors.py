@@ -34,7 +34,7 @@ KNOWN = [
     (
         "org.apache.spark.SparkException: Could not parse Master URL: 'lokal'",
         "",
-        "spark.master = lokal is none: use local[*]",
+        "spark.master = lokal is no master: use local[*]",
     ),
     (
         "java.lang.IllegalArgumentException: System memory 100663296 must be at least 471859200.",
@@ -70,7 +70,7 @@ KNOWN = [
         "file cannot be read (/w/t/part-1.zstd.parquet): VACUUM",
     ),
     ("Malformed input or input contains unmappable characters: /tmp/?t?", "", "set LC_ALL=C.UTF-8"),
-    (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is none"),
+    (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is not valid"),
     (JVM_DIED, "Could not reserve enough space for 966367641600KB object heap", "lower spark.driver.memory"),
     (JVM_DIED, "java.lang.UnsupportedClassVersionError: org/apache/spark/Main has been compiled", "Java 17 or later"),
     (JVM_DIED, "Segmentation fault", "Spark's JVM did not start: SPARK_HOME must be unset"),

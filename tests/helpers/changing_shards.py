@@ -1,44 +1,58 @@
-"""Shards that tests change between two rebuilds, and kills between the commits of a job."""
+"""Small shards that tests change between two rebuilds, the tables of these, and kills between the commits of a job."""
 
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import counted
+import pyarrow as pa
 import pytest
+import tokenizer_files
 from deltalake import DeltaTable
 from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
-from jobs import rebuild_corpus
+from jobs import maintain_warehouse, rebuild_corpus
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.schemas import DATASET, TABLES
 
 COUNTS = ("corpus_totals", "token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 CHECKED = ("documents", "quarantine", *COUNTS)
-BATCHES = "corpus.batch_gb=0.00001"
+Key = tuple[str, str]
+BATCHES = "corpus.batch_gb=0.000001"
 """Every shard is a batch."""
+_ROWS = ("shard", "content_id", "n_bytes", "modified_ns", "n_docs", "n_rejected", "n_tokens", "status")
+"""Columns of ``shards`` that do not depend on the runs that loaded them."""
 LINES = [
-    json.dumps({"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:900]}, ensure_ascii=False)
+    json.dumps({"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:300]}, ensure_ascii=False)
     for name, texts in counted.sample_texts()
     for number, (lang, text) in enumerate(texts[:12])
 ]
 
 
-def changing_shards(folder: Path, n_lines: int = 8) -> SmallCorpus:
-    """Four shards, two of them with bad records."""
-    rows = counted.sample_rows()[:300]
-    (folder / "lexicon.tsv").write_bytes(counted.tsv(rows))
-    (folder / "run.toml").write_text(SETTINGS.format(folder=folder, samples=counted.SAMPLES), encoding="utf-8")
+def changing_shards(folder: Path, n_lines: int = 4) -> SmallCorpus:
+    """Four shards, two of them with bad records, a tiny tokenizer, and a lexicon of words that occur in them."""
+    (folder / "lexicon.tsv").write_bytes(counted.tsv(_frequent_rows()))
+    settings = SETTINGS.replace("{samples}/tokenizer.json", tokenizer_files.byte_level(folder))
+    (folder / "run.toml").write_text(settings.format(folder=folder), encoding="utf-8")
     (folder / "shards").mkdir()
     for number in range(4):
         write_shard(folder, number, seed=number, n_lines=n_lines)
-    return SmallCorpus(folder, [], [], rows)
+    return SmallCorpus(folder, [], [], _frequent_rows())
 
 
-def write_shard(folder: Path, number: int, seed: int, n_lines: int = 8) -> None:
+@cache
+def _frequent_rows() -> list[dict[str, str]]:
+    """The 30 concepts of which most words are in ``LINES``."""
+    text = "\n".join(LINES).lower()
+    return sorted(counted.sample_rows(), key=lambda row: -sum(word in text for word in row.values() if word))[:30]
+
+
+def write_shard(folder: Path, number: int, seed: int, n_lines: int = 4) -> None:
     """``shards/<number>.jsonl`` of lines drawn with a seed, two bad ones after them where the number is odd."""
     lines = random.Random(seed).sample(LINES, n_lines)  # noqa: S311 - a test's fixed draw
     bad = ["{", '{"id": 5}'] if number % 2 else []
@@ -56,28 +70,75 @@ def table(warehouse: Path, name: str, without: Sequence[str] = ()) -> Counter[st
     return Counter(map(str, DeltaTable(warehouse / name).to_pyarrow_dataset().to_table(columns=columns).to_pylist()))
 
 
-def killed_at_each_commit(monkeypatch: pytest.MonkeyPatch, run: Callable[[], tuple[int, str, str]]) -> int:
-    """Kills a job before its first commit, the next time before its second, and so on, until it ends by itself.
+def loaded_shards(warehouse: Path, columns: Sequence[str] = _ROWS) -> pa.Table:
+    """The table ``shards``, sorted."""
+    return DeltaTable(warehouse / "shards").to_pyarrow_table(columns=list(columns)).sort_by("shard")
 
-    Returns:
-        the number of runs.
-    """
-    commit, left = Warehouse.commit, 0
 
-    def killed(self: Warehouse, *arguments: Any, **named: Any) -> None:
+def assert_as_from_nothing(corpus: SmallCorpus, *overrides: str) -> None:
+    """Compares documents, quarantine, shards and counts with those of a rebuild into an empty folder."""
+    anew = corpus.folder / "anew"
+    rebuild(corpus, *overrides, f"warehouse.path={anew}")
+    for name in CHECKED:
+        assert table(corpus.folder / "warehouse", name) == table(anew, name), name
+    assert loaded_shards(corpus.folder / "warehouse") == loaded_shards(anew)
+    shutil.rmtree(anew)
+
+
+def maintain(corpus: SmallCorpus) -> str:
+    """Compacts every table and removes every file that no kept version has."""
+    settings = ("maintenance.min_small_files=2", "maintenance.retention_hours=0")
+    return must_work(run_job(maintain_warehouse.main, corpus, *settings))
+
+
+def write_keys(corpus: SmallCorpus, keys: Sequence[Key]) -> str:
+    """A file for ``forget_documents --keys``."""
+    path = corpus.folder / "keys.tsv"
+    path.write_text("".join(f"{source}\t{doc_id}\n" for source, doc_id in [("source", "doc_id"), *keys]), "utf-8")
+    return str(path)
+
+
+def keys_of(corpus: SmallCorpus, shard: str) -> list[Key]:
+    """The keys of a shard's documents, in order of its lines."""
+    lines = (corpus.folder / "shards" / shard).read_text(encoding="utf-8").splitlines()
+    return [key for line in lines if (key := key_of(line))]
+
+
+def key_of(line: str) -> Key | None:
+    """The key in a line; None for a bad record."""
+    try:
+        row = json.loads(line)
+        return row["source"], row["id"]
+    except (ValueError, KeyError):
+        return None
+
+
+def stop_before_commit(patch: pytest.MonkeyPatch, number: int) -> None:
+    """Lets the next run be interrupted before its commit with this number, which counts from 1."""
+    commit, left = Warehouse.commit, number
+
+    def stopped(self: Warehouse, *arguments: Any, **named: Any) -> None:
         nonlocal left
         left -= 1
         if not left:
             raise KeyboardInterrupt
         commit(self, *arguments, **named)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Warehouse, "commit", killed)
-        for n_runs in range(1, 100):
-            left = n_runs
+    patch.setattr(Warehouse, "commit", stopped)
+
+
+def killed_at_each_commit(monkeypatch: pytest.MonkeyPatch, run: Callable[[], tuple[int, str, str]]) -> int:
+    """Kills a job before its first commit, the next time before its second, and so on, until it ends by itself.
+
+    Returns:
+        the number of runs.
+    """
+    for n_runs in range(1, 100):
+        with monkeypatch.context() as patch:
+            stop_before_commit(patch, n_runs)
             code, _, errors = run()
-            if not code:
-                assert n_runs > 3
-                return n_runs
-            assert code == 130, errors
+        if not code:
+            assert n_runs > 3
+            return n_runs
+        assert code == 130, errors
     raise AssertionError("the job never ended")

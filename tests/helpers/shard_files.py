@@ -9,9 +9,12 @@ from typing import Any
 import zstandard
 from hypothesis import strategies as st
 
-from pivot_udfs.shards.read_shard import Document, ReadLimits, Rejected, read_shard
+from pivot_udfs.settings import Corpus
+from pivot_udfs.shards.quarantine_reasons import Rejected
+from pivot_udfs.shards.read_shard import read_shard
+from pivot_udfs.shards.validate_record import Document
 
-LIMITS = ReadLimits(max_document_bytes=1_000, max_record_bytes=5_000)
+LIMITS = Corpus(inputs=["."], max_document_bytes=1_000, max_record_bytes=5_000)
 GOOD = {"id": "a", "text": "l'eau 水 😀", "source": "wiki", "lang": "fr"}
 
 
@@ -26,7 +29,12 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def read(path: Path, limits: ReadLimits = LIMITS) -> list[Document | Rejected]:
+def with_limits(**changes: int) -> Corpus:
+    """``LIMITS`` with other values of some."""
+    return LIMITS.model_copy(update=changes)
+
+
+def read(path: Path, limits: Corpus = LIMITS) -> list[Document | Rejected]:
     return list(read_shard(str(path), limits))
 
 

@@ -15,8 +15,8 @@ CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not 
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
 SHARED = [
     *(ROOT / "jobs" / "report" / name for name in ("language_names.py", "plot_style.py")),
-    *(ROOT / "jobs" / "framework" / name for name in ("command_line.py", "messages.py", "user_errors.py")),
-    *(ROOT / "jobs" / "warehouse" / name for name in ("lineage.py", "open_table.py", "releases.py")),
+    *(ROOT / "jobs" / "framework" / name for name in ("command_line.py", "log_lines.py", "user_errors.py")),
+    *(ROOT / "jobs" / "warehouse" / name for name in ("commit_history.py", "open_table.py", "releases.py")),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]

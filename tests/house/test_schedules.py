@@ -11,7 +11,7 @@ COMMANDS = re.findall(r"(jobs/\w+\.py)[ ,]+--config[ ,]+(\S+?)(?:[ ,]+--log-form
 
 
 def test_every_way_of_scheduling_has_its_command() -> None:
-    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 4
+    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 6
 
 
 @pytest.mark.parametrize(("job", "config", "log_format"), COMMANDS)

@@ -6,52 +6,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from changing_shards import CHECKED, changing_shards, killed_at_each_commit, rebuild, table, write_shard
+from changing_shards import (
+    CHECKED,
+    Key,
+    changing_shards,
+    key_of,
+    keys_of,
+    killed_at_each_commit,
+    loaded_shards,
+    rebuild,
+    table,
+    write_keys,
+    write_shard,
+)
 from deltalake import DeltaTable
 from small_corpus import SmallCorpus, must_work, run_job
 
-from jobs import count_cooccurrence, forget_documents, rebuild_corpus, tokenize_corpus
+from jobs import count_cooccurrence, forget_documents, rebuild_corpus
 from pivot_udfs.arms import ARMS
 from pivot_udfs.provenance import Provenance, TableVersion
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
-Key = tuple[str, str]
-
-
-@pytest.fixture
-def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
-    monkeypatch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
-    monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
-    monkeypatch.setattr(count_cooccurrence, "_STORED_COST", 0)  # by difference, small as the tables are
-    monkeypatch.setattr(count_cooccurrence, "_STEP_BYTES", 10_000)
-    return changing_shards(tmp_path)
-
 
 def forget(corpus: SmallCorpus, *arguments: str, dry: bool = False) -> tuple[int, str, str]:
     return run_job(lambda argv: forget_documents.main([*argv, *arguments]), corpus, dry=dry)
-
-
-def keys_of(corpus: SmallCorpus, shard: str) -> list[Key]:
-    """In order of the shard's lines."""
-    lines = (corpus.folder / "shards" / shard).read_text(encoding="utf-8").splitlines()
-    return [key for line in lines if (key := key_of(line))]
-
-
-def key_of(line: str) -> Key | None:
-    try:
-        row = json.loads(line)
-        return row["source"], row["id"]
-    except (ValueError, KeyError):
-        return None
-
-
-def write_keys(corpus: SmallCorpus, keys: Sequence[Key]) -> str:
-    path = corpus.folder / "keys.tsv"
-    path.write_text("".join(f"{source}\t{doc_id}\n" for source, doc_id in [("source", "doc_id"), *keys]), "utf-8")
-    return str(path)
 
 
 def assert_as_without(
@@ -71,11 +51,7 @@ def assert_as_without(
         ours, other = (table(corpus.folder / of, name, ["record"]) for of in ("warehouse", "anew"))
         assert ours == other, name
     numbers = ("shard", "n_docs", "n_rejected", "n_tokens", "status")
-    listed = [
-        DeltaTable(corpus.folder / of / "shards").to_pyarrow_table(columns=list(numbers)).sort_by("shard")
-        for of in ("warehouse", "anew")
-    ]
-    assert listed[0] == listed[1]
+    assert loaded_shards(corpus.folder / "warehouse", numbers) == loaded_shards(corpus.folder / "anew", numbers)
 
 
 def n_blocked(corpus: SmallCorpus) -> int:
@@ -219,6 +195,8 @@ def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world:
     assert_as_without(world, keys)
 
 
+@pytest.mark.spark
+@pytest.mark.timeout(900)
 def test_every_table_is_as_without_what_was_forgotten(spark: "SparkSession", tmp_path: Path) -> None:
     corpus = changing_shards(tmp_path, n_lines=40)
     rebuild(corpus)

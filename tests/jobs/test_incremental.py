@@ -1,43 +1,32 @@
 """Rebuilds after shards were added, changed, removed or touched equal a rebuild from nothing, also after kills."""
 
 import os
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from changing_shards import BATCHES, CHECKED, changing_shards, killed_at_each_commit, rebuild, table, write_shard
+from changing_shards import (
+    BATCHES,
+    CHECKED,
+    assert_as_from_nothing,
+    changing_shards,
+    killed_at_each_commit,
+    maintain,
+    rebuild,
+    stop_before_commit,
+    write_shard,
+)
 from deltalake import DeltaTable
+from local_frames import load_and_count, run_without_spark
 from small_corpus import SmallCorpus, must_work, run_job
 
-from jobs import count_cooccurrence, maintain_warehouse, rebuild_corpus, tokenize_corpus
+from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
+from jobs.framework import run_stages
 from jobs.warehouse.tables import Warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def world(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCorpus:
-    monkeypatch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
-    monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
-    monkeypatch.setattr(count_cooccurrence, "_STORED_COST", 0)  # by difference, small as the tables are
-    monkeypatch.setattr(count_cooccurrence, "_STEP_BYTES", 10_000)
-    return changing_shards(tmp_path)
-
-
-def assert_as_from_nothing(corpus: SmallCorpus, warehouse: str = "warehouse") -> None:
-    rebuild(corpus, f"warehouse.path={corpus.folder}/anew")
-    for name in CHECKED:
-        assert table(corpus.folder / warehouse, name) == table(corpus.folder / "anew", name), name
-    columns = ("shard", "content_id", "n_bytes", "modified_ns", "n_docs", "n_rejected", "n_tokens", "status")
-    listed = [
-        DeltaTable(corpus.folder / of / "shards").to_pyarrow_table(columns=list(columns)).sort_by("shard")
-        for of in (warehouse, "anew")
-    ]
-    assert listed[0] == listed[1]
 
 
 def versions(corpus: SmallCorpus) -> dict[str, int]:
@@ -51,6 +40,20 @@ def change_shards(folder: Path) -> None:
     (folder / "shards" / "2.jsonl").unlink()
     (folder / "shards" / "3.jsonl").rename(folder / "shards" / "renamed.jsonl")
     os.utime(folder / "shards" / "0.jsonl", ns=(1, 1))
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(900)
+def test_spark_gives_the_same_tables_as_local_frames(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_and_count(monkeypatch)
+    corpus = changing_shards(tmp_path)
+    rebuild(corpus)
+    change_shards(tmp_path)
+    assert "counts all documents" not in rebuild(corpus, BATCHES)
+    run_without_spark(monkeypatch)
+    assert_as_from_nothing(corpus)
 
 
 @pytest.mark.parametrize("batches", [(), (BATCHES,)])
@@ -109,13 +112,12 @@ def test_a_run_killed_at_any_commit_is_completed_by_the_next(
     change_shards(world.folder)
     overrides = ["cooccurrence.window=20"] if anew else [BATCHES]
     killed_at_each_commit(monkeypatch, lambda: run_job(rebuild_corpus.main, world, *overrides))
-    world = replace(world)
-    rebuild(world, *overrides, f"warehouse.path={world.folder}/anew")
-    for name in CHECKED:
-        assert table(world.folder / "warehouse", name) == table(world.folder / "anew", name), name
+    assert_as_from_nothing(world, *overrides)
 
 
 def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that do not see each other's marker."""
+    monkeypatch.setattr(run_stages, "mark_in_use", lambda *_: nullcontext())
     rebuild(world)
     write_shard(world.folder, 7, seed=70)
     commit = Warehouse.commit
@@ -142,12 +144,6 @@ def test_a_rebuild_that_changed_a_table_adds_a_release(world: SmallCorpus) -> No
     now = {name: DeltaTable(world.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
     assert dict(rows[1]["versions"]) == now
     assert dict(rows[0]["versions"])["documents"] < now["documents"]
-
-
-def maintain(corpus: SmallCorpus) -> str:
-    """Compacts every table and removes every file that no kept version has."""
-    settings = ("maintenance.min_small_files=2", "maintenance.retention_hours=0")
-    return must_work(run_job(maintain_warehouse.main, corpus, *settings))
 
 
 def test_maintenance_runs_nothing_again_and_changed_shards_are_counted_by_difference(world: SmallCorpus) -> None:
@@ -181,21 +177,11 @@ def test_documents_that_are_not_counted_are_not_vacuumed(world: SmallCorpus) -> 
 
 def test_a_killed_run_is_completed_after_maintenance(world: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
     rebuild(world)
-    commit = Warehouse.commit
     for n_commits in (2, 3, 5, 8):
         write_shard(world.folder, 1, seed=100 + n_commits)
-        left = n_commits
-
-        def killed(self: Warehouse, *arguments: Any, **named: Any) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                raise KeyboardInterrupt
-            commit(self, *arguments, **named)
-
-        monkeypatch.setattr(Warehouse, "commit", killed)
-        assert run_job(rebuild_corpus.main, world)[0] == 130
-        monkeypatch.setattr(Warehouse, "commit", commit)
+        with monkeypatch.context() as patch:
+            stop_before_commit(patch, n_commits)
+            assert run_job(rebuild_corpus.main, world)[0] == 130
         maintain(world)
         log_text = rebuild(world)
         assert "reads all shards anew" not in log_text

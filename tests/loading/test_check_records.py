@@ -4,7 +4,7 @@ import pytest
 
 from jobs.loading.check_records import _REMEDIES, check_quarantine_share, check_row_counts, no_documents
 from pivot_udfs.errors import CorpusError
-from pivot_udfs.shards.validate_record import REASONS, SHARD_REASONS
+from pivot_udfs.shards.quarantine_reasons import REASONS, SHARD_REASONS
 from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total
 
 

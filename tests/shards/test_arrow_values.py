@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from shard_files import read, reasons_of, write
 
 from pivot_udfs.shards.arrow_values import column_values
-from pivot_udfs.shards.read_shard import REASONS, Document, Rejected
-from pivot_udfs.shards.validate_record import Fields, Oversized, Unsupported
+from pivot_udfs.shards.quarantine_reasons import REASONS, Rejected
+from pivot_udfs.shards.validate_record import Document, Fields, Oversized, Unsupported
 
 NOT_UTF8 = b"\xff\xfe"
 FAR = 2**31 - 1

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from shard_files import read, reasons_of, write
 
-from pivot_udfs.settings import CorpusFields
-from pivot_udfs.shards.read_shard import REASONS, Document, ReadLimits
+from pivot_udfs.settings import Corpus, CorpusFields
+from pivot_udfs.shards.quarantine_reasons import REASONS
+from pivot_udfs.shards.validate_record import Document
 
 CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | None, str]]] = {
     "c4": (
@@ -49,8 +50,8 @@ CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | N
 }
 
 
-def limits_of(fields: dict[str, str]) -> ReadLimits:
-    return ReadLimits(1_000, 5_000, fields=CorpusFields(**fields))
+def limits_of(fields: dict[str, str]) -> Corpus:
+    return Corpus(inputs=["."], max_document_bytes=1_000, max_record_bytes=5_000, fields=CorpusFields(**fields))
 
 
 def both(folder: Path, rows: list[dict[str, Any]]) -> list[Path]:

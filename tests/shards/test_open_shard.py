@@ -13,7 +13,7 @@ import shard_files
 from pivot_udfs.errors import StoreError
 from pivot_udfs.shards.content_id import content_id
 from pivot_udfs.shards.open_shard import open_shard
-from pivot_udfs.storage.stores import Location
+from pivot_udfs.storage.location import Location
 
 
 def first_byte(path: str) -> bytes:

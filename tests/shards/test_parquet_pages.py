@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shard_files import read, reasons_of, write
+from shard_files import read, reasons_of, with_limits, write
 
 from pivot_udfs.shards.parquet_pages import largest_page
-from pivot_udfs.shards.read_shard import ReadLimits
 
 PLAIN: dict[str, Any] = {"use_dictionary": False, "data_page_size": 1, "write_batch_size": 1}
 
@@ -55,12 +54,15 @@ def test_a_page_that_does_not_fit_is_refused_before_it_is_read(tmp_path: Path, r
     with pq.ParquetWriter(tmp_path / "x.parquet", pa.schema([("id", "string"), ("text", "string")])) as writer:
         writer.write_table(pa.table({"id": good, "text": good}))
         writer.write_table(pa.table({"id": [str(n) for n in range(9)], "text": texts}), row_group_size=9)
-    limits = ReadLimits(2 << 20, 2 << 20, max_parquet_page_bytes=1 << 20)
+    limits = with_limits(max_document_bytes=2 << 20, max_record_bytes=2 << 20, max_parquet_page_mb=1)
     found = read(tmp_path / "x.parquet", limits)
     assert reasons_of(found) == [None, None, "page_too_large"]
     assert "corpus.max_parquet_page_mb" in str(found[2])
     assert "9 of 11 rows not read" in str(found[2])
-    assert reasons_of(read(tmp_path / "x.parquet", ReadLimits(2 << 20, 2 << 20))) == [None] * 11
+    assert (
+        reasons_of(read(tmp_path / "x.parquet", with_limits(max_document_bytes=2 << 20, max_record_bytes=2 << 20)))
+        == [None] * 11
+    )
 
 
 def test_a_large_page_of_small_values_is_refused(tmp_path: Path) -> None:
@@ -68,7 +70,10 @@ def test_a_large_page_of_small_values_is_refused(tmp_path: Path) -> None:
     table = pa.table({"id": [str(n) for n in range(40_000)], "text": rows})
     options = {"data_page_size": 1 << 30, "write_batch_size": 1 << 20, "max_rows_per_page": 1 << 30}
     pq.write_table(table, tmp_path / "x.parquet", use_dictionary=False, **options)
-    found = read(tmp_path / "x.parquet", ReadLimits(1_000, 5_000, max_parquet_page_bytes=1 << 20))
+    found = read(
+        tmp_path / "x.parquet",
+        with_limits(max_parquet_page_mb=1),
+    )
     assert reasons_of(found) == ["page_too_large"]
 
 

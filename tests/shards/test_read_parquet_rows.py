@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from shard_files import read, reasons_of, write
 
-from pivot_udfs.shards.read_shard import Document, Rejected
+from pivot_udfs.shards.quarantine_reasons import Rejected
+from pivot_udfs.shards.validate_record import Document
 
 COLUMNS: dict[str, pa.DataType] = {
     "string": pa.string(),

@@ -14,9 +14,9 @@ from shard_files import BAD_LINES, GOOD_LINES, LINE, PACK, line_of, many_lines, 
 
 from pivot_udfs.errors import CorpusError, StoreError
 from pivot_udfs.shards import read_json_line
-from pivot_udfs.shards.read_shard import REASONS, Document, Rejected
-from pivot_udfs.shards.validate_record import SHARD_REASONS
-from pivot_udfs.storage.stores import Location
+from pivot_udfs.shards.quarantine_reasons import REASONS, SHARD_REASONS, Rejected
+from pivot_udfs.shards.validate_record import Document
+from pivot_udfs.storage.location import Location
 
 
 @pytest.mark.parametrize(("line", "reason"), BAD_LINES)

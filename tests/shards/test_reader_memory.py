@@ -16,12 +16,13 @@ EXTRA_MB = 160
 READER = """
 import json, sys
 from collections import Counter
-from pivot_udfs.shards.read_shard import ReadLimits, read_shard
+from pivot_udfs.settings import Corpus
+from pivot_udfs.shards.read_shard import read_shard
 
 def peak_mb():
     return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10
 
-limits = ReadLimits(1 << 24, 1 << 26)
+limits = Corpus(inputs=["."], max_document_bytes=1 << 24, max_record_bytes=1 << 26)
 list(read_shard(sys.argv[1], limits))
 before = peak_mb()
 found = Counter(getattr(record, "reason", "document") for record in read_shard(sys.argv[2], limits))

@@ -12,10 +12,10 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_files import LINE, PACK, line_of, many_lines, pack_zstd, read, reasons_of, write
+from shard_files import LINE, PACK, line_of, many_lines, pack_zstd, read, reasons_of, with_limits, write
 
-from pivot_udfs.shards.read_shard import Document, ReadLimits
 from pivot_udfs.shards.shard_streams import LineSplitter, read_blocks
+from pivot_udfs.shards.validate_record import Document
 
 
 def _blocks(data: bytes, size: int) -> Iterator[bytes]:
@@ -98,7 +98,7 @@ def test_a_huge_line_is_never_held_in_memory(tmp_path: Path) -> None:
     path = write(tmp_path, data, "x.jsonl.zst")
     del pieces
     tracemalloc.start()
-    found = read(path, ReadLimits(1 << 20, 1 << 20))
+    found = read(path, with_limits(max_document_bytes=1 << 20, max_record_bytes=1 << 20))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert reasons_of(found) == ["record_too_large", None]
@@ -116,7 +116,7 @@ def _framed(data: bytes, window_log: int, *, sized: bool) -> bytes:
 def test_a_window_costs_only_the_memory_that_content_fills(tmp_path: Path, sized: bool) -> None:
     """A frame may declare 128 MiB and hold 20 lines."""
     path = write(tmp_path, _framed(many_lines(20), 27, sized=sized), "x.jsonl.zst")
-    assert reasons_of(read(path, ReadLimits(1_000, 5_000, max_zstd_window_bytes=1 << 20))) == [None] * 20
+    assert reasons_of(read(path, with_limits(max_zstd_window_mb=1))) == [None] * 20
 
 
 @pytest.mark.parametrize("sized", [True, False])
@@ -124,12 +124,12 @@ def test_a_window_that_is_filled_and_not_allowed_is_named(tmp_path: Path, sized:
     data = many_lines(20_000)
     assert len(data) > 2 << 20
     path = write(tmp_path, pack_zstd(many_lines(3)) + _framed(data, 25, sized=sized), "x.jsonl.zst")
-    found = read(path, ReadLimits(1_000, 5_000, max_zstd_window_bytes=1 << 20))
+    found = read(path, with_limits(max_zstd_window_mb=1))
     assert reasons_of(found)[-1] == "zstd_window_too_large"
     assert set(reasons_of(found)[:-1]) == {None}
     assert len(found) < 20_003
     assert "corpus.max_zstd_window_mb" in str(found[-1])
-    assert reasons_of(read(path, ReadLimits(1_000, 5_000, max_zstd_window_bytes=1 << 26))) == [None] * 20_003
+    assert reasons_of(read(path, with_limits(max_zstd_window_mb=64))) == [None] * 20_003
 
 
 def test_a_window_that_the_library_refuses_is_no_damage(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from pivot_udfs import tokenize_corpus as step
 from pivot_udfs.schemas import TABLES
+from pivot_udfs.settings import Corpus
 from pivot_udfs.shards import read_shard
 from pivot_udfs.shards.assign_files import pack_files
-from pivot_udfs.shards.read_shard import ReadLimits
 from pivot_udfs.text import identify_language
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenize_corpus import (
@@ -30,7 +30,7 @@ from pivot_udfs.tokenize_corpus import (
     tokenize_corpus,
 )
 
-LIMITS = ReadLimits(max_document_bytes=20_000, max_record_bytes=50_000)
+LIMITS = Corpus(inputs=["."], max_document_bytes=20_000, max_record_bytes=50_000)
 BAD_LINES = [(line, reason) for line, reason in shard_files.BAD_LINES if not reason.endswith("too_large")]
 SIZES = st.lists(st.integers(0, 10**9), max_size=30).map(lambda sizes: [(f"s{k:02}", n) for k, n in enumerate(sizes)])
 

@@ -19,16 +19,9 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.messages import printable
-from pivot_udfs.storage.stores import (
-    STORE_ERRORS,
-    Location,
-    delta_options,
-    delta_uri,
-    redact,
-    resolve,
-    table_files,
-)
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import printable, redact
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, resolve, table_files
 
 NAMES = [
     "a b", "a%20b", "a%2520b", "%", "%25", "tab\tx", "back\\slash", "#h", "q?x", "été", "e\u0301", "[x]*", "{a}",

@@ -10,11 +10,12 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from jobs.warehouse.commit import commit_files
-from jobs.warehouse.lineage import Content, read_content
+from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 
 SCHEMA = pa.schema([("a", pa.int64())])
 MADE = Provenance("a_job", 1, "0.1.0")

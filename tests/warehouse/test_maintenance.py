@@ -10,13 +10,14 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from jobs.warehouse.commit import commit_files
-from jobs.warehouse.lineage import Content, maintained_version, read_content
+from jobs.warehouse.commit_history import Content, maintained_version, read_content
 from jobs.warehouse.maintenance import maintain_table, purge
 from jobs.warehouse.table_files import changed_files
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.settings import Maintenance
-from pivot_udfs.storage.stores import Location, resolve
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.stores import resolve
 
 MADE = Provenance("a_job", 1, "0.1.0")
 SCHEMA = pa.schema([("text", pa.string()), ("shard", pa.string())])

@@ -4,6 +4,7 @@ import gzip
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -13,10 +14,12 @@ import pytest
 
 from jobs.maintain_warehouse import table_names
 from jobs.warehouse.commit import commit_files
-from jobs.warehouse.lineage import read_content
+from jobs.warehouse.commit_history import read_content
+from jobs.warehouse.conditional_put import check_conditional_put
 from jobs.warehouse.maintenance import maintain_table, purge
-from jobs.warehouse.open_table import check_files, open_delta
-from pivot_udfs.errors import CorpusError, WarehouseError
+from jobs.warehouse.open_table import check_files, open_delta, stored_files
+from jobs.warehouse.run_marker import mark_in_use
+from pivot_udfs.errors import CorpusError, StoreError, WarehouseError
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
@@ -37,7 +40,14 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 SERVER = """
-from moto.server import ThreadedMotoServer
+import sys
+from moto.server import DomainDispatcherApplication, ThreadedMotoServer
+answer = DomainDispatcherApplication.__call__
+def without_condition(self, environ, start_response):
+    environ.pop("HTTP_IF_NONE_MATCH", None)
+    return answer(self, environ, start_response)
+if "ignores_conditions" in sys.argv:
+    DomainDispatcherApplication.__call__ = without_condition
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
@@ -45,10 +55,10 @@ input()
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+@contextmanager
+def s3_server(*arguments: str) -> Iterator[str]:
     """An S3 server in a process of its own: delta-rs holds the interpreter's lock while it waits for an answer."""
-    command = [sys.executable, "-c", SERVER]
+    command = [sys.executable, "-c", SERVER, *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -56,12 +66,22 @@ def server() -> Iterator[str]:
         process.terminate()
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
+
+
 @pytest.fixture
 def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """An empty bucket, which the environment leads to as it does on a cluster."""
+    return make_bucket(server, request.node.name, monkeypatch)
+
+
+def make_bucket(server: str, test: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": server}).items():
         monkeypatch.setenv(name, value)
-    name = f"b{abs(hash(server + request.node.name))}"  # connections are kept by bucket
+    name = f"b{abs(hash(server + test))}"  # connections are kept by bucket
     with urlopen(Request(f"{server}/{name}", method="PUT")) as answer:  # noqa: S310 - the server above
         assert answer.status == 200
     return name
@@ -169,3 +189,30 @@ def test_of_two_commits_onto_one_version_the_second_is_refused(bucket: str) -> N
     commit_files(table, began, schema, [], Provenance("another", 1, ""))
     with pytest.raises(WarehouseError, match="another run has written"):
         commit_files(table, began, schema, [], made)
+
+
+def test_a_run_marks_a_warehouse_and_leaves_nothing(bucket: str) -> None:
+    root = resolve(f"s3://{bucket}/ware house")
+    with mark_in_use(root, "rebuild_corpus"):
+        with pytest.raises(WarehouseError, match="shows another run: rebuild_corpus"), mark_in_use(root, "another"):
+            pytest.fail("the second run went on")
+        assert len(stored_files(root)) == 1
+    assert stored_files(root) == {}
+
+
+def test_a_server_without_conditional_writes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server("ignores_conditions") as address:
+        root = resolve(f"s3://{make_bucket(address, 'refused', monkeypatch)}/warehouse")
+        with pytest.raises(StoreError, match="has no conditional writes"), mark_in_use(root, "rebuild_corpus"):
+            pytest.fail("the run went on")
+        monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
+        with pytest.raises(StoreError, match="has no conditional writes"), mark_in_use(root, "rebuild_corpus"):
+            pytest.fail("the run went on")
+        assert not root.exists()
+
+
+def test_a_store_that_cannot_be_asked_for_conditional_writes_is_warned_of(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_conditional_put(resolve("s3://no-such-bucket/warehouse"))
+    assert "not known whether" in caplog.text

@@ -22,20 +22,26 @@ class Correlation:
 
 
 def behaviour_auc(direct: NDArray[np.bool_], counts: Values) -> float:
-    """Probability that a direct pair has a larger count than a pivot pair, ties counted half; NaN without both kinds.
+    """Probability that a direct pair has a larger count than a pivot pair, ties counted half.
+
+    NaN without both kinds, or if all counts are zero.
 
     Args:
         direct: (pairs,), True for direct and False for pivot.
         counts: (pairs,), occurrences in the corpus.
     """
-    if direct.all() or not direct.any():
+    if _undefined(direct, counts):
         return math.nan
     return float(roc_auc_score(direct, np.log1p(counts)))
 
 
+def _undefined(direct: NDArray[np.bool_], counts: Values) -> bool:
+    return bool(direct.all() or not direct.any() or not counts.any())
+
+
 def auc_interval(direct: NDArray[np.bool_], counts: Values, n_resamples: int, seed: int) -> tuple[float, float]:
     """95 % percentile bootstrap interval of ``behaviour_auc`` over pairs, both kinds resampled independently."""
-    if direct.all() or not direct.any():
+    if _undefined(direct, counts):
         return math.nan, math.nan
     random = np.random.default_rng(seed)
     positive, negative = np.log1p(counts[direct]), np.log1p(counts[~direct])

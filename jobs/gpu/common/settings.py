@@ -6,15 +6,21 @@ docstrings of sections and keys are the text of ``docs/configuration.md``.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
+from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
+
+
+def _known_prompt(prompt: str) -> str:
+    template_of(prompt)
+    return prompt
 
 
 class Model(Section):
@@ -52,8 +58,6 @@ class Translation(Section):
     """Such as ``["fr-zh"]``; empty: every direction of ``lexicon.languages``."""
     n_words: Annotated[int, Field(ge=0)] = 0
     """Number of concepts that are tested, drawn by seed and the same in all directions; 0: the whole lexicon."""
-    always_include: list[str] = Field(default=[])
-    """Words whose concepts are tested in any case."""
     n_distractors: Annotated[int, Field(ge=1)] = 9
     """Number of other source words whose probability of the answer is subtracted."""
     n_neighbours: Annotated[int, Field(ge=1)] = 40
@@ -64,6 +68,9 @@ class Translation(Section):
     """Number of examples in each prompt."""
     seed: int = 0
     """Seed of the draws of concepts, examples and distractors."""
+    prompt: Annotated[str, AfterValidator(_known_prompt)] = "plain"
+    """How a pair is written: ``plain``, ``quoted``, or a template with the fields ``{source_language}``, ``{source}``,
+    ``{target_language}`` and ``{target}`` in this order."""
     start_token: str = ""
     """Text of the special token before every prompt, for models trained with one (``"<bos>"``); empty: none."""
     batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
@@ -83,6 +90,10 @@ class Trace(Section):
     """Source words in one forward pass; halved once where memory does not suffice."""
     n_pivots: Annotated[int, Field(ge=1)] = 50
     """Number of best pivots of a word pair whose probabilities are summed."""
+    pivot_level: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """A word is labelled ``pivot`` only if its third-language word has a higher probability in some middle layer."""
+    control_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """A word is labelled ``pivot`` only if less than this share of the other concepts reach the probability there."""
 
 
 class Packing(Section):
@@ -136,17 +147,18 @@ class Training(Section):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Precision of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU, else float32."""
     compile: bool = False
-    """Whether the model's layers are compiled."""
+    """Whether the model's layers and the loss are compiled."""
     deterministic: bool = Field(default=False, json_schema_extra=_NO_RESULT)
-    """Use deterministic, slower algorithms: on GPUs, a resumed run is bit-identical only with them."""
+    """Use deterministic, slower algorithms: on GPUs, and with several processes, a resumed run is bit-identical only
+    with them."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=_NO_RESULT)
     """Whether activations are computed again in the backward pass, which saves memory and takes time."""
     evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
     """Steps between measurements of held-out bits per byte; 0: only before and after training."""
     evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)
     """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
-    checkpoint_every_steps: Annotated[int, Field(ge=0)] = Field(default=500, json_schema_extra=_NO_RESULT)
-    """Steps between checkpoints; 0: none."""
+    checkpoint_every_minutes: Annotated[float, Field(ge=0)] = Field(default=30.0, json_schema_extra=_NO_RESULT)
+    """Minutes of training between checkpoints, each written after a step; 0: none."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
     """Number of newest checkpoints that are kept."""
     packed_path: str = ""
@@ -173,6 +185,8 @@ class Experiment(Section):
     """The arm that the paired test compares with ``control``."""
     control: ArmName = "matched"
     """The arm that the paired test compares ``treatment`` with."""
+    pack: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    """Whether arms are packed first; false, for a machine without the tables: packed files are used as they are."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the weights of a trained model are kept after its evaluation."""
 
@@ -185,8 +199,6 @@ class ModelReport(Section):
     warehouse is a URI."""
     corpus_report: str = ""
     """Link to the corpus report; empty: ``report.html`` beside the page, where there is one."""
-    heatmap_words: list[str] = Field(default=[], max_length=20)
-    """Source words whose trace is drawn, at most 20; empty: the first ones with the behaviour ``pivot``."""
 
 
 class ModelSettings(Section):

@@ -2,23 +2,20 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from sklearn.metrics import roc_curve
 
+from jobs.gpu.build_translation_task import task_tokens
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.prompts import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-_SETS = ("p_source", "p_target", "p_pivot")
-_CELLS, _WORDS = 5, 4
+_CELLS = 5
 _JOBS = ("evaluate_translation", "trace_layers", "explain_behaviour", "run_experiment")
 
 
@@ -29,10 +26,9 @@ class ModelReport:
     model: dict[str, Any]
     scores: dict[str, dict[str, float]]
     left_out: dict[str, dict[str, int]]
-    layer_curves: dict[str, dict[str, list[float]]]
+    curves: dict[str, dict[str, dict[str, Any]]]
     heatmaps: tuple[dict[str, Any], ...]
     explanation: dict[str, Any]
-    roc: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]]
     count_scores: dict[str, list[tuple[float, float]]]
     experiment: dict[str, Any]
     training: dict[str, list[dict[str, float]]]
@@ -56,10 +52,9 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
         model=_json(results_path(settings, "model.json")),
         scores=parts["evaluate_translation"],
         left_out=_left_out(results_path(settings, "task.jsonl")),
-        layer_curves=_layer_curves(traces),
+        curves={name: row["curves"] for name, row in _all_first(parts["explain_behaviour"])},
         heatmaps=_heatmaps(traces, settings),
         explanation=parts["explain_behaviour"],
-        roc=_roc(pairs),
         count_scores=_count_scores(pairs),
         experiment=parts["run_experiment"],
         training=_training(results_path(settings, "runs")),
@@ -83,41 +78,35 @@ def _left_out(path: Path) -> dict[str, dict[str, int]]:
         return dict(json.loads(file.readline()).get("left_out", {}))
 
 
-def _layer_curves(traces: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """Mean over words by direction; the curve of pivots is over the words that have pair pivots."""
-    found: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
-    for row in traces:
-        for name in _SETS:
-            if name != "p_pivot" or row["n_pivots"]:
-                found[row["direction"]][name].append(row[name])
-    n_layers = len(traces[0]["p_source"]) if traces else 0
-    return {
-        direction: {
-            name: (np.mean(sets[name], axis=0) if sets[name] else np.zeros(n_layers)).tolist() for name in _SETS
-        }
-        for direction, sets in found.items()
-    }
+def _all_first(explanation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    directions = explanation.get("directions", {})
+    return sorted(directions.items(), key=lambda item: item[0] != "all")
 
 
 def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[dict[str, Any], ...]:
-    if not traces:
+    """The words whose third-language word has the largest, the median and the smallest probability where it decides."""
+    decided = [row for row in traces if row["pivot_layer"] is not None]
+    ranked = sorted(decided, key=lambda row: (_deciding_probability(row), row["direction"], row["concept"]))
+    if not ranked:
         return ()
-    tokens = WordTokens(load_tokenizer(settings.tokenizer.path), settings.translation.start_token)
-    wanted = settings.model_report.heatmap_words
-    if wanted:
-        chosen = [row for row in traces if row["source"] in wanted]
-    else:
-        chosen = [row for row in traces if row["word_behaviour"] == "pivot"][:_WORDS]
-    return tuple(_heatmap(row, tokens) for row in chosen[: 3 * _WORDS])
+    tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path, "reference"))
+    chosen = {"largest": len(ranked) - 1, "median": len(ranked) // 2, "smallest": 0}
+    return tuple({"rule": rule} | _heatmap(ranked[place], tokens) for rule, place in chosen.items())
+
+
+def _deciding_probability(row: dict[str, Any]) -> float:
+    return float(row[f"p_{row['pivot_language']}"][row["pivot_layer"]])
 
 
 def _heatmap(row: dict[str, Any], tokens: WordTokens) -> dict[str, Any]:
     """The trace of one word: ``rows`` of (layer, cells), most probable tokens first, the last layer on top.
 
-    A cell has ``text``, ``probability`` and ``kind``: ``source`` or ``target`` if it belongs to that word, or empty.
+    A cell has ``text``, ``probability`` and ``kind``: ``source``, ``target`` or ``third`` if it belongs to the word in
+    that language, or empty.
     """
     source, target = row["direction"].split("-")
     own = {"source": tokens.of(source, row["source"]), "target": tokens.of(target, row["target"])}
+    own["third"] = frozenset(row["pivot_ids"])
     rows = []
     for layer, (ids, values) in enumerate(zip(row["top_ids"], row["top_probabilities"], strict=True), 1):
         cells = []
@@ -125,22 +114,8 @@ def _heatmap(row: dict[str, Any], tokens: WordTokens) -> dict[str, Any]:
             kind = next((kind for kind, group in own.items() if token in group), "")
             cells.append({"text": tokens.texts[token], "probability": p, "kind": kind})
         rows.append((layer, cells))
-    named = {key: row[key] for key in ("direction", "source", "target")}
-    decided = {"behaviour": row["word_behaviour"], "layer": row["word_behaviour_layer"] + 1}
-    return named | decided | {"rows": rows[::-1]}
-
-
-def _roc(pairs: list[dict[str, Any]]) -> dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]]:
-    found: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]] = {}
-    for direction in dict.fromkeys(row["direction"] for row in pairs):
-        rows = [row for row in pairs if row["direction"] == direction]
-        direct = [row["word_behaviour"] == "direct" for row in rows]
-        if all(direct) or not any(direct):
-            continue
-        for name, label in (("pair_count", "pair's count"), ("target_count", "target's count")):
-            false, true, _ = roc_curve(direct, [row[name] for row in rows])
-            found.setdefault(direction, {})[label] = (false.tolist(), true.tolist())
-    return found
+    named = {key: row[key] for key in ("direction", "source", "target", "latent_behaviour", "pivot_language")}
+    return named | {"layer": row["pivot_layer"] + 1, "probability": _deciding_probability(row), "rows": rows[::-1]}
 
 
 def _count_scores(pairs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float]]]:

@@ -5,40 +5,39 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from jobs.report.plot_style import BLUE, GREEN, ORANGE, PALETTE, QUIET, RED, WIDTH, as_svg, drawing, no_points, panels
+from jobs.report.plot_style import BLUE, GREEN, ORANGE, PALETTE, QUIET, WIDTH, as_svg, drawing, no_points, panels
 
-_SETS = (("p_source", "source word", ORANGE), ("p_pivot", "pair pivots", BLUE), ("p_target", "target word", GREEN))
-Roc = tuple[Sequence[float], Sequence[float]]
+_ROLES = {"source": ORANGE, "target": GREEN, "third language": BLUE}
+Curves = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 
 
-def draw_layer_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Mean summed probability of source, pivot and target tokens by layer, one panel per direction."""
+def draw_curves(curves: Curves) -> str:
+    """Mean probability by layer with its 95 % band, one panel per direction; controls are dashed.
+
+    Args:
+        curves: by panel and line (``mean``, ``low``, ``high`` by layer): roles or languages, and ``control`` with or
+            without a language.
+    """
+    languages = sorted({name.removeprefix("control ") for lines in curves.values() for name in lines} - {"control"})
+    free = [colour for colour in PALETTE if colour not in _ROLES.values()]
+    colours = {name: free[k % len(free)] for k, name in enumerate(n for n in languages if n not in _ROLES)} | _ROLES
     with drawing():
-        figure, axes = panels(len(curves), 2.3, columns=4, sharey=True)
-        for axis, (direction, sets) in zip(axes, curves.items(), strict=False):
-            for key, label, colour in _SETS:
-                axis.plot(range(1, len(sets[key]) + 1), sets[key], color=colour, label=label, linewidth=1.4)
-            axis.set_title(direction)
-        axes[0].set_ylim(bottom=0)  # after all are drawn: the axis is shared
-        axes[0].legend(frameon=False, fontsize=8)
+        figure, axes = panels(len(curves), 2.3, columns=4)
+        for axis, (panel, lines) in zip(axes, curves.items(), strict=False):
+            for name, band in lines.items():
+                colour = colours.get(name.removeprefix("control "), QUIET)
+                layers = range(1, len(band["mean"]) + 1)
+                style = (0, (2, 2)) if name.startswith("control") else "-"
+                label = name if panel == "all" or not name.startswith("control") else None
+                axis.plot(layers, band["mean"], color=colour, linestyle=style, label=label, linewidth=1.3)
+                if band["low"][0] is not None:
+                    axis.fill_between(layers, band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
+            axis.set_title(panel)
+            axis.set_ylim(bottom=0)
+            axis.legend(frameon=False, fontsize=7)
         figure.supxlabel("layer", fontsize=9)
-        figure.supylabel("mean summed probability", fontsize=9)
+        figure.supylabel("mean probability", fontsize=9)
         return as_svg(figure, "layers")
-
-
-def draw_roc(curves: Mapping[str, Mapping[str, Roc]]) -> str:
-    """ROC curves of direct against pivot by the pair's count and the target's count, one panel per direction."""
-    with drawing():
-        figure, axes = panels(len(curves), 2.3, columns=4, sharey=True)
-        for axis, (direction, lines) in zip(axes, curves.items(), strict=False):
-            axis.plot([0, 1], [0, 1], color=QUIET, linewidth=0.6, linestyle=(0, (2, 2)))
-            for (label, (false, true)), colour in zip(lines.items(), (BLUE, RED), strict=False):
-                axis.plot(false, true, color=colour, label=label, linewidth=1.4)
-            axis.set_title(direction)
-        axes[0].legend(frameon=False, fontsize=8)
-        figure.supxlabel("pivot pairs above the threshold", fontsize=9)
-        figure.supylabel("direct pairs above it", fontsize=9)
-        return as_svg(figure, "roc")
 
 
 def draw_count_scores(points: Mapping[str, Sequence[tuple[float, float]]]) -> str:

@@ -1,8 +1,13 @@
-"""Behaviour labels: whether a model goes straight from source to target word, or by way of a pivot token."""
+"""Behaviour labels: whether a model goes straight from source to target word, or by way of a pivot."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+LATENT_LABELS = ("pivot", "direct", "undecided")
 
 
 def behaviour(top1_ids: list[int], top1_probabilities: list[float], source_ids: frozenset[int]) -> tuple[str, int]:
-    """The behaviour label of a trace, and the layer (from 0) that decides it.
+    """The behaviour label of the paper, and the layer (from 0) that decides it.
 
     The layer with the highest top-1 probability decides (ties: the later one). The label is ``direct`` if its top-1
     token is also that of the last layer, or a token of the source word, and ``pivot`` otherwise.
@@ -17,20 +22,41 @@ def behaviour(top1_ids: list[int], top1_probabilities: list[float], source_ids: 
     return ("direct" if token == top1_ids[-1] or token in source_ids else "pivot"), layer
 
 
-def word_behaviour(
-    top1_ids: list[int],
-    top1_probabilities: list[float],
-    source_ids: frozenset[int],
-    wordless_ids: frozenset[int],
-) -> tuple[str, int]:
-    """``behaviour`` without the layers whose top-1 token is only spaces or punctuation.
+class Latent(NamedTuple):
+    """A latent-language label, and the third language and layer (from 0) that decide it; None if none can."""
 
-    Where a tokenizer encodes " 水" as a space and bytes, the space is the top-1 token of many middle layers, and
-    ``behaviour`` counts it as a pivot. The last layer is always kept.
+    label: str
+    language: str | None
+    layer: int | None
+
+
+def latent_behaviour(
+    p: Mapping[str, Sequence[float]],
+    reached: Mapping[str, Sequence[float]],
+    decides: Sequence[bool],
+    level: float,
+    control_share: float,
+) -> Latent:
+    """Whether the concept's word in a third language appears in a middle layer.
+
+    ``pivot`` if in a middle layer (any but the last) its probability is above ``level`` and less than
+    ``control_share`` of the other concepts reach it; the layer and language with the highest probability among these
+    decide. ``direct`` otherwise; language and layer are then those with the highest probability. ``undecided`` if no
+    middle layer can decide.
+
+    Args:
+        p: by third language in which the word has a whole-character token, its probability in each layer, 0..1.
+        reached: by the same languages, the share of other concepts with at least this probability, 0..1.
+        decides: per layer, whether its best token is a word; others decide nothing.
+        level, control_share: 0..1.
     """
-    last = len(top1_ids) - 1
-    kept = [index for index, token in enumerate(top1_ids) if index == last or token not in wordless_ids]
-    label, place = behaviour(
-        [top1_ids[index] for index in kept], [top1_probabilities[index] for index in kept], source_ids
-    )
-    return label, kept[place]
+    places = [
+        (p[language][layer] > level and reached[language][layer] < control_share, p[language][layer], layer, language)
+        for language in p
+        for layer, is_word in enumerate(decides[:-1])
+        if is_word
+    ]
+    if not places:
+        return Latent("undecided", None, None)
+    passed, _, layer, language = max(places)
+    return Latent("pivot" if passed else "direct", language, layer)

@@ -25,15 +25,33 @@ class LayerReadings:
         top_ids: int64 (prompts, layers, k), most probable first.
         top_probabilities: float32 (prompts, layers, k).
         set_probabilities: float32 (prompts, layers, sets), summed over each token set, 0..1.
+        reached: float32 (prompts, layers, compared sets): the share of the lexicon's other concepts whose word in the
+            set's language has at least the set's probability, 0..1.
     """
 
     top_ids: Tensor
     top_probabilities: Tensor
     set_probabilities: Tensor
+    reached: Tensor
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The sets that are compared with all concepts of the lexicon: the last ones of every prompt.
+
+    Attributes:
+        ids: int64 (languages, concepts, 2), the first tokens of every concept; -1 for none.
+        sets: per prompt, the concept of each set (-1: none); the sets go through the languages in order, repeatedly.
+    """
+
+    ids: Tensor
+    sets: Sequence[Sequence[int]]
 
 
 @torch.no_grad()
-def read_layers(head: OutputHead, hidden: list[Tensor], token_sets: list[list[list[int]]], top_k: int) -> LayerReadings:
+def read_layers(
+    head: OutputHead, hidden: list[Tensor], token_sets: list[list[list[int]]], top_k: int, compared: Compared
+) -> LayerReadings:
     """Reads every layer at one position of each prompt.
 
     Args:
@@ -41,16 +59,33 @@ def read_layers(head: OutputHead, hidden: list[Tensor], token_sets: list[list[li
         hidden: per layer (prompts, hidden size), the output of the layer.
         token_sets: per prompt, the same number of sets of token ids; a set may be empty.
         top_k: tokens kept for each layer.
+        compared: which of the sets are compared with the lexicon's concepts.
     """
     rows, tokens, sets = _flatten(token_sets, hidden[0].device)
     n_rows, n_sets, matrix = len(token_sets), len(token_sets[0]), cast(nn.Linear, head.head).weight
-    step, found = max(1, _MAX_LOGITS // (len(hidden[0]) * len(matrix))), []
+    step, found = max(1, _MAX_LOGITS // (n_rows * max(len(matrix), compared.ids.numel()))), []
     for start in range(0, len(hidden), step):
         probabilities = head.logits(torch.stack(hidden[start : start + step])).softmax(dim=-1)
         top, total = probabilities.topk(top_k), probabilities.new_zeros(len(probabilities), n_rows * n_sets)
         total.index_add_(1, rows * n_sets + sets, probabilities[:, rows, tokens])
-        found.append((top.indices, top.values, total.view(-1, n_rows, n_sets)))
+        sums = total.view(-1, n_rows, n_sets)
+        found.append((top.indices, top.values, sums, _reached(probabilities, sums, compared)))
     return LayerReadings(*(torch.cat(parts).transpose(0, 1) for parts in zip(*found, strict=True)))
+
+
+def _reached(probabilities: Tensor, sums: Tensor, compared: Compared) -> Tensor:
+    """(layers, prompts, compared sets), from probabilities (layers, prompts, vocabulary) and all sums of sets."""
+    ids, concepts = compared.ids, torch.tensor(compared.sets, device=compared.ids.device)
+    n_languages, n_compared = len(ids), concepts.shape[1]
+    there = ids.ge(0)
+    words = (probabilities[..., ids.clamp_min(0)] * there).sum(dim=-1)  # (layers, prompts, languages, concepts)
+    number, found = torch.arange(ids.shape[1], device=ids.device), []
+    for k in range(n_compared):
+        language, own = k % n_languages, sums[..., sums.shape[-1] - n_compared + k, None]
+        others = there[language].any(dim=-1) & (number != concepts[:, k, None])  # (prompts, concepts)
+        reach = (words[:, :, language] >= own) & others
+        found.append(reach.sum(dim=-1) / others.sum(dim=-1).clamp_min(1))
+    return torch.stack(found, dim=-1)
 
 
 def join_readings(readings: Sequence[LayerReadings], order: Sequence[int]) -> LayerReadings:

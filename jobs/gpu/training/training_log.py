@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.common.files import write_text
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.lexicon_concepts import Concept, folded
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.prompts import WordTokens, shared_lead
 from jobs.gpu.translation.translation_task import Task, TaskWord
 from pivot_udfs.provenance import Provenance
 
@@ -36,11 +36,13 @@ def draw_task(
     used = {concept.number for draw in shown for concept in draw}
     chosen = _draw_tested([c for c in concepts if c.number not in used], settings)
     words: list[TaskWord] = []
+    leads: dict[str, tuple[int, ...]] = {}
     left_out: dict[str, dict[str, int]] = {}
     for source, target in directions:
         pool = [c for c in concepts if {source, target} <= c.words.keys() and c.number not in used]
         found, reasons = _Direction(pool, source, target, shown).words(chosen, tokens, settings)
         words += found
+        leads[f"{source}-{target}"] = shared_lead([tokens.answer(target, w.target) for w in found], tokens.wordless)
         left_out[f"{source}-{target}"] = {reason: reasons[reason] for reason in REASONS}
         if not found:
             raise TaskError(
@@ -51,12 +53,12 @@ def draw_task(
         f"{source}-{target}": [[(c.words[source], c.words[target]) for c in draw] for draw in shown]
         for source, target in directions
     }
-    return Task(provenance, left_out, examples, words)
+    return Task(provenance, left_out, examples, leads, words)
 
 
 def _draw_examples(concepts: Sequence[Concept], languages: list[str], settings: Translation) -> list[list[Concept]]:
     """Disjoint draws of concepts that have a word in every language, all of them different."""
-    fit = [c for c in concepts if c.words.keys() >= set(languages) and not _is_included(c, settings)]
+    fit = [c for c in concepts if c.words.keys() >= set(languages)]
     fit = [c for c in fit if len({folded(c.words[language]) for language in languages}) == len(languages)]
     wanted = settings.n_draws * settings.n_examples
     random.Random(f"examples {settings.seed}").shuffle(fit)  # noqa: S311
@@ -79,14 +81,9 @@ def _draw_examples(concepts: Sequence[Concept], languages: list[str], settings: 
 def _draw_tested(concepts: Sequence[Concept], settings: Translation) -> set[int]:
     if not settings.n_words or settings.n_words >= len(concepts):
         return {concept.number for concept in concepts}
-    fixed = [c.number for c in concepts if _is_included(c, settings)]
-    rest = [c.number for c in concepts if c.number not in set(fixed)]
-    random.Random(f"tested {settings.seed}").shuffle(rest)  # noqa: S311
-    return set(fixed + rest[: max(0, settings.n_words - len(fixed))])
-
-
-def _is_included(concept: Concept, settings: Translation) -> bool:
-    return not {folded(w) for w in settings.always_include}.isdisjoint(folded(w) for w in concept.words.values())
+    numbers = [concept.number for concept in concepts]
+    random.Random(f"tested {settings.seed}").shuffle(numbers)  # noqa: S311
+    return set(numbers[: settings.n_words])
 
 
 class _Direction:
@@ -108,7 +105,7 @@ class _Direction:
             source, target = concept.words[self._source], concept.words[self._target]
             if a == b:
                 reasons["same surface"] += 1
-            elif tokens.of(self._source, source) & tokens.of(self._target, target):
+            elif tokens.whole(self._source, source) & tokens.whole(self._target, target):
                 reasons["shared token"] += 1
             elif {a, b} & self._examples:
                 reasons["used as an example"] += 1

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from jobs.framework.messages import say
+from jobs.framework.log_lines import say
 from jobs.gpu.translation.prompt_batches import batches_of_neighbours, batches_of_one_length, shared_prefix_length
 from jobs.gpu.translation.token_tree import TokenTree
 
@@ -65,14 +65,20 @@ class PromptRunner:
         return work(self)
 
     @torch.no_grad()
-    def run(self, prompts: Sequence[Sequence[int]]) -> Iterator[LastPositions]:
+    def run(
+        self, prompts: Sequence[Sequence[int]], before: Callable[[LastPositions], None] | None = None
+    ) -> Iterator[LastPositions]:
         """Runs the model over all prompts (token ids of each) in batches; yields the last positions after each pass.
 
-        Outputs captured by hooks must be read before the iterator is advanced.
+        Outputs captured by hooks must be read before the iterator is advanced. ``before`` is called with the positions
+        before each pass.
         """
         for rows, inputs, places in self._batches(prompts, [(row, ()) for row in range(len(prompts))]):
+            last = LastPositions(rows, self._tensor([place for (place,) in places]))
+            if before is not None:
+                before(last)
             self._forward(inputs, 1)
-            yield LastPositions(rows, self._tensor([place for (place,) in places]))
+            yield last
 
     @torch.no_grad()
     def mean_log_probabilities(

@@ -1,44 +1,54 @@
-"""Prompts of the translation task: their text and their token ids."""
+"""Token ids of the prompts and answers of the translation task."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 
 from jobs.gpu.translation.lexicon_concepts import Concept
-from jobs.report.language_names import LANGUAGE_NAMES
-from pivot_udfs.errors import LexiconError, TokenizerError
+from jobs.gpu.translation.prompt_styles import PromptStyle
+from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
+_PIECES = re.compile(r"(?:\\x[89a-f][0-9a-f])+")
+"""Bytes that are no whole character, as ``Vocabulary.texts`` writes them."""
 
-def language_name(code: str) -> str:
-    """The English name of a language.
 
-    Raises:
-        LexiconError: the name of this language is not listed.
+def shared_lead(answers: Sequence[Sequence[int]], wordless: frozenset[int]) -> tuple[int, ...]:
+    """The uninformative tokens that most answers begin with: blanks, quotes, the first bytes of a character.
+
+    Each token is in ``wordless`` and the next one of more than half of all answers; it is never an answer's last.
     """
-    if code not in LANGUAGE_NAMES:
-        raise LexiconError(f"language {code!r} has no English name in jobs/report/language_names.py: add it there")
-    return LANGUAGE_NAMES[code]
+    lead: list[int] = []
+    while True:
+        longer = [ids[len(lead)] for ids in answers if [*ids[: len(lead)]] == lead and len(ids) > len(lead) + 1]
+        token, n = Counter(longer).most_common(1)[0] if longer else (-1, 0)
+        if token not in wordless or 2 * n <= len(answers):
+            return tuple(lead)
+        lead.append(token)
 
 
-def prompt_head(source: str, target: str, examples: Sequence[tuple[str, str]]) -> str:
-    """The part of the prompt that all words of a draw share: instruction and examples."""
-    first, second = language_name(source), language_name(target)
-    shown = "".join(f"{first}: {a}\n{second}: {b}\n\n" for a, b in examples)
-    return f"Please translate words from {first} to {second}.\n\n{shown}"
-
-
-def prompt_tail(source: str, target: str, word: str) -> str:
-    """The part of the prompt that contains the word; the answer that follows begins with a space."""
-    return f"{language_name(source)}: {word}\n{language_name(target)}:"
+def split_answer(answer: tuple[int, ...], lead: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tokens of ``lead`` that an answer begins with, and its own tokens, of which there is at least one."""
+    n = 0
+    while n < min(len(lead), len(answer) - 1) and answer[n] == lead[n]:
+        n += 1
+    return answer[:n], answer[n:]
 
 
 class WordTokens:
-    """Token ids of prompts, answers and words; the special token ``start_token``, if any, precedes every prompt."""
+    """Token ids of prompts, answers and words.
 
-    def __init__(self, tokenizer: TokenizerSpec, start_token: str = "") -> None:
-        self._encoder, self._vocabulary = encoder(tokenizer), vocabulary(tokenizer)
+    Args:
+        tokenizer: the tables' tokenizer.
+        start_token: text of the special token before every prompt; empty: none.
+        prompt: the prompt style (see ``prompt_styles.template_of``).
+    """
+
+    def __init__(self, tokenizer: TokenizerSpec, start_token: str = "", prompt: str = "plain") -> None:
+        self._encoder, self._vocabulary, self.style = encoder(tokenizer), vocabulary(tokenizer), PromptStyle(prompt)
         self._answers: dict[tuple[str, str], tuple[int, ...]] = {}
         self._blank = frozenset(index for index, text in enumerate(self._vocabulary.texts) if not text.strip())
         self._start = [self._special(start_token)] if start_token else []
@@ -62,18 +72,17 @@ class WordTokens:
         return [self._start + flat[a:b].tolist() for a, b in pairwise(offsets)]
 
     def answer(self, language: str, word: str) -> tuple[int, ...]:
-        """Ids of a space and the word after ``<language>:``, as in the answers of a prompt.
+        """Ids of a word as the answer of a prompt, with the white space before it.
 
         Raises:
-            TokenizerError: the tokenizer merges the answer with the text before it, or cannot encode the word.
+            TokenizerError: the tokenizer merges the answer with the text before it.
         """
         if (language, word) not in self._answers:
-            before = self.ids(f"\n{language_name(language)}:")
-            whole = self.ids(f"\n{language_name(language)}: {word}")
+            before, whole = map(self.ids, self.style.before_answer(language, word))
             if whole[: len(before)] != before:
                 raise TokenizerError(
                     f"the tokenizer merges {word!r} with the prompt before it, so its probability cannot be "
-                    "measured: use a tokenizer that splits at ':'"
+                    "measured: use another translation.prompt, or a tokenizer that splits there"
                 )
             self._answers[language, word] = tuple(whole[len(before) :])
         return self._answers[language, word]
@@ -81,6 +90,21 @@ class WordTokens:
     def of(self, language: str, word: str) -> frozenset[int]:
         """Tokens of a word as the answer of a prompt, without tokens that are only a space."""
         return frozenset(self.answer(language, word)) - self._blank
+
+    def whole(self, language: str, word: str) -> frozenset[int]:
+        """The tokens of ``of`` that cover a whole character."""
+        return frozenset(token for token in self.of(language, word) if _PIECES.sub("", self.texts[token]).strip())
+
+    def first_whole(self, words: Sequence[str]) -> list[int | None]:
+        """The first token of each word that is not blank; None if it has pieces of characters or is special."""
+        if not words:
+            return []
+        flat, offsets = self._encoder.encode(list(words))
+        firsts = [next((k for k in flat[a:b].tolist() if k not in self._blank), None) for a, b in pairwise(offsets)]
+        return [
+            None if k is None or k in self._vocabulary.special_ids or _PIECES.search(self.texts[k]) else k
+            for k in firsts
+        ]
 
     def unencodable(self, concepts: Sequence[Concept], languages: Sequence[str]) -> list[tuple[str, str]]:
         """(language, word) of the words that have no token, or an unknown or special one."""
@@ -99,9 +123,7 @@ class WordTokens:
 
     @cached_property
     def wordless(self) -> frozenset[int]:
-        """Ids whose text consists of spaces and punctuation (parts of a character are not included)."""
-        return frozenset(
-            index
-            for index, text in enumerate(self.texts)
-            if not any(character.isalnum() or character == "\\" for character in text)
-        )
+        """Ids without a whole letter, mark or number: blanks, punctuation, pieces of characters, special tokens."""
+        return self._vocabulary.special_ids | {
+            index for index, text in enumerate(self.texts) if not any(map(str.isalnum, _PIECES.sub("", text)))
+        }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.gpu.translation.prompt_runner import PromptRunner
-from jobs.gpu.translation.prompts import WordTokens, prompt_head, prompt_tail
+from jobs.gpu.translation.prompts import WordTokens, split_answer
 from jobs.gpu.translation.translation_task import Task, TaskWord
 
 
@@ -18,8 +18,8 @@ def draw_prompts(
 ) -> list[list[int]]:
     """Token ids of the prompt of each source word."""
     source, target = direction.split("-")
-    head = prompt_head(source, target, examples)
-    return tokens.prompts([head + prompt_tail(source, target, word) for word in sources])
+    head = tokens.style.head(source, target, examples)
+    return tokens.prompts([head + tokens.style.tail(source, target, word) for word in sources])
 
 
 def score_draw(
@@ -27,15 +27,20 @@ def score_draw(
     words: Sequence[TaskWord],
     examples: Sequence[tuple[str, str]],
     tokens: WordTokens,
+    lead: Sequence[int] = (),
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """P(y | w), and the mean of P(y | w') over the distractors w', of one direction: float64 (words,), 0..1."""
+    """P(y | w), and the mean of P(y | w') over the distractors w', of one direction: float64 (words,), 0..1.
+
+    The tokens of ``lead`` (see ``Task.leads``) that an answer begins with belong to its prompt.
+    """
     target, sources = words[0].direction.split("-")[1], _sources(words)
-    place = {source: index for index, source in enumerate(sources)}
+    of_source = dict(zip(sources, draw_prompts(sources, words[0].direction, examples, tokens), strict=True))
+    answers = [split_answer(tokens.answer(target, word.target), lead) for word in words]
     cells = [(row, k) for row, word in enumerate(words) for k in range(1 + len(word.distractors))]
-    asked = [(words[row].source, *words[row].distractors)[k] for row, k in cells]
-    answers = [tokens.answer(target, word.target) for word in words]
-    pairs = [(place[source], answers[row]) for source, (row, _) in zip(asked, cells, strict=True)]
-    means = runner.mean_log_probabilities(draw_prompts(sources, words[0].direction, examples, tokens), pairs)
+    asked = [((words[row].source, *words[row].distractors)[k], answers[row][0]) for row, k in cells]
+    place = {key: index for index, key in enumerate(dict.fromkeys(asked))}
+    pairs = [(place[key], answers[row][1]) for key, (row, _) in zip(asked, cells, strict=True)]
+    means = runner.mean_log_probabilities([[*of_source[source], *forced] for source, forced in place], pairs)
     probabilities = np.full((len(words), 1 + max(len(word.distractors) for word in words)), np.nan)
     probabilities[tuple(np.array(cells).T)] = np.exp(means)
     return probabilities[:, 0], np.nanmean(probabilities[:, 1:], axis=1)

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from jobs.framework.messages import say
-from jobs.gpu.build_translation_task import load_task
+from jobs.framework.log_lines import say
+from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import start_token
@@ -34,11 +34,11 @@ def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> Tas
     Raises:
         ModelError, TokenizerError: the model cannot be loaded, or has another vocabulary.
     """
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     model = load_model(settings.model)
     check_vocabulary(settings.model, model, tokenizer)
     _warn_of_start_token(settings)
-    tokens = WordTokens(tokenizer, settings.translation.start_token)
+    tokens = task_tokens(settings, tokenizer)
     reuse = settings.translation.prefix_reuse and reuse_is_exact(model, longest_sequence(task, tokens))
     if settings.translation.prefix_reuse and not reuse:
         say("this model cannot reuse the keys and values of a prefix: every prompt is computed in full")
@@ -61,7 +61,7 @@ class TrainingCheck:
 
     def __init__(self, settings: ModelSettings, tokenizer: TokenizerSpec) -> None:
         self._task = load_task(settings)
-        self._tokens = WordTokens(tokenizer, settings.translation.start_token)
+        self._tokens = task_tokens(settings, tokenizer)
         self._n_words, self._batch_size = settings.training.evaluate_words, settings.translation.batch_size
         self._reuse: bool | None = None
 
@@ -79,5 +79,6 @@ class TrainingCheck:
 
     def _mean(self, runner: PromptRunner, direction: str) -> float:
         words = self._task.of_direction(direction)[: self._n_words]
-        p_target, p_distractors = score_draw(runner, words, self._task.examples[direction][0], self._tokens)
+        examples, lead = self._task.examples[direction][0], self._task.leads[direction]
+        p_target, p_distractors = score_draw(runner, words, examples, self._tokens, lead)
         return float((p_target - p_distractors).mean())

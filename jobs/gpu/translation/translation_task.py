@@ -1,7 +1,7 @@
 """The word translation task and its file: JSON lines that can be read, edited and used again.
 
-The file has a header (provenance, and the number of pairs left out), one line per direction with its examples, and one
-line per tested word.
+The file has a header (provenance, and the number of pairs left out), one line per direction with its examples and the
+tokens before the answer position, and one line per tested word.
 """
 
 import hashlib
@@ -39,12 +39,14 @@ class Task:
         provenance: what it was made from; its files are ``lexicon`` and ``tokenizer``.
         left_out: per direction, the number of pairs left out by reason.
         examples: per direction and draw, the (source, target) pairs shown in the prompt.
+        leads: per direction, the tokens before the answer position (see ``prompts.shared_lead``).
         words: the tested pairs, in lexicon order within a direction.
     """
 
     provenance: Provenance
     left_out: dict[str, dict[str, int]]
     examples: dict[str, list[list[tuple[str, str]]]]
+    leads: dict[str, tuple[int, ...]]
     words: list[TaskWord] = field(repr=False)
 
     def of_direction(self, direction: str) -> list[TaskWord]:
@@ -57,6 +59,7 @@ class Task:
             self,
             left_out={name: self.left_out[name] for name in directions},
             examples={name: self.examples[name] for name in directions},
+            leads={name: self.leads[name] for name in directions},
             words=[word for name in directions for word in self.of_direction(name)],
         )
 
@@ -65,7 +68,7 @@ def write_task(task: Task, path: Path) -> None:
     """Writes the task as JSON lines, whole or not at all."""
     lines: list[dict[str, Any]] = [
         {"kind": _KIND, "left_out": task.left_out, "provenance": to_tree(task.provenance)},
-        *({"direction": direction, "draws": draws} for direction, draws in task.examples.items()),
+        *({"direction": name, "draws": draws, "lead": task.leads[name]} for name, draws in task.examples.items()),
         *(asdict(word) for word in task.words),
     ]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -93,6 +96,7 @@ def _parse(path: Path) -> Task:
         if header["kind"] != _KIND:
             raise KeyError("kind")
         draws = {line["direction"]: line["draws"] for line in lines if "draws" in line}
+        leads = {line["direction"]: tuple(line["lead"]) for line in lines if "draws" in line}
         rows = [line | {"distractors": tuple(line["distractors"])} for line in lines if "source" in line]
         examples = {name: [[(a, b) for a, b in draw] for draw in of_name] for name, of_name in draws.items()}
         words, provenance, left_out = [TaskWord(**row) for row in rows], from_tree(header), dict(header["left_out"])
@@ -102,7 +106,7 @@ def _parse(path: Path) -> Task:
         raise TaskError(f"{path} is not a task file ({error}): run {_JOB} to build it again") from None
     if provenance is None:
         raise TaskError(f"{path} has no provenance (an earlier release): run {_JOB} to build it again")
-    return Task(provenance, left_out, examples, words)
+    return Task(provenance, left_out, examples, leads, words)
 
 
 def task_sha256(path: Path) -> str:

@@ -22,7 +22,9 @@ def test_auc_is_the_share_of_ordered_pairs(rows: list[tuple[bool, int]]) -> None
     counts = np.array([row[1] for row in rows], float)
     wins = [(a > b) + 0.5 * (a == b) for a, b in itertools.product(counts[direct], counts[~direct])]
     got = behaviour_auc(direct, counts)
-    assert math.isnan(got) if not wins else got == pytest.approx(sum(wins) / len(wins))
+    undefined = not wins or not counts.any()
+    assert math.isnan(got) if undefined else got == pytest.approx(sum(wins) / len(wins))
+    assert undefined == math.isnan(auc_interval(direct, counts, 10, 0)[0])
 
 
 def test_auc_interval_holds_the_auc() -> None:

@@ -42,11 +42,25 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
     for row in pairs:
         assert row["pair_count"] == (row["concept"] * 7) % 11
         assert row["target_count"] == 10 + row["concept"]
-        assert row["n_pivots"] == 3
+        assert row["n_pair_pivots"] == 3
+        assert row["decided_by_word"] in (True, None)
     found = json.loads((config.parent / "results" / "explanation.json").read_text())
     one = found["directions"]["fr-zh"]
     mine = [row for row in pairs if row["direction"] == "fr-zh"]
     assert one["n_pairs"] == len(mine) == one["behaviour"]["direct"] + one["behaviour"]["pivot"]
+    assert len(mine) == sum(one["latent_behaviour"].values()) == sum(one["control_behaviour"].values())
+    assert one["decided_by_wordless"] == 0
+    both = [row for row in pairs if row["latent_behaviour"] == "direct" and row["control_effect"] is not None]
+    effect = found["directions"]["all"]["causality"]["direct"]["difference"]
+    assert effect["n"] == len(both)
+    assert effect["mean"] == pytest.approx(sum(r["pivot_effect"] - r["control_effect"] for r in both) / len(both))
+    traces = pq.read_table(config.parent / "results" / "traces" / "fr-zh.parquet").to_pylist()
+    assert one["curves"]["en"]["n"] == sum(row["p_en"] is not None for row in traces)
+    assert one["curves"]["en"]["mean"][1] == pytest.approx(
+        sum(row["p_en"][1] for row in traces if row["p_en"]) / one["curves"]["en"]["n"]
+    )
+    table = (config.parent / "results" / "traces.md").read_text(encoding="utf-8").splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| fr-zh", "| en-zh", "| all"]
     assert one["left_out"]["no distractors"] > 0
     assert one["left_out"]["not traced"] == one["left_out"]["not scored"] == 0
     tables = found["provenance"]["tables"]

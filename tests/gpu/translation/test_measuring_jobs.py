@@ -1,6 +1,7 @@
 """The measuring jobs end to end in process: task, scores, traces; resuming, and refusing what does not fit."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -113,18 +114,32 @@ def test_a_missing_start_token_gives_a_warning(
     assert "WARNING" not in capsys.readouterr().err
 
 
-def test_traces_hold_every_layer_and_the_sets(config: Path) -> None:
-    rows = _read(config, "traces/fr-zh.parquet").to_pylist()
+def test_traces_hold_every_layer_and_language(config: Path) -> None:
+    table = _read(config, "traces/fr-zh.parquet")
     tokens = WordTokens(load_tokenizer(str(config.parent / "tokenizer.json")))
-    for row in rows:
-        assert len(row["top_ids"]) == 3
-        assert len(row["p_pivot"]) == 3
+    assert table.num_rows
+    for row in table.to_pylist():
+        assert len(row["top_ids"]) == len(row["p_pair_pivots"]) == len(row["p_fr"]) == len(row["reached_fr"]) == 3
+        assert row["p_zh"] is None, "the tokenizer writes Chinese in bytes"
         assert row["behaviour"] in ("direct", "pivot")
-        assert row["n_pivots"] <= 3
-        own = tokens.of("fr", row["source"])
+        assert row["pivot_language"] in ("en", None), "French and Chinese are the pair's own languages"
+        assert row["n_pair_pivots"] <= 3
+        assert row["control_concept"] != row["concept"]
+        own = {*tokens.first_whole([LEXICON[row["concept"]][1]]), *tokens.first_whole([f" {row['source']}"])}
         listed = sum(p for t, p in zip(row["top_ids"][1], row["top_probabilities"][1], strict=True) if t in own)
-        assert row["p_source"][1] >= listed - 1e-6
-    assert {row["concept"] for row in rows} <= set(range(len(LEXICON)))
+        assert row["p_fr"][1] >= listed - 1e-6
+        assert row["log_probability"] == pytest.approx(math.log(row["p_target"][-1]), abs=1e-4)
+        assert (row["without_pivot"] is None) == (row["pivot_layer"] is None)
+
+
+def test_the_deciding_layer_of_a_trace_has_a_word_as_its_best_token(config: Path) -> None:
+    tokens = WordTokens(load_tokenizer(str(config.parent / "tokenizer.json")))
+    rows = pq.read_table(config.parent / "results" / "traces").to_pylist()
+    decided = [row for row in rows if row["pivot_layer"] is not None]
+    assert decided
+    assert all(row["top_ids"][row["pivot_layer"]][0] not in tokens.wordless for row in decided)
+    undecided = [row for row in rows if row["pivot_layer"] is None]
+    assert all(row["latent_behaviour"] == "undecided" for row in undecided)
 
 
 def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path) -> None:
@@ -133,9 +148,9 @@ def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path) -> N
     assert trace_layers.main(["--config", str(config), *options]) == 0
     one, other = (pq.read_table(path / "traces").to_pylist() for path in (config.parent / "results", results))
     for a, b in zip(one, other, strict=True):
-        assert a["p_target"] == pytest.approx(b["p_target"], abs=1e-5)
-        assert a["p_pivot"] == pytest.approx(b["p_pivot"], abs=1e-5)
-        assert a["behaviour"] == b["behaviour"]
+        for name in ("p_target", "p_pair_pivots", "p_fr", "without_pivot", "without_control"):
+            assert a[name] == pytest.approx(b[name], abs=1e-4)
+        assert a["latent_behaviour"] == b["latent_behaviour"]
 
 
 def test_tables_of_another_tokenizer_are_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

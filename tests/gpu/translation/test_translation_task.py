@@ -15,9 +15,9 @@ from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
-from jobs.gpu.translation.prompts import WordTokens, prompt_head, prompt_tail
+from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
-from pivot_udfs.errors import LexiconError, TokenizerError
+from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
@@ -65,7 +65,7 @@ def test_same_surface_and_shared_tokens_are_left_out(concepts: list[Concept], to
     assert "train" not in {word.source for word in task.of_direction("fr-en")}
     for word in task.words:
         source, target = word.direction.split("-")
-        assert not tokens.of(source, word.source) & tokens.of(target, word.target)
+        assert not tokens.whole(source, word.source) & tokens.whole(target, word.target)
 
 
 def test_a_space_token_is_not_a_shared_token(tokens: WordTokens) -> None:
@@ -110,21 +110,19 @@ class _AllDifferent(WordTokens):
     def __init__(self) -> None:
         """Words share no token."""
 
-    def of(self, language: str, word: str) -> frozenset[int]:
+    wordless = frozenset()
+
+    def whole(self, language: str, word: str) -> frozenset[int]:
         return frozenset([hash((language, word))])
+
+    def answer(self, language: str, word: str) -> tuple[int, ...]:
+        return tuple(self.whole(language, word))
 
 
 def test_same_seed_same_task_other_seed_other_task(concepts: list[Concept], tokens: WordTokens) -> None:
     assert _build(concepts, tokens) == _build(concepts, tokens)
     other = _build(concepts, tokens, replace_settings(seed=1))
     assert other.examples != _build(concepts, tokens).examples
-
-
-def test_an_included_word_is_always_tested(concepts: list[Concept], tokens: WordTokens) -> None:
-    for seed in range(6):
-        settings = SETTINGS.model_copy(update={"n_words": 3, "seed": seed, "always_include": ["eau"]})
-        task = _build(concepts, tokens, settings)
-        assert "eau" in {word.source for word in task.of_direction("fr-zh")}
 
 
 def test_a_task_file_is_read_as_it_was_written(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
@@ -185,20 +183,8 @@ def test_too_few_concepts_for_examples(concepts: list[Concept], tokens: WordToke
         _build(concepts, tokens, replace_settings(n_draws=9, n_examples=9))
 
 
-def test_the_prompt_is_that_of_the_definition() -> None:
-    prompt = prompt_head("fr", "zh", [("pain", "面包")]) + prompt_tail("fr", "zh", "eau")
-    assert prompt == (
-        "Please translate words from French to Chinese.\n\nFrench: pain\nChinese: 面包\n\nFrench: eau\nChinese:"
-    )
-
-
-def test_an_unnamed_language_is_an_error() -> None:
-    with pytest.raises(LexiconError, match="'qq' has no English name"):
-        prompt_tail("qq", "fr", "x")
-
-
 def test_answers_follow_the_prompt_token_by_token(tokens: WordTokens) -> None:
-    prompt = prompt_head("fr", "zh", [("pain", "面包")]) + prompt_tail("fr", "zh", "eau")
+    prompt = tokens.style.head("fr", "zh", [("pain", "面包")]) + tokens.style.tail("fr", "zh", "eau")
     assert tokens.ids(prompt + " 月亮") == tokens.ids(prompt) + list(tokens.answer("zh", "月亮"))
 
 

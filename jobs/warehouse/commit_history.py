@@ -77,14 +77,9 @@ def hash_of_paths(paths: Iterable[str]) -> str:
 
 
 def read_content(delta: DeltaTable, version: int | None = None) -> Content:
-    """What made the rows of a table.
+    """What made the rows of a table, opened at its newest version, at a version (None: the newest).
 
-    Args:
-        delta: the table, at its newest version.
-        version: the version to look at; None: the newest.
-
-    Returns:
-        its provenance is that of the newest commit that has one, up to this version.
+    Its provenance is that of the newest commit that has one, up to this version.
     """
     newest, limit = int(delta.version()), _RECENT
     version = newest if version is None else version
@@ -196,15 +191,10 @@ class Contents(Protocol):
 
 
 def check_together(warehouse: Contents, tables: Sequence[str]) -> None:
-    """Compares what the tables were made from with what the warehouse holds now.
+    """Compares what the tables that a stage reads were made from with what the warehouse holds now.
 
-    Args:
-        warehouse: where the tables are.
-        tables: that a stage reads, each with a provenance.
-
-    Raises:
-        WarehouseError: tables of one job are of different runs, or a table, or one that it was made from, was made
-            from other rows of a table than those that are there.
+    Raises WarehouseError where tables of one job are of different runs, or a table, or one that it was made from, was
+    made from other rows of a table than those that are there.
     """
     seen: set[str] = set()
     for table in tables:

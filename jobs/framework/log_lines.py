@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from tqdm import tqdm
+
 from pivot_udfs.errors import SemanticPivotsError
-from pivot_udfs.storage.messages import HIDDEN, printable
+from pivot_udfs.storage.redact import HIDDEN, printable
 
 _SHORTEST = 4
 _secrets: set[str] = set()
@@ -20,7 +22,7 @@ _least = logging.INFO
 
 
 def hide(values: Iterable[str]) -> None:
-    """Registers secret values, which no later line shows; values too short to be secrets are passed over."""
+    """Registers secret values, which no later line shows; values too short to be secrets are ignored."""
     _secrets.update(value for value in values if len(value) >= _SHORTEST and value not in ("true", "false"))
 
 
@@ -50,7 +52,7 @@ def write_error(job: str, error: SemanticPivotsError) -> None:
 
 
 def write_traceback(error: BaseException) -> None:
-    """Writes the traceback of an error that nobody expected."""
+    """Writes the traceback of an unexpected error."""
     lines = [line.replace("\t", "    ") for line in "".join(traceback.format_exception(error)).splitlines()]
     if _json_job:
         return write_line("", "ERROR", message=lines[-1], values={"traceback": [clean(line) for line in lines]})
@@ -62,17 +64,20 @@ def write_traceback(error: BaseException) -> None:
 def start_logging(job: str = "", as_json: bool = False, level: str = "INFO") -> None:
     """Sends log records of all libraries, from WARNING on, to standard error, where nothing else has done so.
 
-    Args:
-        job: its name.
-        as_json: from now on every line is one JSON object: time (UTC, ISO 8601), level, job, stage, message, and more
-            values by name.
-        level: lines less severe than this are not written.
+    ``as_json``: from now on every line is one JSON object: time (UTC, ISO 8601), level, ``job``, stage, message, and
+    more values by name. Lines less severe than ``level`` are not written.
     """
     global _least
     _json_job[:], _least = [job] if as_json else [], logging.getLevelNamesMapping()[level]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CleanFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: not _is_interrupt(record))
     logging.basicConfig(level=max(logging.WARNING, _least), handlers=[handler])
+
+
+def _is_interrupt(record: logging.LogRecord) -> bool:
+    """Py4J logs the traceback of an interrupt before it raises it again."""
+    return bool(record.exc_info) and record.exc_info[0] is KeyboardInterrupt  # type: ignore[index]
 
 
 class CleanFormatter(logging.Formatter):
@@ -113,19 +118,11 @@ def write_line(
     message: str | None = None,
     values: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
-    """Writes one line to standard error.
-
-    Args:
-        text: the line, where lines are text.
-        level: of JSON lines, as those of ``logging``.
-        stage: of JSON lines; empty outside of stages.
-        message: of JSON lines; None: ``text``.
-        values: more values of JSON lines, such as ``seconds``.
-    """
+    """Writes one line to standard error: ``text``, or JSON with these values and ``message`` (None: ``text``)."""
     if not is_shown(level):
         return
     line = _as_json(level, stage, text if message is None else message, values) if _json_job else clean(text)
-    sys.stderr.write(line + "\n")
+    tqdm.write(line, file=sys.stderr)  # above the bars of a terminal
     sys.stderr.flush()
 
 

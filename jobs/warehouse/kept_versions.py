@@ -1,26 +1,21 @@
 """The versions of tables that later runs read beside the newest ones, so that VACUUM must keep their files."""
 
-from jobs.warehouse.lineage import Content, maintained_version, read_content, rows_made_from
+from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import TableVersion
-from pivot_udfs.storage.stores import Location
+from pivot_udfs.storage.location import Location
 
 _COUNTS = ("token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 _COUNTED_LAST = "corpus_totals"
 
 
-def pinned_versions(root: Location, table: str) -> list[int]:
+def kept_versions(root: Location, table: str) -> list[int]:
     """Versions of a table, other than the newest, that can still be needed.
 
-    Args:
-        root: the warehouse.
-        table: its name.
-
-    Returns:
-        the version of the newest release, and the one to which the next run may have to roll the table back because
-        an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
+    They are the version of the newest release, and the one to which the next run may have to roll the table back
+    because an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
     """
     try:
         delta, release = open_delta(root.child(table)), read_release(root)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from jobs.warehouse.lineage import Commit, Content, check_together, content_of, read_content
+from jobs.warehouse.commit_history import Commit, Content, check_together, content_of, read_content
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 

@@ -1,0 +1,73 @@
+"""Describes each dataset of a release: dataset card, Croissant, SPDX, and the EU's summary of training content.
+
+    python jobs/describe_release.py --config conf/demo.toml [--set description.path=...]
+
+It needs neither Spark nor Java. Licences and origins come from ``[sources.<name>]``; every number from the tables.
+"""
+
+import os.path
+import sys
+from collections.abc import Sequence
+
+from jobs.describing.croissant import croissant
+from jobs.describing.dataset_card import dataset_card
+from jobs.describing.dataset_facts import DatasetFacts, read_facts
+from jobs.describing.spdx import spdx_document
+from jobs.describing.training_summary import training_summary
+from jobs.framework.command_line import run_command
+from jobs.framework.log_lines import say, write_line
+from jobs.warehouse.arrow_tables import ArrowTables
+from jobs.warehouse.releases import read_release
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.settings import Settings
+from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
+
+NAME = "describe_release"
+CARD, CROISSANT, SUMMARY, SPDX = "README.md", "croissant.json", "training_content_summary.md", "dataset.spdx.json"
+
+
+def run(settings: Settings) -> None:
+    """Writes four files for each configured arm, into ``<description.path>/<arm>``."""
+    root = resolve(settings.warehouse.path)
+    release = read_release(root, settings.warehouse.release)
+    if release is None:
+        raise WarehouseError(f"there is no release at {root}: run rebuild_corpus first, or correct warehouse.path")
+    tables = ArrowTables(settings.warehouse.path, release.release)
+    folder = resolve(settings.description.path) if settings.description.path else root.child("descriptions")
+    for arm in settings.selection.arms:
+        facts = read_facts(tables, release, arm, settings.description, settings.sources)
+        _warn(facts)
+        _write(facts, folder.child(arm), tables.location(f"datasets/{arm}"))
+
+
+def _warn(facts: DatasetFacts) -> None:
+    missing = [name for name, source in facts.sources.items() if not (source.license and source.url)]
+    if missing:
+        names = ", ".join(missing)
+        write_line(f"warning: {facts.arm}: no licence or url in the settings [sources.<name>] of {names}", "WARNING")
+
+
+def _write(facts: DatasetFacts, folder: Location, table: Location) -> None:
+    is_near = folder.is_local and table.is_local
+    path = os.path.relpath(table.path, folder.path) if is_near else table.uri
+    texts = {CARD: dataset_card(facts), CROISSANT: croissant(facts, path), SUMMARY: training_summary(facts)} | {
+        SPDX: spdx_document(facts)
+    }
+    for name, text in texts.items():
+        try:
+            with folder.child(name).open_output() as stream:
+                stream.write(text.encode())
+        except STORE_ERRORS as error:
+            raise WarehouseError(f"{folder.child(name)} cannot be written ({reason(error)})") from None
+    say(f"{facts.arm}: {facts.total.n_docs:,} documents, {facts.total.n_tokens:,} tokens: {folder}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The job; returns its exit code."""
+    return run_command(NAME, "Describes the datasets of a release.", Settings, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Descriptions of datasets for people and registers, made from the tables of a release and ``[sources]``."""

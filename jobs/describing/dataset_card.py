@@ -1,0 +1,74 @@
+"""A dataset's card: Markdown with a YAML header, as the Hugging Face Hub reads it from ``README.md``."""
+
+import json
+import re
+
+from jobs.describing.dataset_facts import DatasetFacts
+from jobs.describing.markdown import table
+from pivot_udfs.arms import ARMS
+from pivot_udfs.schemas import DATASET
+
+_SIZES = {
+    1_000: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M", 10**8: "10M<n<100M",
+    10**9: "100M<n<1B", 10**10: "1B<n<10B", 10**11: "10B<n<100B", 10**12: "100B<n<1T",
+}  # fmt: skip
+
+
+def dataset_card(facts: DatasetFacts) -> str:
+    """The card's text."""
+    arm, total = ARMS[facts.arm], facts.total
+    sources = [
+        (name, source.license or "not stated", source.url or "not stated", source.description, *facts.by(0)[name])
+        for name, source in ((name, facts.sources[name]) for name in facts.by(0))
+    ]
+    columns = [(f"`{field.name}`", field.type, field.metadata[b"comment"].decode()) for field in DATASET]
+    made = facts.provenance
+    return f"""---
+{_header(facts)}---
+
+# {facts.about.title}: {arm.title.lower()}
+
+{arm.description} {total.n_docs:,} documents, {total.n_tokens:,} tokens.
+
+## Sources
+
+{table(["source", "licence", "origin", "contents", "documents", "tokens"], sources)}
+
+The licence of each document is that of its source.
+
+## Languages
+
+{table(["language", "documents", "tokens"], [(lang, *size) for lang, size in facts.by(1).items()])}
+
+## Columns
+
+{table(["column", "type", "meaning"], columns)}
+
+## How it was made
+
+Release {facts.release} of {facts.published}, version {facts.version} of the Delta table, written by {made.job} \
+(version {made.version}, semantic-pivots {made.release}) with these settings:
+
+{table(["setting", "value"], [(f"`{key}`", f"`{json.dumps(made.settings[key])}`") for key in sorted(made.settings)])}
+"""
+
+
+def _header(facts: DatasetFacts) -> str:
+    """YAML, of which JSON values are a part."""
+    fields = {
+        "pretty_name": f"{facts.about.title}: {facts.arm}",
+        "language": sorted(facts.languages),
+        "license": sorted({name for licenses in facts.licenses for name in _hub_licenses(licenses)}),
+        "size_categories": [next((name for end, name in _SIZES.items() if facts.total.n_docs < end), "n>1T")],
+        "task_categories": ["text-generation"],
+        "tags": ["cross-lingual", "pretraining", "semantic-pivots"],
+    }
+    return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in fields.items())
+
+
+def _hub_licenses(expression: str) -> list[str]:
+    """The Hub's names of the licences in an SPDX expression; it has words for licences that are not in SPDX's list."""
+    if expression == "NOASSERTION":
+        return ["unknown"]
+    names = re.split(r" (?:AND|OR) ", expression)
+    return ["other" if re.search(r"[^\w.+-]", name) else name.lower() for name in names]

@@ -1,0 +1,105 @@
+"""What the tables of a release say about one dataset; every description is made from these numbers."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+import pyarrow as pa
+from deltalake import QueryBuilder
+
+from jobs.warehouse.arrow_tables import ArrowTables
+from jobs.warehouse.commit import data_files
+from jobs.warehouse.releases import Release
+from pivot_udfs.description_settings import Description, Source
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import Provenance
+
+_BY_SOURCE = """
+    SELECT source, lang, count(*) AS n_docs, sum(n_tokens) AS n_tokens FROM dataset
+    GROUP BY source, lang ORDER BY n_tokens DESC, source, lang
+"""
+NOT_LANGUAGES = ("mul", "und")
+"""Values of ``lang`` that name no single language."""
+
+
+class Size(NamedTuple):
+    """Documents and tokens."""
+
+    n_docs: int
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """One dataset of a release."""
+
+    arm: str
+    about: Description
+    sources: Mapping[str, Source]
+    """By name: those of the dataset's documents, with what the settings say, or defaults."""
+    sizes: Mapping[tuple[str, str], Size]
+    """By source and language, the largest first."""
+    location: str
+    """URI of the table."""
+    files: Mapping[str, int]
+    """Bytes of the dataset's Parquet files, by their path within the table."""
+    release: int
+    published: date
+    version: int
+    """Delta version of the table."""
+    provenance: Provenance
+
+    @property
+    def total(self) -> Size:
+        """Of all documents."""
+        return _sum(self.sizes.values())
+
+    @property
+    def languages(self) -> list[str]:
+        """Languages that documents are labelled with, the largest first; not ``mul``."""
+        return [lang for lang in self.by(1) if lang not in NOT_LANGUAGES]
+
+    @property
+    def licenses(self) -> list[str]:
+        """Distinct licences of the sources, in order; NOASSERTION for sources without one."""
+        return sorted({source.license or "NOASSERTION" for source in self.sources.values()})
+
+    def by(self, part: int) -> dict[str, Size]:
+        """Sizes by source (part 0) or language (part 1), the largest first."""
+        names = {key[part] for key in self.sizes}
+        sums = {name: _sum(size for key, size in self.sizes.items() if key[part] == name) for name in names}
+        return dict(sorted(sums.items(), key=lambda item: (-item[1].n_tokens, item[0])))
+
+
+def read_facts(
+    tables: ArrowTables, release: Release, arm: str, about: Description, sources: Mapping[str, Source]
+) -> DatasetFacts:
+    """Reads a dataset's numbers: its columns ``source``, ``lang`` and ``n_tokens``, and its log.
+
+    Raises:
+        WarehouseError: the release has no such dataset.
+    """
+    name = f"datasets/{arm}"
+    table, content = tables.delta(name), tables.content(name)
+    if table is None or content is None or content.provenance is None:
+        raise WarehouseError(f"there is no table {name} at {tables.table_path(name)}: run filter_documents first")
+    rows = pa.table(QueryBuilder().register("dataset", table).execute(_BY_SOURCE).read_all()).to_pylist()
+    names = sorted({row["source"] for row in rows})
+    return DatasetFacts(
+        arm,
+        about,
+        {source: sources.get(source, Source()) for source in names},
+        {(row["source"], row["lang"]): Size(row["n_docs"], row["n_tokens"]) for row in rows},
+        tables.location(name).uri,
+        data_files(table),
+        release.release,
+        release.committed_at.date(),
+        table.version(),
+        content.provenance,
+    )
+
+
+def _sum(sizes: Iterable[Size]) -> Size:
+    listed = list(sizes)
+    return Size(sum(size.n_docs for size in listed), sum(size.n_tokens for size in listed))

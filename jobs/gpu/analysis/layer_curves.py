@@ -1,0 +1,63 @@
+"""Means over words in every layer, with bootstrap bands."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Band = dict[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+
+
+def mean_band(values: NDArray[np.float64], n_resamples: int, seed: int) -> Band:
+    """The mean of ``values`` (words, layers) with its 95 % interval over resampled words; NaN bounds for one word.
+
+    Returns:
+        mean, low, high: one number for each layer; n: the number of words.
+    """
+    n = len(values)
+    shares = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_resamples) / n
+    low, high = np.quantile(shares @ values, [0.025, 0.975], axis=0) if n > 1 else np.full((2, values.shape[1]), np.nan)
+    return {"mean": values.mean(axis=0).tolist(), "low": low.tolist(), "high": high.tolist(), "n": n}
+
+
+def language_curves(rows: Rows, languages: Sequence[str], n_resamples: int, seed: int) -> dict[str, Band]:
+    """Per language the mean probability of the concept's word, and of a random concept's as ``control <language>``."""
+    columns = {language: f"p_{language}" for language in languages}
+    columns |= {f"control {language}": f"control_{language}" for language in languages}
+    found = {}
+    for name, column in columns.items():
+        values = [row[column] for row in rows if row[column] is not None]
+        if values:
+            found[name] = mean_band(np.array(values), n_resamples, seed)
+    return found
+
+
+def role_curves(rows: Rows, languages: Sequence[str], n_resamples: int, seed: int) -> dict[str, Band]:
+    """The mean probability of source and target word, and of the best third-language word, of all directions together.
+
+    A concept is one unit: the mean of its directions. ``third language`` is the largest probability among the concept's
+    words in third languages, ``control`` the same of the random concept.
+    """
+    found: dict[str, dict[int, list[Any]]] = {"source": {}, "target": {}, "third language": {}, "control": {}}
+    for row in rows:
+        source, target = row["direction"].split("-")
+        third = [language for language in languages if language not in (source, target)]
+        columns = {"source": [f"p_{source}"], "target": [f"p_{target}"]}
+        columns |= {"third language": [f"p_{k}" for k in third], "control": [f"control_{k}" for k in third]}
+        for name, of_role in columns.items():
+            there = [row[column] for column in of_role if row[column] is not None]
+            if there:
+                found[name].setdefault(row["concept"], []).append(np.max(there, axis=0))
+    return {name: mean_band(_means(of_role.values()), n_resamples, seed) for name, of_role in found.items() if of_role}
+
+
+def _means(of_units: Iterable[Sequence[Any]]) -> NDArray[np.float64]:
+    return np.stack([np.mean(values, axis=0) for values in of_units])
+
+
+def precision_at_1(rows: Rows, languages: Sequence[str]) -> dict[str, list[float]]:
+    """Per language and layer, the share of words that no other concept of the lexicon reaches in probability."""
+    reached = {k: [row[f"reached_{k}"] for row in rows if row[f"reached_{k}"] is not None] for k in languages}
+    return {k: (np.array(values) == 0).mean(axis=0).tolist() for k, values in reached.items() if values}

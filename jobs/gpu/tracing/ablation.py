@@ -1,0 +1,112 @@
+"""Removes unembedding directions from the residual stream at the answer position, and measures the effect."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from jobs.gpu.models.output_head import OutputHead, captured_outputs
+from jobs.gpu.translation.prompt_runner import LastPositions, PromptRunner
+
+
+class Removal(NamedTuple):
+    """The directions removed from the output of a layer: an orthonormal basis, float32 (hidden size, directions)."""
+
+    layer: int
+    basis: Tensor
+
+
+@torch.no_grad()
+def unembedding_directions(head: OutputHead, tokens: Sequence[int]) -> Tensor:
+    """Orthonormal basis, float32 (hidden size, tokens), of the directions from which the lens reads some tokens.
+
+    The direction of a token is its row of the output head times the gain of the final norm, centred if the norm
+    subtracts the mean: a layer's output without it has no part in the token's logit, except for biases.
+    """
+    rows = cast(nn.Linear, head.head).weight[list(tokens)]
+    directions = rows.float()
+    if head.norm is not None:
+        signs = torch.ones_like(rows[:1])
+        signs[:, 1::2] = -1
+        directions = directions * ((head.norm(signs) - head.norm(-signs)) / 2 * signs).float()
+        if torch.allclose(head.norm(signs), head.norm(signs + 1), atol=1e-2):
+            directions = directions - directions.mean(dim=-1, keepdim=True)
+    basis: Tensor = torch.linalg.qr(directions.T).Q
+    return basis
+
+
+@torch.no_grad()
+def target_log_probabilities(
+    runner: PromptRunner,
+    head: OutputHead,
+    prompts: Sequence[Sequence[int]],
+    targets: Sequence[int],
+    removals: Sequence[Removal | None],
+) -> list[float]:
+    """The model's log-probability (nats) of one token after each prompt, with directions removed on the way.
+
+    Args:
+        runner, head: of the model.
+        prompts: token ids of each.
+        targets: the token of each prompt.
+        removals: what is removed at the last position of each prompt; None: nothing.
+    """
+    found = [0.0] * len(prompts)
+    for rows in _distinct(prompts):
+        hooks = _Hooks(head.layers, [removals[row] for row in rows])
+        with hooks.active(), captured_outputs(head.layers[-1:]) as outputs:
+            for last in runner.run([prompts[row] for row in rows], before=hooks.aim):
+                logs = head.logits(last.of(outputs[0])).log_softmax(dim=-1)
+                for k, row in enumerate(last.rows):
+                    found[rows[row]] = float(logs[k, targets[rows[row]]])
+    return found
+
+
+def _distinct(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Groups of indices: equal prompts, which would share a position, are in different groups."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    seen: dict[tuple[int, ...], int] = defaultdict(int)
+    for row, prompt in enumerate(prompts):
+        groups[seen[tuple(prompt)]].append(row)
+        seen[tuple(prompt)] += 1
+    return list(groups.values())
+
+
+class _Hooks:
+    """Forward hooks that remove each prompt's directions from the output of its layer."""
+
+    def __init__(self, layers: nn.ModuleList, removals: Sequence[Removal | None]) -> None:
+        self._layers, self._removals = layers, removals
+        self._last = LastPositions([], torch.zeros(0, dtype=torch.int64))
+
+    def aim(self, last: LastPositions) -> None:
+        """Sets the positions of the next forward pass."""
+        self._last = last
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Hooks the layers at which something is removed."""
+        wanted = {removal.layer for removal in self._removals if removal is not None}
+        handles = [self._layers[layer].register_forward_hook(self._hook(layer)) for layer in wanted]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, layer: int) -> Any:
+        def change(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            hidden = output[0] if isinstance(output, tuple) else output
+            flat = hidden.flatten(0, 1).clone()
+            for row, place in zip(self._last.rows, self._last.places.tolist(), strict=True):
+                removal = self._removals[row]
+                if removal is not None and removal.layer == layer:
+                    before = flat[place].float()
+                    flat[place] = (before - removal.basis @ (removal.basis.T @ before)).to(flat.dtype)
+            changed = flat.view_as(hidden)
+            return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+        return change

@@ -1,0 +1,64 @@
+"""The first tokens of every concept's word in every language, and a random concept for each traced word."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jobs.gpu.translation.lexicon_concepts import Concept
+from jobs.gpu.translation.prompts import WordTokens
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ConceptTokens:
+    """The tokens by which a layer can be seen to represent a concept in some language.
+
+    Attributes:
+        languages: of the lexicon.
+        firsts: per language, then per concept: the first token of its word, with and without a leading space, where
+            that token covers whole characters only; at most two, possibly none.
+    """
+
+    languages: tuple[str, ...]
+    firsts: tuple[tuple[Tokens, ...], ...]
+
+    def sets(self, concept: int, excluded: frozenset[int]) -> list[list[int]]:
+        """Per language the tokens of a concept, without those of ``excluded``."""
+        return [[token for token in of_language[concept] if token not in excluded] for of_language in self.firsts]
+
+    def ids(self, device: torch.device | None = None) -> Tensor:
+        """All first tokens, int64 (languages, concepts, 2), -1 where there is none."""
+        rows = [[[*found, -1, -1][:2] for found in of_language] for of_language in self.firsts]
+        return torch.tensor(rows, dtype=torch.int64, device=device)
+
+    def random_concept(self, concept: int, seed: str) -> int | None:
+        """A concept drawn by ``seed`` with tokens in all languages in which ``concept`` has some, none of them shared.
+
+        None if there is no such concept among the 500 that are tried.
+        """
+        own = [set(of_language[concept]) for of_language in self.firsts]
+        n = len(self.firsts[0])
+        for other in random.Random(seed).sample(range(n), min(n, 500)):  # noqa: S311
+            theirs = [of_language[other] for of_language in self.firsts]
+            if all(b and a.isdisjoint(b) for a, b in zip(own, theirs, strict=True) if a):
+                return other
+        return None
+
+
+def concept_tokens(concepts: Sequence[Concept], languages: Sequence[str], tokens: WordTokens) -> ConceptTokens:
+    """The first tokens of all concepts; a concept without a word in a language has none there."""
+    found = []
+    for language in languages:
+        words = [concept.words.get(language, "") for concept in concepts]
+        found.append(
+            tuple(map(_distinct, tokens.first_whole(words), tokens.first_whole([f" {word}" for word in words])))
+        )
+    return ConceptTokens(tuple(languages), tuple(found))
+
+
+def _distinct(*tokens: int | None) -> Tokens:
+    return tuple(dict.fromkeys(token for token in tokens if token is not None))

@@ -1,0 +1,213 @@
+"""Traces the words of one direction: what every layer reads, the labels, and the effect of removing the pivot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from jobs.gpu.common.settings import Trace
+from jobs.gpu.models.output_head import OutputHead, captured_outputs
+from jobs.gpu.tracing.ablation import Removal, target_log_probabilities, unembedding_directions
+from jobs.gpu.tracing.behaviour_labels import Latent, behaviour, latent_behaviour
+from jobs.gpu.tracing.concept_tokens import ConceptTokens
+from jobs.gpu.tracing.logit_lens import Compared, LayerReadings, join_readings, read_layers
+from jobs.gpu.translation.corpus_counts import PairKey, pair_key
+from jobs.gpu.translation.prompt_runner import PromptRunner
+from jobs.gpu.translation.prompts import WordTokens, split_answer
+from jobs.gpu.translation.score_words import draw_prompts
+from jobs.gpu.translation.translation_task import TaskWord
+
+_TARGET, _PIVOTS, _LANGUAGES = 0, 1, 2
+"""Places of a word's token sets: the answer's token, pair pivots, then the languages of the concept and the control."""
+
+
+class _Word(NamedTuple):
+    """A traced word: its prompt, the answer's own tokens, its token sets, and the random concept beside it."""
+
+    word: TaskWord
+    prompt: list[int]
+    answer: tuple[int, ...]
+    sets: list[list[int]]
+    control: int | None
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """What the traces of all directions share.
+
+    Attributes:
+        head: the model's verified output head.
+        tokens: encodes prompts and answers.
+        concepts: first tokens of the lexicon's concepts.
+        pivots: token ids of the pair pivots by pair.
+        options: of the trace.
+        seed: of the random concepts.
+    """
+
+    head: OutputHead
+    tokens: WordTokens
+    concepts: ConceptTokens
+    pivots: dict[PairKey, list[int]]
+    options: Trace
+    seed: int
+
+    def trace(
+        self,
+        runner: PromptRunner,
+        words: Sequence[TaskWord],
+        examples: Sequence[tuple[str, str]],
+        lead: Sequence[int] = (),
+    ) -> pa.Table:
+        """One row per word of one direction: see ``docs/traces.md``."""
+        prompts = draw_prompts([word.source for word in words], words[0].direction, examples, self.tokens)
+        traced = [self._word(*item, lead) for item in zip(words, prompts, strict=True)]
+        readings = self._read(runner, traced)
+        ids, probabilities = readings.top_ids.int().numpy(), readings.top_probabilities.numpy()
+        sums, reached = readings.set_probabilities.numpy(), readings.reached.numpy()
+        labels = [self._labels(*row) for row in zip(traced, ids, probabilities, sums, reached, strict=True)]
+        columns: dict[str, list[Any]] = {
+            **{name: [getattr(word, name) for word in words] for name in ("direction", "concept", "source", "target")},
+            "control_concept": [word.control for word in traced],
+            "answer_ids": [list(word.answer) for word in traced],
+            "top_ids": ids.tolist(),
+            "top_probabilities": probabilities.tolist(),
+            "p_target": sums[:, :, _TARGET].tolist(),
+            "p_pair_pivots": sums[:, :, _PIVOTS].tolist(),
+            "n_pair_pivots": [len(word.sets[_PIVOTS]) for word in traced],
+            **self._of_languages(traced, sums, reached),
+            "behaviour": [old[0] for old, _, _ in labels],
+            "behaviour_layer": [old[1] for old, _, _ in labels],
+            "latent_behaviour": [new.label for _, new, _ in labels],
+            "pivot_language": [new.language for _, new, _ in labels],
+            "pivot_layer": [new.layer for _, new, _ in labels],
+            "pivot_ids": [self._pivot_ids(word, new) for word, (_, new, _) in zip(traced, labels, strict=True)],
+            "control_behaviour": [control.label for _, _, control in labels],
+            **self._ablations(runner, traced, [new for _, new, _ in labels]),
+        }
+        return pa.table(columns, schema=schema(self.concepts.languages))
+
+    def _word(self, word: TaskWord, prompt: list[int], lead: Sequence[int]) -> _Word:
+        source, target = word.direction.split("-")
+        forced, own = split_answer(self.tokens.answer(target, word.target), lead)
+        pair = self.tokens.of(source, word.source) | self.tokens.of(target, word.target)
+        found = self.pivots.get(pair_key((source, word.source), (target, word.target)), [])
+        control = self.concepts.random_concept(word.concept, f"control {self.seed} {word.direction} {word.concept}")
+        sets = [[own[0]], [token for token in found if token not in pair]]
+        for concept in (word.concept, control):
+            sets += self._sets(word, concept)
+        return _Word(word, [*prompt, *forced], own, sets, control)
+
+    def _sets(self, word: TaskWord, concept: int | None) -> list[list[int]]:
+        """Per language a concept's tokens; in a third language without those of the source and the target word."""
+        if concept is None:
+            return [[] for _ in self.concepts.languages]
+        pair = word.direction.split("-")
+        own = self.concepts.sets(word.concept, frozenset())
+        excluded = frozenset(
+            token
+            for language, ids in zip(self.concepts.languages, own, strict=True)
+            if language in pair
+            for token in ids
+        )
+        excluded |= self.tokens.of(pair[0], word.source) | self.tokens.of(pair[1], word.target)
+        free, whole = self.concepts.sets(concept, excluded), self.concepts.sets(concept, frozenset())
+        return [whole[k] if language in pair else free[k] for k, language in enumerate(self.concepts.languages)]
+
+    def _read(self, runner: PromptRunner, words: Sequence[_Word]) -> LayerReadings:
+        order: list[int] = []
+        readings: list[LayerReadings] = []
+        n_languages, ids = len(self.concepts.languages), None
+        with captured_outputs(self.head.layers) as outputs:
+            for last in runner.run([word.prompt for word in words]):
+                hidden = [last.of(output) for output in outputs]
+                ids = self.concepts.ids(hidden[0].device) if ids is None else ids
+                chosen = [words[row] for row in last.rows]
+                numbers = [(word.word.concept, -1 if word.control is None else word.control) for word in chosen]
+                compared = Compared(ids, [[a] * n_languages + [b] * n_languages for a, b in numbers])
+                sets = [word.sets for word in chosen]
+                readings.append(read_layers(self.head, hidden, sets, self.options.top_k, compared))
+                order += last.rows
+        return join_readings(readings, order)
+
+    def _labels(
+        self, word: _Word, ids: NDArray[Any], probabilities: NDArray[Any], sums: NDArray[Any], reached: NDArray[Any]
+    ) -> tuple[tuple[str, int], Latent, Latent]:
+        """The paper's label, the latent-language label, and the same label of the random concept."""
+        source = word.word.direction.split("-")[0]
+        best = ids[:, 0].tolist()
+        old = behaviour(best, probabilities[:, 0].tolist(), self.tokens.of(source, word.word.source))
+        decides, n = [token not in self.tokens.wordless for token in best], len(self.concepts.languages)
+        latent = []
+        for first in (0, n):
+            third = [k for k in range(n) if self._is_third(word.word, k) and word.sets[_LANGUAGES + first + k]]
+            p = {self.concepts.languages[k]: sums[:, _LANGUAGES + first + k].tolist() for k in third}
+            others = {self.concepts.languages[k]: reached[:, first + k].tolist() for k in third}
+            latent.append(latent_behaviour(p, others, decides, self.options.pivot_level, self.options.control_share))
+        return old, latent[0], latent[1]
+
+    def _pivot_ids(self, word: _Word, label: Latent, first: int = 0) -> list[int]:
+        """Tokens of the word that decides the label, or of the control's (``first``: its place after the concept's)."""
+        place = dict(zip(self.concepts.languages, word.sets[_LANGUAGES + first :], strict=False))
+        return place[label.language] if label.language else []
+
+    def _is_third(self, word: TaskWord, language: int) -> bool:
+        return self.concepts.languages[language] not in word.direction.split("-")
+
+    def _of_languages(self, words: Sequence[_Word], sums: NDArray[Any], reached: NDArray[Any]) -> dict[str, list[Any]]:
+        """The columns of every language; null for a word without a whole-character first token in it."""
+        columns: dict[str, list[Any]] = {}
+        n = len(self.concepts.languages)
+        for k, language in enumerate(self.concepts.languages):
+            there, control = ([bool(word.sets[_LANGUAGES + first + k]) for word in words] for first in (0, n))
+            columns[f"p_{language}"] = _lists(sums[:, :, _LANGUAGES + k], there)
+            columns[f"reached_{language}"] = _lists(reached[:, :, k], there)
+            columns[f"control_{language}"] = _lists(sums[:, :, _LANGUAGES + n + k], control)
+        return columns
+
+    def _ablations(
+        self, runner: PromptRunner, words: Sequence[_Word], labels: Sequence[Latent]
+    ) -> dict[str, list[Any]]:
+        """Log-probability of the answer's first own token: as it is, and without the directions of pivot or control."""
+        removals: list[list[Removal | None]] = [[None] * len(words)]
+        for first in (0, len(self.concepts.languages)):
+            tokens = [self._pivot_ids(word, label, first) for word, label in zip(words, labels, strict=True)]
+            bases = [unembedding_directions(self.head, ids) if ids else None for ids in tokens]
+            removals.append(
+                [None if b is None else Removal(label.layer or 0, b) for b, label in zip(bases, labels, strict=True)]
+            )
+        names = ("log_probability", "without_pivot", "without_control")
+        prompts, targets = [word.prompt for word in words], [word.answer[0] for word in words]
+        found = [target_log_probabilities(runner, self.head, prompts, targets, removed) for removed in removals]
+        kept = [_nullable(values, removed) for values, removed in zip(found[1:], removals[1:], strict=True)]
+        return dict(zip(names, [found[0], *kept], strict=True))
+
+
+def _nullable(values: Sequence[float], removed: Sequence[Removal | None]) -> list[float | None]:
+    return [None if removal is None else value for value, removal in zip(values, removed, strict=True)]
+
+
+def _lists(values: NDArray[Any], there: Sequence[bool]) -> list[list[float] | None]:
+    return [row.tolist() if is_there else None for row, is_there in zip(np.asarray(values), there, strict=True)]
+
+
+def schema(languages: Sequence[str]) -> pa.Schema:
+    """The columns of a trace."""
+    layers, names = pa.list_(pa.float32()), ("p", "reached", "control")
+    return pa.schema(
+        [
+            *((name, pa.string()) for name in ("direction", "source", "target")),
+            *((name, pa.int64()) for name in ("concept", "control_concept")),
+            *((name, pa.list_(pa.int32())) for name in ("answer_ids", "pivot_ids")),
+            ("top_ids", pa.list_(pa.list_(pa.int32()))),
+            ("top_probabilities", pa.list_(layers)),
+            *((name, layers) for name in ("p_target", "p_pair_pivots")),
+            ("n_pair_pivots", pa.int32()),
+            *((f"{name}_{language}", layers) for language in languages for name in names),
+            *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
+            *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
+            *((name, pa.float64()) for name in ("log_probability", "without_pivot", "without_control")),
+        ]
+    )

@@ -1,0 +1,187 @@
+"""Descriptions of a small release: their numbers are those of the rows, and other programs can read them."""
+
+import io
+import json
+import random
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+import mlcroissant
+import pytest
+from huggingface_hub import DatasetCard
+from spdx_python_model import v3_0_1 as spdx
+
+from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
+from jobs.describing.markdown import table
+from jobs.warehouse.driver_rows import commit_rows
+from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.write_release import write_release
+from pivot_udfs.provenance import Provenance
+from pivot_udfs.schemas import DATASET
+
+SETTINGS = """
+[corpus]
+inputs = "shards"
+[warehouse]
+path = "{folder}/warehouse"
+[tokenizer]
+path = "tokenizer.json"
+[lexicon]
+path = "lexicon.tsv"
+languages = ["en", "fr"]
+[selection]
+arms = ["pivot"]
+[description]
+provider = "A University, corpus@example.org"
+url = "https://example.org/corpus"
+[sources.web]
+kind = "crawled"
+license = "CC-BY-4.0"
+url = "https://example.org/web"
+collected = "2025-06"
+[sources."a | book"]
+kind = "licensed"
+license = "MIT AND Apache-2.0"
+url = "https://example.org/books"
+[sources.unused]
+license = "GPL-3.0-only"
+"""
+SOURCES = ["web", "a | book", "letters"]
+
+
+def small_release(folder: Path) -> list[dict[str, Any]]:
+    """Writes settings and a release with one dataset; returns its rows."""
+    draw = random.Random(5)  # noqa: S311 - a test's fixed draw
+    rows = []
+    for number in range(60):
+        ids = [draw.randrange(100) for _ in range(draw.randrange(2_000))]
+        key = {"source": draw.choice(SOURCES), "doc_id": str(number), "lang": draw.choice(["en", "fr", "mul"])}
+        density = {"pivot_density": 0.5, "shrunken_density": 0.25}
+        rows.append(
+            key | density | {"text": "é", "token_ids": ids, "n_tokens": len(ids), "shard": "a.jsonl", "record": number}
+        )
+    (folder / "run.toml").write_text(SETTINGS.format(folder=folder), encoding="utf-8")
+    warehouse = Warehouse(cast(Any, None), f"{folder}/warehouse")
+    made = Provenance("filter_documents", 2, "0.1.0", settings={"selection.rule": "top_share"})
+    commit_rows(warehouse, "datasets/pivot", rows, made)
+    write_release(warehouse, ["datasets/pivot"])
+    return rows
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder of the descriptions, and the rows of the dataset."""
+    folder = tmp_path_factory.mktemp("described")
+    rows = small_release(folder)
+    assert main(["--config", f"{folder}/run.toml"]) == 0
+    return folder / "warehouse" / "descriptions" / "pivot", rows
+
+
+def tokens_by(rows: list[dict[str, Any]], column: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts[row[column]] += len(row["token_ids"])
+    return counts
+
+
+def last_numbers(text: str, n_cells: int, place: int) -> Counter[str]:
+    """The numbers in a column of all Markdown tables with so many columns, by the first cell."""
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) == n_cells and re.fullmatch(r"[\d,]+", cells[place]):
+            found[cells[0].replace("\\|", "|")] += int(cells[place].replace(",", ""))
+    return found
+
+
+def test_numbers_of_the_card_are_those_of_the_rows(described: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, rows = described
+    text = (folder / CARD).read_text(encoding="utf-8")
+    assert last_numbers(text, 6, 5) == tokens_by(rows, "source")
+    assert last_numbers(text, 6, 4) == Counter(row["source"] for row in rows)
+    assert last_numbers(text, 3, 2) == tokens_by(rows, "lang")
+    assert f"60 documents, {sum(tokens_by(rows, 'source').values()):,} tokens." in text
+
+
+def test_the_hub_reads_the_card_s_header(described: tuple[Path, list[dict[str, Any]]]) -> None:
+    header = DatasetCard.load(described[0] / CARD, ignore_metadata_errors=False).data
+    assert header.license == ["apache-2.0", "cc-by-4.0", "mit", "unknown"]
+    assert header.language == ["en", "fr"]
+    assert header.size_categories == ["n<1K"]
+
+
+def test_every_source_is_in_the_section_of_its_kind(described: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, rows = described
+    text = (folder / SUMMARY).read_text(encoding="utf-8")
+    sections = {part.split("\n")[0][:5].split()[0]: part for part in text.split("### ")[1:]}
+    found = {number: last_numbers(part, 7, 6) for number, part in sections.items()}
+    tokens = tokens_by(rows, "source")
+    wanted = {"2.2.1": "a | book", "2.3": "web", "2.6": "letters"}
+    assert {number: counts for number, counts in found.items() if counts} == {
+        number: Counter({source: tokens[source]}) for number, source in wanted.items()
+    }
+    assert last_numbers(sections["1.3"], 3, 1) == tokens_by(rows, "lang")
+    assert "A University, corpus@example.org" in sections["1.1"]
+    assert "Collected: 2025-06" in sections["1.3"]
+
+
+def test_croissant_s_own_library_finds_no_error(described: tuple[Path, list[dict[str, Any]]]) -> None:
+    dataset = mlcroissant.Dataset(described[0] / CROISSANT)
+    assert dataset.metadata.ctx.issues.errors == set()
+    assert dataset.metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
+    (records,) = dataset.metadata.record_sets
+    assert [field.id for field in records.fields] == [f"documents/{name}" for name in DATASET.names]
+
+
+def test_croissant_has_the_files_and_the_origins(described: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, rows = described
+    tree = json.loads((folder / CROISSANT).read_text(encoding="utf-8"))
+    files = [part for part in tree["distribution"] if part["@type"] == "cr:FileObject"]
+    assert [(folder / file["contentUrl"]).stat().st_size for file in files] == [
+        int(file["contentSize"].removesuffix(" B")) for file in files
+    ]
+    tokens, origins = tokens_by(rows, "source"), tree["prov:wasDerivedFrom"]
+    assert {label for origin in origins for label in [origin["prov:label"].rpartition(", ")[2]]} == {
+        f"{n} tokens" for n in tokens.values()
+    }
+    assert {origin["@id"] for origin in origins} == {
+        "https://example.org/web", "https://example.org/books", "urn:source:letters"
+    }  # fmt: skip
+    assert tree["license"] == ["CC-BY-4.0", "MIT AND Apache-2.0", "NOASSERTION"]
+
+
+def test_the_spdx_document_is_one_for_spdx_s_own_library(described: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, rows = described
+    document, text = spdx.SHACLObjectSet(), (folder / SPDX).read_bytes()
+    spdx.JSONLDDeserializer().read(io.BytesIO(text), document)
+    spdx.JSONLDSerializer().write(document, io.BytesIO())  # raises where a property that must be there is not
+    (dataset,) = document.foreach_type(spdx.dataset_DatasetPackage)
+    assert dataset.description.endswith(f" 60 documents, {sum(tokens_by(rows, 'source').values())} tokens.")
+    licenses = {}
+    for link in document.foreach_type(spdx.Relationship):
+        if link.relationshipType == spdx.RelationshipType.hasDeclaredLicense:
+            licenses[link.from_.name] = getattr(link.to[0], "simplelicensing_licenseExpression", None)
+    assert licenses == {"web": "CC-BY-4.0", "a | book": "MIT AND Apache-2.0", "letters": None}
+    tokens = {one.name: int(one.description.split(" ")[-2]) for one in document.foreach_type(spdx.software_Package)}
+    assert {name: tokens[name] for name in SOURCES} == tokens_by(rows, "source")
+
+
+def test_sources_without_a_licence_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_release(tmp_path)
+    assert main(["--config", f"{tmp_path}/run.toml", "--set", "warehouse.release=0"]) == 0
+    warning = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: "))
+    assert warning == "warning: pivot: no licence or url in the settings [sources.<name>] of letters"
+
+
+def test_a_warehouse_without_a_release_is_an_error_of_the_user(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.toml").write_text(SETTINGS.format(folder=tmp_path), encoding="utf-8")
+    assert main(["--config", f"{tmp_path}/run.toml"]) == 2
+    assert "WarehouseError: there is no release at" in capsys.readouterr().err
+
+
+def test_cells_stay_cells() -> None:
+    assert table(["a"], [["x | y\nz"], [1234567]]) == "| a |\n| --- |\n| x \\| y z |\n| 1,234,567 |"

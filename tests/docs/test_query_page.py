@@ -1,0 +1,84 @@
+"""Every code block of ``docs/query.md`` is run, and all engines give the same answers."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from small_corpus import SmallCorpus
+
+from jobs import query_tables
+from pivot_udfs.schemas import DESCRIPTIONS, STAGE_TABLES, TABLES
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+TEXT = (Path(__file__).parents[2] / "docs" / "query.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(python|sql)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+QUESTIONS = ("pivots", "documents", "pair")
+Answers = list[list[tuple[Any, ...]]]
+
+
+def rows(answer: Any) -> list[tuple[Any, ...]]:
+    """An engine's rows as tuples: Arrow's, or sequences of cells."""
+    if hasattr(answer, "__arrow_c_stream__"):
+        answer = [row.values() for row in pa.table(answer).to_pylist()]
+    return [tuple(list(cell) if isinstance(cell, list | tuple) else cell for cell in row) for row in answer]
+
+
+def of_python(block: str, warehouse: str) -> Answers:
+    found: dict[str, Any] = {}
+    exec(block.replace("out/demo", warehouse), found)  # noqa: S102 - a page of this project
+    return [rows(found[name]) for name in QUESTIONS]
+
+
+@pytest.fixture(scope="module")
+def spark_answers(spark: "SparkSession", corpus: SmallCorpus) -> Answers:
+    queries = [text.replace("out/demo", f"{corpus.folder}/warehouse") for kind, text in BLOCKS if kind == "sql"]
+    return [rows(spark.sql(query).collect()) for query in queries]
+
+
+def test_every_question_has_an_answer(spark_answers: Answers) -> None:
+    pivots, documents, pair = spark_answers
+    assert len(pivots) == len(documents) == 5
+    assert all(score > 0 and n_concepts >= 1 and words for _, score, n_concepts, words in pivots)
+    assert len(pair) == 1
+
+
+@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "python"])
+def test_every_engine_gives_the_answers_of_spark(block: str, spark_answers: Answers, corpus: SmallCorpus) -> None:
+    assert of_python(block, f"{corpus.folder}/warehouse") == spark_answers
+
+
+def test_the_command_gives_the_answers_of_spark(
+    spark_answers: Answers, corpus: SmallCorpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql = next(text for kind, text in BLOCKS if kind == "sql" and "datasets/pivot" in text)
+    sql = sql.replace("delta.`out/demo/datasets/pivot`", "datasets_pivot")
+    assert query_tables.main(["--config", corpus.config, "--sql", sql, "--format", "json"]) == 0
+    printed = [tuple(json.loads(line).values()) for line in capsys.readouterr().out.splitlines()]
+    assert printed == spark_answers[1]
+    assert query_tables.main(["--config", corpus.config, "--sql", "SELECT 'a\tb' AS x, NULL AS y"]) == 0
+    assert capsys.readouterr().out == "x\ty\na\\tb\t\n"
+
+
+def test_a_query_that_is_not_valid_is_an_error_of_the_user(
+    corpus: SmallCorpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert query_tables.main(["--config", corpus.config, "--sql", "SELECT token FROM no_such_table"]) == 2
+    assert "query_tables: ConfigError: --sql: " in (error := capsys.readouterr().err)
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [*STAGE_TABLES, "releases", "datasets/pivot"])
+def test_spark_shows_what_a_table_and_its_columns_are(name: str, spark: "SparkSession", corpus: SmallCorpus) -> None:
+    place = f"delta.`{corpus.folder}/warehouse/{name}`"
+    detail = spark.sql(f"DESCRIBE DETAIL {place}").collect()[0]
+    assert detail["description"] == DESCRIPTIONS.get(name, DESCRIPTIONS["datasets/<arm>"])
+    assert detail["name"] == name
+    if name in TABLES:
+        comments = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE {place}").collect()}
+        assert comments == {field.name: field.metadata[b"comment"].decode() for field in TABLES[name]}

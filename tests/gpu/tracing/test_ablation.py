@@ -1,0 +1,73 @@
+"""Removing directions against a forward pass written by hand."""
+
+# ruff: noqa: E402
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+
+from tiny_models import tiny_model
+
+from jobs.gpu.models.output_head import captured_outputs, find_output_head
+from jobs.gpu.tracing.ablation import Removal, target_log_probabilities, unembedding_directions
+from jobs.gpu.translation.prompt_runner import PromptRunner
+
+pytestmark = pytest.mark.torch
+PROMPTS = [[4, 9, 20, 7], [4, 9, 21], [4, 9, 20, 7], [4, 9, 22, 3, 5]]
+"""The first and the third are equal; all begin alike."""
+
+
+def _by_hand(model: Any, prompt: list[int], token: int, layer: int | None, removed: list[int]) -> float:
+    """The log-probability of a token by Llama's equations, with tokens' directions removed from a layer's output."""
+    body = model.model
+    hidden = body.embed_tokens(torch.tensor([prompt]))
+    angles = body.rotary_emb(hidden, torch.arange(len(prompt))[None])
+    for number, block in enumerate(body.layers):
+        output = block(hidden, attention_mask=None, position_embeddings=angles)
+        hidden = output[0] if isinstance(output, tuple) else output
+        if number == layer:
+            rows = model.lm_head.weight[removed] * body.norm.weight
+            solved = torch.linalg.lstsq(rows.T, hidden[0, -1]).solution  # the nearest combination of the directions
+            hidden = hidden.clone()
+            hidden[0, -1] -= rows.T @ solved
+    return float(model.lm_head(body.norm(hidden))[0, -1].log_softmax(-1)[token])
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+@pytest.mark.parametrize("family", ["llama", "smollm"])
+@torch.no_grad()
+def test_removal_equals_a_forward_pass_by_hand(family: str, reuse: bool) -> None:
+    model = tiny_model(family)
+    head, wanted = find_output_head(model), [(0, [11, 12]), None, (1, [30]), (1, [40, 41])]
+    removals = [None if w is None else Removal(w[0], unembedding_directions(head, w[1])) for w in wanted]
+    for size in (1, 8):
+        runner = PromptRunner(model, size, reuse)
+        got = target_log_probabilities(runner, head, PROMPTS, [50, 51, 52, 53], removals)
+        for row, prompt in enumerate(PROMPTS):
+            layer, tokens = wanted[row] or (None, [])
+            assert got[row] == pytest.approx(_by_hand(model, prompt, 50 + row, layer, tokens), abs=1e-4)
+    untouched = target_log_probabilities(runner, head, PROMPTS, [50, 51, 52, 53], [None] * 4)
+    assert untouched[1] == pytest.approx(got[1], abs=1e-5)
+    assert all(abs(untouched[row] - got[row]) > 1e-3 for row in (0, 2, 3))
+    logits = model(torch.tensor([PROMPTS[3]])).logits[0, -1].log_softmax(-1)
+    assert untouched[3] == pytest.approx(float(logits[53]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "family", ["llama", "olmo", "olmo2", "gemma", "gemma2", "gpt2", "gpt_neox", "cohere", "granite"]
+)
+@torch.no_grad()
+def test_a_layer_without_a_tokens_direction_says_nothing_about_the_token(family: str) -> None:
+    model = tiny_model(family)
+    head = find_output_head(model)
+    basis = unembedding_directions(head, [11, 12])
+    assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-5)
+    with captured_outputs(head.layers) as outputs:
+        model(torch.tensor([PROMPTS[0]]))
+        hidden = outputs[1][0, -1]
+    zero = head.logits(torch.zeros_like(hidden))  # biases alone
+    logits = head.logits(hidden - basis @ (basis.T @ hidden))
+    scale = head.logits(hidden).abs().max()
+    assert ((logits - zero)[[11, 12]].abs() / scale).max() < 1e-3
+    assert (head.logits(hidden) - zero)[[11, 12]].abs().max() / scale > 1e-3
