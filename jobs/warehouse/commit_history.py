@@ -56,7 +56,7 @@ class Content:
     oldest: int
     """The first commit that was read; above 0 where the log was cleaned up."""
     exact: bool = True
-    """False after a RESTORE to a time: the version that it restored is not known."""
+    """False where another tool has changed rows since the commit with the provenance, or restored them to a time."""
     files: str | None = None
     """``hash_of_paths`` of the data files that the table must have, where its newest commit recorded that."""
     tables: Mapping[str, TableVersion] = field(default_factory=dict)
@@ -153,9 +153,9 @@ def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Conten
     oldest = commits[-1].version if commits else version + 1
     if made is None:
         return Content(table_id, version, max(changed, default=version), None, oldest)
-    exact = not any(c.operation == "RESTORE" and c.version > made.version for c in standing)
     files = made.files if made.version == version else None
     newest = max(made.version, *changed)
+    exact = newest == made.version
     return Content(table_id, version, newest, made.provenance, oldest, exact, files, made.tables)
 
 
