@@ -13,6 +13,7 @@ from changing_shards import (
     CHECKED,
     keys_of,
     loaded_shards,
+    maintain,
     rebuild,
     table,
     write_keys,
@@ -106,4 +107,6 @@ def test_a_run_killed_at_any_operation_is_completed_by_the_next(
         wanted = after if before is None or _IS_BLOCKED in tree else before
         assert _tables(world) == wanted, f"after a kill before: {operation}"
         n_orphans += len(orphans(warehouse))
+    maintain(world)
+    assert not orphans(warehouse)
     record_property("kills", (name, len(states.found), len(tried), n_orphans))
