@@ -78,20 +78,20 @@ def test_a_residual_in_bfloat16_changes_gradients_by_rounding_only(family: str) 
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
-def test_the_compiled_loss_equals_the_loss_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_loss_equals_the_loss_of_each_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within 1e-6 of the loss, and 1e-6 of the gradients in float32; as a graph, without the slow C++ compiler."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager_decomp_partition"))
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(2, 11, 300, generator=generator) * 4
     targets = torch.randint(0, 300, (2, 11), generator=generator)
     targets[0, 3] = -1
-    whole, parts = values.clone().requires_grad_(), values.clone().requires_grad_()
-    expected, found = summed_loss(parts, targets, at_once=2 * 300 * 3), loss_function(True)(whole, targets)
+    whole, rows = values.clone().requires_grad_(), values.clone().requires_grad_()
+    expected, found = summed_loss(rows, targets), loss_function(True)(whole, targets)
     expected.backward()
     found.backward()
     torch.compiler.reset()
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert torch.allclose(whole.grad, parts.grad, atol=1e-6)
+    assert torch.allclose(whole.grad, rows.grad, atol=1e-6)
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
