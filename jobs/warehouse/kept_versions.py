@@ -7,7 +7,7 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.storage.location import Location
 
-_COUNTS = ("token_totals", "word_totals", "word_cooccurrence", "token_cooccurrence")
+_COUNTS = ("token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 _COUNTED_LAST = "corpus_totals"
 
 
