@@ -11,7 +11,7 @@ from functools import partial
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.framework.task_sizes import listed_files
+from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.replace_shards import replace_shards
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from pivot_udfs.errors import WarehouseError
@@ -33,7 +33,7 @@ def run(run: Run, provenance: Provenance) -> None:
     folder = run.warehouse.location("documents").uri
     step = partial(score_files, folder=folder, numbers=numbers, shards=part.shards)
     with run.progress.watch(run.spark, STAGE.name, f"scores of {part}"):
-        files = run.warehouse.write_files(listed_files(run.spark, part.files), [_TABLE], step)
+        files = run.warehouse.write_files(frame_of_files(run.spark, part.files), [_TABLE], step)
         replace_shards(run.warehouse, _TABLE, files[_TABLE], part.outdated, provenance)
 
 

@@ -32,12 +32,15 @@ def tasks_of_files(session: SparkSession, sizes: Mapping[str, int]) -> tuple[tup
     return pack_files(list(sizes.items()), max(least_tasks(session), sum(sizes.values()) // TASK_BYTES + 1))
 
 
-def listed_files(session: SparkSession, sizes: Mapping[str, int]) -> DataFrame:
-    """A frame with the column ``file``: the files of each of ``tasks_of_files`` are one partition."""
-    tasks = tasks_of_files(session, sizes)
-    rows = [(task, file) for task, files in enumerate(tasks) for file in files]
-    frame = session.createDataFrame(rows, "task int, file string")
-    return frame.repartitionById(max(1, len(tasks)), "task").select("file")
+def frame_of_files(
+    session: SparkSession, added: Mapping[str, int], removed: Mapping[str, int] | None = None
+) -> DataFrame:
+    """Rows of file (path) and sign (1: added, -1: removed), the files of each task in one partition."""
+    signed = [(added, 1), (removed or {}, -1)]
+    tasks = [(files, sign) for sizes, sign in signed if sizes for files in tasks_of_files(session, sizes)]
+    rows = [(task, file, sign) for task, (files, sign) in enumerate(tasks) for file in files]
+    frame = session.createDataFrame(rows, "task int, file string, sign long")
+    return frame.repartitionById(max(1, len(tasks)), "task").select("file", "sign")
 
 
 def _is_local(session: SparkSession) -> bool:
