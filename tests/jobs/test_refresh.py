@@ -1,6 +1,8 @@
 """Between refreshes pivots and cuts stay, and scores and datasets follow the documents; a refresh decides them anew."""
 
+import json
 import os
+import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import counted
 import pytest
-from changing_shards import CHECKED, changing_shards, rebuild, stop_before_commit, table, write_shard
+from changing_shards import CHECKED, changing_shards, rebuild, stop_before_commit, table
 from deltalake import DeltaTable
-from small_corpus import SmallCorpus, must_work, run_job
+from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
 from jobs import (
     count_cooccurrence,
@@ -32,7 +35,12 @@ PINS = "refresh.rule=on_request"
 ON_DRIFT = ("refresh.rule=on_drift", "refresh.max_drift=0.0")
 APPENDED = ("document_scores", *(f"datasets/{arm}" for arm in ARMS))
 EVERY = (*CHECKED, *PINNED, *APPENDED)
-SHRINKAGE, SHARE = 100, 0.3
+SHRINKAGE = 100
+LINES = [
+    json.dumps({"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:900]}, ensure_ascii=False)
+    for name, texts in counted.sample_texts()
+    for number, (lang, text) in enumerate(texts[:12])
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,12 @@ def made(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Sma
     """A corpus of four shards that has been rebuilt once, and a copy of its folder beside it."""
     folder = tmp_path_factory.mktemp("refresh") / "corpus"
     folder.mkdir()
-    corpus = changing_shards(folder, n_lines=40)
+    corpus = changing_shards(folder)
+    (folder / "lexicon.tsv").write_bytes(counted.tsv(counted.sample_rows()[:300]))
+    settings = SETTINGS.replace("[pivots]", "[pivots]\nmin_concepts = 1\nmin_word_share = 0.0")
+    (folder / "run.toml").write_text(settings.format(folder=folder, samples=counted.SAMPLES), encoding="utf-8")
+    for number in range(4):
+        write_shard(folder, number, seed=number, n_lines=40)
     with without_report():
         assert "refresh: pair_pivots is not there yet" in rebuild(corpus, PINS)
     shutil.copytree(folder, folder.with_name("copy"))
@@ -64,6 +77,12 @@ def without_report() -> Iterator[None]:
         patch.setattr(rebuild_corpus, "STAGES", rebuild_corpus.STAGES[:-1])
         patch.setattr(rebuild_corpus, "_summary", lambda *_: "")
         yield
+
+
+def write_shard(folder: Path, number: int, seed: int, n_lines: int) -> None:
+    """``shards/<number>.jsonl`` of lines drawn with a seed."""
+    lines = random.Random(seed).sample(LINES, n_lines)  # noqa: S311 - a test's fixed draw
+    (folder / "shards" / f"{number}.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
 
 def change_shards(folder: Path) -> None:
