@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import results_path
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.run_job import run_job
@@ -39,7 +39,7 @@ _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"
 
 def pack(settings: ModelSettings) -> None:
     """Packs ``packing.arm``, and the held-out part unless it is up to date."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     pack_arm(settings, tokenizer)
     if not _held_out_is_current(settings, tokenizer):
         pack_held_out(settings, tokenizer)
@@ -53,7 +53,7 @@ def pack_if_needed(settings: ModelSettings) -> None:
 
 def is_packed(settings: ModelSettings) -> bool:
     """Whether ``packing.arm`` at its version and the held-out part are packed with these settings and undamaged."""
-    tokenizer, made = load_tokenizer(settings.tokenizer.path), _open(packed_folder(settings))
+    tokenizer, made = load_tokenizer(settings.tokenizer.path, "reference"), _open(packed_folder(settings))
     if made is None or not _held_out_is_current(settings, tokenizer):
         return False
     now = _provenance(settings, tokenizer, settings.packing.arm, ("seed", "token_budget"))
@@ -141,11 +141,10 @@ def _write(
     arm, end_id = made_from.settings["packing.arm"], made_from.settings["packing.end_id"]
     writer = PackedWriter(folder, chosen.lengths, token_dtype(vocabulary_size), end_id)
     n_bytes, row = np.zeros(len(chosen.lengths), np.int64), 0
-    with tqdm(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
-        for batch in batches(pinned, ["token_ids", *(["text"] if arm == "held_out" else [])]):
-            here = slice(row, row := row + len(batch))
-            places = chosen.places[here]
-            _put(writer, batch, places, chosen.n_tokens[here], vocabulary_size)
+    with progress_bar(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
+        for batch in batches(pinned, ["token_ids", "n_tokens", *(["text"] if arm == "held_out" else [])]):
+            places = chosen.places[row : (row := row + len(batch))]
+            _put(writer, batch, places, vocabulary_size)
             if arm == "held_out":
                 n_bytes[places[places >= 0]] = _text_bytes(batch)[places >= 0]
             bar.update(int((places >= 0).sum()))
@@ -161,20 +160,14 @@ def _write(
     return manifest
 
 
-def _put(
-    writer: PackedWriter,
-    batch: pa.RecordBatch,
-    places: NDArray[np.int64],
-    n_tokens: NDArray[np.int64],
-    vocabulary_size: int,
-) -> None:
+def _put(writer: PackedWriter, batch: pa.RecordBatch, places: NDArray[np.int64], vocabulary_size: int) -> None:
     """Writes the documents of a batch to their places.
 
     Raises:
         WarehouseError: the number of a document's token ids is not its ``n_tokens``.
         TokenizerError: an id is not in the tokenizer's vocabulary.
     """
-    lists = batch["token_ids"]
+    lists, n_tokens = batch["token_ids"], np.asarray(batch["n_tokens"])
     ids, offsets = np.asarray(lists.values.fill_null(-1)), np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
     if len(wrong):
@@ -196,7 +189,7 @@ def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 
 def _by_language(chosen: Selection, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """Per language: documents, tokens, bytes (held-out part only), and the position of its first document there."""
+    """Per language: documents, tokens, and bytes (held-out part only)."""
     found = {}
     for code, language in enumerate(chosen.language_names):
         rows = np.flatnonzero(chosen.languages == code)
@@ -205,7 +198,6 @@ def _by_language(chosen: Selection, n_bytes: NDArray[np.int64]) -> dict[str, dic
                 "n_documents": len(rows),
                 "n_tokens": int(chosen.lengths[rows].sum()),
                 "n_bytes": int(n_bytes[rows].sum()),
-                "first_document": int(rows[0]),
             }
     return dict(sorted(found.items()))
 

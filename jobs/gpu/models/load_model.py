@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import ModelError
+from jobs.gpu.common.progress import hide_library_bars
 from jobs.gpu.common.settings import Model
 from jobs.gpu.models.model_files import find_files
 from pivot_udfs.tokenization.backends import TokenizerSpec
@@ -75,6 +76,7 @@ def load_model(settings: Model) -> Any:
 
 def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     auto: Any = AutoModelForCausalLM
+    hide_library_bars()
     try:
         loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(path, output_loading_info=True, **options)
     except torch.OutOfMemoryError:

@@ -64,7 +64,7 @@ def model_tokens(settings: Model) -> list[str]:
     if own := files.find("tokenizer.json"):
         return _by_id(tokenizers.Tokenizer.from_file(str(own)).get_vocab(with_added_tokens=True))
     if own := files.find("tokenizer.model"):
-        return tokenizer_tokens(load_tokenizer(str(own)))
+        return tokenizer_tokens(load_tokenizer(str(own), "reference"))
     own = files.find("vocab.json")
     return _by_id(json.loads(own.read_text(encoding="utf-8"))) if own else []
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 
-from jobs.gpu.common.read_tables import PinnedTable, vacuumed
+from jobs.gpu.common.read_tables import PinnedTable, reading
 
 _HELD_OUT = b"held out"
 
@@ -26,14 +25,12 @@ class Selection:
     Attributes:
         places: int64 (rows of the table,), in the order of ``batches``: position of each row in the packed file, -1
             if it is not selected.
-        n_tokens: int64 (rows of the table,): the column of the table, without end tokens.
         lengths: int64 (documents,): tokens by position in the packed file, including the end token.
         languages: int64 (documents,): by position in the packed file, indices into ``language_names``.
         language_names: the table's languages.
     """
 
     places: NDArray[np.int64]
-    n_tokens: NDArray[np.int64]
     lengths: NDArray[np.int64]
     languages: NDArray[np.int64]
     language_names: list[str]
@@ -54,22 +51,17 @@ def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]
     Raises:
         WarehouseError: files of this version were vacuumed.
     """
-    try:
+    with reading(pinned):
         yield from pinned.dataset.to_batches(columns=columns, batch_size=4096)
-    except (OSError, DeltaError) as error:
-        raise vacuumed(pinned, error) from None
 
 
 def select_training(pinned: PinnedTable, seed: int, share: float, token_budget: int) -> Selection:
     """All documents that are not held out, shuffled by seed, cut at the token budget (0: no limit)."""
     rows = _read_rows(pinned, f"order {seed}".encode(), share)
     order = _by_hash(rows, np.flatnonzero(~rows.held_out))
-    lengths = rows.n_tokens[order] + 1
-    if token_budget and lengths.sum() > token_budget:
-        n = int(np.searchsorted(np.cumsum(lengths), token_budget)) + 1
-        order, lengths = order[:n], lengths[:n].copy()
-        lengths[-1] -= lengths.sum() - token_budget
-    return _selection(rows, order, lengths)
+    ends = np.cumsum(rows.n_tokens[order] + 1)
+    lengths = np.diff(np.minimum(ends, token_budget) if token_budget else ends, prepend=0)
+    return _selection(rows, order[lengths > 0], lengths[lengths > 0])
 
 
 def select_held_out(pinned: PinnedTable, share: float, tokens_per_language: int) -> Selection:
@@ -135,4 +127,4 @@ def _selection(rows: _Rows, order: NDArray[np.int64], lengths: NDArray[np.int64]
     """Selects the rows with the indices ``order``, in that order."""
     places = np.full(len(rows.n_tokens), -1, np.int64)
     places[order] = np.arange(len(order))
-    return Selection(places, rows.n_tokens, lengths, rows.languages[order], rows.language_names)
+    return Selection(places, lengths, rows.languages[order], rows.language_names)

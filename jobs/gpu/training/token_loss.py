@@ -1,9 +1,12 @@
-"""Cross entropy of the next tokens, computed for one part of the sequence at a time.
+"""Cross entropy of the next tokens, without float32 copies of all logits.
 
 The float32 logits of a batch are by far its largest arrays (3.3 GB for eight sequences of 2,048 tokens and a
-vocabulary of 50,304), and a plain cross entropy holds several copies. Here only one part is in float32 at a time; the
-backward pass recomputes the softmax of each part.
+vocabulary of 50,304), and a plain cross entropy holds several copies. Compiled, it reads the logits as they are and
+keeps one number per token. Not compiled, one part of the sequence is in float32 at a time, and the backward pass
+computes the softmax of each part again.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,6 +14,12 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 LOGITS_AT_ONCE = 1 << 26
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def loss_function(compiled: bool) -> Loss:
+    """``summed_loss`` of logits and targets, compiled as a whole or computed in parts."""
+    return torch.compile(_part_loss, dynamic=False) if compiled else summed_loss
 
 
 def summed_loss(logits: Tensor, targets: Tensor, at_once: int = LOGITS_AT_ONCE) -> Tensor:
