@@ -44,7 +44,10 @@ def maintain_table(
     beside those within the retention (None: data files stay). Raises WarehouseError where the table is damaged, is not
     of this project, cannot be changed by delta-rs, or another run has changed it.
     """
-    delta = _checked(table)
+    delta = open_delta(table)
+    if delta is None:
+        return "no commit yet: nothing to do"
+    _check(table, delta)
     before = _state(delta)
     try:
         stored, done = stored_files(table), []
@@ -76,10 +79,7 @@ def purge(table: Location) -> int:
     return len(unused)
 
 
-def _checked(table: Location) -> DeltaTable:
-    delta = open_delta(table)
-    if delta is None:
-        raise WarehouseError(f"{table} is no longer there")
+def _check(table: Location, delta: DeltaTable) -> None:
     content = read_content(delta)
     if content.provenance is None and not content.oldest:
         raise WarehouseError(f"{table} was not written by this project (its commits carry no provenance)")
@@ -88,7 +88,6 @@ def _checked(table: Location) -> DeltaTable:
         raise WarehouseError(f"{table} has the table feature or property {feature}, with which files cannot be removed")
     if table.is_local and delta_uri(table) != table.uri:
         raise WarehouseError(f"{table} contains a character that delta-rs misreads (# ? % \\): rename the folder")
-    return delta
 
 
 def _state(delta: DeltaTable) -> str:
