@@ -1,10 +1,11 @@
 """Packs what ``on_a_gpu`` needs on a bare machine: packed arms, task, model, tokenizer, lexicon and missing packages.
 
-    python -m benchmarks.gpu.pack_for_gpu --config conf/experiment.toml --out out/parcel [--part-mb 50]
+    python -m benchmarks.gpu.pack_for_gpu --config conf/experiment-gpu.toml --out out/parcel [--part-mb 50] [--set ...]
 
 Packs the arms of ``[experiment]`` and builds the task where that is not done, then writes ``part-000`` and so on, and
-``parts.json``. The model's files are sent as they are: a GGUF file holds a few bits for each weight. The machine needs
-Python 3.12 with torch, transformers, accelerate, pyarrow and numba; pydantic and gguf are packed for it.
+``parts.json``. Weights are sent in bfloat16, or as the GGUF file that ``model.gguf_file`` names, which is smaller.
+The machine needs Python 3.12 with torch, transformers, accelerate, pyarrow and numba; pydantic and gguf are packed for
+it.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+
+from safetensors.torch import load_file, save_file
 
 from benchmarks.gpu.parts import write_parts
 from jobs.gpu.build_translation_task import load_task
@@ -27,7 +30,6 @@ from pivot_udfs.load_settings import load_settings, resolved_toml
 
 PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "gguf")
 _PYTHON, _PLATFORM = "3.12", "manylinux_2_17_x86_64"
-_MODEL_FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", required=True)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--part-mb", type=int, default=50, help="largest part, in megabytes")
+    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="override a setting")
     options = parser.parse_args(argv)
-    settings = load_settings(options.config, [], ModelSettings)
+    settings = load_settings(options.config, options.set, ModelSettings)
     for path in pack(settings, options.out, options.part_mb * 10**6, PACKAGES):
         print(path, path.stat().st_size)
     return 0
@@ -80,9 +83,11 @@ def _stage(settings: ModelSettings, folder: Path) -> None:
 def _copy_model(model: Model, folder: Path) -> None:
     folder.mkdir()
     source = Path(resolve_path(model.path))
-    patterns = (model.gguf_file, *_MODEL_FILES[1:]) if model.gguf_file else _MODEL_FILES
-    for path in (path for pattern in patterns for path in source.glob(pattern)):
+    for path in (path for pattern in (model.gguf_file or "*.model", "*.json") for path in source.glob(pattern)):
         shutil.copy(path, folder)
+    for path in () if model.gguf_file else source.glob("*.safetensors"):
+        tensors = {name: tensor.bfloat16() for name, tensor in load_file(path).items()}
+        save_file(tensors, folder / path.name, {"format": "pt"})
 
 
 def _install(packages: Sequence[str], folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.packing.order_documents import Selection, batches, select_held_out, select_training
+from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
@@ -133,17 +134,18 @@ def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str
 
 
 def _write(
-    pinned: PinnedTable, chosen: Selection, folder: Path, vocabulary_size: int, made_from: Provenance
+    pinned: PinnedTable, chosen: pd.DataFrame, folder: Path, vocabulary_size: int, made_from: Provenance
 ) -> dict[str, Any]:
     """Packs the chosen documents; the bytes of their texts are counted for the held-out part only."""
-    if not len(chosen.lengths):
+    if chosen.empty:
         raise PackedFileError(f"{pinned.name} version {pinned.version} has no document to pack: rebuild it")
     arm, end_id = made_from.settings["packing.arm"], made_from.settings["packing.end_id"]
-    writer = PackedWriter(folder, chosen.lengths, token_dtype(vocabulary_size), end_id)
-    n_bytes, row = np.zeros(len(chosen.lengths), np.int64), 0
-    with progress_bar(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
+    writer = PackedWriter(folder, chosen["length"].to_numpy(), token_dtype(vocabulary_size), end_id)
+    place_of_row, row = pd.Series(np.arange(len(chosen)), chosen.index), 0
+    n_bytes = np.zeros(len(chosen), np.int64)
+    with progress_bar(total=len(chosen), desc=f"packing {arm}", unit="document") as bar:
         for batch in batches(pinned, ["token_ids", "n_tokens", *(["text"] if arm == "held_out" else [])]):
-            places = chosen.places[row : (row := row + len(batch))]
+            places = place_of_row.reindex(range(row, row := row + len(batch)), fill_value=-1).to_numpy()
             _put(writer, batch, places, vocabulary_size)
             if arm == "held_out":
                 n_bytes[places[places >= 0]] = _text_bytes(batch)[places >= 0]
@@ -188,18 +190,11 @@ def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
     return np.asarray(pc.binary_length(batch["text"].cast(pa.binary())), np.int64)
 
 
-def _by_language(chosen: Selection, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+def _by_language(chosen: pd.DataFrame, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
     """Per language: documents, tokens, and bytes (held-out part only)."""
-    found = {}
-    for code, language in enumerate(chosen.language_names):
-        rows = np.flatnonzero(chosen.languages == code)
-        if len(rows):
-            found[language] = {
-                "n_documents": len(rows),
-                "n_tokens": int(chosen.lengths[rows].sum()),
-                "n_bytes": int(n_bytes[rows].sum()),
-            }
-    return dict(sorted(found.items()))
+    found = chosen.assign(n_bytes=n_bytes).groupby("lang")
+    sums = found.agg(n_documents=("length", "size"), n_tokens=("length", "sum"), n_bytes=("n_bytes", "sum"))
+    return {str(language): {key: int(n) for key, n in row.items()} for language, row in sums.iterrows()}
 
 
 def _end_token(tokenizer: TokenizerSpec, name: str) -> int:

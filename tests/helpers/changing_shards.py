@@ -20,7 +20,7 @@ from jobs import maintain_warehouse, rebuild_corpus
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.schemas import DATASET, TABLES
 
-COUNTS = ("corpus_totals", "token_totals", "word_totals", "word_cooccurrence", "token_cooccurrence")
+COUNTS = ("corpus_totals", "token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 CHECKED = ("documents", "quarantine", *COUNTS)
 Key = tuple[str, str]
 BATCHES = "corpus.batch_gb=0.000001"

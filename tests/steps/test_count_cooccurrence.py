@@ -160,7 +160,9 @@ def test_budget_does_not_change_the_counts(pieces: list[Encoded], sample_tokeniz
 def test_sliced_and_large_columns(pieces: list[Encoded], sample_tokenizer: TokenizerSpec, sliced: bool) -> None:
     plan = plan_of(counted.sample_rows(), sample_tokenizer, 10)
     table = pa.Table.from_batches(batches_of(pieces))
-    fields = [pa.field("lang", pa.string()), pa.field("text", pa.large_string() if not sliced else pa.string())]
+    fields = [pa.field(name, pa.string()) for name in ("source", "lang")] + [
+        pa.field("text", pa.large_string() if not sliced else pa.string())
+    ]
     batch = table.cast(pa.schema([*fields, pa.field("token_ids", pa.list_(pa.int32()))])).to_batches()[0]
     batches = [batch.slice(0, 7), batch.slice(7, 0), batch.slice(7)] if sliced else [batch]
     assert_same(counted.counted(batches, plan), expected(pieces, counted.sample_rows(), 10))

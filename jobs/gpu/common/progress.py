@@ -3,7 +3,6 @@
 from typing import Any
 
 from tqdm import tqdm
-from transformers.utils import logging as library_logging
 
 from jobs.framework.log_lines import is_json
 
@@ -11,10 +10,3 @@ from jobs.framework.log_lines import is_json
 def progress_bar(*items: Any, disable: bool = False, **options: Any) -> Any:
     """A bar of ``tqdm`` over items, or one that is updated by hand."""
     return tqdm(*items, disable=True if disable or is_json() else None, **options)
-
-
-def hide_library_bars() -> None:
-    """Hides the bars of transformers (loading and saving weights) where lines are JSON objects."""
-    library: Any = library_logging
-    if is_json():
-        library.disable_progress_bar()

@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, utils
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import ModelError
-from jobs.gpu.common.progress import hide_library_bars
 from jobs.gpu.common.settings import Model
 from jobs.gpu.models.model_files import find_files
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _GPU = Path("/dev/nvidia0")
+_LIBRARY_LOGGING: Any = utils.logging
+_LIBRARY_LOGGING.disable_progress_bar()  # of loading and saving weights: log lines may be JSON objects
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -76,7 +77,6 @@ def load_model(settings: Model) -> Any:
 
 def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     auto: Any = AutoModelForCausalLM
-    hide_library_bars()
     try:
         loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(path, output_loading_info=True, **options)
     except torch.OutOfMemoryError:

@@ -23,7 +23,7 @@ from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
-VERSION = 1
+VERSION = 2
 """Of training: raised when the same run gives other weights."""
 
 
