@@ -1,6 +1,6 @@
 """Packs what ``on_a_gpu`` needs on a bare machine: packed arms, task, model, tokenizer, lexicon and missing packages.
 
-    python -m benchmarks.gpu.pack_for_gpu --config conf/experiment.toml --out out/parcel [--part-mb 50] [--set ...]
+    python -m benchmarks.gpu.pack_for_gpu --config conf/experiment-gpu.toml --out out/parcel [--part-mb 50] [--set ...]
 
 Packs the arms of ``[experiment]`` and builds the task where that is not done, then writes ``part-000`` and so on, and
 ``parts.json``. Weights are sent in bfloat16, or as the GGUF file that ``model.gguf_file`` names, which is smaller.

@@ -65,7 +65,7 @@ def measure_variants(context: Context) -> Iterator[Row]:
     """Tokens per second, MFU and peak memory of every variant; one that fails does not stop the others."""
     for variant in VARIANTS[: 4 if context.toy else None]:
         try:
-            yield measure(context, variant, 4 if context.toy else 10)[0]
+            yield measure(context, variant, 4 if context.toy else 8)[0]
         except (TrainingError, RuntimeError) as error:
             yield {"variant": vars(variant), "error": f"{type(error).__name__}: {error}"[:300]}
 
@@ -92,7 +92,7 @@ class _Training:
     def __init__(self, context: Context, variant: Variant, n_steps: int) -> None:
         if not context.toy and context.device.type != "cuda":
             raise SkippedError("a model of a billion weights needs a GPU")
-        length, per_step = (32, 8) if context.toy else (2048, 32)
+        length, per_step = (32, 8) if context.toy else (2048, 16)
         self.options = Training(
             sequence_length=length,
             global_batch_tokens=length * per_step,

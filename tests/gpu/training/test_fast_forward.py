@@ -5,20 +5,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 pytest.importorskip("accelerate", reason="needs the gpu extra (accelerate)")
 
 from tiny_models import FAMILIES, WITHOUT_REUSE, tiny_model
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import masking_utils
 
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.settings import Training
 from jobs.gpu.models.load_model import save_model
 from jobs.gpu.models.output_head import captured_outputs, find_layers
+from jobs.gpu.packing.packed_file import PackedFile
+from jobs.gpu.training import training_setup
 from jobs.gpu.training.fast_forward import keep_residual_in_bfloat16, skip_mask_creation
 from jobs.gpu.training.token_loss import loss_function, summed_loss
+from jobs.gpu.training.training_loop import Trainer
 
 pytestmark = pytest.mark.torch
 MASKED = ("gemma2", "bloom", "mamba", "mistral", "mistral_short")
@@ -54,6 +59,32 @@ def test_positions_are_not_checked_in_training(monkeypatch: pytest.MonkeyPatch) 
     skip_mask_creation(model)
     _gradients(model)
     assert len(checks) == 1
+
+
+class _Reads(TorchDispatchMode):
+    """Counts how often the host reads a number from a tensor, for which it waits on a GPU."""
+
+    n = 0
+
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.n += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_a_step_does_not_wait_for_the_device_before_its_end(masks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four micro batches; with masks, each of them waits."""
+    if masks:
+        monkeypatch.setattr(training_setup, "skip_mask_creation", lambda _model: None)
+    options = Training(sequence_length=16, global_batch_tokens=128, micro_batch=2, token_budget=256)
+    tokens = PackedFile(Path("random"), {}, np.arange(999, dtype=np.uint32) % 96)
+    with started_accelerator(torch.device("cpu"), options) as accelerator:
+        model, optimizer = training_setup.wrap(tiny_model("olmo"), options, accelerator)
+        steps = Trainer(model.train(), optimizer, tokens, options, accelerator).steps(0)
+        next(steps)
+        with _Reads() as reads:
+            next(steps)
+    assert reads.n == (4 if masks else 0)
 
 
 def test_a_saved_model_asks_for_the_usual_attention(tmp_path: Path) -> None:
