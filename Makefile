@@ -10,7 +10,7 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 export PATH := $(BIN):$(PATH)
 CORPUS ?= tests/samples/shards
 
-.PHONY: help setup setup-dev setup-gpu demo demo-model test check dist bench bench-gpu docs lock clean
+.PHONY: help setup setup-dev setup-gpu demo demo-model test torture check dist bench bench-gpu docs lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ demo-model: demo setup-gpu ## the model side on the demo's tables, with a real m
 test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch, then the model side without Spark
 	$(BIN)/python -m pytest --ignore tests/gpu
 	$(GPU_BIN)/python -m pytest tests/gpu
+
+torture: setup-dev ## every kill of every job, and long random sequences of changes (docs/reliability.md)
+	$(BIN)/python -m pytest --ignore tests/gpu -m nightly
 
 check: setup-dev setup-gpu ## lint, types, formatting
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.run_stages import with_run
+from jobs.framework.run_summary import write_summary
 from jobs.framework.stage import Run, Stage, run_stage
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
@@ -38,6 +39,7 @@ def run_changed(run: Run, stages: Sequence[Stage]) -> None:
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]
     number = write_release(run.warehouse, tables)
     run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
+    write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
 
 
 def _summary(run: Run, report: str) -> str:

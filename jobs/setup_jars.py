@@ -50,11 +50,7 @@ def _sha256(path: Path) -> str:
 
 
 def install(folder: Path, sums: dict[str, str]) -> list[str]:
-    """Fetches the jars that a folder lacks; returns their names.
-
-    Raises:
-        JarError: one cannot be fetched, or has another SHA-256; then none is installed.
-    """
+    """Fetches the jars that a folder lacks; returns their names. Raises JarError if one is wrong; none is installed."""
     missing = wrong_jars(folder, sums)
     with tempfile.TemporaryDirectory() as temporary:
         for name in missing:
@@ -67,11 +63,7 @@ def install(folder: Path, sums: dict[str, str]) -> list[str]:
 
 
 def fetch(name: str, jars: Path, target: Path) -> None:
-    """Fetches one jar from Maven Central into ``target``; ``jars`` is Spark's folder, which has Ivy.
-
-    Raises:
-        JarError: neither Ivy nor Maven can fetch it.
-    """
+    """Fetches a jar from Maven Central by Ivy (in Spark's folder ``jars``) or Maven; raises JarError."""
     artifact, _, version = name.removesuffix(".jar").rpartition("-")
     group, ivy = GROUPS[artifact], next(map(str, jars.glob("ivy-*.jar")), "ivy.jar")
     by_ivy = ["java", "-jar", ivy, "-cache", f"{target}/ivy", "-notransitive", "-types", "jar"]

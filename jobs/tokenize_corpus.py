@@ -109,10 +109,11 @@ def _write_batch(
         return {}, {}
     no_counts: ShardCounts = {}
     counts = run.spark.sparkContext.accumulator(no_counts, ShardCountsMerge())  # type: ignore[arg-type]
-    plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in batch], blocks)
+    sizes = {shard.path: shard.n_bytes for shard in batch}
+    plan = plan_shards(run, list(sizes.items()), blocks)
 
     def detail() -> str:
-        return progress_message(counts.value, len(batch), run.progress.stage_seconds())
+        return progress_message(counts.value, sizes, run.progress.stage_seconds())
 
     with run.progress.watch(run.spark, STAGE.name, "documents, quarantine", detail):
         step = partial(tokenize_corpus, plan=plan, report=counts.add)

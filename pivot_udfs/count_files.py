@@ -18,16 +18,10 @@ _LENGTHS = pa.schema([DOCUMENTS.field(name) for name in ("lang", "n_tokens")])
 def count_files(
     batches: Iterator[pa.RecordBatch], folder: str, plan: CountPlan, read: ReadFiles = read_files
 ) -> Iterator[pa.RecordBatch]:
-    """Counts the documents of files; counts of removed files are negative.
+    """Counts the documents of files (a path in the folder, sign 1 or -1); counts of removed files are negative.
 
-    Args:
-        batches: file (a path in ``folder``), sign (1 or -1).
-        folder: URI of the table ``documents``.
-        plan: what to count.
-        read: reads all documents of files, or some.
-
-    Yields:
-        batches in PARTIAL_ROWS; a row may come more than once, its counts are to be summed.
+    ``read`` reads all documents of files, or some. Yields batches in PARTIAL_ROWS; a row may come more than once, its
+    counts are to be summed.
     """
     files = [(row["sign"], row["file"]) for batch in batches for row in batch.to_pylist()]
     for sign, group in groupby(sorted(files), key=itemgetter(0)):
@@ -39,11 +33,7 @@ def count_files(
 def count_languages(
     batches: Iterator[pa.RecordBatch], folder: str, read: ReadFiles = read_files
 ) -> Iterator[pa.RecordBatch]:
-    """Documents and tokens by language, with arguments as for ``count_files``.
-
-    Yields:
-        batches in CORPUS_TOTALS; a language may come more than once.
-    """
+    """Documents and tokens by language, arguments as for ``count_files``; a language may come more than once."""
     for file in (row for batch in batches for row in batch.to_pylist()):
         for rows in read([file["file"]], folder, _LENGTHS):
             of_language = pa.table(rows).group_by("lang").aggregate([("n_tokens", "count"), ("n_tokens", "sum")])

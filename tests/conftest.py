@@ -26,6 +26,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="keep this run's outputs in tests/golden")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves ``nightly`` tests out unless ``-m`` names them; in ``addopts`` any other ``-m`` would bring them back."""
+    if "nightly" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What ``tests/jobs/test_killed_anywhere.py`` has tried, as a table of Markdown."""
+    tests = terminalreporter.stats.get("passed", [])
+    rows = [value for test in tests for name, value in test.user_properties if name == "kills"]
+    for row in [("killed run", "operations", "tried", "files left over"), ("---",) * 4, *rows] if rows else []:
+        terminalreporter.write_line("| " + " | ".join(map(str, row)) + " |")
+
+
 @pytest.fixture(scope="session")
 def sample_tokenizer() -> TokenizerSpec:
     """The real tokenizer of the samples."""

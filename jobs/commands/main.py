@@ -60,22 +60,34 @@ MODEL_JOBS = {
 }
 SAMPLES = {"corpus.inputs": "shards", "tokenizer.path": "tokenizer.json", "lexicon.path": "lexicon.tsv"}
 """Settings of the demos that name files of ``tests/samples``."""
-_MODEL, _CONFIG = "model", "config"
+_MODEL, _CONFIG, _SAMPLES = "model", "config", "samples"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job that the first argument names; returns its exit code."""
+    """Runs the job that the first argument names; returns its exit code: 130 after an interrupt."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{NAME}: interrupted\n")
+        return 130
+
+
+def _main(argv: Sequence[str] | None) -> int:
     sys.path.insert(0, str(ROOT))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     words = _typed_words() if "_ARGCOMPLETE" in os.environ else list(sys.argv[1:] if argv is None else argv)
     others = {
         _MODEL: "the model side: needs the extra packages of `gpu`",
         _CONFIG: "print a configuration to start from",
+        _SAMPLES: "print the folder of the sample shards, tokenizer and lexicon",
     }
     if words[:1] == [_MODEL]:
         return _run(f"{NAME} {_MODEL}", MODEL_JOBS, _rest(words), {})
     if words[:1] == [_CONFIG]:
         return _print_config(_rest(words))
+    if words == [_SAMPLES]:
+        sys.stdout.write(f"{ROOT / 'tests' / 'samples'}\n")
+        return 0
     return _run(NAME, JOBS, words, others)
 
 

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from jobs.framework.log_lines import clean
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.table_size import table_size
 from pivot_udfs import __version__
 from pivot_udfs.errors import SetupError
 from pivot_udfs.storage.location import Location
@@ -116,7 +114,7 @@ def _inputs(run: "Run", stage: "Stage") -> "list[InputDataset]":
 
     found = []
     for name in stage.tables_read(run.settings):
-        if size := _size(run, name):
+        if size := table_size(run.warehouse, name):
             namespace, table = _named(run.warehouse.location(name))
             version = versions.DatasetVersionDatasetFacet(str(size.version))
             read = statistics.InputStatisticsInputDatasetFacet(*size[1:])
@@ -138,7 +136,7 @@ def _outputs(run: "Run", stage: "Stage") -> "list[OutputDataset]":
 
     found = []
     for name in stage.writes(run.settings):
-        if size := _size(run, name):
+        if size := table_size(run.warehouse, name):
             namespace, table = _named(run.warehouse.location(name))
             version = versions.DatasetVersionDatasetFacet(str(size.version))
             rows = statistics.OutputStatisticsOutputDatasetFacet(*size[1:])
@@ -146,25 +144,6 @@ def _outputs(run: "Run", stage: "Stage") -> "list[OutputDataset]":
                 OutputDataset(namespace, table, facets={"version": version}, outputFacets={"outputStatistics": rows})
             )
     return found
-
-
-class _Size(NamedTuple):
-    """A table as a whole, not only what a stage has added to it."""
-
-    version: int
-    n_rows: int
-    n_bytes: int
-    n_files: int
-
-
-def _size(run: "Run", name: str) -> _Size | None:
-    content = run.warehouse.content(name)
-    delta = open_delta(run.warehouse.location(name), content.newest) if content else None
-    if content is None or delta is None:
-        return None
-    files = pa.table(delta.get_add_actions(flatten=True))
-    n_rows, n_bytes = (sum(files.column(column).to_pylist()) for column in ("num_records", "size_bytes"))
-    return _Size(content.version, n_rows, n_bytes, files.num_rows)
 
 
 def _named(location: Location) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from tqdm import tqdm
+
 from pivot_udfs.errors import SemanticPivotsError
 from pivot_udfs.storage.redact import HIDDEN, printable
 
@@ -69,7 +71,13 @@ def start_logging(job: str = "", as_json: bool = False, level: str = "INFO") -> 
     _json_job[:], _least = [job] if as_json else [], logging.getLevelNamesMapping()[level]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CleanFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: not _is_interrupt(record))
     logging.basicConfig(level=max(logging.WARNING, _least), handlers=[handler])
+
+
+def _is_interrupt(record: logging.LogRecord) -> bool:
+    """Py4J logs the traceback of an interrupt before it raises it again."""
+    return bool(record.exc_info) and record.exc_info[0] is KeyboardInterrupt  # type: ignore[index]
 
 
 class CleanFormatter(logging.Formatter):
@@ -114,7 +122,7 @@ def write_line(
     if not is_shown(level):
         return
     line = _as_json(level, stage, text if message is None else message, values) if _json_job else clean(text)
-    sys.stderr.write(line + "\n")
+    tqdm.write(line, file=sys.stderr)  # above the bars of a terminal
     sys.stderr.flush()
 
 

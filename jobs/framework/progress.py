@@ -9,21 +9,35 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
-from jobs.framework.log_lines import clean, is_json, is_shown, write_line
+from jobs.framework.log_lines import is_json, is_shown, write_line
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tasks [{elapsed}{postfix}]"
 
 
+class StageRun(NamedTuple):
+    """What became of a stage in a run."""
+
+    stage: str
+    ran: bool
+    reason: str | None
+    """Why it ran; None where nothing has changed: it was skipped, or was asked for."""
+    seconds: float
+
+
 class Progress:
-    """Progress lines of one run."""
+    """Progress lines of one run, and the stages that it has completed or skipped, in order."""
 
     def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self.stages: list[StageRun] = []
         self._started = self._watching_since = time.monotonic()
 
     def stage_seconds(self) -> float:
@@ -37,13 +51,9 @@ class Progress:
         """
         elapsed = time.monotonic() - self._started
         level = "WARNING" if message.startswith("warning: ") else "INFO"
-        if is_json():
-            name, _, what = stage.partition(": ")
-            message = f"{what}: {message}" if what else message
-            return write_line("", level, name, message=message, values=values | {"elapsed_seconds": round(elapsed, 1)})
-        if is_shown(level):
-            tqdm.write(f"[{elapsed:7.1f} s] {clean(f'{stage}: {message}')}", file=sys.stderr)
-        return None
+        name, _, what = stage.partition(": ")
+        whole, numbers = f"{what}: {message}" if what else message, values | {"elapsed_seconds": round(elapsed, 1)}
+        write_line(f"[{elapsed:7.1f} s] {stage}: {message}", level, name, whole, numbers)
 
     @contextmanager
     def watch(

@@ -33,18 +33,9 @@ def with_run(
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
-    Args:
-        name: of the job.
-        description: for ``--help``.
-        stages: what ``body`` runs, in order.
-        argv: the command line, without the program.
-        body: does the work.
-        skips_unchanged: whether ``body`` skips stages that have not changed.
-        arguments: the job's own; their values are set before ``body`` is called.
-        plan: prints the plan; None: what the stages would do.
-
-    Returns:
-        the exit code, see ``command_line``.
+    ``stages`` are what ``body`` runs, in order, and whether it skips those that have not changed; ``arguments`` are the
+    job's own, set before ``body`` is called; ``plan`` prints the plan (None: what the stages would do). Returns the
+    exit code, see ``command_line``.
     """
 
     def check(settings: Settings) -> bool:

@@ -34,10 +34,6 @@ _ALWAYS = {
     # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
-    # Text becomes half as large as with Spark's default codec, at the same speed.
-    "spark.sql.parquet.compression.codec": "zstd",
-    # Writing an empty table again is a commit too, because the commit records its provenance.
-    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
 }
 _LOCAL = {
     "spark.driver.memory": "3g",

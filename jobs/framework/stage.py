@@ -1,6 +1,7 @@
 """What all stages share: what each reads and writes, the provenance of its tables, and whether it must run again."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +10,7 @@ from importlib import metadata
 from pyspark.sql import SparkSession
 
 from jobs.framework.lineage_events import reported
-from jobs.framework.progress import Progress
+from jobs.framework.progress import Progress, StageRun
 from jobs.warehouse.commit_history import check_together
 from jobs.warehouse.tables import Warehouse, maker
 from pivot_udfs import __version__
@@ -118,15 +119,17 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
     Raises:
         WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
     """
-    provenance = check_stage(run, stage)
+    began, provenance = time.monotonic(), check_stage(run, stage)
     reason = why_run(run, stage, provenance)
-    if skip_unchanged and reason is None:
+    runs = reason is not None or not skip_unchanged
+    if runs:
+        run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
+        with reported(run, stage):
+            stage.run(run, provenance)
+    else:
         run.progress.say(stage.name, "skipped: inputs, configuration and code are unchanged")
-        return False
-    run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
-    with reported(run, stage):
-        stage.run(run, provenance)
-    return True
+    run.progress.stages.append(StageRun(stage.name, runs, reason, round(time.monotonic() - began, 1)))
+    return runs
 
 
 def check_stage(run: Run, stage: Stage) -> Provenance:

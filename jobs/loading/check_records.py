@@ -1,6 +1,6 @@
 """Compares the records that were read with those that were written, and describes both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.shards.quarantine_reasons import SHARD_REASONS
@@ -33,10 +33,10 @@ def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> 
 
 
 def check_quarantine_share(counts: ShardCounts, max_share: float) -> None:
-    """Raises CorpusError, with the most frequent reasons, where more is rejected than ``corpus.max_quarantine_share``.
+    """Raises CorpusError, with the most frequent reasons, where a batch exceeds ``corpus.max_quarantine_share``.
 
-    That is the share, of a batch, of records that are rejected, and of shards that are empty or not readable to their
-    end; fewer than 100 records, or 20 shards, are not judged.
+    It is the share of records that are rejected, and of shards that are empty or not readable to their end; fewer than
+    100 records, or 20 shards, are not judged.
     """
     read = total(counts.values())
     lost = total(_of_whole_shards(count) for count in counts.values())
@@ -73,8 +73,10 @@ def _reasons(rejections: Sequence[Rejections]) -> str:
     return f"{numbers} (such as: {first.detail}){remedy}"
 
 
-def progress_message(counts: ShardCounts, n_shards: int, seconds: float) -> str:
+def progress_message(counts: ShardCounts, sizes: Mapping[str, int], seconds: float) -> str:
     """What has been read in so many seconds; another thread may be adding to the counts."""
-    read = total(counts.copy().values())
+    done = counts.copy()
+    read, n_bytes = total(done.values()), sum(sizes[shard] for shard in done)
     rate = read.n_tokens / max(seconds, 1e-9)
-    return f"{len(counts):,} of {n_shards:,} shards, {read.n_docs:,} documents, {rate:,.0f} tokens/s"
+    share = f"{n_bytes / 1e6:,.1f} of {sum(sizes.values()) / 1e6:,.1f} MB"
+    return f"{len(done):,} of {len(sizes):,} shards, {share}, {read.n_docs:,} documents, {rate:,.0f} tokens/s"

@@ -29,11 +29,9 @@ def other_datasets(run: Run) -> list[str]:
 
 
 def copies(run: Run, folders: Sequence[str]) -> Iterator[str]:
-    """One line for each table and artefact that can still hold forgotten documents.
+    """One line for each table and artefact that can still hold forgotten documents, after the tables were made again.
 
-    Args:
-        run: after its tables were made again.
-        folders: searched for packed datasets and checkpoints.
+    ``folders`` are searched for packed datasets and checkpoints.
     """
     older = [line for name in tables_with_rows(run) for line in _older_versions(run, name)]
     yield from older

@@ -1,7 +1,7 @@
 """Removes blocked documents and shards from ``documents``, ``quarantine`` and ``shards``.
 
-The block list is committed before, so that a run that is stopped between two commits is completed by the next run of
-``forget_documents`` or ``tokenize_corpus``: ``shards`` records the state of the block list that was applied.
+The block list is committed before: a run that is stopped between two commits is completed by the next run of
+``forget_documents`` or ``tokenize_corpus``, since ``shards`` records the block list that was applied.
 """
 
 from collections import defaultdict

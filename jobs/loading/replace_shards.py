@@ -21,11 +21,7 @@ def replace_shards(
     removed: Collection[str] | None,
     provenance: Provenance,
 ) -> None:
-    """Commits ``files`` with the rows of shards and removes those of ``removed`` shards (None: all); no empty commits.
-
-    ``table`` has a column ``shard``; ``files`` are rows of ``write_parquet.FILES``. Raises WarehouseError where another
-    run has changed the table.
-    """
+    """Commits ``files`` with rows of shards and removes those of other shards (None: all); makes no empty commit."""
     if removed is None:
         warehouse.commit(table, files, provenance)
         return

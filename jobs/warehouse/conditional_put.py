@@ -16,16 +16,10 @@ _REFUSED = re.compile(r"not.?implemented|not.?supported", re.IGNORECASE)
 
 
 def check_conditional_put(warehouse: Location) -> None:
-    """Creates a small object twice, by the library through which delta-rs commits; the second must be refused.
+    """Creates a small object twice, through the library of delta-rs; raises StoreError where the second is not refused.
 
     Other stores always have such writes. Where the object cannot be written at all, a warning says so: this library
     does not read profiles of AWS, which the other two do.
-
-    Args:
-        warehouse: the folder of the tables.
-
-    Raises:
-        StoreError: the server has no conditional writes, or ignores that they are conditional.
     """
     if warehouse.scheme != "s3":
         return

@@ -19,11 +19,7 @@ def commit_rows(
     tables: Mapping[str, TableVersion] | None = None,
     removed: Collection[str] | None = None,
 ) -> None:
-    """Adds rows to a table in one commit, which removes the files ``removed`` (paths; None: all).
-
-    ``tables`` are states of other tables that belong to this one, for ``Content.tables``. Raises WarehouseError where
-    another run has changed the table, or one that was read.
-    """
+    """Adds rows to a table in one commit, which removes files (None: all); ``tables`` as for ``commit_files``."""
     schema = schema_of(name)
     batches = iter([pa.RecordBatch.from_pylist(list(rows), schema=schema)] if rows else [])
     written = step_to_files(

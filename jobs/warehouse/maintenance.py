@@ -41,10 +41,8 @@ def maintain_table(
     """Maintains a table that this project wrote; returns one line: what was done, or would be with ``dry_run``.
 
     ``file_mb`` is the size of the files that small ones are compacted into; ``keep`` has versions that stay readable
-    beside those within the retention (None: data files stay as they are).
-
-    Raises WarehouseError where the table is damaged, is not of this project, cannot be changed by delta-rs, or another
-    run has changed it meanwhile.
+    beside those within the retention (None: data files stay). Raises WarehouseError where the table is damaged, is not
+    of this project, cannot be changed by delta-rs, or another run has changed it.
     """
     delta = _checked(table)
     before = _state(delta)

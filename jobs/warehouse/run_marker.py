@@ -3,9 +3,7 @@
 Each run has a file in ``<warehouse>/_runs``, whose name identifies the run. The file is empty until a listing that is
 made after its creation shows no other live run; from then on it is rewritten every few seconds. Of runs that begin at
 the same time the one whose file is first in order goes on. Ages are differences of times that the store reports, so
-that the clocks of machines do not matter.
-
-The marker only saves time: tables are kept whole by their commits, which go onto the rows that the run began from.
+that the clocks of machines do not matter. The marker only saves time: commits go onto the rows that the run began from.
 """
 
 import logging
@@ -72,15 +70,10 @@ class Mark(NamedTuple):
 
 @contextmanager
 def mark_in_use(warehouse: Location, job: str) -> Iterator[None]:
-    """Marks a warehouse as in use inside the ``with`` block.
+    """Marks a warehouse, which need not exist, as in use by a job inside the ``with`` block.
 
-    Args:
-        warehouse: the folder of the tables; need not exist.
-        job: the name of the job.
-
-    Raises:
-        WarehouseError: another run uses it, or the file cannot be written.
-        StoreError: the store has no conditional writes.
+    Raises WarehouseError where another run uses it, or the file cannot be written; StoreError where the store has no
+    conditional writes.
     """
     check_conditional_put(warehouse)
     started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
@@ -111,10 +104,9 @@ def _begin(folder: Location, mark: Mark) -> None:
 
 
 def _must_wait(folder: Location, mark: Mark, waited: float, first: dict[str, int]) -> bool:
-    """Whether other runs begin or may still live; ``first`` keeps when their files were written as first seen.
+    """Whether other runs begin or may still live; raises WarehouseError where another run is known to live.
 
-    Raises:
-        WarehouseError: another run is known to live.
+    ``first`` keeps when their files were written as first seen.
     """
     listing = fs.FileSelector(folder.path, allow_not_found=True)
     files = {info.base_name: info for info in folder.filesystem.get_file_info(listing)}

@@ -7,7 +7,6 @@ tables store first.
 
 import codecs
 import hashlib
-import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,10 @@ from dataclasses import dataclass, field
 import regex
 
 from pivot_udfs.errors import LexiconError
+from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.text.script_tables import fold
 
-log = logging.getLogger(__name__)
 _N_EXAMPLES = 5
 _CELL = regex.compile(r"""(?:"((?:[^"\t]|"")*|(?:[^"\r\n]|"")*)"(?=[\t\r\n]|\Z)|([^\t\r\n]*))(\t|\r\n|\n|\r|\Z)""")
 """A quoted cell, which holds tabs or line ends but not both, or a plain one, in which quotes are characters."""
@@ -45,8 +44,7 @@ class Lexicon:
 
     def word_languages(self) -> list[int]:
         """The language number of each word id."""
-        number = {language: index for index, language in enumerate(self.languages)}
-        return [number[language] for language, _ in self.words]
+        return [self.languages.index(language) for language, _ in self.words]
 
 
 def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
@@ -58,8 +56,7 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
         with resolve(path).open_input() as stream:
             payload = stream.read()
     except STORE_ERRORS as error:
-        reason = str(error).split("\n", 1)[0].removeprefix("corpus.inputs: ")
-        raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason}; give a TSV file") from None
+        raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason(error)}; give a TSV file") from None
     return parse_lexicon(payload, languages, path)
 
 
@@ -172,6 +169,4 @@ def _build(cells: list[list[str]], languages: list[str], sha256: str, name: str)
     )
     if not any(sum(word >= 0 for word in concept) > 1 for concept in concepts):
         raise LexiconError(f"{name} has no row with words in two of {', '.join(languages)}: there is nothing to pair")
-    empty = sum(word < 0 for concept in concepts for word in concept)
-    log.info("%s: %d concepts, %d words, %d empty cells", name, len(concepts), len(words), empty)
     return Lexicon(sha256, tuple(languages), tuple(words), concepts)

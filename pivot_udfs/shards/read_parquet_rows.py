@@ -15,7 +15,7 @@ from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.arrow_values import column_values
 from pivot_udfs.shards.parquet_pages import largest_page
 from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
-from pivot_udfs.shards.shard_streams import PageSizeError, StreamDamageError
+from pivot_udfs.shards.shard_streams import StreamDamageError
 from pivot_udfs.shards.validate_record import Fields
 
 _BATCH_BYTES = 32 << 20
@@ -30,7 +30,7 @@ Path = tuple[str, ...]
 
 
 def read_parquet_rows(file: BinaryIO, corpus: Corpus) -> Iterator[Fields]:
-    """The fields of every row of a seekable file, in order; too long values come as ``Oversized``.
+    """The fields of every row of a seekable file, in order; values that are too long come as ``Oversized``.
 
     Raises StreamDamageError where the file is damaged, RecordError (``missing_columns``), and what reading ``file``
     raises.
@@ -91,8 +91,8 @@ def _rows(file: _WatchedFile, corpus: Corpus) -> Iterator[Fields]:
                 n_read += 1
             del batch, columns
     except Exception as error:
-        kind = type(error) if isinstance(error, StreamDamageError) else StreamDamageError
-        raise kind(f"{error}; {n_rows - n_read} of {n_rows} rows not read") from None
+        reason = error.reason if isinstance(error, StreamDamageError) else "corrupt_stream"
+        raise StreamDamageError(f"{error}; {n_rows - n_read} of {n_rows} rows not read", reason) from None
     if n_read < n_rows:
         raise StreamDamageError(f"the footer says {n_rows} rows, {n_rows - n_read} are missing")
 
@@ -142,9 +142,10 @@ def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: 
         suspicious = n_bytes > _LARGE_VALUE_BYTES * n_values or n_bytes > _HIGH_RATIO * stored
         largest = largest_page(file, start, stored, max_bytes, n_values + 1 if suspicious else _FIRST_PAGES)
         if largest > max_bytes:
-            raise PageSizeError(
+            raise StreamDamageError(
                 f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
-                " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages"
+                " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages",
+                "page_too_large",
             )
 
 

@@ -25,21 +25,11 @@ _ZSTD_STEP_BYTES = 512
 
 
 class StreamDamageError(Exception):
-    """The rest of a shard cannot be read; everything before it has been yielded."""
+    """The rest of a shard cannot be read, for a reason in REASONS; everything before it has been yielded."""
 
-    reason = "corrupt_stream"
-
-
-class ZstdWindowError(StreamDamageError):
-    """A zstd frame needs more memory than is allowed; everything that fitted has been yielded."""
-
-    reason = "zstd_window_too_large"
-
-
-class PageSizeError(StreamDamageError):
-    """A page of a Parquet file needs more memory than is allowed; the row groups before it have been yielded."""
-
-    reason = "page_too_large"
+    def __init__(self, detail: str, reason: str = "corrupt_stream") -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Iterator[bytes]:
@@ -139,9 +129,10 @@ def _zstd_frame(data: bytes, stream: BinaryIO, max_window_bytes: int) -> Generat
 def _zstd_failure(problem: str, head: bytes, max_window_bytes: int) -> StreamDamageError:
     if _TOO_MUCH_MEMORY not in problem:
         return StreamDamageError(problem)
-    return ZstdWindowError(
+    return StreamDamageError(
         f"the zstd stream has a window of {_window_bytes(head) >> 20} MiB; expected at most {max_window_bytes >> 20}:"
-        " raise corpus.max_zstd_window_mb, and the memory of the workers by as much"
+        " raise corpus.max_zstd_window_mb, and the memory of the workers by as much",
+        "zstd_window_too_large",
     )
 
 

@@ -33,7 +33,7 @@ class Unsupported(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """The values of one record: str without lone surrogates, int, ``bytes`` (not UTF-8), None or one of the two above.
+    """The values of one record: str without lone surrogates, int, ``bytes`` (no UTF-8), None, Oversized or Unsupported.
 
     ``lang`` may also be a list.
     """

@@ -36,8 +36,8 @@ _LEAST_FILE_BYTES = 4 << 20
 """Rows of shards that take less memory share a file."""
 _REPEATED = ("source", "lang", "shard")
 _BOUNDED = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp)
-_BOUND_CHARACTERS = 32
 _LAST = "\U0010ffff"
+"""Greater than every text but those that begin with it."""
 
 
 def step_to_files(
@@ -162,10 +162,9 @@ class _File:
         return pa.RecordBatch.from_pylist([row], schema=FILES)
 
     def _statistics(self) -> dict[str, Any]:
-        """Delta's statistics of all columns that can have bounds: delta-rs reads none as "no row", not as unknown."""
-        bounded = [name for name, n_null in self._n_null.items() if n_null < self.n_records]
-        least = {name: _at_most(self._least[name]) for name in bounded}
-        most = {name: _at_least(self._most[name]) for name in bounded}
+        """Delta's statistics of every column that can have bounds: delta-rs reads none as "no row", not as unknown."""
+        bounds = {name: _bounds(name, self._least[name], self._most[name]) for name in self._least}
+        least, most = ({name: ends[side] for name, ends in bounds.items()} for side in (0, 1))
         return {"numRecords": self.n_records, "minValues": least, "maxValues": most, "nullCount": self._n_null}
 
 
@@ -174,21 +173,14 @@ def _is_bounded(kind: pa.DataType) -> bool:
     return any(test(kind) for test in _BOUNDED)
 
 
-def _at_most(value: Any) -> Any:
-    """A value as JSON; of a long string the beginning, which is smaller."""
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds")
-    return value[:_BOUND_CHARACTERS] if isinstance(value, str) else value
-
-
-def _at_least(value: Any) -> Any:
-    """A value as JSON; of a long string the beginning and the last character of Unicode, which is greater."""
-    if isinstance(value, datetime):
-        return _at_most(value + timedelta(milliseconds=1))
-    if not isinstance(value, str) or len(value) <= _BOUND_CHARACTERS:
-        return value
-    end = next((place for place in range(_BOUND_CHARACTERS, len(value)) if value[place] != _LAST), len(value))
-    return value[:end] + (_LAST if end < len(value) else "")
+def _bounds(name: str, least: Any, most: Any) -> tuple[Any, Any]:
+    """Bounds as JSON. Those of texts exclude nothing, so that no part of a document stays in the log."""
+    if isinstance(least, datetime):
+        after = most + timedelta(milliseconds=1)
+        return least.isoformat(timespec="milliseconds"), after.isoformat(timespec="milliseconds")
+    if isinstance(least, str) and name not in _REPEATED:
+        return "", max(most, _LAST)
+    return least, most
 
 
 def _plain(values: pa.Array) -> pa.Array:

@@ -22,6 +22,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
+from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, splits_digits, unsupported_by_loops
 from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
@@ -38,8 +39,8 @@ _log = logging.getLogger(__name__)
 class TokenizerSpec:
     """All an executor needs to tokenize.
 
-    ``payload`` is the file: a SentencePiece model, or a ``tokenizer.json`` without truncation, padding and
-    post-processor, of which ``sha256`` (hex) is before that.
+    ``payload`` is a SentencePiece model, or a ``tokenizer.json`` without truncation, padding and post-processor;
+    ``sha256`` (hex) is that of the whole file.
     """
 
     kind: Literal["huggingface", "sentencepiece"]
@@ -87,8 +88,9 @@ def _read_bytes(path: str) -> bytes:
         with resolve(path).open_input() as file:
             return bytes(file.read())
     except STORE_ERRORS as error:
+        why = reason(error)
         raise TokenizerError(
-            f"{path} cannot be read: {error}; set tokenizer.path to a tokenizer.json or .model"
+            f"{path} cannot be read: {why}; set tokenizer.path to a tokenizer.json or .model"
         ) from None
 
 
@@ -123,12 +125,12 @@ def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
     by_speed = _FAST if splits_digits(json.loads(spec.payload)) else _FAST[::-1]
     for name in [name for name in by_speed if wanted in ("auto", name)]:
         fast = replace(spec, backend=name)
-        reason = _difference(fast, spec)
-        if reason is None:
+        why = _difference(fast, spec)
+        if why is None:
             if reasons:
                 _log.warning("%s is tokenized by %s, a slower backend: %s", path, name, "; ".join(reasons))
             return fast
-        reasons.append(f"{name} does not fit: {reason}")
+        reasons.append(f"{name} does not fit: {why}")
     if wanted != "auto":
         raise TokenizerError(f"{path}: backend {reasons[0]}; use auto or tokenizers")
     _log.warning("%s is tokenized by tokenizers, a slower backend: %s", path, "; ".join(reasons))
@@ -137,8 +139,8 @@ def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
 
 def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
     """Why the fast backend cannot replace the reference, or None."""
-    if fast.backend == "byte_level" and (reason := unsupported_by_loops(json.loads(fast.payload))):
-        return reason
+    if fast.backend == "byte_level" and (why := unsupported_by_loops(json.loads(fast.payload))):
+        return why
     added = reference_tokenizer(reference).get_added_tokens_decoder().values()
     texts = probe_texts(token.content for token in added)
     try:

@@ -53,4 +53,5 @@ class GrowingCounts(ShardCounts):
 
 def test_shard_counts_that_grow_while_they_are_read_are_reported() -> None:
     counts = GrowingCounts(a=ShardCount(2, 1, 30), b=ShardCount(3, 0, 70))
-    assert progress_message(counts, 5, 10.0) == "2 of 5 shards, 5 documents, 10 tokens/s"
+    sizes = {"a": 1_500_000, "b": 600_000, "c": 900_000}
+    assert progress_message(counts, sizes, 10.0) == "2 of 3 shards, 2.1 of 3.0 MB, 5 documents, 10 tokens/s"

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tokenizer_files
+from deltalake import DeltaTable
 from small_corpus import SmallCorpus, must_work, run_job, stages_run
 
+from jobs.framework import run_summary
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import STAGE_TABLES
@@ -33,15 +35,20 @@ def job(name: str) -> Job:
 
 
 def history(spark: "SparkSession", corpus: SmallCorpus, table: str) -> list[dict[str, Any]]:
-    from delta.tables import DeltaTable
+    import delta.tables
 
-    commits = DeltaTable.forPath(spark, str(corpus.folder / "warehouse" / table)).history().collect()
+    commits = delta.tables.DeltaTable.forPath(spark, str(corpus.folder / "warehouse" / table)).history().collect()
     return [row.asDict() for row in commits]
 
 
 def files_in(folder: Path) -> dict[str, int]:
-    """Every file and when it was last changed."""
-    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path != folder}
+    """Every file of tables and pages, and when it was last changed."""
+    paths = (path for path in sorted(folder.rglob("*")) if path not in (folder, folder / run_summary.FILE))
+    return {str(path): path.stat().st_mtime_ns for path in paths}
+
+
+def summary_of(warehouse: Path) -> dict[str, Any]:
+    return dict(json.loads((warehouse / run_summary.FILE).read_text(encoding="utf-8")))
 
 
 @pytest.fixture
@@ -58,6 +65,11 @@ def test_a_second_rebuild_skips_everything_and_says_why(spark: "SparkSession", c
     for stage in [*STAGES, "write_report"]:
         assert f"{stage}: skipped: inputs, configuration and code are unchanged" in log_text
     assert files_in(corpus.folder / "warehouse") == before
+    summary = summary_of(corpus.folder / "warehouse")
+    assert [(stage["stage"], stage["ran"]) for stage in summary["stages"]] == [
+        (name, False) for name in (*STAGES, "write_report")
+    ]
+    assert summary["release"] is None
 
 
 def test_a_changed_setting_reruns_what_depends_on_it(spark: "SparkSession", copy: tuple[SmallCorpus, str]) -> None:
@@ -66,8 +78,20 @@ def test_a_changed_setting_reruns_what_depends_on_it(spark: "SparkSession", copy
     assert stages_run(log_text) == STAGES[2:]
     assert "find_pivots: runs: pair_pivots was made with settings pivots.n_pivots = 150, now 20" in log_text
     assert "score_documents: runs: document_scores was made with tables pivots = version 0 " in log_text
-    pivots = spark.read.format("delta").load(warehouse.partition("=")[2] + "/pivots")
-    assert pivots.count() == 20
+    folder = Path(warehouse.partition("=")[2])
+    assert spark.read.format("delta").load(f"{folder}/pivots").count() == 20
+    summary = summary_of(folder)
+    assert [stage["stage"] for stage in summary["stages"] if stage["ran"]] == [*STAGES[2:], "write_report"]
+    assert summary["stages"][2]["reason"] == "pair_pivots was made with settings pivots.n_pivots = 150, now 20"
+    assert 0 < sum(stage["seconds"] for stage in summary["stages"]) <= summary["seconds"]
+    assert (summary["release"], summary["tables"]["pivots"]["rows"], summary["tables"]["pivots"]["version"]) == (
+        1,
+        20,
+        1,
+    )
+    for name, size in summary["tables"].items():
+        files = [folder / name / path for path in DeltaTable(folder / name).to_pyarrow_dataset().files]
+        assert (size["files"], size["bytes"]) == (len(files), sum(path.stat().st_size for path in files)), name
 
 
 def test_every_commit_records_its_provenance(spark: "SparkSession", corpus: SmallCorpus) -> None:

@@ -20,6 +20,7 @@ TEXTS = st.text(st.sampled_from(["a", "é", "水", "\ufffd", LAST]), max_size=40
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "text": (pa.string(), TEXTS),
+    "source": (pa.string(), TEXTS),
     "code": (pa.dictionary(pa.int32(), pa.string()), TEXTS),
     "whole": (pa.int64(), st.integers(-(1 << 63), (1 << 63) - 1)),
     "share": (pa.float64(), st.floats(allow_nan=False, allow_infinity=False)),
@@ -60,11 +61,18 @@ def test_every_row_is_found_by_each_of_its_values(tmp_path: Path, files: list[li
 def test_bounds_exclude_files_of_other_values(tmp_path: Path) -> None:
     start, nothing = datetime(2026, 1, 1, tzinfo=UTC), dict.fromkeys(SCHEMA.names)
     files = [
-        [nothing | {"text": f"{k}" * 50, "whole": k, "share": k / 7, "time": start + timedelta(k)}] for k in range(3)
+        [nothing | {"source": f"{k}" * 50, "whole": k, "share": k / 7, "time": start + timedelta(k)}] for k in range(3)
     ]
     bounds = pa.table(delta_table(tmp_path, files).get_add_actions(flatten=True)).sort_by("min.whole").to_pylist()
-    assert [row["min.text"] for row in bounds] == ["0" * 32, "1" * 32, "2" * 32]
-    assert [row["max.text"] for row in bounds] == ["0" * 32 + LAST, "1" * 32 + LAST, "2" * 32 + LAST]
+    assert [(row["min.source"], row["max.source"]) for row in bounds] == [(c * 50, c * 50) for c in "012"]
     assert [(row["min.whole"], row["max.whole"]) for row in bounds] == [(0, 0), (1, 1), (2, 2)]
     assert all(math.isclose(row["min.share"], k / 7, rel_tol=0) for k, row in enumerate(bounds))
     assert [row["null_count.code"] for row in bounds] == [1, 1, 1]
+
+
+def test_no_part_of_a_text_is_in_the_statistics(tmp_path: Path) -> None:
+    delta_table(tmp_path, [[dict.fromkeys(SCHEMA.names) | {"text": "a private matter", "code": "a secret"}]])
+    log = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "_delta_log").glob("*.json"))
+    assert "numRecords" in log
+    assert "private" not in log
+    assert "secret" not in log

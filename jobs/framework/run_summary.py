@@ -1,0 +1,45 @@
+"""What a rebuild did, as one JSON file beside the tables, for schedulers and dashboards."""
+
+import json
+from datetime import UTC, datetime
+
+from jobs.framework.log_lines import clean
+from jobs.framework.stage import Run
+from jobs.warehouse.table_size import table_size
+from pivot_udfs import __version__
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import STORE_ERRORS
+
+FILE = "last_rebuild.json"
+
+
+def write_summary(run: Run, job: str, tables: list[str], release: int | None) -> None:
+    """Writes ``<warehouse.path>/last_rebuild.json``.
+
+    Args:
+        run: with the stages that it ran or skipped.
+        job: its name.
+        tables: names of the tables that are listed.
+        release: the number of the release that was added, None where no table has changed.
+
+    Raises:
+        WarehouseError: the file cannot be written.
+    """
+    ended = datetime.now(UTC)
+    summary = {
+        "job": job,
+        "semantic_pivots": __version__,
+        "started_at": run.progress.started_at.isoformat(timespec="seconds"),
+        "ended_at": ended.isoformat(timespec="seconds"),
+        "seconds": round((ended - run.progress.started_at).total_seconds(), 1),
+        "release": release,
+        "stages": [one._replace(reason=one.reason and clean(one.reason))._asdict() for one in run.progress.stages],
+        "tables": {name: size._asdict() for name in tables if (size := table_size(run.warehouse, name))},
+    }
+    place = run.warehouse.location(FILE)
+    try:
+        with place.open_output() as stream:
+            stream.write((json.dumps(summary, ensure_ascii=False, indent=1) + "\n").encode())
+    except STORE_ERRORS as error:
+        raise WarehouseError(f"{place} cannot be written ({reason(error)})") from None
