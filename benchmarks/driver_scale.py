@@ -6,10 +6,8 @@ Shards are local files of one record; tables get log entries for empty files, as
 them. Each row has the processor seconds of one call and the memory of the process after it, in MB.
 """
 
-import argparse
 import json
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from pyspark.sql import SparkSession
 
-from benchmarks.common import fresh, report
+from benchmarks.common import fresh, parse, report
 from jobs.loading.loaded_shards import LoadedShard, batches_of, compare_shards, read_loaded
 from jobs.loading.replace_shards import commit_shards
 from jobs.warehouse.commit import commit_files
@@ -41,9 +39,7 @@ Rows = dict[str, dict[str, float]]
 
 def main() -> None:
     """Runs it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scratch", default=tempfile.gettempdir(), help="a folder for shards and tables")
-    root = Path(fresh(f"{parser.parse_args().scratch}/bench-driver-scale"))
+    root = Path(fresh(f"{parse(__doc__).scratch}/bench-driver-scale"))
     figures = {}
     for size in SIZES:
         figures[f"{size:,} shards"] = _shards(root / f"shards-{size}", size)
