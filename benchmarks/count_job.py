@@ -25,6 +25,7 @@ from pivot_udfs.count_cooccurrence import count_cooccurrence as count_documents
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import TABLES
+from pivot_udfs.sum_counts import SumPlan, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _SQL_SHARE = 0.02
@@ -117,7 +118,7 @@ def _check_equal(run: Run, part: DataFrame, sql: DataFrame) -> None:
     plan = count_cooccurrence.plan_of(run)
     found = part.select(*COUNTED.names).mapInArrow(partial(count_documents, plan=plan), from_arrow_schema(PARTIAL_ROWS))
     rows = count_cooccurrence.gathered(found, len(plan.lexicon.words))
-    step = count_cooccurrence.sum_step(run)
+    step = partial(sum_counts, plan=SumPlan(run.lexicon, vocabulary(run.tokenizer).size))
     schema = TABLES["token_cooccurrence"]
 
     def cells(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

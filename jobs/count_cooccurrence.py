@@ -13,9 +13,9 @@ divided: for terabytes set that key so that input bytes / partitions is a few GB
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -23,9 +23,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.framework.task_sizes import least_tasks, tasks_of_files
+from jobs.framework.task_sizes import frame_of_files, least_tasks
 from jobs.loading.block_list import forgotten_between
-from jobs.warehouse.commit import data_files
 from jobs.warehouse.commit_history import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
@@ -37,7 +36,6 @@ from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.schemas import CORPUS_TOTALS
 from pivot_udfs.storage.read_parquet import ReadFiles, read_files
-from pivot_udfs.storage.write_parquet import TableStep
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, stored_counts, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -48,25 +46,30 @@ _STORED_COST = 2.5
 """Adding to a byte of stored counts costs as much as counting so many bytes of documents (``incremental_rebuild``)."""
 _STEP_BYTES = 32 << 30
 """Stored documents that are counted between two commits, on average: each commit writes all counts anew."""
+Changes = Callable[[int | None, int], FileChanges | None]
+"""``changed_files`` of ``documents``, called once for each pair of versions."""
 
 
 def run(run: Run, provenance: Provenance) -> None:
     """Counts the documents that were added or removed since the tables were written, or all documents."""
-    before = counted_before(run, provenance)
-    for version in versions_to_count(run, provenance, before):
+    changes = cache(partial(changed_files, run.warehouse.location("documents")))
+    before = counted_before(run, provenance, changes)
+    for version in versions_to_count(run, provenance, before, changes):
         step_provenance = replace(provenance, tables={"documents": version})
-        changes = _changes(run, before, version)
+        changed = changes(before and before.version, version.version)
+        if changed is None:
+            raise WarehouseError(f"{version} of documents has lost files while it was read: run it again")
         blocks = forgotten_between(run.warehouse, before.version, version.version) if before else None
         if blocks:
-            removed, read = FileChanges({}, changes.removed), partial(read_blocked, blocks=blocks)
+            removed, read = FileChanges({}, changed.removed), partial(read_blocked, blocks=blocks)
             _count(run, removed, True, step_provenance, read)
         else:
-            _count(run, changes, before is not None, step_provenance, read_files)
+            _count(run, changed, before is not None, step_provenance, read_files)
         before = version
     _warn_of_missing_words(run)
 
 
-def counted_before(run: Run, provenance: Provenance) -> TableVersion | None:
+def counted_before(run: Run, provenance: Provenance, changes: Changes) -> TableVersion | None:
     """The rows of ``documents`` that the tables count, if the difference to the present ones can be counted."""
     made, documents = _made(run, _LAST), provenance.tables["documents"]
     if made is None or "documents" not in made.tables:
@@ -76,21 +79,16 @@ def counted_before(run: Run, provenance: Provenance) -> TableVersion | None:
         return None
     if (before.id, before.fingerprint) != (documents.id, documents.fingerprint) or not _rolled_back(run, made):
         return None
-    changes = changed_files(run.warehouse.location("documents"), before.version, documents.version)
-    if changes is None:
+    changed = changes(before.version, documents.version)
+    if changed is None:
         run.progress.say(STAGE.name, "counts all documents: files that were removed are no longer there")
         return None
     if forgotten_between(run.warehouse, before.version, documents.version):
         return before
-    now = changed_files(run.warehouse.location("documents"), None, documents.version)
-    n_bytes = sum(map(sum, (changes.added.values(), changes.removed.values())))
-    cost = n_bytes + _STORED_COST * sum(_n_bytes(run, table) for table in _COUNTS)
+    now = changes(None, documents.version)
+    n_bytes = sum(map(sum, (changed.added.values(), changed.removed.values())))
+    cost = n_bytes + _STORED_COST * sum(sum(run.warehouse.files(table).values()) for table in _COUNTS)
     return before if now and cost < sum(now.added.values()) else None
-
-
-def _n_bytes(run: Run, table: str) -> int:
-    delta = open_delta(run.warehouse.location(table))
-    return sum(data_files(delta).values()) if delta else 0
 
 
 def _made(run: Run, table: str) -> Provenance | None:
@@ -118,56 +116,41 @@ def _rolled_back(run: Run, made: Provenance) -> bool:
     return True
 
 
-def versions_to_count(run: Run, provenance: Provenance, before: TableVersion | None) -> list[TableVersion]:
+def versions_to_count(
+    run: Run, provenance: Provenance, before: TableVersion | None, changes: Changes
+) -> list[TableVersion]:
     """The versions of ``documents`` to count one after the other, the present one last."""
-    location, last = run.warehouse.location("documents"), provenance.tables["documents"]
-    delta = open_delta(location)
+    last, first = provenance.tables["documents"], before and before.version
+    delta = open_delta(run.warehouse.location("documents"))
     made = row_versions(delta, last.fingerprint) if delta else []
-    first = before.version if before else -1
-    between = [version for version in made if first < version < last.version]
-    changes = changed_files(location, before.version if before else None, last.version)
-    n_steps = sum(changes.added.values()) // _STEP_BYTES + 1 if changes else 1
+    between = [version for version in made if (-1 if first is None else first) < version < last.version]
+    changed = changes(first, last.version)
+    n_steps = sum(changed.added.values()) // _STEP_BYTES + 1 if changed else 1
     together = math.ceil((len(between) + 1) / n_steps)
     steps = [*between[together - 1 :: together], last.version]
-    pairs = zip([before.version if before else None, *steps], steps, strict=False)
-    if any(changed_files(location, earlier, later) is None for earlier, later in pairs):
+    if any(changes(earlier, later) is None for earlier, later in zip([first, *steps], steps, strict=False)):
         steps = [last.version]
     return [last._replace(version=version) for version in steps]
 
 
-def _changes(run: Run, before: TableVersion | None, now: TableVersion) -> FileChanges:
-    location = run.warehouse.location("documents")
-    changes = changed_files(location, before.version if before else None, now.version)
-    if changes is None:
-        raise WarehouseError(f"{location} {now} has lost files while it was read: run it again")
-    return changes
-
-
 def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, read: ReadFiles) -> None:
-    """Writes the five tables; with ``add``, the sums of what they hold and of the changes."""
-    plan, folder = plan_of(run), run.warehouse.location("documents").uri
-    files = _file_rows(run, changes)
-    count = partial(count_files, folder=folder, plan=plan, read=read)
-    rows = files.mapInArrow(count, from_arrow_schema(PARTIAL_ROWS))
+    """Writes the tables; with ``add``, the sums of what they hold and of the changes."""
+    plan, sum_plan = plan_of(run), SumPlan(run.lexicon, vocabulary(run.tokenizer).size)
+    folder = run.warehouse.location("documents").uri
+    files = frame_of_files(run.spark, changes.added, changes.removed)
+    rows = files.mapInArrow(partial(count_files, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS))
     totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
     if add:
         for kind, table in TABLE_OF.items():
-            step = partial(stored_counts, kind=kind, plan=_sum_plan(run))
-            rows = rows.union(run.warehouse.read(table).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS)))
+            step = partial(stored_counts, kind=kind, folder=run.warehouse.location(table).uri, plan=sum_plan)
+            stored = frame_of_files(run.spark, run.warehouse.files(table))
+            rows = rows.union(stored.mapInArrow(step, from_arrow_schema(PARTIAL_ROWS)))
         totals = totals.union(run.warehouse.read(_LAST).select(*CORPUS_TOTALS.names))
     sums = [F.sum(name).alias(name) for name in ("n_docs", "n_tokens")]
     with run.progress.watch(run.spark, STAGE.name, "rows of counts"):
-        run.warehouse.write(gathered(rows, len(plan.lexicon.words)), list(_COUNTS), provenance, sum_step(run))
+        rows = gathered(rows, len(plan.lexicon.words))
+        run.warehouse.write(rows, list(_COUNTS), provenance, partial(sum_counts, plan=sum_plan))
         run.warehouse.write(totals.groupBy("lang").agg(*sums).where("n_docs != 0"), [_LAST], provenance)
-
-
-def _file_rows(run: Run, changes: FileChanges) -> DataFrame:
-    """file, sign: the files of each task in one partition."""
-    signed = [(changes.added, 1), (changes.removed, -1)]
-    tasks = [(files, sign) for sizes, sign in signed if sizes for files in tasks_of_files(run.spark, sizes)]
-    rows = [(task, file, sign) for task, (files, sign) in enumerate(tasks) for file in files]
-    frame = run.spark.createDataFrame(rows, "task int, file string, sign long")
-    return frame.repartitionById(max(1, len(tasks)), "task").select("file", "sign")
 
 
 def _warn_of_missing_words(run: Run) -> None:
@@ -196,22 +179,14 @@ def gathered(rows: DataFrame, n_words: int) -> DataFrame:
     return rows.repartition(n_tasks, "kind", "row").sortWithinPartitions("kind", "row")
 
 
-def sum_step(run: Run) -> TableStep:
-    """What makes the tables' rows of partial rows."""
-    return partial(sum_counts, plan=_sum_plan(run))
-
-
-def _sum_plan(run: Run) -> SumPlan:
-    return SumPlan(run.lexicon, vocabulary(run.tokenizer).size)
-
-
 STAGE = Stage(
     name="count_cooccurrence",
-    version=2,
+    version=3,
     reads=("documents",),
     writes=lambda settings: (
         "corpus_totals",
         "token_totals",
+        "token_sources",
         "word_totals",
         "word_cooccurrence",
         "token_cooccurrence",

@@ -1,4 +1,4 @@
-"""Describes each dataset of a release: a dataset card, a Croissant file and the EU's summary of training content.
+"""Describes each dataset of a release: dataset card, Croissant, SPDX, and the EU's summary of training content.
 
     python jobs/describe_release.py --config conf/demo.toml [--set description.path=...]
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from jobs.describing.croissant import croissant
 from jobs.describing.dataset_card import dataset_card
 from jobs.describing.dataset_facts import DatasetFacts, read_facts
+from jobs.describing.spdx import spdx_document
 from jobs.describing.training_summary import training_summary
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say, write_line
@@ -24,11 +25,11 @@ from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 NAME = "describe_release"
-CARD, CROISSANT, SUMMARY = "README.md", "croissant.json", "training_content_summary.md"
+CARD, CROISSANT, SUMMARY, SPDX = "README.md", "croissant.json", "training_content_summary.md", "dataset.spdx.json"
 
 
 def run(settings: Settings) -> None:
-    """Writes three files for each configured arm, into ``<description.path>/<arm>``."""
+    """Writes four files for each configured arm, into ``<description.path>/<arm>``."""
     root = resolve(settings.warehouse.path)
     release = read_release(root, settings.warehouse.release)
     if release is None:
@@ -51,7 +52,9 @@ def _warn(facts: DatasetFacts) -> None:
 def _write(facts: DatasetFacts, folder: Location, table: Location) -> None:
     is_near = folder.is_local and table.is_local
     path = os.path.relpath(table.path, folder.path) if is_near else table.uri
-    texts = {CARD: dataset_card(facts), CROISSANT: croissant(facts, path), SUMMARY: training_summary(facts)}
+    texts = {CARD: dataset_card(facts), CROISSANT: croissant(facts, path), SUMMARY: training_summary(facts)} | {
+        SPDX: spdx_document(facts)
+    }
     for name, text in texts.items():
         try:
             with folder.child(name).open_output() as stream:

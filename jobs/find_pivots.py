@@ -6,111 +6,94 @@ spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value]
 import sys
 from collections.abc import Sequence
 from functools import partial
-from itertools import combinations
 
-from pyspark.sql import DataFrame, Window
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import LongType, StructField, StructType
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
+from jobs.framework.task_sizes import frame_of_files, least_tasks
+from pivot_udfs.counting.read_counts import numbers_of
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
-from pivot_udfs.matching.lexicon import surface_forms
+from pivot_udfs.find_pivots import ASSOCIATIONS, PivotPlan, TokenFigures, associate_files, find_pair_pivots
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
-
-_PAIR = ["concept", "lang_a", "word_a", "lang_b", "word_b"]
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
 
 def run(run: Run, provenance: Provenance) -> None:
     """Writes ``pair_pivots``, then ``pivots`` from it."""
-    tables = {name: run.warehouse.read(name) for name in provenance.tables}
-    n_docs = tables["corpus_totals"].agg(F.sum("n_docs")).collect()[0][0]
+    plan = pivot_plan(run)
+    with run.progress.watch(run.spark, "find_pivots", "pairs"):
+        step = partial(find_pair_pivots, plan=plan)
+        run.warehouse.write(_associations(run, plan), ["pair_pivots"], provenance, step)
+    with run.progress.watch(run.spark, "find_pivots", "hubs"):
+        run.warehouse.write(_pivots(run, plan), ["pivots"], provenance)
+
+
+def pivot_plan(run: Run) -> PivotPlan:
+    """What the workers need, from the settings and the totals.
+
+    Raises:
+        WarehouseError: no document is counted.
+    """
+    n_docs = sum(run.warehouse.read("corpus_totals").toArrow().column("n_docs").to_pylist())
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
-    with run.progress.watch(run.spark, "find_pivots", "pairs"):
-        associations = _associations(run, tables, n_docs)
-        run.warehouse.write(_pair_pivots(run, associations), ["pair_pivots"], provenance)
-    with run.progress.watch(run.spark, "find_pivots", "hubs"):
-        pairs = run.warehouse.read("pair_pivots")
-        run.warehouse.write(_pivots(run, pairs, tables["token_totals"], n_docs), ["pivots"], provenance)
+    numbers, words = numbers_of(run.lexicon), run.warehouse.read("word_totals").toArrow()
+    word_docs = np.zeros(len(numbers), np.int64)
+    names = zip(words.column("lang").to_pylist(), words.column("word").to_pylist(), strict=True)
+    word_docs[[numbers[name] for name in names]] = words.column("doc_count").to_numpy()
+    tokens = token_figures(run, n_docs)
+    return PivotPlan(run.lexicon, run.tokenizer, run.settings.pivots, n_docs, word_docs, tokens)
 
 
-def _associations(run: Run, tables: dict[str, DataFrame], n_docs: int) -> DataFrame:
-    """lang, word, token_id, association above the floor, for words and tokens that are frequent enough."""
-    pivots, vocab = run.settings.pivots, vocabulary(run.tokenizer)
+def token_figures(run: Run, n_docs: int) -> TokenFigures:
+    """What is known of every token, from the counts."""
+    vocab = vocabulary(run.tokenizer)
+    counts, docs, words, sources = (np.zeros(vocab.size, np.int64) for _ in range(4))
+    totals, groups = (run.warehouse.read(table).toArrow() for table in ("token_totals", "token_sources"))
+    counts[totals.column("token_id").to_numpy()] = totals.column("count").to_numpy()
+    docs[totals.column("token_id").to_numpy()] = totals.column("doc_count").to_numpy()
+    np.add.at(words, groups.column("token_id").to_numpy(), groups.column("word_count").to_numpy())
+    np.add.at(sources, groups.column("token_id").to_numpy(), 1)
     usable = vocab.has_letter.copy()
     usable[list(vocab.special_ids)] = False
-    words = tables["word_totals"].where(F.col("doc_count") >= pivots.min_word_doc_count)
-    words = words.select("lang", "word", F.col("doc_count").alias("word_docs"))
-    tokens = tables["token_totals"].select("token_id", F.col("doc_count").alias("token_docs"))
-    counted = (
-        tables["token_cooccurrence"]
-        .where(F.col("doc_count") >= pivots.min_doc_count)
-        .join(F.broadcast(words), on=["lang", "word"], how="inner")
-        .join(F.broadcast(tokens), on="token_id", how="inner")
-        .select("lang", "word", "token_id", "doc_count", "word_docs", "token_docs")
-    )
-    step = partial(associate_rows, measure=pivots.association, n_docs=n_docs, floor=pivots.score_floor, usable=usable)
-    return counted.mapInArrow(step, from_arrow_schema(ASSOCIATIONS))
+    return TokenFigures(docs, docs / n_docs, words / np.maximum(counts, 1), sources, usable)
 
 
-def _pair_pivots(run: Run, associations: DataFrame) -> DataFrame:
-    sides = [
-        associations.toDF(f"lang_{side}", f"word_{side}", "token_id", f"association_{side}").alias(side)
-        for side in ("a", "b")
-    ]
-    best = Window.partitionBy(*_PAIR).orderBy(F.desc("score"), F.asc("token_id"))
-    own_token = F.array_contains("own_tokens", F.col("token_id"))
-    return (
-        F.broadcast(_translation_pairs(run))
-        .join(sides[0], on=["lang_a", "word_a"], how="inner")
-        .join(sides[1], on=["lang_b", "word_b", "token_id"], how="inner")
-        .where(~own_token)
-        .withColumn("score", F.least("association_a", "association_b"))
-        .withColumn("rank", F.row_number().over(best).cast("long"))
-        .where(F.col("rank") <= run.settings.pivots.pivots_per_pair)
-        .join(F.broadcast(_token_texts(run)), on="token_id", how="inner")
-    )
+def _associations(run: Run, plan: PivotPlan) -> DataFrame:
+    """Rows of ASSOCIATIONS with all of a concept in one partition, by concept and word."""
+    table = run.warehouse.location("token_cooccurrence")
+    files = frame_of_files(run.spark, run.warehouse.files("token_cooccurrence"))
+    rows = files.mapInArrow(partial(associate_files, folder=table.uri, plan=plan), from_arrow_schema(ASSOCIATIONS))
+    n_tasks = min(least_tasks(run.spark), len(plan.lexicon.concepts))
+    return rows.repartition(n_tasks, "concept").sortWithinPartitions("concept", "word")
 
 
-def _translation_pairs(run: Run) -> DataFrame:
-    """The word pairs of every concept, smaller language first, with the words' own tokens; not those of one surface."""
-    words = run.lexicon.words
-    own = [sorted(word_token_ids(run.tokenizer, word)) for _, word in words]
-    rows = [
-        (concept, *words[a], *words[b], own[a] + own[b])
-        for concept, cells in enumerate(run.lexicon.concepts)
-        for a, b in combinations(cells, 2)
-        if a >= 0 and b >= 0 and not set(surface_forms(words[a][1])) & set(surface_forms(words[b][1]))
-    ]
-    return run.spark.createDataFrame(
-        rows, "concept long, lang_a string, word_a string, lang_b string, word_b string, own_tokens array<int>"
-    )
-
-
-def _token_texts(run: Run) -> DataFrame:
-    return run.spark.createDataFrame(list(enumerate(vocabulary(run.tokenizer).texts)), "token_id int, token string")
-
-
-def _pivots(run: Run, pairs: DataFrame, token_totals: DataFrame, n_docs: int) -> DataFrame:
+def _pivots(run: Run, plan: PivotPlan) -> DataFrame:
     """The hub tokens, ranked on the driver, which holds ``n_pivots`` rows."""
-    shares = token_totals.select("token_id", (F.col("doc_count") / n_docs).alias("doc_share"))
+    pivots, tokens = run.settings.pivots, plan.tokens
+    admitted = np.flatnonzero((tokens.doc_share <= pivots.max_doc_share) & (tokens.n_sources >= pivots.min_sources))
+    figures = {name: getattr(tokens, name)[admitted] for name in ("doc_share", "word_share", "n_sources")}
+    candidates = run.spark.createDataFrame(pa.table({"token_id": pa.array(admitted, pa.int32())} | figures))
     # A sum of doubles depends on its order; sorted first, it is the same on every run.
     total = F.aggregate(F.sort_array(F.collect_list("score")), F.lit(0.0), lambda total, score: total + score)
     hubs = (
-        pairs.groupBy("token_id", "token")
+        run.warehouse.read("pair_pivots")
+        .groupBy("token_id", "token")
         .agg(
             total.alias("score"),
             F.countDistinct("concept").alias("n_concepts"),
             F.countDistinct("lang_a", "lang_b").alias("n_language_pairs"),
         )
-        .join(F.broadcast(shares), on="token_id", how="inner")
-        .where(F.col("doc_share") <= run.settings.pivots.max_doc_share)
+        .where(F.col("n_concepts") >= pivots.min_concepts)
+        .join(F.broadcast(candidates), on="token_id", how="inner")
     )
-    best = hubs.orderBy(F.desc("score"), F.asc("token_id")).limit(run.settings.pivots.n_pivots).collect()
+    best = hubs.orderBy(F.desc("score"), F.asc("token_id")).limit(pivots.n_pivots).collect()
     ranked = [(*row, rank) for rank, row in enumerate(best, 1)]
     return run.spark.createDataFrame(
         ranked, StructType([*hubs.schema, StructField("rank", LongType(), nullable=False)])
@@ -119,8 +102,8 @@ def _pivots(run: Run, pairs: DataFrame, token_totals: DataFrame, n_docs: int) ->
 
 STAGE = Stage(
     name="find_pivots",
-    version=2,
-    reads=("corpus_totals", "word_totals", "token_totals", "token_cooccurrence"),
+    version=3,
+    reads=("corpus_totals", "word_totals", "token_totals", "token_sources", "token_cooccurrence"),
     writes=lambda settings: ("pair_pivots", "pivots"),
     sections=("pivots", "lexicon"),
     files=("tokenizer", "lexicon"),

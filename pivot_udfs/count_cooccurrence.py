@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pivot_udfs.counting.context_kernel import Events, Tokens, count_contexts
-from pivot_udfs.counting.dense_row import WHOLE_DOCUMENT, Cells, count_items, new_cells, order_by_row
+from pivot_udfs.counting.dense_row import WHOLE_DOCUMENT, Cells, count_items, count_words, new_cells, order_by_row
 from pivot_udfs.counting.word_pair_kernel import PlacedHits, count_word_pairs
 from pivot_udfs.counting.worker_memory import release_memory
 from pivot_udfs.matching.lexicon import Lexicon
@@ -29,18 +30,21 @@ from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
+from pivot_udfs.tokenization.word_shapes import word_shapes
 
 PARTIAL_ROWS = pa.schema(
     [
         pa.field("kind", pa.int32(), nullable=False),  # a Kind
-        pa.field("row", pa.int32(), nullable=False),  # word id; 0 in the totals
+        pa.field("row", pa.int32(), nullable=False),  # word id; group of sources in TOKEN_SOURCES; 0 in the totals
         pa.field("columns", pa.binary(), nullable=False),  # int32: token or word ids, ascending, each once
         pa.field("pair_counts", pa.binary(), nullable=False),  # int64, one a column
         pa.field("doc_counts", pa.binary(), nullable=False),  # int64, one a column
     ]
 )
-COUNTED = pa.schema([DOCUMENTS.field(name) for name in ("lang", "text", "token_ids")])
+COUNTED = pa.schema([DOCUMENTS.field(name) for name in ("source", "lang", "text", "token_ids")])
 """What is read of documents."""
+N_SOURCE_GROUPS = 32
+"""Sources are counted in so many groups, so that the counts stay small where every site is a source."""
 _FIXED_BYTES = 560 << 20
 """Memory of a worker before it holds a document: interpreter, compiled kernels, the trie, one batch."""
 _SLICE_BYTES = 2 << 20
@@ -54,6 +58,7 @@ class Kind(IntEnum):
     WORD_COOCCURRENCE = 1
     WORD_TOTALS = 2
     TOKEN_TOTALS = 3
+    TOKEN_SOURCES = 4
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,7 @@ class _Block:
         self.n_columns = vocabulary(self.plan.tokenizer).size
         self.token_type = np.uint16 if self.n_columns <= 1 << 16 else np.uint32
         self.matcher = word_matcher(self.plan.lexicon, self.plan.shared_surfaces)
+        self.shapes = word_shapes(self.plan.tokenizer)
         self.word_languages = np.array(self.plan.lexicon.word_languages(), np.int32)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -130,6 +136,7 @@ class _Block:
             "words": hits.words,
             "firsts": (firsts + base).astype(np.uint32),
             "ends": (ends + base).astype(np.uint32),
+            "groups": _source_groups(batch.column("source")),
             "docs": (hits.docs + self.n_docs).astype(np.int32),
             "char_starts": hits.byte_starts.astype(np.int32),
             "char_ends": hits.byte_ends.astype(np.int32),
@@ -154,6 +161,10 @@ class _Block:
         doc_hits = np.searchsorted(docs, np.arange(self.n_docs + 1)).astype(np.int64)
         yield _totals(Kind.WORD_TOTALS, *count_items(words, doc_hits, len(self.word_languages)))
         yield _totals(Kind.TOKEN_TOTALS, *count_items(block["ids"], block["doc_starts"], self.n_columns))
+        for group in np.unique(block["groups"]):
+            of_group = np.flatnonzero(block["groups"] == group)
+            counts = count_words(block["ids"], block["doc_starts"], of_group, self.shapes)
+            yield _totals(Kind.TOKEN_SOURCES, *counts, row=group)
         window, n_words = self.plan.window, len(self.word_languages)
         order, row_starts = order_by_row(words, n_words)
         places = (block["firsts"], block["char_starts"], block["char_ends"])
@@ -183,9 +194,17 @@ def _emit(
         yield packed_rows(kind, *(column[:n_cells] for column in out))
 
 
-def _totals(kind: Kind, counts: Any, docs: Any) -> pa.RecordBatch:
-    items = np.flatnonzero(counts).astype(np.int32)
-    return packed_rows(kind, np.zeros_like(items), items, counts[items], docs[items])
+def _source_groups(sources: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """The group of each source, from the CRC-32 of its UTF-8 bytes."""
+    names = sources.dictionary_encode()
+    groups = [crc32(name.encode()) % N_SOURCE_GROUPS for name in names.dictionary.to_pylist()]
+    found: npt.NDArray[np.uint8] = np.array(groups, np.uint8)[names.indices.to_numpy()]
+    return found
+
+
+def _totals(kind: Kind, counts: Any, docs: Any, row: int = 0) -> pa.RecordBatch:
+    items = np.flatnonzero(docs).astype(np.int32)
+    return packed_rows(kind, np.full_like(items, row), items, counts[items], docs[items])
 
 
 def packed_rows(kind: Kind, rows: Any, columns: Any, pairs: Any, docs: Any) -> pa.RecordBatch:

@@ -1,42 +1,162 @@
-"""The step that computes associations: counted contexts in, the associations that exceed a floor out."""
+"""The steps that find pair pivots: counted contexts in, associations by concept, the pivots of each word pair out.
+
+The files of ``token_cooccurrence`` are read where they are needed. Only associations above the floor are shuffled, a
+word's as one packed row, to the tasks of the concepts that have the word.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, groupby, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.counting.associations import associate
+from pivot_udfs.counting.read_counts import numbers_of, read_counts, word_ids
+from pivot_udfs.matching.lexicon import Lexicon, surface_forms
+from pivot_udfs.schemas import PAIR_PIVOTS
+from pivot_udfs.selection_settings import Pivots
+from pivot_udfs.tokenization.backends import TokenizerSpec
+from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
 
-_COUNTED = ("doc_count", "word_docs", "token_docs")
 ASSOCIATIONS = pa.schema(
     [
-        pa.field("lang", pa.string(), nullable=False),
-        pa.field("word", pa.string(), nullable=False),
-        pa.field("token_id", pa.int32(), nullable=False),
-        pa.field("association", pa.float64(), nullable=False),
+        pa.field("concept", pa.int32(), nullable=False),
+        pa.field("word", pa.int32(), nullable=False),  # word id
+        pa.field("tokens", pa.binary(), nullable=False),  # int32: token ids
+        pa.field("associations", pa.binary(), nullable=False),  # float64, one a token
     ]
 )
+"""A word's associations, for one of its concepts."""
+_Associations = tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]
 
 
-def associate_rows(
-    batches: Iterator[pa.RecordBatch], measure: str, n_docs: int, floor: float, usable: npt.NDArray[np.bool_]
-) -> Iterator[pa.RecordBatch]:
-    """Associations of counted contexts.
+class TokenFigures(NamedTuple):
+    """What the counts say of every token; arrays (vocabulary size,)."""
+
+    doc_count: npt.NDArray[np.int64]
+    """Documents with the token."""
+    doc_share: npt.NDArray[np.float64]
+    """Share of all documents, in [0, 1]."""
+    word_share: npt.NDArray[np.float64]
+    """Share of its occurrences in which it is a whole word, in [0, 1]."""
+    n_sources: npt.NDArray[np.int64]
+    """Groups of sources with the token."""
+    usable: npt.NDArray[np.bool_]
+    """Not special, and with a letter."""
+
+
+@dataclass(frozen=True)
+class PivotPlan:
+    """All that a worker needs to find pair pivots; travels in the step's closure."""
+
+    lexicon: Lexicon
+    tokenizer: TokenizerSpec
+    pivots: Pivots
+    n_docs: int
+    word_docs: npt.NDArray[np.int64]
+    """(words,): documents with each word id."""
+    tokens: TokenFigures
+
+    @cached_property
+    def concepts_of(self) -> dict[int, list[int]]:
+        """The concepts of each word id."""
+        found: dict[int, list[int]] = {}
+        for concept, cells in enumerate(self.lexicon.concepts):
+            for word in set(cells) - {-1}:
+                found.setdefault(word, []).append(concept)
+        return found
+
+
+def associate_files(batches: Iterator[pa.RecordBatch], folder: str, plan: PivotPlan) -> Iterator[pa.RecordBatch]:
+    """The associations above the floor of words and tokens that are frequent enough.
 
     Args:
-        batches: columns lang, word, token_id, doc_count (both), word_docs, token_docs.
-        measure: a key of ``associations.MEASURES``.
-        n_docs: documents in all.
-        floor: associations must exceed it; both sides of a pair must, since the pair's score is the smaller.
-        usable: bool (vocabulary size,): tokens that may be pivots.
+        batches: a first column of strings, files of ``token_cooccurrence``.
+        folder: URI of the table.
+        plan: counts, settings.
 
     Yields:
-        batches in ASSOCIATIONS.
+        batches in ASSOCIATIONS; a word may come more than once, with other tokens.
     """
-    for batch in batches:
-        both, word, token = (batch.column(name).to_numpy().astype(np.float64) for name in _COUNTED)
-        association = associate(measure, both, word, token, float(n_docs))
-        kept = pa.array((association > floor) & usable[batch.column("token_id").to_numpy()])
-        columns = [batch.column("lang"), batch.column("word"), batch.column("token_id"), pa.array(association)]
-        yield pa.RecordBatch.from_arrays(columns, schema=ASSOCIATIONS).filter(kept)
+    numbers = numbers_of(plan.lexicon)
+    for files in batches:
+        for batch in read_counts("token_cooccurrence", files.column(0).to_pylist(), folder):
+            words, tokens = word_ids(batch, numbers), batch.column("token_id").to_numpy()
+            yield _packed(plan, *_associated(plan, words, tokens, batch.column("doc_count").to_numpy()))
+
+
+def _associated(plan: PivotPlan, words: Any, tokens: Any, docs: Any) -> tuple[Any, Any, Any]:
+    """Words, tokens and associations of the cells that are kept, ordered by word."""
+    pivots, usable = plan.pivots, plan.tokens.usable & (plan.tokens.word_share >= plan.pivots.min_word_share)
+    kept = (docs >= pivots.min_doc_count) & usable[tokens] & (plan.word_docs[words] >= pivots.min_word_doc_count)
+    words, tokens, docs = words[kept], tokens[kept], docs[kept]
+    both, of_word, of_token = (
+        counts.astype(np.float64) for counts in (docs, plan.word_docs[words], plan.tokens.doc_count[tokens])
+    )
+    values = associate(pivots.association, both, of_word, of_token, float(plan.n_docs))
+    above = np.flatnonzero(values > pivots.score_floor)
+    order = above[np.argsort(words[above], kind="stable")]
+    return words[order], tokens[order], values[order]
+
+
+def _packed(plan: PivotPlan, words: Any, tokens: Any, values: Any) -> pa.RecordBatch:
+    bounds = [*np.flatnonzero(np.diff(words, prepend=-1)).tolist(), len(words)]
+    rows = [
+        (concept, words[start], tokens[start:stop].tobytes(), values[start:stop].tobytes())
+        for start, stop in pairwise(bounds)
+        for concept in plan.concepts_of.get(int(words[start]), ())
+    ]
+    columns = zip(*rows, strict=True) if rows else [()] * len(ASSOCIATIONS)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, ASSOCIATIONS, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=ASSOCIATIONS)
+
+
+def find_pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The best pivots of each word pair of each concept.
+
+    Args:
+        batches: in ASSOCIATIONS, ordered by concept and word, with all words of a concept.
+        plan: counts, settings.
+
+    Yields:
+        ("pair_pivots", batch in its schema).
+    """
+    rows = (row for batch in batches for row in batch.to_pylist())
+    for concept, of_concept in groupby(rows, key=lambda row: row["concept"]):
+        words = {word: _of_word(list(parts)) for word, parts in groupby(of_concept, key=lambda row: row["word"])}
+        cells = [word for word in plan.lexicon.concepts[concept] if word in words]
+        for a, b in combinations(cells, 2):
+            if not _same_surface(plan, a, b):
+                yield "pair_pivots", _best(plan, concept, (a, b), (words[a], words[b]))
+
+
+def _of_word(parts: list[dict[str, Any]]) -> _Associations:
+    tokens = np.concatenate([np.frombuffer(part["tokens"], np.int32) for part in parts])
+    return tokens, np.concatenate([np.frombuffer(part["associations"]) for part in parts])
+
+
+def _same_surface(plan: PivotPlan, a: int, b: int) -> bool:
+    forms = [set(surface_forms(plan.lexicon.words[word][1])) for word in (a, b)]
+    return not forms[0].isdisjoint(forms[1])
+
+
+def _best(
+    plan: PivotPlan, concept: int, pair: tuple[int, int], sides: tuple[_Associations, _Associations]
+) -> pa.RecordBatch:
+    tokens, at_a, at_b = np.intersect1d(sides[0][0], sides[1][0], assume_unique=True, return_indices=True)
+    associations = sides[0][1][at_a], sides[1][1][at_b]
+    score = np.minimum(*associations)
+    own = [list(word_token_ids(plan.tokenizer, plan.lexicon.words[word][1])) for word in pair]
+    order = np.lexsort((tokens, -score))
+    order = order[~np.isin(tokens[order], own[0] + own[1])][: plan.pivots.pivots_per_pair]
+    texts, n_rows = vocabulary(plan.tokenizer).texts, len(order)
+    names = [[name] * n_rows for word in pair for name in plan.lexicon.words[word]]
+    ids = tokens[order]
+    numbers = [*(values[order] for values in associations), score[order], np.arange(1, n_rows + 1)]
+    columns = [[concept] * n_rows, *names, ids, [texts[token] for token in ids.tolist()], *numbers]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, PAIR_PIVOTS, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=PAIR_PIVOTS)

@@ -81,6 +81,14 @@ BLOCKED = pa.schema(
 )
 CORPUS_TOTALS = pa.schema([_LANG, _column("n_docs", _LONG, "Number of documents."), _N_TOKENS])
 TOKEN_TOTALS = pa.schema([_TOKEN_ID, *_TOTALS])
+TOKEN_SOURCES = pa.schema(
+    [
+        _column("source_group", _INT, "CRC-32 of the source modulo 32."),
+        _TOKEN_ID,
+        _column("word_count", _LONG, "Occurrences as a whole word: no character before or after continues it."),
+        _column("doc_count", _LONG, "Documents with at least one occurrence."),
+    ]
+)
 WORD_TOTALS = pa.schema([*_WORD, *_TOTALS])
 WORD_COOCCURRENCE = pa.schema([*_WORD_PAIR, *_PAIR_COUNTS])
 TOKEN_COOCCURRENCE = pa.schema([*_WORD, _TOKEN_ID, *_PAIR_COUNTS])
@@ -104,6 +112,8 @@ PIVOTS = pa.schema(
         _column("n_concepts", _LONG, "Concepts of which it is a pair pivot."),
         _column("n_language_pairs", _LONG, "Language pairs in which it is a pair pivot."),
         _column("doc_share", _DOUBLE, "Share of all documents with the token, in [0, 1]."),
+        _column("word_share", _DOUBLE, "Share of its occurrences in which the token is a whole word, in [0, 1]."),
+        _column("n_sources", _LONG, "Groups of sources with the token: as many sources, or more; at most 32."),
         _column("rank", _LONG, "1 for the best pivot."),
     ]
 )
@@ -155,6 +165,7 @@ TABLES: dict[str, pa.Schema] = {
     "quarantine": QUARANTINE,
     "corpus_totals": CORPUS_TOTALS,
     "token_totals": TOKEN_TOTALS,
+    "token_sources": TOKEN_SOURCES,
     "word_totals": WORD_TOTALS,
     "word_cooccurrence": WORD_COOCCURRENCE,
     "token_cooccurrence": TOKEN_COOCCURRENCE,
@@ -178,6 +189,7 @@ DESCRIPTIONS: dict[str, str] = {
     "quarantine": "The records, and shards, that cannot be used. Records read = documents + quarantine + blocked.",
     "corpus_totals": "Documents and tokens by language.",
     "token_totals": "Occurrences of each token.",
+    "token_sources": "Documents with each token by group of sources, and its occurrences as a whole word.",
     "word_totals": "Hits of each lexicon word.",
     "word_cooccurrence": "Pairs of hits of different languages within the window.",
     "token_cooccurrence": "Tokens within the window around hits.",

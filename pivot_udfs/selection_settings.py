@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import ARMS, known_arm
-from pivot_udfs.setting_types import Count, Language, Long, Once, Section
+from pivot_udfs.setting_types import Count, Language, Long, Once, Section, Share
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 """An arm in ``pivot_udfs.arms.ARMS``."""
@@ -27,6 +27,12 @@ class Pivots(Section):
     """A word must be in this many documents for its pairs to have pivots."""
     max_doc_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Tokens in a larger share of all documents are background and never pivots."""
+    min_word_share: Share = 0.5
+    """A pivot is a whole word in this share of its occurrences; 0 admits pieces of words."""
+    min_concepts: Count = 2
+    """Concepts that a pivot must serve."""
+    min_sources: Count = 1
+    """Sources in which a pivot must occur, at most 32: sources are told apart in 32 groups."""
     n_pivots: Count = 1000
     """Number of corpus pivots, the best ones."""
 

@@ -46,5 +46,7 @@ Once = AfterValidator(_each_once)
 Place = Annotated[str, AfterValidator(not_blank)]
 """A path or URI."""
 Count = Annotated[int, Field(ge=1, le=(1 << 31) - 1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A share, in [0, 1]."""
 Long = Field(ge=-(1 << 63), le=(1 << 63) - 1)
 """A 64-bit integer, as the JVM and compiled kernels hold it."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.count_cooccurrence import Kind, packed_rows
+from pivot_udfs.counting.read_counts import numbers_of, read_counts, word_ids
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.lexicon import Lexicon
 
@@ -24,6 +25,7 @@ TABLE_OF = {
     Kind.WORD_COOCCURRENCE: "word_cooccurrence",
     Kind.WORD_TOTALS: "word_totals",
     Kind.TOKEN_TOTALS: "token_totals",
+    Kind.TOKEN_SOURCES: "token_sources",
 }
 
 
@@ -46,18 +48,11 @@ class SumPlan:
 
 
 def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Adds partial rows up.
+    """Adds up partial rows (in PARTIAL_ROWS), which are ordered by kind and row, with all parts of a row.
 
-    Args:
-        batches: in PARTIAL_ROWS, ordered by kind and row, with all parts of a row.
-        plan: what the ids mean.
-
-    Yields:
-        (table, batch in that table's schema, strings as dictionaries), one table after the other; every cell once,
-        ordered by row and column, without those that are zero.
-
-    Raises:
-        WarehouseError: a sum is negative: the stored counts are not those of the documents that were removed.
+    Yields (table, batch in that table's schema, strings as dictionaries), one table after the other; every cell once,
+    ordered by row and column, without those that are zero. Raises WarehouseError where a sum is negative: the stored
+    counts are not those of the documents that were removed.
     """
     waiting: list[tuple[int, _Counts]] = []
     kind, n_cells = -1, 0
@@ -75,38 +70,28 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
         yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
 
 
-def stored_counts(batches: Iterator[pa.RecordBatch], kind: Kind, plan: SumPlan) -> Iterator[pa.RecordBatch]:
-    """The rows of a count table as partial rows, to be summed with those of new documents.
-
-    Args:
-        batches: in the schema of ``TABLE_OF[kind]``.
-        kind: of the table.
-        plan: what the ids mean.
-
-    Yields:
-        batches in PARTIAL_ROWS.
-    """
-    numbers = {word: number for number, word in enumerate(plan.lexicon.words)}
-    for batch in batches:
-        pairs, docs = (batch.column(name).to_numpy().astype(np.int64) for name in batch.schema.names[-2:])
-        if kind is Kind.TOKEN_COOCCURRENCE:
-            rows, columns = _word_ids(batch, numbers), batch.column("token_id").to_numpy()
-        elif kind is Kind.WORD_COOCCURRENCE:
-            rows, columns = _word_ids(batch, numbers, "_a"), _word_ids(batch, numbers, "_b")
-        else:
-            columns = _word_ids(batch, numbers) if kind is Kind.WORD_TOTALS else batch.column("token_id").to_numpy()
-            rows = np.zeros(batch.num_rows, np.int32)
-        if batch.num_rows:
-            yield packed_rows(kind, rows, columns.astype(np.int32), pairs, docs)
+def stored_counts(
+    batches: Iterator[pa.RecordBatch], kind: Kind, folder: str, plan: SumPlan
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a count table (one string column, its files) as PARTIAL_ROWS, to be summed with new ones."""
+    numbers = numbers_of(plan.lexicon)
+    for files in batches:
+        for batch in read_counts(TABLE_OF[kind], files.column(0).to_pylist(), folder):
+            yield _packed(batch, kind, numbers)
 
 
-def _word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:
-    languages, words = (batch.column(f"{name}{suffix}").dictionary_encode() for name in ("lang", "word"))
-    n_words = len(words.dictionary)
-    both = languages.indices.to_numpy().astype(np.int64) * n_words + words.indices.to_numpy()
-    distinct, places = np.unique(both, return_inverse=True)
-    names = [(languages.dictionary[n // n_words].as_py(), words.dictionary[n % n_words].as_py()) for n in distinct]
-    return np.array([numbers[name] for name in names], np.int32)[places]
+def _packed(batch: pa.RecordBatch, kind: Kind, numbers: Mapping[tuple[str, str], int]) -> pa.RecordBatch:
+    rows = np.zeros(batch.num_rows, np.int32)
+    if kind is Kind.TOKEN_SOURCES:
+        rows, columns = batch.column("source_group").to_numpy(), batch.column("token_id").to_numpy()
+    elif kind is Kind.TOKEN_COOCCURRENCE:
+        rows, columns = word_ids(batch, numbers), batch.column("token_id").to_numpy()
+    elif kind is Kind.WORD_COOCCURRENCE:
+        rows, columns = word_ids(batch, numbers, "_a"), word_ids(batch, numbers, "_b")
+    else:
+        columns = word_ids(batch, numbers) if kind is Kind.WORD_TOTALS else batch.column("token_id").to_numpy()
+    pairs, docs = (batch.column(name).to_numpy() for name in batch.schema.names[-2:])
+    return packed_rows(kind, rows, columns, pairs, docs)
 
 
 def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], _Counts]]:
@@ -127,7 +112,8 @@ def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tu
 
 
 def _check_counts(kind: Kind, counts: _Counts) -> None:
-    if min(counts[1].min(), counts[2].min()) < 1:
+    least = 0 if kind is Kind.TOKEN_SOURCES else 1
+    if counts[1].min() < least or counts[2].min() < 1:
         raise WarehouseError(
             f"{TABLE_OF[kind]} would have negative counts: it does not count the documents that were removed; remove "
             f"the folder of {TABLE_OF[kind]}, so that all documents are counted anew"
@@ -174,6 +160,9 @@ def _table_rows(kind: Kind, rows: list[tuple[int, _Counts]], plan: SumPlan) -> p
         return _batch(_named(plan, row_ids) | {"token_id": columns} | counted)
     if kind is Kind.WORD_COOCCURRENCE:
         return _batch(_named(plan, row_ids, "_a") | _named(plan, columns, "_b") | counted)
+    if kind is Kind.TOKEN_SOURCES:
+        words = {"word_count": pairs, "doc_count": docs}
+        return _batch({"source_group": row_ids, "token_id": columns} | words)
     if kind is Kind.WORD_TOTALS:
         return _batch(_named(plan, columns) | totals)
     return _batch({"token_id": columns} | totals)

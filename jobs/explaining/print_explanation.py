@@ -51,7 +51,7 @@ def _describe_token(token: TokenExplanation) -> list[str]:
     numbers = f"score {token.score:.6g}, {token.n_concepts} concepts, {token.n_language_pairs} language pairs"
     return [
         f"{token.token!r} (id {token.token_id}): {state}",
-        f"  {numbers}, in {token.doc_share:.2%} of all documents",
+        f"  {numbers}, in {token.doc_share:.2%} of all documents, a whole word in {token.word_share:.0%}",
         *_describe_pairs(token.pairs, len(token.pairs)),
     ]
 

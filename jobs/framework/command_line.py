@@ -5,11 +5,11 @@ after an interrupt. This module needs neither Spark nor torch.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import argcomplete
 from pydantic import BaseModel
 
 from jobs.framework.log_lines import hide, is_json, start_logging, write_error, write_line, write_traceback
@@ -43,7 +43,10 @@ def run_command(
     """
     parser, options = _parser(name, description), arguments or Arguments()
     options.add_to(parser)
-    argcomplete.autocomplete(parser)
+    if "_ARGCOMPLETE" in os.environ:  # set by a shell that completes; a GPU machine need not have the package
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     parser.parse_args(argv, namespace=options)
     start_logging(name, options.log_format == "json", options.log_level.upper())
     try:

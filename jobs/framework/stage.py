@@ -193,12 +193,15 @@ def why_anew(run: Run, stage: Stage, provenance: Provenance) -> str | None:
 def _why_write(run: Run, table: str, now: Provenance) -> str | None:
     try:
         content = run.warehouse.content(table)
+        restorable = content and not content.exact and table in run.tables_ahead()
     except DamagedTableError as error:
         return f"{str(error).rpartition(': ')[0]} and is written again"
     if content is None:
         return f"{table} is not there yet"
-    if content.provenance is None or not content.exact:
-        return f"{table} has no provenance" if content.exact else f"{table} was restored to a time"
+    if content.provenance is None:
+        return f"{table} has no provenance"
+    if not content.exact and not restorable:
+        return f"{table} was changed by another tool"
     changed = difference(content.provenance, now)
     return f"{table} was made with {changed}" if changed else None
 
@@ -233,8 +236,8 @@ def _provenance_of(run: Run, table: str) -> Provenance:
         )
     if not content.exact:
         raise WarehouseError(
-            f"{path} was restored to a time, so that the version of its rows is not known: run "
-            f"{content.provenance.job} again, or restore it to a version"
+            f"{path} was changed by another tool since {content.provenance.job} wrote it: run "
+            f"{content.provenance.job} again (rebuild_corpus does), or restore it to a version"
         )
     return content.provenance
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from pivot_udfs.shards.assign_files import pack_files
 
@@ -33,6 +33,17 @@ def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
 def tasks_of_files(session: SparkSession, sizes: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
     """Divides files (bytes by path) into tasks of about the same size, up to ``TASK_BYTES`` but for larger files."""
     return pack_files(list(sizes.items()), max(least_tasks(session), sum(sizes.values()) // TASK_BYTES + 1))
+
+
+def frame_of_files(
+    session: SparkSession, added: Mapping[str, int], removed: Mapping[str, int] | None = None
+) -> DataFrame:
+    """Rows of file (path) and sign (1: added, -1: removed), the files of each task in one partition."""
+    signed = [(added, 1), (removed or {}, -1)]
+    tasks = [(files, sign) for sizes, sign in signed if sizes for files in tasks_of_files(session, sizes)]
+    rows = [(task, file, sign) for task, (files, sign) in enumerate(tasks) for file in files]
+    frame = session.createDataFrame(rows, "task int, file string, sign long")
+    return frame.repartitionById(max(1, len(tasks)), "task").select("file", "sign")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ _NOT_COMPARED = ("translation.directions", "translation.n_resamples")
 def build(settings: ModelSettings) -> None:
     """Builds and writes the task; reports how many pairs were left out and why."""
     concepts, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     tokens = task_tokens(settings, tokenizer)
     bad = tokens.unencodable(concepts, settings.lexicon.languages)
     if bad:
@@ -79,7 +79,9 @@ def load_task(settings: ModelSettings) -> Task:
     if not path.is_file():
         build(settings)
     _, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    task = read_task(path, _provenance(settings, lexicon_sha256, load_tokenizer(settings.tokenizer.path).sha256))
+    task = read_task(
+        path, _provenance(settings, lexicon_sha256, load_tokenizer(settings.tokenizer.path, "reference").sha256)
+    )
     wanted = [f"{source}-{target}" for source, target in settings.directions]
     missing = [name for name in wanted if name not in task.examples or not task.of_direction(name)]
     if missing:

@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from tqdm import tqdm
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
@@ -73,7 +73,7 @@ class TrainingRun:
         self.settings, self.folder, options = settings, run_folder(settings), settings.training
         self._accelerator = accelerator
         self._log = TrainingLog(self.folder / "training.jsonl", self._accelerator.is_main_process)
-        self._tokenizer = load_tokenizer(settings.tokenizer.path)
+        self._tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
         folder = Path(options.packed_path) if options.packed_path else packed_folder(settings)
         self.packed = packed = open_packed(folder, self._tokenizer.sha256)
         self.held_out = open_held_out(settings, self._tokenizer, packed)
@@ -94,8 +94,8 @@ class TrainingRun:
         start = self._resume()
         self._report_epochs()
         self.model.train()
-        options, last = self.settings.training, start
-        bar = tqdm(
+        options, last, saved = self.settings.training, start, 0.0
+        bar = progress_bar(
             total=self._trainer.n_steps,
             initial=start,
             desc="training",
@@ -109,8 +109,9 @@ class TrainingRun:
             self._log_step(result, bar)
             if options.evaluate_every_steps and last % options.evaluate_every_steps == 0:
                 self._evaluate(last)
-            if options.checkpoint_every_steps and last % options.checkpoint_every_steps == 0:
+            if options.checkpoint_every_minutes and result.minutes - saved >= options.checkpoint_every_minutes:
                 self._save(last)
+                saved = result.minutes
         bar.close()
         if not (options.evaluate_every_steps and last % options.evaluate_every_steps == 0):
             self._evaluate(last)

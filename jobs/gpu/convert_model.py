@@ -19,7 +19,7 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 
 def convert(settings: ModelSettings) -> None:
     """Loads ``[model]``, checks its vocabulary, and saves it."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     model = load_model(settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}))
     check_vocabulary(settings.model, model, tokenizer)
     final = results_path(settings, "base")

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path, write_json
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, read_provenance, why_stale
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.run_job import run_job
@@ -65,7 +65,7 @@ def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
         direction, concept, source, target, score (mean over draws, -1..1), p_target, p_distractors (0..1).
     """
     units = score_units(subject.task)
-    for part, (direction, draw) in tqdm(units.items(), desc="directions and draws", unit="draw"):
+    for part, (direction, draw) in progress_bar(units.items(), desc="directions and draws", unit="draw"):
         if not parts.has(part):
             parts.write(part, _score_part(subject, direction, draw))
     return mean_over_draws(parts.read(list(units)))

@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import results_path
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.packing.order_documents import Selection, batches, select_held_out, select_training
+from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
@@ -39,7 +40,7 @@ _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>"
 
 def pack(settings: ModelSettings) -> None:
     """Packs ``packing.arm``, and the held-out part unless it is up to date."""
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     pack_arm(settings, tokenizer)
     if not _held_out_is_current(settings, tokenizer):
         pack_held_out(settings, tokenizer)
@@ -53,7 +54,7 @@ def pack_if_needed(settings: ModelSettings) -> None:
 
 def is_packed(settings: ModelSettings) -> bool:
     """Whether ``packing.arm`` at its version and the held-out part are packed with these settings and undamaged."""
-    tokenizer, made = load_tokenizer(settings.tokenizer.path), _open(packed_folder(settings))
+    tokenizer, made = load_tokenizer(settings.tokenizer.path, "reference"), _open(packed_folder(settings))
     if made is None or not _held_out_is_current(settings, tokenizer):
         return False
     now = _provenance(settings, tokenizer, settings.packing.arm, ("seed", "token_budget"))
@@ -133,19 +134,19 @@ def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str
 
 
 def _write(
-    pinned: PinnedTable, chosen: Selection, folder: Path, vocabulary_size: int, made_from: Provenance
+    pinned: PinnedTable, chosen: pd.DataFrame, folder: Path, vocabulary_size: int, made_from: Provenance
 ) -> dict[str, Any]:
     """Packs the chosen documents; the bytes of their texts are counted for the held-out part only."""
-    if not len(chosen.lengths):
+    if chosen.empty:
         raise PackedFileError(f"{pinned.name} version {pinned.version} has no document to pack: rebuild it")
     arm, end_id = made_from.settings["packing.arm"], made_from.settings["packing.end_id"]
-    writer = PackedWriter(folder, chosen.lengths, token_dtype(vocabulary_size), end_id)
-    n_bytes, row = np.zeros(len(chosen.lengths), np.int64), 0
-    with tqdm(total=len(chosen.lengths), desc=f"packing {arm}", unit="document") as bar:
-        for batch in batches(pinned, ["token_ids", *(["text"] if arm == "held_out" else [])]):
-            here = slice(row, row := row + len(batch))
-            places = chosen.places[here]
-            _put(writer, batch, places, chosen.n_tokens[here], vocabulary_size)
+    writer = PackedWriter(folder, chosen["length"].to_numpy(), token_dtype(vocabulary_size), end_id)
+    place_of_row, row = pd.Series(np.arange(len(chosen)), chosen.index), 0
+    n_bytes = np.zeros(len(chosen), np.int64)
+    with progress_bar(total=len(chosen), desc=f"packing {arm}", unit="document") as bar:
+        for batch in batches(pinned, ["token_ids", "n_tokens", *(["text"] if arm == "held_out" else [])]):
+            places = place_of_row.reindex(range(row, row := row + len(batch)), fill_value=-1).to_numpy()
+            _put(writer, batch, places, vocabulary_size)
             if arm == "held_out":
                 n_bytes[places[places >= 0]] = _text_bytes(batch)[places >= 0]
             bar.update(int((places >= 0).sum()))
@@ -161,20 +162,14 @@ def _write(
     return manifest
 
 
-def _put(
-    writer: PackedWriter,
-    batch: pa.RecordBatch,
-    places: NDArray[np.int64],
-    n_tokens: NDArray[np.int64],
-    vocabulary_size: int,
-) -> None:
+def _put(writer: PackedWriter, batch: pa.RecordBatch, places: NDArray[np.int64], vocabulary_size: int) -> None:
     """Writes the documents of a batch to their places.
 
     Raises:
         WarehouseError: the number of a document's token ids is not its ``n_tokens``.
         TokenizerError: an id is not in the tokenizer's vocabulary.
     """
-    lists = batch["token_ids"]
+    lists, n_tokens = batch["token_ids"], np.asarray(batch["n_tokens"])
     ids, offsets = np.asarray(lists.values.fill_null(-1)), np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
     if len(wrong):
@@ -195,19 +190,11 @@ def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
     return np.asarray(pc.binary_length(batch["text"].cast(pa.binary())), np.int64)
 
 
-def _by_language(chosen: Selection, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
-    """Per language: documents, tokens, bytes (held-out part only), and the position of its first document there."""
-    found = {}
-    for code, language in enumerate(chosen.language_names):
-        rows = np.flatnonzero(chosen.languages == code)
-        if len(rows):
-            found[language] = {
-                "n_documents": len(rows),
-                "n_tokens": int(chosen.lengths[rows].sum()),
-                "n_bytes": int(n_bytes[rows].sum()),
-                "first_document": int(rows[0]),
-            }
-    return dict(sorted(found.items()))
+def _by_language(chosen: pd.DataFrame, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:
+    """Per language: documents, tokens, and bytes (held-out part only)."""
+    found = chosen.assign(n_bytes=n_bytes).groupby("lang")
+    sums = found.agg(n_documents=("length", "size"), n_tokens=("length", "sum"), n_bytes=("n_bytes", "sum"))
+    return {str(language): {key: int(n) for key, n in row.items()} for language, row in sums.iterrows()}
 
 
 def _end_token(tokenizer: TokenizerSpec, name: str) -> int:

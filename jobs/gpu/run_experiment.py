@@ -50,16 +50,12 @@ def run(settings: ModelSettings) -> None:
     base = base_scores(settings)
     scores: dict[tuple[str, int], pa.Table] = {}
     bits: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
-    arm_tokens: dict[str, int] = {}
     made_from = {"base scores": base_provenance(settings).fingerprint}
-    for arm in settings.experiment.arms:
-        of_arm = settings.model_copy(update={"packing": settings.packing.model_copy(update={"arm": arm})})
-        pack_if_needed(of_arm)
-        arm_tokens[arm] = read_manifest(packed_folder(of_arm))["n_tokens"]
-        for seed in settings.experiment.seeds:
-            training = settings.training.model_copy(update={"seed": seed, "packed_path": ""})
-            one = of_arm.model_copy(update={"training": training})
+    arm_tokens = {arm: _packed_tokens(one_run(settings, arm)) for arm in settings.experiment.arms}
+    for seed in settings.experiment.seeds:  # all arms of a seed first: what is done at any time can be compared
+        for arm in settings.experiment.arms:
             say(f"arm {arm}, seed {seed}")
+            one = one_run(settings, arm, seed)
             scores[arm, seed] = train_and_score(one)
             bits[arm, seed] = read_bits(run_folder(one))
             made_from[f"run {arm} {seed}"] = made_run(one).fingerprint
@@ -74,6 +70,20 @@ def run(settings: ModelSettings) -> None:
     write_json(results_path(settings, "experiment.json"), found)
     write_text(results_path(settings, "experiment.md"), markdown_table(found))
     say("wrote", table=results_path(settings, "experiment.md"))
+
+
+def one_run(settings: ModelSettings, arm: str, seed: int = 0) -> ModelSettings:
+    """The settings of the run of one arm and seed."""
+    training = settings.training.model_copy(update={"seed": seed, "packed_path": ""})
+    packing = settings.packing.model_copy(update={"arm": arm})
+    return settings.model_copy(update={"packing": packing, "training": training})
+
+
+def _packed_tokens(settings: ModelSettings) -> int:
+    """The number of tokens of the arm's packed file, which is packed first unless ``experiment.pack`` forbids it."""
+    if settings.experiment.pack:
+        pack_if_needed(settings)
+    return int(read_manifest(packed_folder(settings))["n_tokens"])
 
 
 def made_run(settings: ModelSettings) -> Provenance:

@@ -11,11 +11,11 @@ the pivot's direction. ``docs/traces.md`` describes the columns.
 from functools import partial
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path
+from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
@@ -51,7 +51,7 @@ def trace(settings: ModelSettings) -> None:
         settings.trace,
         settings.translation.seed,
     )
-    for direction, draws in tqdm(task.examples.items(), desc="directions", unit="direction"):
+    for direction, draws in progress_bar(task.examples.items(), desc="directions", unit="direction"):
         if not parts.has(direction):
             words, lead = task.of_direction(direction), task.leads[direction]
             rows = subject.runner.within_memory(partial(tracer.trace, words=words, examples=draws[0], lead=lead))

@@ -50,7 +50,7 @@ def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockLis
     """
     delta = open_delta(warehouse.location("documents"))
     commits = commits_between(delta, before, after) if delta else []
-    applied = [commit.tables_with.get(BLOCK_LIST) for commit in commits]
+    applied = [commit.tables.get(BLOCK_LIST) for commit in commits]
     if not applied:
         return None
     entries: set[Blocked] = set()

@@ -11,9 +11,11 @@ def restored(run: Run, job: str, provenance: Provenance) -> bool:
     """Undoes what a run that was stopped, or another tool, has done to the tables since ``shards`` was committed.
 
     ``shards`` is committed first, with this provenance: if the other run still goes on, one of the two fails at its
-    commit. False where the rows are no longer there.
+    commit. False where the rows are no longer there, or another tool has changed ``shards`` itself.
     """
     ahead, shards = run.ahead_of_shards(), run.warehouse.content("shards")
+    if shards and not shards.exact:
+        return False
     if ahead is None or shards is None:
         return True
     run.progress.say(job, f"{ahead}: they are restored")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from deltalake import DeltaTable
@@ -33,14 +34,11 @@ class Commit(NamedTuple):
     version: int
     operation: str
     parameters: Mapping[str, object]
-    user_metadata: str | None
+    provenance: Provenance | None
     files: str | None = None
-    tables: str | None = None
-
-    @property
-    def tables_with(self) -> dict[str, TableVersion]:
-        """The states of other tables that the commit recorded."""
-        return {name: TableVersion(*state) for name, state in json.loads(self.tables or "{}").items()}
+    """``hash_of_paths`` of the data files after it."""
+    tables: Mapping[str, TableVersion] = MappingProxyType({})
+    """The states of other tables that it recorded."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Content:
     oldest: int
     """The first commit that was read; above 0 where the log was cleaned up."""
     exact: bool = True
-    """False after a RESTORE to a time: the version that it restored is not known."""
+    """False where another tool has changed rows since the commit with the provenance, or restored them to a time."""
     files: str | None = None
     """``hash_of_paths`` of the data files that the table must have, where its newest commit recorded that."""
     tables: Mapping[str, TableVersion] = field(default_factory=dict)
@@ -93,12 +91,17 @@ def read_content(delta: DeltaTable, version: int | None = None) -> Content:
 
 def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
     """The newest commits of a table, newest first."""
-    found = []
-    for entry in delta.history(limit):
-        parameters = entry.get("operationParameters") or {}
-        recorded = [entry.get(key) for key in ("userMetadata", FILES_AFTER, TABLES_WITH)]
-        found.append(Commit(entry["version"], entry.get("operation", ""), parameters, *recorded))
-    return found
+    return [
+        Commit(
+            entry["version"],
+            entry.get("operation", ""),
+            entry.get("operationParameters") or {},
+            Provenance.from_json(entry.get("userMetadata")),
+            entry.get(FILES_AFTER),
+            {name: TableVersion(*state) for name, state in json.loads(entry.get(TABLES_WITH) or "{}").items()},
+        )
+        for entry in delta.history(limit)
+    ]
 
 
 def changes_rows(commit: Commit) -> bool:
@@ -110,8 +113,7 @@ def row_versions(delta: DeltaTable, fingerprint: str) -> list[int]:
     """The newest versions whose rows were made with one provenance, in order, without those that a RESTORE undid."""
     found: list[int] = []
     for commit in filter(changes_rows, _standing(commits_of(delta))):
-        made = Provenance.from_json(commit.user_metadata)
-        if made is None or made.fingerprint != fingerprint:
+        if commit.provenance is None or commit.provenance.fingerprint != fingerprint:
             break
         found.insert(0, commit.version)
     return found
@@ -125,12 +127,10 @@ def commits_between(delta: DeltaTable, before: int, after: int) -> list[Commit]:
 
 def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     """The newest rows of a table whose provenance has a fingerprint."""
-    versions = [
-        c.version
-        for c in commits_of(delta)
-        if (made := Provenance.from_json(c.user_metadata)) and made.fingerprint == fingerprint
-    ]
-    return TableVersion(str(delta.metadata().id), versions[0], fingerprint) if versions else None
+    for commit in commits_of(delta):
+        if commit.provenance and commit.provenance.fingerprint == fingerprint:
+            return TableVersion(str(delta.metadata().id), commit.version, fingerprint)
+    return None
 
 
 def maintained_version(delta: DeltaTable, version: int) -> int:
@@ -148,16 +148,15 @@ def maintained_version(delta: DeltaTable, version: int) -> int:
 def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Content:
     """The state of a table at a version by its commits up to that version, newest first."""
     standing = _standing(commits)
-    made = [(c.version, found) for c in standing if (found := Provenance.from_json(c.user_metadata))]
+    made = next((c for c in standing if c.provenance), None)
     changed = [c.version for c in standing if changes_rows(c)]
     oldest = commits[-1].version if commits else version + 1
-    if not made:
+    if made is None:
         return Content(table_id, version, max(changed, default=version), None, oldest)
-    made_in, provenance = made[0]
-    exact = not any(c.operation == "RESTORE" and c.version > made_in for c in standing)
-    files = next((c.files for c in commits if c.version == version == made_in), None)
-    tables = next((c.tables_with for c in standing if c.version == made_in), {})
-    return Content(table_id, version, max(made_in, *changed), provenance, oldest, exact, files, tables)
+    files = made.files if made.version == version else None
+    newest = max(made.version, *changed)
+    exact = newest == made.version
+    return Content(table_id, version, newest, made.provenance, oldest, exact, files, made.tables)
 
 
 def _standing(commits: Sequence[Commit]) -> list[Commit]:

@@ -12,6 +12,7 @@ from functools import partial
 import pyarrow as pa
 from deltalake import ColumnProperties, DeltaTable, PostCommitHookProperties, WriterProperties
 from deltalake.exceptions import DeltaError
+from pyarrow import fs
 
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.commit_history import read_content
@@ -25,6 +26,7 @@ from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
 CHECKPOINT_COMMITS = 10
 """Commits since the newest checkpoint from which a new one is written; readers replay these one by one."""
 _CHECKPOINT = re.compile(rf"{LOG}/(\d{{20}})\.checkpoint.*\.parquet")
+_UNFINISHED = re.compile(r"#\d+$")
 _TOMBSTONE_HOURS = 168
 """Checkpoints list a removed file for this long (``delta.deletedFileRetentionDuration``)."""
 _ROW_GROUP_BYTES = 8 << 20
@@ -44,13 +46,17 @@ def maintain_table(
     beside those within the retention (None: data files stay). Raises WarehouseError where the table is damaged, is not
     of this project, cannot be changed by delta-rs, or another run has changed it.
     """
-    delta = _checked(table)
+    delta = open_delta(table)
+    if delta is None:
+        return "no commit yet: nothing to do"
+    _check(table, delta)
     before = _state(delta)
     try:
         stored, done = stored_files(table), []
         if keep is not None:
             done += _compact(delta, settings, file_mb, dry_run)
             done += _vacuum(delta, stored, settings.retention_hours, keep, dry_run)
+            done += _remove_unfinished(table, settings.retention_hours, dry_run)
         done += _checkpoint(delta, stored, dry_run)
     except (DeltaError, *STORE_ERRORS) as error:
         raise WarehouseError(f"{table} cannot be maintained ({reason(error)})") from None
@@ -76,10 +82,7 @@ def purge(table: Location) -> int:
     return len(unused)
 
 
-def _checked(table: Location) -> DeltaTable:
-    delta = open_delta(table)
-    if delta is None:
-        raise WarehouseError(f"{table} is no longer there")
+def _check(table: Location, delta: DeltaTable) -> None:
     content = read_content(delta)
     if content.provenance is None and not content.oldest:
         raise WarehouseError(f"{table} was not written by this project (its commits carry no provenance)")
@@ -88,7 +91,6 @@ def _checked(table: Location) -> DeltaTable:
         raise WarehouseError(f"{table} has the table feature or property {feature}, with which files cannot be removed")
     if table.is_local and delta_uri(table) != table.uri:
         raise WarehouseError(f"{table} contains a character that delta-rs misreads (# ? % \\): rename the folder")
-    return delta
 
 
 def _state(delta: DeltaTable) -> str:
@@ -144,6 +146,16 @@ def _vacuum(
     if unused and not dry_run:
         vacuum(dry_run=False)
     return [f"{'would remove' if dry_run else 'removed'} {_amount(unused)} that no kept version has"] if unused else []
+
+
+def _remove_unfinished(table: Location, retention_hours: int, dry_run: bool) -> list[str]:
+    """Removes files of the log that delta-rs had not given their names yet when its process was killed."""
+    files = table.filesystem.get_file_info(fs.FileSelector(table.child(LOG).path))
+    limit = time.time() - 3600 * retention_hours
+    old = [file for file in files if _UNFINISHED.search(file.path) and (file.mtime_ns or 0) < limit * 1e9]
+    for file in [] if dry_run else old:
+        table.filesystem.delete_file(file.path)
+    return [f"{'would remove' if dry_run else 'removed'} {len(old):,} unfinished files of the log"] if old else []
 
 
 def _versions_since(delta: DeltaTable, seconds: float) -> list[int]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, roll_back, unchanged
+from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
 from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
@@ -29,6 +29,7 @@ MAKERS = {
     "quarantine": "tokenize_corpus",
     "corpus_totals": "count_cooccurrence",
     "token_totals": "count_cooccurrence",
+    "token_sources": "count_cooccurrence",
     "word_totals": "count_cooccurrence",
     "word_cooccurrence": "count_cooccurrence",
     "token_cooccurrence": "count_cooccurrence",
@@ -116,6 +117,12 @@ class Warehouse:
                 f"it was not written by {maker(name)}; choose another warehouse.path"
             )
         return frame
+
+    def files(self, name: str) -> dict[str, int]:
+        """Size in bytes of each data file of a table as this run found or made it, by path; none without a table."""
+        content = self.content(name)
+        delta = open_delta(self.location(name), content.newest) if content else None
+        return data_files(delta) if delta else {}
 
     def check_target(self, name: str) -> None:
         """Makes sure before anything is computed that a table can be written.

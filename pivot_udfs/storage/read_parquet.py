@@ -18,8 +18,12 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
 
     ``files`` are paths within ``folder``, the URI of the table. Raises STORE_ERRORS where one is missing or damaged.
     """
+    dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     for file in files:
-        with resolve(folder).child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as parquet:
+        with (
+            resolve(folder).child(file).open_input(seekable=True) as stream,
+            pq.ParquetFile(stream, read_dictionary=dictionaries) as parquet,
+        ):
             yield from read_row_groups(parquet, schema)
 
 

@@ -15,7 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import fastokens
 import numpy as np
 import sentencepiece
 import tokenizers
@@ -60,9 +59,12 @@ class Encoder(Protocol):
 def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
     """Reads and checks a tokenizer on the driver: a ``tokenizer.json`` or a SentencePiece ``.model``, local or a URI.
 
-    ``backend`` is ``auto`` (the fastest with the reference's ids) or a backend's name. Raises TokenizerError where the
-    file is missing, broken or of a wrong kind, or the backend does not fit it.
+    ``backend`` is ``auto`` (the fastest with the reference's ids), ``reference`` (the library of the file's kind, which
+    is ready at once) or a backend's name. Raises TokenizerError where the file is missing, broken or of a wrong kind,
+    or the backend does not fit it.
     """
+    if backend == "reference":
+        backend = "sentencepiece" if path.endswith(".model") else "tokenizers"
     if backend not in _BACKENDS:
         raise TokenizerError(f"tokenizer.backend = {backend!r}: one of {', '.join(_BACKENDS)} is allowed")
     raw = _read_bytes(path)
@@ -163,6 +165,8 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
     reference = TokenizersEncoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
+        import fastokens  # a GPU machine need not have it
+
         return FastokensEncoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
     return reference
 

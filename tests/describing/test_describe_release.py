@@ -1,5 +1,6 @@
 """Descriptions of a small release: their numbers are those of the rows, and other programs can read them."""
 
+import io
 import json
 import random
 import re
@@ -10,8 +11,9 @@ from typing import Any, cast
 import mlcroissant
 import pytest
 from huggingface_hub import DatasetCard
+from spdx_python_model import v3_0_1 as spdx
 
-from jobs.describe_release import CARD, CROISSANT, SUMMARY, main
+from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
 from jobs.describing.markdown import table
 from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.tables import Warehouse
@@ -148,6 +150,22 @@ def test_croissant_has_the_files_and_the_origins(described: tuple[Path, list[dic
         "https://example.org/web", "https://example.org/books", "urn:source:letters"
     }  # fmt: skip
     assert tree["license"] == ["CC-BY-4.0", "MIT AND Apache-2.0", "NOASSERTION"]
+
+
+def test_the_spdx_document_is_one_for_spdx_s_own_library(described: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, rows = described
+    document, text = spdx.SHACLObjectSet(), (folder / SPDX).read_bytes()
+    spdx.JSONLDDeserializer().read(io.BytesIO(text), document)
+    spdx.JSONLDSerializer().write(document, io.BytesIO())  # raises where a property that must be there is not
+    (dataset,) = document.foreach_type(spdx.dataset_DatasetPackage)
+    assert dataset.description.endswith(f" 60 documents, {sum(tokens_by(rows, 'source').values())} tokens.")
+    licenses = {}
+    for link in document.foreach_type(spdx.Relationship):
+        if link.relationshipType == spdx.RelationshipType.hasDeclaredLicense:
+            licenses[link.from_.name] = getattr(link.to[0], "simplelicensing_licenseExpression", None)
+    assert licenses == {"web": "CC-BY-4.0", "a | book": "MIT AND Apache-2.0", "letters": None}
+    tokens = {one.name: int(one.description.split(" ")[-2]) for one in document.foreach_type(spdx.software_Package)}
+    assert {name: tokens[name] for name in SOURCES} == tokens_by(rows, "source")
 
 
 def test_sources_without_a_licence_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -169,13 +170,19 @@ def test_a_document_in_no_table_is_one_line_and_exit_2(corpus: SmallCorpus, argu
 
 def test_a_token_is_a_pivot_or_has_the_reason_why_not(corpus: SmallCorpus, pivots: dict[int, Row]) -> None:
     pairs, totals = table(corpus, "pair_pivots"), {row["token_id"]: row for row in table(corpus, "token_totals")}
+    words: Counter[int] = Counter()
+    for row in table(corpus, "token_sources"):
+        words[row["token_id"]] += row["word_count"]
     n_docs, of_pairs = len(corpus.documents), {row["token_id"] for row in pairs}
     shares = {token_id: row["doc_count"] / n_docs for token_id, row in totals.items()}
     cases = {
         "": sorted(pivots)[::40],
         "is a background token": sorted(t for t in of_pairs if shares[t] > 0.2)[:3],
-        "is not above that of the last pivot": sorted(t for t in of_pairs - pivots.keys() if shares[t] <= 0.2)[:3],
-        "is a pair pivot of no word pair|has no letter": sorted(totals.keys() - of_pairs)[::1500],
+        "is not above that of the last pivot|serves 1 concepts": sorted(
+            t for t in of_pairs - pivots.keys() if shares[t] <= 0.2
+        )[:3],
+        "is a piece of words": sorted(t for t in totals if words.get(t, 0) < totals[t]["count"] / 2)[300::1500],
+        "is a pair pivot of no word pair|has no letter|is a piece of words": sorted(totals.keys() - of_pairs)[::1500],
         "is a special token": [0],
         "occurs in no document": [next(t for t in range(40_000, 49_000) if t not in totals)],
     }

@@ -20,7 +20,7 @@ from jobs import maintain_warehouse, rebuild_corpus
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.schemas import DATASET, TABLES
 
-COUNTS = ("corpus_totals", "token_totals", "word_totals", "word_cooccurrence", "token_cooccurrence")
+COUNTS = ("corpus_totals", "token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 CHECKED = ("documents", "quarantine", *COUNTS)
 Key = tuple[str, str]
 BATCHES = "corpus.batch_gb=0.000001"
@@ -36,17 +36,17 @@ LINES = [
 
 def changing_shards(folder: Path, n_lines: int = 4) -> SmallCorpus:
     """Four shards, two of them with bad records, a tiny tokenizer, and a lexicon of words that occur in them."""
-    (folder / "lexicon.tsv").write_bytes(counted.tsv(_frequent_rows()))
+    (folder / "lexicon.tsv").write_bytes(counted.tsv(frequent_rows()))
     settings = SETTINGS.replace("{samples}/tokenizer.json", tokenizer_files.byte_level(folder))
     (folder / "run.toml").write_text(settings.format(folder=folder), encoding="utf-8")
     (folder / "shards").mkdir()
     for number in range(4):
         write_shard(folder, number, seed=number, n_lines=n_lines)
-    return SmallCorpus(folder, [], [], _frequent_rows())
+    return SmallCorpus(folder, [], [], frequent_rows())
 
 
 @cache
-def _frequent_rows() -> list[dict[str, str]]:
+def frequent_rows() -> list[dict[str, str]]:
     """The 30 concepts of which most words are in ``LINES``."""
     text = "\n".join(LINES).lower()
     return sorted(counted.sample_rows(), key=lambda row: -sum(word in text for word in row.values() if word))[:30]

@@ -105,11 +105,12 @@ def batches_of(documents: Sequence[Encoded], sizes: Iterable[int] = ()) -> list[
         chunk, rest = rest[:size], rest[size:]
         ids = [[token.token_id for token in tokens] for _, _, tokens in chunk]
         columns = [
+            pa.array([lang for lang, _, _ in chunk], pa.string()),  # as the source
             pa.array([lang for lang, _, _ in chunk], pa.string()),
             pa.array([text for _, text, _ in chunk], pa.string()),
             pa.array(ids, pa.list_(pa.int32())),
         ]
-        batches.append(pa.RecordBatch.from_arrays(columns, ["lang", "text", "token_ids"]))
+        batches.append(pa.RecordBatch.from_arrays(columns, ["source", "lang", "text", "token_ids"]))
     return batches
 
 
@@ -144,12 +145,17 @@ def summed(partial_rows: Iterable[pa.RecordBatch], plan: CountPlan) -> oracle.Ta
 
 
 def expected(
-    documents: Sequence[Encoded], rows: Rows, window: int | str, shared: str = "document_language"
+    documents: Sequence[Encoded],
+    rows: Rows,
+    window: int | str,
+    shared: str = "document_language",
+    sources: Sequence[str] | None = None,
 ) -> oracle.Tables:
-    """The oracle's tables."""
+    """The oracle's tables; the source of a document is its language where none are given."""
     tables, forms = oracle.Tables(), forms_of(rows)
-    for lang, text, tokens in documents:
-        oracle.add_document(tables, oracle.find_hits(text, lang, forms, shared), tokens, window)
+    for number, (lang, text, tokens) in enumerate(documents):
+        source = sources[number] if sources else lang
+        oracle.add_document(tables, oracle.find_hits(text, lang, forms, shared), tokens, window, text, source)
     return tables
 
 

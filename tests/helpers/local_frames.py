@@ -137,6 +137,12 @@ class LocalContext:
     def accumulator(self, zero: Any, merge: Any) -> LocalAccumulator:
         return LocalAccumulator(zero, merge)
 
+    def statusTracker(self) -> "LocalContext":  # noqa: N802
+        return self
+
+    def getActiveStageIds(self) -> list[int]:  # noqa: N802
+        return []
+
     def setJobDescription(self, _: str) -> None:  # noqa: N802
         pass
 

@@ -46,6 +46,7 @@ class Tables:
     """Every count by key: [occurrences, documents]."""
 
     token_totals: dict[int, list[int]] = field(default_factory=dict)
+    token_sources: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     word_totals: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     word_cooccurrence: dict[tuple[str, str, str, str], list[int]] = field(default_factory=dict)
     token_cooccurrence: dict[tuple[str, str, int], list[int]] = field(default_factory=dict)
@@ -121,7 +122,36 @@ def _add(table: dict[Any, list[int]], counts: Counter[Any]) -> None:
         cell[1] += 1
 
 
-def add_document(tables: Tables, hits: Sequence[Hit], tokens: Sequence[Token], window: int | str) -> None:
+def is_whole_word(text: str, tokens: Sequence[Token], k: int) -> bool:
+    """Whether token k is a word that neither neighbour continues; a part of a character is no word and joins none."""
+    token, before, after = tokens[k], tokens[k - 1] if k else None, tokens[k + 1] if k + 1 < len(tokens) else None
+    shared_before = before is not None and before.end > token.start
+    shared_after = after is not None and after.start < token.end
+    word = text[token.start : token.end].removeprefix(" ")
+    if shared_before or shared_after or not all(map(is_word_character, word)):
+        return False
+    ends_whole = k < 2 or before is None or tokens[k - 2].end <= before.end - 1
+    begins_whole = after is None or k + 2 >= len(tokens) or tokens[k + 2].start >= after.start + 1
+    joined = [
+        text[place - 1 : place + 1] for place, whole in ((token.start, ends_whole), (token.end, begins_whole)) if whole
+    ]
+    inside = any(len(pair) == 2 and all(is_spaced(c) and is_word_character(c) for c in pair) for pair in joined)
+    return not inside and any(unicodedata.category(char)[0] == "L" for char in word)
+
+
+def source_group(source: str) -> int:
+    """The group of a source, by the definition of CRC-32 bit by bit."""
+    register = 0xFFFFFFFF
+    for byte in source.encode():
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0xEDB88320 if register & 1 else 0)
+    return (register ^ 0xFFFFFFFF) % 32
+
+
+def add_document(
+    tables: Tables, hits: Sequence[Hit], tokens: Sequence[Token], window: int | str, text: str, source: str
+) -> None:
     """Adds one document to the tables."""
     reach = float("inf") if window == WHOLE else float(window)
     spans = [token_span(hit, tokens) for hit in hits]
@@ -136,6 +166,10 @@ def add_document(tables: Tables, hits: Sequence[Hit], tokens: Sequence[Token], w
         for q, token in enumerate(tokens):
             if not spans[i][0] <= q < spans[i][1] and abs(q - spans[i][0]) <= reach:
                 contexts[a.lang, a.word, token.token_id] += 1
+    for token_id in {token.token_id for token in tokens}:
+        cell = tables.token_sources.setdefault((source_group(source), token_id), [0, 0])
+        cell[0] += sum(is_whole_word(text, tokens, k) for k, token in enumerate(tokens) if token.token_id == token_id)
+        cell[1] += 1
     _add(tables.token_totals, Counter(token.token_id for token in tokens))
     _add(tables.word_totals, Counter((hit.lang, hit.word) for hit in hits))
     _add(tables.word_cooccurrence, pairs)

@@ -97,17 +97,29 @@ def pair_pivots(
     return found
 
 
+def word_share(tables: oracle.Tables, token: int) -> float:
+    """Share of a token's occurrences in which it is a whole word."""
+    words = sum(counts[0] for (_, token_id), counts in tables.token_sources.items() if token_id == token)
+    return words / tables.token_totals[token][0]
+
+
 def pivots(
-    pairs: Sequence[PairPivot], tables: oracle.Tables, n_docs: int, n_pivots: int, max_doc_share: float
+    pairs: Sequence[PairPivot],
+    tables: oracle.Tables,
+    n_docs: int,
+    n_pivots: int,
+    max_doc_share: float,
+    min_concepts: int = 1,
 ) -> list[tuple[int, float, int, int]]:
     """(token_id, score, n_concepts, n_language_pairs), best first."""
     rows = []
     for token in {pair.token_id for pair in pairs}:
         of_token = [pair for pair in pairs if pair.token_id == token]
-        if tables.token_totals[token][1] / n_docs <= max_doc_share:
+        n_concepts = len({pair.concept for pair in of_token})
+        if tables.token_totals[token][1] / n_docs <= max_doc_share and n_concepts >= min_concepts:
             languages = {(pair.lang_a, pair.lang_b) for pair in of_token}
             score = math.fsum(pair.score for pair in of_token)
-            rows.append((token, score, len({pair.concept for pair in of_token}), len(languages)))
+            rows.append((token, score, n_concepts, len(languages)))
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:n_pivots]
 
 

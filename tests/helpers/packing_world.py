@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from small_world import make_world, write_table
 
 from jobs.gpu import pack_dataset
@@ -43,8 +44,8 @@ def run_packing(config: Path, *overrides: str) -> int:
 def packed_documents(folder: Path) -> list[tuple[int, ...]]:
     """The ids of every document, the end token included."""
     packed = open_packed(folder)
-    bounds = packed.boundaries
-    return [tuple(packed.tokens[bounds[k] : bounds[k + 1]].tolist()) for k in range(len(bounds) - 1)]
+    ends = np.flatnonzero(packed.tokens == packed.manifest["end_id"]) + 1
+    return [tuple(ids.tolist()) for ids in np.split(packed.tokens, ends)[: packed.manifest["n_documents"]]]
 
 
 def tokens_file(folder: Path) -> Path:

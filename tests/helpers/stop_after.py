@@ -17,8 +17,8 @@ from jobs.gpu import continue_pretraining
 from jobs.gpu.continue_pretraining import TrainingRun
 
 WAYS: dict[str, list[str]] = {
-    "replicated": [],
-    "compiled": ["training.compile=true", "training.precision=bfloat16"],
+    "replicated": ["training.deterministic=true"],
+    "compiled": ["training.deterministic=true", "training.compile=true", "training.precision=bfloat16"],
 }
 
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,16 @@ _COMMITS = ("create_write_transaction", "restore")
 
 def read_tree(folder: Path) -> Tree:
     """The files of a folder; none where there is no folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path.removeprefix(f"{folder}/"): Path(path).read_bytes() for path, _ in _files(str(folder))}
+
+
+def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path)
+            else:
+                yield entry.path, entry.stat()
 
 
 def write_tree(folder: Path, tree: Tree) -> None:
@@ -60,20 +69,30 @@ class StoreStates:
 
     folder: Path
     found: list[tuple[str, Tree]] = field(default_factory=list)
+    _read: dict[tuple[str, int, int, int], bytes] = field(default_factory=dict)
+
+    def now(self) -> Tree:
+        """The files of the folder; those that have not changed are not read again."""
+        tree = {}
+        for path, status in _files(str(self.folder)):
+            key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
+            content = self._read[key] = self._read.get(key) or Path(path).read_bytes()
+            tree[path.removeprefix(f"{self.folder}/")] = content
+        return tree
 
     def before(self, operation: str, path: str) -> None:
         """Keeps the state of now; files that are only read, or lie elsewhere, are no operations."""
         if path.startswith(str(self.folder)):
             name = path.removeprefix(f"{self.folder}/")
-            self.found.append((f"{operation} {name}", read_tree(self.folder)))
+            self.found.append((f"{operation} {name}", self.now()))
 
     def commit(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """The call of delta-rs with the states before and within it."""
 
         def kept(*arguments: Any, **named: Any) -> Any:
-            before = read_tree(self.folder)
+            before = self.now()
             result = call(*arguments, **named)
-            after = read_tree(self.folder)
+            after = self.now()
             new = sorted((name for name in after if after[name] != before.get(name)), key=_order)
             for name in new:
                 whole, link = after[name], name.endswith(".json")

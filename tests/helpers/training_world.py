@@ -17,7 +17,7 @@ TRAINING: dict[str, Any] = {
     "micro_batch": 2,
     "token_budget": 384,
     "learning_rate": 0.01,
-    "checkpoint_every_steps": 2,
+    "checkpoint_every_minutes": 1e-9,
     "evaluate_every_steps": 3,
     "keep_checkpoints": 2,
 }

@@ -119,13 +119,26 @@ def test_the_filter_imports_in_one_direction(place: int) -> None:
     assert imported(path) & {*WALK[:place], "pivot_udfs.filter_documents"} == set()
 
 
-def test_paths_in_the_readme_exist() -> None:
-    readme = ROOT / "README.md"
-    if not readme.exists():
-        pytest.skip("no README yet")
-    text = readme.read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_and_links_in_the_documentation_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     folders = "jobs|pivot_udfs|conf|tests|docker|benchmarks|requirements"
-    named = set(re.findall(rf"(?<![\w/.-])(?:{folders})/[\w./-]*\w", text))
-    linked = {link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
-    missing = sorted(name for name in named | linked if name and not (ROOT / name).exists())
-    assert missing == []
+    named = {ROOT / name for name in re.findall(rf"(?<![\w/.-])(?:{folders})/[\w./-]*\w", text)}
+    links = {link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
+    linked = {page.parent / link for link in links if link}
+    assert sorted(str(path) for path in named | linked if not path.exists()) == []
+
+
+def test_the_readme_has_150_lines_of_120_characters_at_most() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    assert [line for line in lines if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("path", [*UDFS, *CORPUS_SIDE, *GPU], ids=module_name)
+def test_a_module_has_250_lines_at_most(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250

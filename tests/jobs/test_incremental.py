@@ -9,6 +9,7 @@ import pytest
 from changing_shards import (
     BATCHES,
     CHECKED,
+    COUNTS,
     assert_as_from_nothing,
     changing_shards,
     killed_at_each_commit,
@@ -100,6 +101,21 @@ def test_documents_that_another_tool_deleted_are_restored(world: SmallCorpus) ->
     code, _, errors = run_job(count_cooccurrence.main, world)
     assert (code, "run tokenize_corpus again" in errors) == (2, True)
     assert "they are restored" in rebuild(world)
+    assert_as_from_nothing(world)
+
+
+@pytest.mark.parametrize(("name", "rows"), [(name, "doc_count > 0") for name in COUNTS[1:]] + [(COUNTS[0], "true")])
+def test_counts_that_another_tool_has_changed_are_counted_again(world: SmallCorpus, name: str, rows: str) -> None:
+    rebuild(world)
+    DeltaTable(world.folder / "warehouse" / name).delete(rows)
+    assert f"{name} was changed by another tool" in rebuild(world)
+    assert_as_from_nothing(world)
+
+
+def test_all_shards_are_read_again_where_another_tool_has_changed_their_table(world: SmallCorpus) -> None:
+    rebuild(world)
+    DeltaTable(world.folder / "warehouse" / "shards").delete("n_docs > 0")
+    assert "shards was changed by another tool" in rebuild(world)
     assert_as_from_nothing(world)
 
 

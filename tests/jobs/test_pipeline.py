@@ -27,7 +27,7 @@ ARMS = ["pivot", "random", "matched", "parallel"]
 @pytest.fixture(scope="module")
 def tables(corpus: SmallCorpus) -> oracle.Tables:
     """The oracle's counts of the corpus."""
-    return counted.expected(corpus.encoded, corpus.rows, 50)
+    return counted.expected(corpus.encoded, corpus.rows, 50, sources=[source for source, *_ in corpus.documents])
 
 
 @pytest.mark.parametrize("name", [*TABLES, *(f"datasets/{arm}" for arm in ARMS)])
@@ -100,8 +100,11 @@ def brute_pairs(
     corpus: SmallCorpus, tables: oracle.Tables, sample_tokenizer: TokenizerSpec
 ) -> list[oracle_pivots.PairPivot]:
     own_tokens = functools.cache(functools.partial(word_token_ids, sample_tokenizer))
+    unusable = unusable_tokens() | {
+        token for token in tables.token_totals if oracle_pivots.word_share(tables, token) < 0.5
+    }
     return oracle_pivots.pair_pivots(
-        tables, corpus.rows, len(corpus.documents), unusable_tokens(), own_tokens, min_doc_count=2, min_word_doc_count=4
+        tables, corpus.rows, len(corpus.documents), unusable, own_tokens, min_doc_count=2, min_word_doc_count=4
     )
 
 
@@ -128,7 +131,7 @@ def test_pivots(
     spark: "SparkSession", corpus: SmallCorpus, tables: oracle.Tables, brute_pairs: list[oracle_pivots.PairPivot]
 ) -> None:
     n_docs = len(corpus.documents)
-    wanted = oracle_pivots.pivots(brute_pairs, tables, n_docs, 10_000, 0.2)
+    wanted = oracle_pivots.pivots(brute_pairs, tables, n_docs, 10_000, 0.2, min_concepts=2)
     rows = sorted(rows_of(spark, corpus, "pivots"), key=lambda row: row["rank"])
     assert len(rows) == min(150, len(wanted)) > 20
     by_token = {row[0]: row for row in wanted}
@@ -136,6 +139,8 @@ def test_pivots(
         _, score, n_concepts, n_pairs = by_token[row["token_id"]]
         assert (row["rank"], row["n_concepts"], row["n_language_pairs"]) == (rank, n_concepts, n_pairs)
         assert row["score"] == pytest.approx(score)
+        assert row["word_share"] == oracle_pivots.word_share(tables, row["token_id"]) >= 0.5
+        assert row["n_sources"] == sum(token == row["token_id"] for _, token in tables.token_sources)
         assert row["doc_share"] == tables.token_totals[row["token_id"]][1] / n_docs <= 0.2
     order = [(-row["score"], row["token_id"]) for row in rows]
     assert order == sorted(order)

@@ -1,29 +1,100 @@
-"""The association step's filtering: by floor and by token."""
+"""The two steps that find pair pivots, on files of counts: what is kept, and which pairs have pivots."""
 
+from pathlib import Path
+from typing import Any
+
+import counted
 import numpy as np
 import oracle_pivots
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pivot_udfs.find_pivots import ASSOCIATIONS, associate_rows
+from pivot_udfs.find_pivots import ASSOCIATIONS, PivotPlan, TokenFigures, associate_files, find_pair_pivots
+from pivot_udfs.schemas import TOKEN_COOCCURRENCE
+from pivot_udfs.selection_settings import Pivots
+from pivot_udfs.tokenization.backends import TokenizerSpec
+from pivot_udfs.tokenization.vocabulary import vocabulary
 
-KINDS = list(oracle_pivots.MEASURES)
+N_DOCS = 100
+WORDS = {"a": 0, "b": 1}
+"""Word ids: ("en", "a"), ("fr", "b")."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_step_keeps_what_exceeds_the_floor_and_may_be_a_pivot(kind: str) -> None:
+def plan_of(tokenizer: TokenizerSpec, pivots: Pivots, **changes: Any) -> PivotPlan:
+    size = vocabulary(tokenizer).size
+    figures = TokenFigures(
+        np.full(size, 10), np.full(size, 0.1), np.ones(size), np.ones(size, np.int64), np.ones(size, np.bool_)
+    )
+    lexicon = counted.lexicon_of([{"en": "a", "fr": "b"}])
+    return PivotPlan(lexicon, tokenizer, pivots, N_DOCS, np.array([10, 10]), figures._replace(**changes))
+
+
+def associations(folder: Path, plan: PivotPlan, cells: list[tuple[str, str, int, int]]) -> pa.Table:
+    """What the first step makes of (language, word, token, documents)."""
     rows = [
-        {"lang": "en", "word": "a", "token_id": token, "doc_count": both, "word_docs": 10, "token_docs": 10}
-        for token, both in enumerate((10, 10, 1, 5))
+        {"lang": lang, "word": word, "token_id": token, "pair_count": docs, "doc_count": docs}
+        for lang, word, token, docs in cells
     ]
-    batch = pa.RecordBatch.from_pylist(rows)
-    usable = np.array([True, False, True, True])
-    floor = oracle_pivots.MEASURES[kind](5, 10, 10, 100)
-    (kept,) = associate_rows(iter([batch]), kind, 100, floor + 1e-6, usable)
-    assert kept.schema == ASSOCIATIONS
-    assert kept.column("token_id").to_pylist() == [0]
-    (kept,) = associate_rows(iter([batch]), kind, 100, floor - 1e-6, usable)
-    assert kept.column("token_id").to_pylist() == [0, 3]
-    for row in kept.to_pylist():
-        wanted = oracle_pivots.MEASURES[kind](rows[row["token_id"]]["doc_count"], 10, 10, 100)
-        assert row["association"] == pytest.approx(wanted)
+    half = len(rows) // 2
+    for number, part in enumerate((rows[:half], rows[half:])):
+        pq.write_table(pa.Table.from_pylist(part, TOKEN_COOCCURRENCE), folder / f"{number}.parquet")
+    files = pa.record_batch({"file": ["0.parquet", "1.parquet"], "sign": [1, 1]})
+    found = associate_files(iter([files]), str(folder), plan)
+    return pa.Table.from_batches(found, ASSOCIATIONS).sort_by([("concept", "ascending"), ("word", "ascending")])
+
+
+def kept(table: pa.Table) -> dict[tuple[int, int], float]:
+    """Association by word id and token."""
+    return {
+        (row["word"], token): value
+        for row in table.to_pylist()
+        for token, value in zip(
+            np.frombuffer(row["tokens"], np.int32).tolist(), np.frombuffer(row["associations"]).tolist(), strict=True
+        )
+    }
+
+
+@pytest.mark.parametrize("kind", oracle_pivots.MEASURES)
+def test_associations_above_the_floor_are_kept(tmp_path: Path, sample_tokenizer: TokenizerSpec, kind: Any) -> None:
+    measure = oracle_pivots.MEASURES[kind]
+    floor = measure(5, 10, 10, N_DOCS)
+    cells = [("en", "a", 300, 10), ("en", "a", 301, 1), ("en", "a", 302, 5), ("fr", "b", 300, 7)]
+    for shift, wanted in ((1e-6, {(0, 300), (1, 300)}), (-1e-6, {(0, 300), (0, 302), (1, 300)})):
+        plan = plan_of(sample_tokenizer, Pivots(association=kind, min_score=floor + shift, min_doc_count=1))
+        found = kept(associations(tmp_path, plan, cells))
+        assert found.keys() == wanted
+        for (word, token), value in found.items():
+            docs = next(n for _, name, t, n in cells if (WORDS[name], t) == (word, token))
+            assert value == pytest.approx(measure(docs, 10, 10, N_DOCS))
+
+
+def test_pieces_of_words_unusable_tokens_and_rare_cells_are_left_out(
+    tmp_path: Path, sample_tokenizer: TokenizerSpec
+) -> None:
+    size = vocabulary(sample_tokenizer).size
+    usable, words = np.ones(size, np.bool_), np.ones(size)
+    usable[300] = False
+    words[301] = 0.49
+    words[302] = 0.5
+    plan = plan_of(sample_tokenizer, Pivots(), usable=usable, word_share=words)
+    cells = [("en", "a", token, 5) for token in (300, 301, 302)] + [("en", "a", 303, 4)]
+    assert kept(associations(tmp_path, plan, cells)).keys() == {(0, 302)}
+    everything = plan_of(sample_tokenizer, Pivots(min_word_share=0, min_doc_count=1), usable=usable, word_share=words)
+    assert kept(associations(tmp_path, everything, cells)).keys() == {(0, 301), (0, 302), (0, 303)}
+
+
+def test_a_pair_has_the_tokens_of_both_words_best_first(tmp_path: Path, sample_tokenizer: TokenizerSpec) -> None:
+    plan = plan_of(sample_tokenizer, Pivots(min_doc_count=1, min_score=-0.99, pivots_per_pair=2))
+    cells = [("en", "a", 300, 3), ("en", "a", 301, 9), ("en", "a", 302, 9), ("en", "a", 303, 9)]
+    cells += [("fr", "b", 302, 8), ("fr", "b", 301, 8), ("fr", "b", 300, 9), ("fr", "b", 304, 9)]
+    table = associations(tmp_path, plan, cells)
+    ((name, rows),) = find_pair_pivots(iter(table.to_batches()), plan)
+    assert name == "pair_pivots"
+    assert [(row["token_id"], row["rank"]) for row in rows.to_pylist()] == [(301, 1), (302, 2)]
+    by_token = kept(table)
+    for row in rows.to_pylist():
+        assert (row["lang_a"], row["word_a"], row["lang_b"], row["word_b"]) == ("en", "a", "fr", "b")
+        assert row["association_a"] == by_token[0, row["token_id"]]
+        assert row["score"] == min(row["association_a"], row["association_b"])
+        assert row["token"] == vocabulary(sample_tokenizer).texts[row["token_id"]]

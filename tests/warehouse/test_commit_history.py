@@ -23,7 +23,7 @@ def content(*commits: tuple[str, Provenance | str | None] | str, start: int = 0)
     for version, (operation, made) in enumerate(pairs, start):
         name, _, restored = operation.partition(":")
         metadata = made.to_json() if isinstance(made, Provenance) else made
-        listed.append(Commit(version, name, {"version": restored or None}, metadata))
+        listed.append(Commit(version, name, {"version": restored or None}, Provenance.from_json(metadata)))
     return content_of("id", start + len(pairs) - 1, listed[::-1])
 
 

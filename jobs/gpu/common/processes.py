@@ -44,9 +44,9 @@ def _reset_state() -> None:
 
 
 def _accelerator(device: torch.device, options: Training) -> Accelerator:
-    # With find_unused_parameters DDP keeps its buckets; otherwise it rebuilds them after the first step, and a resumed
-    # run of three or more processes would sum gradients in another order.
-    replicated = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
+    # DDP rebuilds its buckets after the first step, so that a resumed run of three or more processes would sum
+    # gradients in another order; with find_unused_parameters, which costs time at every step, it keeps them.
+    replicated = DistributedDataParallelKwargs(find_unused_parameters=options.deterministic, broadcast_buffers=False)
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="bf16" if pick_dtype(options.precision, device) == torch.bfloat16 else "no",

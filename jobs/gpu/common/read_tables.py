@@ -1,26 +1,26 @@
 """Reads the corpus side's Delta tables with delta-rs: no JVM is needed on a GPU machine.
 
 A table's provenance records which tokenizer and lexicon it was made with. Tables made with others are refused here, for
-every job.
+every job. deltalake is imported where a table is opened: a machine that has only packed files need not have it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.commit_history import maintained_version, read_content
-from jobs.warehouse.open_table import check_files as check_data_files
-from jobs.warehouse.open_table import open_delta
-from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve, table_files
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PinnedTable:
     """
 
     name: str
-    table: DeltaTable
+    table: "DeltaTable"
     version: int
     rows: TableVersion
     provenance: Provenance | None
@@ -65,6 +65,9 @@ def open_table(warehouse: str, name: str, version: int | None = None, release: i
     Raises:
         WarehouseError: there is no such table, version or release, its log was cleaned up, or it is damaged.
     """
+    from jobs.warehouse.commit_history import maintained_version
+    from jobs.warehouse.releases import read_release
+
     root = resolve(warehouse)
     location = root.child(name)
     try:
@@ -80,6 +83,12 @@ def open_table(warehouse: str, name: str, version: int | None = None, release: i
 
 
 def _pinned(name: str, location: Location, version: int | None) -> PinnedTable:
+    from deltalake.exceptions import DeltaError
+
+    from jobs.warehouse.commit_history import read_content
+    from jobs.warehouse.open_table import check_files as check_data_files
+    from jobs.warehouse.open_table import open_delta
+
     table = open_delta(location)
     if table is None:
         raise WarehouseError(f"{location} is no Delta table: run the corpus job that makes it first")
@@ -126,16 +135,21 @@ def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:
         WarehouseError: files of this version were removed (vacuumed), or a column is missing.
     """
     try:
-        return pinned.dataset.to_table(columns=columns)
-    except (OSError, DeltaError) as error:
-        raise vacuumed(pinned, error) from None
+        with reading(pinned):
+            return pinned.dataset.to_table(columns=columns)
     except (KeyError, ValueError, pa.ArrowException) as error:
         raise WarehouseError(f"{pinned.name} version {pinned.version} lacks one of {columns}: {error}") from None
 
 
-def vacuumed(pinned: PinnedTable, error: Exception) -> WarehouseError:
-    """The error for a version whose files are gone."""
-    return WarehouseError(
-        f"{pinned.name} version {pinned.version}: files of this version cannot be read ({reason(error)}); it was "
-        "probably vacuumed: use a newer version, or rebuild the table"
-    )
+@contextmanager
+def reading(pinned: PinnedTable) -> Iterator[None]:
+    """A scan of a table, in which files that cannot be read are a ``WarehouseError``."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except (OSError, DeltaError) as error:
+        raise WarehouseError(
+            f"{pinned.name} version {pinned.version}: files of this version cannot be read ({reason(error)}); it was "
+            "probably vacuumed: use a newer version, or rebuild the table"
+        ) from None

@@ -147,17 +147,18 @@ class Training(Section):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Precision of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU, else float32."""
     compile: bool = False
-    """Whether the model's layers are compiled."""
+    """Whether the model's layers and the loss are compiled."""
     deterministic: bool = Field(default=False, json_schema_extra=_NO_RESULT)
-    """Use deterministic, slower algorithms: on GPUs, a resumed run is bit-identical only with them."""
+    """Use deterministic, slower algorithms: on GPUs, and with several processes, a resumed run is bit-identical only
+    with them."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=_NO_RESULT)
     """Whether activations are computed again in the backward pass, which saves memory and takes time."""
     evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
     """Steps between measurements of held-out bits per byte; 0: only before and after training."""
     evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)
     """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
-    checkpoint_every_steps: Annotated[int, Field(ge=0)] = Field(default=500, json_schema_extra=_NO_RESULT)
-    """Steps between checkpoints; 0: none."""
+    checkpoint_every_minutes: Annotated[float, Field(ge=0)] = Field(default=30.0, json_schema_extra=_NO_RESULT)
+    """Minutes of training between checkpoints, each written after a step; 0: none."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
     """Number of newest checkpoints that are kept."""
     packed_path: str = ""
@@ -184,6 +185,8 @@ class Experiment(Section):
     """The arm that the paired test compares with ``control``."""
     control: ArmName = "matched"
     """The arm that the paired test compares ``treatment`` with."""
+    pack: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    """Whether arms are packed first; false, for a machine without the tables: packed files are used as they are."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the weights of a trained model are kept after its evaluation."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, utils
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import ModelError
@@ -21,6 +21,8 @@ from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _GPU = Path("/dev/nvidia0")
+_LIBRARY_LOGGING: Any = utils.logging
+_LIBRARY_LOGGING.disable_progress_bar()  # of loading and saving weights: log lines may be JSON objects
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 

@@ -33,13 +33,20 @@ def check_vocabulary(settings: Model, model: Any, tokenizer: TokenizerSpec) -> N
             "compared with tokenizer.path: put the model's tokenizer beside its weights, or set "
             "model.trust_vocabulary = true if they are known to be the same"
         )
-    different = [(index, a, b) for index, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
+    different = [
+        (index, a, b) for index, (a, b) in enumerate(zip(ours, theirs, strict=False)) if _spaced(a) != _spaced(b)
+    ]
     if different:
         index, a, b = different[0]
         raise TokenizerError(
             f"{len(different)} ids of {settings.path} have other tokens than in tokenizer.path (id {index}: model "
             f"{b!r}, tokenizer {a!r}): use a model with the tables' tokenizer, or make the tables with the model's"
         )
+
+
+def _spaced(token: str) -> str:
+    """A token with plain spaces: GGUF files write runs of spaces so, ``tokenizer.json`` files with marks."""
+    return token.replace("▁", " ")
 
 
 def tokenizer_tokens(tokenizer: TokenizerSpec) -> list[str]:
@@ -64,7 +71,7 @@ def model_tokens(settings: Model) -> list[str]:
     if own := files.find("tokenizer.json"):
         return _by_id(tokenizers.Tokenizer.from_file(str(own)).get_vocab(with_added_tokens=True))
     if own := files.find("tokenizer.model"):
-        return tokenizer_tokens(load_tokenizer(str(own)))
+        return tokenizer_tokens(load_tokenizer(str(own), "reference"))
     own = files.find("vocab.json")
     return _by_id(json.loads(own.read_text(encoding="utf-8"))) if own else []
 

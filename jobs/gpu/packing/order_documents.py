@@ -1,51 +1,23 @@
 """Selects and orders the documents to pack, and the documents to hold out.
 
 Both depend only on hashes of a document's key (source, doc_id): the files of the table and their order do not matter,
-and a held-out document is held out of every arm.
+and a held-out document is held out of every arm. A selection is a data frame in the order of the packed file: its index
+is the row of the table, in the order of ``batches``; ``lang``; ``length``: tokens that are packed, the end token
+included.
 """
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 
-from jobs.gpu.common.read_tables import PinnedTable, vacuumed
+from jobs.gpu.common.read_tables import PinnedTable, reading
 
 _HELD_OUT = b"held out"
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """Documents to pack.
-
-    Attributes:
-        places: int64 (rows of the table,), in the order of ``batches``: position of each row in the packed file, -1
-            if it is not selected.
-        n_tokens: int64 (rows of the table,): the column of the table, without end tokens.
-        lengths: int64 (documents,): tokens by position in the packed file, including the end token.
-        languages: int64 (documents,): by position in the packed file, indices into ``language_names``.
-        language_names: the table's languages.
-    """
-
-    places: NDArray[np.int64]
-    n_tokens: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    languages: NDArray[np.int64]
-    language_names: list[str]
-
-
-def key_hashes(batch: pa.RecordBatch, salts: list[bytes]) -> list[NDArray[np.uint64]]:
-    """For every salt, a 64-bit hash of each row's key, uniform over uint64."""
-    source, doc_id = batch["source"], batch["doc_id"]
-    joined = pc.binary_join_element_wise(source, doc_id, "\0", null_handling="replace", null_replacement="None")
-    keys = joined.cast(pa.binary()).to_pylist()
-    digests = [b"".join([hashlib.blake2b(key, digest_size=8, key=salt).digest() for key in keys]) for salt in salts]
-    return [np.frombuffer(found, "<u8") for found in digests]
 
 
 def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -54,85 +26,56 @@ def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]
     Raises:
         WarehouseError: files of this version were vacuumed.
     """
-    try:
+    with reading(pinned):
         yield from pinned.dataset.to_batches(columns=columns, batch_size=4096)
-    except (OSError, DeltaError) as error:
-        raise vacuumed(pinned, error) from None
 
 
-def select_training(pinned: PinnedTable, seed: int, share: float, token_budget: int) -> Selection:
+def select_training(pinned: PinnedTable, seed: int, share: float, token_budget: int) -> pd.DataFrame:
     """All documents that are not held out, shuffled by seed, cut at the token budget (0: no limit)."""
     rows = _read_rows(pinned, f"order {seed}".encode(), share)
-    order = _by_hash(rows, np.flatnonzero(~rows.held_out))
-    lengths = rows.n_tokens[order] + 1
-    if token_budget and lengths.sum() > token_budget:
-        n = int(np.searchsorted(np.cumsum(lengths), token_budget)) + 1
-        order, lengths = order[:n], lengths[:n].copy()
-        lengths[-1] -= lengths.sum() - token_budget
-    return _selection(rows, order, lengths)
+    rows = rows[~rows["held_out"]].sort_values("order", kind="stable")
+    ends = np.cumsum(rows["length"].to_numpy())
+    rows = rows.assign(length=np.diff(np.minimum(ends, token_budget) if token_budget else ends, prepend=0))
+    return rows[rows["length"] > 0]
 
 
-def select_held_out(pinned: PinnedTable, share: float, tokens_per_language: int) -> Selection:
+def select_held_out(pinned: PinnedTable, share: float, tokens_per_language: int) -> pd.DataFrame:
     """Held-out documents, language by language, complete ones only, up to a number of tokens per language.
 
     They are taken in the order of their hashes; documents that do not fit are skipped. If no document of a language
     fits, its shortest is taken.
     """
     rows = _read_rows(pinned, _HELD_OUT, share)
-    ordered = _by_hash(rows, np.flatnonzero(rows.held_out))
-    chosen = [np.zeros(0, np.int64)]
-    for code in sorted(range(len(rows.language_names)), key=rows.language_names.__getitem__):
-        of_language = ordered[rows.languages[ordered] == code]
-        if len(of_language):
-            chosen.append(of_language[_that_fit(rows.n_tokens[of_language] + 1, tokens_per_language)])
-    order = np.concatenate(chosen)
-    return _selection(rows, order, rows.n_tokens[order] + 1)
+    rows = rows[rows["held_out"]].sort_values("order", kind="stable")
+    chosen = [row for _, found in rows.groupby("lang") for row in _that_fit(found["length"], tokens_per_language)]
+    return rows.loc[chosen]
 
 
-def _that_fit(lengths: NDArray[np.int64], budget: int) -> list[int]:
-    """Indices of the documents that fit when taken in turn; the shortest if none does."""
+def _that_fit(lengths: pd.Series, budget: int) -> list[int]:
+    """The rows that fit when taken in turn; the shortest if none does."""
     taken = []
-    for index, length in enumerate(lengths.tolist()):
+    for row, length in lengths.items():
         if length <= budget:
-            taken.append(index)
+            taken.append(row)
             budget -= length
-    return taken or [int(np.argmin(lengths))]
+    return taken or [lengths.idxmin()]
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """All rows of a table in reading order: order hash, whether held out, number of tokens, index of the language."""
-
-    hashes: NDArray[np.uint64]
-    held_out: NDArray[np.bool_]
-    n_tokens: NDArray[np.int64]
-    languages: NDArray[np.int64]
-    language_names: list[str]
-
-
-def _read_rows(pinned: PinnedTable, salt: bytes, share: float) -> _Rows:
+def _read_rows(pinned: PinnedTable, salt: bytes, share: float) -> pd.DataFrame:
+    """All rows in the order of the table: ``order`` (a hash of the key by ``salt``), held_out, lang, length."""
     limit = np.uint64(int(share * float(2**63)) * 2)
-    hashes, held_out = [np.zeros(0, np.uint64)], [np.zeros(0, np.bool_)]
-    n_tokens, languages = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    codes: dict[str, int] = {}
+    parts = [pd.DataFrame({"order": _hashes([], salt), "held_out": False, "lang": "", "length": np.int64(0)})]
     for batch in batches(pinned, ["source", "doc_id", "lang", "n_tokens"]):
-        found = key_hashes(batch, [salt] if salt == _HELD_OUT else [salt, _HELD_OUT])
-        hashes.append(found[0])
-        held_out.append(found[-1] < limit)
-        n_tokens.append(np.asarray(batch["n_tokens"], np.int64))
-        encoded = batch["lang"].dictionary_encode()
-        names = [codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()]
-        languages.append(np.asarray(names, np.int64)[np.asarray(encoded.indices)])
-    whole = (np.concatenate(hashes), np.concatenate(held_out), np.concatenate(n_tokens), np.concatenate(languages))
-    return _Rows(*whole, list(codes))
+        joined = pc.binary_join_element_wise(
+            batch["source"], batch["doc_id"], "\0", null_handling="replace", null_replacement="None"
+        )
+        keys = joined.cast(pa.binary()).to_pylist()
+        columns = {"order": _hashes(keys, salt), "held_out": _hashes(keys, _HELD_OUT) < limit}
+        lengths = np.asarray(batch["n_tokens"], np.int64) + 1
+        parts.append(pd.DataFrame(columns | {"lang": batch["lang"].to_pylist(), "length": lengths}))
+    return pd.concat(parts, ignore_index=True)
 
 
-def _by_hash(rows: _Rows, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    return chosen[np.argsort(rows.hashes[chosen], kind="stable")]
-
-
-def _selection(rows: _Rows, order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Selection:
-    """Selects the rows with the indices ``order``, in that order."""
-    places = np.full(len(rows.n_tokens), -1, np.int64)
-    places[order] = np.arange(len(order))
-    return Selection(places, rows.n_tokens, lengths, rows.languages[order], rows.language_names)
+def _hashes(keys: list[bytes], salt: bytes) -> NDArray[np.uint64]:
+    """For each key a 64-bit hash, uniform over uint64."""
+    return np.frombuffer(b"".join([hashlib.blake2b(key, digest_size=8, key=salt).digest() for key in keys]), "<u8")

@@ -1,14 +1,13 @@
-"""The packed file: the tokens of a dataset in one memory-mapped array, with document boundaries and a manifest.
+"""The packed file: the tokens of a dataset in one memory-mapped array, and a manifest.
 
-It is a folder of three files. ``tokens-<hash>.bin``: little-endian uint16 (uint32 for vocabularies over 65,536), one
-document after the other, each followed by the end token. ``boundaries-<hash>.npy``: int64, the start of each document
-and the end of the last. ``manifest.json``: provenance, counts, and name, size and SHA-256 of the other two. It is
-replaced last, atomically, and data files are named by their content: a reader sees either the old packed file or the
+It is a folder of two files. ``tokens-<hash>.bin``: little-endian uint16 (uint32 for vocabularies over 65,536), one
+document after the other, each followed by the end token, which is in no document; held-out documents are ordered by
+language. ``manifest.json``: provenance, counts in all and by language, and name, size and SHA-256 of the tokens. It is
+replaced last, atomically, and the tokens are named by their content: a reader sees either the old packed file or the
 new one, and a training run keeps the tokens that it has mapped.
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from jobs.gpu.common.files import file_sha256, write_json
 from jobs.gpu.common.provenance import from_tree
 from pivot_udfs.provenance import Provenance
 
-FORMAT = 3
+FORMAT = 4
 
 
 def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
@@ -37,19 +36,11 @@ class PackedFile:
         folder: its folder.
         manifest: as written.
         tokens: (n_tokens,), memory-mapped, read-only.
-        boundaries: int64 (n_documents + 1,); document k is tokens[boundaries[k] : boundaries[k + 1]], the end token
-            last.
     """
 
     folder: Path
     manifest: dict[str, Any]
     tokens: NDArray[Any]
-    boundaries: NDArray[np.int64]
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 (hex) of all tokens."""
-        return str(self.manifest["files"]["tokens.bin"]["sha256"])
 
     @property
     def provenance(self) -> Provenance:
@@ -90,38 +81,25 @@ class PackedWriter:
         room[len(ids) :] = self._end_id
 
     def finish(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Renames the data files, then writes the manifest and returns it.
+        """Renames the file of tokens, then writes the manifest and returns it; removes the tokens before.
 
         Files are not flushed to disk: ``open_packed`` verifies every byte.
         """
-        with (self._folder / "boundaries.partial").open("wb") as file:
-            np.save(file, self._boundaries)
+        partial = self._folder / "tokens.partial"
+        sha256 = file_sha256(partial)
+        path = partial.replace(self._folder / f"tokens-{sha256[:16]}.bin")
         whole = manifest | {
             "format": FORMAT,
             "dtype": self._tokens.dtype.str,
             "n_tokens": len(self._tokens),
             "n_documents": len(self._boundaries) - 1,
-            "files": {kind: _put_into_place(self._folder, kind) for kind in ("tokens.bin", "boundaries.npy")},
+            "file": {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256},
         }
         write_json(self._folder / "manifest.json", whole)
-        _remove_others(self._folder, {about["name"] for about in whole["files"].values()})
+        for other in self._folder.glob("tokens*"):
+            if other != path:
+                other.unlink()
         return whole
-
-
-def _put_into_place(folder: Path, kind: str) -> dict[str, Any]:
-    """Renames ``<stem>.partial`` after its content; returns its entry in the manifest."""
-    stem, suffix = kind.split(".")
-    sha256 = file_sha256(folder / f"{stem}.partial")
-    path = folder / f"{stem}-{sha256[:16]}.{suffix}"
-    (folder / f"{stem}.partial").replace(path)
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256}
-
-
-def _remove_others(folder: Path, names: set[str]) -> None:
-    """Removes data files that the manifest does not name."""
-    for path in [*folder.glob("tokens*"), *folder.glob("boundaries*")]:
-        if path.name not in names:
-            path.unlink()
 
 
 def open_packed(folder: Path, tokenizer_sha256: str | None = None) -> PackedFile:
@@ -172,19 +150,16 @@ def _open(folder: Path, manifest: dict[str, Any], tokenizer_sha256: str | None) 
             "again, or set tokenizer.path"
         )
     try:
-        tokens, boundaries = (manifest["files"][kind] for kind in ("tokens.bin", "boundaries.npy"))
-        _check_files(folder, [tokens, boundaries])
-        mapped = np.memmap(folder / tokens["name"], np.dtype(manifest["dtype"]), "r")
-        return PackedFile(folder, manifest, mapped, np.load(folder / boundaries["name"]))
+        path = folder / manifest["file"]["name"]
+        _check_file(path, manifest["file"])
+        return PackedFile(folder, manifest, np.memmap(path, np.dtype(manifest["dtype"]), "r"))
     except KeyError as error:
         raise PackedFileError(f"{folder}/manifest.json is damaged (no {error}): pack again") from None
 
 
-def _check_files(folder: Path, expected: Iterable[dict[str, Any]]) -> None:
-    for wanted in expected:
-        path = folder / wanted["name"]
-        size = path.stat().st_size if path.is_file() else 0
-        if size != wanted["bytes"]:
-            raise PackedFileError(f"{path} is cut short: {size} bytes, expected {wanted['bytes']}: pack again")
-        if file_sha256(path) != wanted["sha256"]:
-            raise PackedFileError(f"{path} was altered (its SHA-256 is not the manifest's): pack again")
+def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    size = path.stat().st_size if path.is_file() else 0
+    if size != expected["bytes"]:
+        raise PackedFileError(f"{path} is cut short: {size} bytes, expected {expected['bytes']}: pack again")
+    if file_sha256(path) != expected["sha256"]:
+        raise PackedFileError(f"{path} was altered (its SHA-256 is not the manifest's): pack again")

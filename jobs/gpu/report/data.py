@@ -89,7 +89,7 @@ def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[di
     ranked = sorted(decided, key=lambda row: (_deciding_probability(row), row["direction"], row["concept"]))
     if not ranked:
         return ()
-    tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
+    tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path, "reference"))
     chosen = {"largest": len(ranked) - 1, "median": len(ranked) // 2, "smallest": 0}
     return tuple({"rule": rule} | _heatmap(ranked[place], tokens) for rule, place in chosen.items())
 

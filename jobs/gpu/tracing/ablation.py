@@ -19,23 +19,38 @@ class Removal(NamedTuple):
     basis: Tensor
 
 
-@torch.no_grad()
-def unembedding_directions(head: OutputHead, tokens: Sequence[int]) -> Tensor:
-    """Orthonormal basis, float32 (hidden size, tokens), of the directions from which the lens reads some tokens.
+class Unembedding:
+    """The directions of the residual stream from which the lens reads tokens.
 
-    The direction of a token is its row of the output head times the gain of the final norm, centred if the norm
-    subtracts the mean: a layer's output without it has no part in the token's logit, except for biases.
+    A token's direction is its row of the output head less the mean of all rows (which moves all logits alike and no
+    probability), times the gain of the final norm; it is centred if the norm subtracts the mean.
     """
-    rows = cast(nn.Linear, head.head).weight[list(tokens)]
-    directions = rows.float()
-    if head.norm is not None:
-        signs = torch.ones_like(rows[:1])
-        signs[:, 1::2] = -1
-        directions = directions * ((head.norm(signs) - head.norm(-signs)) / 2 * signs).float()
-        if torch.allclose(head.norm(signs), head.norm(signs + 1), atol=1e-2):
-            directions = directions - directions.mean(dim=-1, keepdim=True)
-    basis: Tensor = torch.linalg.qr(directions.T).Q
-    return basis
+
+    @torch.no_grad()
+    def __init__(self, head: OutputHead) -> None:
+        self._rows = cast(nn.Linear, head.head).weight
+        self._mean = self._rows.mean(dim=0, dtype=torch.float32)
+        self._gain, self._is_centred = torch.ones_like(self._mean), False
+        if head.norm is not None:
+            signs = torch.ones_like(self._rows[:1])
+            signs[:, 1::2] = -1
+            self._gain = ((head.norm(signs) - head.norm(-signs)) / 2 * signs)[0].float()
+            self._is_centred = torch.allclose(head.norm(signs), head.norm(signs + 1), atol=1e-2)
+
+    @torch.no_grad()
+    def directions(self, tokens: Sequence[int]) -> Tensor:
+        """The direction of each token, float32 (tokens, hidden size)."""
+        found = (self._rows[list(tokens)].float() - self._mean) * self._gain
+        return found - found.mean(dim=-1, keepdim=True) if self._is_centred else found
+
+    def basis(self, tokens: Sequence[int], answer: int) -> Tensor:
+        """Orthonormal basis, float32 (hidden size, tokens), of the tokens' directions orthogonal to the answer's.
+
+        Removing it leaves what the lens reads of the answer as it is, up to the norm's scale: an effect on the answer
+        comes from what later layers make of the rest.
+        """
+        basis: Tensor = torch.linalg.qr(self.directions([answer, *tokens]).T).Q[:, 1:]
+        return basis
 
 
 @torch.no_grad()

@@ -26,9 +26,9 @@ class ConceptTokens:
     languages: tuple[str, ...]
     firsts: tuple[tuple[Tokens, ...], ...]
 
-    def sets(self, concept: int, excluded: frozenset[int]) -> list[list[int]]:
-        """Per language the tokens of a concept, without those of ``excluded``."""
-        return [[token for token in of_language[concept] if token not in excluded] for of_language in self.firsts]
+    def sets(self, concept: int) -> list[list[int]]:
+        """Per language the tokens of a concept."""
+        return [list(of_language[concept]) for of_language in self.firsts]
 
     def ids(self, device: torch.device | None = None) -> Tensor:
         """All first tokens, int64 (languages, concepts, 2), -1 where there is none."""

@@ -1,5 +1,6 @@
 """Traces the words of one direction: what every layer reads, the labels, and the effect of removing the pivot."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from jobs.gpu.common.settings import Trace
 from jobs.gpu.models.output_head import OutputHead, captured_outputs
-from jobs.gpu.tracing.ablation import Removal, target_log_probabilities, unembedding_directions
+from jobs.gpu.tracing.ablation import Removal, Unembedding, target_log_probabilities
 from jobs.gpu.tracing.behaviour_labels import Latent, behaviour, latent_behaviour
 from jobs.gpu.tracing.concept_tokens import ConceptTokens
 from jobs.gpu.tracing.logit_lens import Compared, LayerReadings, join_readings, read_layers
@@ -101,20 +102,14 @@ class Tracer:
         return _Word(word, [*prompt, *forced], own, sets, control)
 
     def _sets(self, word: TaskWord, concept: int | None) -> list[list[int]]:
-        """Per language a concept's tokens; in a third language without those of the source and the target word."""
+        """Per language a concept's tokens; in a third language only those that do not occur in source or target."""
         if concept is None:
             return [[] for _ in self.concepts.languages]
-        pair = word.direction.split("-")
-        own = self.concepts.sets(word.concept, frozenset())
-        excluded = frozenset(
-            token
-            for language, ids in zip(self.concepts.languages, own, strict=True)
-            if language in pair
-            for token in ids
-        )
-        excluded |= self.tokens.of(pair[0], word.source) | self.tokens.of(pair[1], word.target)
-        free, whole = self.concepts.sets(concept, excluded), self.concepts.sets(concept, frozenset())
-        return [whole[k] if language in pair else free[k] for k, language in enumerate(self.concepts.languages)]
+        sets, pair = self.concepts.sets(concept), (_plain(word.source), _plain(word.target))
+        for k, language in enumerate(self.concepts.languages):
+            if language not in word.direction.split("-"):
+                sets[k] = [t for t in sets[k] if not any(_plain(self.tokens.texts[t]) in text for text in pair)]
+        return sets
 
     def _read(self, runner: PromptRunner, words: Sequence[_Word]) -> LayerReadings:
         order: list[int] = []
@@ -172,17 +167,24 @@ class Tracer:
     ) -> dict[str, list[Any]]:
         """Log-probability of the answer's first own token: as it is, and without the directions of pivot or control."""
         removals: list[list[Removal | None]] = [[None] * len(words)]
+        unembedding, targets = Unembedding(self.head), [word.answer[0] for word in words]
         for first in (0, len(self.concepts.languages)):
             tokens = [self._pivot_ids(word, label, first) for word, label in zip(words, labels, strict=True)]
-            bases = [unembedding_directions(self.head, ids) if ids else None for ids in tokens]
+            bases = [unembedding.basis(ids, k) if ids else None for ids, k in zip(tokens, targets, strict=True)]
             removals.append(
                 [None if b is None else Removal(label.layer or 0, b) for b, label in zip(bases, labels, strict=True)]
             )
         names = ("log_probability", "without_pivot", "without_control")
-        prompts, targets = [word.prompt for word in words], [word.answer[0] for word in words]
+        prompts = [word.prompt for word in words]
         found = [target_log_probabilities(runner, self.head, prompts, targets, removed) for removed in removals]
         kept = [_nullable(values, removed) for values, removed in zip(found[1:], removals[1:], strict=True)]
         return dict(zip(names, [found[0], *kept], strict=True))
+
+
+def _plain(text: str) -> str:
+    """A text without case, accents and white space around it."""
+    decomposed = unicodedata.normalize("NFD", text.strip().casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def _nullable(values: Sequence[float], removed: Sequence[Removal | None]) -> list[float | None]:

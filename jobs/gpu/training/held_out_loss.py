@@ -32,8 +32,10 @@ def bits_per_byte(model: Any, packed: PackedFile, length: int, batch: int, accel
     model.eval()
     found, nats_all, bytes_all = {}, 0.0, 0
     with torch.no_grad(), accelerator.autocast():
+        start = 0
         for language, about in packed.manifest["languages"].items():
-            windows = _windows(packed, about, length)
+            windows = _windows(packed, start, about["n_tokens"], length)
+            start += about["n_tokens"]
             nats = _nats(model, windows, int(packed.manifest["end_id"]), batch, accelerator)
             found[language] = nats / np.log(2) / max(1, about["n_bytes"])
             nats_all, bytes_all = nats_all + nats, bytes_all + about["n_bytes"]
@@ -43,11 +45,9 @@ def bits_per_byte(model: Any, packed: PackedFile, length: int, batch: int, accel
     }
 
 
-def _windows(packed: PackedFile, about: dict[str, int], length: int) -> NDArray[np.int64]:
+def _windows(packed: PackedFile, start: int, n_tokens: int, length: int) -> NDArray[np.int64]:
     """int64 (windows, length + 1): inputs and shifted targets; the last window is padded with -1."""
-    first = about["first_document"]
-    start, end = packed.boundaries[first], packed.boundaries[first + about["n_documents"]]
-    ids = np.concatenate([[packed.manifest["end_id"]], packed.tokens[start:end]]).astype(np.int64)
+    ids = np.concatenate([[packed.manifest["end_id"]], packed.tokens[start : start + n_tokens]]).astype(np.int64)
     n = -(-(len(ids) - 1) // length)
     padded = np.full(n * length + 1, -1, np.int64)
     padded[: len(ids)] = ids

@@ -23,7 +23,7 @@ from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TrainingError
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
-from jobs.gpu.training.token_loss import summed_loss
+from jobs.gpu.training.token_loss import loss_function
 
 
 def learning_rate(step: int, n_steps: int, settings: Training) -> float:
@@ -70,13 +70,17 @@ def make_optimizer(model: Any, settings: Training) -> torch.optim.AdamW:
 
 @dataclass(frozen=True)
 class StepResult:
-    """One optimizer step: mean loss (nats per token), gradient norm before clipping, learning rate, seconds."""
+    """One optimizer step: mean loss (nats per token), gradient norm before clipping, learning rate, seconds.
+
+    ``minutes`` are those since the first step of this process, as the mean over processes: equal in all of them.
+    """
 
     step: int
     loss: float
     gradient_norm: float
     learning_rate: float
     seconds: float
+    minutes: float
 
 
 class Trainer:
@@ -87,6 +91,7 @@ class Trainer:
     ) -> None:
         self._model, self._optimizer, self._packed = model, optimizer, packed
         self._settings, self._accelerator = settings, accelerator
+        self.loss, self._begin = loss_function(settings.compile), time.perf_counter()
         self.per_step = settings.global_batch_tokens // settings.sequence_length
         self.n_steps = math.ceil(settings.token_budget / settings.global_batch_tokens)
         self.n_sequences = packed.n_sequences(settings.sequence_length)
@@ -113,15 +118,16 @@ class Trainer:
         Raises:
             TrainingError: a loss or gradient is not finite; the weights are those of the previous step.
         """
+        self._begin = time.perf_counter()
         for step in range(start, self.n_steps):
-            begin = time.perf_counter()
-            loss, norm, rate = self._step(step)
-            yield StepResult(step + 1, loss, norm, rate, time.perf_counter() - begin)
+            yield self._step(step)
 
-    def _step(self, step: int) -> tuple[float, float, float]:
-        mean = self._gradients_that_fit(step)
+    def _step(self, step: int) -> StepResult:
+        begin = time.perf_counter()
+        means = self._gradients_that_fit(step)
         clipped: Any = self._accelerator.clip_grad_norm_(self._model.parameters(), self._settings.max_gradient_norm)
-        loss, norm = torch.stack([mean, clipped.double()]).tolist()  # the only synchronization of a step
+        # The only synchronization of a step.
+        loss, seconds, norm = torch.cat([means, clipped.double().view(1)]).tolist()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
                 f"step {step + 1}: loss {loss}, gradient norm {norm}: not finite. The last checkpoint is "
@@ -131,7 +137,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
-        return loss, norm, rate
+        return StepResult(step + 1, loss, norm, rate, time.perf_counter() - begin, seconds / 60)
 
     def _gradients_that_fit(self, step: int) -> torch.Tensor:
         """Gradients of the step; at the first out-of-memory error they are computed again with half the micro batch."""
@@ -149,7 +155,11 @@ class Trainer:
         return self._gradients_that_fit(step)
 
     def _gradients(self, step: int) -> torch.Tensor:
-        """Computes the gradients of the global batch; returns its mean loss, a float64 scalar on the device."""
+        """Computes the gradients of the global batch.
+
+        Returns:
+            its mean loss, and the mean over processes of the seconds since the first step: float64 (2,), on the device.
+        """
         torch.manual_seed(hash((self._settings.seed, step, self._accelerator.process_index)) & 0x7FFFFFFF)
         self._optimizer.zero_grad()
         rows = self._rows(step)
@@ -160,8 +170,9 @@ class Trainer:
             last = place == len(parts) - 1  # replicated gradients are exchanged once a step
             with nullcontext() if last else self._accelerator.no_sync(self._model):
                 total += self._backward(batch, n_tokens)
-        mean: torch.Tensor = self._accelerator.reduce(total.double(), "mean")
-        return mean
+        seconds = torch.full_like(total, time.perf_counter() - self._begin, dtype=torch.float64)
+        means: torch.Tensor = self._accelerator.reduce(torch.stack([total.double(), seconds]), "mean")
+        return means
 
     def _rows(self, step: int) -> torch.Tensor:
         """This process's sequences of a step, int64 (sequences, length + 1), on the device."""
@@ -179,6 +190,6 @@ class Trainer:
         """Adds the gradients of one micro batch; returns its share of the process's mean loss."""
         with self._accelerator.autocast():
             logits = self._model(input_ids=batch[:, :-1], use_cache=False).logits
-        loss = summed_loss(logits, batch[:, 1:]) / n_tokens
+        loss = self.loss(logits, batch[:, 1:]) / n_tokens
         self._accelerator.backward(loss)
         return loss.detach()

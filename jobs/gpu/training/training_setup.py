@@ -17,12 +17,13 @@ from jobs.gpu.models.output_head import find_layers
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
+from jobs.gpu.training.fast_forward import keep_residual_in_bfloat16, skip_mask_creation
 from jobs.gpu.training.training_loop import make_optimizer
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
-VERSION = 1
+VERSION = 2
 """Of training: raised when the same run gives other weights."""
 
 
@@ -55,11 +56,14 @@ def load_for_training(settings: ModelSettings, accelerator: Accelerator, tokeniz
 
 
 def wrap(model: Any, options: Training, accelerator: Accelerator) -> tuple[Any, Any]:
-    """The model, compiled according to the settings and replicated for several processes, and its optimizer.
+    """The model, prepared for fast forward passes and replicated for several processes, and its optimizer.
 
     Layers are compiled one by one: a model compiled as a whole builds an explicit attention mask, which flash attention
     does not accept.
     """
+    skip_mask_creation(model)
+    if accelerator.mixed_precision == "bf16":
+        keep_residual_in_bfloat16(model)
     for layer in find_layers(model) if options.compile else ():
         layer.compile()
     wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, options))
@@ -92,6 +96,6 @@ def run_provenance(settings: ModelSettings, manifest: Mapping[str, Any], packed:
     """What a training run is made from, given the manifest and provenance of its packed file; nothing is loaded."""
     chosen = result_settings(settings.training) | model_settings(settings.model) | dict(packed.settings)
     chosen = {name: value for name, value in chosen.items() if name not in ("training.packed_path", "model.dtype")}
-    tokens = {"packed": str(manifest["files"]["tokens.bin"]["sha256"])}
+    tokens = {"packed": str(manifest["file"]["sha256"])}
     files = {**packed.files, **tokens, **model_hashes(settings.model)}
     return provenance("continue_pretraining", VERSION, chosen, packed.tables, files)

@@ -34,7 +34,7 @@ def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> Tas
     Raises:
         ModelError, TokenizerError: the model cannot be loaded, or has another vocabulary.
     """
-    tokenizer = load_tokenizer(settings.tokenizer.path)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     model = load_model(settings.model)
     check_vocabulary(settings.model, model, tokenizer)
     _warn_of_start_token(settings)

@@ -16,7 +16,7 @@ from tiny_models import FAMILIES, new_model, tiny_model
 from jobs.gpu.common.settings import Model
 from jobs.gpu.models.load_model import save_model
 from jobs.gpu.models.model_files import start_token
-from jobs.gpu.models.vocabulary_check import check_vocabulary
+from jobs.gpu.models.vocabulary_check import check_vocabulary, tokenizer_tokens
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -73,6 +73,10 @@ def test_pieces_of_a_sentencepiece_model_are_compared(tmp_path: Path) -> None:
     check_vocabulary(_settings(tmp_path / "m"), tiny_model(), one)
     with pytest.raises(TokenizerError, match="have other tokens than in"):
         check_vocabulary(_settings(tmp_path / "m"), tiny_model(), other)
+    save_model(tiny_model(), tmp_path / "spaces")
+    plain = {token.replace("▁", " "): index for index, token in enumerate(tokenizer_tokens(one))}
+    (tmp_path / "spaces" / "vocab.json").write_text(json.dumps(plain))
+    check_vocabulary(_settings(tmp_path / "spaces"), tiny_model(), one)
 
 
 def test_the_start_token_is_what_the_models_own_tokenizer_adds(tmp_path: Path) -> None:

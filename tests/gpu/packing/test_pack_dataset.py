@@ -76,8 +76,9 @@ def test_held_out_documents_lie_by_language_with_their_bytes(config: Path) -> No
     by_ids = {tuple(r["token_ids"]): r for r in dataset_rows(config.parent / "tokenizer.json")}
     documents = packed_documents(config.parent / "results" / "packed" / "held_out")
     for language, about in packed.manifest["languages"].items():
-        first = about["first_document"]
-        rows = [by_ids[ids[:-1]] for ids in documents[first : first + about["n_documents"]]]
+        found, documents = documents[: about["n_documents"]], documents[about["n_documents"] :]
+        rows = [by_ids[ids[:-1]] for ids in found]
+        assert sum(map(len, found)) == about["n_tokens"]
         assert {row["lang"] for row in rows} == {language}
         assert sum(len(row["text"].encode()) for row in rows) == about["n_bytes"]
 

@@ -53,7 +53,7 @@ def test_damaged_files_are_refused(config: Path) -> None:
     with pytest.raises(PackedFileError, match="was altered"):
         open_packed(folder)
     (folder / "manifest.json").write_text('{"format": 1}')
-    with pytest.raises(PackedFileError, match="has format 1, expected 3: pack again"):
+    with pytest.raises(PackedFileError, match="has format 1, expected 4: pack again"):
         open_packed(folder)
     (folder / "manifest.json").unlink()
     with pytest.raises(PackedFileError, match=r"run jobs\.gpu\.pack_dataset first"):
@@ -78,7 +78,7 @@ def test_packing_again_keeps_mapped_tokens_and_the_old_file_until_the_end(
     assert seen[0] == before, "the old one is whole until the manifest is replaced"
     assert packed_documents(folder) != before
     assert mapped.tobytes() == raw, "a training run reads what it has mapped"
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.iterdir())) == 2
     assert run_packing(config, "packing.end_token='<none>'") == 2
     assert len(packed_documents(folder)) == len(before), "a packing that fails leaves the old one"
 
@@ -88,15 +88,15 @@ def test_a_packed_file_that_is_replaced_while_it_is_opened_is_opened_again(
 ) -> None:
     run_packing(config)
     folder = config.parent / "results" / "packed" / "pivot"
-    before, real, calls = packed_documents(folder), packed_file._check_files, []
+    before, real, calls = packed_documents(folder), packed_file._check_file, []
 
-    def check_files(*given: Any) -> None:
+    def check_file(*given: Any) -> None:
         calls.append(given)
         if len(calls) == 1:
             run_packing(config, "packing.seed=1")
         real(*given)
 
-    monkeypatch.setattr(packed_file, "_check_files", check_files)
+    monkeypatch.setattr(packed_file, "_check_file", check_file)
     packed = open_packed(folder)
     assert packed.provenance.settings["packing.seed"] == 1
     assert packed.tokens.tobytes() == open_packed(folder).tokens.tobytes()

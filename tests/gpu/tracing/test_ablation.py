@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from tiny_models import tiny_model
 
 from jobs.gpu.models.output_head import captured_outputs, find_output_head
-from jobs.gpu.tracing.ablation import Removal, target_log_probabilities, unembedding_directions
+from jobs.gpu.tracing.ablation import Removal, Unembedding, target_log_probabilities
 from jobs.gpu.translation.prompt_runner import PromptRunner
 
 pytestmark = pytest.mark.torch
@@ -27,7 +27,9 @@ def _by_hand(model: Any, prompt: list[int], token: int, layer: int | None, remov
         output = block(hidden, attention_mask=None, position_embeddings=angles)
         hidden = output[0] if isinstance(output, tuple) else output
         if number == layer:
-            rows = model.lm_head.weight[removed] * body.norm.weight
+            weight = model.lm_head.weight
+            rows, answer = ((weight[ids] - weight.mean(0)) * body.norm.weight for ids in (removed, [token]))
+            rows = rows - (rows @ answer.T) @ answer / (answer @ answer.T)  # what the answer's direction does not hold
             solved = torch.linalg.lstsq(rows.T, hidden[0, -1]).solution  # the nearest combination of the directions
             hidden = hidden.clone()
             hidden[0, -1] -= rows.T @ solved
@@ -40,7 +42,9 @@ def _by_hand(model: Any, prompt: list[int], token: int, layer: int | None, remov
 def test_removal_equals_a_forward_pass_by_hand(family: str, reuse: bool) -> None:
     model = tiny_model(family)
     head, wanted = find_output_head(model), [(0, [11, 12]), None, (1, [30]), (1, [40, 41])]
-    removals = [None if w is None else Removal(w[0], unembedding_directions(head, w[1])) for w in wanted]
+    unembedding = Unembedding(head)
+    bases = [None if w is None else unembedding.basis(w[1], 50 + row) for row, w in enumerate(wanted)]
+    removals = [None if w is None else Removal(w[0], b) for w, b in zip(wanted, bases, strict=True)]
     for size in (1, 8):
         runner = PromptRunner(model, size, reuse)
         got = target_log_probabilities(runner, head, PROMPTS, [50, 51, 52, 53], removals)
@@ -49,25 +53,33 @@ def test_removal_equals_a_forward_pass_by_hand(family: str, reuse: bool) -> None
             assert got[row] == pytest.approx(_by_hand(model, prompt, 50 + row, layer, tokens), abs=1e-4)
     untouched = target_log_probabilities(runner, head, PROMPTS, [50, 51, 52, 53], [None] * 4)
     assert untouched[1] == pytest.approx(got[1], abs=1e-5)
-    assert all(abs(untouched[row] - got[row]) > 1e-3 for row in (0, 2, 3))
+    assert max(abs(untouched[row] - got[row]) for row in (0, 2, 3)) > 1e-3
     logits = model(torch.tensor([PROMPTS[3]])).logits[0, -1].log_softmax(-1)
     assert untouched[3] == pytest.approx(float(logits[53]), abs=1e-4)
 
 
 @pytest.mark.parametrize(
-    "family", ["llama", "olmo", "olmo2", "gemma", "gemma2", "gpt2", "gpt_neox", "cohere", "granite"]
+    "family", ["llama", "olmo", "olmo2", "gemma", "gpt2", "gpt_neox", "cohere", "granite", "qwen3", "smollm"]
 )
 @torch.no_grad()
-def test_a_layer_without_a_tokens_direction_says_nothing_about_the_token(family: str) -> None:
+def test_directions_are_what_the_lens_reads(family: str) -> None:
     model = tiny_model(family)
     head = find_output_head(model)
-    basis = unembedding_directions(head, [11, 12])
-    assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-5)
     with captured_outputs(head.layers) as outputs:
         model(torch.tensor([PROMPTS[0]]))
         hidden = outputs[1][0, -1]
-    zero = head.logits(torch.zeros_like(hidden))  # biases alone
-    logits = head.logits(hidden - basis @ (basis.T @ hidden))
-    scale = head.logits(hidden).abs().max()
-    assert ((logits - zero)[[11, 12]].abs() / scale).max() < 1e-3
-    assert (head.logits(hidden) - zero)[[11, 12]].abs().max() / scale > 1e-3
+    read = head.logits(hidden) - head.logits(torch.zeros_like(hidden))  # without biases
+    directions = Unembedding(head).directions(range(len(read)))
+    expected, found = read - read.mean(), directions @ hidden
+    assert torch.cosine_similarity(expected, found, dim=0) > 1 - 1e-5
+
+
+@torch.no_grad()
+def test_the_basis_spans_the_tokens_up_to_the_answer() -> None:
+    unembedding = Unembedding(find_output_head(tiny_model("gpt2")))
+    basis, (answer, *tokens) = unembedding.basis([11, 12], 13), unembedding.directions([13, 11, 12])
+    assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-5)
+    assert (basis.T @ answer).abs().max() < 1e-4 * answer.norm()
+    for token in tokens:
+        rest = token - basis @ (basis.T @ token)
+        assert torch.cosine_similarity(rest, answer, dim=0).abs() > 1 - 1e-4

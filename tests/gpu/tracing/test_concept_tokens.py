@@ -48,8 +48,3 @@ def test_the_random_concept_is_another_one_with_tokens_in_the_same_languages_and
     assert {found.random_concept(1, str(seed)) for seed in range(40)} == {0, 2, 4}
     assert ConceptTokens(("en",), (((1,), (1,)),)).random_concept(0, "seed") is None
     assert found.random_concept(1, "seed") == found.random_concept(1, "seed")
-
-
-def test_excluded_tokens_are_left_out_of_the_sets() -> None:
-    found = ConceptTokens(("en", "fr"), (((1, 2),), ((2, 5),)))
-    assert found.sets(0, frozenset([2])) == [[1], [5]]

@@ -1,6 +1,7 @@
 """Training runs: log, evaluation, memory, and what is refused."""
 
 # ruff: noqa: E402
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
 from tiny_models import tiny_model
-from training_world import final_weights, make_training_world, read_log, run_training, share_packed
+from training_world import final_weights, make_training_world, read_log, run_options, run_training, share_packed
 
+from jobs.gpu import continue_pretraining, pack_dataset
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import open_packed
@@ -54,6 +56,14 @@ def test_the_log_has_losses_rates_and_bits_per_byte(config: Path) -> None:
     evaluations = [row for row in log if "bits_per_byte" in row]
     assert [row["step"] for row in evaluations] == [0, 3, 6]
     assert evaluations[-1]["bits_per_byte"].keys() == {"en", "fr", "zh", "all"}
+
+
+def test_json_logs_have_no_progress_bars(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for job in (pack_dataset, continue_pretraining):
+        assert job.main([*run_options(config), "--log-format", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {line["job"] for line in lines} == {"pack_dataset", "continue_pretraining"}
 
 
 def test_repeating_a_small_arm_gives_a_warning(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,10 +145,9 @@ def test_bits_per_byte_equal_the_definition(config: Path) -> None:
     model = tiny_model("smollm", vocabulary=400)
     with started_accelerator(torch.device("cpu"), Training()) as accelerator:
         got = bits_per_byte(model, packed, 16, 3, accelerator)
-    about = packed.manifest["languages"]["fr"]
-    first = about["first_document"]
-    start, end = packed.boundaries[first], packed.boundaries[first + about["n_documents"]]
-    ids, total = [0, *packed.tokens[start:end].tolist()], 0.0
+    languages = packed.manifest["languages"]
+    about, start = languages["fr"], languages["en"]["n_tokens"]
+    ids, total = [0, *packed.tokens[start : start + about["n_tokens"]].tolist()], 0.0
     with torch.no_grad():
         for place in range(1, len(ids)):
             window = (place - 1) // 16 * 16

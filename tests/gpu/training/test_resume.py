@@ -107,7 +107,7 @@ def test_incomplete_lines_of_the_log_are_removed(config: Path, capsys: pytest.Ca
 
 def test_evaluation_and_checkpoint_intervals_may_change(config: Path) -> None:
     stop_after(3, run_options(config))
-    changed = ("evaluate_every_steps=0", "checkpoint_every_steps=1", "keep_checkpoints=3", "deterministic=true")
+    changed = ("evaluate_every_steps=0", "checkpoint_every_minutes=0.0", "keep_checkpoints=3", "deterministic=true")
     assert run_training(config, *(f"training.{option}" for option in changed)) == 0
     assert run_training(config, share_packed(config, "other")) == 0
     assert final_weights(config.parent / "results") == final_weights(config.parent / "other")
@@ -160,7 +160,7 @@ def test_a_kill_while_saving_loses_nothing(config: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(checkpoints, "write_json", die_on_second)
     assert run_training(config) == 130
     folder = config.parent / "results/runs/pivot-seed0/checkpoints"
-    assert [path.name for path in list_checkpoints(folder)] == ["step-00000002"]
+    assert [path.name for path in list_checkpoints(folder)] == ["step-00000001"]
     monkeypatch.undo()
     assert run_training(config) == 0
     other = share_packed(config, "undisturbed")

@@ -2,7 +2,6 @@
 
 # ruff: noqa: E402
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,34 +19,19 @@ from jobs.gpu.training.training_loop import learning_rate, step_indices
 pytestmark = pytest.mark.torch
 
 
-def test_the_loss_computed_in_parts_equals_cross_entropy() -> None:
+def test_the_loss_equals_cross_entropy() -> None:
     torch.manual_seed(0)
     values, targets = torch.randn(2, 11, 7), torch.randint(0, 7, (2, 11))
     targets[0, 3] = -1
-    whole, parts = values.clone().requires_grad_(), values.clone().requires_grad_()
+    whole, rows = values.clone().requires_grad_(), values.clone().requires_grad_()
     expected = torch.nn.functional.cross_entropy(
         whole.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum"
     )
-    found = summed_loss(parts, targets, at_once=2 * 7 * 3)
+    found = summed_loss(rows, targets)
     expected.backward()
     found.backward()
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert torch.allclose(whole.grad, parts.grad, atol=1e-6)
-    with torch.no_grad():
-        assert float(summed_loss(parts, targets, at_once=1)) == pytest.approx(expected.item(), rel=1e-6)
-
-
-def test_the_loss_in_parts_keeps_few_logits_for_the_backward_pass() -> None:
-    kept: list[int] = []
-
-    def keep(tensor: Any) -> Any:
-        kept.append(tensor.numel() if tensor.dtype == torch.float32 and tensor.ndim > 1 else 0)
-        return tensor
-
-    logits = torch.randn(2, 64, 50, dtype=torch.bfloat16, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        summed_loss(logits, torch.zeros(2, 64, dtype=torch.int64), at_once=2 * 50 * 8)
-    assert sum(kept) == 0
+    assert torch.allclose(whole.grad, rows.grad, atol=1e-6)
 
 
 def test_every_sequence_occurs_once_per_epoch() -> None:

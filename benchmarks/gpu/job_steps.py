@@ -1,0 +1,128 @@
+"""Steps of ``on_a_gpu`` that run the jobs themselves: imports, the model's conversion, exact resume, the experiment."""
+
+import importlib
+import pkgutil
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import jobs.gpu
+from benchmarks.gpu.context import Context
+from benchmarks.gpu.timing import seconds_of
+from jobs.gpu.common.files import file_sha256
+from jobs.gpu.common.processes import started_accelerator
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.continue_pretraining import TrainingRun, run_folder
+from jobs.gpu.convert_model import convert
+from jobs.gpu.pack_dataset import packed_folder
+from jobs.gpu.run_experiment import one_run, run
+from jobs.gpu.training.checkpoints import list_checkpoints
+from jobs.gpu.training.training_setup import deterministic
+
+Row = dict[str, Any]
+_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "pyarrow", "triton", "pydantic")
+
+
+def check_imports(context: Context) -> Iterator[Row]:
+    """Every module of the model side can be imported; releases, the device, and its speed at a matrix product."""
+    names = [module.name for module in pkgutil.walk_packages(jobs.gpu.__path__, "jobs.gpu.")]
+    for name in names:
+        importlib.import_module(name)
+    cuda = context.device.type == "cuda"
+    yield {
+        "modules": len(names),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        "matmul_tflops": _matmul_tflops(8192 if cuda else 256, context.device),
+        "passed": True,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _matmul_tflops(size: int, device: torch.device) -> float:
+    """Of bfloat16 matrices of random numbers: what MFU can be compared with."""
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    a @ b
+    seconds = seconds_of(lambda: [a @ b for _ in range(10)])
+    return round(10 * 2 * size**3 / seconds / 1e12, 3)
+
+
+def convert_model(context: Context) -> Iterator[Row]:
+    """Saves the model of a GGUF file as safetensors; other models are used as they are."""
+    settings = context.settings
+    seconds = seconds_of(lambda: convert(settings)) if settings.model.gguf_file else 0.0
+    yield {"seconds": seconds, "model": settings.model.path}
+
+
+class _Stopped(TrainingRun):
+    """A run that is stopped after its third step, as by an interrupt."""
+
+    def _log_step(self, result: Any, bar: Any) -> None:
+        super()._log_step(result, bar)
+        if result.step == 3:
+            raise KeyboardInterrupt
+
+
+def check_resume(context: Context) -> Iterator[Row]:
+    """With ``training.deterministic``, a run that was stopped and resumed ends with the bits of one that was not."""
+    whole, stopped = (_short_run(context, name) for name in ("whole", "stopped"))
+    _train(TrainingRun, whole)
+    try:
+        _train(_Stopped, stopped)
+    except KeyboardInterrupt:
+        resumed_from = list_checkpoints(run_folder(stopped) / "checkpoints")[-1].name
+    _train(TrainingRun, stopped)
+    hashes = [file_sha256(run_folder(settings) / "final" / "model.safetensors") for settings in (whole, stopped)]
+    yield {"resumed_from": resumed_from, "sha256": hashes, "passed": hashes[0] == hashes[1]}
+
+
+def _short_run(context: Context, name: str) -> ModelSettings:
+    """Five deterministic steps on the first arm, with a checkpoint after each."""
+    one = one_run(context.settings, context.settings.experiment.arms[0])
+    changes: dict[str, Any] = {
+        "packed_path": str(packed_folder(one)),
+        "deterministic": True,
+        "token_budget": 5 * one.training.global_batch_tokens,
+        "checkpoint_every_minutes": 1e-9,
+        "evaluate_every_steps": 0,
+    }
+    folder = context.work / "resume" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    training = one.training.model_copy(update=changes)
+    results = one.results.model_copy(update={"path": str(folder)})
+    return one.model_copy(update={"training": training, "results": results})
+
+
+def _train(kind: type[TrainingRun], settings: ModelSettings) -> None:
+    device = torch.device(settings.model.device)
+    with deterministic(True), started_accelerator(device, settings.training) as accelerator:
+        kind(settings, accelerator).train()
+
+
+def run_experiment(context: Context) -> Iterator[Row]:
+    """The experiment with one seed, then with two, and so on while the time suffices; finished runs are kept."""
+    begin, longest = time.monotonic(), 0.0
+    seeds = context.settings.experiment.seeds
+    for n in range(1, len(seeds) + 1):
+        start = time.monotonic()
+        if n > 1 and start - begin + 1.2 * longest > context.seconds:
+            return
+        experiment = context.settings.experiment.model_copy(update={"seeds": seeds[:n]})
+        run(context.settings.model_copy(update={"experiment": experiment}))
+        longest = max(longest, time.monotonic() - start)
+        for name in ("experiment.json", "experiment.md"):
+            shutil.copy(Path(context.settings.results.path) / name, context.out / name)
+        yield {"seeds": n, "seconds": time.monotonic() - start, "file": "experiment.json"}

@@ -1,0 +1,102 @@
+"""Packs what ``on_a_gpu`` needs on a bare machine: packed arms, task, model, tokenizer, lexicon and missing packages.
+
+    python -m benchmarks.gpu.pack_for_gpu --config conf/experiment-gpu.toml --out out/parcel [--part-mb 50] [--set ...]
+
+Packs the arms of ``[experiment]`` and builds the task where that is not done, then writes ``part-000`` and so on, and
+``parts.json``. Weights are sent in bfloat16, or as the GGUF file that ``model.gguf_file`` names, which is smaller.
+The machine needs Python 3.12 with torch, transformers, accelerate, pyarrow and numba; pydantic and gguf are packed for
+it.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from benchmarks.gpu.parts import write_parts
+from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.common.files import results_path
+from jobs.gpu.common.settings import Model, ModelSettings
+from jobs.gpu.models.model_files import resolve_path
+from jobs.gpu.pack_dataset import pack_if_needed
+from jobs.gpu.run_experiment import one_run
+from pivot_udfs.load_settings import load_settings, resolved_toml
+
+PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "gguf")
+_PYTHON, _PLATFORM = "3.12", "manylinux_2_17_x86_64"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Packs the experiment of a configuration; prints the parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--part-mb", type=int, default=50, help="largest part, in megabytes")
+    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="override a setting")
+    options = parser.parse_args(argv)
+    settings = load_settings(options.config, options.set, ModelSettings)
+    for path in pack(settings, options.out, options.part_mb * 10**6, PACKAGES):
+        print(path, path.stat().st_size)
+    return 0
+
+
+def pack(settings: ModelSettings, folder: Path, part_bytes: int, packages: Sequence[str]) -> list[Path]:
+    """Packs an experiment; returns the parts."""
+    load_task(settings)
+    for arm in settings.experiment.arms:
+        pack_if_needed(one_run(settings, arm))
+    with tempfile.TemporaryDirectory() as staged:
+        _stage(settings, Path(staged))
+        if packages:
+            _install(packages, Path(staged, "site"))
+        return write_parts(Path(staged), folder, part_bytes)
+
+
+def _stage(settings: ModelSettings, folder: Path) -> None:
+    """Copies all files; ``run.toml`` names them relative to the folder."""
+    tokenizer, lexicon = (Path(section.path) for section in (settings.tokenizer, settings.lexicon))
+    shutil.copy(tokenizer, folder / tokenizer.name)
+    shutil.copy(lexicon, folder / lexicon.name)
+    _copy_model(settings.model, folder / "model")
+    names = [*settings.experiment.arms, "held_out"]
+    for name in names:
+        shutil.copytree(results_path(settings, "packed", name), folder / "results" / "packed" / name)
+    shutil.copy(results_path(settings, "task.jsonl"), folder / "results")
+    sections = {
+        "warehouse": {"path": "no-tables"},
+        "tokenizer": {"path": tokenizer.name},
+        "lexicon": {"path": lexicon.name},
+        "model": {"path": "model", "device": "auto"},
+        "results": {"path": "results"},
+        "experiment": {"pack": False},
+    }
+    changed = {name: getattr(settings, name).model_copy(update=keys) for name, keys in sections.items()}
+    (folder / "run.toml").write_text(resolved_toml(settings.model_copy(update=changed)), encoding="utf-8")
+
+
+def _copy_model(model: Model, folder: Path) -> None:
+    folder.mkdir()
+    source = Path(resolve_path(model.path))
+    for path in (path for pattern in (model.gguf_file or "*.model", "*.json") for path in source.glob(pattern)):
+        shutil.copy(path, folder)
+    for path in () if model.gguf_file else source.glob("*.safetensors"):
+        tensors = {name: tensor.bfloat16() for name, tensor in load_file(path).items()}
+        save_file(tensors, folder / path.name, {"format": "pt"})
+
+
+def _install(packages: Sequence[str], folder: Path) -> None:
+    """The installed versions of some packages, built for the other machine."""
+    pinned = [f"{name}=={version(name)}" for name in packages]
+    options = ["--no-deps", "--only-binary=:all:", "--python-version", _PYTHON, "--platform", _PLATFORM]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(folder)]
+    subprocess.run([*command, *options, *pinned], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Reads the files of count tables in workers, with word ids in place of words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pivot_udfs.matching.lexicon import Lexicon
+from pivot_udfs.schemas import TABLES
+from pivot_udfs.storage.read_parquet import read_files
+
+_WORDS = pa.dictionary(pa.int32(), pa.string())
+
+
+def read_counts(table: str, files: Sequence[str], folder: str) -> Iterator[pa.RecordBatch]:
+    """The rows of files of a count table, with its columns, strings as dictionaries; ``folder`` is the table's URI."""
+    fields = [field.with_type(_WORDS) if field.type == pa.string() else field for field in TABLES[table]]
+    yield from read_files(files, folder, pa.schema(fields))
+
+
+def numbers_of(lexicon: Lexicon) -> dict[tuple[str, str], int]:
+    """The word id of each (language, word)."""
+    return {word: number for number, word in enumerate(lexicon.words)}
+
+
+def word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:
+    """The word id of each row, int32, by the dictionary columns ``lang<suffix>`` and ``word<suffix>``."""
+    languages, words = (batch.column(f"{name}{suffix}") for name in ("lang", "word"))
+    n_words = len(words.dictionary)
+    both = languages.indices.to_numpy().astype(np.int64) * n_words + words.indices.to_numpy()
+    ids = np.full(len(languages.dictionary) * n_words, -1, np.int32)
+    ids[both] = 0
+    names = words.dictionary.to_pylist()
+    for place in np.flatnonzero(ids == 0).tolist():
+        ids[place] = numbers[languages.dictionary[place // n_words].as_py(), names[place % n_words]]
+    found: npt.NDArray[np.int32] = ids[both]
+    return found

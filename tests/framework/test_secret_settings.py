@@ -1,0 +1,66 @@
+"""Credentials among the settings are shown neither in printed settings nor in errors."""
+
+from pathlib import Path
+
+import pytest
+
+from pivot_udfs.errors import ConfigError
+from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
+from pivot_udfs.settings import Settings
+
+MINIMAL = """
+[corpus]
+inputs = "shards"
+[warehouse]
+path = "out"
+[tokenizer]
+path = "tokenizer.json"
+[lexicon]
+path = "lexicon.tsv"
+languages = ["en", "fr"]
+"""
+
+
+def load(folder: Path, *overrides: str, text: str = MINIMAL) -> Settings:
+    path = folder / "x.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_settings(str(path), overrides, Settings)
+
+
+SECRET = "hunter2-and-more"  # noqa: S105 - a test's
+SECRET_KEYS = [
+    "spark.hadoop.fs.s3a.secret.key",
+    "spark.hadoop.fs.s3a.bucket.b.access.key",
+    "spark.hadoop.fs.s3a.session.token",
+    "spark.hadoop.fs.azure.account.key.store.dfs.core.windows.net",
+    "spark.ssl.keyStorePassword",
+    "spark.executorEnv.AWS_SECRET_ACCESS_KEY",
+    "spark.hadoop.fs.gs.auth.service.account.private.key",
+    "spark.authenticate.secret",
+]
+
+
+@pytest.mark.parametrize("key", SECRET_KEYS)
+def test_secrets_in_spark_conf_are_not_shown(tmp_path: Path, key: str) -> None:
+    settings = load(tmp_path, f'spark.conf={{"{key}" = "{SECRET}", "spark.a" = "seen"}}')
+    assert secret_values(settings.model_dump()) == [SECRET]
+    shown = resolved_toml(settings, hide_secrets=True)
+    assert SECRET not in shown
+    assert '"spark.a" = "seen"' in shown
+    assert load(tmp_path, text=shown).spark.conf[key] == "(hidden)"
+    assert SECRET in resolved_toml(settings)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        f'spark.conf={{"{SECRET_KEYS[0]}" = ["{SECRET}"]}}',
+        f'spark=[{{"{SECRET_KEYS[0]}" = "{SECRET}"}}]',
+        f'spark={{conf = {{"{SECRET_KEYS[0]}" = "{SECRET}"}}, master = 5}}',
+        f"spark.conf.x.y=z{SECRET_KEYS[0]}={SECRET}",
+    ],
+)
+def test_secrets_are_not_shown_in_errors_about_settings(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, override)
+    assert SECRET not in str(caught.value)
