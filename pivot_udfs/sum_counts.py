@@ -48,18 +48,11 @@ class SumPlan:
 
 
 def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Adds partial rows up.
+    """Adds up partial rows (in PARTIAL_ROWS), which are ordered by kind and row, with all parts of a row.
 
-    Args:
-        batches: in PARTIAL_ROWS, ordered by kind and row, with all parts of a row.
-        plan: what the ids mean.
-
-    Yields:
-        (table, batch in that table's schema, strings as dictionaries), one table after the other; every cell once,
-        ordered by row and column, without those that are zero.
-
-    Raises:
-        WarehouseError: a sum is negative: the stored counts are not those of the documents that were removed.
+    Yields (table, batch in that table's schema, strings as dictionaries), one table after the other; every cell once,
+    ordered by row and column, without those that are zero. Raises WarehouseError where a sum is negative: the stored
+    counts are not those of the documents that were removed.
     """
     waiting: list[tuple[int, _Counts]] = []
     kind, n_cells = -1, 0
@@ -80,17 +73,7 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
 def stored_counts(
     batches: Iterator[pa.RecordBatch], kind: Kind, folder: str, plan: SumPlan
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a count table as partial rows, to be summed with those of new documents.
-
-    Args:
-        batches: one string column, files of the table.
-        kind: of the table.
-        folder: URI of the table.
-        plan: what the ids mean.
-
-    Yields:
-        batches in PARTIAL_ROWS.
-    """
+    """The rows of a count table (one string column, its files) as PARTIAL_ROWS, to be summed with new ones."""
     numbers = numbers_of(plan.lexicon)
     for files in batches:
         for batch in read_counts(TABLE_OF[kind], files.column(0).to_pylist(), folder):

@@ -1,5 +1,9 @@
 """The versions of tables that later runs read beside the newest ones, so that VACUUM must keep their files."""
 
+from contextlib import suppress
+
+from deltalake import DeltaTable
+
 from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
@@ -27,7 +31,7 @@ def kept_versions(root: Location, table: str) -> list[int]:
     named = [rows.version] if rows and rows.id == str(delta.metadata().id) else []
     named += [release.versions[table]] if release and table in release.versions else []
     versions = {maintained_version(delta, version) for version in named} - {int(delta.version())}
-    return sorted(version for version in versions if _is_readable(root.child(table), version))
+    return sorted(version for version in versions if _opened(root.child(table), version))
 
 
 def is_counted(root: Location) -> bool:
@@ -49,16 +53,12 @@ def _rows_to_restore(root: Location, table: str) -> TableVersion | None:
     return shards.tables.get(table) if shards else None
 
 
-def _is_readable(table: Location, version: int) -> bool:
-    try:
-        return open_delta(table, version) is not None
-    except WarehouseError:
-        return False
+def _opened(table: Location, version: int | None = None) -> DeltaTable | None:
+    with suppress(WarehouseError):
+        return open_delta(table, version)
+    return None
 
 
 def _content(root: Location, table: str) -> Content | None:
-    try:
-        delta = open_delta(root.child(table))
-    except WarehouseError:
-        return None
+    delta = _opened(root.child(table))
     return read_content(delta) if delta else None

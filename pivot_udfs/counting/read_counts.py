@@ -14,16 +14,7 @@ _WORDS = pa.dictionary(pa.int32(), pa.string())
 
 
 def read_counts(table: str, files: Sequence[str], folder: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a count table, strings as dictionaries.
-
-    Args:
-        table: name of the table.
-        files: paths within the folder.
-        folder: URI of the table.
-
-    Yields:
-        batches with the columns of ``TABLES[table]``.
-    """
+    """The rows of files of a count table, with its columns, strings as dictionaries; ``folder`` is the table's URI."""
     fields = [field.with_type(_WORDS) if field.type == pa.string() else field for field in TABLES[table]]
     yield from read_files(files, folder, pa.schema(fields))
 
@@ -34,16 +25,7 @@ def numbers_of(lexicon: Lexicon) -> dict[tuple[str, str], int]:
 
 
 def word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:
-    """The word ids of a batch.
-
-    Args:
-        batch: with the dictionary columns ``lang<suffix>`` and ``word<suffix>``.
-        numbers: of ``numbers_of``.
-        suffix: of the columns' names.
-
-    Returns:
-        int32 (rows,).
-    """
+    """The word id of each row, int32, by the dictionary columns ``lang<suffix>`` and ``word<suffix>``."""
     languages, words = (batch.column(f"{name}{suffix}") for name in ("lang", "word"))
     n_words = len(words.dictionary)
     both = languages.indices.to_numpy().astype(np.int64) * n_words + words.indices.to_numpy()

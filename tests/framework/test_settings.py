@@ -24,7 +24,7 @@ languages = ["en", "fr"]
 PIPELINE_CONFIGS = [
     path
     for path in sorted((ROOT / "conf").glob("*.toml"))
-    if not path.name.startswith(("demo-model", "experiment", "olmo"))
+    if not path.name.startswith(("demo-model", "experiment", "olmo", "traces"))
 ]
 
 
