@@ -27,6 +27,12 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
             yield from read_row_groups(parquet, schema)
 
 
+def read_named_files(batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """``read_files`` for the names in the first column of batches."""
+    for batch in batches:
+        yield from read_files(batch.column(0).to_pylist(), folder, schema)
+
+
 def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of an open file, as ``read_files`` gives them."""
     for number in range(parquet.num_row_groups):
