@@ -15,7 +15,8 @@ from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.location import Location
 
-_READ_THREADS = 16
+_THREADS = 16
+"""Files of several shards that are read at a time, mostly waiting for a store."""
 
 
 class ShardFiles(NamedTuple):
@@ -36,15 +37,21 @@ class FileChanges(NamedTuple):
 
 def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
     """Finds the rows of shards by the files' statistics, and in files of several shards by their column ``shard``."""
-    delta, wanted = open_delta(table), sorted(shards)
+    delta, wanted, removed = open_delta(table), sorted(shards), set(shards)
+    ranges = _ranges(delta, "shard") if delta and wanted else ()
+    near = [(path, least, most) for path, least, most in ranges if _any_between(wanted, least, most)]
     found = ShardFiles([], [])
-    for path, least, most in _ranges(delta, "shard") if delta and wanted else ():
-        if not _any_between(wanted, least, most):
-            continue
-        inside = {least} if least == most else _shards_in(table.child(path))
-        if not inside.isdisjoint(shards):
-            (found.whole if inside <= set(shards) else found.mixed).append(path)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        inside = threads.map(lambda file: {file[1]} if file[1] == file[2] else _shards_in(table.child(file[0])), near)
+        for (path, _, _), of_file in zip(near, inside, strict=True):
+            if not of_file.isdisjoint(removed):
+                (found.whole if of_file <= removed else found.mixed).append(path)
     return found
+
+
+def _shards_in(file: Location) -> set[str]:
+    with file.open_input(seekable=True) as stream:
+        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
@@ -71,13 +78,8 @@ def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
 
 def shards_in(table: Location, files: Collection[str]) -> frozenset[str]:
     """The shards that have rows in files of a table, read from their column ``shard``."""
-    with ThreadPoolExecutor(_READ_THREADS) as threads:
+    with ThreadPoolExecutor(_THREADS) as threads:
         return frozenset().union(*threads.map(_shards_in, map(table.child, files)))
-
-
-def _shards_in(file: Location) -> set[str]:
-    with file.open_input(seekable=True) as stream:
-        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
 
 
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:

@@ -43,6 +43,12 @@ def check_columns(parquet: pq.ParquetFile, schema: pa.Schema, name: str) -> None
         )
 
 
+def read_named_files(batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """``read_files`` for the names in the first column of batches."""
+    for batch in batches:
+        yield from read_files(batch.column(0).to_pylist(), folder, schema)
+
+
 def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of an open file, as ``read_files`` gives them."""
     for number in range(parquet.num_row_groups):
@@ -67,11 +73,10 @@ def read_listed(
     Yields:
         batches in ``schema``, none of them empty.
     """
-    for batch in batches:
-        for rows in read_files(batch.column(0).to_pylist(), folder, schema):
-            wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
-            if wanted.num_rows:
-                yield wanted
+    for rows in read_named_files(batches, folder, schema):
+        wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
+        if wanted.num_rows:
+            yield wanted
 
 
 def rows_without(
