@@ -76,6 +76,12 @@ def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most
 
 
+def shards_in(table: Location, files: Collection[str]) -> frozenset[str]:
+    """The shards that have rows in files of a table, read from their column ``shard``."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return frozenset().union(*threads.map(_shards_in, map(table.child, files)))
+
+
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
     """The files by which the rows of a table differ between two versions; ``before`` None: no rows.
 
