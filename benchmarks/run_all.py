@@ -16,6 +16,7 @@ NAMES = (
     "tokenize_job",
     "token_id_encodings",
     "incremental_rebuild",
+    "driver_scale",
 )
 
 

@@ -3,63 +3,94 @@
     spark-submit jobs/filter_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
 Data goes one way:
-    document_scores -> selection.shrunken_density -> selection.budgets (how much) -> selection.budgeted_sample (which)
-    -> selection.locate_documents (in which file) -> pivot_udfs.filter_documents (copies) -> datasets/<arm>
+    document_scores -> selection.select_documents (cuts, and which documents they let in, by budgets and
+    budgeted_sample) -> selection.locate_documents (in which file) -> pivot_udfs.filter_documents (copies)
+    -> datasets/<arm>
 
 Only keys and scores are shuffled. Each chosen key is sent to the task that reads the file with its document; workers
-write all arms in one pass over the texts and tokens.
+write all arms in one pass over the texts and tokens. Where the cuts stay, only documents of changed shards are read.
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.framework.run_stages import run_job
-from jobs.framework.stage import Run, Stage
-from jobs.selection.budgets import Held, describe_arms, total
+from jobs.framework.stage import Run, Stage, of_table, why_write
+from jobs.loading.replace_shards import replace_shards
+from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, total
 from jobs.selection.locate_documents import files_of, with_files
-from jobs.selection.select_documents import select_documents
+from jobs.selection.select_documents import Cuts, count_arms, decide_cuts, select_documents
+from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from jobs.warehouse.driver_rows import commit_rows
+from pivot_udfs.arms import PIVOT
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, TableVersion
+
+_CUTS = "selection_cuts"
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes the dataset of every configured arm, then the cuts."""
-    arms = run.settings.selection.arms
-    documents = run.warehouse.read("documents")
-    scores = run.warehouse.read("document_scores")
-    with run.progress.watch(run.spark, "filter_documents", "datasets"):
-        selected = select_documents(scores, run.settings.selection)
-        keys = selected.documents.persist(StorageLevel.MEMORY_AND_DISK)
-        held = _count_held(keys, arms)
-        rows = with_files(keys.drop("lang", "n_tokens"), files_of(documents))
-        step = partial(copy_chosen, folder=run.warehouse.location("documents").uri, arms=arms)
-        names = [f"datasets/{arm}" for arm in arms]
-        run.warehouse.write(rows, names, provenance, step, partial(_check_all_there, held))
-        keys.unpersist()
-        commit_rows(run.warehouse, "selection_cuts", [cut._asdict() for cut in selected.cuts], provenance)
-    for line in describe_arms(held, selected.budgets):
-        run.progress.say("filter_documents", line)
+    """Writes the cuts where they cannot stay, then brings the dataset of every configured arm to the documents."""
+    if why_write(run, _CUTS, provenance):
+        with run.progress.watch(run.spark, STAGE.name, _CUTS):
+            cuts = decide_cuts(run.warehouse.read("document_scores"), run.settings.selection)
+        commit_rows(run.warehouse, _CUTS, cuts.rows(), provenance)
+    with run.progress.watch(run.spark, STAGE.name, "datasets"):
+        for before, arms in _arms_by_coverage(run, provenance).items():
+            _write(run, provenance, arms, before)
+    held, budgets = arm_budgets(run)
+    run.budget_missed = missed_budgets(held, budgets)
+    for line in describe_arms(held, budgets):
+        run.progress.say(STAGE.name, line)
 
 
-def _count_held(keys: DataFrame, arms: Sequence[str]) -> dict[str, Held]:
-    """What each arm holds, in the order of ``arms``."""
-    sums = [
-        F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
-        for arm in arms
-    ]
-    by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
-    rows = keys.groupBy("lang").agg(*by_arm).collect()
-    return {arm: {row["lang"]: tuple(row[arm]) for row in rows if row[arm]["n_docs"]} for arm in arms}
+def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
+    """What each configured arm holds by the cuts, and its budgets by today's documents."""
+    selection = run.settings.selection
+    held, language_tokens = count_arms(run.warehouse.read("document_scores"), _read_cuts(run), selection)
+    budgets = reported_budgets(selection, language_tokens, held[PIVOT])
+    return {arm: held[arm] for arm in selection.arms}, budgets
 
 
-def _check_all_there(held: dict[str, Held], written: Mapping[str, int]) -> None:
+def _arms_by_coverage(run: Run, provenance: Provenance) -> dict[TableVersion | None, list[str]]:
+    """The arms to write, all where none has to be, by the documents that they cover; None: none that can stay."""
+    now = {arm: of_table(run, STAGE, f"datasets/{arm}", provenance) for arm in run.settings.selection.arms}
+    outdated = {arm: made for arm, made in now.items() if why_write(run, f"datasets/{arm}", made)}
+    found: dict[TableVersion | None, list[str]] = defaultdict(list)
+    for arm, made in (outdated or now).items():
+        found[covered_documents(run.warehouse, f"datasets/{arm}", made)].append(arm)
+    return found
+
+
+def _write(run: Run, provenance: Provenance, arms: list[str], before: TableVersion | None) -> None:
+    selection = run.settings.selection.model_copy(update={"arms": arms})
+    part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
+    scores, cuts = run.warehouse.read("document_scores"), _read_cuts(run)
+    if part.shards is not None:
+        shards = run.spark.createDataFrame([(shard,) for shard in part.shards], "shard string")
+        scores = scores.join(F.broadcast(shards), on="shard", how="left_semi")
+    held, _ = count_arms(scores, cuts, selection)
+    folder = run.warehouse.location("documents").uri
+    rows = with_files(select_documents(scores, cuts, selection), files_of(run.spark, folder, part.files))
+    names = [f"datasets/{arm}" for arm in arms]
+    files = run.warehouse.write_files(rows, names, partial(copy_chosen, folder=folder, arms=arms), by_shard=names)
+    _check_all_there(
+        {arm: held[arm] for arm in arms}, {name: sum(file["n_records"] for file in files[name]) for name in names}
+    )
+    for name in names:
+        replace_shards(run.warehouse, name, files[name], part.outdated, of_table(run, STAGE, name, provenance))
+
+
+def _read_cuts(run: Run) -> Cuts:
+    return Cuts.from_rows(run.warehouse.read(_CUTS).collect())
+
+
+def _check_all_there(held: Mapping[str, Held], written: Mapping[str, int]) -> None:
     for arm, of_arm in held.items():
         n_docs, n_found = total(of_arm)[0], written[f"datasets/{arm}"]
         if n_found != n_docs:
@@ -72,12 +103,13 @@ def _check_all_there(held: dict[str, Held], written: Mapping[str, int]) -> None:
 
 STAGE = Stage(
     name="filter_documents",
-    version=2,
-    reads=("documents", "document_scores"),
-    writes=lambda settings: (*(f"datasets/{arm}" for arm in settings.selection.arms), "selection_cuts"),
+    version=3,
+    reads=("documents", "document_scores", "pivots"),
+    writes=lambda settings: (_CUTS, *(f"datasets/{arm}" for arm in settings.selection.arms)),
     sections=("selection",),
     files=(),
     run=run,
+    first=(_CUTS,),
 )
 
 

@@ -6,32 +6,87 @@ spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value]
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import LongType, StructField, StructType
 
 from jobs.framework.run_stages import run_job
-from jobs.framework.stage import Run, Stage
+from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
+from jobs.warehouse.driver_rows import commit_rows
+from jobs.warehouse.releases import read_release
 from pivot_udfs.counting.read_counts import numbers_of
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.find_pivots import ASSOCIATIONS, PivotPlan, TokenFigures, associate_files, find_pair_pivots
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.find_pivots import (
+    ASSOCIATIONS,
+    PivotPlan,
+    TokenFigures,
+    associate_files,
+    drift_between,
+    find_pair_pivots,
+    pair_pivots,
+)
+from pivot_udfs.provenance import Provenance, difference
+from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes ``pair_pivots``, then ``pivots`` from it."""
+    """Writes ``pair_pivots``, then ``pivots`` from it; of pinned ones it measures the drift only."""
     plan = pivot_plan(run)
-    with run.progress.watch(run.spark, "find_pivots", "pairs"):
+    if run.pins and why_anew(run, STAGE, provenance) is None and _stay(run, plan):
+        return
+    with run.progress.watch(run.spark, STAGE.name, "pairs"):
         step = partial(find_pair_pivots, plan=plan)
         run.warehouse.write(_associations(run, plan), ["pair_pivots"], provenance, step)
-    with run.progress.watch(run.spark, "find_pivots", "hubs"):
-        run.warehouse.write(_pivots(run, plan), ["pivots"], provenance)
+    with run.progress.watch(run.spark, STAGE.name, "hubs"):
+        hubs = _hubs(run, plan, run.warehouse.read("pair_pivots"))
+        commit_rows(run.warehouse, "pivots", hubs, of_table(run, STAGE, "pivots", provenance))
+    run.pivot_drift = 0.0
+
+
+def why(run: Run, _: Provenance) -> str | None:
+    """Why pinned pivots have to be compared with the counts; None where that was done and they stay."""
+    drift = known_drift(run)
+    if drift is None:
+        return "the counts have changed"
+    return f"{drift:.1%} of the pivot set would change" if drift > _allowed_drift(run) else None
+
+
+def known_drift(run: Run) -> float | None:
+    """The share of the pivot set that today's counts would change, in [0, 1]; None where no run has measured it."""
+    provenance, pivots = make_provenance(run, STAGE), run.warehouse.content("pivots")
+    if run.pivot_drift is not None or pivots is None or pivots.provenance is None:
+        return run.pivot_drift
+    if difference(pivots.provenance, of_table(run, STAGE, "pivots", provenance)) is None:
+        return 0.0
+    rows, release = {**provenance.tables, "pivots": pivots.rows}, read_release(run.warehouse.root)
+    is_measured = release and all(release.holds(name, of) for name, of in rows.items())
+    return release.pivot_drift if release and is_measured else None
+
+
+def _stay(run: Run, plan: PivotPlan) -> bool:
+    """Measures how much the pivots by today's counts differ from the pinned ones; whether these stay."""
+    pinned = [row["token_id"] for row in run.warehouse.read("pivots").collect()]
+    with run.progress.watch(run.spark, STAGE.name, "drift"):
+        step = partial(pair_pivots, plan=plan)
+        pairs = _associations(run, plan).mapInArrow(step, from_arrow_schema(PAIR_PIVOTS))
+        found = [hub["token_id"] for hub in _hubs(run, plan, pairs)]
+    run.pivot_drift = drift_between(pinned, found)
+    run.progress.say(STAGE.name, f"drift: today's counts would change {run.pivot_drift:.1%} of the pivot set")
+    if pinned and run.pivot_drift <= _allowed_drift(run):
+        return True
+    why = f"that is more than refresh.max_drift ({_allowed_drift(run):.1%})" if pinned else "there is no pivot"
+    run.progress.say(STAGE.name, f"refresh: {why}")
+    return False
+
+
+def _allowed_drift(run: Run) -> float:
+    return run.settings.refresh.max_drift if run.settings.refresh.rule == "on_drift" else 1.0
 
 
 def pivot_plan(run: Run) -> PivotPlan:
@@ -74,8 +129,8 @@ def _associations(run: Run, plan: PivotPlan) -> DataFrame:
     return rows.repartition(n_tasks, "concept").sortWithinPartitions("concept", "word")
 
 
-def _pivots(run: Run, plan: PivotPlan) -> DataFrame:
-    """The hub tokens, ranked on the driver, which holds ``n_pivots`` rows."""
+def _hubs(run: Run, plan: PivotPlan, pairs: DataFrame) -> list[dict[str, Any]]:
+    """The rows of ``pivots``, ranked on the driver, which holds ``n_pivots`` of them."""
     pivots, tokens = run.settings.pivots, plan.tokens
     admitted = np.flatnonzero((tokens.doc_share <= pivots.max_doc_share) & (tokens.n_sources >= pivots.min_sources))
     figures = {name: getattr(tokens, name)[admitted] for name in ("doc_share", "word_share", "n_sources")}
@@ -83,8 +138,7 @@ def _pivots(run: Run, plan: PivotPlan) -> DataFrame:
     # A sum of doubles depends on its order; sorted first, it is the same on every run.
     total = F.aggregate(F.sort_array(F.collect_list("score")), F.lit(0.0), lambda total, score: total + score)
     hubs = (
-        run.warehouse.read("pair_pivots")
-        .groupBy("token_id", "token")
+        pairs.groupBy("token_id", "token")
         .agg(
             total.alias("score"),
             F.countDistinct("concept").alias("n_concepts"),
@@ -94,10 +148,7 @@ def _pivots(run: Run, plan: PivotPlan) -> DataFrame:
         .join(F.broadcast(candidates), on="token_id", how="inner")
     )
     best = hubs.orderBy(F.desc("score"), F.asc("token_id")).limit(pivots.n_pivots).collect()
-    ranked = [(*row, rank) for rank, row in enumerate(best, 1)]
-    return run.spark.createDataFrame(
-        ranked, StructType([*hubs.schema, StructField("rank", LongType(), nullable=False)])
-    )
+    return [hub.asDict() | {"rank": rank} for rank, hub in enumerate(best, 1)]
 
 
 STAGE = Stage(
@@ -109,6 +160,8 @@ STAGE = Stage(
     files=("tokenizer", "lexicon"),
     packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
+    why=why,
+    first=("pair_pivots",),
 )
 
 

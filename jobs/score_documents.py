@@ -1,5 +1,7 @@
 """Documents and the pivot set in; ``document_scores`` out. Texts are not read.
 
+Where the pivots are those of the stored scores, only documents of shards that have changed since are read.
+
 spark-submit jobs/score_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
@@ -9,27 +11,30 @@ from functools import partial
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.framework.task_sizes import TASK_BYTES, large_splits
+from jobs.framework.task_sizes import frame_of_files
+from jobs.loading.replace_shards import replace_shards
+from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.score_documents import pivot_numbers, score_documents
+from pivot_udfs.score_documents import pivot_numbers, score_files
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
-_SPLIT_BYTES = 4 * TASK_BYTES
-"""Stored bytes of ``documents`` that one task scans; most columns are not read."""
-_READ = ("source", "doc_id", "lang", "n_tokens", "token_ids", "shard", "record")
+_TABLE = "document_scores"
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes one row of scores for every document."""
+    """Writes one row of scores for every document that has none by these pivots, and removes those of other rows."""
     pivots = run.warehouse.read("pivots").select("token_id").collect()
     if not pivots:
         raise _no_pivots(run)
     numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
-    documents = run.warehouse.read("documents").select(*_READ)
-    step = partial(score_documents, numbers=numbers)
-    with run.progress.watch(run.spark, "score_documents", "scores"), large_splits(run.spark, _SPLIT_BYTES):
-        run.warehouse.write(documents, ["document_scores"], provenance, step)
+    before = covered_documents(run.warehouse, _TABLE, provenance)
+    part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
+    folder = run.warehouse.location("documents").uri
+    step = partial(score_files, folder=folder, numbers=numbers, shards=part.shards)
+    with run.progress.watch(run.spark, STAGE.name, f"scores of {part}"):
+        files = run.warehouse.write_files(frame_of_files(run.spark, part.files), [_TABLE], step)
+        replace_shards(run.warehouse, _TABLE, files[_TABLE], part.outdated, provenance)
 
 
 def _no_pivots(run: Run) -> WarehouseError:
@@ -46,7 +51,7 @@ STAGE = Stage(
     name="score_documents",
     version=1,
     reads=("documents", "pivots"),
-    writes=lambda settings: ("document_scores",),
+    writes=lambda settings: (_TABLE,),
     sections=(),
     files=("tokenizer",),
     packages=("regex", "sentencepiece", "tokenizers"),

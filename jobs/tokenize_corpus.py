@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
@@ -22,6 +21,7 @@ from jobs.loading.block_list import read_block_list
 from jobs.loading.check_records import check_quarantine_share, check_row_counts, no_documents, progress_message
 from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
+from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
 from pivot_udfs.provenance import Provenance
@@ -45,8 +45,7 @@ def run(run: Run, provenance: Provenance) -> None:
     changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run))
     if anew or changes:
         run.progress.say(STAGE.name, str(changes))
-        _load(run, provenance, changes, None if anew else loaded, blocks)
-        _warn_of_repeated_keys(run, [shard.path for shard in changes.added])
+        _warn_of_repeated_keys(run, _load(run, provenance, changes, None if anew else loaded, blocks))
     else:
         run.progress.say(STAGE.name, "all shards are loaded")
 
@@ -76,8 +75,9 @@ def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
 
 def _load(
     run: Run, provenance: Provenance, changes: ShardChanges, loaded: dict[str, LoadedShard] | None, blocks: BlockList
-) -> None:
-    """Commits the changes; ``loaded`` None: onto nothing, whatever the tables hold."""
+) -> list[dict[str, Any]]:
+    """Commits the changes; ``loaded`` None: onto nothing, whatever the tables hold. Returns the files of documents."""
+    documents: list[dict[str, Any]] = []
     rows = dict(loaded or {}) | {
         s.path: (loaded or {})[s.path]._replace(modified_ns=s.modified_ns) for s in changes.touched
     }
@@ -88,6 +88,7 @@ def _load(
         outdated = (changes.removed & {shard.path for shard in batch}) | (gone if not number else frozenset())
         rows = {path: row for path, row in rows.items() if path not in outdated}
         files, counts = _write_batch(run, batch, blocks)
+        documents += files.get("documents", [])
         rows |= {s.path: _loaded(s, counts[s.path], first + number) for s in batch}
         if number == len(batches) - 1 and not any(row.n_docs for row in rows.values()):
             raise no_documents(total(counts.values()))
@@ -97,6 +98,7 @@ def _load(
         contents = {table: run.warehouse.content(table) for table in (*_ROWS, BLOCK_LIST)}
         tables = {name: content.rows for name, content in contents.items() if content}
         commit_shards(run.warehouse, rows.values(), provenance, tables)
+    return documents
 
 
 def _write_batch(
@@ -157,18 +159,13 @@ def _log_totals(run: Run, counts: ShardCounts) -> None:
     )
 
 
-def _warn_of_repeated_keys(run: Run, shards: Sequence[str]) -> None:
-    """All documents with one key (source, doc_id) are kept; shard and record distinguish them."""
+def _warn_of_repeated_keys(run: Run, files: Sequence[dict[str, Any]]) -> None:
+    """All documents with one key are kept; shard and record distinguish them."""
+    sizes, n_docs = {file["path"]: file["n_bytes"] for file in files}, sum(file["n_records"] for file in files)
     with run.progress.watch(run.spark, STAGE.name, "repeated keys"):
-        new = run.spark.createDataFrame([(shard,) for shard in shards], "shard string")
-        documents = run.warehouse.read("documents").join(F.broadcast(new), on="shard", how="left_semi")
-        keys = documents.groupBy("source", "doc_id").count().where("count > 1")
-        n_keys, n_docs = keys.agg(F.count("*"), F.coalesce(F.sum("count"), F.lit(0))).collect()[0]
-    if n_keys:
-        run.progress.say(
-            STAGE.name,
-            f"warning: {n_docs:,} documents share {n_keys:,} keys (source, doc_id); all kept; is a shard read twice?",
-        )
+        repeated = describe_repeated_keys(run, sizes, n_docs)
+    if repeated:
+        run.progress.say(STAGE.name, f"warning: {repeated}; all kept; is a shard read twice?")
 
 
 STAGE = Stage(

@@ -16,11 +16,36 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DATASET, DOCUMENTS
-from pivot_udfs.storage.read_parquet import read_row_groups
+from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard
 from pivot_udfs.storage.stores import resolve
 
+PLACES = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("first", pa.int64(), nullable=False),  # record numbers
+        pa.field("last", pa.int64(), nullable=False),
+    ]
+)
+_PLACE = pa.schema([DOCUMENTS.field(name) for name in ("shard", "record")])
 _RECORDS_PER_SHARD = 1 << 40
 _OF_KEYS = ("pivot_density", "shrunken_density")
+
+
+def record_ranges(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
+    """The records in files of ``documents``.
+
+    Args:
+        batches: one string column, files.
+        folder: URI of the table.
+
+    Yields:
+        batches in PLACES, one row for each file and shard.
+    """
+    for file in (file for batch in batches for file in batch.column(0).to_pylist()):
+        records = pa.Table.from_batches(read_files([file], folder, _PLACE), _PLACE).group_by("shard")
+        ranges = records.aggregate([("record", "min"), ("record", "max")]).rename_columns(PLACES.names[1:])
+        yield from ranges.add_column(0, "file", pa.repeat(file, ranges.num_rows)).cast(PLACES).to_batches()
 
 
 def copy_chosen(
@@ -30,7 +55,8 @@ def copy_chosen(
 
     Holds the keys and one row group of one file in memory. ``batches`` have the columns file (its name in ``folder``,
     the URI of the table; empty if no file has the document), shard, record, pivot_density, shrunken_density, and a
-    boolean column for each arm; rows of one file are contiguous. Yields (``datasets/<arm>``, batch in DATASET).
+    boolean column for each arm; rows of one file are contiguous. Yields (``datasets/<arm>``, batch in DATASET
+    with the rows of one shard).
 
     Raises WarehouseError where a chosen document can be in no file, or a file has other columns than DOCUMENTS.
     """
@@ -43,11 +69,7 @@ def copy_chosen(
                 "document_scores was made from other documents; run score_documents again"
             )
         with location.child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as documents:
-            if missing := set(DOCUMENTS.names).difference(documents.schema_arrow.names):
-                raise WarehouseError(
-                    f"{location}/{file} has no column {', '.join(sorted(missing))}: another tool has renamed columns "
-                    "of documents (column mapping); run tokenize_corpus into another warehouse.path"
-                )
+            check_columns(documents, DOCUMENTS, f"{location}/{file}")
             for chosen in _chosen_rows(documents, keys, arms):
                 yield from _split_into_arms(chosen, arms)
 
@@ -90,4 +112,5 @@ def _split_into_arms(chosen: pa.RecordBatch, arms: Sequence[str]) -> Iterator[tu
         of_arm = chosen.filter(chosen.column(arm))
         if of_arm.num_rows:
             columns = [of_arm.column(field.name).cast(field.type) for field in DATASET]
-            yield f"datasets/{arm}", pa.RecordBatch.from_arrays(columns, schema=DATASET)
+            for of_shard in split_by_shard(pa.RecordBatch.from_arrays(columns, schema=DATASET)):
+                yield f"datasets/{arm}", of_shard

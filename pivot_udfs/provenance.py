@@ -6,7 +6,7 @@ record and the one of the current run is None.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ class TableVersion(NamedTuple):
     version: int
     """The version that made the rows; versions made by OPTIMIZE or VACUUM are not counted."""
     fingerprint: str
-    """Of the table's own provenance."""
+    """``Provenance.recipe`` of the table's own provenance."""
 
     def __str__(self) -> str:
         return f"version {self.version} (table {self.id[:8]}, made from {self.fingerprint[:8]})"
@@ -57,6 +57,11 @@ class Provenance:
         """SHA-256 (hex) of everything that is compared."""
         return fingerprint([self.job, self.version, sorted(_compared(self).items())])
 
+    @property
+    def recipe(self) -> str:
+        """SHA-256 (hex) of everything that is compared but the versions of tables: what has only grown has the same."""
+        return fingerprint([self.job, self.version, sorted(_compared(self, ()).items())])
+
     def to_json(self) -> str:
         """One line of JSON, with the fingerprint for other tools; ``from_json`` reads it."""
         tables = {name: table._asdict() for name, table in self.tables.items()}
@@ -76,19 +81,20 @@ class Provenance:
             return None
 
 
-def difference(made: Provenance, now: Provenance) -> str | None:
+def difference(made: Provenance, now: Provenance, same_rows: Collection[str] | None = None) -> str | None:
     """The first difference between two records, such as ``settings cooccurrence.window = 50, now 10``.
 
     Args:
         made: the record of an artefact.
         now: the record that the artefact would get if it were made now.
+        same_rows: the tables whose rows are compared; None: all. Of the others only the recipe is compared.
 
     Returns:
         None where nothing that can change the content differs.
     """
     if made.job != now.job:
         return f"job {made.job}, now {now.job}"
-    before, after = _compared(made), _compared(now)
+    before, after = _compared(made, same_rows), _compared(now, same_rows)
     for kind, key in sorted({*before, *after}, key=lambda place: (_COMPARED.index(place[0]), place[1])):
         if before.get((kind, key)) != after.get((kind, key)):
             return f"{kind} {key} = {_shown(made, kind, key)}, now {_shown(now, kind, key)}"
@@ -108,15 +114,17 @@ def shown(value: object) -> str:
     return text if len(text) <= _N_SHOWN else text[: _N_SHOWN - 3] + "..."
 
 
-def _compared(provenance: Provenance) -> dict[tuple[str, str], str]:
+def _compared(provenance: Provenance, same_rows: Collection[str] | None = None) -> dict[tuple[str, str], str]:
     """(kind, key) to value as JSON, so that a tuple equals the list that JSON makes of it."""
-    return {(kind, key): json.dumps(value, sort_keys=True) for kind, key, value in _entries(provenance)}
+    return {(kind, key): json.dumps(value, sort_keys=True) for kind, key, value in _entries(provenance, same_rows)}
 
 
-def _entries(provenance: Provenance) -> Iterator[tuple[str, str, Any]]:
+def _entries(provenance: Provenance, same_rows: Collection[str] | None) -> Iterator[tuple[str, str, Any]]:
     for kind in _COMPARED:
         for key, value in getattr(provenance, kind).items():
-            if kind != "settings" or not is_place(key):
+            if kind == "tables" and same_rows is not None and key not in same_rows:
+                yield kind, key, value.fingerprint
+            elif kind != "settings" or not is_place(key):
                 yield kind, key, value
 
 

@@ -147,6 +147,13 @@ SELECTION_CUTS = pa.schema(
             True,
         ),
         *(field.with_nullable(True) for field in (*_KEY, *_PLACE)),
+        _column(
+            "language_density",
+            _DOUBLE,
+            "Pivot tokens / tokens of the language that is the stratum, to which densities are shrunken until the cuts "
+            "are decided anew; null in strata that are no language.",
+            True,
+        ),
     ]
 )
 
@@ -156,6 +163,18 @@ RELEASES = pa.schema(
         _column("committed_at", pa.timestamp("us", "UTC"), "When the rebuild ended."),
         _column("versions", pa.map_(_STRING, _LONG), "The version of each table."),
         _column("provenance", _STRING, "JSON: the rows of each table, and what made them."),
+        _column(
+            "pivot_drift",
+            _DOUBLE,
+            "Share of the pivot set that would change if it were found in these counts, in [0, 1].",
+            True,
+        ),
+        _column(
+            "budget_missed",
+            pa.map_(_STRING, _DOUBLE),
+            "By how much each arm misses, or exceeds, its budget by these documents, as a share of the budget.",
+            True,
+        ),
     ]
 )
 
@@ -179,6 +198,9 @@ TABLES: dict[str, pa.Schema] = {
 BLOCK_LIST = "blocked"
 """The table with the schema BLOCKED; it is there only once ``forget_documents`` has run."""
 
+PINNED = ("pair_pivots", "pivots", "selection_cuts")
+"""The tables that are decided anew by a refresh only: between refreshes their rows stay, see ``settings.Refresh``."""
+
 STAGE_TABLES = tuple(name for name in TABLES if name != "releases")
 """The tables that stages write; a release is added after the last stage."""
 
@@ -196,7 +218,8 @@ DESCRIPTIONS: dict[str, str] = {
     "pair_pivots": "The tokens that are associated with both words of a translation pair.",
     "pivots": "The pivot set: tokens that are pair pivots of many concepts and language pairs.",
     "document_scores": "The share of pivots in each document. The text is not repeated.",
-    "selection_cuts": "Where each arm ends: the first document of each stratum that is left out.",
+    "selection_cuts": "Where each arm ends: the first document of each stratum that is left out. The pivot arm is "
+    "always listed, as the controls follow it.",
     "releases": "The versions of all tables that belong together, one row for each rebuild that changed a table.",
     "datasets/<arm>": "The documents that an arm takes.",
 }

@@ -4,7 +4,7 @@
 density instead, see ``jobs.selection.shrunken_density``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numba as nb
 import numpy as np
@@ -12,9 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.matching.locate_hits import tokens_of
-from pivot_udfs.schemas import DOCUMENT_SCORES
+from pivot_udfs.schemas import DOCUMENT_SCORES, DOCUMENTS
+from pivot_udfs.storage.read_parquet import read_listed
 
 _KEPT = ("source", "doc_id", "lang", "n_tokens", "shard", "record")
+_READ = pa.schema([DOCUMENTS.field(name) for name in (*_KEPT, "token_ids")])
 
 
 def pivot_numbers(pivot_ids: list[int], vocabulary_size: int) -> npt.NDArray[np.int32]:
@@ -22,6 +24,23 @@ def pivot_numbers(pivot_ids: list[int], vocabulary_size: int) -> npt.NDArray[np.
     numbers = np.full(vocabulary_size, -1, np.int32)
     numbers[pivot_ids] = np.arange(len(pivot_ids), dtype=np.int32)
     return numbers
+
+
+def score_files(
+    batches: Iterator[pa.RecordBatch], folder: str, numbers: npt.NDArray[np.int32], shards: Collection[str] | None
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Scores the documents in files, of which it does not read the texts; a ``TableStep``.
+
+    Args:
+        batches: one string column, files of ``documents``.
+        folder: URI of that table.
+        numbers: from ``pivot_numbers``.
+        shards: only documents of these; None: all.
+
+    Yields:
+        as ``score_documents``.
+    """
+    return score_documents(read_listed(batches, folder, _READ, shards), numbers)
 
 
 def score_documents(

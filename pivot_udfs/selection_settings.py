@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import ARMS, known_arm
-from pivot_udfs.setting_types import Count, Language, Long, Once, Section, Share
+from pivot_udfs.setting_types import NO_RESULT, Count, Language, Long, Once, Section, Share
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 """An arm in ``pivot_udfs.arms.ARMS``."""
@@ -50,6 +50,20 @@ class Pivots(Section):
         if self.min_score is not None:
             return self.min_score
         return 0.15 if self.association == "npmi" else 0.0
+
+
+class Refresh(Section):
+    """When pivots and the cuts of the arms are decided anew.
+
+    In between they stay, and new documents are scored and chosen by them. Where they were made with other settings,
+    they are always decided anew.
+    """
+
+    rule: Literal["always", "on_drift", "on_request"] = Field(default="always", json_schema_extra=NO_RESULT)
+    """In each run with changed documents, where the drift exceeds ``max_drift``, or by ``rebuild_corpus --refresh``
+    only."""
+    max_drift: Annotated[float, Field(ge=0, le=1)] = Field(default=0.05, json_schema_extra=NO_RESULT)
+    """With ``rule = "on_drift"``: the largest share of the pivot set that may differ from the one of today's counts."""
 
 
 class Selection(Section):

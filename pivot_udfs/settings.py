@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from pivot_udfs.description_settings import Description, Source
 from pivot_udfs.selection_settings import ArmName as ArmName
 from pivot_udfs.selection_settings import Pivots as Pivots
+from pivot_udfs.selection_settings import Refresh as Refresh
 from pivot_udfs.selection_settings import Selection as Selection
 from pivot_udfs.setting_types import NO_RESULT, Count, Language, Once, Place, Section, as_list, not_blank, spark_key
 
@@ -164,6 +165,7 @@ class Settings(Section):
     cooccurrence: Cooccurrence = Cooccurrence()
     pivots: Pivots = Pivots()
     selection: Selection = Selection()
+    refresh: Refresh = Refresh()
     report: Report = Report()
     maintenance: Maintenance = Maintenance()
     lineage: Lineage = Lineage()

@@ -65,7 +65,7 @@ class Context:
 
         return pick_device("cpu" if self.toy else "auto")
 
-    @cached_property
+    @property
     def settings(self) -> "ModelSettings":
         """The configuration, with the model that ``convert_model`` saved where the configured one is a GGUF file."""
         from jobs.gpu.common.settings import ModelSettings

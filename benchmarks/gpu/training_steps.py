@@ -178,5 +178,6 @@ def profile(context: Context) -> Iterator[Row]:
     events = found.key_averages()
     by = "self_device_time_total" if context.device.type == "cuda" else "self_cpu_time_total"
     (context.out / "profile.txt").write_text(events.table(sort_by=by, row_limit=40, max_name_column_width=90))
-    busy = sum(event.self_device_time_total for event in events) / 1e6
+    kernels = [event for event in events if event.device_type.name != "CPU" and not event.is_user_annotation]
+    busy = sum(event.self_device_time_total for event in kernels) / 1e6
     yield {"file": "profile.txt", "step_s": seconds / 5, "device_share": busy / seconds}

@@ -11,6 +11,7 @@ from jobs.explaining.arm_decisions import ArmDecision, decide_arms
 from jobs.explaining.table_states import States, provenance_of, states_of
 from jobs.selection.shrunken_density import shrunken_density
 from jobs.warehouse.arrow_tables import ArrowTables
+from pivot_udfs.arms import PIVOT
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DOCUMENT_SCORES, PAIR_PIVOTS, QUARANTINE
 from pivot_udfs.settings import Selection
@@ -109,12 +110,10 @@ def _explain_document(tables: ArrowTables, here: ds.Expression, token_ids: Seque
 
 
 def _language_density(tables: ArrowTables, lang: str) -> float:
-    """Pivot tokens / tokens of all documents of a language."""
-    n_tokens = n_pivot_tokens = 0
-    for batch in tables.batches("document_scores", ["n_tokens", "n_pivot_tokens"], ds.field("lang") == lang):
-        n_tokens += pc.sum(batch.column("n_tokens")).as_py() or 0
-        n_pivot_tokens += pc.sum(batch.column("n_pivot_tokens")).as_py() or 0
-    return n_pivot_tokens / max(n_tokens, 1)
+    """Pivot tokens / tokens of a language when the cuts were decided; 0 where it had no document then."""
+    of_language = (ds.field("arm") == PIVOT) & (ds.field("stratum") == lang)
+    densities = [row["language_density"] for row in tables.rows("selection_cuts", ["language_density"], of_language)]
+    return next(filter(None, densities), 0.0)
 
 
 def _pivots(tables: ArrowTables, token_ids: Sequence[int]) -> tuple[PivotOfDocument, ...]:

@@ -49,6 +49,9 @@ def describe_states(states: States, release: str) -> list[str]:
     lines = [f"made from ({release})"]
     for key, made in jobs.items():
         lines.append(f"  {', '.join(tables[key])}: {made['job']} {made['version']}, package {made['release']}")
+        if made.get("tables"):
+            read = (f"{name} version {rows['version']}" for name, rows in made["tables"].items())
+            lines.append(f"    tables {', '.join(read)}")
         for kind in ("settings", "files", "packages"):
             if made.get(kind):
                 lines.append(f"    {kind} " + ", ".join(f"{key}={value}" for key, value in made[kind].items()))

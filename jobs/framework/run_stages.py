@@ -12,6 +12,7 @@ from jobs.framework.spark_session import start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
+from pivot_udfs.schemas import PINNED
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
 
@@ -27,15 +28,13 @@ def with_run(
     stages: Sequence[Stage],
     argv: Sequence[str] | None,
     body: Callable[[Run], object],
-    skips_unchanged: bool = False,
     arguments: Arguments | None = None,
     plan: Callable[[Run], object] | None = None,
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
-    ``stages`` are what ``body`` runs, in order, and whether it skips those that have not changed; ``arguments`` are the
-    job's own, set before ``body`` is called; ``plan`` prints the plan (None: what the stages would do). Returns the
-    exit code, see ``command_line``.
+    ``stages`` are what ``body`` runs, in order; ``arguments`` are the job's own, set before ``body`` is called;
+    ``plan`` prints the plan (None: what the stages would do). Returns the exit code, see ``command_line``.
     """
 
     def check(settings: Settings) -> bool:
@@ -48,11 +47,11 @@ def with_run(
         with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext():
             _in_session(name, settings, body)
 
-    def print_plan(settings: Settings) -> None:
+    def show(settings: Settings) -> None:
         check(settings)
-        _in_session(name, settings, plan or (lambda run: _print_plan(run, stages, skips_unchanged)))
+        _in_session(name, settings, plan or (lambda run: print_plan(run, stages)))
 
-    return run_command(name, description, Settings, run, argv, print_plan, arguments)
+    return run_command(name, description, Settings, run, argv, show, arguments)
 
 
 def _in_session(name: str, settings: Settings, body: Callable[[Run], object]) -> None:
@@ -68,8 +67,14 @@ def _in_session(name: str, settings: Settings, body: Callable[[Run], object]) ->
         raise
 
 
-def _print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool) -> None:
-    """What a run would do; makes the checks that a run makes, except for tables that would be new."""
+def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False) -> None:
+    """Prints what a run would do, and makes its checks, except for tables that would be new.
+
+    Args:
+        run: with the warehouse.
+        stages: what it runs, in order.
+        skips_unchanged: whether it skips stages that have not changed.
+    """
     stale: set[str] = set()
     for stage in stages:
         reads = stage.tables_read(run.settings)
@@ -85,7 +90,7 @@ def _print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool) -> Non
             f"  writes {', '.join(tables) or 'no table'}",
         ]
         sys.stdout.write("".join(f"{clean(line)}\n" for line in lines))
-        stale |= set(stage.writes(run.settings)) if reason else set()
+        stale |= {table for table in stage.writes(run.settings) if reason and not (run.pins and table in PINNED)}
 
 
 def _would(reason: str | None, skips_unchanged: bool) -> str:

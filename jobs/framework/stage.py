@@ -3,85 +3,22 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, replace
 from importlib import metadata
 
-from pyspark.sql import SparkSession
-
 from jobs.framework.lineage_events import reported
-from jobs.framework.progress import Progress, StageRun
+from jobs.framework.progress import StageRun
+from jobs.framework.run import Run as Run
 from jobs.warehouse.commit_history import check_together
-from jobs.warehouse.tables import Warehouse, maker
+from jobs.warehouse.tables import maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
-from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
-from pivot_udfs.provenance import Provenance, TableVersion, difference, is_place, shown
-from pivot_udfs.schemas import BLOCK_LIST
+from pivot_udfs.provenance import Provenance, difference, is_place, shown
+from pivot_udfs.schemas import PINNED
 from pivot_udfs.setting_types import Section
 from pivot_udfs.settings import Settings
-from pivot_udfs.shards.list_shards import Shard, list_shards
 from pivot_udfs.storage.redact import redact
-from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
-
-
-@dataclass
-class Run:
-    """One run of one or more stages: the session, the settings, and the inputs that are files."""
-
-    spark: SparkSession
-    settings: Settings
-    progress: Progress = field(default_factory=Progress)
-    content_ids: dict[str, str] = field(default_factory=dict)
-    """SHA-256 (hex) of the shards that this run had to compare with loaded ones, by path."""
-
-    @cached_property
-    def warehouse(self) -> Warehouse:
-        """Where the tables are."""
-        return Warehouse(self.spark, self.settings.warehouse.path)
-
-    @cached_property
-    def tokenizer(self) -> TokenizerSpec:
-        """The configured tokenizer, checked."""
-        return load_tokenizer(self.settings.tokenizer.path, self.settings.tokenizer.backend)
-
-    @cached_property
-    def lexicon(self) -> Lexicon:
-        """The configured lexicon."""
-        return load_lexicon(self.settings.lexicon.path, self.settings.lexicon.languages)
-
-    @cached_property
-    def shards(self) -> list[Shard]:
-        """The configured input shards."""
-        return list_shards(self.settings.corpus.inputs)
-
-    def tables_ahead(self) -> dict[str, TableVersion]:
-        """The tables with other rows than those that the table ``shards`` lists; the rows that it lists, by table."""
-        shards = self.warehouse.content("shards")
-        listed = {name: rows for name, rows in (shards.tables if shards else {}).items() if name != BLOCK_LIST}
-        contents = {table: self.warehouse.content(table) for table in listed}
-        return {
-            table: listed[table] for table, content in contents.items() if content and content.rows != listed[table]
-        }
-
-    def ahead_of_shards(self) -> str | None:
-        """Describes the first of ``tables_ahead``; None where there is none."""
-        for table, listed in self.tables_ahead().items():
-            rows = getattr(self.warehouse.content(table), "rows", None)
-            return f"{self.warehouse.table_path(table)} is {rows}, but the table shards lists those of {listed}"
-        return None
-
-    def unapplied_block_list(self) -> str | None:
-        """Why ``documents`` may hold blocked records; None where the whole block list was applied to it."""
-        shards, blocked = self.warehouse.content("shards"), self.warehouse.content(BLOCK_LIST)
-        if shards is None or blocked is None or shards.tables.get(BLOCK_LIST) == blocked.rows:
-            return None
-        return f"{self.warehouse.table_path(BLOCK_LIST)} is {blocked.rows}, which was not applied to documents yet"
-
-    def file_hash(self, name: str) -> str:
-        """SHA-256 of ``tokenizer`` or ``lexicon``."""
-        return self.tokenizer.sha256 if name == "tokenizer" else self.lexicon.sha256
 
 
 @dataclass(frozen=True)
@@ -103,6 +40,8 @@ class Stage:
     """The installed packages whose release can change its tables."""
     why: Callable[[Run, Provenance], str | None] | None = None
     """For changes that provenance does not show: what has changed since it last ran, None where nothing has."""
+    first: tuple[str, ...] = ()
+    """The first of ``writes``, where it makes its other tables from these."""
 
     def tables_read(self, settings: Settings) -> tuple[str, ...]:
         """The names in ``reads``, those of the arms in full."""
@@ -157,7 +96,7 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
     for table in tables:
         run.warehouse.read(table)
         _check_made_alike(run, table)
-    check_together(run.warehouse, tables)
+    check_together(run.warehouse, tables, () if run.settings.refresh.rule == "always" else PINNED)
     if "documents" in tables and (behind := run.ahead_of_shards() or run.unapplied_block_list()):
         raise WarehouseError(f"{behind}: run tokenize_corpus again (rebuild_corpus does)")
 
@@ -187,10 +126,27 @@ def why_run(run: Run, stage: Stage, provenance: Provenance) -> str | None:
 
 def why_anew(run: Run, stage: Stage, provenance: Provenance) -> str | None:
     """Why the rows that the stage's tables have cannot stay; None where they can."""
-    return next((why for table in stage.writes(run.settings) if (why := _why_write(run, table, provenance))), None)
+    tables = stage.writes(run.settings)
+    return next(
+        (why for table in tables if (why := why_write(run, table, of_table(run, stage, table, provenance)))), None
+    )
 
 
-def _why_write(run: Run, table: str, now: Provenance) -> str | None:
+def of_table(run: Run, stage: Stage, table: str, provenance: Provenance) -> Provenance:
+    """The provenance that a stage would give to one of its tables now."""
+    first = () if table in stage.first else stage.first
+    made_from = {name: content.rows for name in first if (content := run.warehouse.content(name))}
+    return replace(provenance, tables={**provenance.tables, **made_from})
+
+
+def why_write(run: Run, table: str, now: Provenance) -> str | None:
+    """Why the rows of a table cannot stay; None where they can.
+
+    Args:
+        run: says whether pinned tables stay where their inputs have other rows.
+        table: its name.
+        now: the provenance that it would get now, from ``of_table``.
+    """
     try:
         content = run.warehouse.content(table)
         restorable = content and not content.exact and table in run.tables_ahead()
@@ -202,7 +158,7 @@ def _why_write(run: Run, table: str, now: Provenance) -> str | None:
         return f"{table} has no provenance"
     if not content.exact and not restorable:
         return f"{table} was changed by another tool"
-    changed = difference(content.provenance, now)
+    changed = difference(content.provenance, now, PINNED if run.pins and table in PINNED else None)
     return f"{table} was made with {changed}" if changed else None
 
 

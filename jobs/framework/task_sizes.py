@@ -1,7 +1,6 @@
 """How work is divided into tasks: large ones, so that files and shuffled rows are few, but enough for all cores."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -10,8 +9,6 @@ from pivot_udfs.shards.assign_files import pack_files
 TASK_BYTES = 1 << 30
 """Bytes of stored input that one task reads: a table of 5 TB is read by about 5,000 tasks and gives as many files."""
 _TASKS_PER_CORE = 2
-_SPLIT_BYTES = "spark.sql.files.maxPartitionBytes"
-_LEAST_SPLITS = "spark.sql.files.minPartitionNum"
 
 
 def least_tasks(session: SparkSession) -> int:
@@ -44,29 +41,6 @@ def frame_of_files(
     rows = [(task, file, sign) for task, (files, sign) in enumerate(tasks) for file in files]
     frame = session.createDataFrame(rows, "task int, file string, sign long")
     return frame.repartitionById(max(1, len(tasks)), "task").select("file", "sign")
-
-
-@contextmanager
-def large_splits(session: SparkSession, n_bytes: int = TASK_BYTES) -> Iterator[None]:
-    """Tables read inside the ``with`` block are read in splits of up to ``n_bytes`` of stored files.
-
-    Spark makes smaller splits where there would be fewer than ``least_tasks`` (in local mode, than cores). A key that
-    the job's own configuration sets is kept.
-    """
-    given = session.sparkContext.getConf()
-    wanted = {_SPLIT_BYTES: n_bytes} | ({} if _is_local(session) else {_LEAST_SPLITS: least_tasks(session)})
-    ours = {key: value for key, value in wanted.items() if not given.contains(key)}
-    before: dict[str, str | None] = {key: session.conf.get(key, None) for key in ours}
-    try:
-        for key, value in ours.items():
-            session.conf.set(key, str(value))
-        yield
-    finally:
-        for key, old in before.items():
-            if old is None:
-                session.conf.unset(key)
-            else:
-                session.conf.set(key, old)
 
 
 def _is_local(session: SparkSession) -> bool:

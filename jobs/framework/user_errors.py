@@ -22,6 +22,7 @@ class Remedy(NamedTuple):
 _FULL = "a disk is full{note}: free space there, or choose another warehouse.path, TMPDIR or spark.local.dir"
 _READ_ONLY = "a file system is read-only{note}: choose another path, or mount it for writing"
 _DENIED = "permission denied{note}: change the owner or mode of the path, or choose another"
+_FAILED = "a disk or a mounted store has failed{note}: check it, then run this again"
 _OPEN_FILES = "too many open files: raise the limit (ulimit -n 4096) or start fewer tasks (spark.master = 'local[1]')"
 
 _OTHER_SPARK = (
@@ -30,6 +31,11 @@ _OTHER_SPARK = (
 _REMEDIES = (
     Remedy(r"No space left on device|Disk quota exceeded|StorageFull", _FULL),
     Remedy(r"Too many open files", _OPEN_FILES),
+    Remedy(
+        r"\[DELTA_(?:PATH_DOES_NOT_EXIST|TABLE_NOT_FOUND)\] ([^\n]*)|TableNotFoundError: ([^\n]*)",
+        "a table was removed during the run{note}: run this again",
+    ),
+    Remedy(r"Input/output error|Stale file handle|Transport endpoint is not connected", _FAILED),
     Remedy(r"Read-only file system|ReadOnlyFilesystem", _READ_ONLY),
     Remedy(
         r"(?:Could not parse Master|[Ii]nvalid (?:Spark|master)) URL: ?'?([^'\n]*)",
@@ -106,6 +112,7 @@ _JVM_ENDED = (
 _BY_ERRNO = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN_FILES),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), _FAILED),
     errno.EROFS: _READ_ONLY,
     **dict.fromkeys((errno.EACCES, errno.EPERM), _DENIED),
 }

@@ -18,8 +18,14 @@ _ARTEFACTS = ("manifest.json", "state.json")
 
 
 def tables_with_rows(run: Run) -> list[str]:
-    """The tables that this run's settings make and that hold rows of single documents."""
-    return ["documents", "quarantine", "document_scores", *(f"datasets/{arm}" for arm in run.settings.selection.arms)]
+    """The tables that this run's settings make and that hold rows of single documents, or name them."""
+    return [
+        "documents",
+        "quarantine",
+        "document_scores",
+        "selection_cuts",
+        *(f"datasets/{arm}" for arm in run.settings.selection.arms),
+    ]
 
 
 def other_datasets(run: Run) -> list[str]:

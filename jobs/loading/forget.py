@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.stage import Run
-from jobs.framework.task_sizes import tasks_of_files
+from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without, replace_shards
 from jobs.warehouse.table_files import files_between
@@ -41,15 +41,12 @@ def find_documents(run: Run, blocks: BlockList) -> list[Found]:
     files = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
     if not files:
         return []
-    tasks = tasks_of_files(run.spark, files)
-    rows = [(task, file) for task, of_task in enumerate(tasks) for file in of_task]
-    frame = run.spark.createDataFrame(rows, "task int, file string").repartitionById(len(tasks), "task").select("file")
     step = partial(find_blocked, folder=location.uri, blocks=blocks)
     return [
         Found(
             row.file, row.file_rows, row.in_shard, Blocked(row.source, row.doc_id, row.shard), row.n_docs, row.n_tokens
         )
-        for row in frame.mapInArrow(step, from_arrow_schema(FOUND)).collect()
+        for row in frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(FOUND)).collect()
     ]
 
 

@@ -21,13 +21,18 @@ def replace_shards(
     removed: Collection[str] | None,
     provenance: Provenance,
 ) -> None:
-    """Commits ``files`` with rows of shards and removes those of other shards (None: all); makes no empty commit."""
+    """Commits ``files`` with rows of shards and removes those of ``removed`` ones (None: all).
+
+    Nothing is committed where neither rows nor provenance would change.
+    """
     if removed is None:
         warehouse.commit(table, files, provenance)
         return
     outdated = files_with_shards(warehouse.location(table), removed)
     kept = files_without(warehouse, table, outdated.mixed, partial(in_shards, shards=sorted(removed)))
-    if files or outdated.whole or outdated.mixed:
+    content = warehouse.content(table)
+    is_same = content and content.provenance and content.provenance.fingerprint == provenance.fingerprint
+    if files or outdated.whole or outdated.mixed or not is_same:
         warehouse.commit(table, [*files, *kept], provenance, [*outdated.whole, *outdated.mixed])
 
 

@@ -12,6 +12,7 @@ from jobs.report.marked_examples import read_examples
 from jobs.report.report_types import Report
 from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
+from jobs.selection.select_documents import Cuts
 from jobs.selection.shrunken_density import language_sums, with_shrunken_density
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
@@ -27,9 +28,9 @@ def read_report(run: Run) -> Report:
     """Everything that the page shows, from the newest version of each table."""
     scores = run.warehouse.read("document_scores")
     members = arm_members(run)
-    selection, languages = run.settings.selection, language_sums(scores)
-    language_tokens = {row["lang"]: row["n_tokens"] for row in languages}
-    scored = with_shrunken_density(scores, languages, selection.shrinkage_tokens)
+    selection, cuts = run.settings.selection, Cuts.from_rows(run.warehouse.read("selection_cuts").collect())
+    language_tokens = {row["lang"]: row["n_tokens"] for row in language_sums(scores)}
+    scored = with_shrunken_density(scores, cuts.densities, selection.shrinkage_tokens)
     scored = scored.join(pivot_keys(members), on=list(KEY), how="left").fillna(False, ["taken"]).persist()
     vocabulary(run.tokenizer)  # loaded once, before the threads use it
     # Each part is many small queries, most of whose time is spent in planning: the parts run concurrently.

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from jobs.report.language_names import language_name, shown_token
 from jobs.report.plots import N_LEAST_DOCS, draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 from jobs.report.report_types import N_PIVOTS_LISTED, Report
+from jobs.report.verdict import judge
 from pivot_udfs.shards.quarantine_reasons import REASONS
 
 ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "lift difference", "llr": "log-likelihood ratio"}
@@ -45,6 +46,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
         n_least_docs=N_LEAST_DOCS,
         model_report=model_report,
         made_of=made_of,
+        findings=judge(report),
         style=Markup(_file("report.css")),  # noqa: S704 - our own
         figures={name: Markup(svg) for name, svg in figures.items()},  # noqa: S704 - matplotlib escapes texts
     )

@@ -59,9 +59,15 @@ class Cut(NamedTuple):
     shard: str | None = None
     record: int | None = None
 
+    @property
+    def first(self) -> dict[str, Any] | None:
+        """Value and key of the first row that is not taken; None where all rows that may be taken are."""
+        key = {"source": self.source, "doc_id": self.doc_id, "shard": self.shard, "record": self.record}
+        return None if self.source is None else {"value": self.value, **key}
+
 
 def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]:
-    """Marks the rows that each draw takes.
+    """Cuts each draw where its budgets end, and marks the rows that it takes.
 
     Args:
         frame: has the columns in KEY and those that the draws use.
@@ -72,14 +78,28 @@ def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]
     """
     offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
     firsts = _first_left_out(offers.select(*KEY, "offer.*"), draws)
-    for draw in draws:
-        frame = _marked(frame, draw, [(stratum, firsts.get((draw.name, stratum))) for stratum in draw.budgets])
     cuts = [
         Cut(draw.name, stratum, budget, **firsts.get((draw.name, stratum), {}))
         for draw in draws
         for stratum, budget in draw.budgets.items()
     ]
-    return frame, cuts
+    return mark(frame, draws, cuts), cuts
+
+
+def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFrame:
+    """Marks the rows that draws take, which follows from each row and these cuts alone.
+
+    Args:
+        frame: as for ``take``.
+        draws: their budgets are not used.
+        cuts: of the draws; rows in strata without a cut are not taken.
+
+    Returns:
+        the frame with a boolean column for each draw, by its name.
+    """
+    for draw in draws:
+        frame = _marked(frame, draw, [(cut.stratum, cut.first) for cut in cuts if cut.arm == draw.name])
+    return frame
 
 
 def _offer(draw: Draw) -> Column:

@@ -48,24 +48,20 @@ def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -
     return {lang: int(selection.tokens * quotas.get(lang, 0.0)) for lang in {**language_tokens, **quotas}}
 
 
-def control_budgets(marked: DataFrame, arms: Sequence[Arm]) -> tuple[dict[str, Counter[str]], Held]:
-    """What the pivot arm holds: by arm, of each of its strata, in its unit; and of each language.
+def control_budgets(marked: DataFrame, arms: Sequence[Arm]) -> dict[str, Counter[str]]:
+    """What the pivot arm holds, by arm, of each of its strata, in its unit.
 
     Args:
         marked: ``document_scores`` with ``shrunken_density`` and a boolean column ``pivot``.
-        arms: at least one.
+        arms: the controls.
     """
     of_arms = F.array(*(F.struct(F.lit(arm.name).alias("arm"), stratum(arm).alias("stratum")) for arm in arms))
     counts = F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens")
-    pivot = marked.where(PIVOT).select("lang", "n_tokens", F.explode(of_arms).alias("of"))
+    pivot = marked.where(PIVOT).select("n_tokens", F.explode(of_arms).alias("of"))
     budgets: dict[str, Counter[str]] = {arm.name: Counter() for arm in arms}
-    n_docs, n_tokens = Counter[str](), Counter[str]()
-    for row in pivot.groupBy("lang", "of.arm", "of.stratum").agg(*counts).collect():
+    for row in pivot.groupBy("of.arm", "of.stratum").agg(*counts).collect():
         budgets[row["arm"]][row["stratum"]] += _in_unit(ARMS[row["arm"]].unit, (row["n_docs"], row["n_tokens"]))
-        if row["arm"] == arms[0].name:
-            n_docs[row["lang"]] += row["n_docs"]
-            n_tokens[row["lang"]] += row["n_tokens"]
-    return budgets, {lang: (n, n_tokens[lang]) for lang, n in n_docs.items()}
+    return budgets
 
 
 def reported_budgets(selection: Selection, language_tokens: Mapping[str, int], pivot_arm: Held) -> list[Budget]:
@@ -100,6 +96,20 @@ def describe_arms(held: Mapping[str, Held], budgets: Sequence[Budget]) -> list[s
     return lines
 
 
+def missed_budgets(held: Mapping[str, Held], budgets: Sequence[Budget]) -> dict[str, float]:
+    """By how much arms miss their budgets, or exceed them, as a share of these; arms without budgets are absent.
+
+    Args:
+        held: by arm.
+        budgets: from ``reported_budgets``.
+    """
+    missed, amounts = Counter[str](), Counter[str]()
+    for budget in budgets:
+        missed[budget.arm] += abs(budget.amount - taken(budget, held[budget.arm]))
+        amounts[budget.arm] += budget.amount
+    return {arm: missed[arm] / max(1, amount) for arm, amount in amounts.items()}
+
+
 def taken(budget: Budget, held: Held) -> int:
     """How much of a budget an arm took, in the budget's unit."""
     return _in_unit(budget.unit, total(held) if budget.lang == ALL else held.get(budget.lang, (0, 0)))
@@ -115,7 +125,7 @@ def _describe_budget(budget: Budget, held: Held) -> str:
     short = budget.amount - n_taken
     warning = "warning: " if short > _SHORT * budget.amount else ""
     line = f"{warning}{budget.arm}, {budget.lang}: {n_taken:,} of {budget.amount:,} {budget.unit}"
-    return f"{line}, {short:,} short" if short else line
+    return f"{line}, {abs(short):,} {'short' if short > 0 else 'over'}" if short else line
 
 
 def _in_unit(unit: str, counts: tuple[int, int]) -> int:

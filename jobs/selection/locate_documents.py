@@ -6,25 +6,33 @@ broadcasts them. A file is not divided among tasks. Where the record ranges of a
 to each file that may hold its document.
 """
 
+from collections.abc import Mapping
+from functools import partial
+
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.framework.task_sizes import tasks_of_files
+from jobs.framework.task_sizes import frame_of_files, tasks_of_files
+from pivot_udfs.filter_documents import PLACES, record_ranges
 
 
-def files_of(documents: DataFrame) -> pa.Table:
-    """The files of a table and the records in them.
+def files_of(session: SparkSession, folder: str, sizes: Mapping[str, int]) -> pa.Table:
+    """The records in files of ``documents``.
 
     Args:
-        documents: the table ``documents``, as read.
+        session: runs the tasks that read them.
+        folder: URI of the table.
+        sizes: bytes of the files, by path.
 
     Returns:
-        file (its name), n_bytes, shard, first, last (record numbers of its rows): one row for each file and shard.
+        file, n_bytes, shard, first, last (record numbers of its rows): one row for each file and shard.
     """
-    file, n_bytes = F.col("_metadata.file_name").alias("file"), F.col("_metadata.file_size").alias("n_bytes")
-    records = F.min("record").alias("first"), F.max("record").alias("last")
-    return documents.groupBy(file, n_bytes, "shard").agg(*records).toArrow()
+    step = partial(record_ranges, folder=folder)
+    places = frame_of_files(session, sizes).mapInArrow(step, from_arrow_schema(PLACES)).toArrow()
+    n_bytes = [sizes[file] for file in places.column("file").to_pylist()]
+    return places.append_column("n_bytes", pa.array(n_bytes, pa.int64()))
 
 
 def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:

@@ -1,36 +1,54 @@
-"""Which documents each arm takes, decided on keys and scores alone."""
+"""Which documents each arm takes, decided on keys and scores alone.
 
-from collections.abc import Mapping, Sequence
+``decide_cuts`` needs the scores of all documents. Whether an arm takes a document then follows from its own row and the
+cuts, so that documents which are added later can join the arms without another look at the rest.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.selection.budgeted_sample import Cut, Draw, take
-from jobs.selection.budgets import Budget, control_budgets, language_budgets, reported_budgets, stratum
-from jobs.selection.shrunken_density import SHRUNKEN, language_sums, with_shrunken_density
+from jobs.selection.budgeted_sample import Cut, Draw, mark, take
+from jobs.selection.budgets import Held, control_budgets, language_budgets, stratum
+from jobs.selection.shrunken_density import SHRUNKEN, language_densities, language_sums, with_shrunken_density
 from pivot_udfs.arms import ARMS, PIVOT, Arm
 from pivot_udfs.settings import Selection
 
-_KEPT = ("shard", "record", "lang", "n_tokens", "pivot_density", SHRUNKEN)
+_KEPT = ("shard", "record", "pivot_density", SHRUNKEN)
 
 
 @dataclass(frozen=True)
-class Selected:
-    """What the arms take, and why."""
+class Cuts:
+    """What decides whether an arm takes a document: the content of ``selection_cuts``."""
 
-    documents: DataFrame
-    """shard, record, lang, n_tokens, pivot_density, shrunken_density, and a boolean column for each arm: one row for
-    each document that an arm takes."""
-    budgets: list[Budget]
-    cuts: list[Cut]
-    """Where each arm ends in each stratum."""
+    cuts: Sequence[Cut]
+    """Where each arm ends in each stratum; the pivot arm is always among the arms."""
+    densities: Mapping[str, float]
+    """Pivot tokens / tokens of each language, to which the densities of its documents are shrunken."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of ``selection_cuts``."""
+        return [cut._asdict() | {"language_density": self._density(cut)} for cut in self.cuts]
+
+    def _density(self, cut: Cut) -> float | None:
+        return self.densities.get(cut.stratum) if ARMS[cut.arm].stratum == ("lang",) else None
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Any]) -> "Cuts":
+        """The cuts in rows of ``selection_cuts``."""
+        rows = list(rows)
+        densities = {row["stratum"]: row["language_density"] for row in rows if row["arm"] == PIVOT}
+        cuts = [Cut(*(row[name] for name in Cut._fields)) for row in rows]
+        return cls(cuts, {lang: density for lang, density in densities.items() if density is not None})
 
 
-def select_documents(scores: DataFrame, selection: Selection) -> Selected:
-    """The documents of all configured arms.
+def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
+    """Where the configured arms end.
 
     Args:
         scores: the table ``document_scores``.
@@ -41,24 +59,57 @@ def select_documents(scores: DataFrame, selection: Selection) -> Selected:
     arms = [ARMS[name] for name in selection.arms]
     by_rule = [ARMS[PIVOT], *(arm for arm in arms if arm.budget == "rule" and arm.name != PIVOT)]
     controls = [arm for arm in arms if arm.budget == "pivot_arm"]
-    ranked = with_shrunken_density(scores, languages, selection.shrinkage_tokens)
+    ranked = with_shrunken_density(scores, language_densities(languages), selection.shrinkage_tokens)
     marked, cuts = _take_by_rule(ranked, by_rule, corpus, selection)
-    budgets, pivot_arm = control_budgets(marked, controls) if controls else ({}, {})
     if controls:
-        marked, of_controls = take(marked, [_draw(arm, budgets[arm.name], selection) for arm in controls])
+        budgets = control_budgets(marked, controls)
+        _, of_controls = take(marked, [_draw(arm, budgets[arm.name], selection) for arm in controls])
         cuts = [*cuts, *of_controls]
-    documents = marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
-    taken_cuts = [cut for cut in cuts if cut.arm in selection.arms]
-    return Selected(documents, reported_budgets(selection, corpus, pivot_arm), taken_cuts)
+    return Cuts(cuts, language_densities(languages))
+
+
+def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> DataFrame:
+    """The documents that the configured arms take.
+
+    Args:
+        scores: rows of ``document_scores``, all or some.
+        cuts: from ``decide_cuts``, of the same settings.
+        selection: the rule and arms.
+
+    Returns:
+        shard, record, pivot_density, shrunken_density, and a boolean column for each arm: one row for each document
+        that an arm takes.
+    """
+    marked = _marked(scores, cuts, selection, selection.arms)
+    return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
+
+
+def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
+    """What the configured arms, and the pivot arm, take of some scores; and tokens by language. Arguments as above."""
+    arms = list(dict.fromkeys((PIVOT, *selection.arms)))
+    sums = [
+        F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
+        for arm in arms
+    ]
+    by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
+    rows = _marked(scores, cuts, selection, arms).groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
+    held: dict[str, Held] = {
+        arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm]["n_docs"]} for arm in arms
+    }
+    return held, {row["lang"]: row["all"] for row in rows}
+
+
+def _marked(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
+    ranked = with_shrunken_density(scores, cuts.densities, selection.shrinkage_tokens)
+    return mark(ranked, [_draw(ARMS[name], {}, selection) for name in arms], cuts.cuts)
 
 
 def _take_by_rule(
     ranked: DataFrame, arms: Sequence[Arm], language_tokens: Mapping[str, int], selection: Selection
 ) -> tuple[DataFrame, list[Cut]]:
     if selection.rule == "threshold":
-        dense = F.col(SHRUNKEN) >= selection.threshold
         cuts = [Cut(arm.name, lang, value=1 - selection.threshold) for arm in arms for lang in language_tokens]
-        return ranked.withColumns({arm.name: dense & _may_be_taken(arm, selection) for arm in arms}), cuts
+        return mark(ranked, [_draw(arm, {}, selection) for arm in arms], cuts), cuts
     budgets = language_budgets(selection, language_tokens)
     return take(ranked, [_draw(arm, budgets, selection) for arm in arms])
 
@@ -70,7 +121,10 @@ def _draw(arm: Arm, budgets: Mapping[str, int], selection: Selection) -> Draw:
 
 
 def _may_be_taken(arm: Arm, selection: Selection) -> Column:
-    return F.expr(arm.predicate(selection.bilingual_languages, selection.seed))
+    may_be_taken = F.expr(arm.predicate(selection.bilingual_languages, selection.seed))
+    if arm.budget == "rule" and selection.rule == "threshold":
+        return may_be_taken & (F.col(SHRUNKEN) >= selection.threshold)
+    return may_be_taken
 
 
 def _uniform(arm: str, seed: int) -> Column:

@@ -6,7 +6,7 @@ worth k tokens of the language's mean m. A document far shorter than k tokens ra
 longer at its own density, so that short documents have no advantage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
@@ -38,17 +38,22 @@ def language_sums(scores: DataFrame) -> list[Row]:
     return scores.groupBy("lang").agg(*sums).collect()
 
 
-def with_shrunken_density(scores: DataFrame, languages: Sequence[Row], shrinkage_tokens: int) -> DataFrame:
+def language_densities(languages: Sequence[Row]) -> dict[str, float]:
+    """Pivot tokens / tokens by language, of ``language_sums``."""
+    return {row["lang"]: row["n_pivot_tokens"] / max(row["n_tokens"], 1) for row in languages}
+
+
+def with_shrunken_density(scores: DataFrame, densities: Mapping[str, float], shrinkage_tokens: int) -> DataFrame:
     """Adds the column ``shrunken_density``.
 
     Args:
         scores: the table ``document_scores``.
-        languages: its ``language_sums``.
+        densities: ``language_densities``, of these scores or pinned ones; that of other languages is taken to be 0.
         shrinkage_tokens: ``selection.shrinkage_tokens``.
     """
-    densities = [(row["lang"], row["n_pivot_tokens"] / max(row["n_tokens"], 1)) for row in languages]
-    means = local_frame(scores.sparkSession, densities, _MEANS)
+    means = local_frame(scores.sparkSession, list(densities.items()), _MEANS)
     # Without shrinkage a document without tokens would divide by zero; this way it has density 0.
     n_tokens = F.greatest("n_tokens", F.lit(0 if shrinkage_tokens else 1))
-    shrunken = shrunken_density(F.col("n_pivot_tokens"), n_tokens, F.col("language_density"), shrinkage_tokens)
-    return scores.join(F.broadcast(means), on="lang", how="inner").withColumn(SHRUNKEN, shrunken)
+    mean = F.coalesce("language_density", F.lit(0.0))
+    shrunken = shrunken_density(F.col("n_pivot_tokens"), n_tokens, mean, shrinkage_tokens)
+    return scores.join(F.broadcast(means), on="lang", how="left").withColumn(SHRUNKEN, shrunken)

@@ -1,7 +1,7 @@
 """What made a table's newest rows, read from its log through delta-rs, for the corpus side and the model side."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import PINNED
 
 FILES_AFTER = "semanticPivotsFiles"
 """Key of a commit: ``hash_of_paths`` of the data files after it; where its end was cut, the table has others."""
@@ -65,7 +66,7 @@ class Content:
     @property
     def rows(self) -> TableVersion:
         """The identity of the rows, for the provenance of what is made from them."""
-        made = self.provenance.fingerprint if self.provenance and self.exact else ""
+        made = self.provenance.recipe if self.provenance and self.exact else ""
         return TableVersion(self.id, self.version, made)
 
 
@@ -189,21 +190,21 @@ class Contents(Protocol):
         """Where a table lies, for messages."""
 
 
-def check_together(warehouse: Contents, tables: Sequence[str]) -> None:
+def check_together(warehouse: Contents, tables: Sequence[str], pinned: Collection[str] = PINNED) -> None:
     """Compares what the tables that a stage reads were made from with what the warehouse holds now.
 
-    Raises WarehouseError where tables of one job are of different runs, or a table, or one that it was made from, was
-    made from other rows of a table than those that are there.
+    ``pinned`` tables may be older than what they were made from, but for pinned tables among that. Raises
+    WarehouseError where tables of one job are of different runs, or a table, or one that it was made from, was made
+    from other rows of a table than those that are there.
     """
     seen: set[str] = set()
     for table in tables:
-        _check_inputs(warehouse, table, seen)
-    first: dict[str, str] = {}
+        _check_inputs(warehouse, table, seen, pinned)
+    first: dict[tuple[str, ...], str] = {}
     for table in tables:
-        made = _provenance(warehouse, table)
-        if made is None:
+        if (made := _provenance(warehouse, table)) is None:
             continue
-        other = first.setdefault(made.job, table)
+        other = first.setdefault((made.job, *sorted(made.tables)), table)
         if made.fingerprint != getattr(_provenance(warehouse, other), "fingerprint", ""):
             raise WarehouseError(
                 f"{_at_version(warehouse, other)} and {_at_version(warehouse, table)} were made by different runs of "
@@ -211,15 +212,16 @@ def check_together(warehouse: Contents, tables: Sequence[str]) -> None:
             )
 
 
-def _check_inputs(warehouse: Contents, table: str, seen: set[str]) -> None:
+def _check_inputs(warehouse: Contents, table: str, seen: set[str], pinned: Collection[str]) -> None:
     """A table's inputs first, so that the error names the first job to run."""
     made = _provenance(warehouse, table)
     if table in seen or made is None:
         return
     seen.add(table)
-    for name in made.tables:
-        _check_inputs(warehouse, name, seen)
-    for name, read in made.tables.items():
+    compared = {name: read for name, read in made.tables.items() if table not in pinned or name in pinned}
+    for name in compared:
+        _check_inputs(warehouse, name, seen, pinned)
+    for name, read in compared.items():
         content = warehouse.content(name)
         if content and content.rows != read:
             raise WarehouseError(

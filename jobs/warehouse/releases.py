@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.errors import WarehouseError
@@ -19,11 +19,25 @@ class Release(NamedTuple):
     committed_at: datetime
     versions: Mapping[str, int]
     provenance: str
+    pivot_drift: float | None = None
+    budget_missed: Mapping[str, float] | None = None
 
     def holds(self, name: str, rows: TableVersion) -> bool:
         """Whether the release has these rows of a table."""
         made = Provenance.from_json(self.provenance)
         return made is not None and made.tables.get(name) == rows
+
+    def row(self) -> dict[str, Any]:
+        """The row of the table."""
+        missed = None if self.budget_missed is None else list(self.budget_missed.items())
+        return self._asdict() | {"versions": list(self.versions.items()), "budget_missed": missed}
+
+
+def read_releases(warehouse: Location) -> dict[int, Release]:
+    """All releases by number; none where there is no table."""
+    rows = stored_rows(warehouse.child(TABLE))
+    maps = [{name: dict(row[name]) for name in ("versions", "budget_missed") if row.get(name)} for row in rows]
+    return {row["release"]: Release(**row | of_row) for row, of_row in zip(rows, maps, strict=True)}
 
 
 def read_release(warehouse: Location, number: int | None = None) -> Release | None:
@@ -31,8 +45,7 @@ def read_release(warehouse: Location, number: int | None = None) -> Release | No
 
     Raises WarehouseError where there is no such release.
     """
-    rows = stored_rows(warehouse.child(TABLE))
-    releases = {row["release"]: Release(**row | {"versions": dict(row["versions"])}) for row in rows}
+    releases = read_releases(warehouse)
     if number is not None and number not in releases:
         there = f"{min(releases)} to {max(releases)} are there" if releases else "there is none"
         raise WarehouseError(f"{warehouse} has no release {number} ({there}): choose another, or run rebuild_corpus")

@@ -116,7 +116,7 @@ def _must_wait(folder: Location, mark: Mark, waited: float, first: dict[str, int
         other, written = Mark.of(name), _written_ns(info)
         if other is None or other == mark:
             continue
-        is_renewed = first.setdefault(name, written) != written
+        is_new, is_renewed = name not in first, first.setdefault(name, written) != written
         if not is_renewed and other.is_killed(max(waited, (now - written) / 1e9)):
             with suppress(FileNotFoundError):
                 folder.filesystem.delete_file(info.path)
@@ -127,7 +127,7 @@ def _must_wait(folder: Location, mark: Mark, waited: float, first: dict[str, int
                 f"{folder} shows another run: {printable(f'{other.job} on {other.host}, process {other.pid}')}, begun "
                 f"at {other.started}: wait until it has ended, or stop it"
             )
-        if info.size and not must_wait and not waited:
+        if is_new:
             _LOG.warning("waiting for up to %d s to see whether %s still runs", ENDED_SECONDS, printable(name))
         must_wait = True
     return must_wait

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -13,6 +14,9 @@ from jobs.warehouse.commit_history import maintained_version
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.location import Location
+
+_THREADS = 16
+"""Files of several shards that are read at a time, mostly waiting for a store."""
 
 
 class ShardFiles(NamedTuple):
@@ -33,18 +37,21 @@ class FileChanges(NamedTuple):
 
 def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
     """Finds the rows of shards by the files' statistics, and in files of several shards by their column ``shard``."""
-    delta, wanted = open_delta(table), sorted(shards)
+    delta, wanted, removed = open_delta(table), sorted(shards), set(shards)
+    ranges = _ranges(delta, "shard") if delta and wanted else ()
+    near = [(path, least, most) for path, least, most in ranges if _any_between(wanted, least, most)]
     found = ShardFiles([], [])
-    for path, least, most in _ranges(delta, "shard") if delta and wanted else ():
-        if not _any_between(wanted, least, most):
-            continue
-        inside = {least}
-        if least != most:
-            with table.child(path).open_input(seekable=True) as stream:
-                inside = set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
-        if not inside.isdisjoint(shards):
-            (found.whole if inside <= set(shards) else found.mixed).append(path)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        inside = threads.map(lambda file: {file[1]} if file[1] == file[2] else _shards_in(table.child(file[0])), near)
+        for (path, _, _), of_file in zip(near, inside, strict=True):
+            if not of_file.isdisjoint(removed):
+                (found.whole if of_file <= removed else found.mixed).append(path)
     return found
+
+
+def _shards_in(file: Location) -> set[str]:
+    with file.open_input(seekable=True) as stream:
+        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
@@ -67,6 +74,12 @@ def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
     for row in actions.select([name for name in actions.column_names if name in ("path", *ends)]).to_pylist():
         least, most = (row.get(end) for end in ends)
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most
+
+
+def shards_in(table: Location, files: Collection[str]) -> frozenset[str]:
+    """The shards that have rows in files of a table, read from their column ``shard``."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return frozenset().union(*threads.map(_shards_in, map(table.child, files)))
 
 
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:

@@ -1,21 +1,26 @@
 """Adds a release at the end of a rebuild."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from jobs.warehouse.driver_rows import commit_rows
-from jobs.warehouse.releases import TABLE, Release, read_release
+from jobs.warehouse.releases import TABLE, Release, read_releases
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs import __version__
 from pivot_udfs.provenance import Provenance, difference
 
 
-def write_release(warehouse: Warehouse, tables: Sequence[str]) -> int | None:
+def write_release(
+    warehouse: Warehouse,
+    tables: Sequence[str],
+    measure: Callable[[], tuple[float | None, Mapping[str, float] | None]] = lambda: (None, None),
+) -> int | None:
     """Adds a release of the tables as this run left them.
 
     Args:
         warehouse: its state of ``releases`` is that which the run began from.
         tables: names of the tables.
+        measure: gives ``pivot_drift`` and ``budget_missed``, None where they are not known; called for a new release.
 
     Returns:
         its number; None where the newest release has the same rows.
@@ -27,7 +32,8 @@ def write_release(warehouse: Warehouse, tables: Sequence[str]) -> int | None:
     provenance = Provenance(
         "rebuild_corpus", 1, __version__, tables={name: content.rows for name, content in contents.items()}
     )
-    newest = read_release(warehouse.root)
+    releases = read_releases(warehouse.root)
+    newest = releases[max(releases)] if releases else None
     made = Provenance.from_json(newest.provenance) if newest else None
     if made and difference(made, provenance) is None:
         return None
@@ -36,7 +42,7 @@ def write_release(warehouse: Warehouse, tables: Sequence[str]) -> int | None:
         datetime.now(UTC),
         {name: content.newest for name, content in contents.items()},
         provenance.to_json(),
+        *measure(),
     )
-    row = release._asdict() | {"versions": list(release.versions.items())}
-    commit_rows(warehouse, TABLE, [row], provenance, removed=())
+    commit_rows(warehouse, TABLE, [one.row() for one in (*releases.values(), release)], provenance)
     return release.release

@@ -1,11 +1,12 @@
 """Reads the Parquet files of a table in the worker that needs them, without Spark's row format in between."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.stores import resolve
 
 _BATCH_BYTES = 64 << 20
@@ -16,7 +17,8 @@ ReadFiles = Callable[[Sequence[str], str, pa.Schema], Iterator[pa.RecordBatch]]
 def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of files in ``schema``, a row group at a time, a large one in several batches.
 
-    ``files`` are paths within ``folder``, the URI of the table. Raises STORE_ERRORS where one is missing or damaged.
+    ``files`` are paths within ``folder``, the URI of the table. Raises STORE_ERRORS where one is missing or damaged,
+    and WarehouseError as ``check_columns``.
     """
     dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     for file in files:
@@ -24,7 +26,27 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
             resolve(folder).child(file).open_input(seekable=True) as stream,
             pq.ParquetFile(stream, read_dictionary=dictionaries) as parquet,
         ):
+            check_columns(parquet, schema, f"{resolve(folder)}/{file}")
             yield from read_row_groups(parquet, schema)
+
+
+def check_columns(parquet: pq.ParquetFile, schema: pa.Schema, name: str) -> None:
+    """Makes sure that a file has columns.
+
+    Raises:
+        WarehouseError: it lacks one; the message has the file's ``name``.
+    """
+    if missing := set(schema.names).difference(parquet.schema_arrow.names):
+        raise WarehouseError(
+            f"{name} has no column {', '.join(sorted(missing))}: another tool has renamed columns of the table (column "
+            "mapping); run rebuild_corpus into another warehouse.path"
+        )
+
+
+def read_named_files(batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """``read_files`` for the names in the first column of batches."""
+    for batch in batches:
+        yield from read_files(batch.column(0).to_pylist(), folder, schema)
 
 
 def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -35,6 +57,26 @@ def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.R
         for batch in parquet.iter_batches(n_rows, [number], schema.names, use_threads=False):
             columns = [batch.column(field.name).cast(field.type) for field in schema]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def read_listed(
+    batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema, shards: Collection[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of files that a DataFrame lists.
+
+    Args:
+        batches: one string column, files of the table.
+        folder: its URI.
+        schema: the columns to read, ``shard`` among them.
+        shards: only rows of these; None: all rows.
+
+    Yields:
+        batches in ``schema``, none of them empty.
+    """
+    for rows in read_named_files(batches, folder, schema):
+        wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
+        if wanted.num_rows:
+            yield wanted
 
 
 def rows_without(
@@ -48,13 +90,18 @@ def rows_without(
 
     Yields (table, batch in ``schema`` with the rows of one shard).
     """
-    for batch in batches:
-        for rows in read_files(batch.column(0).to_pylist(), folder, schema):
-            kept = rows.filter(pc.invert(left_out(rows)))
-            for shard in kept.column("shard").unique():
-                yield table, kept.filter(pc.equal(kept.column("shard"), shard))
+    for rows in read_listed(batches, folder, schema):
+        for of_shard in split_by_shard(rows.filter(pc.invert(left_out(rows)))):
+            yield table, of_shard
 
 
-def in_shards(rows: pa.RecordBatch, shards: Sequence[str]) -> pa.BooleanArray:
-    """For each row whether its column ``shard`` is one of these; for ``rows_without``."""
-    return pc.is_in(rows.column("shard"), pa.array(shards, pa.string()))
+def split_by_shard(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows of each value of the column ``shard``."""
+    shards = rows.column("shard").unique()
+    for shard in shards:
+        yield rows if len(shards) == 1 else rows.filter(pc.equal(rows.column("shard"), shard))
+
+
+def in_shards(rows: pa.RecordBatch, shards: Collection[str]) -> pa.BooleanArray:
+    """For each row whether its column ``shard`` is one of these."""
+    return pc.is_in(rows.column("shard"), pa.array(list(shards), pa.string()))

@@ -14,7 +14,7 @@ Rejected = Row("reason", "n_records", "n_shards", "example")
 Source = Row("lang", "source", "n_docs", "n_tokens")
 WordPair = Row("word_a", "word_b", "pair_count", "doc_count", "docs_a", "docs_b", "npmi", "is_translation")
 LinkedPair = Row("lang_a", "word_a", "lang_b", "word_b")
-Pivot = Row("rank", "token", "score", "n_concepts", "n_language_pairs", "doc_share", "pairs")
+Pivot = Row("rank", "token", "score", "n_concepts", "n_language_pairs", "doc_share", "n_sources", "pairs")
 LengthBin = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
 SampledDocument = Row("n_tokens", "density", "shrunken", "taken")
 SourceTokens = Row("source", "all", "pivot", "random")
@@ -52,7 +52,7 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         intake=Intake(1, 3, 300, 12345, 2, 1, (Source("zh", word, 3, 300),), (Rejected("not_json", 2, 1, word),)),
         language_pairs=(LanguagePair("en", "zh", 10, 5, (pair,)),),
         n_language_pairs=1,
-        pivots=(Pivot(1, word, 2.5, 3, 2, 0.1, (LinkedPair("en", word, "zh", "水"),)),),
+        pivots=(Pivot(1, word, 2.5, 3, 2, 0.1, 1, (LinkedPair("en", word, "zh", "水"),)),),
         densities=(density,),
         arms=(
             ArmContent(

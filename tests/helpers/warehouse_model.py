@@ -16,6 +16,7 @@ BAD = {"{": "not_json", "[]": "not_an_object", "null": "not_an_object"}
 _COUNTS = {
     "word_totals": ("lang", "word"),
     "token_totals": ("token_id",),
+    "token_sources": ("source_group", "token_id"),
     "word_cooccurrence": ("lang_a", "word_a", "lang_b", "word_b"),
     "token_cooccurrence": ("lang", "word", "token_id"),
 }
@@ -78,7 +79,7 @@ class _Document(NamedTuple):
 def _document(line: str, settings: Settings, tokenizer: str) -> _Document:
     record = json.loads(line)
     [encoded] = counted.byte_level(tokenizer, [(record["lang"], record["text"])])
-    tables = counted.expected([encoded], frequent_rows(), settings.window, settings.shared)
+    tables = counted.expected([encoded], frequent_rows(), settings.window, settings.shared, [record["source"]])
     counts = {name: _flat(getattr(tables, name)) for name in _COUNTS}
     ids = tuple(token.token_id for token in encoded[2])
     counts["corpus_totals"] = Counter({(record["lang"], "n_docs"): 1, (record["lang"], "n_tokens"): len(ids)})

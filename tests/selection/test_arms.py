@@ -72,12 +72,13 @@ def test_a_new_arm_is_selected(spark: Any, wiki: Arm) -> None:
     """Of its source only, and at most what the pivot arm holds of each language and source."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    from jobs.selection.select_documents import select_documents
+    from jobs.selection.select_documents import decide_cuts, select_documents
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
     rows = [(f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, f"f{k % 5}", k) for k in range(210)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
-    chosen = select_documents(scores, Selection(share=0.4, arms=["pivot", wiki.name])).documents
+    selection = Selection(share=0.4, arms=["pivot", wiki.name])
+    chosen = select_documents(scores, decide_cuts(scores, selection), selection)
     place = {(row[-2], row[-1]): row for row in rows}
     held: dict[str, Counter[tuple[str, str]]] = {"pivot": Counter(), "wiki": Counter()}
     for row in chosen.collect():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.selection.budgets import Budget, describe_arms, language_budgets, reported_budgets
+from jobs.selection.budgets import Budget, describe_arms, language_budgets, missed_budgets, reported_budgets
 from pivot_udfs.arms import ARMS
 from pivot_udfs.settings import Selection
 
@@ -49,6 +49,13 @@ def test_each_arm_has_the_budgets_of_its_registry_entry() -> None:
     ]
     threshold = Selection(rule="threshold", arms=["parallel", "pivot"])
     assert reported_budgets(threshold, {"fr": 1000}, {"fr": (3, 48)}) == budgets[-1:]
+
+
+def test_budgets_are_missed_from_both_sides() -> None:
+    budgets = [Budget("pivot", "de", "tokens", 20), Budget("pivot", "fr", "tokens", 60)]
+    budgets += [Budget("matched", "fr", "documents", 4), Budget("parallel", "all", "tokens", 0)]
+    held = {"pivot": {"de": (1, 30), "fr": (1, 50)}, "matched": {"fr": (3, 9)}, "random": {}, "parallel": {}}
+    assert missed_budgets(held, budgets) == {"pivot": 0.25, "matched": 0.25, "parallel": 0.0}
 
 
 def test_unfilled_budgets_are_logged_and_large_gaps_are_warnings() -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from small_corpus import SmallCorpus, must_work, run_job
 
 from pivot_udfs.arms import ARMS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 
 @pytest.mark.spark
@@ -52,11 +53,13 @@ def arms_of(spark: "SparkSession", warehouse: Path) -> dict[str, list[Any]]:
     return {arm: sorted(table.collect(), key=repr) for arm, table in tables.items()}
 
 
-def are_apart(documents: "DataFrame") -> bool:
+def are_apart(spark: "SparkSession", documents: Path) -> bool:
     """Whether the record ranges of a shard do not overlap between files."""
     from jobs.selection.locate_documents import files_of
 
-    rows = sorted((row["shard"], row["first"], row["last"]) for row in files_of(documents).to_pylist())
+    sizes = {Path(uri).name: 1 for uri in DeltaTable(documents).file_uris()}
+    places = files_of(spark, f"file:{documents}", sizes).to_pylist()
+    rows = sorted((row["shard"], row["first"], row["last"]) for row in places)
     return all(a[0] != b[0] or a[2] < b[1] for a, b in pairwise(rows))
 
 
@@ -82,11 +85,11 @@ def test_a_key_goes_to_each_file_that_may_hold_its_document(spark: "SparkSession
 def test_compacted_and_intertwined_files_give_the_same_arms(
     spark: "SparkSession", corpus: SmallCorpus, copy: Path
 ) -> None:
-    from delta.tables import DeltaTable
+    from delta.tables import DeltaTable as SparkTable
 
     wanted = arms_of(spark, copy)
     assert all(wanted.values())
-    documents = DeltaTable.forPath(spark, str(copy / "documents"))
+    documents = SparkTable.forPath(spark, str(copy / "documents"))
     documents.optimize().executeCompaction()
     filter_again(corpus, copy)
     assert arms_of(spark, copy) == wanted
@@ -95,7 +98,7 @@ def test_compacted_and_intertwined_files_give_the_same_arms(
         documents.optimize().executeZOrderBy("doc_id")
     finally:
         spark.conf.unset("spark.databricks.delta.optimize.maxFileSize")
-    assert not are_apart(documents.toDF())
+    assert not are_apart(spark, copy / "documents")
     filter_again(corpus, copy)
     assert arms_of(spark, copy) == wanted
 

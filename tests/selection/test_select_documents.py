@@ -48,11 +48,11 @@ def scores(spark: "SparkSession") -> "DataFrame":
 
 
 def arms(scores: "DataFrame", selection: Selection) -> dict[str, list[Row]]:
-    from jobs.selection.select_documents import select_documents
+    from jobs.selection.select_documents import decide_cuts, select_documents
 
     by_place = {(row["shard"], row["record"]): row for row in ROWS}
     found: dict[str, list[Row]] = {arm: [] for arm in selection.arms}
-    for row in select_documents(scores, selection).documents.collect():
+    for row in select_documents(scores, decide_cuts(scores, selection), selection).collect():
         taken = [arm for arm in selection.arms if row[arm]]
         assert taken, "a document that no arm takes"
         for arm in taken:
@@ -226,10 +226,10 @@ def first_left_out(rows: list[tuple[Any, ...]], kind: str, budget: int) -> tuple
 
 
 def test_the_cuts_of_a_threshold_have_no_budget_and_no_document(scores: "DataFrame") -> None:
-    from jobs.selection.select_documents import select_documents
+    from jobs.selection.select_documents import decide_cuts
 
     selection = Selection(rule="threshold", threshold=0.25, arms=["pivot", "random"])
-    cuts = select_documents(scores, selection).cuts
+    cuts = decide_cuts(scores, selection).cuts
     assert sorted(cut for cut in cuts if cut.arm == "pivot") == [
         ("pivot", k, None, 0.75, *[None] * 4) for k in sorted(TOTALS)
     ]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.filter_documents import copy_chosen
+from pivot_udfs.filter_documents import copy_chosen, record_ranges
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.storage import read_parquet
 
@@ -48,6 +48,7 @@ def copied(keys: list[dict[str, Any]], folder: Path, batch_size: int) -> dict[st
     found: dict[str, list[dict[str, Any]]] = {"datasets/pivot": [], "datasets/random": []}
     for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"]):
         assert batch.schema == DATASET
+        assert len(batch.column("shard").unique()) == 1
         found[table] += batch.to_pylist()
     return found
 
@@ -93,6 +94,20 @@ def test_a_document_that_is_not_in_the_file_is_not_copied(other: dict[str, Any],
     write_documents(tmp_path / "f", rows, 100)
     keys = [key | {"pivot": True} for key in keys_of(rows, "f", draw)]
     assert len(copied([*keys[:-1], keys[-1] | other], tmp_path, 100)["datasets/pivot"]) == len(rows) - 1
+
+
+def test_record_ranges_are_those_of_each_file_and_shard(tmp_path: Path) -> None:
+    draw = random.Random(0)  # noqa: S311 - a test's fixed draw
+    wanted = []
+    for file, shards in {"f1": ["b", "a"], "f2": ["a"], "f3": ["c"]}.items():
+        rows = make_documents(draw, shards)
+        write_documents(tmp_path / file, rows, 3)
+        for shard in sorted({row["shard"] for row in rows}):
+            records = [row["record"] for row in rows if row["shard"] == shard]
+            wanted.append({"file": file, "shard": shard, "first": min(records), "last": max(records)})
+    listed = pa.RecordBatch.from_pydict({"file": ["f1", "f2", "f3"]})
+    found = [row for batch in record_ranges(iter([listed]), f"file:{tmp_path}") for row in batch.to_pylist()]
+    assert sorted(found, key=lambda row: (row["file"], row["shard"])) == wanted
 
 
 def test_renamed_columns_are_an_error(tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pivot_udfs.find_pivots import ASSOCIATIONS, PivotPlan, TokenFigures, associate_files, find_pair_pivots
+from pivot_udfs.find_pivots import (
+    ASSOCIATIONS,
+    PivotPlan,
+    TokenFigures,
+    associate_files,
+    drift_between,
+    find_pair_pivots,
+)
 from pivot_udfs.schemas import TOKEN_COOCCURRENCE
 from pivot_udfs.selection_settings import Pivots
 from pivot_udfs.tokenization.backends import TokenizerSpec
@@ -98,3 +105,18 @@ def test_a_pair_has_the_tokens_of_both_words_best_first(tmp_path: Path, sample_t
         assert row["association_a"] == by_token[0, row["token_id"]]
         assert row["score"] == min(row["association_a"], row["association_b"])
         assert row["token"] == vocabulary(sample_tokenizer).texts[row["token_id"]]
+
+
+@pytest.mark.parametrize(
+    ("pinned", "found", "drift"),
+    [
+        ([], [], 0),
+        ([1], [], 1),
+        ([], [1], 1),
+        ([1, 2], [2, 1], 0),
+        ([1, 2, 3, 4], [1, 2, 3, 5], 0.25),
+        ([1], [1, 2], 0.5),
+    ],
+)
+def test_drift_is_the_share_of_the_larger_set_that_differs(pinned: list[int], found: list[int], drift: float) -> None:
+    assert drift_between(pinned, found) == drift

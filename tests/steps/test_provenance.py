@@ -42,6 +42,16 @@ def test_every_change_of_an_input_is_a_difference(change: dict[str, Any], worded
 
 
 @pytest.mark.parametrize(
+    ("rows", "is_same"), [({"version": 5}, True), ({"id": "9"}, True), ({"fingerprint": "d"}, False)]
+)
+def test_of_tables_that_may_have_grown_only_the_recipe_is_compared(rows: dict[str, Any], is_same: bool) -> None:
+    now = replace(MADE, tables={"documents": DOCUMENTS._replace(**rows)})
+    assert (difference(MADE, now, same_rows=()) is None) == (MADE.recipe == now.recipe) == is_same
+    assert difference(MADE, now, same_rows=("documents",))
+    assert replace(MADE, tables={}).recipe == replace(MADE, tables={}).fingerprint
+
+
+@pytest.mark.parametrize(
     "change", [{"release": "0.3.0"}, {"settings": MADE.settings | {"lexicon.path": "/b/words.tsv"}}]
 )
 def test_a_release_and_a_moved_file_are_no_difference(change: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from jobs.warehouse.commit_history import Commit, Content, check_together, content_of, read_content
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import PINNED
 
 MADE = Provenance("tokenize_corpus", 1, "0.1.0", {"corpus.inputs": ["a"]}, files={"tokenizer": "t" * 64})
 OTHER = replace(MADE, settings={"corpus.inputs": ["b"]})
@@ -147,9 +148,9 @@ def rebuilt() -> Tables:
     return tables
 
 
-def refused(tables: Tables, *read: str) -> str:
+def refused(tables: Tables, *read: str, pinned: tuple[str, ...] = ()) -> str:
     with pytest.raises(WarehouseError) as error:
-        check_together(tables, read)
+        check_together(tables, read, pinned)
     return str(error.value)
 
 
@@ -169,6 +170,20 @@ def test_a_newer_input_is_refused(rebuilt: Tables) -> None:
     for name in ("word_totals", "token_cooccurrence"):
         rebuilt.add(name, "count_cooccurrence", 6, "documents")
     assert "run find_pivots again" in refused(rebuilt, "documents", "document_scores")
+
+
+def test_pinned_tables_may_be_older_than_what_they_were_made_from(rebuilt: Tables) -> None:
+    rebuilt.add("selection_cuts", "filter_documents", 1, "document_scores", "pivots")
+    for name in ("word_totals", "token_cooccurrence"):
+        rebuilt.add(name, "count_cooccurrence", 6, "documents", settings=1)
+    rebuilt.add("document_scores", "score_documents", 2, "documents", "pivots")
+    rebuilt.add("datasets/pivot", "filter_documents", 2, "documents", "document_scores", "pivots", "selection_cuts")
+    check_together(rebuilt, list(rebuilt))
+    assert "run find_pivots again" in refused(rebuilt, "pivots", "word_totals")
+    rebuilt.add("pivots", "find_pivots", 8, "word_totals", "token_cooccurrence")
+    read = ("documents", "document_scores", "selection_cuts", "datasets/pivot")
+    assert "run score_documents again" in refused(rebuilt, *read, pinned=PINNED)
+    assert "run filter_documents again" in refused(rebuilt, "selection_cuts", pinned=PINNED)
 
 
 def test_a_table_made_anew_at_the_same_version_is_another_input(rebuilt: Tables) -> None:

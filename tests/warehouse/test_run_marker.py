@@ -95,11 +95,14 @@ def test_a_killed_run_of_this_machine_is_known_at_once(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("started", ["1999-01-01T00:00:00.0Z", "2099-01-01T00:00:00.0Z"])
 @pytest.mark.parametrize("written", [0, 4e9])
-def test_a_run_elsewhere_that_is_not_renewed_is_taken_over(tmp_path: Path, started: str, written: float) -> None:
+def test_a_run_elsewhere_that_is_not_renewed_is_taken_over(
+    tmp_path: Path, started: str, written: float, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_mark(tmp_path, started)
     os.utime(path, (written, written))
     with mark_in_use(resolve(str(tmp_path)), "rebuild_corpus"):
         assert not path.exists()
+    assert caplog.text.count("to see whether") == (1 if written else 0)
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,0 +1,42 @@
+"""Looks for keys (source, doc_id) that several new documents have, most often because a shard is read twice.
+
+Only the files that the run has written are read, of which two columns. Of many documents a sample of all keys is
+compared, so that few hashes of eight bytes are shuffled; a shard that is read twice shows in any sample.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import pyarrow as pa
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.framework.stage import Run
+from jobs.framework.task_sizes import tasks_of_files
+from pivot_udfs.schemas import DOCUMENTS
+from pivot_udfs.storage.read_parquet import read_named_files
+
+_KEY = pa.schema([DOCUMENTS.field(name) for name in ("source", "doc_id")])
+_MOST_KEYS = 1 << 20
+
+
+def describe_repeated_keys(run: Run, files: Mapping[str, int], n_docs: int, most_keys: int = _MOST_KEYS) -> str | None:
+    """One line where documents share keys; None where none do.
+
+    Args:
+        run: with the table ``documents``.
+        files: of new documents; bytes by path within the table.
+        n_docs: how many documents they have.
+        most_keys: keys that are compared, on average; where there are more, those whose hash is a multiple.
+    """
+    if not files:
+        return None
+    one_in = -(-n_docs // most_keys)
+    rows = [(task, file) for task, of_task in enumerate(tasks_of_files(run.spark, files)) for file in of_task]
+    names = run.spark.createDataFrame(rows, "task int, file string").repartitionById(rows[-1][0] + 1, "task")
+    read = partial(read_named_files, folder=run.warehouse.location("documents").uri, schema=_KEY)
+    keys = names.select("file").mapInArrow(read, from_arrow_schema(_KEY)).select(F.xxhash64(*_KEY.names).alias("key"))
+    shared = keys.where(F.pmod("key", F.lit(one_in)) == 0).groupBy("key").count().where("count > 1")
+    n_keys, n_shared = shared.agg(F.count("*"), F.sum("count")).collect()[0]
+    sample = f" in a sample of one in {one_in:,} keys" if one_in > 1 else ""
+    return f"{n_shared:,} documents share {n_keys:,} keys (source, doc_id){sample}" if n_keys else None

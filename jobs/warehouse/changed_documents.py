@@ -1,0 +1,76 @@
+"""Which documents a table that is made from ``documents`` does not cover yet.
+
+The rows of such a table belong to shards. Where files of ``documents`` were added or removed, the rows of all shards in
+these files are made anew, and no others: the table is then as one made from all documents.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from jobs.warehouse.commit import data_files
+from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.table_files import changed_files, files_with_shards, shards_in
+from jobs.warehouse.tables import Warehouse
+from pivot_udfs.errors import DamagedTableError
+from pivot_udfs.provenance import Provenance, TableVersion, difference
+from pivot_udfs.schemas import PINNED
+
+
+class DocumentsToRead(NamedTuple):
+    """The documents whose rows a table lacks or has of another version."""
+
+    files: Mapping[str, int]
+    """The files of ``documents`` that hold them: size in bytes by path."""
+    shards: frozenset[str] | None
+    """The shards, all of whose documents they are; None: all documents."""
+    outdated: frozenset[str] | None
+    """The shards whose rows the table has to lose; None: all rows."""
+
+    def __str__(self) -> str:
+        return "all documents" if self.shards is None else f"the documents of {len(self.shards):,} shards"
+
+
+def covered_documents(warehouse: Warehouse, table: str, now: Provenance) -> TableVersion | None:
+    """The rows of ``documents`` that a table was made from, where the table needs only the difference to today's.
+
+    Args:
+        warehouse: with the table.
+        table: its name.
+        now: the provenance that the table would get now.
+
+    Returns:
+        None where there is no such table, or it was made with anything else than today, but for more or fewer rows of
+        tables that are not pinned.
+    """
+    try:
+        content = warehouse.content(table)
+    except DamagedTableError:
+        return None
+    made, documents = content.provenance if content and content.exact else None, now.tables["documents"]
+    if made is None or difference(made, now, same_rows=PINNED):
+        return None
+    before = made.tables["documents"]
+    return before if before.id == documents.id and before != documents else None
+
+
+def documents_to_read(warehouse: Warehouse, before: TableVersion | None, now: TableVersion) -> DocumentsToRead:
+    """The documents by which a table that covers ``before`` differs from one that covers ``now``.
+
+    Args:
+        warehouse: with the table ``documents``.
+        before: from ``covered_documents``; None: nothing is covered.
+        now: the present rows of ``documents``.
+
+    Returns:
+        all documents where files by which the two differ are no longer there.
+    """
+    documents = warehouse.location("documents")
+    delta = open_delta(documents)
+    sizes = data_files(delta) if delta else {}
+    changes = changed_files(documents, before.version, now.version) if before else None
+    if changes is None:
+        return DocumentsToRead(sizes, None, None)
+    outdated = shards_in(documents, changes.removed)
+    shards = outdated | shards_in(documents, changes.added)
+    found = files_with_shards(documents, shards)
+    return DocumentsToRead({path: sizes[path] for path in (*found.whole, *found.mixed)}, shards, outdated)
