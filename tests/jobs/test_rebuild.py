@@ -43,8 +43,8 @@ def history(spark: "SparkSession", corpus: SmallCorpus, table: str) -> list[dict
 
 def files_in(folder: Path) -> dict[str, int]:
     """Every file of tables and pages, and when it was last changed."""
-    paths = (path for path in sorted(folder.rglob("*")) if path not in (folder, folder / run_summary.FILE))
-    return {str(path): path.stat().st_mtime_ns for path in paths}
+    others = (folder, folder / run_summary.FILE, folder / "_runs")
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path not in others}
 
 
 def summary_of(warehouse: Path) -> dict[str, Any]:

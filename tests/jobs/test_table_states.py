@@ -56,7 +56,8 @@ def data_file(warehouse: Path, table: str) -> Path:
 def test_all_tables_are_of_the_new_documents_after_documents_was_removed(corpus: SmallCorpus, warehouse: Path) -> None:
     shutil.rmtree(warehouse / "documents")
     inputs = f"corpus.inputs={corpus.folder}/shards/c.jsonl.zst"
-    log_text = must_work(run("rebuild_corpus", corpus, warehouse, inputs))
+    few = ("pivots.min_doc_count=1", "pivots.min_word_doc_count=1", "pivots.min_concepts=1")
+    log_text = must_work(run("rebuild_corpus", corpus, warehouse, inputs, *few))
     assert len(stages_run(log_text)) == N_STAGES - 1
     documents = rows(warehouse, "documents")
     assert sum(row["n_docs"] for row in rows(warehouse, "corpus_totals")) == len(documents)
@@ -168,14 +169,14 @@ def test_files_that_are_removed_while_they_are_read_end_the_run_with_one_line(
 ) -> None:
     from jobs import find_pivots
 
-    pair_pivots = find_pivots._pair_pivots
+    associations = find_pivots._associations
 
     def vacuumed(*arguments: Any) -> Any:
         for path in (warehouse / "token_cooccurrence").glob("*.parquet"):
             path.unlink()
-        return pair_pivots(*arguments)
+        return associations(*arguments)
 
-    monkeypatch.setattr(find_pivots, "_pair_pivots", vacuumed)
+    monkeypatch.setattr(find_pivots, "_associations", vacuumed)
     code, _, errors = run("find_pivots", corpus, warehouse)
     assert code == 2, errors
     assert f"{warehouse}/token_cooccurrence/part-" in errors.splitlines()[-1]
@@ -200,13 +201,13 @@ def test_the_slower_of_two_runs_stops_with_one_line(
 ) -> None:
     from jobs import find_pivots
 
-    pair_pivots, other = find_pivots._pair_pivots, written_by_another(warehouse, table)
+    associations, other = find_pivots._associations, written_by_another(warehouse, table)
 
     def slowly(*arguments: Any) -> Any:
         other()
-        return pair_pivots(*arguments)
+        return associations(*arguments)
 
-    monkeypatch.setattr(find_pivots, "_pair_pivots", slowly)
+    monkeypatch.setattr(find_pivots, "_associations", slowly)
     before = {name: log_file(warehouse, name).name for name in ("pair_pivots", "pivots")}
     code, _, errors = run("find_pivots", corpus, warehouse)
     assert code == 2, errors
