@@ -22,6 +22,8 @@ SLOW = [
     tokenizer_files.byte_fallback,
     tokenizer_files.unigram,
 ]
+NORMALIZED = ("token_sources",)
+"""Whole words are those of the normalized text, which the oracle does not have."""
 EXPANDED = [
     {"en": "ice", "fr": "ĳs", "zh": "㌔"},
     {"en": "half", "fr": "½", "zh": "社"},
@@ -42,7 +44,7 @@ def test_other_tokenizers(tmp_path: Path, make: Callable[[Path], str]) -> None:
         documents.append((lang, text, tokens))
     for window in (1, 10, "document"):
         got = counted.counted(batches_of(documents), plan_of(WORDS, load_tokenizer(path), window))
-        assert_same(got, expected(documents, WORDS, window))
+        assert_same(got, expected(documents, WORDS, window), but=NORMALIZED)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def test_all_tokens_of_an_expanded_character_belong_to_its_hit(
     spec = expanding[name]
     documents = [with_expanding_tokenizer(spec, text) for text in (" ".join(words), "ĳs water ㌔")]
     got = counted.counted(batches_of(documents), plan_of(EXPANDED, spec, window))
-    assert_same(got, expected(documents, EXPANDED, window))
+    assert_same(got, expected(documents, EXPANDED, window), but=NORMALIZED)
 
 
 def test_an_expanded_character_does_not_count_its_own_tokens(expanding: dict[str, TokenizerSpec]) -> None:
