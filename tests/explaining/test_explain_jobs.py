@@ -116,7 +116,7 @@ def test_what_led_to_an_explanation_is_in_it(corpus: SmallCorpus) -> None:
     got = explained(explain_document.main, corpus, "--source", corpus.documents[0][0], "--id", corpus.documents[0][1])
     assert got["tables"].keys() == {
         *("documents", "document_scores", "pivots", "pair_pivots", "selection_cuts"),
-        *("corpus_totals", "token_totals", "word_totals", "token_cooccurrence"),
+        *("corpus_totals", "token_totals", "token_sources", "word_totals", "token_cooccurrence"),
         *(f"datasets/{arm}" for arm in ARMS),
     }
     for name, state in got["tables"].items():

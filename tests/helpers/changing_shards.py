@@ -27,11 +27,22 @@ BATCHES = "corpus.batch_gb=0.000001"
 """Every shard is a batch."""
 _ROWS = ("shard", "content_id", "n_bytes", "modified_ns", "n_docs", "n_rejected", "n_tokens", "status")
 """Columns of ``shards`` that do not depend on the runs that loaded them."""
-LINES = [
-    json.dumps({"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:300]}, ensure_ascii=False)
-    for name, texts in counted.sample_texts()
-    for number, (lang, text) in enumerate(texts[:12])
-]
+
+
+def _lines(n_characters: int) -> list[str]:
+    """Records with the beginnings of sample texts."""
+    return [
+        json.dumps(
+            {"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:n_characters]},
+            ensure_ascii=False,
+        )
+        for name, texts in counted.sample_texts()
+        for number, (lang, text) in enumerate(texts[:12])
+    ]
+
+
+LINES = _lines(300)
+LONG_LINES = _lines(900)
 
 
 def changing_shards(folder: Path, n_lines: int = 4) -> SmallCorpus:
@@ -43,6 +54,23 @@ def changing_shards(folder: Path, n_lines: int = 4) -> SmallCorpus:
     for number in range(4):
         write_shard(folder, number, seed=number, n_lines=n_lines)
     return SmallCorpus(folder, [], [], frequent_rows())
+
+
+def shards_with_pivots(folder: Path) -> SmallCorpus:
+    """Four shards of 40 longer texts, with the samples' tokenizer, more words, and limits by which pivots are found."""
+    corpus = changing_shards(folder)
+    (folder / "lexicon.tsv").write_bytes(counted.tsv(counted.sample_rows()[:300]))
+    settings = SETTINGS.replace("[pivots]", "[pivots]\nmin_concepts = 1\nmin_word_share = 0.0")
+    (folder / "run.toml").write_text(settings.format(folder=folder, samples=counted.SAMPLES), encoding="utf-8")
+    for number in range(4):
+        write_long_shard(folder, number, seed=number)
+    return corpus
+
+
+def write_long_shard(folder: Path, number: int, seed: int, n_lines: int = 40) -> None:
+    """``shards/<number>.jsonl`` of LONG_LINES drawn with a seed."""
+    lines = random.Random(seed).sample(LONG_LINES, n_lines)  # noqa: S311 - a test's fixed draw
+    (folder / "shards" / f"{number}.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
 
 @cache

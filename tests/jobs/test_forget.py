@@ -9,12 +9,12 @@ import pytest
 from changing_shards import (
     CHECKED,
     Key,
-    changing_shards,
     key_of,
     keys_of,
     killed_at_each_commit,
     loaded_shards,
     rebuild,
+    shards_with_pivots,
     table,
     write_keys,
     write_shard,
@@ -198,7 +198,7 @@ def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world:
 @pytest.mark.spark
 @pytest.mark.timeout(900)
 def test_every_table_is_as_without_what_was_forgotten(spark: "SparkSession", tmp_path: Path) -> None:
-    corpus = changing_shards(tmp_path, n_lines=40)
+    corpus = shards_with_pivots(tmp_path)
     rebuild(corpus)
     keys = keys_of(corpus, "0.jsonl")[:20]
     must_work(forget(corpus, "--keys", write_keys(corpus, keys)))

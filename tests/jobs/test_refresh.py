@@ -1,8 +1,6 @@
 """Between refreshes pivots and cuts stay, and scores and datasets follow the documents; a refresh decides them anew."""
 
-import json
 import os
-import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import counted
 import pytest
-from changing_shards import CHECKED, changing_shards, rebuild, stop_before_commit, table
+from changing_shards import CHECKED, rebuild, shards_with_pivots, stop_before_commit, table, write_long_shard
 from deltalake import DeltaTable
-from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
+from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import (
     count_cooccurrence,
@@ -36,11 +33,6 @@ ON_DRIFT = ("refresh.rule=on_drift", "refresh.max_drift=0.0")
 APPENDED = ("document_scores", *(f"datasets/{arm}" for arm in ARMS))
 EVERY = (*CHECKED, *PINNED, *APPENDED)
 SHRINKAGE = 100
-LINES = [
-    json.dumps({"source": name.split("-")[0], "id": str(number), "lang": lang, "text": text[:900]}, ensure_ascii=False)
-    for name, texts in counted.sample_texts()
-    for number, (lang, text) in enumerate(texts[:12])
-]
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +40,7 @@ def made(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> Sma
     """A corpus of four shards that has been rebuilt once, and a copy of its folder beside it."""
     folder = tmp_path_factory.mktemp("refresh") / "corpus"
     folder.mkdir()
-    corpus = changing_shards(folder)
-    (folder / "lexicon.tsv").write_bytes(counted.tsv(counted.sample_rows()[:300]))
-    settings = SETTINGS.replace("[pivots]", "[pivots]\nmin_concepts = 1\nmin_word_share = 0.0")
-    (folder / "run.toml").write_text(settings.format(folder=folder, samples=counted.SAMPLES), encoding="utf-8")
-    for number in range(4):
-        write_shard(folder, number, seed=number, n_lines=40)
+    corpus = shards_with_pivots(folder)
     with without_report():
         assert "refresh: pair_pivots is not there yet" in rebuild(corpus, PINS)
     shutil.copytree(folder, folder.with_name("copy"))
@@ -79,16 +66,10 @@ def without_report() -> Iterator[None]:
         yield
 
 
-def write_shard(folder: Path, number: int, seed: int, n_lines: int) -> None:
-    """``shards/<number>.jsonl`` of lines drawn with a seed."""
-    lines = random.Random(seed).sample(LINES, n_lines)  # noqa: S311 - a test's fixed draw
-    (folder / "shards" / f"{number}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-
-
 def change_shards(folder: Path) -> None:
     """One shard more, one changed, one gone, one touched."""
-    write_shard(folder, 5, seed=50, n_lines=60)
-    write_shard(folder, 1, seed=10, n_lines=40)
+    write_long_shard(folder, 5, seed=50, n_lines=60)
+    write_long_shard(folder, 1, seed=10, n_lines=40)
     (folder / "shards" / "2.jsonl").unlink()
     os.utime(folder / "shards" / "0.jsonl", ns=(1, 1))
 
@@ -172,7 +153,7 @@ def test_between_refreshes_scores_and_datasets_follow_the_documents(world: Small
     before = versions(world)
     assert "no table has changed" in rebuild(world, PINS)
     assert versions(world) == before
-    write_shard(world.folder, 3, seed=33, n_lines=20)
+    write_long_shard(world.folder, 3, seed=33, n_lines=20)
     rebuild(world, PINS)
     assert_as_scored_and_cut_anew(world)
     assert versions(world)["pivots"] == before["pivots"]
@@ -227,7 +208,7 @@ def test_forgotten_documents_leave_every_table_between_refreshes(world: SmallCor
 
 
 def test_a_drift_beyond_the_allowed_one_refreshes_in_the_same_run(world: SmallCorpus) -> None:
-    write_shard(world.folder, 5, seed=50, n_lines=60)
+    write_long_shard(world.folder, 5, seed=50, n_lines=60)
     assert "drift: " in rebuild(world, PINS)
     assert "find_pivots: skipped" in rebuild(world, "refresh.rule=on_drift", "refresh.max_drift=1.0")
     assert "find_pivots: refresh: that is more than refresh.max_drift (0.0%)" in rebuild(world, *ON_DRIFT)
@@ -245,7 +226,7 @@ def test_what_cannot_stay_is_decided_anew_and_the_reason_is_logged(world: SmallC
     for override, why in reasons.items():
         code, _, log_text = run_job(rebuild_corpus.main, world, PINS, override, dry=True)
         assert (code, f"rebuild_corpus: refresh: {why}" in log_text) == (0, True), log_text
-    write_shard(world.folder, 5, seed=50, n_lines=60)
+    write_long_shard(world.folder, 5, seed=50, n_lines=60)
     assert f"rebuild_corpus: refresh: {why}" in rebuild(world, PINS, override)
     assert_as_from_nothing(world, override)
     log_text = rebuild(world, PINS, override, "cooccurrence.window=20")
