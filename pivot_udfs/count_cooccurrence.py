@@ -21,8 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pivot_udfs.counting.context_kernel import Events, Tokens, count_contexts
-from pivot_udfs.counting.dense_row import WHOLE_DOCUMENT, Cells, count_items, count_words, new_cells, order_by_row
+from pivot_udfs.counting.dense_row import WHOLE_DOCUMENT, Cells, count_items, new_cells, order_by_row
+from pivot_udfs.counting.whole_word_kernel import count_words
 from pivot_udfs.counting.word_pair_kernel import PlacedHits, count_word_pairs
+from pivot_udfs.counting.word_shapes import word_shapes
 from pivot_udfs.counting.worker_memory import release_memory
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
@@ -30,7 +32,6 @@ from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
-from pivot_udfs.tokenization.word_shapes import word_shapes
 
 PARTIAL_ROWS = pa.schema(
     [

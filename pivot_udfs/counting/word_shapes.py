@@ -7,14 +7,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from pivot_udfs.counting.whole_word_kernel import CONTINUES, IS_CONTINUED, IS_WORD
 from pivot_udfs.text.script_tables import spaced_word_table
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _BYTE = re.compile(r"\\x[0-9a-f]{2}")
-IS_WORD, CONTINUES, IS_CONTINUED = 1, 2, 4
-"""Bits of a token's shape: but for one space before, it is letters, marks, numbers and underscores, with a letter;
-it begins with a word character of a script written with spaces; it ends with one."""
 
 
 @lru_cache(maxsize=8)

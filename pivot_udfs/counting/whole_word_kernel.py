@@ -1,0 +1,47 @@
+"""Counts the occurrences of tokens that are whole words; see ``word_shapes``."""
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from pivot_udfs.counting.dense_row import Int64
+
+IS_WORD, CONTINUES, IS_CONTINUED = 1, 2, 4
+"""Bits of a token's shape: but for one space before, it is letters, marks, numbers and underscores, with a letter;
+it begins with a word character of a script written with spaces; it ends with one."""
+_U = nb.uint64
+
+
+@nb.njit(nogil=True, cache=True)
+def count_words(
+    items: npt.NDArray[Any], doc_starts: Int64, docs: Int64, shapes: npt.NDArray[np.uint8]
+) -> tuple[Int64, Int64]:
+    """How often each token stands as a whole word in some documents, and in how many of them it occurs.
+
+    Args:
+        items: unsigned (N,), tokens, document after document.
+        doc_starts: (D + 1,), document d has items[doc_starts[d]:doc_starts[d + 1]].
+        docs: the documents to count, each in [0, D).
+        shapes: of ``word_shapes``, by token.
+
+    Returns:
+        (word_count int64 (len(shapes),), doc_count int64 (len(shapes),)).
+    """
+    words, n_docs = np.zeros(shapes.size, np.int64), np.zeros(shapes.size, np.int64)
+    last_doc = np.full(shapes.size, -1, np.int64)
+    for doc in docs:
+        open_word = False
+        for index in range(doc_starts[doc], doc_starts[doc + 1]):
+            item = _U(items[index])
+            shape = shapes[item]
+            if last_doc[item] != doc:
+                last_doc[item] = doc
+                n_docs[item] += 1
+            following = shapes[_U(items[index + 1])] if index + 1 < doc_starts[doc + 1] else np.uint8(0)
+            continued = (shape & IS_CONTINUED) and (following & CONTINUES)
+            if shape & IS_WORD and not (open_word and shape & CONTINUES) and not continued:
+                words[item] += 1
+            open_word = bool(shape & IS_CONTINUED)
+    return words, n_docs
