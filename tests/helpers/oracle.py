@@ -166,9 +166,10 @@ def add_document(
         for q, token in enumerate(tokens):
             if not spans[i][0] <= q < spans[i][1] and abs(q - spans[i][0]) <= reach:
                 contexts[a.lang, a.word, token.token_id] += 1
+    whole = Counter(token.token_id for k, token in enumerate(tokens) if is_whole_word(text, tokens, k))
     for token_id in {token.token_id for token in tokens}:
         cell = tables.token_sources.setdefault((source_group(source), token_id), [0, 0])
-        cell[0] += sum(is_whole_word(text, tokens, k) for k, token in enumerate(tokens) if token.token_id == token_id)
+        cell[0] += whole[token_id]
         cell[1] += 1
     _add(tables.token_totals, Counter(token.token_id for token in tokens))
     _add(tables.word_totals, Counter((hit.lang, hit.word) for hit in hits))
