@@ -161,7 +161,7 @@ def test_between_refreshes_scores_and_datasets_follow_the_documents(world: Small
     assert_as_from_nothing(world)
 
 
-@pytest.mark.parametrize("rule", [(PINS,), ON_DRIFT])
+@pytest.mark.parametrize("rule", [(PINS,), pytest.param(ON_DRIFT, marks=pytest.mark.nightly)])
 def test_a_run_killed_at_any_commit_is_completed_by_the_next(
     world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, rule: tuple[str, ...]
 ) -> None:
