@@ -31,7 +31,15 @@ ASSOCIATIONS = pa.schema(
     ]
 )
 """A word's associations, for one of its concepts."""
-_Associations = tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]
+
+
+class _Word(NamedTuple):
+    """A word of a concept: the tokens associated with it, its own tokens, and its folded forms."""
+
+    tokens: npt.NDArray[np.int32]
+    associations: npt.NDArray[np.float64]
+    own: list[int]
+    forms: frozenset[str]
 
 
 class TokenFigures(NamedTuple):
@@ -127,10 +135,12 @@ def find_pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iter
     """
     rows = (row for batch in batches for row in batch.to_pylist())
     for concept, of_concept in groupby(rows, key=lambda row: row["concept"]):
-        words = {word: _of_word(list(parts)) for word, parts in groupby(of_concept, key=lambda row: row["word"])}
+        words = {
+            word: _word(plan, word, list(parts)) for word, parts in groupby(of_concept, key=lambda row: row["word"])
+        }
         cells = [word for word in plan.lexicon.concepts[concept] if word in words]
         for a, b in combinations(cells, 2):
-            if not _same_surface(plan, a, b):
+            if words[a].forms.isdisjoint(words[b].forms):
                 yield "pair_pivots", _best(plan, concept, (a, b), (words[a], words[b]))
 
 
@@ -145,25 +155,21 @@ def drift_between(pinned: Collection[int], found: Collection[int]) -> float:
     return 1 - len({*pinned} & {*found}) / largest if largest else 0.0
 
 
-def _of_word(parts: list[dict[str, Any]]) -> _Associations:
+def _word(plan: PivotPlan, number: int, parts: list[dict[str, Any]]) -> _Word:
+    text = plan.lexicon.words[number][1]
     tokens = np.concatenate([np.frombuffer(part["tokens"], np.int32) for part in parts])
-    return tokens, np.concatenate([np.frombuffer(part["associations"]) for part in parts])
+    associations = np.concatenate([np.frombuffer(part["associations"]) for part in parts])
+    own = list(word_token_ids(plan.tokenizer, text))
+    return _Word(tokens, associations, own, frozenset(surface_forms(text)))
 
 
-def _same_surface(plan: PivotPlan, a: int, b: int) -> bool:
-    forms = [set(surface_forms(plan.lexicon.words[word][1])) for word in (a, b)]
-    return not forms[0].isdisjoint(forms[1])
-
-
-def _best(
-    plan: PivotPlan, concept: int, pair: tuple[int, int], sides: tuple[_Associations, _Associations]
-) -> pa.RecordBatch:
-    tokens, at_a, at_b = np.intersect1d(sides[0][0], sides[1][0], assume_unique=True, return_indices=True)
-    associations = sides[0][1][at_a], sides[1][1][at_b]
+def _best(plan: PivotPlan, concept: int, pair: tuple[int, int], sides: tuple[_Word, _Word]) -> pa.RecordBatch:
+    a, b = sides
+    tokens, at_a, at_b = np.intersect1d(a.tokens, b.tokens, assume_unique=True, return_indices=True)
+    associations = a.associations[at_a], b.associations[at_b]
     score = np.minimum(*associations)
-    own = [list(word_token_ids(plan.tokenizer, plan.lexicon.words[word][1])) for word in pair]
     order = np.lexsort((tokens, -score))
-    order = order[~np.isin(tokens[order], own[0] + own[1])][: plan.pivots.pivots_per_pair]
+    order = order[~np.isin(tokens[order], a.own + b.own)][: plan.pivots.pivots_per_pair]
     texts, n_rows = vocabulary(plan.tokenizer).texts, len(order)
     names = [[name] * n_rows for word in pair for name in plan.lexicon.words[word]]
     ids = tokens[order]
