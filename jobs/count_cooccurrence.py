@@ -25,6 +25,7 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files, least_tasks
 from jobs.loading.block_list import forgotten_between
+from jobs.warehouse.changed_documents import covered_documents
 from jobs.warehouse.commit_history import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
@@ -33,7 +34,7 @@ from pivot_udfs.count_files import count_files, count_languages
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
-from pivot_udfs.provenance import Provenance, TableVersion, difference
+from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import CORPUS_TOTALS
 from pivot_udfs.storage.read_parquet import ReadFiles, read_files
 from pivot_udfs.sum_counts import TABLE_OF, SumPlan, stored_counts, sum_counts
@@ -71,13 +72,9 @@ def run(run: Run, provenance: Provenance) -> None:
 
 def counted_before(run: Run, provenance: Provenance, changes: Changes) -> TableVersion | None:
     """The rows of ``documents`` that the tables count, if the difference to the present ones can be counted."""
-    made, documents = _made(run, _LAST), provenance.tables["documents"]
-    if made is None or "documents" not in made.tables:
-        return None
-    before = made.tables["documents"]
-    if difference(replace(made, tables={}), replace(provenance, tables={})) or before == documents:
-        return None
-    if (before.id, before.fingerprint) != (documents.id, documents.fingerprint) or not _rolled_back(run, made):
+    documents, made = provenance.tables["documents"], _made(run, _LAST)
+    before = covered_documents(run.warehouse, _LAST, provenance)
+    if before is None or made is None or not _rolled_back(run, made):
         return None
     changed = changes(before.version, documents.version)
     if changed is None:
