@@ -6,14 +6,14 @@ cannot be delivered is a warning and never stops a run.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.framework.log_lines import clean
-from jobs.warehouse.table_size import table_size
+from jobs.warehouse.table_size import TableSize, table_size
 from pivot_udfs import __version__
 from pivot_udfs.errors import SetupError
 from pivot_udfs.storage.location import Location
@@ -22,6 +22,7 @@ from pivot_udfs.storage.stores import resolve
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, RunEvent
+    from openlineage.client.facet_v2 import DatasetFacet
 
     from jobs.framework.stage import Run, Stage
 
@@ -113,14 +114,9 @@ def _inputs(run: "Run", stage: "Stage") -> "list[InputDataset]":
     from openlineage.client.facet_v2 import input_statistics_input_dataset as statistics
 
     found = []
-    for name in stage.tables_read(run.settings):
-        if size := table_size(run.warehouse, name):
-            namespace, table = _named(run.warehouse.location(name))
-            version = versions.DatasetVersionDatasetFacet(str(size.version))
-            read = statistics.InputStatisticsInputDatasetFacet(*size[1:])
-            found.append(
-                InputDataset(namespace, table, facets={"version": version}, inputFacets={"inputStatistics": read})
-            )
+    for (namespace, table), size, facets in _tables(run, stage.tables_read(run.settings)):
+        read = statistics.InputStatisticsInputDatasetFacet(*size[1:])
+        found.append(InputDataset(namespace, table, facets=facets, inputFacets={"inputStatistics": read}))
     for name in stage.files:
         places = run.settings.corpus.inputs if name == "shards" else [getattr(run.settings, name).path]
         known = {} if name == "shards" else {"version": versions.DatasetVersionDatasetFacet(run.file_hash(name))}
@@ -131,19 +127,23 @@ def _inputs(run: "Run", stage: "Stage") -> "list[InputDataset]":
 
 def _outputs(run: "Run", stage: "Stage") -> "list[OutputDataset]":
     from openlineage.client.event_v2 import OutputDataset
-    from openlineage.client.facet_v2 import dataset_version_dataset as versions
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
     found = []
-    for name in stage.writes(run.settings):
-        if size := table_size(run.warehouse, name):
-            namespace, table = _named(run.warehouse.location(name))
-            version = versions.DatasetVersionDatasetFacet(str(size.version))
-            rows = statistics.OutputStatisticsOutputDatasetFacet(*size[1:])
-            found.append(
-                OutputDataset(namespace, table, facets={"version": version}, outputFacets={"outputStatistics": rows})
-            )
+    for (namespace, table), size, facets in _tables(run, stage.writes(run.settings)):
+        rows = statistics.OutputStatisticsOutputDatasetFacet(*size[1:])
+        found.append(OutputDataset(namespace, table, facets=facets, outputFacets={"outputStatistics": rows}))
     return found
+
+
+def _tables(run: "Run", names: Iterable[str]) -> Iterator[tuple[tuple[str, str], TableSize, "dict[str, DatasetFacet]"]]:
+    """(namespace, name), size and facets of each table that is there."""
+    from openlineage.client.facet_v2 import dataset_version_dataset as versions
+
+    for name in names:
+        if size := table_size(run.warehouse, name):
+            version = versions.DatasetVersionDatasetFacet(str(size.version))
+            yield _named(run.warehouse.location(name)), size, {"version": version}
 
 
 def _named(location: Location) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.tables import Warehouse
 
 
@@ -20,8 +19,7 @@ class TableSize(NamedTuple):
 
 def table_size(warehouse: Warehouse, name: str) -> TableSize | None:
     """The size of a table as this run found or made it; None where there is no table."""
-    content = warehouse.content(name)
-    delta = open_delta(warehouse.location(name), content.newest) if content else None
+    content, delta = warehouse.content(name), warehouse.opened(name)
     if content is None or delta is None:
         return None
     files = pa.table(delta.get_add_actions(flatten=True))

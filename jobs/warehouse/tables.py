@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -120,9 +121,13 @@ class Warehouse:
 
     def files(self, name: str) -> dict[str, int]:
         """Size in bytes of each data file of a table as this run found or made it, by path; none without a table."""
-        content = self.content(name)
-        delta = open_delta(self.location(name), content.newest) if content else None
+        delta = self.opened(name)
         return data_files(delta) if delta else {}
+
+    def opened(self, name: str) -> DeltaTable | None:
+        """A table as this run found or made it; None where there is none."""
+        content = self.content(name)
+        return open_delta(self.location(name), content.newest) if content else None
 
     def check_target(self, name: str) -> None:
         """Makes sure before anything is computed that a table can be written.
