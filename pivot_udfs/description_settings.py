@@ -1,11 +1,12 @@
 """The sections of the settings from which a release is described: where texts come from, and who publishes them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pivot_udfs.setting_types import NO_RESULT, Section
 
+_Text = Annotated[str, Field(json_schema_extra=NO_RESULT)]
 SourceKind = Literal["public_dataset", "licensed", "private", "crawled", "user", "synthetic", "other"]
 
 
@@ -14,28 +15,28 @@ class Source(Section):
 
     kind: SourceKind = Field(default="other", json_schema_extra=NO_RESULT)
     """How the texts were obtained, as the EU's summary of training content divides sources."""
-    license: str = Field(default="", json_schema_extra=NO_RESULT)
+    license: _Text = ""
     """SPDX identifier, or URL of the licence; empty: not stated."""
-    url: str = Field(default="", json_schema_extra=NO_RESULT)
+    url: _Text = ""
     """Where the texts were obtained."""
-    description: str = Field(default="", json_schema_extra=NO_RESULT)
+    description: _Text = ""
     """What the texts are, in one sentence."""
-    collected: str = Field(default="", json_schema_extra=NO_RESULT)
+    collected: _Text = ""
     """When the texts were obtained, such as `2025-06` or `2024-01 to 2025-06`."""
 
 
 class Description(Section):
     """What `describe_release` writes."""
 
-    path: str = Field(default="", json_schema_extra=NO_RESULT)
+    path: _Text = ""
     """Folder of the descriptions; empty: ``<warehouse.path>/descriptions``."""
-    title: str = Field(default="Semantic pivots", json_schema_extra=NO_RESULT)
+    title: _Text = "Semantic pivots"
     """Name of the corpus."""
-    provider: str = Field(default="", json_schema_extra=NO_RESULT)
+    provider: _Text = ""
     """Name and contact of the person or organization that publishes the datasets."""
-    url: str = Field(default="", json_schema_extra=NO_RESULT)
+    url: _Text = ""
     """Page of the datasets; empty: their folder."""
-    reservations: str = Field(default="", json_schema_extra=NO_RESULT)
+    reservations: _Text = ""
     """How reservations of rights from text and data mining are respected."""
-    illegal_content: str = Field(default="", json_schema_extra=NO_RESULT)
+    illegal_content: _Text = ""
     """How illegal content is removed."""

@@ -32,7 +32,7 @@ class Pivots(Section):
     min_concepts: Count = 2
     """Concepts that a pivot must serve."""
     min_sources: Count = 1
-    """Sources in which a pivot must occur, at most 32: sources are told apart in 32 groups."""
+    """Sources in which a pivot must occur, at most 32, since sources are counted in 32 groups."""
     n_pivots: Count = 1000
     """Number of corpus pivots, the best ones."""
 
