@@ -3,29 +3,10 @@
 from pathlib import Path
 
 import pytest
+from minimal_settings import load
 
 from pivot_udfs.errors import ConfigError
-from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
-from pivot_udfs.settings import Settings
-
-MINIMAL = """
-[corpus]
-inputs = "shards"
-[warehouse]
-path = "out"
-[tokenizer]
-path = "tokenizer.json"
-[lexicon]
-path = "lexicon.tsv"
-languages = ["en", "fr"]
-"""
-
-
-def load(folder: Path, *overrides: str, text: str = MINIMAL) -> Settings:
-    path = folder / "x.toml"
-    path.write_text(text, encoding="utf-8")
-    return load_settings(str(path), overrides, Settings)
-
+from pivot_udfs.load_settings import resolved_toml, secret_values
 
 SECRET = "hunter2-and-more"  # noqa: S105 - a test's
 SECRET_KEYS = [

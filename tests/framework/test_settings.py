@@ -4,34 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from minimal_settings import MINIMAL, load
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.load_settings import fingerprint, load_settings, resolved_toml, result_settings
 from pivot_udfs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-MINIMAL = """
-[corpus]
-inputs = "shards"
-[warehouse]
-path = "out"
-[tokenizer]
-path = "tokenizer.json"
-[lexicon]
-path = "lexicon.tsv"
-languages = ["en", "fr"]
-"""
 PIPELINE_CONFIGS = [
     path
     for path in sorted((ROOT / "conf").glob("*.toml"))
     if not path.name.startswith(("demo-model", "experiment", "olmo", "traces"))
 ]
-
-
-def load(folder: Path, *overrides: str, text: str = MINIMAL) -> Settings:
-    path = folder / "x.toml"
-    path.write_text(text, encoding="utf-8")
-    return load_settings(str(path), overrides, Settings)
 
 
 def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:

@@ -30,16 +30,6 @@ MULTILINGUAL = st.text(
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tokenizers")
-
-
-@pytest.fixture(scope="module")
-def byte_level(folder: Path) -> str:
-    return tokenizer_files.byte_level(folder)
-
-
 def expected_ids(path: str, text: str) -> list[int]:
     tokenizer = Tokenizer.from_file(path)
     tokenizer.encode_special_tokens = True

@@ -14,16 +14,6 @@ from pivot_udfs.tokenization.token_bytes import byte_alphabet
 from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tokenizers")
-
-
-@pytest.fixture(scope="module")
-def byte_level(folder: Path) -> str:
-    return tokenizer_files.byte_level(folder)
-
-
 def test_vocabulary_of_byte_level(byte_level: str) -> None:
     words = vocabulary(load_tokenizer(byte_level))
     by_text = {text: k for k, text in enumerate(words.texts)}
