@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from pivot_udfs.errors import ConfigError
-from pivot_udfs.setting_types import Section
+from pivot_udfs.setting_sections.setting_types import Section
 from pivot_udfs.storage.redact import redact
 
 S = TypeVar("S", bound=BaseModel)

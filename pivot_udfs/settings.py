@@ -11,12 +11,22 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from pivot_udfs.description_settings import Description, Source
-from pivot_udfs.selection_settings import ArmName as ArmName
-from pivot_udfs.selection_settings import Pivots as Pivots
-from pivot_udfs.selection_settings import Refresh as Refresh
-from pivot_udfs.selection_settings import Selection as Selection
-from pivot_udfs.setting_types import NO_RESULT, Count, Language, Once, Place, Section, as_list, not_blank, spark_key
+from pivot_udfs.setting_sections.description_settings import Description, Source
+from pivot_udfs.setting_sections.selection_settings import ArmName as ArmName
+from pivot_udfs.setting_sections.selection_settings import Pivots as Pivots
+from pivot_udfs.setting_sections.selection_settings import Refresh as Refresh
+from pivot_udfs.setting_sections.selection_settings import Selection as Selection
+from pivot_udfs.setting_sections.setting_types import (
+    NO_RESULT,
+    Count,
+    Language,
+    Once,
+    Place,
+    Section,
+    as_list,
+    not_blank,
+    spark_key,
+)
 
 log = logging.getLogger(__name__)
 

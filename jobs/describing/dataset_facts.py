@@ -11,9 +11,9 @@ from deltalake import QueryBuilder
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.releases import Release
-from pivot_udfs.description_settings import Description, Source
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
+from pivot_udfs.setting_sections.description_settings import Description, Source
 
 _BY_SOURCE = """
     SELECT source, lang, count(*) AS n_docs, sum(n_tokens) AS n_tokens FROM dataset

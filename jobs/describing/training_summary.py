@@ -6,7 +6,7 @@ It describes what a dataset contributes to a model's training; the model's own i
 from jobs.describing.dataset_facts import DatasetFacts
 from jobs.describing.markdown import table
 from pivot_udfs.arms import ARMS
-from pivot_udfs.description_settings import SourceKind
+from pivot_udfs.setting_sections.description_settings import SourceKind
 
 _SIZES = ((10**9, "less than 1 billion tokens"), (10**13, "1 billion to 10 trillion tokens"))
 _SECTIONS: dict[SourceKind, str] = {

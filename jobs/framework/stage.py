@@ -16,7 +16,7 @@ from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference, is_place, shown
 from pivot_udfs.schemas import PINNED
-from pivot_udfs.setting_types import Section
+from pivot_udfs.setting_sections.setting_types import Section
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.redact import redact
 

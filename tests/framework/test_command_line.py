@@ -13,7 +13,7 @@ from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.log_lines import say, start_logging
 from jobs.framework.progress import Progress
 from pivot_udfs.errors import ConfigError
-from pivot_udfs.setting_types import Section
+from pivot_udfs.setting_sections.setting_types import Section
 from pivot_udfs.settings import Spark
 
 

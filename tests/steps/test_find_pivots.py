@@ -19,7 +19,7 @@ from pivot_udfs.find_pivots import (
     find_pair_pivots,
 )
 from pivot_udfs.schemas import TOKEN_COOCCURRENCE
-from pivot_udfs.selection_settings import Pivots
+from pivot_udfs.setting_sections.selection_settings import Pivots
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 

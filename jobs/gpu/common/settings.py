@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 
 from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import ARMS, PIVOT
-from pivot_udfs.setting_types import Language, Section
+from pivot_udfs.setting_sections.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pivot_udfs.setting_types import NO_RESULT, Section
+from pivot_udfs.setting_sections.setting_types import NO_RESULT, Section
 
 _Text = Annotated[str, Field(json_schema_extra=NO_RESULT)]
 SourceKind = Literal["public_dataset", "licensed", "private", "crawled", "user", "synthetic", "other"]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import ARMS, known_arm
-from pivot_udfs.setting_types import NO_RESULT, Count, Language, Long, Once, Section, Share
+from pivot_udfs.setting_sections.setting_types import NO_RESULT, Count, Language, Long, Once, Section, Share
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
 """An arm in ``pivot_udfs.arms.ARMS``."""
