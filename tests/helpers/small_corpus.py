@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import shard_files
 
+from pivot_udfs.arms import ARMS
+
 SETTINGS = """
 [corpus]
 inputs = "{folder}/shards"
@@ -37,6 +39,8 @@ n_pivots = 150
 [selection]
 share = 0.3
 shrinkage_tokens = 100
+arms = {arms}
+half_share = 0.3
 [spark]
 master = "local[2]"
 """
@@ -88,7 +92,9 @@ def write_small_corpus(folder: Path) -> SmallCorpus:
     _write(folder / "shards" / "empty.jsonl", [])
     rows = counted.sample_rows()[:N_CONCEPTS]
     (folder / "lexicon.tsv").write_bytes(counted.tsv(rows))
-    (folder / "run.toml").write_text(SETTINGS.format(folder=folder, samples=counted.SAMPLES), encoding="utf-8")
+    (folder / "run.toml").write_text(
+        SETTINGS.format(folder=folder, samples=counted.SAMPLES, arms=json.dumps(list(ARMS))), encoding="utf-8"
+    )
     reasons = [reason for _, reason in [*BAD_LINES, *BAD_LINES[:5]]]
     return SmallCorpus(folder, documents, [*reasons, "empty_shard"], rows)
 
