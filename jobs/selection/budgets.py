@@ -95,11 +95,11 @@ def control_budgets(strata: Strata, selection: Selection) -> dict[str, dict[str,
     budgets = {}
     for name, found in strata.items():
         arm = ARMS[name]
-        budgets[name] = (
-            {of: _pair_budget(arm, here, strata[arm.pair].get(of), selection) for of, here in found.items()}
-            if arm.pair
-            else {of: here.pivot_tokens for of, here in found.items() if here.pivot_tokens}
-        )
+        if arm.pair:
+            there, mine = strata[arm.pair], {of: here for of, here in found.items() if here.n_candidates}
+            budgets[name] = {of: _pair_budget(arm, here, there.get(of), selection) for of, here in mine.items()}
+        else:
+            budgets[name] = {of: here.pivot_tokens for of, here in found.items() if here.pivot_tokens}
     return budgets
 
 
