@@ -43,7 +43,7 @@ arms = {arms}
 half_share = 0.3
 [spark]
 master = "local[2]"
-"""
+""".replace("{arms}", json.dumps(list(ARMS)))
 BAD_LINES = [(line, reason) for line, reason in shard_files.BAD_LINES if not reason.endswith("too_large")]
 N_CONCEPTS = 600
 
@@ -92,9 +92,7 @@ def write_small_corpus(folder: Path) -> SmallCorpus:
     _write(folder / "shards" / "empty.jsonl", [])
     rows = counted.sample_rows()[:N_CONCEPTS]
     (folder / "lexicon.tsv").write_bytes(counted.tsv(rows))
-    (folder / "run.toml").write_text(
-        SETTINGS.format(folder=folder, samples=counted.SAMPLES, arms=json.dumps(list(ARMS))), encoding="utf-8"
-    )
+    (folder / "run.toml").write_text(SETTINGS.format(folder=folder, samples=counted.SAMPLES), encoding="utf-8")
     reasons = [reason for _, reason in [*BAD_LINES, *BAD_LINES[:5]]]
     return SmallCorpus(folder, documents, [*reasons, "empty_shard"], rows)
 

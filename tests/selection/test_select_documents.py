@@ -302,4 +302,4 @@ def test_documents_without_tokens_and_empty_tables_are_selected_from(
     )
     for k in (0, 500):
         assert len(arms(empty, Selection(rule="threshold", threshold=0.5, shrinkage_tokens=k))["pivot"]) == 0
-    assert arms(scores.where("false"), Selection()) == {arm: [] for arm in ARMS}
+    assert arms(scores.where("false"), Selection(arms=list(ARMS))) == {arm: [] for arm in ARMS}
