@@ -56,7 +56,7 @@ def load_for_training(settings: ModelSettings, accelerator: Accelerator, tokeniz
 
 
 def checkpoint_activations(model: Any) -> None:
-    """Makes every layer compute its activations again in the backward pass; earlier transformers name it differently."""
+    """Makes layers compute activations again in the backward pass; older transformers name the method otherwise."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
 
