@@ -1,6 +1,6 @@
 """What each arm holds, its token budget by language, and the tokens of each source in the arms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -45,16 +45,24 @@ def sums_by_language(by_source: DataFrame, arms: Sequence[str]) -> list[Row]:
     return sorted(by_source.groupBy("lang").agg(*sums).collect(), key=lambda row: (-row.corpus.n_tokens, row.lang))
 
 
-def read_arms(selection: Selection, languages: Sequence[Row]) -> tuple[ArmContent, ...]:
-    """What each arm holds and its budgets, in the order of ``selection.arms``, from ``sums_by_language``."""
+def read_arms(
+    selection: Selection, languages: Sequence[Row], left_out: Mapping[str, tuple[int, int]]
+) -> tuple[ArmContent, ...]:
+    """What each arm holds and its budgets, in the order of ``selection.arms``.
+
+    Args:
+        selection: the rule and the arms.
+        languages: from ``sums_by_language``.
+        left_out: from ``unmatched``.
+    """
     held = {arm: {row.lang: row[arm] for row in languages if row[arm].n_docs} for arm in selection.arms}
     counts = {arm: {lang: (row.n_docs, row.n_tokens) for lang, row in of_arm.items()} for arm, of_arm in held.items()}
     language_tokens = {row.lang: row.corpus.n_tokens for row in languages}
-    budgets = reported_budgets(selection, language_tokens, counts[PIVOT]) if PIVOT in held else []
-    return tuple(_arm(arm, of_arm, budgets) for arm, of_arm in held.items())
+    budgets = reported_budgets(selection, language_tokens, counts) if PIVOT in held else []
+    return tuple(_arm(arm, of_arm, budgets, left_out.get(arm, (0, 0))) for arm, of_arm in held.items())
 
 
-def _arm(name: str, held: dict[str, Row], budgets: Sequence[Budget]) -> ArmContent:
+def _arm(name: str, held: dict[str, Row], budgets: Sequence[Budget], left_out: tuple[int, int]) -> ArmContent:
     counts = {lang: (row.n_docs, row.n_tokens) for lang, row in held.items()}
     n_docs, n_tokens, n_pivot_tokens, n_in_pivot = (sum(row[of] for row in held.values()) for of in _SUMS)
     return ArmContent(
@@ -67,6 +75,7 @@ def _arm(name: str, held: dict[str, Row], budgets: Sequence[Budget]) -> ArmConte
         language_tokens={lang: row.n_tokens for lang, row in held.items()},
         n_in_pivot=n_in_pivot,
         budgets=tuple((budget, taken(budget, counts)) for budget in budgets if budget.arm == name),
+        unmatched=left_out,
     )
 
 

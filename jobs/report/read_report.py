@@ -15,6 +15,7 @@ from jobs.report.marked_examples import read_examples
 from jobs.report.report_types import Report
 from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
+from jobs.selection.budgets import unmatched
 from jobs.selection.select_documents import Cuts, mark_documents
 from pivot_udfs.arms import PIVOT
 from pivot_udfs.load_settings import result_settings
@@ -59,7 +60,7 @@ def read_report(run: Run) -> Report:
         n_language_pairs=len(pairs),
         pivots=pivots.result(),
         densities=densities,
-        arms=read_arms(selection, languages),
+        arms=read_arms(selection, languages, unmatched(cuts.cuts)),
         source_tokens=source_tokens.result(),
         examples=examples,
         tables=tables.result(),

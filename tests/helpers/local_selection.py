@@ -68,7 +68,7 @@ def _place(arm: str, row: Any) -> tuple[float, str, str, str, int]:
 
 def select_documents(scores: LocalFrame, cuts: Cuts, selection: Selection) -> LocalFrame:
     """The documents before the cuts."""
-    firsts = {(cut.arm, cut.stratum): tuple(cut[3:]) for cut in cuts.cuts}
+    firsts = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in cuts.cuts}
     rows = [
         {name: row[name] for name in (*_KEY, "lang", "n_tokens", "pivot_density")}
         | {"shrunken_density": row["pivot_density"]}

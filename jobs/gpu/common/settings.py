@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
 from jobs.gpu.translation.prompt_styles import template_of
-from pivot_udfs.arms import ARMS, PIVOT
+from pivot_udfs.arms import DEFAULT_ARMS, PIVOT
 from pivot_udfs.setting_sections.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
@@ -177,7 +177,7 @@ class Training(Section):
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    arms: list[ArmName] = Field(default=list(ARMS), min_length=1)
+    arms: list[ArmName] = Field(default=list(DEFAULT_ARMS), min_length=1)
     """The arms that are trained on."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
