@@ -204,7 +204,7 @@ class TrainingRun:
         self._accelerator.wait_for_everyone()
 
     def _finish(self) -> None:
-        """Writes ``final/``, whole or not at all, and deletes the checkpoints."""
+        """Writes ``final/``, whole or not at all, and deletes the checkpoints unless they are to stay."""
 
         def write(partial: Path) -> None:
             save_model(self._unwrapped, partial, self._tokenizer)
@@ -212,7 +212,8 @@ class TrainingRun:
 
         if self._accelerator.is_main_process:
             publish(self.folder / "final", write)
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+            if self.settings.training.delete_checkpoints:
+                shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
             say("finished", model=self.folder / "final")
         self._accelerator.wait_for_everyone()
 

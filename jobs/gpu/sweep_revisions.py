@@ -22,6 +22,7 @@ from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.model_files import resolve_path
 from jobs.gpu.trace_layers import trace
 from pivot_udfs.errors import ConfigError
 
@@ -48,10 +49,19 @@ def sweep(settings: ModelSettings) -> None:
 
 
 def of_revision(settings: ModelSettings, revision: str) -> ModelSettings:
-    """The settings of one revision: its model, and a folder of its own for the results."""
+    """The settings of one revision: its model, and a folder of its own for the results.
+
+    Raises:
+        ConfigError: it is no folder, and ``model.path`` is one, which has no revisions.
+    """
     folder = Path(revision)
     if (folder / "model" / "config.json").is_file():
         folder = folder / "model"
+    if not folder.is_dir() and Path(resolve_path(settings.model.path)).is_dir():
+        raise ConfigError(
+            f"sweep.revisions: {revision} is no folder, and model.path = {settings.model.path} is one, which has no "
+            "revisions: list folders of models or checkpoints, or set model.path to a name on the hub"
+        )
     changed = {"path": str(folder), "revision": ""} if folder.is_dir() else {"revision": revision}
     results = Path(settings.results.path) / "sweep" / re.sub(r"[^\w.-]+", "_", revision)
     return settings.model_copy(

@@ -149,6 +149,8 @@ class Training(Section):
     """Minutes of training between checkpoints, each written after a step; 0: none."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
     """Number of newest checkpoints that are kept."""
+    delete_checkpoints: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    """Whether checkpoints are deleted when the run is finished; false, to trace them (``sweep.revisions``)."""
     packed_path: str = ""
     """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
 

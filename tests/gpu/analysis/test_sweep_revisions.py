@@ -20,18 +20,25 @@ from jobs.gpu.models.load_model import save_model
 pytestmark = pytest.mark.torch
 
 
+CHECKPOINTS = ("training.keep_checkpoints=9", "training.delete_checkpoints=false", "training.evaluate_every_steps=0")
+
+
 @pytest.fixture(name="config", scope="module")
 def _config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world with a training run of six steps whose checkpoints of steps 2, 4 and 6 are kept."""
     config = make_training_world(tmp_path_factory.mktemp("world"))
     write_pair_tables(config.parent)
-    assert run_training(config, "training.keep_checkpoints=9", "training.evaluate_every_steps=0") == 0
+    assert run_training(config, *CHECKPOINTS) == 0
     return config
 
 
 def _options(config: Path, *extra: str) -> list[str]:
     run = config.parent / "results" / "runs" / "pivot-seed0"
-    revisions = [str(config.parent / "model"), *(str(run / f"step-{k:08d}") for k in (2, 4)), str(run / "final")]
+    revisions = [
+        str(config.parent / "model"),
+        *(str(run / "checkpoints" / f"step-{k:08d}") for k in (2, 4)),
+        str(run / "final"),
+    ]
     return run_options(config, f"sweep.revisions={json.dumps(revisions)}", "translation.directions=['fr-zh']", *extra)
 
 
@@ -51,8 +58,9 @@ def test_a_sweep_traces_checkpoints_and_models_on_one_task(config: Path) -> None
         expected = None if layer is None else trace[f"p_{trace['pivot_language']}"][layer]
         assert row["p_pivot"] == (None if expected is None else pytest.approx(expected, abs=1e-6))
     assert len(rows) == 4 * len(base)
-    last = {row["log_probability"] for row in rows[-len(base) :]}
-    assert last != {row["log_probability"] for row in rows[: len(base)]}, "training changed the model"
+    n = len(base)
+    answers = [[row["log_probability"] for row in rows[k : k + n]] for k in range(0, 4 * n, n)]
+    assert len({tuple(of_one) for of_one in answers}) == 4, "training changed the model"
     curve = json.loads((results / "sweep.json").read_text())["revisions"]
     assert [row["step"] for row in curve] == [None, 2, 4, None]
     assert curve[1]["n_words"] == len(base)
@@ -91,6 +99,13 @@ def test_a_changed_checkpoint_is_not_mixed_with_its_older_traces(
     save_model(tiny_model(seed=1, vocabulary=400), model)
     assert sweep_revisions.main(run_options(config, *options)) == 2
     assert "holds results made from files model/model.safetensors" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_missing_is_no_revision_of_a_local_model(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_revisions.main(run_options(config, "sweep.revisions=['out/step-9']")) == 2
+    assert "out/step-9 is no folder, and model.path = " in capsys.readouterr().err
 
 
 def test_a_sweep_without_revisions_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
