@@ -31,10 +31,10 @@ def sweep(settings: ModelSettings) -> None:
     """Traces every revision and writes the table and the curve."""
     if not settings.sweep.revisions:
         raise ConfigError("sweep.revisions is empty: list revisions of model.path, or folders of checkpoints")
+    of_each = {revision: of_revision(settings, revision) for revision in settings.sweep.revisions}
     task, tables = load_task(settings), []
-    for revision in settings.sweep.revisions:
+    for revision, mine in of_each.items():
         say("revision", name=revision)
-        mine = of_revision(settings, revision)
         shutil.copyfile(results_path(settings, "task.jsonl"), results_path(mine, "task.jsonl"))
         trace(mine)
         parts = [pq.read_table(results_path(mine, "traces", f"{name}.parquet")) for name in task.examples]
