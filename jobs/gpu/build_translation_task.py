@@ -3,9 +3,10 @@
     python -m jobs.gpu.build_translation_task --config conf/demo-model.toml [--set translation.seed=1]
     [--dry-run]
 
-Writes ``<results.path>/task.jsonl``.
+Writes ``<results.path>/task.jsonl``. Reads the table ``pair_pivots`` with ``translation.with_pivots``.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,10 @@ from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance
+from jobs.gpu.common.read_tables import check_files, open_table
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.translation.corpus_counts import read_concept_pivots
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompts import WordTokens
@@ -41,8 +44,12 @@ def build(settings: ModelSettings) -> None:
             f"{settings.tokenizer.path} cannot encode {len(bad)} words of {settings.lexicon.path} ({shown}): "
             "remove them from the lexicon, or use another tokenizer"
         )
-    record = _provenance(settings, lexicon_sha256, tokenizer.sha256)
-    task = draw_task(concepts, settings.directions, tokens, settings.translation, record)
+    record, pivots = _provenance(settings, lexicon_sha256, tokenizer.sha256), None
+    if settings.translation.with_pivots:
+        table = open_table(settings.warehouse.path, "pair_pivots", release=settings.warehouse.release)
+        check_files(table, tokenizer.sha256, lexicon_sha256)
+        pivots, record = read_concept_pivots(table), replace(record, tables={table.name: table.rows})
+    task = draw_task(concepts, settings.directions, tokens, settings.translation, record, pivots)
     write_task(task, results_path(settings, "task.jsonl"))
     for direction, reasons in task.left_out.items():
         left_out = {reason.replace(" ", "_"): n for reason, n in reasons.items() if n}

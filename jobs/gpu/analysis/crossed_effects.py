@@ -98,7 +98,7 @@ def crossed_effects(values: Values, design: Values) -> list[Effect]:
 
     Args:
         values: (seeds, concepts), such as differences between two arms.
-        design: (concepts, columns), of full rank. Ones: the mean. Ones and +-1/2: the mean, and the difference between
+        design: (concepts, columns), of full rank. Ones: the mean. Ones and +-1: the mean, and half the difference between
             two halves.
     """
     (n_seeds, n_concepts), n_columns = values.shape, design.shape[1]

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
 from jobs.gpu.translation.prompt_styles import template_of
-from pivot_udfs.arms import ARMS, PIVOT
+from pivot_udfs.arms import PIVOT, known_arm
 from pivot_udfs.setting_sections.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
@@ -21,6 +21,13 @@ _NO_RESULT: JsonDict = {"changes_result": False}
 def _known_prompt(prompt: str) -> str:
     template_of(prompt)
     return prompt
+
+
+def _known_contrast(contrast: str) -> str:
+    arms = [known_arm(arm) for arm in contrast.split("-")]
+    if len(set(arms)) != 2:
+        raise ValueError(f"{contrast!r} is not <treatment>-<control>, two different arms")
+    return contrast
 
 
 class Model(Section):
@@ -58,6 +65,8 @@ class Translation(Section):
     """Such as ``["fr-zh"]``; empty: every direction of ``lexicon.languages``."""
     n_words: Annotated[int, Field(ge=0)] = 0
     """Number of concepts that are tested, drawn by seed and the same in all directions; 0: the whole lexicon."""
+    with_pivots: bool = False
+    """Whether only concepts with pair pivots in the tables are tested; their pivots are saved with the task."""
     n_distractors: Annotated[int, Field(ge=1)] = 9
     """Number of other source words whose probability of the answer is subtracted."""
     n_neighbours: Annotated[int, Field(ge=1)] = 40
@@ -177,18 +186,20 @@ class Training(Section):
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    arms: list[ArmName] = Field(default=list(ARMS), min_length=1)
-    """The arms that are trained on."""
+    contrasts: list[Annotated[str, AfterValidator(_known_contrast)]] = Field(default=[f"{PIVOT}-matched"], min_length=1)
+    """Pairs of arms that are compared, such as ``pivot-matched``, the primary one first; all seeds of one are run
+    before the next."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
-    treatment: ArmName = PIVOT
-    """The arm that the paired test compares with ``control``."""
-    control: ArmName = "matched"
-    """The arm that the paired test compares ``treatment`` with."""
     pack: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether arms are packed first; false, for a machine without the tables: packed files are used as they are."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the weights of a trained model are kept after its evaluation."""
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that are trained on, in the order of the contrasts."""
+        return list(dict.fromkeys(arm for contrast in self.contrasts for arm in contrast.split("-")))
 
 
 class ModelReport(Section):
