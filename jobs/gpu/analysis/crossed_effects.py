@@ -98,8 +98,8 @@ def crossed_effects(values: Values, design: Values) -> list[Effect]:
 
     Args:
         values: (seeds, concepts), such as differences between two arms.
-        design: (concepts, columns), of full rank. Ones: the mean. Ones and +-1: the mean, and half the difference between
-            two halves.
+        design: (concepts, columns), of full rank. Ones: the mean. Ones and +-1: the mean, and half the
+            difference between two halves.
     """
     (n_seeds, n_concepts), n_columns = values.shape, design.shape[1]
     if n_concepts <= n_columns or np.linalg.matrix_rank(design) < n_columns:

@@ -1,7 +1,7 @@
 """The word translation task and its file: JSON lines that can be read, edited and used again.
 
 The file has a header (provenance, and the number of pairs left out), one line per direction with its examples and the
-tokens before the answer position, one line per tested word, and one per concept with its pivots where they were read.
+tokens before the answer position, one per concept with its pivots where they were read, and one per tested word.
 """
 
 import hashlib
@@ -71,8 +71,8 @@ def write_task(task: Task, path: Path) -> None:
     lines: list[dict[str, Any]] = [
         {"kind": _KIND, "left_out": task.left_out, "provenance": to_tree(task.provenance)},
         *({"direction": name, "draws": draws, "lead": task.leads[name]} for name, draws in task.examples.items()),
-        *(asdict(word) for word in task.words),
         *({"concept": number, "pivots": ids} for number, ids in task.pivots.items()),
+        *(asdict(word) for word in task.words),
     ]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 

@@ -183,12 +183,13 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
         "Counts and behaviour",
         "Arms",
         'href="report.html"',
-        "pivot minus matched",
+        "<td>pivot-matched</td><td>difference: contrast</td>",
         "Labels and causality",
         "Largest: ",
         "Median: ",
         "Smallest: ",
-        "By seed: 0: ",
+        "pivot-matched by seed: 0: ",
+        "Detectable with other numbers of seeds: 2: ",
     ):
         assert part in page
     order = [page.index(f'id="{name}"') for name in ("layers", "labels", "words", "scores", "counts", "arms")]
