@@ -20,7 +20,7 @@ from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
 from jobs.gpu.training.token_loss import summed_loss
 from jobs.gpu.training.training_loop import StepResult, Trainer
-from jobs.gpu.training.training_setup import wrap
+from jobs.gpu.training.training_setup import checkpoint_activations, wrap
 
 Row = dict[str, Any]
 _MICRO_BATCH = 8
@@ -115,7 +115,7 @@ class _Training:
         with started_accelerator(context.device, options) as accelerator:
             model = context.shape()
             if options.gradient_checkpointing:
-                model.activation_checkpointing_enable({"use_reentrant": False})
+                checkpoint_activations(model)
             self.flops = flops_per_token(model, options.sequence_length)
             wrapped, optimizer = wrap(model, options, accelerator)
             if self._variant.residual == "float32":

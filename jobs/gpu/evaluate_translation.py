@@ -39,8 +39,9 @@ _MEANS = ("p_target", "p_distractors", "contrast")
 
 def evaluate(settings: ModelSettings, subject: TaskModel | None = None) -> None:
     """Scores ``[model]`` on every direction and writes the results; it is loaded unless it is given."""
+    task = load_task(settings)
     parts = Parts(results_path(settings, "scores"), base_provenance(settings))
-    subject = subject or load_task_model(settings, load_task(settings), settings.translation.batch_size)
+    subject = subject or load_task_model(settings, task, settings.translation.batch_size)
     write_json(results_path(settings, "model.json"), model_summary(settings.model, subject.model))
     write_scores(score_task(subject, parts), settings, results_path(settings, "scores.parquet"))
 

@@ -154,7 +154,6 @@ def _write(
         {
             "provenance": to_tree(replace(made_from, tables={pinned.name: pinned.rows})),
             "table_version": pinned.version,
-            "selection_seed": pinned.provenance.settings.get("selection.seed") if pinned.provenance else None,
             "end_id": end_id,
             "languages": _by_language(chosen, n_bytes),
         }

@@ -10,7 +10,6 @@ GPUs, train the runs with ``torchrun ... -m jobs.gpu.continue_pretraining`` firs
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
@@ -23,7 +22,6 @@ from jobs.gpu.evaluate_translation import base_provenance
 from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import read_manifest
 from jobs.gpu.training.scored_runs import ScoredRuns, made_run, one_run
-from pivot_udfs.concept_halves import concept_halves
 from pivot_udfs.load_settings import result_settings
 
 VERSION = 2
@@ -60,9 +58,7 @@ def _write(
     settings: ModelSettings, runs: ScoredRuns, results: dict[tuple[str, int], RunResult], arm_tokens: dict[str, int]
 ) -> None:
     """Writes the comparison of what is done."""
-    concepts = sorted({word.concept for word in runs.task.words})
-    half_a = concept_halves(concepts, _selection_seed(settings))
-    found: dict[str, Any] = compare(runs.base_scores, results, settings.experiment.contrasts, half_a)
+    found = compare(runs.base_scores, results, settings.experiment.contrasts, runs.task.half_a)
     made_from = {"base scores": base_provenance(settings).fingerprint}
     made_from |= {f"run {arm} {seed}": made_run(one_run(settings, arm, seed)).fingerprint for arm, seed in results}
     record = provenance("run_experiment", VERSION, result_settings(settings.experiment), files=made_from)
@@ -73,12 +69,6 @@ def _write(
     }
     write_json(results_path(settings, "experiment.json"), found)
     write_text(results_path(settings, "experiment.md"), markdown_table(found))
-
-
-def _selection_seed(settings: ModelSettings) -> int:
-    """``selection.seed`` of the first arm's table, which splits the concepts into halves."""
-    manifest = read_manifest(packed_folder(one_run(settings, settings.experiment.arms[0])))
-    return int(manifest.get("selection_seed") or 0)
 
 
 main = partial(run_job, run, __doc__)

@@ -50,10 +50,10 @@ def _world(folder: Path) -> ModelSettings:
         translation={"directions": ["fr-zh"], "with_pivots": True},
         packing={"held_out_share": 0.1},
         training={"sequence_length": 16, "global_batch_tokens": 64, "token_budget": 128, "compile": True},
-        experiment={"contrasts": ["pivot-matched"], "seeds": [0, 1], "keep_models": False},
+        experiment={"contrasts": ["half_a-half_b"], "seeds": [0, 1], "keep_models": False},
     )
     rows = dataset_rows(folder / "tokenizer.json", 60)
-    for name in ("documents", "datasets/pivot", "datasets/matched"):
+    for name in ("documents", "datasets/half_a", "datasets/half_b"):
         write_table(folder / "warehouse", name, rows, folder / "tokenizer.json")
     write_pair_tables(folder)
     save_model(tiny_model("smollm", vocabulary=400), folder / "model")

@@ -31,6 +31,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt_neox": {"model_type": "gpt_neox", **_NEOX},
     "gemma": {"model_type": "gemma", **_SHAPE},
     "gemma2": {"model_type": "gemma2", **_SHAPE, "query_pre_attn_scalar": 8, "final_logit_softcapping": 2.0},
+    "gemma3": {"model_type": "gemma3_text", **_SHAPE, "query_pre_attn_scalar": 8, "sliding_window": 512},
     "granite": {"model_type": "granite", **_SHAPE, "logits_scaling": 4.0},
     "cohere": {"model_type": "cohere", **_SHAPE, "logit_scale": 0.25},
     "gpt2": {

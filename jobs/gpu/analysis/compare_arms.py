@@ -1,24 +1,23 @@
 """Compares the arms of an experiment: scores before and after, bits per byte, and the contrasts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from jobs.gpu.analysis.contrasts import METRICS, Contrast, Runs, Words, correct_p_values
 
 
-def compare(base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: NDArray[np.bool_]) -> dict[str, Any]:
+def compare(base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: Set[int]) -> dict[str, Any]:
     """The comparison as a tree for a JSON file.
 
     Args:
         base: scores before training.
         runs: by arm and seed.
         contrasts: ``<treatment>-<control>``, the primary one first; those without a common seed are left out.
-        half_a: (concepts,), whether each of the task's concepts, ascending, is in half A.
+        half_a: the concepts of half A; for the crossover.
     """
     words = Words(base)
     by_arm = {arm: {seed: run for (a, seed), run in runs.items() if a == arm} for arm, _ in runs}

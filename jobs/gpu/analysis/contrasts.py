@@ -5,7 +5,7 @@ difference of the two arms between the concepts of half A and those of half B, s
 cancels. Any other is the mean difference over all concepts. A concept is one unit: its directions are averaged.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects, holm
 from jobs.gpu.analysis.dose_response import dose_slopes
 from jobs.gpu.common.errors import TaskError
+from jobs.gpu.common.settings import CROSSOVER
 
-CROSSOVER = "half_a-half_b"
 METRICS = ("contrast", "score")
 """The primary one first."""
 _OTHER_SEEDS = (2, 4, 8, 16)
@@ -41,7 +41,6 @@ class Words:
 
     Attributes:
         masks: bool (words,) by direction, and of ``all``.
-        concepts: (concepts,), ascending.
     """
 
     def __init__(self, base: pa.Table) -> None:
@@ -50,7 +49,6 @@ class Words:
         self.masks = {str(name): direction == name for name in dict.fromkeys(direction.tolist())}
         self.masks["all"] = np.ones(len(direction), bool)
         self._numbers = np.asarray(base["concept"])
-        self.concepts: NDArray[np.int64] = np.unique(self._numbers)
 
     def vector(self, scores: pa.Table, metric: str) -> Values:
         """A metric of every word (words,).
@@ -105,12 +103,12 @@ class Contrast:
         name: ``<treatment>-<control>``.
         runs: by arm and seed.
         words: of the task.
-        half_a: (concepts,), whether a concept of ``words`` is in half A; for the crossover only.
+        half_a: the concepts of half A; for the crossover.
     """
 
-    def __init__(self, name: str, runs: Runs, words: Words, half_a: NDArray[np.bool_]) -> None:
+    def __init__(self, name: str, runs: Runs, words: Words, half_a: Set[int]) -> None:
         self._name, self._words, self._crossover = name, words, name == CROSSOVER
-        self._numbers_of_a = words.concepts[half_a]
+        self._half_a = sorted(half_a)
         arms = name.split("-")
         self.seeds = [seed for arm, seed in runs if arm == arms[0] and (arms[1], seed) in runs]
         self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in arms]
@@ -144,7 +142,7 @@ class Contrast:
         treatment, control = self._after[metric]
         gains, numbers = self._words.by_concept(treatment - control, direction)
         mean = np.ones(len(numbers))
-        half = np.where(np.isin(numbers, self._numbers_of_a), 1.0, -1.0)
+        half = np.where(np.isin(numbers, self._half_a), 1.0, -1.0)
         return crossed_effects(gains, np.stack([mean, half] if self._crossover else [mean], axis=1))[-1]
 
     def _slopes(self) -> dict[str, Effect]:

@@ -14,6 +14,8 @@ from pivot_udfs.arms import PIVOT, known_arm
 from pivot_udfs.setting_sections.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
+CROSSOVER = "half_a-half_b"
+"""The contrast of the two halves of the concepts."""
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
 
@@ -186,8 +188,10 @@ class Training(Section):
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    contrasts: list[Annotated[str, AfterValidator(_known_contrast)]] = Field(default=[f"{PIVOT}-matched"], min_length=1)
-    """Pairs of arms that are compared, such as ``pivot-matched``, the primary one first; all seeds of one are run
+    contrasts: list[Annotated[str, AfterValidator(_known_contrast)]] = Field(
+        default=["pivot_matched-matched"], min_length=1
+    )
+    """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first; all seeds of one are run
     before the next."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
@@ -236,6 +240,12 @@ class ModelSettings(Section):
                     f"translation.directions: {direction!r} is not a pair of two of lexicon.languages "
                     f"{self.lexicon.languages}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _halves_known(self) -> "ModelSettings":
+        if CROSSOVER in self.experiment.contrasts and not self.translation.with_pivots:
+            raise ValueError(f"the contrast {CROSSOVER} needs translation.with_pivots = true")
         return self
 
     @property

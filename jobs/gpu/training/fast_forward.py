@@ -11,14 +11,16 @@ UNMASKED = "unmasked_sdpa"
 AttentionInterface.register(UNMASKED, sdpa_attention_forward)
 
 
-def skip_mask_creation(model: Any) -> None:
+def skip_mask_creation(model: Any, length: int) -> None:
     """Makes attention causal without a mask, unless a 4-D mask is passed.
 
     Otherwise transformers checks in every forward pass whether the positions are those of several packed sequences,
-    and waits for the device to answer. Models with sliding windows need their masks and are left as they are.
+    and waits for the device to answer. Models with a sliding window shorter than ``length`` (tokens of a sequence) need
+    their masks and are left as they are.
     """
     config = model.config.get_text_config()
-    if config._attn_implementation == "sdpa" and getattr(config, "sliding_window", None) is None:
+    window = getattr(config, "sliding_window", None)
+    if config._attn_implementation == "sdpa" and (window is None or window >= length):
         model.set_attn_implementation(UNMASKED)
 
 

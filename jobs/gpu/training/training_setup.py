@@ -51,8 +51,14 @@ def load_for_training(settings: ModelSettings, device: torch.device, tokenizer: 
             f"training.sequence_length = {settings.training.sequence_length}, but the model supports at most {limit}"
         )
     if settings.training.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        checkpoint_activations(model)
     return model
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Makes layers compute activations again in the backward pass; older transformers name the method otherwise."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def wrap(model: Any, options: Training, accelerator: Accelerator) -> tuple[Any, Any]:
@@ -61,7 +67,7 @@ def wrap(model: Any, options: Training, accelerator: Accelerator) -> tuple[Any, 
     Layers are compiled one by one: a model compiled as a whole builds an explicit attention mask, which flash attention
     does not accept.
     """
-    skip_mask_creation(model)
+    skip_mask_creation(model, options.sequence_length)
     if accelerator.mixed_precision == "bf16":
         keep_residual_in_bfloat16(model)
     for layer in find_layers(model) if options.compile else ():

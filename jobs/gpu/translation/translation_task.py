@@ -42,6 +42,7 @@ class Task:
         leads: per direction, the tokens before the answer position (see ``prompts.shared_lead``).
         words: the tested pairs, in lexicon order within a direction.
         pivots: per concept, its pair pivots in the corpus; empty unless ``translation.with_pivots``.
+        half_a: the concepts of half A (see ``concept_halves``); empty likewise.
     """
 
     provenance: Provenance
@@ -50,6 +51,7 @@ class Task:
     leads: dict[str, tuple[int, ...]]
     words: list[TaskWord] = field(repr=False)
     pivots: dict[int, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    half_a: frozenset[int] = field(default=frozenset(), repr=False)
 
     def of_direction(self, direction: str) -> list[TaskWord]:
         """The tested pairs of one direction."""
@@ -71,7 +73,7 @@ def write_task(task: Task, path: Path) -> None:
     lines: list[dict[str, Any]] = [
         {"kind": _KIND, "left_out": task.left_out, "provenance": to_tree(task.provenance)},
         *({"direction": name, "draws": draws, "lead": task.leads[name]} for name, draws in task.examples.items()),
-        *({"concept": number, "pivots": ids} for number, ids in task.pivots.items()),
+        *({"concept": k, "half_a": k in task.half_a, "pivots": ids} for k, ids in task.pivots.items()),
         *(asdict(word) for word in task.words),
     ]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -102,6 +104,7 @@ def _parse(path: Path) -> Task:
         leads = {line["direction"]: tuple(line["lead"]) for line in lines if "draws" in line}
         rows = [line | {"distractors": tuple(line["distractors"])} for line in lines if "source" in line]
         pivots = {line["concept"]: tuple(line["pivots"]) for line in lines if "pivots" in line}
+        half_a = frozenset(line["concept"] for line in lines if line.get("half_a"))
         examples = {name: [[(a, b) for a, b in draw] for draw in of_name] for name, of_name in draws.items()}
         words, provenance, left_out = [TaskWord(**row) for row in rows], from_tree(header), dict(header["left_out"])
     except OSError as error:
@@ -110,7 +113,7 @@ def _parse(path: Path) -> Task:
         raise TaskError(f"{path} is not a task file ({error}): run {_JOB} to build it again") from None
     if provenance is None:
         raise TaskError(f"{path} has no provenance (an earlier release): run {_JOB} to build it again")
-    return Task(provenance, left_out, examples, leads, words, pivots)
+    return Task(provenance, left_out, examples, leads, words, pivots, half_a)
 
 
 def task_sha256(path: Path) -> str:

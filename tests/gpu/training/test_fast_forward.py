@@ -26,13 +26,14 @@ from jobs.gpu.training.token_loss import loss_function, summed_loss
 from jobs.gpu.training.training_loop import Trainer
 
 pytestmark = pytest.mark.torch
-MASKED = ("gemma2", "bloom", "mamba", "mistral", "mistral_short")
-"""Families that keep their masks: sliding windows, or an attention of their own."""
+LENGTH = 64
+MASKED = ("gemma2", "bloom", "mamba", "mistral")
+"""Families that keep their masks: a window shorter than the sequences, or an attention of their own."""
 
 
 def _gradients(model: Any, in_bfloat16: bool = False) -> Any:
-    """The gradients of a step of two sequences of 64 tokens, as one vector."""
-    ids = torch.randint(0, 96, (2, 64), generator=torch.Generator().manual_seed(0))
+    """The gradients of a step of two sequences, as one vector."""
+    ids = torch.randint(0, 96, (2, LENGTH), generator=torch.Generator().manual_seed(0))
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
         logits = model(input_ids=ids, use_cache=False).logits
@@ -44,7 +45,7 @@ def _gradients(model: Any, in_bfloat16: bool = False) -> Any:
 def test_attention_without_a_mask_gives_the_same_bits(family: str) -> None:
     model = tiny_model(family)
     before = _gradients(model)
-    skip_mask_creation(model)
+    skip_mask_creation(model, LENGTH)
     assert torch.equal(_gradients(model), before)
     assert (model.config._attn_implementation == "unmasked_sdpa") == (family not in MASKED)
 
@@ -56,7 +57,7 @@ def test_positions_are_not_checked_in_training(monkeypatch: pytest.MonkeyPatch) 
     model = tiny_model("olmo")
     _gradients(model)
     assert len(checks) == 1
-    skip_mask_creation(model)
+    skip_mask_creation(model, LENGTH)
     _gradients(model)
     assert len(checks) == 1
 
@@ -75,7 +76,7 @@ class _Reads(TorchDispatchMode):
 def test_a_step_does_not_wait_for_the_device_before_its_end(masks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four micro batches; with masks, each of them waits."""
     if masks:
-        monkeypatch.setattr(training_setup, "skip_mask_creation", lambda _model: None)
+        monkeypatch.setattr(training_setup, "skip_mask_creation", lambda *_: None)
     options = Training(sequence_length=16, global_batch_tokens=128, micro_batch=2, token_budget=256)
     tokens = PackedFile(Path("random"), {}, np.arange(999, dtype=np.uint32) % 96)
     with started_accelerator(torch.device("cpu"), options) as accelerator:
@@ -89,7 +90,7 @@ def test_a_step_does_not_wait_for_the_device_before_its_end(masks: bool, monkeyp
 
 def test_a_saved_model_asks_for_the_usual_attention(tmp_path: Path) -> None:
     model = tiny_model("olmo")
-    skip_mask_creation(model)
+    skip_mask_creation(model, LENGTH)
     save_model(model, tmp_path)
     assert "sdpa" not in (tmp_path / "config.json").read_text()
 
