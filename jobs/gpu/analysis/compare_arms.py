@@ -89,7 +89,7 @@ def _seed_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
         row = contrast["effects"][METRICS[0]]
         pairs = zip(contrast["seeds"], row["by_seed"], strict=True)
         by_seed = ", ".join(f"{seed}: {_number(value, 4)}" for seed, value in pairs)
-        others = ", ".join(f"{n}: {_number(value, 4, '')}" for n, value in row["detectable_with_seeds"].items())
+        others = ", ".join(f"{n}: {_number(value, 4, '')}" for n, value in row["detectable_with_seeds"])
         sd = ", ".join(f"{name} {_number(value, 4, '')}" for name, value in row["sd"].items())
         lines += [
             f"{contrast['name']}, {METRICS[0]}, by seed: {by_seed}. Standard deviations: {sd}. Effect detectable with "

@@ -92,7 +92,7 @@ def tested_row(effect: Effect) -> dict[str, Any]:
         "by_seed": list(effect.by_seed),
         "sd": {name: float(np.sqrt(getattr(parts, name))) for name in ("seed", "concept", "residual")},
         "detectable": effect.detectable(),
-        "detectable_with_seeds": {str(n): effect.detectable(n) for n in _OTHER_SEEDS},
+        "detectable_with_seeds": [[n, effect.detectable(n)] for n in _OTHER_SEEDS],
     }
 
 

@@ -32,6 +32,9 @@ def _known_contrast(contrast: str) -> str:
     return contrast
 
 
+Contrast = Annotated[str, AfterValidator(_known_contrast)]
+
+
 class Model(Section):
     """Which model, and how its weights may be read."""
 
@@ -177,22 +180,17 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _whole_sequences(self) -> "Training":
-        if self.global_batch_tokens % self.sequence_length:
-            raise ValueError(
-                f"global_batch_tokens = {self.global_batch_tokens} is not a multiple of "
-                f"sequence_length = {self.sequence_length}"
-            )
+        batch, length = self.global_batch_tokens, self.sequence_length
+        if batch % length:
+            raise ValueError(f"global_batch_tokens = {batch} is not a multiple of sequence_length = {length}")
         return self
 
 
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    contrasts: list[Annotated[str, AfterValidator(_known_contrast)]] = Field(
-        default=["pivot_matched-matched"], min_length=1
-    )
-    """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first; all seeds of one are run
-    before the next."""
+    contrasts: list[Contrast] = Field(default=["pivot_matched-matched"], min_length=1)
+    """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
     pack: bool = Field(default=True, json_schema_extra=_NO_RESULT)
