@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects, holm
 from jobs.gpu.analysis.dose_response import dose_slopes
 from jobs.gpu.common.errors import TaskError
-from jobs.gpu.common.settings import CROSSOVER
+from pivot_udfs.arms import CROSSOVER
 
 METRICS = ("contrast", "score")
 """The primary one first."""

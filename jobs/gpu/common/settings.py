@@ -10,12 +10,10 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
 from jobs.gpu.translation.prompt_styles import template_of
-from pivot_udfs.arms import PIVOT, known_arm
+from pivot_udfs.arms import CROSSOVER, PIVOT, known_contrast
 from pivot_udfs.setting_sections.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
-CROSSOVER = "half_a-half_b"
-"""The contrast of the two halves of the concepts."""
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
 _NO_RESULT: JsonDict = {"changes_result": False}
 
@@ -23,16 +21,6 @@ _NO_RESULT: JsonDict = {"changes_result": False}
 def _known_prompt(prompt: str) -> str:
     template_of(prompt)
     return prompt
-
-
-def _known_contrast(contrast: str) -> str:
-    arms = [known_arm(arm) for arm in contrast.split("-")]
-    if len(set(arms)) != 2:
-        raise ValueError(f"{contrast!r} is not <treatment>-<control>, two different arms")
-    return contrast
-
-
-Contrast = Annotated[str, AfterValidator(_known_contrast)]
 
 
 class Model(Section):
@@ -189,7 +177,9 @@ class Training(Section):
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    contrasts: list[Contrast] = Field(default=["pivot_matched-matched"], min_length=1)
+    contrasts: list[Annotated[str, AfterValidator(known_contrast)]] = Field(
+        default=["pivot_matched-matched"], min_length=1
+    )
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
