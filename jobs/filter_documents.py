@@ -21,12 +21,11 @@ from pyspark.sql import functions as F
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
 from jobs.loading.replace_shards import replace_shards
-from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, total
+from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, total, unmatched
 from jobs.selection.locate_documents import files_of, with_files
 from jobs.selection.select_documents import Cuts, count_arms, decide_cuts, select_documents
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from jobs.warehouse.driver_rows import commit_rows
-from pivot_udfs.arms import PIVOT
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -45,7 +44,7 @@ def run(run: Run, provenance: Provenance) -> None:
             _write(run, provenance, arms, before)
     held, budgets = arm_budgets(run)
     run.budget_missed = missed_budgets(held, budgets)
-    for line in describe_arms(held, budgets):
+    for line in describe_arms(held, budgets, unmatched(_read_cuts(run).cuts)):
         run.progress.say(STAGE.name, line)
 
 
@@ -53,7 +52,7 @@ def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
     """What each configured arm holds by the cuts, and its budgets by today's documents."""
     selection = run.settings.selection
     held, language_tokens = count_arms(run.warehouse.read("document_scores"), _read_cuts(run), selection)
-    budgets = reported_budgets(selection, language_tokens, held[PIVOT])
+    budgets = reported_budgets(selection, language_tokens, held)
     return {arm: held[arm] for arm in selection.arms}, budgets
 
 
@@ -103,7 +102,7 @@ def _check_all_there(held: Mapping[str, Held], written: Mapping[str, int]) -> No
 
 STAGE = Stage(
     name="filter_documents",
-    version=3,
+    version=4,
     reads=("documents", "document_scores", "pivots"),
     writes=lambda settings: (_CUTS, *(f"datasets/{arm}" for arm in settings.selection.arms)),
     sections=("selection",),

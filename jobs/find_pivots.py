@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -19,6 +19,7 @@ from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
 from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import read_release
+from pivot_udfs.concept_halves import concept_halves
 from pivot_udfs.counting.read_counts import numbers_of
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import (
@@ -135,12 +136,16 @@ def _hubs(run: Run, plan: PivotPlan, pairs: DataFrame) -> list[dict[str, Any]]:
     admitted = np.flatnonzero((tokens.doc_share <= pivots.max_doc_share) & (tokens.n_sources >= pivots.min_sources))
     figures = {name: getattr(tokens, name)[admitted] for name in ("doc_share", "word_share", "n_sources")}
     candidates = run.spark.createDataFrame(pa.table({"token_id": pa.array(admitted, pa.int32())} | figures))
-    # A sum of doubles depends on its order; sorted first, it is the same on every run.
-    total = F.aggregate(F.sort_array(F.collect_list("score")), F.lit(0.0), lambda total, score: total + score)
+    halves = concept_halves(range(len(plan.lexicon.concepts)), pivots.half_seed)
+    concepts = run.spark.createDataFrame(pa.table({"concept": np.arange(len(halves)), "in_a": halves}))
+    above_zero = F.when(F.col("score") > 0, F.col("score"))
+    a, b = (_total(F.when(F.col("in_a") == half, above_zero)) for half in (True, False))
     hubs = (
-        pairs.groupBy("token_id", "token")
+        pairs.join(F.broadcast(concepts), on="concept")
+        .groupBy("token_id", "token")
         .agg(
-            total.alias("score"),
+            _total(F.col("score")).alias("score"),
+            F.coalesce((a - b) / F.nullif(a + b, F.lit(0.0)), F.lit(0.0)).alias("half_balance"),
             F.countDistinct("concept").alias("n_concepts"),
             F.countDistinct("lang_a", "lang_b").alias("n_language_pairs"),
         )
@@ -151,9 +156,14 @@ def _hubs(run: Run, plan: PivotPlan, pairs: DataFrame) -> list[dict[str, Any]]:
     return [hub.asDict() | {"rank": rank} for rank, hub in enumerate(best, 1)]
 
 
+def _total(scores: Column) -> Column:
+    """Their sum. A sum of doubles depends on its order; sorted first, it is the same on every run."""
+    return F.aggregate(F.sort_array(F.collect_list(scores)), F.lit(0.0), lambda total, score: total + score)
+
+
 STAGE = Stage(
     name="find_pivots",
-    version=3,
+    version=4,
     reads=("corpus_totals", "word_totals", "token_totals", "token_sources", "token_cooccurrence"),
     writes=lambda settings: ("pair_pivots", "pivots"),
     sections=("pivots", "lexicon"),

@@ -16,7 +16,7 @@ from jobs.loading.replace_shards import replace_shards
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.score_documents import pivot_numbers, score_files
+from pivot_udfs.score_documents import pivot_set, score_files
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _TABLE = "document_scores"
@@ -24,14 +24,15 @@ _TABLE = "document_scores"
 
 def run(run: Run, provenance: Provenance) -> None:
     """Writes one row of scores for every document that has none by these pivots, and removes those of other rows."""
-    pivots = run.warehouse.read("pivots").select("token_id").collect()
-    if not pivots:
+    rows = run.warehouse.read("pivots").select("token_id", "half_balance").collect()
+    balances = {row["token_id"]: row["half_balance"] for row in rows}
+    if not balances:
         raise _no_pivots(run)
-    numbers = pivot_numbers(sorted(row["token_id"] for row in pivots), vocabulary(run.tokenizer).size)
+    pivots = pivot_set(balances, vocabulary(run.tokenizer).size)
     before = covered_documents(run.warehouse, _TABLE, provenance)
     part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
     folder = run.warehouse.location("documents").uri
-    step = partial(score_files, folder=folder, numbers=numbers, shards=part.shards)
+    step = partial(score_files, folder=folder, pivots=pivots, shards=part.shards)
     with run.progress.watch(run.spark, STAGE.name, f"scores of {part}"):
         files = run.warehouse.write_files(frame_of_files(run.spark, part.files), [_TABLE], step)
         replace_shards(run.warehouse, _TABLE, files[_TABLE], part.outdated, provenance)
@@ -49,7 +50,7 @@ def _no_pivots(run: Run) -> WarehouseError:
 
 STAGE = Stage(
     name="score_documents",
-    version=1,
+    version=2,
     reads=("documents", "pivots"),
     writes=lambda settings: (_TABLE,),
     sections=(),

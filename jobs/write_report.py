@@ -92,7 +92,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 
 STAGE = Stage(
     name="write_report",
-    version=3,
+    version=4,
     reads=(*STAGE_TABLES, "datasets/*"),
     writes=lambda settings: (),
     sections=("report",),

@@ -1,7 +1,8 @@
 """The registry of arms: the training sets that ``filter_documents`` can write.
 
 A new arm is one entry in ``ARMS``. Settings, selection, budgets, both reports and the model side read the registry, so
-none of them changes. Expressions are Spark SQL over the columns of ``document_scores`` and ``shrunken_density``.
+none of them changes. Expressions are Spark SQL over the columns of ``document_scores``, ``shrunken_density``, and
+``pivot``: whether the pivot arm takes the document.
 """
 
 import re
@@ -19,8 +20,8 @@ _RESERVED |= {"all", "corpus", "held_out"}
 class Arm:
     """How one training set is chosen.
 
-    Raises ValueError where the name is not an identifier or is reserved, or an arm cut by the rule has other strata
-    than languages, which is what the rule's budgets are for.
+    Raises ValueError where the name is not an identifier or is reserved, or an arm cut by the rule is one of a pair or
+    has other strata than languages, which is what the rule's budgets are for.
     """
 
     name: str
@@ -33,19 +34,28 @@ class Arm:
     """Predicate: the documents it may take. ``{bilingual_languages}`` and ``{seed}`` stand for SQL literals."""
     stratum: tuple[str, ...] = ("lang",)
     """Expressions whose values together make a stratum, each with a budget of its own; none: one stratum."""
-    unit: Literal["tokens", "documents"] = "tokens"
-    """What a budget counts."""
     budget: Literal["rule", "pivot_arm"] = "pivot_arm"
-    """Where budgets come from: ``selection.rule``, or what the pivot arm holds of the same stratum."""
-    order: Literal["density", "hash"] = "hash"
-    """Which documents of a stratum come first: the densest, or a draw by ``selection.seed``."""
+    """Where token budgets come from: ``selection.rule``, or what the pivot arm holds of the same stratum."""
+    pair: str | None = None
+    """The arm that it is compared with, if both are to take equally many documents of each stratum instead: as many as
+    the one has that may take fewer. The other arm has the same strata and names this one."""
+    share: Literal["half_share"] | None = None
+    """For arms of a pair: the key of ``[selection]`` with the largest share of a stratum that each takes."""
+    order: str | None = None
+    """Expression in [0, 1]: documents with lower values come first in their stratum. None: a draw by
+    ``selection.seed``."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name) or self.name in _RESERVED:
             reserved = ", ".join(sorted(_RESERVED))
             raise ValueError(f"{self.name!r} cannot name an arm: lower-case letters, digits and _, but not {reserved}")
-        if self.budget == "rule" and (self.stratum, self.unit) != (("lang",), "tokens"):
+        if self.budget == "rule" and (self.stratum, self.pair) != (("lang",), None):
             raise ValueError(f"arm {self.name}: budgets of selection.rule are tokens by language")
+
+    @property
+    def unit(self) -> Literal["tokens", "documents"]:
+        """What a budget counts."""
+        return "documents" if self.pair else "tokens"
 
     @property
     def by_language(self) -> bool:
@@ -61,7 +71,8 @@ class Arm:
 PIVOT = "pivot"
 """The arm that the others are controls of."""
 _LENGTH_BIN = "floor(log2(n_tokens + 1) * 4)"
-"""Four bins an octave: lengths are those of the pivot arm to within a factor of 2 ** (1 / 4)."""
+"""Four bins an octave: lengths are those of the other arm to within a factor of 2 ** (1 / 4)."""
+_ALIKE = ("lang", "source", _LENGTH_BIN)
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
@@ -71,31 +82,64 @@ ARMS: dict[str, Arm] = {
             "Pivot-rich documents",
             "The documents of each language with the highest shrunken pivot density, cut by selection.rule.",
             budget="rule",
-            order="density",
+            order="1 - shrunken_density",
+        ),
+        Arm(
+            "pivot_matched",
+            "Pivot-rich documents with a match",
+            "A random sample of the pivot arm with as many documents of each language, source and length as matched.",
+            documents=PIVOT,
+            stratum=_ALIKE,
+            pair="matched",
+        ),
+        Arm(
+            "matched",
+            "Matched control",
+            "A random sample of the other documents with as many of each language, source and length as pivot_matched.",
+            documents=f"NOT {PIVOT}",
+            stratum=_ALIKE,
+            pair="pivot_matched",
         ),
         Arm(
             "random",
             "Random control",
-            "A random sample of all documents with as many tokens of each language as the pivot arm.",
-        ),
-        Arm(
-            "matched",
-            "Length-matched control",
-            "A random sample with as many documents of each language and length as the pivot arm.",
-            stratum=("lang", _LENGTH_BIN),
-            unit="documents",
+            "A random sample of the documents that are not in the pivot arm, with as many tokens of each language.",
+            documents=f"NOT {PIVOT}",
         ),
         Arm(
             "parallel",
             "Bilingual control",
-            "A random sample of bilingual documents (selection.bilingual_languages) with at most as many tokens as the "
-            "pivot arm.",
-            documents="lang IN ({bilingual_languages})",
+            "A random sample of bilingual documents (selection.bilingual_languages) that are not in the pivot arm, at "
+            "most as many tokens.",
+            documents=f"lang IN ({{bilingual_languages}}) AND NOT {PIVOT}",
             stratum=(),
+        ),
+        Arm(
+            "half_a",
+            "Pivots of half A's concepts",
+            "The documents of each language, source and length with the highest half_balance: their pivots serve the "
+            "concepts of the random half A rather than those of half B.",
+            documents="half_balance > 0",
+            stratum=_ALIKE,
+            pair="half_b",
+            share="half_share",
+            order="(1 - half_balance) / 2",
+        ),
+        Arm(
+            "half_b",
+            "Pivots of half B's concepts",
+            "The documents with the lowest half_balance, as many of each language, source and length as half_a has.",
+            documents="half_balance < 0",
+            stratum=_ALIKE,
+            pair="half_a",
+            share="half_share",
+            order="(1 + half_balance) / 2",
         ),
     )
 }
 """The known arms by name, in the order of the reports."""
+DEFAULT_ARMS = (PIVOT, "pivot_matched", "matched", "random", "parallel")
+"""The arms that are written unless ``selection.arms`` names others."""
 
 
 def known_arm(name: str) -> str:
@@ -103,3 +147,14 @@ def known_arm(name: str) -> str:
     if name not in ARMS:
         raise ValueError(f"is not a known arm; known arms: {', '.join(map(repr, ARMS))}")
     return name
+
+
+CROSSOVER = "half_a-half_b"
+"""The contrast of the two halves of the concepts."""
+
+
+def known_contrast(contrast: str) -> str:
+    """The contrast, if it is ``<treatment>-<control>``, two different known arms; else raises ValueError."""
+    if len({known_arm(arm) for arm in contrast.split("-")}) != 2 or contrast.count("-") > 1:
+        raise ValueError(f"{contrast!r} is not <treatment>-<control>, two different arms")
+    return contrast

@@ -114,6 +114,12 @@ PIVOTS = pa.schema(
         _column("doc_share", _DOUBLE, "Share of all documents with the token, in [0, 1]."),
         _column("word_share", _DOUBLE, "Share of its occurrences in which the token is a whole word, in [0, 1]."),
         _column("n_sources", _LONG, "Groups of sources with the token: as many sources, or more; at most 32."),
+        _column(
+            "half_balance",
+            _DOUBLE,
+            "(a - b) / (a + b) in [-1, 1]: a, b are the sums of its scores above 0 for concepts of half A and half B; "
+            "0 where both are 0.",
+        ),
         _column("rank", _LONG, "1 for the best pivot."),
     ]
 )
@@ -125,6 +131,9 @@ DOCUMENT_SCORES = pa.schema(
         _column("n_pivot_tokens", _LONG, "Tokens that are in the pivot set."),
         _column("n_distinct_pivots", _LONG, "Distinct pivots among them."),
         _DENSITY,
+        _column(
+            "half_balance", _DOUBLE, "Sum of its pivot tokens' half_balance / n_tokens, in [-1, 1]; 0 without any."
+        ),
         *_PLACE,
     ]
 )
@@ -142,8 +151,9 @@ SELECTION_CUTS = pa.schema(
         _column(
             "value",
             _DOUBLE,
-            "Order of the first document that is left out, in [0, 1]: 1 - shrunken_density in arms ordered by density, "
-            "else its draw. Null where the stratum fits entirely. Documents before it (ties: by the key) are taken.",
+            "Order of the first document that is left out, in [0, 1]: 1 - shrunken_density in the pivot arm, (1 - "
+            "half_balance) / 2 and (1 + half_balance) / 2 in half_a and half_b, else its draw. Null where the stratum "
+            "fits entirely, or the budget of an arm of a pair is 0. Documents before it (ties: by the key) are taken.",
             True,
         ),
         *(field.with_nullable(True) for field in (*_KEY, *_PLACE)),
@@ -153,6 +163,9 @@ SELECTION_CUTS = pa.schema(
             "Pivot tokens / tokens of the language that is the stratum, to which densities are shrunken until the cuts "
             "are decided anew; null in strata that are no language.",
             True,
+        ),
+        _column(
+            "n_candidates", _LONG, "Documents of the stratum that the arm could take; null in the pivot arm.", True
         ),
     ]
 )

@@ -4,7 +4,8 @@
 density instead, see ``jobs.selection.shrunken_density``.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -19,46 +20,54 @@ _KEPT = ("source", "doc_id", "lang", "n_tokens", "shard", "record")
 _READ = pa.schema([DOCUMENTS.field(name) for name in (*_KEPT, "token_ids")])
 
 
-def pivot_numbers(pivot_ids: list[int], vocabulary_size: int) -> npt.NDArray[np.int32]:
-    """The index of each token id among the pivots, -1 for other tokens: int32 (vocabulary_size,)."""
+class PivotSet(NamedTuple):
+    """What the scores need to know of the pivots."""
+
+    numbers: npt.NDArray[np.int32]
+    """(vocabulary size,): the index of each token id among the pivots, -1 for other tokens."""
+    balances: npt.NDArray[np.float64]
+    """(pivots,): their ``half_balance``, each in [-1, 1]."""
+
+
+def pivot_set(balances: Mapping[int, float], vocabulary_size: int) -> PivotSet:
+    """The pivots, given as their ``half_balance`` by token id."""
     numbers = np.full(vocabulary_size, -1, np.int32)
-    numbers[pivot_ids] = np.arange(len(pivot_ids), dtype=np.int32)
-    return numbers
+    numbers[list(balances)] = np.arange(len(balances), dtype=np.int32)
+    return PivotSet(numbers, np.fromiter(balances.values(), np.float64))
 
 
 def score_files(
-    batches: Iterator[pa.RecordBatch], folder: str, numbers: npt.NDArray[np.int32], shards: Collection[str] | None
+    batches: Iterator[pa.RecordBatch], folder: str, pivots: PivotSet, shards: Collection[str] | None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Scores the documents in files, of which it does not read the texts; a ``TableStep``.
 
     Args:
         batches: one string column, files of ``documents``.
         folder: URI of that table.
-        numbers: from ``pivot_numbers``.
+        pivots: from ``pivot_set``.
         shards: only documents of these; None: all.
 
     Yields:
         as ``score_documents``.
     """
-    return score_documents(read_listed(batches, folder, _READ, shards), numbers)
+    return score_documents(read_listed(batches, folder, _READ, shards), pivots)
 
 
-def score_documents(
-    batches: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.int32]
-) -> Iterator[tuple[str, pa.RecordBatch]]:
+def score_documents(batches: Iterator[pa.RecordBatch], pivots: PivotSet) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Scores documents (with the columns that it keeps and token_ids); a ``TableStep``.
 
-    Yields ("document_scores", batch in DOCUMENT_SCORES), one row for each document; ``numbers``: see ``pivot_numbers``.
+    Yields ("document_scores", batch in DOCUMENT_SCORES), one row for each document.
     """
     for batch in batches:
-        tokens = tokens_of(batch.column("token_ids"), len(numbers))
-        n_pivots, n_distinct = count_pivots(tokens.ids, tokens.doc_starts, numbers)
-        n_tokens = np.diff(tokens.doc_starts)
+        tokens = tokens_of(batch.column("token_ids"), len(pivots.numbers))
+        n_pivots, n_distinct, balance = count_pivots(tokens.ids, tokens.doc_starts, *pivots)
+        n_tokens = np.maximum(np.diff(tokens.doc_starts), 1)
         columns = {name: batch.column(name) for name in _KEPT}
         columns |= {
             "n_pivot_tokens": pa.array(n_pivots),
             "n_distinct_pivots": pa.array(n_distinct),
-            "pivot_density": pa.array(n_pivots / np.maximum(n_tokens, 1)),
+            "pivot_density": pa.array(n_pivots / n_tokens),
+            "half_balance": pa.array(balance / n_tokens),
         }
         rows = [columns[name] for name in DOCUMENT_SCORES.names]
         yield "document_scores", pa.RecordBatch.from_arrays(rows, schema=DOCUMENT_SCORES)
@@ -66,21 +75,26 @@ def score_documents(
 
 @nb.njit(nogil=True, cache=True)
 def count_pivots(
-    ids: npt.NDArray[np.int32], doc_starts: npt.NDArray[np.int64], numbers: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pivot tokens and distinct pivots of each document, each int64 (D,); ``numbers`` (V,) are ``pivot_numbers``.
+    ids: npt.NDArray[np.int32],
+    doc_starts: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int32],
+    balances: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Pivot tokens, distinct pivots, and the sum of the pivot tokens' balances of each document, each (D,).
 
-    ``ids`` (T,) are those of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]].
+    ``ids`` (T,) are those of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]]; ``numbers`` and
+    ``balances`` are those of a ``PivotSet``.
     """
     n_docs = doc_starts.size - 1
-    n_pivots, n_distinct = np.zeros(n_docs, np.int64), np.zeros(n_docs, np.int64)
-    last_doc = np.full(numbers.max() + 2, -1, np.int64)
+    n_pivots, n_distinct, balance = np.zeros(n_docs, np.int64), np.zeros(n_docs, np.int64), np.zeros(n_docs)
+    last_doc = np.full(balances.size, -1, np.int64)
     for doc in range(n_docs):
         for k in range(doc_starts[doc], doc_starts[doc + 1]):
             pivot = numbers[ids[k]]
             if pivot >= 0:
                 n_pivots[doc] += 1
+                balance[doc] += balances[pivot]
                 if last_doc[pivot] != doc:
                     last_doc[pivot] = doc
                     n_distinct[doc] += 1
-    return n_pivots, n_distinct
+    return n_pivots, n_distinct, balance

@@ -9,12 +9,14 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
+from jobs.selection.shrunken_density import SHRUNKEN
 from jobs.warehouse.arrow_tables import ArrowTables
-from pivot_udfs.arms import ARMS, Arm
+from pivot_udfs.arms import ARMS, PIVOT, Arm
 from pivot_udfs.schemas import SELECTION_CUTS
 from pivot_udfs.settings import Selection
 
 _ALL = "all"
+_KEY = ("source", "doc_id", "shard", "record")
 _FUNCTIONS = {"floor": math.floor, "log2": lambda x: math.log(x) / math.log(2.0)}
 """With the values that Spark gives: a whole number, and a quotient of logarithms."""
 
@@ -39,7 +41,23 @@ def decide_arms(tables: ArrowTables, scored: Mapping[str, Any], selection: Selec
 
     ``scored`` is the document's row of ``document_scores``, with ``shrunken_density``.
     """
+    scored = {**scored, PIVOT: _is_in_pivot_arm(tables, scored, selection)}
     return tuple(_decide(tables, ARMS[name], scored, selection) for name in selection.arms)
+
+
+def _is_in_pivot_arm(tables: ArrowTables, scored: Mapping[str, Any], selection: Selection) -> bool:
+    """Whether the pivot arm takes a document; its dataset need not be there."""
+    cuts = _cuts(tables, PIVOT, scored["lang"])
+    if not cuts or cuts[0]["budget"] is None:
+        return bool(cuts) and bool(scored[SHRUNKEN] >= selection.threshold)
+    if cuts[0]["value"] is None:
+        return bool(cuts[0]["budget"])
+    return [1 - scored[SHRUNKEN], *(scored[name] for name in _KEY)] < [cuts[0][name] for name in ("value", *_KEY)]
+
+
+def _cuts(tables: ArrowTables, arm: str, stratum: str) -> list[dict[str, Any]]:
+    of_stratum = (ds.field("arm") == arm) & (ds.field("stratum") == stratum)
+    return tables.rows("selection_cuts", SELECTION_CUTS.names, of_stratum)
 
 
 def evaluate(expressions: Sequence[str], row: Mapping[str, Any]) -> list[Any] | None:
@@ -73,8 +91,7 @@ def _decide(tables: ArrowTables, arm: Arm, scored: Mapping[str, Any], selection:
         return ArmDecision(arm.name, held, stratum, f"the arm takes only documents with {predicate}", None)
     if stratum is None or may_be_taken is None:
         return ArmDecision(arm.name, held, stratum, "the expressions of this arm can be evaluated by Spark only", None)
-    of_stratum = (ds.field("arm") == arm.name) & (ds.field("stratum") == stratum)
-    cuts = tables.rows("selection_cuts", SELECTION_CUTS.names, of_stratum)
+    cuts = _cuts(tables, arm.name, stratum)
     return ArmDecision(arm.name, held, stratum, _reason(arm, held, cuts), cuts[0] if cuts else None)
 
 
@@ -85,9 +102,10 @@ def _reason(arm: Arm, held: bool, cuts: Sequence[Mapping[str, Any]]) -> str:
     if cut["budget"] is None:
         return f"the shrunken density is {'at least' if held else 'below'} {1 - cut['value']:g}"
     budget = f"the budget of {cut['budget']:,} {arm.unit}"
+    if arm.pair and not cut["budget"]:
+        return f"no document of the stratum has a match in the arm {arm.pair}"
     if cut["value"] is None:
         return f"the stratum fits {budget} entirely"
     first = f"{cut['source']} {cut['doc_id']} ({cut['shard']}, record {cut['record']})"
-    order = "1 - shrunken density" if arm.order == "density" else "draw"
     place = "comes before the first document that is" if held else "is, or comes after, the first document"
-    return f"it {place} left out of {budget}: {first}, {order} {cut['value']:.6g}"
+    return f"it {place} left out of {budget}: {first}, {arm.order or 'draw'} {cut['value']:.6g}"

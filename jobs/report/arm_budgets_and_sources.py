@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
 from jobs.report.report_types import ArmContent
-from jobs.selection.budgets import Budget, reported_budgets, taken
+from jobs.selection.budgets import Budget, Held, reported_budgets, taken
 from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.settings import Selection
 
@@ -32,10 +32,19 @@ def pivot_keys(members: DataFrame) -> DataFrame:
     return members.where(F.col("arm") == PIVOT).select(*KEY).withColumn("taken", F.lit(True))
 
 
-def read_arms(selection: Selection, members: DataFrame, language_tokens: Mapping[str, int]) -> tuple[ArmContent, ...]:
-    """What each arm holds (``arm_members``) and its budgets, in the order of ``selection.arms``.
+def read_arms(
+    selection: Selection,
+    members: DataFrame,
+    language_tokens: Mapping[str, int],
+    left_out: Mapping[str, tuple[int, int]],
+) -> tuple[ArmContent, ...]:
+    """What each arm holds and its budgets, in the order of ``selection.arms``.
 
-    ``language_tokens``: of the corpus, by language.
+    Args:
+        selection: the rule and the arms.
+        members: from ``arm_members``.
+        language_tokens: of the corpus, by language.
+        left_out: from ``unmatched``.
     """
     joined = members.join(pivot_keys(members), on=list(KEY), how="left")
     rows = (
@@ -50,14 +59,15 @@ def read_arms(selection: Selection, members: DataFrame, language_tokens: Mapping
         .collect()
     )
     by_arm = {arm: [row for row in rows if row["arm"] == arm] for arm in selection.arms}
-    pivot_arm = {row["lang"]: (row["n_docs"], row["n_tokens"]) for row in by_arm.get(PIVOT, [])}
-    budgets = reported_budgets(selection, language_tokens, pivot_arm) if PIVOT in by_arm else []
-    return tuple(_arm(arm, of_arm, budgets) for arm, of_arm in by_arm.items())
+    held = {arm: {row["lang"]: (row["n_docs"], row["n_tokens"]) for row in of_arm} for arm, of_arm in by_arm.items()}
+    budgets = reported_budgets(selection, language_tokens, held) if PIVOT in by_arm else []
+    return tuple(_arm(arm, of_arm, held[arm], budgets, left_out.get(arm)) for arm, of_arm in by_arm.items())
 
 
-def _arm(name: str, rows: Sequence[Row], budgets: Sequence[Budget]) -> ArmContent:
+def _arm(
+    name: str, rows: Sequence[Row], held: Held, budgets: Sequence[Budget], left_out: tuple[int, int] | None
+) -> ArmContent:
     n_tokens = sum(row["n_tokens"] for row in rows)
-    held = {row["lang"]: (row["n_docs"], row["n_tokens"]) for row in rows}
     return ArmContent(
         name=name,
         title=ARMS[name].title,
@@ -68,6 +78,7 @@ def _arm(name: str, rows: Sequence[Row], budgets: Sequence[Budget]) -> ArmConten
         language_tokens={lang: tokens for lang, (_, tokens) in held.items()},
         n_in_pivot=sum(row["in_pivot"] for row in rows),
         budgets=tuple((budget, taken(budget, held)) for budget in budgets if budget.arm == name),
+        unmatched=left_out or (0, 0),
     )
 
 

@@ -12,6 +12,7 @@ from jobs.report.marked_examples import read_examples
 from jobs.report.report_types import Report
 from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
+from jobs.selection.budgets import unmatched
 from jobs.selection.select_documents import Cuts
 from jobs.selection.shrunken_density import language_sums, with_shrunken_density
 from pivot_udfs.load_settings import result_settings
@@ -37,7 +38,7 @@ def read_report(run: Run) -> Report:
     with ThreadPoolExecutor(_N_THREADS) as pool:
         pairs_ = pool.submit(read_language_pairs, run)
         pivots = pool.submit(read_pivots, run)
-        arms = pool.submit(read_arms, selection, members, language_tokens)
+        arms = pool.submit(read_arms, selection, members, language_tokens, unmatched(cuts.cuts))
         source_tokens = pool.submit(read_source_tokens, scored, members, selection.arms)
         tables = pool.submit(_table_notes, run)
         densities = read_densities(scored)

@@ -86,6 +86,8 @@ class ArmContent:
     """Documents that are also in the pivot arm."""
     budgets: tuple[tuple[Budget, int], ...]
     """Each with what was taken of it; none under the rule ``threshold`` or where the pivot arm is not written."""
+    unmatched: tuple[int, int] = (0, 0)
+    """Strata, and the documents in them, that it leaves out because the arm that it is paired with finds no match."""
 
 
 @dataclass(frozen=True)

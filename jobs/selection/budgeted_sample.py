@@ -58,6 +58,8 @@ class Cut(NamedTuple):
     doc_id: str | None = None
     shard: str | None = None
     record: int | None = None
+    n_candidates: int | None = None
+    """Rows of the stratum that the draw may take; None where they are not counted."""
 
     @property
     def first(self) -> dict[str, Any] | None:
@@ -92,13 +94,14 @@ def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFr
     Args:
         frame: as for ``take``.
         draws: their budgets are not used.
-        cuts: of the draws; rows in strata without a cut are not taken.
+        cuts: of the draws; rows in strata without a cut, or with a budget of 0 and no key, are not taken.
 
     Returns:
         the frame with a boolean column for each draw, by its name.
     """
     for draw in draws:
-        frame = _marked(frame, draw, [(cut.stratum, cut.first) for cut in cuts if cut.arm == draw.name])
+        of_draw = [cut for cut in cuts if cut.arm == draw.name and (cut.budget != 0 or cut.first)]
+        frame = _marked(frame, draw, [(cut.stratum, cut.first) for cut in of_draw])
     return frame
 
 

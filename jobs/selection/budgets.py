@@ -1,12 +1,14 @@
 """How much each arm takes: its budgets by stratum, and how well the documents it found fill them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.selection.budgeted_sample import Cut, Draw
 from pivot_udfs.arms import ARMS, PIVOT, Arm
 from pivot_udfs.settings import Selection
 
@@ -30,6 +32,20 @@ class Budget:
     amount: int
 
 
+class InStratum(NamedTuple):
+    """What an arm finds in one of its strata."""
+
+    n_docs: int
+    n_candidates: int
+    """Documents that it may take."""
+    pivot_tokens: int
+    """Tokens of the pivot arm."""
+
+
+Strata = Mapping[str, Mapping[str, InStratum]]
+"""By arm and stratum."""
+
+
 def stratum(arm: Arm) -> Column:
     """The stratum of each document, a string: the values of ``arm.stratum`` with a slash between them."""
     return F.concat_ws("/", *map(F.expr, arm.stratum)) if arm.stratum else F.lit(ALL)
@@ -48,50 +64,99 @@ def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -
     return {lang: int(selection.tokens * quotas.get(lang, 0.0)) for lang in {**language_tokens, **quotas}}
 
 
-def control_budgets(marked: DataFrame, arms: Sequence[Arm]) -> dict[str, Counter[str]]:
-    """What the pivot arm holds, by arm, of each of its strata, in its unit.
+def count_strata(marked: DataFrame, draws: Sequence[Draw]) -> Strata:
+    """What the controls find in their strata; those with neither candidates nor tokens of the pivot arm are absent.
 
     Args:
         marked: ``document_scores`` with ``shrunken_density`` and a boolean column ``pivot``.
-        arms: the controls.
+        draws: of the controls.
     """
-    of_arms = F.array(*(F.struct(F.lit(arm.name).alias("arm"), stratum(arm).alias("stratum")) for arm in arms))
-    counts = F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens")
-    pivot = marked.where(PIVOT).select("n_tokens", F.explode(of_arms).alias("of"))
-    budgets: dict[str, Counter[str]] = {arm.name: Counter() for arm in arms}
-    for row in pivot.groupBy("of.arm", "of.stratum").agg(*counts).collect():
-        budgets[row["arm"]][row["stratum"]] += _in_unit(ARMS[row["arm"]].unit, (row["n_docs"], row["n_tokens"]))
+    offers = (F.struct(F.lit(d.name).alias("arm"), d.stratum.alias("stratum"), d.among.alias("may")) for d in draws)
+    counts = (
+        F.count("*").alias("n_docs"),
+        F.count_if("of.may").alias("n_candidates"),
+        F.sum(F.when(F.col(PIVOT), F.col("n_tokens")).otherwise(0)).alias("pivot_tokens"),
+    )
+    offered = marked.select("n_tokens", PIVOT, F.explode(F.array(*offers)).alias("of"))
+    found = offered.groupBy("of.arm", "of.stratum").agg(*counts).where("n_candidates > 0 OR pivot_tokens > 0")
+    strata: dict[str, dict[str, InStratum]] = {draw.name: {} for draw in draws}
+    for row in found.orderBy("arm", "stratum").collect():
+        strata[row["arm"]][row["stratum"]] = InStratum(row["n_docs"], row["n_candidates"], row["pivot_tokens"])
+    return strata
+
+
+def control_budgets(strata: Strata, selection: Selection) -> dict[str, dict[str, int]]:
+    """How much each control takes of its strata, in its unit; arms of a pair take 0 of strata that cannot be matched.
+
+    Args:
+        strata: of the controls and of the arms that they are paired with.
+        selection: the shares of arms of a pair.
+    """
+    budgets = {}
+    for name, found in strata.items():
+        arm = ARMS[name]
+        if arm.pair:
+            there, mine = strata[arm.pair], {of: here for of, here in found.items() if here.n_candidates}
+            budgets[name] = {of: _pair_budget(arm, here, there.get(of), selection) for of, here in mine.items()}
+        else:
+            budgets[name] = {of: here.pivot_tokens for of, here in found.items() if here.pivot_tokens}
     return budgets
 
 
-def reported_budgets(selection: Selection, language_tokens: Mapping[str, int], pivot_arm: Held) -> list[Budget]:
+def _pair_budget(arm: Arm, here: InStratum, there: InStratum | None, selection: Selection) -> int:
+    fewer = min(here.n_candidates, there.n_candidates if there else 0)
+    return min(fewer, int(getattr(selection, arm.share) * here.n_docs)) if arm.share else fewer
+
+
+def unmatched(cuts: Iterable[Cut]) -> dict[str, tuple[int, int]]:
+    """(strata, documents that it may take there) that each arm of a pair leaves out because they cannot be matched."""
+    found: dict[str, tuple[int, int]] = {}
+    for cut in cuts:
+        if ARMS[cut.arm].pair:
+            n_strata, n_docs = found.get(cut.arm, (0, 0))
+            is_out = cut.budget == 0
+            found[cut.arm] = n_strata + is_out, n_docs + is_out * (cut.n_candidates or 0)
+    return found
+
+
+def reported_budgets(
+    selection: Selection, language_tokens: Mapping[str, int], held: Mapping[str, Held]
+) -> list[Budget]:
     """The budgets of the configured arms by language, or in all for arms whose strata are not within languages.
+
+    The budget of an arm of a pair is what the other arm holds.
 
     Args:
         selection: the rule and the arms; the rule ``threshold`` sets no budgets.
         language_tokens: of the corpus, by language.
-        pivot_arm: what the pivot arm holds.
+        held: by arm, what the pivot arm and arms of pairs hold.
     """
     by_rule = {} if selection.rule == "threshold" else language_budgets(selection, language_tokens)
     budgets = []
     for arm in (ARMS[name] for name in selection.arms):
-        held = {lang: _in_unit(arm.unit, counts) for lang, counts in pivot_arm.items()}
-        amounts = by_rule if arm.budget == "rule" else held if arm.by_language else {ALL: sum(held.values())}
+        other = {lang: _in_unit(arm.unit, counts) for lang, counts in held.get(arm.pair or PIVOT, {}).items()}
+        amounts = by_rule if arm.budget == "rule" else other if arm.by_language else {ALL: sum(other.values())}
         budgets += [Budget(arm.name, lang, arm.unit, amount) for lang, amount in sorted(amounts.items())]
     return budgets
 
 
-def describe_arms(held: Mapping[str, Held], budgets: Sequence[Budget]) -> list[str]:
-    """Log lines: what each arm holds, and how much of each budget was taken, with a warning where much is missing.
+def describe_arms(
+    held: Mapping[str, Held], budgets: Sequence[Budget], left_out: Mapping[str, tuple[int, int]]
+) -> list[str]:
+    """Log lines: what each arm holds and leaves out, and what it took of each budget, with a warning if it is short.
 
     Args:
         held: by arm.
         budgets: from ``reported_budgets``.
+        left_out: from ``unmatched``.
     """
     lines = []
     for arm, by_language in held.items():
         n_docs, n_tokens = total(by_language)
         lines.append(f"{arm}: {n_docs:,} documents, {n_tokens:,} tokens")
+        if arm in left_out:
+            n_strata, n_unmatched = left_out[arm]
+            lines.append(f"{arm}: {n_strata:,} strata with {n_unmatched:,} documents have no match, and are left out")
         lines += [_describe_budget(budget, by_language) for budget in budgets if budget.arm == arm]
     return lines
 

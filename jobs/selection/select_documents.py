@@ -5,7 +5,7 @@ cuts, so that documents which are added later can join the arms without another 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.selection.budgeted_sample import Cut, Draw, mark, take
-from jobs.selection.budgets import Held, control_budgets, language_budgets, stratum
+from jobs.selection.budgets import Held, control_budgets, count_strata, language_budgets, stratum
 from jobs.selection.shrunken_density import SHRUNKEN, language_densities, language_sums, with_shrunken_density
 from pivot_udfs.arms import ARMS, PIVOT, Arm
 from pivot_udfs.settings import Selection
@@ -27,7 +27,7 @@ class Cuts:
     """What decides whether an arm takes a document: the content of ``selection_cuts``."""
 
     cuts: Sequence[Cut]
-    """Where each arm ends in each stratum; the pivot arm is always among the arms."""
+    """Where each arm ends in each stratum; the pivot arm, and arms that others are paired with, are always included."""
     densities: Mapping[str, float]
     """Pivot tokens / tokens of each language, to which the densities of its documents are shrunken."""
 
@@ -56,16 +56,14 @@ def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
     """
     languages = language_sums(scores)
     corpus = {row["lang"]: row["n_tokens"] for row in languages}
-    arms = [ARMS[name] for name in selection.arms]
-    by_rule = [ARMS[PIVOT], *(arm for arm in arms if arm.budget == "rule" and arm.name != PIVOT)]
+    arms = [ARMS[name] for name in _decided(selection)]
+    by_rule = [arm for arm in arms if arm.budget == "rule"]
     controls = [arm for arm in arms if arm.budget == "pivot_arm"]
     ranked = with_shrunken_density(scores, language_densities(languages), selection.shrinkage_tokens)
     marked, cuts = _take_by_rule(ranked, by_rule, corpus, selection)
-    if controls:
-        budgets = control_budgets(marked, controls)
-        _, of_controls = take(marked, [_draw(arm, budgets[arm.name], selection) for arm in controls])
-        cuts = [*cuts, *of_controls]
-    return Cuts(cuts, language_densities(languages))
+    return Cuts(
+        [*cuts, *(_cut_controls(marked, controls, selection) if controls else [])], language_densities(languages)
+    )
 
 
 def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> DataFrame:
@@ -80,13 +78,13 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
         shard, record, pivot_density, shrunken_density, and a boolean column for each arm: one row for each document
         that an arm takes.
     """
-    marked = _marked(scores, cuts, selection, selection.arms)
+    marked = _marked(scores, cuts, selection, list(dict.fromkeys((PIVOT, *selection.arms))))
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
 
 
 def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
-    """What the configured arms, and the pivot arm, take of some scores; and tokens by language. Arguments as above."""
-    arms = list(dict.fromkeys((PIVOT, *selection.arms)))
+    """What the arms that are cut take of some scores; and tokens by language. Arguments as above."""
+    arms = _decided(selection)
     sums = [
         F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
         for arm in arms
@@ -97,6 +95,12 @@ def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dic
         arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm]["n_docs"]} for arm in arms
     }
     return held, {row["lang"]: row["all"] for row in rows}
+
+
+def _decided(selection: Selection) -> list[str]:
+    """The arms that are cut: the pivot arm first, which others refer to, the configured ones and their pairs."""
+    pairs = [pair for name in selection.arms if (pair := ARMS[name].pair)]
+    return list(dict.fromkeys((PIVOT, *selection.arms, *pairs)))
 
 
 def _marked(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
@@ -114,8 +118,18 @@ def _take_by_rule(
     return take(ranked, [_draw(arm, budgets, selection) for arm in arms])
 
 
+def _cut_controls(marked: DataFrame, arms: Sequence[Arm], selection: Selection) -> list[Cut]:
+    draws = [_draw(arm, {}, selection) for arm in arms]
+    strata = count_strata(marked, draws)
+    budgets = control_budgets(strata, selection)
+    filled = {name: {of: amount for of, amount in of_arm.items() if amount} for name, of_arm in budgets.items()}
+    _, cuts = take(marked, [replace(draw, budgets=filled[draw.name]) for draw in draws])
+    cuts += [Cut(name, of, 0) for name, of_arm in budgets.items() for of in of_arm if of not in filled[name]]
+    return [cut._replace(n_candidates=strata[cut.arm][cut.stratum].n_candidates) for cut in cuts]
+
+
 def _draw(arm: Arm, budgets: Mapping[str, int], selection: Selection) -> Draw:
-    value = 1 - F.col(SHRUNKEN) if arm.order == "density" else _uniform(arm.name, selection.seed)
+    value = F.expr(arm.order) if arm.order else _uniform(arm.name, selection.seed)
     weight = F.lit(1) if arm.unit == "documents" else F.col("n_tokens")
     return Draw(arm.name, stratum(arm), value, weight, budgets, _may_be_taken(arm, selection))
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from pivot_udfs.arms import ARMS, known_arm
+from pivot_udfs.arms import DEFAULT_ARMS, known_arm
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, Count, Language, Long, Once, Section, Share
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
@@ -35,6 +35,8 @@ class Pivots(Section):
     """Sources in which a pivot must occur, at most 32, since sources are counted in 32 groups."""
     n_pivots: Count = 1000
     """Number of corpus pivots, the best ones."""
+    half_seed: Annotated[int, Long] = 0
+    """Seed of the random split of the concepts into the halves A and B, see ``half_balance``."""
 
     @field_validator("min_score")
     @classmethod
@@ -84,8 +86,11 @@ class Selection(Section):
     of the document's language."""
     bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = Field(default=["mul"])
     """The values of ``lang`` that mark bilingual documents, which the arm ``parallel`` takes."""
-    arms: Annotated[list[ArmName], Field(min_length=1), Once] = Field(default=list(ARMS))
+    arms: Annotated[list[ArmName], Field(min_length=1), Once] = Field(default=list(DEFAULT_ARMS))
     """Which datasets are written; ``pivot_udfs.arms`` defines them."""
+    half_share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """The largest share of the documents of a language, source and length that each of ``half_a`` and ``half_b``
+    takes."""
     seed: Annotated[int, Long] = 0
     """Seed of the random draws of documents."""
 

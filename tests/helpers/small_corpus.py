@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import shard_files
 
+from pivot_udfs.arms import ARMS
+
 SETTINGS = """
 [corpus]
 inputs = "{folder}/shards"
@@ -37,9 +39,11 @@ n_pivots = 150
 [selection]
 share = 0.3
 shrinkage_tokens = 100
+arms = {arms}
+half_share = 0.3
 [spark]
 master = "local[2]"
-"""
+""".replace("{arms}", json.dumps(list(ARMS)))
 BAD_LINES = [(line, reason) for line, reason in shard_files.BAD_LINES if not reason.endswith("too_large")]
 N_CONCEPTS = 600
 

@@ -12,6 +12,8 @@ import oracle_pivots
 import pytest
 from small_corpus import SmallCorpus, rows_of
 
+from pivot_udfs.arms import ARMS
+from pivot_udfs.concept_halves import concept_halves
 from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS, count_cooccurrence
 from pivot_udfs.schemas import DATASET, TABLES
 from pivot_udfs.tokenization.backends import TokenizerSpec
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
-ARMS = ["pivot", "random", "matched", "parallel"]
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,7 @@ def test_pivots(
         _, score, n_concepts, n_pairs = by_token[row["token_id"]]
         assert (row["rank"], row["n_concepts"], row["n_language_pairs"]) == (rank, n_concepts, n_pairs)
         assert row["score"] == pytest.approx(score)
+        assert row["half_balance"] == pytest.approx(half_balance(brute_pairs, row["token_id"]))
         assert row["word_share"] == oracle_pivots.word_share(tables, row["token_id"]) >= 0.5
         assert row["n_sources"] == sum(token == row["token_id"] for _, token in tables.token_sources)
         assert row["doc_share"] == tables.token_totals[row["token_id"]][1] / n_docs <= 0.2
@@ -147,8 +149,17 @@ def test_pivots(
     assert rows[-1]["score"] >= wanted[len(rows) - 1][1] - 1e-9
 
 
+def half_balance(pairs: list[oracle_pivots.PairPivot], token_id: int) -> float:
+    """Scores are above 0 here."""
+    sums = Counter[bool]()
+    for pair in pairs:
+        if pair.token_id == token_id:
+            sums[bool(concept_halves([pair.concept], 0)[0])] += pair.score  # type: ignore[assignment]
+    return (sums[True] - sums[False]) / sums.total()
+
+
 def test_document_scores(spark: "SparkSession", corpus: SmallCorpus) -> None:
-    pivots = {row["token_id"] for row in rows_of(spark, corpus, "pivots")}
+    pivots = {row["token_id"]: row["half_balance"] for row in rows_of(spark, corpus, "pivots")}
     scores = {(row["source"], row["doc_id"]): row for row in rows_of(spark, corpus, "document_scores")}
     assert len(scores) == len(corpus.documents)
     for (source, doc_id, lang, _), (_, _, tokens) in zip(corpus.documents, corpus.encoded, strict=True):
@@ -156,6 +167,7 @@ def test_document_scores(spark: "SparkSession", corpus: SmallCorpus) -> None:
         assert (row["lang"], row["n_tokens"]) == (lang, len(tokens))
         assert (row["n_pivot_tokens"], row["n_distinct_pivots"]) == (len(found), len(set(found)))
         assert row["pivot_density"] == pytest.approx(len(found) / len(tokens))
+        assert row["half_balance"] == pytest.approx(sum(map(pivots.get, found)) / len(tokens))
 
 
 def test_datasets_hold_documents_as_they_are(spark: "SparkSession", corpus: SmallCorpus) -> None:

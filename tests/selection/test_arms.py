@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pivot_udfs.arms import ARMS, Arm
+from pivot_udfs.arms import ARMS, DEFAULT_ARMS, Arm
 from pivot_udfs.settings import Selection
 
 WIKI = Arm(
@@ -30,19 +30,28 @@ def test_a_name_that_is_no_identifier_or_is_reserved_is_refused(name: str) -> No
         Arm(name, "t", "d")
 
 
-@pytest.mark.parametrize("changes", [{"stratum": ()}, {"unit": "documents"}, {"stratum": ("lang", "source")}])
+@pytest.mark.parametrize("changes", [{"stratum": ()}, {"pair": "random"}, {"stratum": ("lang", "source")}])
 def test_an_arm_cut_by_the_rule_has_budgets_by_language(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="tokens by language"):
         Arm("dense", "t", "d", budget="rule", **changes)
 
 
 def test_the_known_arms_are_described() -> None:
-    assert list(ARMS) == ["pivot", "random", "matched", "parallel"]
+    assert list(ARMS) == [*DEFAULT_ARMS, "half_a", "half_b"]
     assert all(arm.title and arm.description.endswith(".") for arm in ARMS.values())
 
 
+def test_arms_of_a_pair_name_each_other_and_differ_in_their_documents_only() -> None:
+    pairs = [(arm, ARMS[arm.pair]) for arm in ARMS.values() if arm.pair]
+    assert len(pairs) == 4
+    for arm, other in pairs:
+        assert other.pair == arm.name
+        assert (arm.stratum, arm.share, arm.unit) == (other.stratum, other.share, other.unit)
+        assert arm.documents != other.documents
+
+
 def test_settings_fill_the_predicate() -> None:
-    assert ARMS["parallel"].predicate(["mul", "eu"], 0) == "lang IN ('mul', 'eu')"
+    assert ARMS["parallel"].predicate(["mul", "eu"], 0) == "lang IN ('mul', 'eu') AND NOT pivot"
     assert (
         Arm("a", "t", "d", documents="pmod(hash(doc_id), 7) = {seed}").predicate([], 3) == "pmod(hash(doc_id), 7) = 3"
     )
@@ -50,7 +59,7 @@ def test_settings_fill_the_predicate() -> None:
 
 @pytest.mark.parametrize("arms", [["pivots"], ["wiki"], [""]])
 def test_settings_refuse_an_unknown_arm_and_list_the_known_ones(arms: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"'pivot', 'random', 'matched', 'parallel'"):
+    with pytest.raises(ValueError, match=r"known arms: 'pivot', 'pivot_matched', 'matched', "):
         Selection(arms=arms)
 
 
@@ -62,7 +71,7 @@ def test_budgets_of_a_new_arm_are_reported(wiki: Arm) -> None:
     from jobs.selection.budgets import Budget, reported_budgets
 
     budgets = reported_budgets(
-        Selection(rule="threshold", arms=[wiki.name]), {"fr": 100}, {"fr": (2, 40), "en": (1, 5)}
+        Selection(rule="threshold", arms=[wiki.name]), {"fr": 100}, {"pivot": {"fr": (2, 40), "en": (1, 5)}}
     )
     assert budgets == [Budget("wiki", "en", "tokens", 5), Budget("wiki", "fr", "tokens", 40)]
 
@@ -75,7 +84,9 @@ def test_a_new_arm_is_selected(spark: Any, wiki: Arm) -> None:
     from jobs.selection.select_documents import decide_cuts, select_documents
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
-    rows = [(f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, f"f{k % 5}", k) for k in range(210)]
+    rows = [
+        (f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, 0.0, f"f{k % 5}", k) for k in range(210)
+    ]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
     selection = Selection(share=0.4, arms=["pivot", wiki.name])
     chosen = select_documents(scores, decide_cuts(scores, selection), selection)
@@ -94,9 +105,11 @@ def test_the_model_side_takes_a_new_arm(wiki: Arm) -> None:
     from jobs.gpu.common.settings import Experiment, Packing
 
     assert Packing(arm=wiki.name).arm == "wiki"
-    assert Experiment(arms=["pivot", wiki.name], control=wiki.name).control == "wiki"
-    with pytest.raises(ValueError, match="known arms: 'pivot', 'random', 'matched', 'parallel', 'wiki'"):
-        Experiment(treatment="wikipedia")
+    assert Experiment(contrasts=["pivot-wiki", "random-wiki"]).arms == ["pivot", "wiki", "random"]
+    with pytest.raises(ValueError, match=r"known arms: 'pivot', 'pivot_matched', .*, 'wiki'"):
+        Experiment(contrasts=["wikipedia-pivot"])
+    with pytest.raises(ValueError, match="two different arms"):
+        Experiment(contrasts=["pivot-pivot"])
 
 
 @pytest.mark.spark
@@ -107,7 +120,7 @@ def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
     columns = "shard string, record long, source string, lang string, n_tokens long, pivot_density double, arm string"
     members = spark.createDataFrame(rows, columns)
     selection = Selection(share=0.5, arms=["pivot", wiki.name])
-    pivot, new = read_arms(selection, members, {"en": 200})
+    pivot, new = read_arms(selection, members, {"en": 200}, {})
     assert (new.title, new.description) == (wiki.title, wiki.description)
     assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot) == (6, 3, 30, 3)
     assert [(b.lang, b.amount, taken) for b, taken in (*pivot.budgets, *new.budgets)] == [

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.selection.budgets import Budget, describe_arms, language_budgets, missed_budgets, reported_budgets
+from jobs.selection.budgeted_sample import Cut
+from jobs.selection.budgets import (
+    Budget,
+    InStratum,
+    control_budgets,
+    describe_arms,
+    language_budgets,
+    missed_budgets,
+    reported_budgets,
+    unmatched,
+)
 from pivot_udfs.arms import ARMS
 from pivot_udfs.settings import Selection
 
@@ -39,16 +49,45 @@ def test_language_quotas_divide_the_token_budget() -> None:
 
 def test_each_arm_has_the_budgets_of_its_registry_entry() -> None:
     selection = Selection(rule="token_budget", tokens=100, language_quotas={"fr": 0.5, "de": 0.2}, arms=list(ARMS))
-    budgets = reported_budgets(selection, {"fr": 1000}, {"fr": (3, 48)})
+    held = {"pivot": {"fr": (3, 48)}, "pivot_matched": {"fr": (2, 30)}, "matched": {"fr": (1, 9)}}
+    budgets = reported_budgets(selection, {"fr": 1000}, held)
     assert budgets == [
         Budget("pivot", "de", "tokens", 20),
         Budget("pivot", "fr", "tokens", 50),
+        Budget("pivot_matched", "fr", "documents", 1),
+        Budget("matched", "fr", "documents", 2),
         Budget("random", "fr", "tokens", 48),
-        Budget("matched", "fr", "documents", 3),
         Budget("parallel", "all", "tokens", 48),
     ]
     threshold = Selection(rule="threshold", arms=["parallel", "pivot"])
-    assert reported_budgets(threshold, {"fr": 1000}, {"fr": (3, 48)}) == budgets[-1:]
+    assert reported_budgets(threshold, {"fr": 1000}, held) == budgets[-1:]
+
+
+STRATUM = st.integers(0, 200).flatmap(
+    lambda n: st.builds(InStratum, st.just(n), st.integers(0, n), st.integers(0, 1000))
+)
+STRATA = st.dictionaries(st.sampled_from("abcdefg"), STRATUM)
+
+
+@given(here=STRATA, there=STRATA, share=st.floats(0.01, 0.5))
+def test_both_arms_of_a_pair_take_the_smaller_number_within_the_share(
+    here: dict[str, InStratum], there: dict[str, InStratum], share: float
+) -> None:
+    there = {of: found._replace(n_docs=here[of].n_docs) if of in here else found for of, found in there.items()}
+    strata = {"half_a": here, "half_b": there, "matched": here, "pivot_matched": there, "random": here}
+    budgets = control_budgets(strata, Selection(half_share=share))
+    for of in {*here, *there}:
+        fewer = min(found[of].n_candidates if of in found else 0 for found in (here, there))
+        wanted = min(fewer, math.floor(share * (here.get(of) or there[of]).n_docs))
+        assert {budgets[arm].get(of, 0) for arm in ("half_a", "half_b")} == {wanted}
+        assert {budgets[arm].get(of, 0) for arm in ("matched", "pivot_matched")} == {fewer}
+    assert budgets["random"] == {of: found.pivot_tokens for of, found in here.items() if found.pivot_tokens}
+
+
+def test_strata_without_a_match_are_counted_with_their_documents() -> None:
+    cuts = [Cut("half_a", "x", 0, n_candidates=4), Cut("half_a", "y", 0, n_candidates=3), Cut("pivot", "en", 0)]
+    cuts += [Cut("half_a", "z", 2, n_candidates=7), Cut("half_b", "z", 2, n_candidates=2)]
+    assert unmatched(cuts) == {"half_a": (2, 7), "half_b": (0, 0)}
 
 
 def test_budgets_are_missed_from_both_sides() -> None:
@@ -66,11 +105,12 @@ def test_unfilled_budgets_are_logged_and_large_gaps_are_warnings() -> None:
         Budget("parallel", "all", "tokens", 4990),
     ]
     held = {"pivot": {"fr": (3, 4990)}, "matched": {"fr": (3, 5100)}, "parallel": {"mul": (1, 40), "fr": (1, 60)}}
-    assert describe_arms(held, budgets) == [
+    assert describe_arms(held, budgets, {"matched": (2, 1_700)}) == [
         "pivot: 3 documents, 4,990 tokens",
         "warning: pivot, de: 0 of 2,000 tokens, 2,000 short",
         "pivot, fr: 4,990 of 5,000 tokens, 10 short",
         "matched: 3 documents, 5,100 tokens",
+        "matched: 2 strata with 1,700 documents have no match, and are left out",
         "matched, fr: 3 of 3 documents",
         "parallel: 2 documents, 100 tokens",
         "warning: parallel, all: 100 of 4,990 tokens, 4,890 short",

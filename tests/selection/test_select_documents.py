@@ -27,9 +27,9 @@ def make_scores() -> list[Row]:
         n_pivots = draw.choice([0, 0, n_tokens // 10, n_tokens // 5, n_tokens // 2, n_tokens])
         place = {"source": f"s{k % 3}", "doc_id": f"d{k}", "shard": f"f{k % 7}", "record": k}
         counts = {"n_tokens": n_tokens, "n_pivot_tokens": n_pivots, "n_distinct_pivots": min(n_pivots, 3)}
-        rows.append(
-            place | counts | {"lang": draw.choice(["en", "fr", "ja", "mul"]), "pivot_density": n_pivots / n_tokens}
-        )
+        balance = draw.choice([-0.2, -0.1, 0.0, 0.1, 0.3, draw.uniform(-1, 1)]) * (n_pivots > 0)
+        scored = {"lang": draw.choice(["en", "fr", "ja", "mul"]), "half_balance": balance}
+        rows.append(place | counts | scored | {"pivot_density": n_pivots / n_tokens})
     return rows
 
 
@@ -117,21 +117,74 @@ def test_a_threshold_takes_all_documents_above_it(scores: "DataFrame") -> None:
 
 
 def test_controls_match_the_pivot_arm(scores: "DataFrame") -> None:
-    """The controls have the pivot arm's language mix, lengths or budget, and never more tokens."""
-    found = arms(scores, Selection(share=0.4, shrinkage_tokens=50))
+    """The controls have the pivot arm's language mix or budget, never more tokens, and none of its documents."""
+    selection = Selection(share=0.4, shrinkage_tokens=50, arms=list(ARMS))
+    found = arms(scores, selection)
     pivot = tokens(found["pivot"])
     longest = max(row["n_tokens"] for row in ROWS)
     for lang, budget in pivot.items():
         assert budget - longest < tokens(found["random"])[lang] <= budget
-
-    def shape(rows: list[Row]) -> Counter[tuple[str, int]]:
-        return Counter((row["lang"], math.floor(math.log2(row["n_tokens"] + 1) * 4)) for row in rows)
-
-    assert shape(found["matched"]) == shape(found["pivot"])
+    held = places(found["pivot"])
+    for arm in ("random", "matched", "parallel"):
+        assert not held & places(found[arm])
+    assert places(found["pivot_matched"]) < held
+    others = [row for row in ROWS if row["record"] not in held]
+    assert shape(found["matched"]) == shape(found["pivot_matched"]) == shape(found["pivot"]) & shape(others)
+    assert 0 < len(found["matched"]) < len(found["pivot"])
     assert set(tokens(found["parallel"])) == {"mul"}
     assert tokens(found["parallel"]).total() <= pivot.total()
     drawn = [{row["record"] for row in found[arm]} for arm in ARMS]
-    assert len(set(map(frozenset, drawn))) == 4
+    assert len(set(map(frozenset, drawn))) == len(ARMS)
+
+
+def shape(rows: list[Row]) -> Counter[tuple[str, str, int]]:
+    """Documents by language, source and quarter of an octave of length."""
+    return Counter((row["lang"], row["source"], math.floor(math.log2(row["n_tokens"] + 1) * 4)) for row in rows)
+
+
+def places(rows: list[Row]) -> set[int]:
+    return {row["record"] for row in rows}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+@pytest.mark.parametrize("order", [["half_a", "half_b"], ["half_b"]])
+def test_halves_are_the_ends_of_each_stratum(scores: "DataFrame", share: float, order: list[str]) -> None:
+    """Equally many documents of each language, source and length, also where only one of the two is written."""
+    found = arms(scores, Selection(arms=order, half_share=share))
+    wanted: dict[str, set[int]] = {"half_a": set(), "half_b": set()}
+    for stratum, n_docs in shape(ROWS).items():
+        inside = [row for row in ROWS if shape([row]) == {stratum: 1}]
+        ends = {
+            "half_a": sorted((-row["half_balance"], *(row[name] for name in KEY)) for row in inside),
+            "half_b": sorted((row["half_balance"], *(row[name] for name in KEY)) for row in inside),
+        }
+        candidates = {half: [key for balance, *key in end if balance < 0] for half, end in ends.items()}
+        n_taken = min(*map(len, candidates.values()), math.floor(share * n_docs))
+        for half, keys in candidates.items():
+            wanted[half] |= {record for *_, record in keys[:n_taken]}
+    assert {arm: places(rows) for arm, rows in found.items()} == {arm: wanted[arm] for arm in order}
+    assert all(wanted.values())
+    assert not wanted["half_a"] & wanted["half_b"]
+
+
+def test_strata_without_a_match_take_no_document_that_comes_later(scores: "DataFrame") -> None:
+    """Their cuts have the candidates that are left out, and a budget of 0."""
+    from jobs.selection.select_documents import decide_cuts, select_documents
+
+    selection = Selection(share=0.4, shrinkage_tokens=50, arms=["matched"])
+    cuts = decide_cuts(scores, selection)
+    pivot = places(arms(scores, Selection(share=0.4, shrinkage_tokens=50, arms=["pivot"]))["pivot"])
+    sides = {"pivot_matched": shape([row for row in ROWS if row["record"] in pivot])}
+    sides["matched"] = shape([row for row in ROWS if row["record"] not in pivot])
+    for arm, side in sides.items():
+        wanted = {"/".join(map(str, of)): n for of, n in side.items() if not all(s[of] for s in sides.values())}
+        assert wanted
+        assert {cut.stratum: cut.n_candidates for cut in cuts.cuts if cut.arm == arm and not cut.budget} == wanted
+    later = select_documents(scores, cuts, selection.model_copy(update={"seed": 5})).collect()
+    unmatched = {of for of, n in sides["matched"].items() if not sides["pivot_matched"][of]}
+    by_record = {row["record"]: row for row in ROWS}
+    assert later
+    assert not unmatched & {*shape([by_record[row["record"]] for row in later])}
 
 
 def test_partitions_do_not_change_the_arms_and_the_seed_changes_random_ones(scores: "DataFrame") -> None:
@@ -172,7 +225,7 @@ def test_take_equals_a_plain_sort(
     assert sorted(tuple(row)[:-2] for row in marked if row["all_kinds"]) == first_of_kinds(rows, budgets)
     assert sorted(tuple(row)[:-2] for row in marked if row["one_kind"]) == first_of_kinds(rows, {"c": 60})
     assert [cut[:3] for cut in cuts] == [*(("all_kinds", *item) for item in budgets.items()), ("one_kind", "whole", 60)]
-    for (_, _, budget, value, *key), kinds in zip(cuts, ["a", "b", "c", "c"], strict=True):
+    for (_, _, budget, value, *key, _), kinds in zip(cuts, ["a", "b", "c", "c"], strict=True):
         assert (value, *key) == first_left_out(rows, kinds, budget or 0)
     assert max(sizes) <= max(sorted_rows, MOST_TIES), "a bin was sorted that should have been cut again"
 
@@ -231,7 +284,7 @@ def test_the_cuts_of_a_threshold_have_no_budget_and_no_document(scores: "DataFra
     selection = Selection(rule="threshold", threshold=0.25, arms=["pivot", "random"])
     cuts = decide_cuts(scores, selection).cuts
     assert sorted(cut for cut in cuts if cut.arm == "pivot") == [
-        ("pivot", k, None, 0.75, *[None] * 4) for k in sorted(TOTALS)
+        ("pivot", k, None, 0.75, *[None] * 5) for k in sorted(TOTALS)
     ]
     assert {cut.arm for cut in cuts} == {"pivot", "random"}
 
@@ -249,4 +302,4 @@ def test_documents_without_tokens_and_empty_tables_are_selected_from(
     )
     for k in (0, 500):
         assert len(arms(empty, Selection(rule="threshold", threshold=0.5, shrinkage_tokens=k))["pivot"]) == 0
-    assert arms(scores.where("false"), Selection()) == {arm: [] for arm in ARMS}
+    assert arms(scores.where("false"), Selection(arms=list(ARMS))) == {arm: [] for arm in ARMS}

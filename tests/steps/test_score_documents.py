@@ -1,6 +1,7 @@
 """Scores equal a plain count of each document's tokens."""
 
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DOCUMENT_SCORES, DOCUMENTS
-from pivot_udfs.score_documents import pivot_numbers, score_documents
+from pivot_udfs.score_documents import pivot_set, score_documents
 
 SIZE = 12
 
@@ -34,13 +35,13 @@ def batch_of(documents: list[list[int]]) -> pa.RecordBatch:
 
 @given(
     documents=st.lists(st.lists(st.integers(0, SIZE - 1), max_size=20), max_size=6),
-    pivots=st.sets(st.integers(0, SIZE - 1)),
+    pivots=st.dictionaries(st.integers(0, SIZE - 1), st.floats(-1, 1)),
     cut=st.integers(0, 6),
 )
-def test_scores_are_a_plain_count(documents: list[list[int]], pivots: set[int], cut: int) -> None:
+def test_scores_are_a_plain_count(documents: list[list[int]], pivots: dict[int, float], cut: int) -> None:
     batch = batch_of(documents)
-    numbers = pivot_numbers(sorted(pivots), SIZE)
-    tables, scored = zip(*score_documents(iter([batch.slice(0, cut), batch.slice(cut)]), numbers), strict=True)
+    parts = iter([batch.slice(0, cut), batch.slice(cut)])
+    tables, scored = zip(*score_documents(parts, pivot_set(pivots, SIZE)), strict=True)
     assert set(tables) == {"document_scores"}
     assert all(part.schema == DOCUMENT_SCORES for part in scored)
     rows = [row for part in scored for row in part.to_pylist()]
@@ -50,13 +51,17 @@ def test_scores_are_a_plain_count(documents: list[list[int]], pivots: set[int], 
         assert (row["n_pivot_tokens"], row["n_distinct_pivots"]) == (found.total(), len(found))
         assert row["pivot_density"] == (found.total() / len(ids) if ids else 0)
         assert row["n_tokens"] == len(ids)
+        balance = sum(Fraction(pivots[token]) for token in ids if token in pivots) / max(len(ids), 1)
+        assert row["half_balance"] == pytest.approx(float(balance), abs=1e-12)
+        assert -1 <= row["half_balance"] <= 1
 
 
-def test_pivot_numbers_index_pivots_by_token_id() -> None:
-    assert pivot_numbers([2, 5], 7).tolist() == [-1, -1, 0, -1, -1, 1, -1]
-    assert pivot_numbers([], 3).dtype == np.int32
+def test_a_pivot_set_indexes_pivots_by_token_id() -> None:
+    assert pivot_set({5: 0.5, 2: -1.0}, 7).numbers.tolist() == [-1, -1, 1, -1, -1, 0, -1]
+    assert pivot_set({5: 0.5, 2: -1.0}, 7).balances.tolist() == [0.5, -1.0]
+    assert pivot_set({}, 3).numbers.dtype == np.int32
 
 
 def test_token_ids_outside_the_vocabulary_are_an_error() -> None:
     with pytest.raises(WarehouseError, match=r"from 1 to 12, expected 0 to 11.*another tokenizer"):
-        list(score_documents(iter([batch_of([[1, 12]])]), pivot_numbers([1], SIZE)))
+        list(score_documents(iter([batch_of([[1, 12]])]), pivot_set({1: 0.0}, SIZE)))
