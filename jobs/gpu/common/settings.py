@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
 from jobs.gpu.translation.prompt_styles import template_of
-from pivot_udfs.arms import DEFAULT_ARMS, PIVOT
+from pivot_udfs.arms import CROSSOVER, PIVOT, known_contrast
 from pivot_udfs.setting_sections.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
@@ -58,6 +58,8 @@ class Translation(Section):
     """Such as ``["fr-zh"]``; empty: every direction of ``lexicon.languages``."""
     n_words: Annotated[int, Field(ge=0)] = 0
     """Number of concepts that are tested, drawn by seed and the same in all directions; 0: the whole lexicon."""
+    with_pivots: bool = False
+    """Whether only concepts with pair pivots in the tables are tested; their pivots are saved with the task."""
     n_distractors: Annotated[int, Field(ge=1)] = 9
     """Number of other source words whose probability of the answer is subtracted."""
     n_neighbours: Annotated[int, Field(ge=1)] = 40
@@ -166,29 +168,30 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _whole_sequences(self) -> "Training":
-        if self.global_batch_tokens % self.sequence_length:
-            raise ValueError(
-                f"global_batch_tokens = {self.global_batch_tokens} is not a multiple of "
-                f"sequence_length = {self.sequence_length}"
-            )
+        batch, length = self.global_batch_tokens, self.sequence_length
+        if batch % length:
+            raise ValueError(f"global_batch_tokens = {batch} is not a multiple of sequence_length = {length}")
         return self
 
 
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    arms: list[ArmName] = Field(default=list(DEFAULT_ARMS), min_length=1)
-    """The arms that are trained on."""
+    contrasts: list[Annotated[str, AfterValidator(known_contrast)]] = Field(
+        default=["pivot_matched-matched"], min_length=1
+    )
+    """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
-    treatment: ArmName = PIVOT
-    """The arm that the paired test compares with ``control``."""
-    control: ArmName = "matched"
-    """The arm that the paired test compares ``treatment`` with."""
     pack: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether arms are packed first; false, for a machine without the tables: packed files are used as they are."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the weights of a trained model are kept after its evaluation."""
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that are trained on, in the order of the contrasts."""
+        return list(dict.fromkeys(arm for contrast in self.contrasts for arm in contrast.split("-")))
 
 
 class ModelReport(Section):
@@ -225,6 +228,12 @@ class ModelSettings(Section):
                     f"translation.directions: {direction!r} is not a pair of two of lexicon.languages "
                     f"{self.lexicon.languages}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _halves_known(self) -> "ModelSettings":
+        if CROSSOVER in self.experiment.contrasts and not self.translation.with_pivots:
+            raise ValueError(f"the contrast {CROSSOVER} needs translation.with_pivots = true")
         return self
 
     @property
