@@ -26,7 +26,7 @@ from jobs import forget_documents
 
 _IS_BLOCKED = "blocked/_delta_log/00000000000000000000.json"
 Job = Callable[[SmallCorpus], object]
-_TRIED = 8
+_TRIED = 5
 """Operations of each scenario that are tried here."""
 
 

@@ -44,28 +44,22 @@ class SequenceDoses:
     """
 
     def __init__(self, packed: PackedFile, length: int, patterns: Mapping[str, Patterns]) -> None:
-        self._n, self._length = packed.n_sequences(length), length
-        self._tokens = np.asarray(packed.tokens[: self._n * length])
-        self._order = np.argsort(self._tokens, kind="stable")
-        self._sorted = self._tokens[self._order]
-        self._counts = {name: self._count(of_concepts) for name, of_concepts in patterns.items()}
-
-    def _count(self, of_concepts: Patterns) -> NDArray[np.int32]:
-        """Occurrences, int32 (concepts, sequences)."""
-        distinct = {pattern for patterns in of_concepts for pattern in patterns}
-        found = {pattern: self._sequences(pattern) for pattern in distinct}
-        counts = np.zeros((len(of_concepts), self._n), np.int32)
-        for row, patterns in zip(counts, of_concepts, strict=True):
-            for pattern in patterns:
-                row += np.bincount(found[pattern], minlength=self._n)
-        return counts
+        self._n, self._length, self._patterns = packed.n_sequences(length), length, patterns
+        self._tokens = np.asarray(packed.tokens[: self._n * length], np.int64)
+        self._frequency = np.bincount(self._tokens, minlength=1)
+        self._ends, self._order = np.cumsum(self._frequency), np.argsort(self._tokens, kind="stable")
+        distinct = {pattern for kind in patterns.values() for of_concept in kind for pattern in of_concept}
+        self._found = {pattern: self._sequences(pattern) for pattern in distinct}
 
     def _sequences(self, pattern: tuple[int, ...]) -> NDArray[np.int64]:
-        """The sequence of each occurrence of a pattern."""
-        first, last = np.searchsorted(self._sorted, [pattern[0], pattern[0] + 1])
-        places = self._order[first:last]
-        places = places[places % self._length <= self._length - len(pattern)]
-        for offset, token in enumerate(pattern[1:], 1):
+        """The sequence of each occurrence of a pattern, looked for at its rarest token."""
+        if max(pattern) >= len(self._frequency):
+            return np.zeros(0, np.int64)
+        rarest = int(np.argmin(self._frequency[list(pattern)]))
+        last = self._ends[pattern[rarest]]
+        places = self._order[last - self._frequency[pattern[rarest]] : last] - rarest
+        places = places[(places >= 0) & (places % self._length <= self._length - len(pattern))]
+        for offset, token in enumerate(pattern):
             places = places[self._tokens[places + offset] == token]
         return places // self._length
 
@@ -75,7 +69,11 @@ class SequenceDoses:
         n_steps = math.ceil(options.token_budget / options.global_batch_tokens)
         steps = [step_indices(k, per_step, self._n, options.seed) for k in range(n_steps)]
         times = np.bincount(np.concatenate(steps), minlength=self._n)
-        return {name: (counts @ times).astype(float) for name, counts in self._counts.items()}
+        seen = {pattern: int(times[sequences].sum()) for pattern, sequences in self._found.items()}
+        return {
+            name: np.array([sum(seen[pattern] for pattern in of_concept) for of_concept in kind], float)
+            for name, kind in self._patterns.items()
+        }
 
 
 def dose_slopes(gains: Values, treatment: Mapping[str, Values], control: Mapping[str, Values]) -> dict[str, Effect]:

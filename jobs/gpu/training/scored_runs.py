@@ -1,6 +1,7 @@
 """Trains and scores the runs of an experiment in one process: the model is loaded, and its vocabulary checked, once."""
 
 import copy
+import gc
 import json
 import shutil
 from functools import cached_property, lru_cache, partial
@@ -113,6 +114,7 @@ class ScoredRuns:
 
     def _train(self, settings: ModelSettings, score: Any) -> None:
         train(settings, copy.deepcopy(self._base), None if settings.experiment.keep_models else score)
+        gc.collect()  # compiled layers are parts of reference cycles, which would keep the memory of every run
 
     def _trained(self, final: Path) -> Any:
         changes = {"path": str(final), "gguf_file": "", "revision": ""}
