@@ -4,8 +4,8 @@
 
 Reads ``<results.path>/traces/`` and ``scores/``, which must be complete and of one model and task, and the tables
 ``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (one row per word and
-direction), ``explanation.json`` (the statistics of every direction) and ``traces.md`` (the table of
-labels, controls and causality).
+direction), ``explanation.json`` (the statistics of every direction) and ``traces.md`` (the tables of
+labels, controls and causality, and of precision at 1).
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.framework.log_lines import say
-from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table
+from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
 from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.errors import TaskError
@@ -65,7 +65,7 @@ def explain(settings: ModelSettings) -> None:
     directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings)
     explanation = {"directions": directions, "provenance": to_tree(_provenance(settings, tables))}
     write_json(results_path(settings, "explanation.json"), explanation)
-    write_text(results_path(settings, "traces.md"), markdown_table(directions))
+    write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")
     for direction, row in directions.items():
         difference = row["causality"]["pivot"]["difference"]
         say(f"explained {direction}", **row["latent_behaviour"], log_p_without_pivot=f"{difference['mean']:.3f}")

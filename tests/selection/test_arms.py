@@ -105,9 +105,11 @@ def test_the_model_side_takes_a_new_arm(wiki: Arm) -> None:
     from jobs.gpu.common.settings import Experiment, Packing
 
     assert Packing(arm=wiki.name).arm == "wiki"
-    assert Experiment(arms=["pivot", wiki.name], control=wiki.name).control == "wiki"
+    assert Experiment(contrasts=["pivot-wiki", "random-wiki"]).arms == ["pivot", "wiki", "random"]
     with pytest.raises(ValueError, match=r"known arms: 'pivot', 'pivot_matched', .*, 'wiki'"):
-        Experiment(treatment="wikipedia")
+        Experiment(contrasts=["wikipedia-pivot"])
+    with pytest.raises(ValueError, match="two different arms"):
+        Experiment(contrasts=["pivot-pivot"])
 
 
 @pytest.mark.spark

@@ -82,6 +82,22 @@ def markdown_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
+    """Precision at 1 of the target language in the last layer, and of the best third language and layer, as Markdown.
+
+    A dash stands where no word of the language has a first token; else the number of words that have one follows.
+    """
+    lines = ["| direction | target, last layer | third language, best layer |", "| --- | --- | --- |"]
+    for name, row in directions.items():
+        pair, p = name.split("-"), row.get("precision_at_1", {})
+        places = [(values[-1], len(values), k) for k, values in p.items() if k == pair[-1]]
+        third = [(v, layer, k) for k, values in p.items() if k not in pair for layer, v in enumerate(values, 1)]
+        best = [max(found, key=lambda place: (place[0], -place[1])) if found else None for found in (places, third)]
+        cells = ["-" if f is None else f"{f[0]:.3f} ({f[2]}, layer {f[1]}, {row['curves'][f[2]]['n']})" for f in best]
+        lines += [f"| {name} | {' | '.join(cells)} |"] if p else []
+    return "\n".join(lines) + "\n"
+
+
 def _cell(row: Mapping[str, float]) -> str:
     found = Interval(**row)  # type: ignore[arg-type]
     if not found.n:

@@ -36,5 +36,13 @@ def read_pair_pivots(pivots: PinnedTable, n_pivots: int) -> dict[PairKey, list[i
     return {key: list(tokens)[:n_pivots] for key, tokens in ranked.items()}
 
 
+def read_concept_pivots(pivots: PinnedTable) -> dict[int, tuple[int, ...]]:
+    """Token ids, ascending, of the pivots of any pair of each concept that has any."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for concept, token in zip(*_columns(pivots, ["concept", "token_id"]), strict=True):
+        found[concept].add(token)
+    return {concept: tuple(sorted(found[concept])) for concept in sorted(found)}
+
+
 def _columns(table: PinnedTable, names: list[str]) -> list[list[Any]]:
     return [column.to_pylist() for column in read_columns(table, names).columns]

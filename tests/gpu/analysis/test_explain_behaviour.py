@@ -14,6 +14,7 @@ from small_world import make_world, write_pair_tables
 from tiny_models import tiny_model
 
 from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers
+from jobs.gpu.analysis.explain_direction import precision_table
 from jobs.gpu.common.files import write_json
 from jobs.gpu.models.load_model import save_model
 
@@ -60,7 +61,8 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
         sum(row["p_en"][1] for row in traces if row["p_en"]) / one["curves"]["en"]["n"]
     )
     table = (config.parent / "results" / "traces.md").read_text(encoding="utf-8").splitlines()
-    assert [line.split(" | ")[0] for line in table[2:]] == ["| fr-zh", "| en-zh", "| all"]
+    assert [line.split(" | ")[0] for line in table[2:5]] == ["| fr-zh", "| en-zh", "| all"]
+    assert sorted(table[6:]) == sorted(precision_table(found["directions"]).splitlines())
     assert one["left_out"]["no distractors"] > 0
     assert one["left_out"]["not traced"] == one["left_out"]["not scored"] == 0
     tables = found["provenance"]["tables"]
