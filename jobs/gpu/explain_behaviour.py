@@ -29,6 +29,8 @@ from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
 from jobs.gpu.translation.corpus_counts import (
+    NO_PAIRS,
+    PairCount,
     PairKey,
     WordKey,
     pair_key,
@@ -41,7 +43,9 @@ from jobs.gpu.translation.translation_task import Task, task_sha256
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 2
+VERSION = 3
+SAMPLED_SHARE = 0.1
+"""Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
 _COPIED = (
     "direction", "concept", "source", "target", "latent_behaviour", "pivot_language", "pivot_layer",
@@ -142,7 +146,7 @@ def _made_from(settings: ModelSettings, folder: str) -> Provenance:
 def join_pairs(
     traces: pa.Table,
     scores: pa.Table,
-    pair_counts: Mapping[PairKey, int],
+    pair_counts: Mapping[PairKey, PairCount],
     word_counts: Mapping[WordKey, int],
     pivots: Mapping[PairKey, list[int]],
     tokens: WordTokens,
@@ -167,7 +171,8 @@ def join_pairs(
                 "pivot_effect": _change(row, "without_pivot"),
                 "control_effect": _change(row, "without_control"),
                 "score": by_pair.get((row["direction"], row["concept"])),
-                "pair_count": pair_counts.get(key, 0),
+                "pair_count": pair_counts.get(key, NO_PAIRS).pairs,
+                "sampled_pair_count": pair_counts.get(key, NO_PAIRS).sampled(key, SAMPLED_SHARE),
                 "source_count": word_counts.get((source, row["source"]), 0),
                 "target_count": word_counts.get((target, row["target"]), 0),
                 "n_pair_pivots": len(pivots.get(key, [])),

@@ -11,7 +11,7 @@ from jobs.gpu.analysis.bootstrap import Interval, mean_interval
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
 
 Rows = Sequence[Mapping[str, Any]]
-COUNTS = ("pair_count", "target_count")
+COUNTS = ("pair_count", "sampled_pair_count", "target_count")
 LABELS = ("latent_behaviour", "behaviour")
 _EFFECTS = ("pivot_effect", "control_effect")
 

@@ -13,10 +13,11 @@ pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from small_world import make_world, write_pair_tables
 from tiny_models import tiny_model
 
-from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers
+from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers, write_model_report
 from jobs.gpu.analysis.explain_direction import precision_table
 from jobs.gpu.common.files import write_json
 from jobs.gpu.models.load_model import save_model
+from jobs.gpu.translation.corpus_counts import NO_PAIRS, PairCount
 
 pytestmark = pytest.mark.torch
 
@@ -42,6 +43,7 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
     pairs = pq.read_table(config.parent / "results" / "explained_pairs.parquet").to_pylist()
     for row in pairs:
         assert row["pair_count"] == (row["concept"] * 7) % 11
+        assert row["sampled_pair_count"] in (0, row["pair_count"]), "each pair occurs in one document"
         assert row["target_count"] == 10 + row["concept"]
         assert row["n_pair_pivots"] == 3
         assert row["decided_by_word"] in (True, None)
@@ -128,6 +130,20 @@ def test_results_of_another_task_or_table_are_not_explained(whole: Path, capsys:
     assert "traces was made from files task = " in _fail(whole, capsys)
 
 
+def test_an_explanation_of_another_release_is_not_reported(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain_behaviour.main(["--config", str(whole)]) == 0
+    path, page = whole.parent / "results" / "explanation.json", whole.parent / "page.html"
+    arguments = ["--config", str(whole), "--set", f"model_report.path={page}"]
+    assert write_model_report.main(arguments) == 0
+    tree = json.loads(path.read_text())
+    n, pivots = tree["directions"]["all"]["n_pairs"], tree["directions"]["all"]["latent_behaviour"]["pivot"]
+    assert f"Of the {n} words and directions traced here {pivots} have one" in " ".join(page.read_text().split())
+    tree["provenance"]["version"] -= 1
+    path.write_text(json.dumps(tree))
+    assert write_model_report.main(arguments) == 2
+    assert "explanation.json is of another release: run jobs.gpu.explain_behaviour again" in capsys.readouterr().err
+
+
 def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": [math.nan, 1.5, (math.inf, {"y": -math.inf})], "z": "NaN"})
 
@@ -136,3 +152,13 @@ def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
 
     found = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
     assert found == {"x": [None, 1.5, [None, {"y": None}]], "z": "NaN"}
+
+
+def test_a_sampled_count_is_that_of_a_share_of_the_documents() -> None:
+    keys = [(("en", f"word{k}"), ("fr", f"mot{k}")) for k in range(2000)]
+    found = [PairCount(60, 20).sampled(key, 0.25) for key in keys]
+    assert sum(found) / len(found) == pytest.approx(15, abs=0.4)
+    assert all(n % 3 == 0 for n in found), "three in each document"
+    assert found == [PairCount(60, 20).sampled(key, 0.25) for key in keys]
+    assert [PairCount(60, 20).sampled(keys[0], share) for share in (0.0, 1.0)] == [0, 60]
+    assert NO_PAIRS.sampled(keys[0], 0.5) == 0
