@@ -31,8 +31,10 @@ def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], 
     releases = read_releases(resolve(warehouse))
     listed = sorted(releases, reverse=True)[:_N_LISTED]
     shards = {number: _shards_of(warehouse, number) for number in sorted(releases)[-_N_LISTED - 1 :]}
-    section = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
-    html = section.render(
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    html = environment.from_string(template).render(
         rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
         described=next((number for number in listed if _describes(shown, releases[number])), None),
     )
