@@ -108,8 +108,8 @@ def assert_as_from_nothing(corpus: SmallCorpus, *overrides: str) -> None:
     anew = corpus.folder / "anew"
     rebuild(corpus, *overrides, f"warehouse.path={anew}")
     for name in CHECKED:
-        assert table(corpus.folder / "warehouse", name) == table(anew, name), name
-    assert loaded_shards(corpus.folder / "warehouse") == loaded_shards(anew)
+        assert table(corpus.warehouse, name) == table(anew, name), name
+    assert loaded_shards(corpus.warehouse) == loaded_shards(anew)
     shutil.rmtree(anew)
 
 

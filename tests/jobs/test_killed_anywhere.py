@@ -81,7 +81,7 @@ SCENARIOS = {
 
 
 def _tables(corpus: SmallCorpus) -> list[object]:
-    warehouse = corpus.folder / "warehouse"
+    warehouse = corpus.warehouse
     return [loaded_shards(warehouse), *(table(warehouse, name) for name in CHECKED)]
 
 
@@ -90,7 +90,7 @@ def _tables(corpus: SmallCorpus) -> list[object]:
 def test_a_run_killed_at_any_operation_is_completed_by_the_next(
     world: SmallCorpus, name: str, most: int, record_property: Callable[[str, object], None]
 ) -> None:
-    scenario, warehouse = SCENARIOS[name], world.folder / "warehouse"
+    scenario, warehouse = SCENARIOS[name], world.warehouse
     if not scenario.first_load:
         rebuild(world)
     before = _tables(world) if scenario.again is not scenario.job else None

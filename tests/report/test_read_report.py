@@ -56,7 +56,7 @@ class TestOfTables:
         assert {(row.lang, row.source): row.n_docs for row in intake.sources}.items() <= by_source.items()
 
     def test_arms(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        rows = {arm.name: rows_of(spark, corpus, f"datasets/{arm.name}") for arm in report.arms}
+        rows = {arm.name: rows_of(corpus, f"datasets/{arm.name}") for arm in report.arms}
         keys = {name: {(row["source"], row["doc_id"]) for row in of_arm} for name, of_arm in rows.items()}
         for arm in report.arms:
             assert (arm.n_docs, arm.n_tokens) == (len(rows[arm.name]), sum(row["n_tokens"] for row in rows[arm.name]))
@@ -68,7 +68,7 @@ class TestOfTables:
     def test_budgets(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
         """The pivot arm's budgets are the share of each language's tokens; the controls' what the pivot arm holds."""
         tokens: Counter[str] = Counter()
-        for row in rows_of(spark, corpus, "document_scores"):
+        for row in rows_of(corpus, "document_scores"):
             tokens[row["lang"]] += row["n_tokens"]
         arms = {arm.name: arm for arm in report.arms}
         assert {b.lang: b.amount for b, _ in arms["pivot"].budgets} == {
@@ -79,7 +79,7 @@ class TestOfTables:
         assert all(taken <= b.amount for arm in report.arms for b, taken in arm.budgets)
 
     def test_densities(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        scores = rows_of(spark, corpus, "document_scores")
+        scores = rows_of(corpus, "document_scores")
         for language in report.densities:
             of_language = [row for row in scores if row["lang"] == language.lang]
             pivots = sum(row["n_pivot_tokens"] for row in of_language)
@@ -91,7 +91,7 @@ class TestOfTables:
         assert sum(language.n_taken for language in report.densities) == report.arms[0].n_docs
 
     def test_word_pairs(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        counts = rows_of(spark, corpus, "word_cooccurrence")
+        counts = rows_of(corpus, "word_cooccurrence")
         shown = [(p.lang_a, row.word_a, p.lang_b, row.word_b) for p in report.language_pairs for row in p.pairs]
         by_words = {(r["lang_a"], r["word_a"], r["lang_b"], r["word_b"]): r for r in counts}
         lines = [[(lang, line[lang]) for lang in ("en", "fr", "ja", "zh")] for line in corpus.rows]
@@ -107,7 +107,7 @@ class TestOfTables:
                 assert row.is_translation == (words in cells)
 
     def test_pivots_and_examples(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        pivots = sorted(rows_of(spark, corpus, "pivots"), key=lambda row: row["rank"])
+        pivots = sorted(rows_of(corpus, "pivots"), key=lambda row: row["rank"])
         assert [pivot.token for pivot in report.pivots] == [row["token"] for row in pivots]
         assert all(pivot.pairs for pivot in report.pivots[:30])
         assert report.examples
