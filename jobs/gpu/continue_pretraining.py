@@ -218,7 +218,7 @@ class TrainingRun:
         self._accelerator.wait_for_everyone()
 
     def _finish(self) -> None:
-        """Uses or saves the model, writes ``final/``, whole or not at all, and deletes the checkpoints."""
+        """Uses or saves the model, writes ``final/``, whole or not at all; deletes the checkpoints unless they stay."""
 
         def write(partial: Path) -> None:
             if self._use is None:
@@ -229,7 +229,8 @@ class TrainingRun:
             if self._use is not None:
                 self._use(self._unwrapped)
             publish(self.folder / "final", write)
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+            if self.settings.training.delete_checkpoints:
+                shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
             say("finished", model=self.folder / "final")
         self._accelerator.wait_for_everyone()
 

@@ -78,7 +78,7 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
         shard, record, pivot_density, shrunken_density, and a boolean column for each arm: one row for each document
         that an arm takes.
     """
-    marked = _marked(scores, cuts, selection, list(dict.fromkeys((PIVOT, *selection.arms))))
+    marked = mark_documents(scores, cuts, selection, selection.arms)
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
 
 
@@ -90,7 +90,8 @@ def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dic
         for arm in arms
     ]
     by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
-    rows = _marked(scores, cuts, selection, arms).groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
+    marked = mark_documents(scores, cuts, selection, arms)
+    rows = marked.groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
     held: dict[str, Held] = {
         arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm]["n_docs"]} for arm in arms
     }
@@ -103,9 +104,10 @@ def _decided(selection: Selection) -> list[str]:
     return list(dict.fromkeys((PIVOT, *selection.arms, *pairs)))
 
 
-def _marked(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
+def mark_documents(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
+    """Some scores with ``shrunken_density`` and a boolean column for each of ``arms`` and the pivot arm."""
     ranked = with_shrunken_density(scores, cuts.densities, selection.shrinkage_tokens)
-    return mark(ranked, [_draw(ARMS[name], {}, selection) for name in arms], cuts.cuts)
+    return mark(ranked, [_draw(ARMS[name], {}, selection) for name in dict.fromkeys((PIVOT, *arms))], cuts.cuts)
 
 
 def _take_by_rule(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
+from jobs.gpu.common.trace_settings import Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import CROSSOVER, PIVOT, known_contrast
 from pivot_udfs.setting_sections.setting_types import Language, Section
@@ -40,6 +41,8 @@ class Model(Section):
     """Whether code that comes with the model may run."""
     allow_pickle: bool = False
     """Whether weights that are not safetensors may be read; unpickling can run any code."""
+    trained_on_corpus: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    """Whether the model was trained on the corpus whose counts are in the tables; the report says where it was not."""
     trust_vocabulary: bool = Field(default=False, json_schema_extra=_NO_RESULT)
     """Whether a model may be used that has no tokenizer to compare ``tokenizer.path`` with."""
 
@@ -81,21 +84,6 @@ class Translation(Section):
     """Whether the keys and values of a draw's shared prefix are computed once."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
     """Number of resamples of the bootstrap confidence intervals."""
-
-
-class Trace(Section):
-    """What the trace stores of every layer."""
-
-    top_k: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Number of most probable tokens stored for each layer."""
-    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
-    """Source words in one forward pass; halved once where memory does not suffice."""
-    n_pivots: Annotated[int, Field(ge=1)] = 50
-    """Number of best pivots of a word pair whose probabilities are summed."""
-    pivot_level: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """A word is labelled ``pivot`` only if its third-language word has a higher probability in some middle layer."""
-    control_share: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """A word is labelled ``pivot`` only if less than this share of the other concepts reach the probability there."""
 
 
 class Packing(Section):
@@ -163,6 +151,8 @@ class Training(Section):
     """Minutes of training between checkpoints, each written after a step; 0: none."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
     """Number of newest checkpoints that are kept."""
+    delete_checkpoints: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    """Whether checkpoints are deleted when the run is finished; false, to trace them (``sweep.revisions``)."""
     packed_path: str = ""
     """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
 
@@ -214,6 +204,8 @@ class ModelSettings(Section):
     results: Results
     translation: Translation = Translation()
     trace: Trace = Trace()
+    tuned_lens: TunedLens = TunedLens()
+    sweep: Sweep = Sweep()
     packing: Packing = Packing()
     training: Training = Training()
     experiment: Experiment = Experiment()

@@ -199,8 +199,14 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
     assert "<script" not in page
     stored = Provenance.from_json(html.unescape(re.findall(r'name="semantic-pivots-made-of" content="(.*?)"', page)[0]))
     assert stored is not None
-    assert stored.files.keys() == set(write_model_report.SOURCES)
+    assert stored.files.keys() == {*write_model_report.SOURCES} - {"sweep.json"}
     assert "Not run yet" not in page
+    assert "The logit lens decodes" in page
+    assert "The model was not trained on the counted corpus" in page
+    assert write_model_report.main([*arguments, "--set", "model.trained_on_corpus=true"]) == 0
+    page = (config.parent / "warehouse" / "model_report.html").read_text(encoding="utf-8")
+    assert "The model was trained on the counted corpus" in page
+    assert "not trained" not in page
 
 
 def test_the_report_names_the_jobs_that_have_not_run(
