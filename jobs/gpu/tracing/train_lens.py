@@ -26,6 +26,11 @@ class LensTrainer:
     The loss is the divergence KL(last layer || layer) in nats, averaged over positions. Sequences and positions are
     drawn by the number of the step, so that a resumed run sees what the run would have seen.
 
+    Args:
+        model: of the lens; its weights are frozen.
+        packed: holds two sequences or more.
+        options: of the training.
+
     Attributes:
         lens: the lens, on the model's device.
         step: steps done.
@@ -34,7 +39,7 @@ class LensTrainer:
     def __init__(self, model: Any, packed: PackedFile, options: TunedLens) -> None:
         self._model, self._packed, self._options = model.requires_grad_(False), packed, options
         self._head = find_output_head(model)
-        self._size = min(options.sequence_length, len(packed.tokens) - 1)
+        self._size = options.sequence_length
         order = np.random.default_rng(0).permutation(packed.n_sequences(self._size))
         self._test, self._train = order[::_TEST_EVERY], order[np.arange(len(order)) % _TEST_EVERY > 0]
         self.lens = Lens(len(self._head.layers), model.config.get_text_config().hidden_size).to(model.device)

@@ -137,6 +137,11 @@ def test_a_trained_lens_is_not_trained_again_and_a_foreign_folder_is_not_replace
     assert (tmp_path / THEIRS).read_bytes() == b"a lens of someone"
 
 
+def test_a_held_out_part_that_is_too_short_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_tuned_lens.main(run_options(config, "tuned_lens.sequence_length=99999")) == 2
+    assert "raise packing.held_out_tokens" in capsys.readouterr().err
+
+
 def test_traces_use_the_lens_and_keep_the_models_own_answer(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(config.parent / "results" / "traces", ignore_errors=True)
     base = ("translation.directions=['fr-zh']",)
