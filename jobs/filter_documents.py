@@ -28,6 +28,7 @@ from jobs.warehouse.changed_documents import covered_documents, documents_to_rea
 from jobs.warehouse.driver_rows import commit_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
+from pivot_udfs.matching.swap_words import SwapPlan
 from pivot_udfs.provenance import Provenance, TableVersion
 
 _CUTS = "selection_cuts"
@@ -77,7 +78,11 @@ def _write(run: Run, provenance: Provenance, arms: list[str], before: TableVersi
     folder = run.warehouse.location("documents").uri
     rows = with_files(select_documents(scores, cuts, selection), files_of(run.spark, folder, part.files))
     names = [f"datasets/{arm}" for arm in arms]
-    files = run.warehouse.write_files(rows, names, partial(copy_chosen, folder=folder, arms=arms), by_shard=names)
+    swap = SwapPlan(
+        run.lexicon, run.tokenizer, run.settings.lexicon.shared_surfaces, selection.swap_rate, selection.seed
+    )
+    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap)
+    files = run.warehouse.write_files(rows, names, step, by_shard=names)
     _check_all_there(
         {arm: held[arm] for arm in arms}, {name: sum(file["n_records"] for file in files[name]) for name in names}
     )

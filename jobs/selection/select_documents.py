@@ -78,19 +78,23 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
         shard, record, pivot_density, shrunken_density, and a boolean column for each arm: one row for each document
         that an arm takes.
     """
-    marked = _marked(scores, cuts, selection, list(dict.fromkeys((PIVOT, *selection.arms))))
+    marked = _marked(scores, cuts, selection, list(dict.fromkeys((PIVOT, *_drawn(selection)))))
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
 
 
 def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
-    """What the arms that are cut take of some scores; and tokens by language. Arguments as above."""
-    arms = _decided(selection)
+    """What the arms that are cut, and altered copies of them, take of some scores; and tokens by language.
+
+    Arguments as above. Tokens of a copy are those before words are replaced.
+    """
+    arms = list(dict.fromkeys((*_decided(selection), *selection.arms)))
     sums = [
         F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
         for arm in arms
     ]
     by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
-    rows = _marked(scores, cuts, selection, arms).groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
+    marked = _marked(scores, cuts, selection, _decided(selection))
+    rows = marked.groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
     held: dict[str, Held] = {
         arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm]["n_docs"]} for arm in arms
     }
@@ -99,13 +103,20 @@ def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dic
 
 def _decided(selection: Selection) -> list[str]:
     """The arms that are cut: the pivot arm first, which others refer to, the configured ones and their pairs."""
-    pairs = [pair for name in selection.arms if (pair := ARMS[name].pair)]
-    return list(dict.fromkeys((PIVOT, *selection.arms, *pairs)))
+    pairs = [pair for name in _drawn(selection) if (pair := ARMS[name].pair)]
+    return list(dict.fromkeys((PIVOT, *_drawn(selection), *pairs)))
+
+
+def _drawn(selection: Selection) -> list[str]:
+    """The configured arms; where one is an altered copy, the arm that it is a copy of."""
+    return [ARMS[name].copy_of or name for name in selection.arms]
 
 
 def _marked(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
     ranked = with_shrunken_density(scores, cuts.densities, selection.shrinkage_tokens)
-    return mark(ranked, [_draw(ARMS[name], {}, selection) for name in arms], cuts.cuts)
+    marked = mark(ranked, [_draw(ARMS[name], {}, selection) for name in arms], cuts.cuts)
+    copies = (F.col(of).alias(name) for name in selection.arms if (of := ARMS[name].copy_of))
+    return marked.select("*", *copies)
 
 
 def _take_by_rule(

@@ -37,7 +37,7 @@ def test_an_arm_cut_by_the_rule_has_budgets_by_language(changes: dict[str, Any])
 
 
 def test_the_known_arms_are_described() -> None:
-    assert list(ARMS) == [*DEFAULT_ARMS, "half_a", "half_b"]
+    assert list(ARMS) == [*DEFAULT_ARMS, "half_a", "half_b", "lexicon_swap"]
     assert all(arm.title and arm.description.endswith(".") for arm in ARMS.values())
 
 
