@@ -9,6 +9,8 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 # spark-submit starts the first python3 on the PATH.
 export PATH := $(BIN):$(PATH)
 CORPUS ?= tests/samples/shards
+# One process has the tests of the shared Spark session (tests/conftest.py).
+IN_PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help setup setup-dev setup-gpu demo demo-model test torture check dist bench bench-gpu docs lock clean
 
@@ -49,8 +51,8 @@ demo-model: demo setup-gpu ## the model side on the demo's tables, with a real m
 	$(GPU_BIN)/python jobs/gpu/demo_model.py --config conf/demo-model.toml
 
 test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch, then the model side without Spark
-	$(BIN)/python -m pytest --ignore tests/gpu
-	$(GPU_BIN)/python -m pytest tests/gpu
+	$(BIN)/python -m pytest $(IN_PARALLEL) --ignore tests/gpu
+	$(GPU_BIN)/python -m pytest $(IN_PARALLEL) tests/gpu
 
 torture: setup-dev ## every kill of every job, and long random sequences of changes (docs/reliability.md)
 	$(BIN)/python -m pytest --ignore tests/gpu -m nightly

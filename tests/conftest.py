@@ -19,6 +19,8 @@ settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
 
 SAMPLES = Path(__file__).parent / "samples"
+# JVMs that live for a minute: the optimizing compiler and parallel collection cost more than they give.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,12 +28,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="keep this run's outputs in tests/golden")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves ``nightly`` tests out unless ``-m`` names them; in ``addopts`` any other ``-m`` would bring them back."""
+    """Leaves ``nightly`` tests out unless ``-m`` names them; in ``addopts`` any other ``-m`` would bring them back.
+
+    Where tests run in several processes, those of the shared Spark session are run by one, and each other file by one.
+    What starts Spark comes first, so that the others fill the time.
+    """
     if "nightly" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.get_closest_marker("spark") is None)
+    for item in items:
+        shares_spark = "spark" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("spark" if shares_spark else item.path.stem))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -58,7 +69,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     conf = {
         "spark.sql.shuffle.partitions": "2",
-        "spark.driver.memory": "3g",
+        "spark.driver.memory": "2g",
         "spark.ui.enabled": "false",
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
         "spark.databricks.delta.snapshotPartitions": "1",

@@ -11,6 +11,7 @@ from pathlib import Path
 import oracle
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import tokenizers
 import zstandard
 
@@ -126,8 +127,13 @@ def with_budget(plan: CountPlan, megabytes: int) -> CountPlan:
 
 
 def counted(batches: Iterable[pa.RecordBatch], plan: CountPlan, rows_a_batch: int = 5) -> oracle.Tables:
-    """What both halves of counting make of documents, decoded; a sort stands where Spark's shuffle is."""
-    partial_rows = pa.Table.from_batches(count_cooccurrence(iter(batches), plan), PARTIAL_ROWS)
+    """What both halves of counting make of documents, decoded; a sort stands where Spark's shuffle is.
+
+    Memory is not released first: in a large process that takes a hundred times as long as counting a few documents.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pivot_udfs.count_cooccurrence.release_memory", lambda: None)
+        partial_rows = pa.Table.from_batches(count_cooccurrence(iter(batches), plan), PARTIAL_ROWS)
     together = partial_rows.sort_by([("kind", "ascending"), ("row", "ascending")]).combine_chunks()
     return summed(together.to_batches(max_chunksize=rows_a_batch), plan)
 
