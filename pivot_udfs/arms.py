@@ -117,6 +117,14 @@ ARMS: dict[str, Arm] = {
             stratum=(),
         ),
         Arm(
+            "code_switched",
+            "Code-switched control",
+            "The documents of each language with the highest foreign_share, their share of words in another kind of "
+            "script, that are neither bilingual nor in the pivot arm; at most as many tokens as the pivot arm has.",
+            documents=f"foreign_share > 0 AND lang NOT IN ({{bilingual_languages}}) AND NOT {PIVOT}",
+            order="1 - foreign_share",
+        ),
+        Arm(
             "half_a",
             "Pivots of half A's concepts",
             "The documents of each language, source and length with the highest half_balance: their pivots serve the "

@@ -35,7 +35,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from jobs.selection.shrunken_density import with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
-    rows = [("s", "empty", "en", 0, 0, 0, 0.0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, 0.0, "f", 1)]
+    rows = [("s", "empty", "en", 0, 0, 0, 0.0, 0.0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, 0.0, 0.0, "f", 1)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
     scored = with_shrunken_density(scores, {"en": 0.2}, 0).withColumn("taken", F.lit(False))
     (language,) = read_densities(scored)
