@@ -26,6 +26,7 @@ from jobs.selection.locate_documents import files_of, with_files
 from jobs.selection.select_documents import Cuts, count_arms, decide_cuts, select_documents
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from jobs.warehouse.driver_rows import commit_rows
+from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
 from pivot_udfs.matching.swap_words import SwapPlan
@@ -78,9 +79,7 @@ def _write(run: Run, provenance: Provenance, arms: list[str], before: TableVersi
     folder = run.warehouse.location("documents").uri
     rows = with_files(select_documents(scores, cuts, selection), files_of(run.spark, folder, part.files))
     names = [f"datasets/{arm}" for arm in arms]
-    swap = SwapPlan(
-        run.lexicon, run.tokenizer, run.settings.lexicon.shared_surfaces, selection.swap_rate, selection.seed
-    )
+    swap = _swap_plan(run) if any(ARMS[arm].copy_of for arm in arms) else None
     step = partial(copy_chosen, folder=folder, arms=arms, swap=swap)
     files = run.warehouse.write_files(rows, names, step, by_shard=names)
     _check_all_there(
@@ -88,6 +87,12 @@ def _write(run: Run, provenance: Provenance, arms: list[str], before: TableVersi
     )
     for name in names:
         replace_shards(run.warehouse, name, files[name], part.outdated, of_table(run, STAGE, name, provenance))
+
+
+def _swap_plan(run: Run) -> SwapPlan:
+    settings = run.settings
+    surfaces, rate, seed = settings.lexicon.shared_surfaces, settings.selection.swap_rate, settings.selection.seed
+    return SwapPlan(run.lexicon, run.tokenizer, surfaces, rate, seed)
 
 
 def _read_cuts(run: Run) -> Cuts:

@@ -51,14 +51,14 @@ def record_ranges(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa
 
 
 def copy_chosen(
-    batches: Iterator[pa.RecordBatch], folder: str, arms: Sequence[str], swap: SwapPlan
+    batches: Iterator[pa.RecordBatch], folder: str, arms: Sequence[str], swap: SwapPlan | None = None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Reads the chosen documents from the files of ``documents`` and splits them into their arms.
 
     Holds the keys and one row group of one file in memory. ``batches`` have the columns file (its name in ``folder``,
     the URI of the table; empty if no file has the document), shard, record, pivot_density, shrunken_density, and a
-    boolean column for each arm; rows of one file are contiguous. ``swap`` says how arms that are altered copies of
-    others replace words. Yields (``datasets/<arm>``, batch in DATASET with the rows of one shard).
+    boolean column for each arm; rows of one file are contiguous. Arms that are altered copies of others need ``swap``.
+    Yields (``datasets/<arm>``, batch in DATASET with the rows of one shard).
 
     Raises WarehouseError where a chosen document can be in no file, or a file has other columns than DOCUMENTS.
     """
@@ -110,12 +110,12 @@ def _places(rows: pa.Table | pa.RecordBatch, shards: pa.Array) -> npt.NDArray[np
 
 
 def _split_into_arms(
-    chosen: pa.RecordBatch, arms: Sequence[str], swap: SwapPlan
+    chosen: pa.RecordBatch, arms: Sequence[str], swap: SwapPlan | None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     for arm in arms:
         of_arm = chosen.filter(chosen.column(arm))
         if of_arm.num_rows:
             columns = [of_arm.column(field.name).cast(field.type) for field in DATASET]
             rows = pa.RecordBatch.from_arrays(columns, schema=DATASET)
-            for of_shard in split_by_shard(swap_words(rows, swap) if ARMS[arm].copy_of else rows):
+            for of_shard in split_by_shard(swap_words(rows, swap) if swap and ARMS[arm].copy_of else rows):
                 yield f"datasets/{arm}", of_shard

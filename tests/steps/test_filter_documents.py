@@ -8,15 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from counted import SAMPLES
 
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen, record_ranges
-from pivot_udfs.matching.lexicon import parse_lexicon
-from pivot_udfs.matching.swap_words import SwapPlan
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.storage import read_parquet
-from pivot_udfs.tokenization.backends import load_tokenizer
 
 DENSITIES = ("pivot_density", "shrunken_density")
 
@@ -49,10 +45,8 @@ def copied(keys: list[dict[str, Any]], folder: Path, batch_size: int) -> dict[st
     texts, flags = [("file", pa.string()), ("shard", pa.string())], [("pivot", pa.bool_()), ("random", pa.bool_())]
     schema = pa.schema([*texts, ("record", pa.int64()), *((name, pa.float64()) for name in DENSITIES), *flags])
     batches = pa.Table.from_pylist(keys, schema=schema).to_batches(max_chunksize=batch_size)
-    lexicon = parse_lexicon(b"en\tfr\nwater\teau\n", ["en", "fr"])
-    swap = SwapPlan(lexicon, load_tokenizer(str(SAMPLES / "tokenizer.json"), "reference"), "all", 1.0, 0)
     found: dict[str, list[dict[str, Any]]] = {"datasets/pivot": [], "datasets/random": []}
-    for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"], swap):
+    for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"]):
         assert batch.schema == DATASET
         assert len(batch.column("shard").unique()) == 1
         found[table] += batch.to_pylist()
