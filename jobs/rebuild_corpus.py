@@ -64,6 +64,7 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]
     number = write_release(run.warehouse, tables, lambda: (find_pivots.known_drift(run), _budget_missed(run)))
     run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
+    write_report.update_releases(run)
     write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
 
 

@@ -39,11 +39,12 @@ def run(run: Run, provenance: Provenance) -> None:
 
 def _no_pivots(run: Run) -> WarehouseError:
     options = run.settings.pivots
+    limits = ("min_doc_count", "min_word_doc_count", "min_word_share", "min_concepts", "min_sources")
+    named = ", ".join(f"{name} ({getattr(options, name):g})" for name in limits)
     return WarehouseError(
-        f"{run.warehouse.table_path('pivots')} is empty, so every score would be 0: lower pivots.min_score "
-        f"({options.score_floor:g}), min_doc_count ({options.min_doc_count}) or min_word_doc_count "
-        f"({options.min_word_doc_count}), raise max_doc_share ({options.max_doc_share:g}), then run find_pivots again; "
-        "or use a larger or more multilingual corpus"
+        f"{run.warehouse.table_path('pivots')} is empty, so every score would be 0: of pivots.min_score "
+        f"({options.score_floor:g}), {named} lower one, or raise max_doc_share ({options.max_doc_share:g}), then run "
+        "find_pivots again; or use a larger or more multilingual corpus"
     )
 
 

@@ -1,29 +1,34 @@
 """All tables in; one self-contained HTML page out.
 
-spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
+    spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
+
+Where pivots and cuts are pinned, a rebuild writes the page at refreshes; in between it only brings the section of the
+releases up to date.
 """
 
 import html
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pyarrow import fs
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.report.read_report import read_report
-from jobs.report.render_page import make_page
+from jobs.report.releases_section import with_releases
+from jobs.report.render_page import make_page, packaged
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
-from pivot_udfs.schemas import STAGE_TABLES
+from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 PAGE = "report.html"
-_HEAD_BYTES = 1 << 16
+_END = "</html>"
 _RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
 """Written by the model side into the folder of the page, which links it where it is present."""
@@ -33,23 +38,48 @@ def run(run: Run, provenance: Provenance) -> None:
     """Reads the tables and writes the page."""
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
-    page = make_page(report, model_report_beside(report_location(run.settings)), provenance.to_json()).encode()
-    _write(report_location(run.settings), page)
-    run.progress.say("write_report", f"{report_location(run.settings)}: {len(page) / 1e6:.1f} MB")
+    location, made = report_location(run.settings), _with_block_list(run, provenance)
+    page = _with_releases(run, make_page(report, model_report_beside(location), made.to_json()), made)
+    _write(location, page)
+    run.progress.say("write_report", f"{location}: {len(page) / 1e6:.1f} MB")
 
 
 def why_write(run: Run, now: Provenance) -> str | None:
-    """Why the page is not the one that would be written now; None when it is."""
-    page = report_location(run.settings)
-    head = _read_head(page)
-    if head is None:
-        return f"{page} is not there yet"
-    found = _RECORD.search(head.decode(errors="replace"))
-    made = Provenance.from_json(html.unescape(found[1])) if found else None
+    """Why the page is not the one that would be written now; None when it is, or stays until the next refresh."""
+    location = report_location(run.settings)
+    page = _read(location)
+    if page is None:
+        return f"{location} is not there yet"
+    made = _made_of(page)
     if made is None:
-        return f"{page} has no provenance"
-    changed = difference(made, now)
-    return f"{page} was made with {changed}" if changed else None
+        return f"{location} has no provenance, or is incomplete"
+    changed = difference(made, _with_block_list(run, now), {*PINNED, BLOCK_LIST} if run.pins else None)
+    return f"{location} was made with {changed}" if changed else None
+
+
+def update_releases(run: Run) -> None:
+    """Brings the section of the releases up to date, where the page is there; its other sections stay."""
+    location = report_location(run.settings)
+    page = _read(location)
+    made = _made_of(page) if page else None
+    if page and made and (updated := _with_releases(run, page, made)) != page:
+        _write(location, updated)
+
+
+def _with_releases(run: Run, page: str, made: Provenance) -> str:
+    shown = {name: rows for name, rows in made.tables.items() if name != BLOCK_LIST}
+    return with_releases(page, run.settings.warehouse.path, shown, packaged("releases.html"))
+
+
+def _with_block_list(run: Run, provenance: Provenance) -> Provenance:
+    """A page has texts and names of sources: what is forgotten must leave it at once."""
+    blocked = run.warehouse.content(BLOCK_LIST)
+    return replace(provenance, tables={**provenance.tables, BLOCK_LIST: blocked.rows}) if blocked else provenance
+
+
+def _made_of(page: str) -> Provenance | None:
+    found = _RECORD.search(page)
+    return Provenance.from_json(html.unescape(found[1])) if found and page.rstrip().endswith(_END) else None
 
 
 def report_location(settings: Settings) -> Location:
@@ -65,23 +95,23 @@ def model_report_beside(page: Location) -> str | None:
         return None
 
 
-def _read_head(page: Location) -> bytes | None:
-    """The first bytes of the page; None where there is none."""
+def _read(page: Location) -> str | None:
+    """The page; None where there is none."""
     try:
         if not page.exists():
             return None
         if page.type() != fs.FileType.File:
             raise IsADirectoryError("it is no file")
         with page.open_input() as stream:
-            return stream.read(_HEAD_BYTES)
+            return bytes(stream.read()).decode(errors="replace")
     except STORE_ERRORS as error:
         raise _unusable("read from", page, error) from None
 
 
-def _write(page: Location, content: bytes) -> None:
+def _write(page: Location, content: str) -> None:
     try:
         with page.open_output() as stream:
-            stream.write(content)
+            stream.write(content.encode())
     except STORE_ERRORS as error:
         raise _unusable("written to", page, error) from None
 

@@ -163,3 +163,14 @@ def known_arm(name: str) -> str:
     if name not in ARMS:
         raise ValueError(f"is not a known arm; known arms: {', '.join(map(repr, ARMS))}")
     return name
+
+
+CROSSOVER = "half_a-half_b"
+"""The contrast of the two halves of the concepts."""
+
+
+def known_contrast(contrast: str) -> str:
+    """The contrast, if it is ``<treatment>-<control>``, two different known arms; else raises ValueError."""
+    if len({known_arm(arm) for arm in contrast.split("-")}) != 2 or contrast.count("-") > 1:
+        raise ValueError(f"{contrast!r} is not <treatment>-<control>, two different arms")
+    return contrast

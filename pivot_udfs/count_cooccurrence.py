@@ -29,7 +29,7 @@ from pivot_udfs.counting.worker_memory import release_memory
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
-from pivot_udfs.schemas import DOCUMENTS
+from pivot_udfs.schemas import DOCUMENTS, N_SOURCE_GROUPS
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -44,8 +44,6 @@ PARTIAL_ROWS = pa.schema(
 )
 COUNTED = pa.schema([DOCUMENTS.field(name) for name in ("source", "lang", "text", "token_ids")])
 """What is read of documents."""
-N_SOURCE_GROUPS = 32
-"""Sources are counted in so many groups, so that the counts stay small where every site is a source."""
 _FIXED_BYTES = 560 << 20
 """Memory of a worker before it holds a document: interpreter, compiled kernels, the trie, one batch."""
 _SLICE_BYTES = 2 << 20

@@ -81,9 +81,11 @@ BLOCKED = pa.schema(
 )
 CORPUS_TOTALS = pa.schema([_LANG, _column("n_docs", _LONG, "Number of documents."), _N_TOKENS])
 TOKEN_TOTALS = pa.schema([_TOKEN_ID, *_TOTALS])
+N_SOURCE_GROUPS = 32
+"""Sources are counted in so many groups, so that the counts stay small where every site is a source."""
 TOKEN_SOURCES = pa.schema(
     [
-        _column("source_group", _INT, "CRC-32 of the source modulo 32."),
+        _column("source_group", _INT, f"CRC-32 of the source modulo {N_SOURCE_GROUPS}."),
         _TOKEN_ID,
         _column("word_count", _LONG, "Occurrences as a whole word: no character before or after continues it."),
         _column("doc_count", _LONG, "Documents with at least one occurrence."),

@@ -1,6 +1,7 @@
 """What many tests share: the samples' tokenizer, and one local Spark session, started when first used."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,10 @@ settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
 
 SAMPLES = Path(__file__).parent / "samples"
-# JVMs that live for a minute: the optimizing compiler and parallel collection cost more than they give.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# Matplotlib writes to the home folder otherwise. JVMs live for a minute: the optimizing compiler and parallel
+# collection cost more than they give.
+os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir(), f"semantic-pivots-matplotlib-{os.getuid()}")))
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,6 +74,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "2g",
         "spark.ui.enabled": "false",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",  # VACUUM starts so many tasks
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.adaptive.coalescePartitions.enabled": "true",

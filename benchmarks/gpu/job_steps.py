@@ -21,8 +21,9 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.continue_pretraining import TrainingRun, run_folder
 from jobs.gpu.convert_model import convert
 from jobs.gpu.pack_dataset import packed_folder
-from jobs.gpu.run_experiment import one_run, run
+from jobs.gpu.run_experiment import run_by_seed
 from jobs.gpu.training.checkpoints import list_checkpoints
+from jobs.gpu.training.scored_runs import one_run
 from jobs.gpu.training.training_setup import deterministic
 
 Row = dict[str, Any]
@@ -113,16 +114,13 @@ def _train(kind: type[TrainingRun], settings: ModelSettings) -> None:
 
 
 def run_experiment(context: Context) -> Iterator[Row]:
-    """The experiment with one seed, then with two, and so on while the time suffices; finished runs are kept."""
-    begin, longest = time.monotonic(), 0.0
-    seeds = context.settings.experiment.seeds
-    for n in range(1, len(seeds) + 1):
-        start = time.monotonic()
-        if n > 1 and start - begin + 1.2 * longest > context.seconds:
-            return
-        experiment = context.settings.experiment.model_copy(update={"seeds": seeds[:n]})
-        run(context.settings.model_copy(update={"experiment": experiment}))
-        longest = max(longest, time.monotonic() - start)
+    """The experiment, contrast by contrast and seed by seed while the time suffices; finished runs are kept."""
+    begin = start = time.monotonic()
+    for contrast, seed in run_by_seed(context.settings):
+        now = time.monotonic()
         for name in ("experiment.json", "experiment.md"):
             shutil.copy(Path(context.settings.results.path) / name, context.out / name)
-        yield {"seeds": n, "seconds": time.monotonic() - start, "file": "experiment.json"}
+        yield {"contrast": contrast, "seed": seed, "seconds": now - start, "file": "experiment.json"}
+        if now - begin + 1.2 * (now - start) > context.seconds:
+            return
+        start = now

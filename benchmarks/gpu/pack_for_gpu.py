@@ -25,7 +25,7 @@ from jobs.gpu.common.files import results_path
 from jobs.gpu.common.settings import Model, ModelSettings
 from jobs.gpu.models.model_files import resolve_path
 from jobs.gpu.pack_dataset import pack_if_needed
-from jobs.gpu.run_experiment import one_run
+from jobs.gpu.training.scored_runs import one_run
 from pivot_udfs.load_settings import load_settings, resolved_toml
 
 PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "gguf")

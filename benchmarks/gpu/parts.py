@@ -18,7 +18,7 @@ def write_parts(source: Path, folder: Path, part_bytes: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Path] = []
     with tempfile.TemporaryFile() as whole:
-        with tarfile.open(fileobj=whole, mode="w:xz") as archive:
+        with tarfile.open(fileobj=whole, mode="w:xz", preset=1) as archive:
             archive.add(source, ".")
         whole.seek(0)
         while data := whole.read(part_bytes):

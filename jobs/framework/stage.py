@@ -66,7 +66,8 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
         with reported(run, stage):
             stage.run(run, provenance)
     else:
-        run.progress.say(stage.name, "skipped: inputs, configuration and code are unchanged")
+        pinned = ", or pinned until the next refresh" if run.pins else ""
+        run.progress.say(stage.name, f"skipped: inputs, configuration and code are unchanged{pinned}")
     run.progress.stages.append(StageRun(stage.name, runs, reason, round(time.monotonic() - began, 1)))
     return runs
 

@@ -3,22 +3,28 @@
     python -m jobs.gpu.build_translation_task --config conf/demo-model.toml [--set translation.seed=1]
     [--dry-run]
 
-Writes ``<results.path>/task.jsonl``.
+Writes ``<results.path>/task.jsonl``. Reads the table ``pair_pivots`` with ``translation.with_pivots``.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance
+from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.translation.corpus_counts import read_concept_pivots
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
+from pivot_udfs.concept_halves import concept_halves
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
@@ -41,13 +47,26 @@ def build(settings: ModelSettings) -> None:
             f"{settings.tokenizer.path} cannot encode {len(bad)} words of {settings.lexicon.path} ({shown}): "
             "remove them from the lexicon, or use another tokenizer"
         )
+    draw = partial(draw_task, concepts, settings.directions, tokens, settings.translation)
     record = _provenance(settings, lexicon_sha256, tokenizer.sha256)
-    task = draw_task(concepts, settings.directions, tokens, settings.translation, record)
+    if settings.translation.with_pivots:
+        table = open_table(settings.warehouse.path, "pair_pivots", release=settings.warehouse.release)
+        check_files(table, tokenizer.sha256, lexicon_sha256)
+        task = draw(replace(record, tables={table.name: table.rows}), read_concept_pivots(table))
+        task = replace(task, half_a=_half_a(table, list(task.pivots)))
+    else:
+        task = draw(record)
     write_task(task, results_path(settings, "task.jsonl"))
     for direction, reasons in task.left_out.items():
         left_out = {reason.replace(" ", "_"): n for reason, n in reasons.items() if n}
         lead = "".join(tokens.texts[token] for token in task.leads[direction])
         say(f"task {direction}", words=len(task.of_direction(direction)), lead=repr(lead), **left_out)
+
+
+def _half_a(pivots: PinnedTable, concepts: list[int]) -> frozenset[int]:
+    """The concepts of half A in the split that the tables were made with."""
+    seed = pivots.provenance.settings.get("pivots.half_seed", 0) if pivots.provenance else 0
+    return frozenset(np.array(concepts)[concept_halves(concepts, int(seed))].tolist())
 
 
 def _provenance(settings: ModelSettings, lexicon_sha256: str, tokenizer_sha256: str) -> Provenance:

@@ -11,6 +11,7 @@ evaluation), and at the end ``final/``, a model like any other.
 """
 
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -46,11 +47,17 @@ from jobs.gpu.translation.task_model import TrainingCheck
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 
-def train(settings: ModelSettings) -> None:
-    """Trains ``[model]`` on the packed file of ``packing.arm`` under ``[training]``."""
+def train(settings: ModelSettings, base: Any = None, use: Callable[[Any], None] | None = None) -> None:
+    """Trains ``[model]`` on the packed file of ``packing.arm`` under ``[training]``.
+
+    Args:
+        settings: of the run.
+        base: the model with float32 weights on its device, which are changed; None: it is loaded.
+        use: called with the trained model, in place of saving its weights; None: they are saved.
+    """
     device, options = pick_device(settings.model.device), settings.training
     with deterministic(options.deterministic), started_accelerator(device, options) as accelerator:
-        run = TrainingRun(settings, accelerator)
+        run = TrainingRun(settings, accelerator, base, use)
         if run.finished:
             say("this run is finished already", folder=run.folder)
         else:
@@ -69,8 +76,15 @@ class TrainingRun:
         PackedFileError, ModelError, TokenizerError: packed file, model and tokenizer do not match.
     """
 
-    def __init__(self, settings: ModelSettings, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        settings: ModelSettings,
+        accelerator: Accelerator,
+        base: Any = None,
+        use: Callable[[Any], None] | None = None,
+    ) -> None:
         self.settings, self.folder, options = settings, run_folder(settings), settings.training
+        self._base, self._use = base, use
         self._accelerator = accelerator
         self._log = TrainingLog(self.folder / "training.jsonl", self._accelerator.is_main_process)
         self._tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
@@ -119,7 +133,7 @@ class TrainingRun:
 
     def _load(self) -> None:
         settings, options = self.settings, self.settings.training
-        model = load_for_training(settings, self._accelerator, self._tokenizer)
+        model = self._base or load_for_training(settings, self._accelerator.device, self._tokenizer)
         self._flops = flops_per_token(model, options.sequence_length)
         self.model, self._optimizer = wrap(model, options, self._accelerator)
         self._unwrapped = self._accelerator.unwrap_model(self.model)
@@ -204,15 +218,19 @@ class TrainingRun:
         self._accelerator.wait_for_everyone()
 
     def _finish(self) -> None:
-        """Writes ``final/``, whole or not at all, and deletes the checkpoints."""
+        """Uses or saves the model, writes ``final/``, whole or not at all; deletes the checkpoints unless they stay."""
 
         def write(partial: Path) -> None:
-            save_model(self._unwrapped, partial, self._tokenizer)
+            if self._use is None:
+                save_model(self._unwrapped, partial, self._tokenizer)
             write_provenance(partial, self._made_from)
 
         if self._accelerator.is_main_process:
+            if self._use is not None:
+                self._use(self._unwrapped)
             publish(self.folder / "final", write)
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+            if self.settings.training.delete_checkpoints:
+                shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
             say("finished", model=self.folder / "final")
         self._accelerator.wait_for_everyone()
 

@@ -33,14 +33,15 @@ from jobs.gpu.translation.task_model import TaskModel, load_task_model
 from jobs.gpu.translation.translation_task import Task
 from pivot_udfs.provenance import Provenance
 
-VERSION = 2
+VERSION = 3
+_MEANS = ("p_target", "p_distractors", "contrast")
 
 
-def evaluate(settings: ModelSettings) -> None:
-    """Scores ``[model]`` on every direction and writes the results."""
+def evaluate(settings: ModelSettings, subject: TaskModel | None = None) -> None:
+    """Scores ``[model]`` on every direction and writes the results; it is loaded unless it is given."""
     task = load_task(settings)
     parts = Parts(results_path(settings, "scores"), base_provenance(settings))
-    subject = load_task_model(settings, task, settings.translation.batch_size)
+    subject = subject or load_task_model(settings, task, settings.translation.batch_size)
     write_json(results_path(settings, "model.json"), model_summary(settings.model, subject.model))
     write_scores(score_task(subject, parts), settings, results_path(settings, "scores.parquet"))
 
@@ -62,7 +63,8 @@ def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
     """Scores all directions and draws that ``parts`` lacks; returns the table of all words.
 
     Returns:
-        direction, concept, source, target, score (mean over draws, -1..1), p_target, p_distractors (0..1).
+        direction, concept, source, target, p_target, p_distractors (0..1), contrast (nats), score (-1..1): means over
+        draws (see ``DrawScores``); score is p_target - p_distractors.
     """
     units = score_units(subject.task)
     for part, (direction, draw) in progress_bar(units.items(), desc="directions and draws", unit="draw"):
@@ -88,7 +90,7 @@ def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
     task, words = subject.task, subject.task.of_direction(direction)
     examples, lead = task.examples[direction][draw], task.leads[direction]
     work = partial(score_draw, words=words, examples=examples, tokens=subject.tokens, lead=lead)
-    true, false = subject.runner.within_memory(work)
+    found = subject.runner.within_memory(work)
     return pa.table(
         {
             "direction": [word.direction for word in words],
@@ -96,8 +98,7 @@ def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
             "source": [word.source for word in words],
             "target": [word.target for word in words],
             "draw": pa.array([draw] * len(words), pa.int32()),
-            "p_target": true,
-            "p_distractors": false,
+            **found._asdict(),
         }
     )
 
@@ -105,10 +106,10 @@ def _score_part(subject: TaskModel, direction: str, draw: int) -> pa.Table:
 def mean_over_draws(draws: pa.Table) -> pa.Table:
     """One row per word and direction (see ``score_task``) from the rows of every draw."""
     keys = ["direction", "concept", "source", "target"]
-    means = draws.group_by(keys, use_threads=False).aggregate([("p_target", "mean"), ("p_distractors", "mean")])
-    means = means.rename_columns({"p_target_mean": "p_target", "p_distractors_mean": "p_distractors"})
+    means = draws.group_by(keys, use_threads=False).aggregate([(name, "mean") for name in _MEANS])
+    means = means.rename_columns({f"{name}_mean": name for name in _MEANS})
     score = np.asarray(means["p_target"]) - np.asarray(means["p_distractors"])
-    table = means.select([*keys, "p_target", "p_distractors"]).append_column("score", pa.array(score))
+    table = means.select([*keys, *_MEANS]).append_column("score", pa.array(score))
     return table.sort_by([("direction", "ascending"), ("concept", "ascending")])
 
 

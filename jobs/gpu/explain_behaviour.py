@@ -4,8 +4,8 @@
 
 Reads ``<results.path>/traces/`` and ``scores/``, which must be complete and of one model and task, and the tables
 ``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (one row per word and
-direction), ``explanation.json`` (the statistics of every direction) and ``traces.md`` (the table of
-labels, controls and causality).
+direction), ``explanation.json`` (the statistics of every direction) and ``traces.md`` (the tables of
+labels, controls and causality, and of precision at 1).
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.framework.log_lines import say
-from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table
+from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
 from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.errors import TaskError
@@ -29,6 +29,8 @@ from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
 from jobs.gpu.translation.corpus_counts import (
+    NO_PAIRS,
+    PairCount,
     PairKey,
     WordKey,
     pair_key,
@@ -41,7 +43,9 @@ from jobs.gpu.translation.translation_task import Task, task_sha256
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 2
+VERSION = 3
+SAMPLED_SHARE = 0.1
+"""Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
 _COPIED = (
     "direction", "concept", "source", "target", "latent_behaviour", "pivot_language", "pivot_layer",
@@ -65,7 +69,7 @@ def explain(settings: ModelSettings) -> None:
     directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings)
     explanation = {"directions": directions, "provenance": to_tree(_provenance(settings, tables))}
     write_json(results_path(settings, "explanation.json"), explanation)
-    write_text(results_path(settings, "traces.md"), markdown_table(directions))
+    write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")
     for direction, row in directions.items():
         difference = row["causality"]["pivot"]["difference"]
         say(f"explained {direction}", **row["latent_behaviour"], log_p_without_pivot=f"{difference['mean']:.3f}")
@@ -142,7 +146,7 @@ def _made_from(settings: ModelSettings, folder: str) -> Provenance:
 def join_pairs(
     traces: pa.Table,
     scores: pa.Table,
-    pair_counts: Mapping[PairKey, int],
+    pair_counts: Mapping[PairKey, PairCount],
     word_counts: Mapping[WordKey, int],
     pivots: Mapping[PairKey, list[int]],
     tokens: WordTokens,
@@ -167,7 +171,8 @@ def join_pairs(
                 "pivot_effect": _change(row, "without_pivot"),
                 "control_effect": _change(row, "without_control"),
                 "score": by_pair.get((row["direction"], row["concept"])),
-                "pair_count": pair_counts.get(key, 0),
+                "pair_count": pair_counts.get(key, NO_PAIRS).pairs,
+                "sampled_pair_count": pair_counts.get(key, NO_PAIRS).sampled(key, SAMPLED_SHARE),
                 "source_count": word_counts.get((source, row["source"]), 0),
                 "target_count": word_counts.get((target, row["target"]), 0),
                 "n_pair_pivots": len(pivots.get(key, [])),

@@ -1,4 +1,4 @@
-"""Traces how a model translates: the logit lens at the answer position of every layer. An interrupted run is resumed.
+"""Traces how a model translates: what a lens reads at the answer position of every layer. Runs resume.
 
     python -m jobs.gpu.trace_layers --config conf/demo-model.toml [--set trace.top_k=20] [--dry-run]
 
@@ -26,6 +26,7 @@ from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
 from jobs.gpu.tracing.concept_tokens import concept_tokens
 from jobs.gpu.tracing.trace_words import Tracer
+from jobs.gpu.train_tuned_lens import lens_identity, load_trace_lens
 from jobs.gpu.translation.corpus_counts import read_pair_pivots
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.task_model import load_task_model
@@ -41,6 +42,9 @@ def trace(settings: ModelSettings) -> None:
     table = open_table(settings.warehouse.path, "pair_pivots", release=settings.warehouse.release)
     check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     parts = Parts(results_path(settings, "traces"), _provenance(settings, table))
+    if all(map(parts.has, task.examples)):
+        say("all directions are traced already", folder=parts.folder)
+        return
     subject = load_task_model(settings, task, settings.trace.batch_size)
     languages = settings.lexicon.languages
     tracer = Tracer(
@@ -50,6 +54,7 @@ def trace(settings: ModelSettings) -> None:
         read_pair_pivots(table, settings.trace.n_pivots),
         settings.trace,
         settings.translation.seed,
+        load_trace_lens(settings, subject.model),
     )
     for direction, draws in progress_bar(task.examples.items(), desc="directions", unit="direction"):
         if not parts.has(direction):
@@ -62,6 +67,7 @@ def trace(settings: ModelSettings) -> None:
 def _provenance(settings: ModelSettings, table: PinnedTable) -> Provenance:
     of_task, task_file = task_identity(settings)
     of_run = model_settings(settings.model) | result_settings(settings.trace) | of_task
+    of_run |= lens_identity(settings)
     of_run |= {"lexicon.languages": settings.lexicon.languages, "trace.control_seed": settings.translation.seed}
     files = {**task_file, **model_hashes(settings.model)}
     return provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)

@@ -19,7 +19,7 @@ from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
-from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_training
+from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
 from jobs.report.language_names import shown_token
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
@@ -27,7 +27,15 @@ from pivot_udfs.storage.stores import resolve
 
 PAGE = "model_report.html"
 VERSION = 1
-SOURCES = ("task.jsonl", "model.json", "scores.json", "explanation.json", "explained_pairs.parquet", "experiment.json")
+SOURCES = (
+    "task.jsonl",
+    "model.json",
+    "scores.json",
+    "explanation.json",
+    "explained_pairs.parquet",
+    "experiment.json",
+    "sweep.json",
+)
 
 
 def write_report(settings: ModelSettings) -> None:
@@ -65,6 +73,7 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     figures = {
         "layers": draw_curves(report.curves) if report.curves else "",
         "scatter": draw_count_scores(report.count_scores) if report.count_scores else "",
+        "sweep": draw_sweep(report.sweep) if report.sweep else "",
         "training": draw_training(report.training) if report.training else "",
     }
     # Only the style sheet and the figures are trusted; everything else is escaped.

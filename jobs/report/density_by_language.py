@@ -1,118 +1,111 @@
-"""Pivot densities of the documents of each language: histograms, shares taken by length, samples for scatter plots."""
+"""Pivot densities of the documents of each language: histograms, shares taken by length, samples for scatter plots.
 
-from collections import defaultdict
+Spark counts documents in fine bins of density; the driver makes the figures from these counts.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
+from functools import reduce
 from itertools import groupby
 
+import numpy as np
+import numpy.typing as npt
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.report.report_types import LanguageDensity
+from jobs.selection.shrunken_density import SHRUNKEN
 
 N_LANGUAGES, N_BINS, N_SAMPLED = 6, 48, 4000
+_FINE = 64
+"""Fine bins between 0 and the density of the whole language."""
+_MOST = 4096
+"""Fine bins of a language; the last one has no upper limit."""
+_BY_LENGTH = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
 
 
-def read_densities(scored: DataFrame) -> tuple[LanguageDensity, ...]:
-    """Histograms, length bins and samples of at most N_LANGUAGES languages, in descending order of tokens.
+def read_densities(marked: DataFrame, languages: Sequence[Row]) -> tuple[LanguageDensity, ...]:
+    """Histograms, length bins and samples of the N_LANGUAGES first languages.
 
-    ``scored`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
+    Args:
+        marked: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
+        languages: from ``sums_by_language``.
     """
-    totals = _totals(scored)
-    widths = {row["lang"]: row["high"] / (N_BINS - 1) or 1.0 / N_BINS for row in totals}
-    shown = scored.where(F.col("lang").isin([row["lang"] for row in totals]))
-    bins = _histograms(shown, widths)
-    lengths = _lengths(shown, _raw_cuts(shown, totals))
-    samples = _samples(shown, {row["lang"]: row["n_docs"] for row in totals})
+    shown = {row["lang"]: row["corpus"] for row in languages[:N_LANGUAGES]}
+    widths = {lang: (row.n_pivot_tokens / max(row.n_tokens, 1) or 1.0) / _FINE for lang, row in shown.items()}
+    marked = marked.where(F.col("lang").isin(list(shown)))
+    octave = F.floor(F.log2(F.greatest("n_tokens", F.lit(1)))).cast("int").alias("octave")
+    counts = F.count("*").alias("n"), F.min(SHRUNKEN).alias("least")
+    raw = _by_language(marked.groupBy("lang", "taken", _fine_bin("pivot_density", widths), octave).agg(*counts))
+    shrunken = _by_language(marked.groupBy("lang", "taken", _fine_bin(SHRUNKEN, widths)).agg(*counts))
+    samples = _by_language(_samples(marked, {lang: row.n_docs for lang, row in shown.items()}))
     return tuple(
-        LanguageDensity(
-            lang=row["lang"],
-            n_docs=row["n_docs"],
-            n_tokens=row["n_tokens"],
-            density=row["n_pivot_tokens"] / max(row["n_tokens"], 1),
-            n_taken=row["n_taken"],
-            cut=row["cut"],
-            bin_width=widths[row["lang"]],
-            **{kind: tuple(bins[kind, row["lang"]]) for kind in ("raw", "shrunken", "taken")},
-            lengths=lengths.get(row["lang"], ()),
-            sample=samples.get(row["lang"], ()),
-        )
-        for row in totals
+        _density(lang, row, widths[lang], raw[lang], shrunken[lang], samples.get(lang, ()))
+        for lang, row in shown.items()
     )
 
 
-def _totals(scored: DataFrame) -> list[Row]:
-    return (
-        scored.groupBy("lang")
-        .agg(
-            F.count("*").alias("n_docs"),
-            F.sum("n_tokens").alias("n_tokens"),
-            F.sum("n_pivot_tokens").alias("n_pivot_tokens"),
-            F.count_if("taken").alias("n_taken"),
-            F.min(F.when(F.col("taken"), F.col("shrunken_density"))).alias("cut"),
-            F.percentile_approx("pivot_density", 0.99).alias("high"),
-        )
-        .orderBy(F.desc("n_tokens"), "lang")
-        .limit(N_LANGUAGES)
-        .collect()
+def _fine_bin(column: str, widths: dict[str, float]) -> Column:
+    width = reduce(lambda other, lang: F.when(F.col("lang") == lang, widths[lang]).otherwise(other), widths, F.lit(1.0))
+    return F.least(F.floor(F.col(column) / width), F.lit(_MOST - 1)).cast("int").alias("bin")
+
+
+def _density(
+    lang: str, sums: Row, width: float, raw: Sequence[Row], shrunken: Sequence[Row], sample: tuple[Row, ...]
+) -> LanguageDensity:
+    """Of one language, from its counts of documents by fine bins of the raw and of the shrunken density."""
+    by_raw, taken = _histogram(raw, 1, _MOST), [cell for cell in shrunken if cell["taken"]]
+    step = int(np.searchsorted(np.cumsum(by_raw), 0.99 * sums.n_docs)) // (N_BINS - 1) + 1
+    n_taken = sum(cell["n"] for cell in taken)
+    return LanguageDensity(
+        lang=lang,
+        n_docs=sums.n_docs,
+        n_tokens=sums.n_tokens,
+        density=sums.n_pivot_tokens / max(sums.n_tokens, 1),
+        n_taken=n_taken,
+        cut=min((cell["least"] for cell in taken), default=None),
+        bin_width=step * width,
+        raw=tuple(_histogram(raw, step).tolist()),
+        shrunken=tuple(_histogram(shrunken, step).tolist()),
+        taken=tuple(_histogram(taken, step).tolist()),
+        lengths=_lengths(raw, _raw_cut(by_raw, n_taken)),
+        sample=sample,
     )
 
 
-def _histograms(scored: DataFrame, widths: dict[str, float]) -> dict[tuple[str, str], list[int]]:
-    """Counts of documents in N_BINS bins by (kind, lang)."""
-    width = F.lit(1.0)
-    for lang, value in widths.items():
-        width = F.when(F.col("lang") == lang, value).otherwise(width)
-
-    def place(column: str) -> Column:
-        return F.least(F.floor(F.col(column) / width), F.lit(N_BINS - 1)).cast("int")
-
-    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * N_BINS)
-    kinds = F.array(
-        F.struct(F.lit("raw").alias("kind"), place("pivot_density").alias("place")),
-        F.struct(F.lit("shrunken").alias("kind"), place("shrunken_density").alias("place")),
-        F.when(F.col("taken"), F.struct(F.lit("taken").alias("kind"), place("shrunken_density").alias("place"))),
-    )
-    cells = scored.select("lang", F.explode(kinds).alias("cell")).where("cell is not null").select("lang", "cell.*")
-    for row in cells.groupBy("lang", "kind", "place").count().collect():
-        counts[row["kind"], row["lang"]][row["place"]] = row["count"]
+def _histogram(cells: Sequence[Row], step: int, n_bins: int = N_BINS) -> npt.NDArray[np.int64]:
+    """Documents in bins of ``step`` fine bins each; the last one takes all that are beyond it."""
+    counts = np.zeros(n_bins, np.int64)
+    np.add.at(counts, [min(cell["bin"] // step, n_bins - 1) for cell in cells], [cell["n"] for cell in cells])
     return counts
 
 
-def _raw_cuts(scored: DataFrame, totals: Sequence[Row]) -> dict[str, float | None]:
-    """The raw density above which each language has about as many documents as the pivot arm took of it."""
-    cuts = [
-        F.percentile_approx(
-            F.when(F.col("lang") == row["lang"], F.col("pivot_density")), 1 - row["n_taken"] / row["n_docs"]
-        )
-        for row in totals
-    ]
-    found = scored.agg(*cuts).collect()[0] if cuts else ()
-    return {row["lang"]: cut if row["n_taken"] else None for row, cut in zip(totals, found, strict=True)}
+def _raw_cut(by_raw: npt.NDArray[np.int64], n_taken: int) -> int:
+    """The fine bin of the raw density from which on about as many documents lie as the pivot arm takes."""
+    n_above = np.append(np.cumsum(by_raw[::-1])[::-1], 0)
+    return int(np.argmin(np.abs(n_above - n_taken)))
 
 
-def _lengths(scored: DataFrame, raw_cuts: dict[str, float | None]) -> dict[str, tuple[Row, ...]]:
-    above = F.lit(False)
-    for lang, cut in raw_cuts.items():
-        if cut is not None:
-            above = above | ((F.col("lang") == lang) & (F.col("pivot_density") > cut))
-    octave = F.floor(F.log2(F.greatest("n_tokens", F.lit(1)))).cast("int")
-    counts = F.count("*").alias("n_docs"), F.count_if("taken").alias("n_taken"), F.count_if(above).alias("n_by_raw")
-    n_tokens = F.expr("shiftleft(1L, octave)").alias("n_tokens")
-    bins = scored.groupBy("lang", octave.alias("octave")).agg(*counts).orderBy("lang", "octave")
-    return _by_language(bins.select("lang", n_tokens, "n_docs", "n_taken", "n_by_raw"))
+def _lengths(raw: Sequence[Row], raw_cut: int) -> tuple[Row, ...]:
+    n_docs, n_taken, n_by_raw = Counter[int](), Counter[int](), Counter[int]()
+    for cell in raw:
+        n_docs[cell["octave"]] += cell["n"]
+        n_taken[cell["octave"]] += cell["n"] * cell["taken"]
+        n_by_raw[cell["octave"]] += cell["n"] * (cell["bin"] >= raw_cut)
+    return tuple(_BY_LENGTH(1 << at, n_docs[at], n_taken[at], n_by_raw[at]) for at in sorted(n_docs))
 
 
-def _samples(scored: DataFrame, n_docs: dict[str, int]) -> dict[str, tuple[Row, ...]]:
+def _samples(marked: DataFrame, n_docs: dict[str, int]) -> DataFrame:
     """About N_SAMPLED documents of each language, drawn by the hash of their key."""
     draw = F.shiftrightunsigned(F.xxhash64("source", "doc_id", "shard", "record"), 11) / F.lit(float(1 << 53))
     drawn = F.lit(False)
     for lang, n in n_docs.items():
         drawn = drawn | ((F.col("lang") == lang) & (draw < min(1.0, N_SAMPLED / n)))
-    densities = F.col("pivot_density").alias("density"), F.col("shrunken_density").alias("shrunken")
-    points = scored.where(drawn).select("lang", "n_tokens", *densities, "taken")
-    return _by_language(points.orderBy("lang", "n_tokens", "density"))
+    densities = F.col("pivot_density").alias("density"), F.col(SHRUNKEN).alias("shrunken")
+    return marked.where(drawn).select("lang", "n_tokens", *densities, "taken")
 
 
 def _by_language(frame: DataFrame) -> dict[str, tuple[Row, ...]]:
-    """The rows of a frame that is in order of ``lang``, by it."""
-    return {lang: tuple(rows) for lang, rows in groupby(frame.collect(), key=lambda row: row["lang"])}
+    """The rows of a frame by ``lang``, in the order of their columns."""
+    rows = sorted(frame.collect())
+    return {lang: tuple(of_language) for lang, of_language in groupby(rows, key=lambda row: row["lang"])}

@@ -1,20 +1,23 @@
 """Reads the tables for the report; Spark aggregates, and the driver receives a bounded number of rows.
 
-Texts are read for the examples only, by key.
+Which documents an arm has follows from their scores and the cuts: datasets are read for the examples only, by key.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.arm_budgets_and_sources import KEY, arm_members, pivot_keys, read_arms, read_source_tokens
+from jobs.report.arm_budgets_and_sources import read_arms, read_source_tokens, sums_by_language, sums_by_source
 from jobs.report.density_by_language import read_densities
 from jobs.report.marked_examples import read_examples
 from jobs.report.report_types import Report
 from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
 from jobs.selection.budgets import unmatched
-from jobs.selection.select_documents import Cuts
-from jobs.selection.shrunken_density import language_sums, with_shrunken_density
+from jobs.selection.select_documents import Cuts, mark_documents
+from pivot_udfs.arms import PIVOT
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import STAGE_TABLES
@@ -27,25 +30,22 @@ _N_THREADS = 3
 
 def read_report(run: Run) -> Report:
     """Everything that the page shows, from the newest version of each table."""
-    scores = run.warehouse.read("document_scores")
-    members = arm_members(run)
     selection, cuts = run.settings.selection, Cuts.from_rows(run.warehouse.read("selection_cuts").collect())
-    language_tokens = {row["lang"]: row["n_tokens"] for row in language_sums(scores)}
-    scored = with_shrunken_density(scores, cuts.densities, selection.shrinkage_tokens)
-    scored = scored.join(pivot_keys(members), on=list(KEY), how="left").fillna(False, ["taken"]).persist()
+    mark = partial(mark_documents, run.warehouse.read("document_scores"), cuts, selection)
+    taken = mark([PIVOT]).withColumn("taken", F.col(PIVOT) if PIVOT in selection.arms else F.lit(False))
+    by_source = sums_by_source(mark(selection.arms), selection.arms).persist()
     vocabulary(run.tokenizer)  # loaded once, before the threads use it
     # Each part is many small queries, most of whose time is spent in planning: the parts run concurrently.
     with ThreadPoolExecutor(_N_THREADS) as pool:
         pairs_ = pool.submit(read_language_pairs, run)
         pivots = pool.submit(read_pivots, run)
-        arms = pool.submit(read_arms, selection, members, language_tokens, unmatched(cuts.cuts))
-        source_tokens = pool.submit(read_source_tokens, scored, members, selection.arms)
         tables = pool.submit(_table_notes, run)
-        densities = read_densities(scored)
-        intake = read_intake(run, scored)
-        examples = read_examples(run, scored, [language.lang for language in densities])
-        by_source = source_tokens.result()
-    scored.unpersist()
+        languages = sums_by_language(by_source, selection.arms)
+        source_tokens = pool.submit(read_source_tokens, by_source, selection.arms)
+        intake = pool.submit(read_intake, run, by_source)
+        densities = read_densities(taken, languages)
+        examples = read_examples(run, taken, [language.lang for language in densities])
+    by_source.unpersist()
     pairs = pairs_.result()
     return Report(
         warehouse=run.warehouse.path,
@@ -55,13 +55,13 @@ def read_report(run: Run) -> Report:
         shrinkage_tokens=selection.shrinkage_tokens,
         min_doc_count=run.settings.pivots.min_word_doc_count,
         n_pivots=run.warehouse.read("pivots").count(),
-        intake=intake,
+        intake=intake.result(),
         language_pairs=pairs[:N_LANGUAGE_PAIRS],
         n_language_pairs=len(pairs),
         pivots=pivots.result(),
         densities=densities,
-        arms=arms.result(),
-        source_tokens=by_source,
+        arms=read_arms(selection, languages, unmatched(cuts.cuts)),
+        source_tokens=source_tokens.result(),
         examples=examples,
         tables=tables.result(),
         settings=_settings(run.settings),

@@ -28,7 +28,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
     )
     environment.filters |= {"n": "{:,}".format, "pct": _percent, "size": _size, "card": _card}
     environment.filters |= {"lang": language_name, "shown": shown_token, "flow": _flow}
-    template = environment.from_string(_file("report.html"))
+    template = environment.from_string(packaged("report.html"))
     corpus: dict[str, int] = {language.lang: language.n_tokens for language in report.densities}
     figures = {
         "reach": draw_reach(report.pivots),
@@ -47,12 +47,13 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
         model_report=model_report,
         made_of=made_of,
         findings=judge(report),
-        style=Markup(_file("report.css")),  # noqa: S704 - our own
+        style=Markup(packaged("report.css")),  # noqa: S704 - our own
         figures={name: Markup(svg) for name, svg in figures.items()},  # noqa: S704 - matplotlib escapes texts
     )
 
 
-def _file(name: str) -> str:
+def packaged(name: str) -> str:
+    """A template or style sheet of this package."""
     return resources.files("jobs.report").joinpath(name).read_text(encoding="utf-8")
 
 

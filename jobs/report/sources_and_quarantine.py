@@ -11,23 +11,20 @@ from pivot_udfs.tokenization.vocabulary import vocabulary
 N_SOURCES = 20
 
 
-def read_intake(run: Run, scored: DataFrame) -> Intake:
-    """What was read; ``scored`` is ``document_scores``."""
-    sums = F.count("*").alias("n_docs"), F.sum("n_tokens").alias("n_tokens")
-    by_source = scored.groupBy("lang", "source").agg(*sums).persist()
-    totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
-    sources = by_source.orderBy(F.desc("n_tokens"), "lang", "source").limit(N_SOURCES).collect()
-    by_source.unpersist()
-    quarantine = run.warehouse.read("quarantine")
-    shards = scored.select("shard").union(quarantine.select("shard")).distinct().count()
+def read_intake(run: Run, by_source: DataFrame) -> Intake:
+    """What was read; ``by_source`` from ``sums_by_source``."""
+    of_corpus = by_source.select("lang", "source", "corpus.n_docs", "corpus.n_tokens")
+    totals = of_corpus.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
+    sources = of_corpus.orderBy(F.desc("n_tokens"), "lang", "source").limit(N_SOURCES).collect()
     columns = (
         F.count("*").alias("n_records"),
         F.countDistinct("shard").alias("n_shards"),
         F.substring(F.min("detail"), 1, 200).alias("example"),
     )
-    rejected = quarantine.groupBy("reason").agg(*columns).orderBy(F.desc("n_records"), "reason").collect()
+    quarantine = run.warehouse.read("quarantine").groupBy("reason").agg(*columns)
+    rejected = quarantine.orderBy(F.desc("n_records"), "reason").collect()
     return Intake(
-        n_shards=shards,
+        n_shards=run.warehouse.read("shards").where("n_docs + n_rejected > 0").count(),
         n_docs=totals[1] or 0,
         n_tokens=totals[2] or 0,
         n_bytes=_text_bytes(run),

@@ -78,7 +78,7 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
         shard, record, pivot_density, shrunken_density, and a boolean column for each arm: one row for each document
         that an arm takes.
     """
-    marked = _marked(scores, cuts, selection, list(dict.fromkeys((PIVOT, *_drawn(selection)))))
+    marked = mark_documents(scores, cuts, selection, selection.arms)
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
 
 
@@ -93,7 +93,7 @@ def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dic
         for arm in arms
     ]
     by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
-    marked = _marked(scores, cuts, selection, _decided(selection))
+    marked = mark_documents(scores, cuts, selection, arms)
     rows = marked.groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
     held: dict[str, Held] = {
         arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm]["n_docs"]} for arm in arms
@@ -103,19 +103,20 @@ def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dic
 
 def _decided(selection: Selection) -> list[str]:
     """The arms that are cut: the pivot arm first, which others refer to, the configured ones and their pairs."""
-    pairs = [pair for name in _drawn(selection) if (pair := ARMS[name].pair)]
-    return list(dict.fromkeys((PIVOT, *_drawn(selection), *pairs)))
+    drawn = _drawn(selection.arms)
+    return list(dict.fromkeys((*drawn, *(pair for name in drawn if (pair := ARMS[name].pair)))))
 
 
-def _drawn(selection: Selection) -> list[str]:
-    """The configured arms; where one is an altered copy, the arm that it is a copy of."""
-    return [ARMS[name].copy_of or name for name in selection.arms]
+def _drawn(arms: Sequence[str]) -> list[str]:
+    """The pivot arm first, then the others; in place of an altered copy the arm that it is a copy of."""
+    return list(dict.fromkeys((PIVOT, *(ARMS[name].copy_of or name for name in arms))))
 
 
-def _marked(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
+def mark_documents(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
+    """Some scores with ``shrunken_density`` and a boolean column for each of ``arms`` and the pivot arm."""
     ranked = with_shrunken_density(scores, cuts.densities, selection.shrinkage_tokens)
-    marked = mark(ranked, [_draw(ARMS[name], {}, selection) for name in arms], cuts.cuts)
-    copies = (F.col(of).alias(name) for name in selection.arms if (of := ARMS[name].copy_of))
+    marked = mark(ranked, [_draw(ARMS[name], {}, selection) for name in _drawn(arms)], cuts.cuts)
+    copies = (F.col(of).alias(name) for name in arms if (of := ARMS[name].copy_of))
     return marked.select("*", *copies)
 
 

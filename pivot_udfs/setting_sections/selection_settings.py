@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import DEFAULT_ARMS, known_arm
+from pivot_udfs.schemas import N_SOURCE_GROUPS
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, Count, Language, Long, Once, Section, Share
 
 ArmName = Annotated[str, AfterValidator(known_arm)]
@@ -31,8 +32,8 @@ class Pivots(Section):
     """A pivot is a whole word in this share of its occurrences; 0 admits pieces of words."""
     min_concepts: Count = 2
     """Concepts that a pivot must serve."""
-    min_sources: Count = 1
-    """Sources in which a pivot must occur, at most 32, since sources are counted in 32 groups."""
+    min_sources: Annotated[int, Field(ge=1, le=N_SOURCE_GROUPS)] = 1
+    """Groups of sources in which a pivot must occur: sources are counted in 32 groups, by their hash."""
     n_pivots: Count = 1000
     """Number of corpus pivots, the best ones."""
     half_seed: Annotated[int, Long] = 0

@@ -25,6 +25,7 @@ _PATTERNS = (
 )
 _SECRET_VARIABLE = re.compile(rf"{_SENSITIVE}|connection_string", re.IGNORECASE)
 _SHORTEST_SECRET = 8
+_CAUSE = re.compile(r"\n\s*(?:\x1b\[\d+m)?↳(?:\x1b\[0m)?\s*")
 
 
 def redact(text: str) -> str:
@@ -48,6 +49,6 @@ def printable(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error's message, printable."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """The first line of an error's message, printable, with the causes that delta-rs writes below it."""
+    lines = _CAUSE.sub(": ", str(error).strip()).splitlines() or [type(error).__name__]
     return printable(lines[0])

@@ -96,6 +96,7 @@ def _read_bytes(path: str) -> bytes:
         ) from None
 
 
+@lru_cache(maxsize=2)
 def _checked_json(path: str, raw: bytes) -> bytes:
     try:
         config = json.loads(raw)

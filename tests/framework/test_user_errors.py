@@ -83,6 +83,21 @@ KNOWN = [
 ]
 
 
+STORE_ERRORS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "a disk is full (/w/x): "),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), "a disk or a mounted store has failed (/w/x): "),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "permission denied (/w/x): "),
+    errno.EROFS: "a file system is read-only (/w/x): ",
+}
+
+
+@pytest.mark.parametrize(("code", "line"), STORE_ERRORS.items())
+def test_an_error_of_a_store_is_known_by_its_number(code: int, line: str) -> None:
+    found = user_error(OSError(code, "whatever the store says", "/w/x"))
+    assert isinstance(found, SetupError)
+    assert str(found).startswith(line)
+
+
 @pytest.mark.parametrize(("text", "output", "line"), KNOWN, ids=range(len(KNOWN)))
 def test_known_errors_say_what_to_do_in_one_line(text: str, output: str, line: str) -> None:
     found = user_error(RuntimeError(text), output)

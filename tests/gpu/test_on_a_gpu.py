@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
 from packing_world import dataset_rows
-from small_world import make_world, write_table
+from small_world import make_world, write_pair_tables, write_table
 from tiny_models import tiny_model
 
 from benchmarks.gpu import on_a_gpu
@@ -47,14 +47,15 @@ def _world(folder: Path) -> ModelSettings:
     folder.mkdir()
     config = make_world(
         folder,
-        translation={"directions": ["fr-zh"]},
+        translation={"directions": ["fr-zh"], "with_pivots": True},
         packing={"held_out_share": 0.1},
         training={"sequence_length": 16, "global_batch_tokens": 64, "token_budget": 128, "compile": True},
-        experiment={"arms": ["pivot", "matched"], "seeds": [0, 1], "keep_models": False},
+        experiment={"contrasts": ["half_a-half_b"], "seeds": [0, 1], "keep_models": False},
     )
     rows = dataset_rows(folder / "tokenizer.json", 60)
-    for name in ("documents", "datasets/pivot", "datasets/matched"):
+    for name in ("documents", "datasets/half_a", "datasets/half_b"):
         write_table(folder / "warehouse", name, rows, folder / "tokenizer.json")
+    write_pair_tables(folder)
     save_model(tiny_model("smollm", vocabulary=400), folder / "model")
     return load_settings(str(config), [], ModelSettings)
 
@@ -84,7 +85,7 @@ def test_every_step_runs_on_a_bare_machine_from_the_parts_alone(
     assert [row["step"] for row in rows if row.get("status") == "done"] == [step.name for step in on_a_gpu.STEPS]
     assert all(row.get("passed", True) for row in rows)
     assert [row["skipped"] for row in rows if "skipped" in row] == ["the tables are not here"]
-    assert [row["seeds"] for row in rows if row["step"] == "experiment" and "seeds" in row] == [1, 2]
+    assert [row["seed"] for row in rows if row["step"] == "experiment" and "seed" in row] == [0, 1]
     assert {path.name for path in out.iterdir()} == {
         *("results.jsonl", "log.txt", "profile.txt", "experiment.json", "experiment.md")
     }

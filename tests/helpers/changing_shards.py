@@ -71,6 +71,13 @@ def shards_with_pivots(folder: Path) -> SmallCorpus:
     return corpus
 
 
+def admit_every_pivot(corpus: SmallCorpus) -> None:
+    """Settings by which so small a corpus has pivots."""
+    text = Path(corpus.config).read_text(encoding="utf-8").replace("min_word_doc_count = 4", "min_word_doc_count = 2")
+    limits = "[pivots]\nmin_concepts = 1\nmin_word_share = 0.0\nmax_doc_share = 1.0\nmin_score = -0.9"
+    Path(corpus.config).write_text(text.replace("[pivots]", limits), encoding="utf-8")
+
+
 def write_long_shard(folder: Path, number: int, seed: int, n_lines: int = 40) -> None:
     """``shards/<number>.jsonl`` of LONG_LINES drawn with a seed."""
     lines = random.Random(seed).sample(LONG_LINES, n_lines)  # noqa: S311 - a test's fixed draw

@@ -1,7 +1,7 @@
 """Frames in this process instead of Spark, for tests that run jobs hundreds of times.
 
-They have the part of Spark's interface that ``tokenize_corpus``, ``count_cooccurrence`` and ``forget_documents`` use. A
-frame is a list of Arrow tables, one for each partition; steps run in this process, one partition after the other.
+They have the part of Spark's interface that the jobs use, but for the selection (``local_selection``). A frame is a
+list of Arrow tables, one for each partition; steps run in this process, one partition after the other.
 """
 
 import re
@@ -77,7 +77,13 @@ class LocalFrame:
     def sortWithinPartitions(self, *names: str) -> "LocalFrame":  # noqa: N802
         return self._each(lambda part: part.sort_by([(name, "ascending") for name in names]))
 
+    def join(self, other: "LocalFrame", on: str, how: str) -> "LocalFrame":
+        assert how == "left_semi", how
+        return self._each(lambda part: part.filter(pc.is_in(part[on], other._whole[on].combine_chunks())))
+
     def where(self, condition: str) -> "LocalFrame":
+        if condition.endswith(" is not null"):
+            return self._each(lambda part: part.filter(pc.is_valid(part[condition.split()[0]])))
         match = re.fullmatch(r"(\w+) (!=|>) (\d+)", condition)
         assert match, condition
         return self._each(lambda part: part.filter(_COMPARE[match[2]](part[match[1]], int(match[3]))))
@@ -87,6 +93,9 @@ class LocalFrame:
 
     def collect(self) -> list[Row]:
         return [Row(**row) for row in self._whole.to_pylist()]
+
+    def toArrow(self) -> pa.Table:  # noqa: N802
+        return self._whole
 
 
 @dataclass
@@ -116,6 +125,7 @@ class LocalFunctions:
     """``pyspark.sql.functions``."""
 
     sum = Sum
+    broadcast = staticmethod(lambda frame: frame)
 
 
 @dataclass

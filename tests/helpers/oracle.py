@@ -7,7 +7,7 @@ hit and a token is looked at. Works in characters where the product works in byt
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -86,9 +86,9 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
     return True
 
 
-def _longest_at(text: str, start: int, forms: Mapping[str, str]) -> int:
-    """Characters of the longest word at a place that may stand there; 0 where there is none."""
-    ends = [start + n for n in {len(form) for form in forms} if start + n <= len(text)]
+def _longest_at(text: str, start: int, forms: Mapping[str, str], lengths: Collection[int]) -> int:
+    """Characters of the longest word at a place that may stand there, of these lengths; 0 where there is none."""
+    ends = [start + n for n in lengths if start + n <= len(text)]
     fitting = [end for end in ends if folded(text[start:end]) in forms and _stands_alone(text, start, end)]
     return max(fitting, default=start) - start
 
@@ -97,9 +97,9 @@ def find_hits(text: str, lang: str, lexicon: Mapping[str, dict[str, str]], share
     """All hits of a document, by language and then by place."""
     hits = []
     for language, forms in lexicon.items():
-        at = 0
+        at, lengths = 0, {len(form) for form in forms}
         while at < len(text):
-            length = _longest_at(text, at, forms)
+            length = _longest_at(text, at, forms, lengths)
             surface = folded(text[at : at + length])
             sharers = [other for other in lexicon if surface in lexicon[other]]
             if length and (shared == "all" or lang not in sharers or lang == language):

@@ -11,6 +11,7 @@ import pytest
 from changing_shards import (
     BATCHES,
     CHECKED,
+    admit_every_pivot,
     keys_of,
     loaded_shards,
     maintain,
@@ -19,14 +20,22 @@ from changing_shards import (
     write_keys,
     write_shard,
 )
+from deltalake import DeltaTable
+from local_selection import select_without_spark
 from small_corpus import SmallCorpus, must_work, run_job
 from store_states import as_killed, orphans, store_states, write_tree
 
 from jobs import forget_documents
+from jobs.warehouse.commit_history import read_content
+from jobs.warehouse.releases import read_release
+from pivot_udfs.arms import ARMS
+from pivot_udfs.schemas import PINNED
+from pivot_udfs.storage.stores import resolve
 
+_SELECTED = (*PINNED, "document_scores", *(f"datasets/{arm}" for arm in ARMS))
 _IS_BLOCKED = "blocked/_delta_log/00000000000000000000.json"
 Job = Callable[[SmallCorpus], object]
-_TRIED = 8
+_TRIED = 5
 """Operations of each scenario that are tried here."""
 
 
@@ -38,6 +47,8 @@ class Scenario(NamedTuple):
     job: Job = rebuild
     again: Job = rebuild
     first_load: bool = False
+    selects: bool = False
+    """Whether pivots, scores and datasets follow the counts."""
 
 
 def _nothing(folder: Path) -> None:
@@ -58,6 +69,10 @@ def _in_batches(corpus: SmallCorpus) -> str:
     return rebuild(corpus, BATCHES)
 
 
+def _pinned(corpus: SmallCorpus) -> str:
+    return rebuild(corpus, "refresh.rule=on_request")
+
+
 def _with_other_settings(corpus: SmallCorpus) -> str:
     return rebuild(corpus, "cooccurrence.window=20", "corpus.max_document_bytes=500")
 
@@ -75,29 +90,44 @@ SCENARIOS = {
     "a shard removed": Scenario(lambda folder: (folder / "shards" / "2.jsonl").unlink()),
     "all of these in batches": Scenario(_several, _in_batches, _in_batches),
     "other settings": Scenario(_nothing, _with_other_settings, _with_other_settings),
+    "a refresh": Scenario(_several, selects=True),
+    "between refreshes": Scenario(_several, _pinned, _pinned, selects=True),
     "forgetting": Scenario(_nothing, _forget, _forget),
     "forgetting, then a rebuild": Scenario(_nothing, _forget),
 }
 
 
-def _tables(corpus: SmallCorpus) -> list[object]:
-    warehouse = corpus.folder / "warehouse"
-    return [loaded_shards(warehouse), *(table(warehouse, name) for name in CHECKED)]
+def _tables(corpus: SmallCorpus, selects: bool) -> list[object]:
+    warehouse, names = corpus.folder / "warehouse", (*CHECKED, *(_SELECTED if selects else ()))
+    root = resolve(str(warehouse))
+    release, states = read_release(root), {name: read_content(DeltaTable(warehouse / name)) for name in names}
+    assert release
+    assert [name for name, content in states.items() if not release.holds(name, content.rows)] == []
+    return [loaded_shards(warehouse), *(table(warehouse, name) for name in names)]
 
 
 @pytest.mark.parametrize("most", [_TRIED, pytest.param(9999, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_run_killed_at_any_operation_is_completed_by_the_next(
-    world: SmallCorpus, name: str, most: int, record_property: Callable[[str, object], None]
+    world: SmallCorpus,
+    name: str,
+    most: int,
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scenario, warehouse = SCENARIOS[name], world.folder / "warehouse"
+    if scenario.selects:
+        select_without_spark(monkeypatch)
+        admit_every_pivot(world)
+        for number in range(4):
+            write_shard(world.folder, number, seed=number, n_lines=10)
     if not scenario.first_load:
         rebuild(world)
-    before = _tables(world) if scenario.again is not scenario.job else None
+    before = _tables(world, scenario.selects) if scenario.again is not scenario.job else None
     scenario.change(world.folder)
     with store_states(warehouse) as states:
         scenario.job(world)
-    after, n_orphans = _tables(world), 0
+    after, n_orphans = _tables(world, scenario.selects), 0
     tried = states.found[:: max(1, len(states.found) // most)]
     assert tried
     for operation, tree in tried:
@@ -105,7 +135,7 @@ def test_a_run_killed_at_any_operation_is_completed_by_the_next(
         scenario.again(world)
         # A rebuild completes what was requested only from the commit of the block list on.
         wanted = after if before is None or _IS_BLOCKED in tree else before
-        assert _tables(world) == wanted, f"after a kill before: {operation}"
+        assert _tables(world, scenario.selects) == wanted, f"after a kill before: {operation}"
         n_orphans += len(orphans(warehouse))
     maintain(world)
     assert not orphans(warehouse)

@@ -17,11 +17,17 @@ from pivot_udfs.storage.location import Location
 
 N_TRIED = 4
 SAYS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "a disk is full"),
-    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), "has failed"),
+    errno.ENOSPC: "a disk is full",
+    errno.EIO: "has failed",
     errno.EROFS: "is read-only",
     errno.EACCES: "permission denied",
 }
+"""``tests/framework/test_user_errors.py`` has the errors that are reported in the same words."""
+REMOVED = [
+    pytest.param(name, number, marks=[] if place % 3 == k else pytest.mark.nightly)
+    for place, name in enumerate((*CHECKED, "shards"))
+    for k, number in enumerate((1, 3, 5))
+]
 
 
 class FailingStore:
@@ -36,9 +42,7 @@ class FailingStore:
             raise OSError(self._code, os.strerror(self._code), path)
 
 
-@pytest.mark.parametrize(
-    "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTCONN]
-)
+@pytest.mark.parametrize("code", SAYS)
 def test_a_store_that_fails_at_any_operation_ends_the_run_with_one_line(world: SmallCorpus, code: int) -> None:
     rebuild(world)
     write_shard(world.folder, 1, seed=10)
@@ -59,8 +63,7 @@ def test_a_store_that_fails_at_any_operation_ends_the_run_with_one_line(world: S
     assert_as_from_nothing(world)
 
 
-@pytest.mark.parametrize("name", [*CHECKED, "shards"])
-@pytest.mark.parametrize("number", [1, 3, 5])
+@pytest.mark.parametrize(("name", "number"), REMOVED)
 def test_a_table_that_is_removed_during_a_run_is_made_again(world: SmallCorpus, name: str, number: int) -> None:
     rebuild(world)
     write_shard(world.folder, 1, seed=10)

@@ -31,14 +31,15 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
+    from jobs.report.arm_budgets_and_sources import sums_by_language, sums_by_source
     from jobs.report.density_by_language import read_densities
     from jobs.selection.shrunken_density import with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
     rows = [("s", "empty", "en", 0, 0, 0, 0.0, 0.0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, 0.0, 0.0, "f", 1)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
-    scored = with_shrunken_density(scores, {"en": 0.2}, 0).withColumn("taken", F.lit(False))
-    (language,) = read_densities(scored)
+    marked = with_shrunken_density(scores, {"en": 0.2}, 0).withColumn("taken", F.lit(False))
+    (language,) = read_densities(marked, sums_by_language(sums_by_source(scores, []), []))
     assert [point.shrunken for point in language.sample] == [0.0, 0.2]
     assert sum(language.shrunken) == 2
 

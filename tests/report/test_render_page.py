@@ -14,6 +14,10 @@ from jobs.report.render_page import make_page
 from jobs.report.report_types import Intake, LanguageDensity
 from pivot_udfs.storage.stores import resolve
 
+DENSITY = made_up_report().densities[0]
+POINT = SampledDocument(5, 0.0, 0.0, False)
+NOTHING = Intake(0, 0, 0, None, 0, 0, (), ())
+NO_FIGURES = {"intake": NOTHING, "language_pairs": (), "pivots": (), "densities": (), "arms": (), "examples": ()}
 EVIL = '<script>alert(1)</script> & "x" $a_1$'
 
 
@@ -62,20 +66,14 @@ def test_the_model_report_is_linked_only_if_it_is_there(tmp_path: Path) -> None:
     [(0, "0"), (9_999_999, "9,999,999"), (12_345_678, "12.3 million"), (7 * 10**13, "70.0 trillion")],
 )
 def test_large_numbers_are_shortened_in_the_cards(n_docs: int, shown: str) -> None:
-    report = made_up_report()
-    page = make_page(replace(report, intake=replace(report.intake, n_docs=n_docs)))
+    page = make_page(replace(made_up_report(), **NO_FIGURES | {"intake": replace(NOTHING, n_docs=n_docs)}))
     assert f'<dt>documents</dt><dd title="{n_docs:,}">{shown}</dd>' in page
-
-
-DENSITY = made_up_report().densities[0]
-POINT = SampledDocument(5, 0.0, 0.0, False)
-NOTHING = Intake(0, 0, 0, None, 0, 0, (), ())
 
 
 @pytest.mark.parametrize(
     ("changes", "n_figures"),
     [
-        ({"intake": NOTHING, "language_pairs": (), "pivots": (), "densities": (), "arms": (), "examples": ()}, 0),
+        (NO_FIGURES, 0),
         ({"pivots": ()}, 4),
         ({"examples": (), "source_tokens": ()}, 5),
         ({"arms": ()}, 5),
@@ -100,7 +98,7 @@ def sample_of(*n_tokens: int) -> tuple[Row, ...]:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("sample", [sample_of(0), sample_of(0, 0), sample_of(1), sample_of(7, 7)])
-@pytest.mark.parametrize("n_panels", [1, 2, 4])
+@pytest.mark.parametrize("n_panels", [1, 3])
 def test_a_panel_without_points_is_drawn_beside_others(sample: tuple[Row, ...], n_panels: int) -> None:
     full = replace(DENSITY, sample=sample, lengths=(LengthBin(1, 10, 0, 0),))
     empty = replace(DENSITY, sample=(), lengths=(LengthBin(64, 9, 9, 9),), raw=(0, 0, 0), shrunken=(0, 0, 0))

@@ -106,25 +106,29 @@ def test_the_model_side_takes_a_new_arm(wiki: Arm) -> None:
     from jobs.gpu.common.settings import Experiment, Packing
 
     assert Packing(arm=wiki.name).arm == "wiki"
-    assert Experiment(arms=["pivot", wiki.name], control=wiki.name).control == "wiki"
+    assert Experiment(contrasts=["pivot-wiki", "random-wiki"]).arms == ["pivot", "wiki", "random"]
     with pytest.raises(ValueError, match=r"known arms: 'pivot', 'pivot_matched', .*, 'wiki'"):
-        Experiment(treatment="wikipedia")
+        Experiment(contrasts=["wikipedia-pivot"])
+    with pytest.raises(ValueError, match="two different arms"):
+        Experiment(contrasts=["pivot-pivot"])
 
 
 @pytest.mark.spark
 def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
-    from jobs.report.arm_budgets_and_sources import read_arms, read_source_tokens
+    from jobs.report.arm_budgets_and_sources import read_arms, read_source_tokens, sums_by_language, sums_by_source
 
-    rows = [("f", k, f"s{k % 2}", "en", 10, 0.5, arm) for k in range(6) for arm in ("pivot", "wiki")[: 1 + k % 2]]
-    columns = "shard string, record long, source string, lang string, n_tokens long, pivot_density double, arm string"
-    members = spark.createDataFrame(rows, columns)
+    rows = [(f"s{k % 2}", "en", 10, 5, True, bool(k % 2)) for k in range(6)]
+    columns = "source string, lang string, n_tokens long, n_pivot_tokens long, pivot boolean, wiki boolean"
     selection = Selection(share=0.5, arms=["pivot", wiki.name])
-    pivot, new = read_arms(selection, members, {"en": 200}, {})
+    by_source = sums_by_source(
+        spark.createDataFrame([*rows, ("s2", "en", 140, 0, False, False)], columns), selection.arms
+    )
+    pivot, new = read_arms(selection, sums_by_language(by_source, selection.arms), {})
     assert (new.title, new.description) == (wiki.title, wiki.description)
-    assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot) == (6, 3, 30, 3)
+    assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot, new.density) == (6, 3, 30, 3, 0.5)
     assert [(b.lang, b.amount, taken) for b, taken in (*pivot.budgets, *new.budgets)] == [
         ("en", 100, 60),
         ("en", 60, 30),
     ]
-    sources = read_source_tokens(members.where("arm = 'pivot'"), members, selection.arms)
-    assert [tuple(row) for row in sources] == [("s0", 30, 30, 0), ("s1", 30, 30, 30)]
+    sources = read_source_tokens(by_source, selection.arms)
+    assert [tuple(row) for row in sources] == [("s2", 140, 0, 0), ("s0", 30, 30, 0), ("s1", 30, 30, 30)]

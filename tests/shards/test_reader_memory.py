@@ -31,11 +31,11 @@ print(json.dumps([peak_mb() - before, found]))
 
 
 def repeated_source(path: Path) -> dict[str, int]:
-    """A key of 8 MB that one dictionary entry gives to 250 rows: 2 GB."""
-    source = pa.array(["s" * 8_000_000]).take(pa.array([0] * 250))
-    table = pa.table({"id": [str(k) for k in range(250)], "text": ["eau"] * 250, "source": source})
+    """A key of 8 MB that one dictionary entry gives to 80 rows: 640 MB."""
+    source = pa.array(["s" * 8_000_000]).take(pa.array([0] * 80))
+    table = pa.table({"id": [str(k) for k in range(80)], "text": ["eau"] * 80, "source": source})
     pq.write_table(table, path.with_suffix(".parquet"), compression="gzip")
-    return {"key_too_long": 250}
+    return {"key_too_long": 80}
 
 
 def large_texts(path: Path) -> dict[str, int]:
@@ -48,12 +48,11 @@ def large_texts(path: Path) -> dict[str, int]:
 
 
 def repeated_text(path: Path) -> dict[str, int]:
-    """One text of 8 MB for 100 rows: 800 MB."""
-    table = pa.table(
-        {"id": [str(k) for k in range(100)], "text": pa.array(["eau " * 2_000_000]).take(pa.array([0] * 100))}
-    )
+    """One text of 8 MB for 80 rows: 640 MB."""
+    texts = pa.array(["eau " * 2_000_000]).take(pa.array([0] * 80))
+    table = pa.table({"id": [str(k) for k in range(80)], "text": texts})
     pq.write_table(table, path.with_suffix(".parquet"), compression="zstd")
-    return {"document": 100}
+    return {"document": 80}
 
 
 def _line(path: Path, field: str, value: bytes) -> None:
@@ -62,20 +61,20 @@ def _line(path: Path, field: str, value: bytes) -> None:
 
 
 def empty_objects(path: Path) -> dict[str, int]:
-    """Ten million empty objects in a field that is not used: 640 MB as Python objects."""
-    _line(path, "other", b"[" + b"{}," * 10_000_000 + b"{}]")
+    """Four million empty objects in a field that is not used: 256 MB as Python objects."""
+    _line(path, "other", b"[" + b"{}," * 4_000_000 + b"{}]")
     return {"document": 2}
 
 
 def empty_lists_as_labels(path: Path) -> dict[str, int]:
     """The same in a field that is used."""
-    _line(path, "lang", b"[" + b"[]," * 10_000_000 + b"{}]")
+    _line(path, "lang", b"[" + b"[]," * 4_000_000 + b"{}]")
     return {"document": 2}
 
 
 def empty_objects_and_nan(path: Path) -> dict[str, int]:
     """The same in a line that only Python's own reader would accept."""
-    _line(path, "other", b"[" + b"{}," * 10_000_000 + b"NaN]")
+    _line(path, "other", b"[" + b"{}," * 4_000_000 + b"NaN]")
     return {"document": 1, "not_json": 1}
 
 

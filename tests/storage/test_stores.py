@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from pivot_udfs.errors import StoreError
 from pivot_udfs.storage.location import Location
-from pivot_udfs.storage.redact import printable, redact
+from pivot_udfs.storage.redact import printable, reason, redact
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, resolve, table_files
 
 NAMES = [
@@ -227,3 +227,13 @@ def test_secret_values_of_the_environment_are_removed(monkeypatch: pytest.Monkey
 
 def test_names_are_printed_without_what_a_terminal_acts_on() -> None:
     assert printable("a\nb\x1b[31m\u202e水 é\udce9") == "a\\nb\\x1b[31m\\u202e水 é\\udce9"
+
+
+def test_the_causes_of_an_error_of_delta_rs_are_in_its_line() -> None:
+    branch = "\x1b[31m↳\x1b[0m"
+    error = OSError(
+        f"Generic LocalFileSystem error\n   {branch} Unable to copy\n    {branch} No space left on device\n"
+    )
+    assert reason(error) == "Generic LocalFileSystem error: Unable to copy: No space left on device"
+    assert reason(OSError("first\nsecond")) == "first"
+    assert reason(OSError()) == "OSError"

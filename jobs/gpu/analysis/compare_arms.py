@@ -1,98 +1,42 @@
-"""Compares the arms of an experiment: scores before and after, the paired test, bits per byte."""
+"""Compares the arms of an experiment: scores before and after, bits per byte, and the contrasts."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from jobs.gpu.analysis.bootstrap import crossed_interval, sign_flip_p_value
-from jobs.gpu.common.errors import TaskError
-
-Values = NDArray[np.float64]
-Runs = Mapping[tuple[str, int], pa.Table]
-BitsPerByte = Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
+from jobs.gpu.analysis.contrasts import METRICS, Contrast, Runs, Words, correct_p_values
 
 
-def score_vector(scores: pa.Table, like: pa.Table) -> Values:
-    """Scores in the order of the words of ``like``; a ``TaskError`` if the two are of different tasks."""
-    keys = ["direction", "concept"]
-    if not scores.select(keys).equals(like.select(keys)):
-        raise TaskError("scores of different tasks cannot be compared: evaluate all models on one task file")
-    return np.asarray(scores["score"], float)
-
-
-@dataclass(frozen=True)
-class _Words:
-    """Masks (words,) of each direction and of all, the concept of each word (words,), and the number of resamples."""
-
-    masks: dict[str, NDArray[np.bool_]]
-    concepts: NDArray[np.int64]
-    n_resamples: int
-
-    def intervals(self, scores: Values) -> dict[str, dict[str, Any]]:
-        """Mean and interval of each direction of ``scores`` (seeds, words), resampling concepts and seeds."""
-        return {
-            name: asdict(crossed_interval(scores[:, mask], self.n_resamples, 0, self.concepts[mask]))
-            for name, mask in self.masks.items()
-        }
-
-
-def compare(
-    base: pa.Table, runs: Runs, bits: BitsPerByte, treatment: str, control: str, n_resamples: int
-) -> dict[str, Any]:
-    """The comparison, in which a concept is one unit: all of its directions are resampled together.
+def compare(base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: Set[int]) -> dict[str, Any]:
+    """The comparison as a tree for a JSON file.
 
     Args:
-        base, runs: scores before training, and after training by (arm, seed).
-        bits: by (arm, seed): ``before`` and ``after``, each bits per byte by language.
-        treatment, control: the arms of the paired test, word by word.
-        n_resamples: of every interval and test.
+        base: scores before training.
+        runs: by arm and seed.
+        contrasts: ``<treatment>-<control>``, the primary one first; those without a common seed are left out.
+        half_a: the concepts of half A; for the crossover.
     """
-    words, before = _words(base, n_resamples), np.asarray(base["score"], float)
-    arms = list(dict.fromkeys(arm for arm, _ in runs))
-    after = {arm: {seed: score_vector(table, base) for (a, seed), table in runs.items() if a == arm} for arm in arms}
-    stacked = {arm: np.stack(list(of_seed.values())) for arm, of_seed in after.items()}
-    found: dict[str, Any] = {
-        "seeds": {arm: list(of_seed) for arm, of_seed in after.items()},
-        "before": words.intervals(before[None]),
-        "after": {arm: words.intervals(scores) for arm, scores in stacked.items()},
-        "change": {arm: words.intervals(scores - before) for arm, scores in stacked.items()},
-        "bits_per_byte": {arm: _mean_bits([bits[key] for key in runs if key[0] == arm]) for arm in arms},
+    words = Words(base)
+    by_arm = {arm: {seed: run for (a, seed), run in runs.items() if a == arm} for arm, _ in runs}
+    found = [Contrast(name, runs, words, half_a) for name in contrasts]
+    trees = [contrast.tree() for contrast in found if contrast.seeds]
+    correct_p_values(trees)
+    return {
+        "seeds": {arm: list(of_arm) for arm, of_arm in by_arm.items()},
+        "contrasts": trees,
+        "before": {metric: words.means(words.before(metric)[None]) for metric in METRICS},
+        "after": {
+            metric: {
+                arm: words.means(np.stack([words.vector(run.scores, metric) for run in of_arm.values()]))
+                for arm, of_arm in by_arm.items()
+            }
+            for metric in METRICS
+        },
+        "bits_per_byte": {arm: _mean_bits([run.bits for run in of_arm.values()]) for arm, of_arm in by_arm.items()},
     }
-    seeds = [seed for seed in after.get(treatment, {}) if seed in after.get(control, {})]
-    if seeds:
-        differences = np.stack([after[treatment][seed] - after[control][seed] for seed in seeds])
-        found["test"] = {"treatment": treatment, "control": control, **_paired(differences, seeds, words)}
-    return found
-
-
-def _words(base: pa.Table, n_resamples: int) -> _Words:
-    direction = np.asarray(base["direction"].to_pylist())
-    masks = {str(name): direction == name for name in dict.fromkeys(direction.tolist())}
-    masks["all"] = np.ones(len(direction), bool)
-    return _Words(masks, np.asarray(base["concept"]), n_resamples)
-
-
-def _paired(differences: Values, seeds: Sequence[int], words: _Words) -> dict[str, dict[str, Any]]:
-    """Treatment minus control (seeds, words) of each direction: interval, two-sided p-value, difference by seed.
-
-    The p-value is of a sign-flip test over concepts, with seeds averaged: it holds for these runs and does not cover
-    other seeds, which the differences by seed show.
-    """
-    found = words.intervals(differences)
-    for name, mask in words.masks.items():
-        of_words, concepts = differences[:, mask], words.concepts[mask]
-        found[name] |= {
-            "p_value": sign_flip_p_value(of_words.mean(axis=0), words.n_resamples, 0, concepts),
-            "n_seeds": len(seeds),
-            "n_concepts": len(np.unique(concepts)),
-            "by_seed": {str(seed): float(row.mean()) for seed, row in zip(seeds, of_words, strict=True)},
-        }
-    return found
 
 
 def _mean_bits(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
@@ -110,34 +54,60 @@ def _mean_bits(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, d
 
 
 def markdown_table(found: Mapping[str, Any]) -> str:
-    """The comparison as Markdown: means with 95 % intervals, bits per byte, the paired test."""
-    arms, names = list(found["after"]), list(found["before"])
-    lines = ["| arm | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    lines.append("| before | " + " | ".join(_cell(found["before"][name]) for name in names) + " |")
-    lines += [f"| {arm} | " + " | ".join(_cell(found["after"][arm][n]) for n in names) + " |" for arm in arms]
-    languages = list(found["bits_per_byte"][arms[0]])
-    lines += ["", "| bits per byte | " + " | ".join(languages) + " |", "| --- |" + " --- |" * len(languages)]
-    first = found["bits_per_byte"][arms[0]]
-    lines.append("| before | " + " | ".join(f"{first[k]['before']:.4f}" for k in languages) + " |")
-    for arm in arms:
-        row = found["bits_per_byte"][arm]
-        lines.append(f"| {arm} | " + " | ".join(f"{row[k]['after']:.4f}" for k in languages) + " |")
-    if "test" in found:
-        lines += ["", _test_text(found["test"])]
-    return "\n".join(lines) + "\n"
+    """The comparison as Markdown: the contrasts with what they could have detected, then the arms."""
+    lines = [*_contrast_lines(found["contrasts"]), *_seed_lines(found["contrasts"])]
+    for metric in METRICS:
+        names = list(found["before"][metric])
+        of_arms = {"before": found["before"][metric], **found["after"][metric]}
+        cells = [[arm, *(_cell(row[name]) for name in names)] for arm, row in of_arms.items()]
+        lines += _table([metric, *names], cells)
+    bits = found["bits_per_byte"]
+    languages = list(next(iter(bits.values())))
+    rows = [["before", *(_number(row["before"], 4, "") for row in next(iter(bits.values())).values())]]
+    rows += [[arm, *(_number(of_arm[k]["after"], 4, "") for k in languages)] for arm, of_arm in bits.items()]
+    return "\n".join([*lines, *_table(["bits per byte", *languages], rows)])
 
 
-def _test_text(test: Mapping[str, Any]) -> str:
-    row = test["all"]
-    by_seed = ", ".join(f"seed {seed}: {value:+.4f}" for seed, value in row["by_seed"].items())
-    return (
-        f"{test['treatment']} minus {test['control']}, over {row['n_concepts']} concepts and {row['n_seeds']} seeds: "
-        f"{_cell(row)}, p = {row['p_value']:.3g} (two-sided sign-flip test over concepts, seeds averaged; it holds for "
-        f"these runs and does not cover other seeds). {by_seed}."
-    )
+def _contrast_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
+    header = ["contrast", "of", "estimate", "p", "p (Holm)", "detectable", "concepts", "seeds", "gain of all training"]
+    rows = []
+    for contrast in contrasts:
+        for part, kind in (("effects", contrast["kind"]), ("doses", "slope on ln(1 + dose)")):
+            for name, row in contrast[part].items():
+                gain = contrast["gain"].get(name)
+                p_values = [_number(row[key], 4, "") for key in ("p_value", "p_holm")]
+                numbers = [_number(row["detectable"], 4, ""), str(row["n"]), str(row["n_seeds"])]
+                rows.append([contrast["name"], f"{kind}: {name}", _cell(row), *p_values, *numbers])
+                rows[-1].append(_cell(gain) if gain else "-")
+    return _table(header, rows)
+
+
+def _seed_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each seed gave, and what other numbers of seeds would detect, of the primary metric."""
+    lines = []
+    for contrast in contrasts:
+        row = contrast["effects"][METRICS[0]]
+        pairs = zip(contrast["seeds"], row["by_seed"], strict=True)
+        by_seed = ", ".join(f"{seed}: {_number(value, 4)}" for seed, value in pairs)
+        others = ", ".join(f"{n}: {_number(value, 4, '')}" for n, value in row["detectable_with_seeds"])
+        sd = ", ".join(f"{name} {_number(value, 4, '')}" for name, value in row["sd"].items())
+        lines += [
+            f"{contrast['name']}, {METRICS[0]}, by seed: {by_seed}. Standard deviations: {sd}. Effect detectable with "
+            f"80 % power at 5 %, by number of seeds: {others}.",
+            "",
+        ]
+    return lines
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table and an empty line; nothing without rows."""
+    lines = [header, ["---"] * len(header), *rows]
+    return [*("| " + " | ".join(line) + " |" for line in lines), ""] if rows else []
 
 
 def _cell(row: Mapping[str, float]) -> str:
-    if math.isnan(row["low"]):
-        return f"{row['mean']:.4f}"
-    return f"{row['mean']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+    return f"{_number(row['mean'], 4)} [{_number(row['low'], 4)}, {_number(row['high'], 4)}]"
+
+
+def _number(value: float, places: int, sign: str = "+") -> str:
+    return "-" if math.isnan(value) else f"{value:{sign}.{places}f}"

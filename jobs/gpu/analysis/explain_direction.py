@@ -11,7 +11,7 @@ from jobs.gpu.analysis.bootstrap import Interval, mean_interval
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
 
 Rows = Sequence[Mapping[str, Any]]
-COUNTS = ("pair_count", "target_count")
+COUNTS = ("pair_count", "sampled_pair_count", "target_count")
 LABELS = ("latent_behaviour", "behaviour")
 _EFFECTS = ("pivot_effect", "control_effect")
 
@@ -79,6 +79,22 @@ def markdown_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
         cells += [row["behaviour"]["pivot"], row["decided_by_wordless"]]
         cells += [_cell(causality["pivot"][k]) for k in ("pivot", "control", "difference")]
         lines.append(f"| {' | '.join(map(str, [*cells, _cell(causality['direct']['difference'])]))} |")
+    return "\n".join(lines) + "\n"
+
+
+def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
+    """Precision at 1 of the target language in the last layer, and of the best third language and layer, as Markdown.
+
+    A dash stands where no word of the language has a first token; else the number of words that have one follows.
+    """
+    lines = ["| direction | target, last layer | third language, best layer |", "| --- | --- | --- |"]
+    for name, row in directions.items():
+        pair, p = name.split("-"), row.get("precision_at_1", {})
+        places = [(values[-1], len(values), k) for k, values in p.items() if k == pair[-1]]
+        third = [(v, layer, k) for k, values in p.items() if k not in pair for layer, v in enumerate(values, 1)]
+        best = [max(found, key=lambda place: (place[0], -place[1])) if found else None for found in (places, third)]
+        cells = ["-" if f is None else f"{f[0]:.3f} ({f[2]}, layer {f[1]}, {row['curves'][f[2]]['n']})" for f in best]
+        lines += [f"| {name} | {' | '.join(cells)} |"] if p else []
     return "\n".join(lines) + "\n"
 
 

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
+from jobs.gpu.common.trace_settings import Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
-from pivot_udfs.arms import DEFAULT_ARMS, PIVOT
+from pivot_udfs.arms import CROSSOVER, PIVOT, known_contrast
 from pivot_udfs.setting_sections.setting_types import Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
@@ -40,6 +41,8 @@ class Model(Section):
     """Whether code that comes with the model may run."""
     allow_pickle: bool = False
     """Whether weights that are not safetensors may be read; unpickling can run any code."""
+    trained_on_corpus: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    """Whether the model was trained on the corpus whose counts are in the tables; the report says where it was not."""
     trust_vocabulary: bool = Field(default=False, json_schema_extra=_NO_RESULT)
     """Whether a model may be used that has no tokenizer to compare ``tokenizer.path`` with."""
 
@@ -58,6 +61,8 @@ class Translation(Section):
     """Such as ``["fr-zh"]``; empty: every direction of ``lexicon.languages``."""
     n_words: Annotated[int, Field(ge=0)] = 0
     """Number of concepts that are tested, drawn by seed and the same in all directions; 0: the whole lexicon."""
+    with_pivots: bool = False
+    """Whether only concepts with pair pivots in the tables are tested; their pivots are saved with the task."""
     n_distractors: Annotated[int, Field(ge=1)] = 9
     """Number of other source words whose probability of the answer is subtracted."""
     n_neighbours: Annotated[int, Field(ge=1)] = 40
@@ -79,21 +84,6 @@ class Translation(Section):
     """Whether the keys and values of a draw's shared prefix are computed once."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
     """Number of resamples of the bootstrap confidence intervals."""
-
-
-class Trace(Section):
-    """What the trace stores of every layer."""
-
-    top_k: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Number of most probable tokens stored for each layer."""
-    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
-    """Source words in one forward pass; halved once where memory does not suffice."""
-    n_pivots: Annotated[int, Field(ge=1)] = 50
-    """Number of best pivots of a word pair whose probabilities are summed."""
-    pivot_level: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """A word is labelled ``pivot`` only if its third-language word has a higher probability in some middle layer."""
-    control_share: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """A word is labelled ``pivot`` only if less than this share of the other concepts reach the probability there."""
 
 
 class Packing(Section):
@@ -161,34 +151,37 @@ class Training(Section):
     """Minutes of training between checkpoints, each written after a step; 0: none."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
     """Number of newest checkpoints that are kept."""
+    delete_checkpoints: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    """Whether checkpoints are deleted when the run is finished; false, to trace them (``sweep.revisions``)."""
     packed_path: str = ""
     """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
 
     @model_validator(mode="after")
     def _whole_sequences(self) -> "Training":
-        if self.global_batch_tokens % self.sequence_length:
-            raise ValueError(
-                f"global_batch_tokens = {self.global_batch_tokens} is not a multiple of "
-                f"sequence_length = {self.sequence_length}"
-            )
+        batch, length = self.global_batch_tokens, self.sequence_length
+        if batch % length:
+            raise ValueError(f"global_batch_tokens = {batch} is not a multiple of sequence_length = {length}")
         return self
 
 
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    arms: list[ArmName] = Field(default=list(DEFAULT_ARMS), min_length=1)
-    """The arms that are trained on."""
+    contrasts: list[Annotated[str, AfterValidator(known_contrast)]] = Field(
+        default=["pivot_matched-matched"], min_length=1
+    )
+    """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
-    treatment: ArmName = PIVOT
-    """The arm that the paired test compares with ``control``."""
-    control: ArmName = "matched"
-    """The arm that the paired test compares ``treatment`` with."""
     pack: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether arms are packed first; false, for a machine without the tables: packed files are used as they are."""
     keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
     """Whether the weights of a trained model are kept after its evaluation."""
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that are trained on, in the order of the contrasts."""
+        return list(dict.fromkeys(arm for contrast in self.contrasts for arm in contrast.split("-")))
 
 
 class ModelReport(Section):
@@ -211,6 +204,8 @@ class ModelSettings(Section):
     results: Results
     translation: Translation = Translation()
     trace: Trace = Trace()
+    tuned_lens: TunedLens = TunedLens()
+    sweep: Sweep = Sweep()
     packing: Packing = Packing()
     training: Training = Training()
     experiment: Experiment = Experiment()
@@ -225,6 +220,12 @@ class ModelSettings(Section):
                     f"translation.directions: {direction!r} is not a pair of two of lexicon.languages "
                     f"{self.lexicon.languages}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _halves_known(self) -> "ModelSettings":
+        if CROSSOVER in self.experiment.contrasts and not self.translation.with_pivots:
+            raise ValueError(f"the contrast {CROSSOVER} needs translation.with_pivots = true")
         return self
 
     @property

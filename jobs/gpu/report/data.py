@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from jobs.gpu.build_translation_task import task_tokens
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
+from jobs.gpu.common.provenance import read_provenance
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.prompts import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
@@ -24,6 +25,8 @@ class ModelReport:
     """The content of the page; parts are empty if their job has not run."""
 
     model: dict[str, Any]
+    lens: str
+    trained_on_corpus: bool
     scores: dict[str, dict[str, float]]
     left_out: dict[str, dict[str, int]]
     curves: dict[str, dict[str, dict[str, Any]]]
@@ -32,6 +35,7 @@ class ModelReport:
     count_scores: dict[str, list[tuple[float, float]]]
     experiment: dict[str, Any]
     training: dict[str, list[dict[str, float]]]
+    sweep: tuple[dict[str, Any], ...]
     missing: tuple[str, ...]
 
 
@@ -43,13 +47,17 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
     """
     files = {"evaluate_translation": "scores.json", "explain_behaviour": "explanation.json"}
     files |= {"run_experiment": "experiment.json"}
+    files |= {"sweep_revisions": "sweep.json"}
     parts: dict[str, Any] = {job: _json(results_path(settings, name)) for job, name in files.items()}
     traces = parts["trace_layers"] = _rows(results_path(settings, "traces"))
     if not any(parts.values()):
         raise TaskError(f"{settings.results.path} holds no results: run jobs.gpu.evaluate_translation first")
+    traced = read_provenance(results_path(settings, "traces"))
     pairs = _rows(results_path(settings, "explained_pairs.parquet"))
     return ModelReport(
         model=_json(results_path(settings, "model.json")),
+        lens=str(traced.settings.get("trace.lens", "logit")) if traced else "logit",
+        trained_on_corpus=settings.model.trained_on_corpus,
         scores=parts["evaluate_translation"],
         left_out=_left_out(results_path(settings, "task.jsonl")),
         curves={name: row["curves"] for name, row in _all_first(parts["explain_behaviour"])},
@@ -58,6 +66,7 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
         count_scores=_count_scores(pairs),
         experiment=parts["run_experiment"],
         training=_training(results_path(settings, "runs")),
+        sweep=tuple(parts["sweep_revisions"].get("revisions", ())),
         missing=tuple(job for job in _JOBS if not parts[job]),
     )
 

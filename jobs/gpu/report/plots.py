@@ -1,6 +1,7 @@
 """The figures of the model report as SVG, in the style of the corpus report."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -49,12 +50,41 @@ def draw_count_scores(points: Mapping[str, Sequence[tuple[float, float]]]) -> st
             if not pairs:
                 no_points(axis, "no word scored")
                 continue
+            if not any(count for count, _ in pairs):
+                no_points(axis, "no pair occurs in the corpus")
+                continue
             counts, scores = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
             axis.scatter(1 + counts, scores, s=9, color=BLUE, alpha=0.6, linewidths=0)
             axis.set_xscale("log")
         figure.supxlabel("1 + number of co-occurrences of the two words", fontsize=9)
         figure.supylabel("score", fontsize=9)
         return as_svg(figure, "scatter")
+
+
+def draw_sweep(revisions: Sequence[Mapping[str, Any]]) -> str:
+    """Share of words labelled pivot by revision, with the random concepts' dashed, and the answer's log-probability.
+
+    Args:
+        revisions: of ``sweep.json``, in the order of training; bars are 95 % intervals.
+    """
+    names = [str(row["revision"] if row["step"] is None else row["step"]) for row in revisions]
+    with drawing():
+        figure, axes = panels(2, 2.5, columns=2)
+        for axis, lines in zip(axes, (("pivot", "control"), ("log_probability",)), strict=True):
+            for line in lines:
+                mean, low, high = (
+                    np.array([row[line][k] for row in revisions], float) for k in ("mean", "low", "high")
+                )
+                style = {"color": QUIET, "linestyle": (0, (2, 2))} if line == "control" else {"color": BLUE}
+                bars = np.nan_to_num([mean - low, high - mean])
+                label = {"control": "random concept"}.get(line, line)
+                axis.errorbar(range(len(names)), mean, bars, capsize=2, linewidth=1.3, label=label, **style)
+            axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        axes[0].set_title("share labelled pivot")
+        axes[0].set_ylim(bottom=0)
+        axes[0].legend(frameon=False, fontsize=7)
+        axes[1].set_title("log-probability of the answer, nats")
+        return as_svg(figure, "sweep")
 
 
 def draw_training(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> str:

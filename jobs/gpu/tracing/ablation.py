@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.gpu.models.output_head import OutputHead, captured_outputs
+from jobs.gpu.tracing.lenses import Lens
 from jobs.gpu.translation.prompt_runner import LastPositions, PromptRunner
 
 
@@ -27,7 +28,8 @@ class Unembedding:
     """
 
     @torch.no_grad()
-    def __init__(self, head: OutputHead) -> None:
+    def __init__(self, head: OutputHead, lens: Lens | None = None) -> None:
+        self._lens = lens or Lens()
         self._rows = cast(nn.Linear, head.head).weight
         self._mean = self._rows.mean(dim=0, dtype=torch.float32)
         self._gain, self._is_centred = torch.ones_like(self._mean), False
@@ -43,13 +45,16 @@ class Unembedding:
         found = (self._rows[list(tokens)].float() - self._mean) * self._gain
         return found - found.mean(dim=-1, keepdim=True) if self._is_centred else found
 
-    def basis(self, tokens: Sequence[int], answer: int) -> Tensor:
+    def basis(self, tokens: Sequence[int], answer: int, layer: int) -> Tensor:
         """Orthonormal basis, float32 (hidden size, tokens), of the tokens' directions orthogonal to the answer's.
+
+        The directions are those along which the lens reads the output of ``layer``.
 
         Removing it leaves what the lens reads of the answer as it is, up to the norm's scale: an effect on the answer
         comes from what later layers make of the rest.
         """
-        basis: Tensor = torch.linalg.qr(self.directions([answer, *tokens]).T).Q[:, 1:]
+        read = self._lens.pulled_back(self.directions([answer, *tokens]), layer)
+        basis: Tensor = torch.linalg.qr(read.T).Q[:, 1:]
         return basis
 
 

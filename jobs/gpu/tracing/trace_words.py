@@ -2,18 +2,19 @@
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.gpu.common.settings import Trace
+from jobs.gpu.common.trace_settings import Trace
 from jobs.gpu.models.output_head import OutputHead, captured_outputs
 from jobs.gpu.tracing.ablation import Removal, Unembedding, target_log_probabilities
 from jobs.gpu.tracing.behaviour_labels import Latent, behaviour, latent_behaviour
 from jobs.gpu.tracing.concept_tokens import ConceptTokens
+from jobs.gpu.tracing.lenses import Lens
 from jobs.gpu.tracing.logit_lens import Compared, LayerReadings, join_readings, read_layers
 from jobs.gpu.translation.corpus_counts import PairKey, pair_key
 from jobs.gpu.translation.prompt_runner import PromptRunner
@@ -46,6 +47,7 @@ class Tracer:
         pivots: token ids of the pair pivots by pair.
         options: of the trace.
         seed: of the random concepts.
+        lens: translates layers before they are read.
     """
 
     head: OutputHead
@@ -54,6 +56,7 @@ class Tracer:
     pivots: dict[PairKey, list[int]]
     options: Trace
     seed: int
+    lens: Lens = field(default_factory=Lens)
 
     def trace(
         self,
@@ -117,7 +120,7 @@ class Tracer:
         n_languages, ids = len(self.concepts.languages), None
         with captured_outputs(self.head.layers) as outputs:
             for last in runner.run([word.prompt for word in words]):
-                hidden = [last.of(output) for output in outputs]
+                hidden = [self.lens.translated(last.of(output), layer) for layer, output in enumerate(outputs)]
                 ids = self.concepts.ids(hidden[0].device) if ids is None else ids
                 chosen = [words[row] for row in last.rows]
                 numbers = [(word.word.concept, -1 if word.control is None else word.control) for word in chosen]
@@ -167,12 +170,14 @@ class Tracer:
     ) -> dict[str, list[Any]]:
         """Log-probability of the answer's first own token: as it is, and without the directions of pivot or control."""
         removals: list[list[Removal | None]] = [[None] * len(words)]
-        unembedding, targets = Unembedding(self.head), [word.answer[0] for word in words]
+        unembedding, targets = Unembedding(self.head, self.lens), [word.answer[0] for word in words]
         for first in (0, len(self.concepts.languages)):
             tokens = [self._pivot_ids(word, label, first) for word, label in zip(words, labels, strict=True)]
-            bases = [unembedding.basis(ids, k) if ids else None for ids, k in zip(tokens, targets, strict=True)]
             removals.append(
-                [None if b is None else Removal(label.layer or 0, b) for b, label in zip(bases, labels, strict=True)]
+                [
+                    Removal(label.layer or 0, unembedding.basis(ids, target, label.layer or 0)) if ids else None
+                    for ids, target, label in zip(tokens, targets, labels, strict=True)
+                ]
             )
         names = ("log_probability", "without_pivot", "without_control")
         prompts = [word.prompt for word in words]

@@ -41,9 +41,9 @@ def deterministic(on: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def load_for_training(settings: ModelSettings, accelerator: Accelerator, tokenizer: TokenizerSpec) -> Any:
-    """The base model with float32 weights on this process's device."""
-    model = load_model(settings.model.model_copy(update={"device": str(accelerator.device), "dtype": "float32"}))
+def load_for_training(settings: ModelSettings, device: torch.device, tokenizer: TokenizerSpec) -> Any:
+    """The base model with float32 weights on a device."""
+    model = load_model(settings.model.model_copy(update={"device": str(device), "dtype": "float32"}))
     check_vocabulary(settings.model, model, tokenizer)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit and settings.training.sequence_length > limit:

@@ -6,7 +6,7 @@ that all words of a draw share one prompt except for its last lines.
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.settings import Translation
@@ -25,8 +25,11 @@ def draw_task(
     tokens: WordTokens,
     settings: Translation,
     provenance: Provenance,
+    pivots: Mapping[int, tuple[int, ...]] | None = None,
 ) -> Task:
     """Draws examples, tested words and distractors, all by ``settings.seed``.
+
+    With ``pivots`` (token ids by concept) only concepts that have some are tested.
 
     Raises:
         TaskError: there are too few concepts for the examples, or a direction has no testable pair.
@@ -34,7 +37,8 @@ def draw_task(
     languages = sorted({language for pair in directions for language in pair})
     shown = _draw_examples(concepts, languages, settings)
     used = {concept.number for draw in shown for concept in draw}
-    chosen = _draw_tested([c for c in concepts if c.number not in used], settings)
+    fit = [c for c in concepts if c.number not in used and (pivots is None or c.number in pivots)]
+    chosen = _draw_tested(fit, settings)
     words: list[TaskWord] = []
     leads: dict[str, tuple[int, ...]] = {}
     left_out: dict[str, dict[str, int]] = {}
@@ -53,7 +57,8 @@ def draw_task(
         f"{source}-{target}": [[(c.words[source], c.words[target]) for c in draw] for draw in shown]
         for source, target in directions
     }
-    return Task(provenance, left_out, examples, leads, words)
+    tested = sorted({word.concept for word in words})
+    return Task(provenance, left_out, examples, leads, words, {k: pivots[k] for k in tested} if pivots else {})
 
 
 def _draw_examples(concepts: Sequence[Concept], languages: list[str], settings: Translation) -> list[list[Concept]]:

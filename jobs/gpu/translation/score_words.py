@@ -4,6 +4,7 @@ Every distinct source word, tested or distractor, is run once, and all answers s
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,20 @@ from numpy.typing import NDArray
 from jobs.gpu.translation.prompt_runner import PromptRunner
 from jobs.gpu.translation.prompts import WordTokens, split_answer
 from jobs.gpu.translation.translation_task import Task, TaskWord
+
+
+class DrawScores(NamedTuple):
+    """What a model says of each word of one direction and draw: float64 (words,).
+
+    Attributes:
+        p_target: P(y | w), 0..1.
+        p_distractors: the mean of P(y | w') over the distractors w', 0..1.
+        contrast: ln P(y | w) less the mean of ln P(y | w') over the distractors, in nats.
+    """
+
+    p_target: NDArray[np.float64]
+    p_distractors: NDArray[np.float64]
+    contrast: NDArray[np.float64]
 
 
 def draw_prompts(
@@ -28,8 +43,8 @@ def score_draw(
     examples: Sequence[tuple[str, str]],
     tokens: WordTokens,
     lead: Sequence[int] = (),
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """P(y | w), and the mean of P(y | w') over the distractors w', of one direction: float64 (words,), 0..1.
+) -> DrawScores:
+    """Scores the words of one direction.
 
     The tokens of ``lead`` (see ``Task.leads``) that an answer begins with belong to its prompt.
     """
@@ -41,9 +56,10 @@ def score_draw(
     place = {key: index for index, key in enumerate(dict.fromkeys(asked))}
     pairs = [(place[key], answers[row][1]) for key, (row, _) in zip(asked, cells, strict=True)]
     means = runner.mean_log_probabilities([[*of_source[source], *forced] for source, forced in place], pairs)
-    probabilities = np.full((len(words), 1 + max(len(word.distractors) for word in words)), np.nan)
-    probabilities[tuple(np.array(cells).T)] = np.exp(means)
-    return probabilities[:, 0], np.nanmean(probabilities[:, 1:], axis=1)
+    logs = np.full((len(words), 1 + max(len(word.distractors) for word in words)), np.nan)
+    logs[tuple(np.array(cells).T)] = means
+    p = np.exp(logs)
+    return DrawScores(p[:, 0], np.nanmean(p[:, 1:], axis=1), logs[:, 0] - np.nanmean(logs[:, 1:], axis=1))
 
 
 def _sources(words: Sequence[TaskWord]) -> list[str]:

@@ -80,5 +80,5 @@ class TrainingCheck:
     def _mean(self, runner: PromptRunner, direction: str) -> float:
         words = self._task.of_direction(direction)[: self._n_words]
         examples, lead = self._task.examples[direction][0], self._task.leads[direction]
-        p_target, p_distractors = score_draw(runner, words, examples, self._tokens, lead)
-        return float((p_target - p_distractors).mean())
+        found = score_draw(runner, words, examples, self._tokens, lead)
+        return float((found.p_target - found.p_distractors).mean())

@@ -1,7 +1,7 @@
 """The word translation task and its file: JSON lines that can be read, edited and used again.
 
 The file has a header (provenance, and the number of pairs left out), one line per direction with its examples and the
-tokens before the answer position, and one line per tested word.
+tokens before the answer position, one per concept with its pivots where they were read, and one per tested word.
 """
 
 import hashlib
@@ -41,6 +41,8 @@ class Task:
         examples: per direction and draw, the (source, target) pairs shown in the prompt.
         leads: per direction, the tokens before the answer position (see ``prompts.shared_lead``).
         words: the tested pairs, in lexicon order within a direction.
+        pivots: per concept, its pair pivots in the corpus; empty unless ``translation.with_pivots``.
+        half_a: the concepts of half A (see ``concept_halves``); empty likewise.
     """
 
     provenance: Provenance
@@ -48,6 +50,8 @@ class Task:
     examples: dict[str, list[list[tuple[str, str]]]]
     leads: dict[str, tuple[int, ...]]
     words: list[TaskWord] = field(repr=False)
+    pivots: dict[int, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    half_a: frozenset[int] = field(default=frozenset(), repr=False)
 
     def of_direction(self, direction: str) -> list[TaskWord]:
         """The tested pairs of one direction."""
@@ -69,19 +73,20 @@ def write_task(task: Task, path: Path) -> None:
     lines: list[dict[str, Any]] = [
         {"kind": _KIND, "left_out": task.left_out, "provenance": to_tree(task.provenance)},
         *({"direction": name, "draws": draws, "lead": task.leads[name]} for name, draws in task.examples.items()),
+        *({"concept": k, "half_a": k in task.half_a, "pivots": ids} for k, ids in task.pivots.items()),
         *(asdict(word) for word in task.words),
     ]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def read_task(path: Path, now: Provenance | None = None) -> Task:
-    """Reads a task file, which must have the provenance ``now`` if it is given.
+    """Reads a task file, which must have the provenance ``now`` if it is given; newer tables do not replace it.
 
     Raises:
         TaskError: the file is missing or damaged, or was made from something else.
     """
     task = _parse(path)
-    stale = why_stale(task.provenance, now) if now else None
+    stale = why_stale(replace(task.provenance, tables={}), now) if now else None
     if stale:
         raise TaskError(
             f"{path} was made from {stale}: run {_JOB} to build it again (scores and traces of it must then be made "
@@ -98,6 +103,8 @@ def _parse(path: Path) -> Task:
         draws = {line["direction"]: line["draws"] for line in lines if "draws" in line}
         leads = {line["direction"]: tuple(line["lead"]) for line in lines if "draws" in line}
         rows = [line | {"distractors": tuple(line["distractors"])} for line in lines if "source" in line]
+        pivots = {line["concept"]: tuple(line["pivots"]) for line in lines if "pivots" in line}
+        half_a = frozenset(line["concept"] for line in lines if line.get("half_a"))
         examples = {name: [[(a, b) for a, b in draw] for draw in of_name] for name, of_name in draws.items()}
         words, provenance, left_out = [TaskWord(**row) for row in rows], from_tree(header), dict(header["left_out"])
     except OSError as error:
@@ -106,7 +113,7 @@ def _parse(path: Path) -> Task:
         raise TaskError(f"{path} is not a task file ({error}): run {_JOB} to build it again") from None
     if provenance is None:
         raise TaskError(f"{path} has no provenance (an earlier release): run {_JOB} to build it again")
-    return Task(provenance, left_out, examples, leads, words)
+    return Task(provenance, left_out, examples, leads, words, pivots, half_a)
 
 
 def task_sha256(path: Path) -> str:

@@ -14,8 +14,10 @@ from small_world import make_world, write_pair_tables
 from tiny_models import tiny_model
 
 from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers
+from jobs.gpu.analysis.explain_direction import precision_table
 from jobs.gpu.common.files import write_json
 from jobs.gpu.models.load_model import save_model
+from jobs.gpu.translation.corpus_counts import NO_PAIRS, PairCount
 
 pytestmark = pytest.mark.torch
 
@@ -41,6 +43,7 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
     pairs = pq.read_table(config.parent / "results" / "explained_pairs.parquet").to_pylist()
     for row in pairs:
         assert row["pair_count"] == (row["concept"] * 7) % 11
+        assert row["sampled_pair_count"] in (0, row["pair_count"]), "each pair occurs in one document"
         assert row["target_count"] == 10 + row["concept"]
         assert row["n_pair_pivots"] == 3
         assert row["decided_by_word"] in (True, None)
@@ -60,7 +63,8 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
         sum(row["p_en"][1] for row in traces if row["p_en"]) / one["curves"]["en"]["n"]
     )
     table = (config.parent / "results" / "traces.md").read_text(encoding="utf-8").splitlines()
-    assert [line.split(" | ")[0] for line in table[2:]] == ["| fr-zh", "| en-zh", "| all"]
+    assert [line.split(" | ")[0] for line in table[2:5]] == ["| fr-zh", "| en-zh", "| all"]
+    assert sorted(table[6:]) == sorted(precision_table(found["directions"]).splitlines())
     assert one["left_out"]["no distractors"] > 0
     assert one["left_out"]["not traced"] == one["left_out"]["not scored"] == 0
     tables = found["provenance"]["tables"]
@@ -134,3 +138,13 @@ def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
 
     found = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
     assert found == {"x": [None, 1.5, [None, {"y": None}]], "z": "NaN"}
+
+
+def test_a_sampled_count_is_that_of_a_share_of_the_documents() -> None:
+    keys = [(("en", f"word{k}"), ("fr", f"mot{k}")) for k in range(2000)]
+    found = [PairCount(60, 20).sampled(key, 0.25) for key in keys]
+    assert sum(found) / len(found) == pytest.approx(15, abs=0.4)
+    assert all(n % 3 == 0 for n in found), "three in each document"
+    assert found == [PairCount(60, 20).sampled(key, 0.25) for key in keys]
+    assert [PairCount(60, 20).sampled(keys[0], share) for share in (0.0, 1.0)] == [0, 60]
+    assert NO_PAIRS.sampled(keys[0], 0.5) == 0

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
+from jobs.gpu.analysis.explain_direction import precision_table
 from jobs.gpu.analysis.layer_curves import language_curves, mean_band, precision_at_1, role_curves
 
 pytestmark = pytest.mark.torch
@@ -61,3 +62,13 @@ def test_a_concept_is_one_unit_of_the_curves_of_all_directions() -> None:
         "third language": ([pytest.approx((0.3 + 0.9) / 2)], 2),
         "control": ([0.3], 1),
     }
+
+
+def test_the_table_has_the_target_in_the_last_layer_and_the_best_third_language() -> None:
+    p = {"fr": [0.9, 0.1], "zh": [0.8, 0.25], "en": [0.5, 0.0], "ja": [0.0, 0.5]}
+    curves = {"curves": {k: {"n": n} for n, k in enumerate(p, 7)}}
+    rows = {"fr-zh": {"precision_at_1": p}, "fr-ko": {"precision_at_1": {"en": [0.0, 0.125]}}, "all": {}}
+    assert precision_table({name: row | curves for name, row in rows.items()}).splitlines()[2:] == [
+        "| fr-zh | 0.250 (zh, layer 2, 8) | 0.500 (en, layer 1, 9) |",
+        "| fr-ko | - | 0.125 (en, layer 2, 9) |",
+    ]

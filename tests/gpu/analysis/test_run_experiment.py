@@ -28,6 +28,7 @@ from jobs.gpu import (
 )
 from jobs.gpu.demo_model import start_anew
 from jobs.gpu.models.load_model import save_model
+from jobs.gpu.training import scored_runs
 from jobs.report.language_names import shown_token
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
@@ -40,10 +41,10 @@ def _config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     config = make_world(
         folder,
-        translation={"directions": ["fr-zh", "en-zh"]},
+        translation={"directions": ["fr-zh", "en-zh"], "with_pivots": True},
         packing={"held_out_share": 0.1},
         training={"sequence_length": 16, "global_batch_tokens": 64, "token_budget": 128, "learning_rate": 0.01},
-        experiment={"arms": ["pivot", "matched"], "seeds": [0, 1], "keep_models": False},
+        experiment={"contrasts": ["pivot-matched"], "seeds": [0, 1], "keep_models": False},
     )
     rows = dataset_rows(folder / "tokenizer.json", 60)
     for name, part in {"documents": rows, "datasets/pivot": rows[:40], "datasets/matched": rows[20:]}.items():
@@ -60,17 +61,19 @@ def _result(config: Path) -> dict[str, Any]:
 
 def test_the_table_has_every_arm_and_direction(config: Path) -> None:
     found = _result(config)
-    assert found["after"].keys() == {"pivot", "matched"}
-    assert found["after"]["pivot"].keys() == {"fr-zh", "en-zh", "all"}
+    assert found["after"]["contrast"].keys() == {"pivot", "matched"}
+    assert found["after"]["score"]["pivot"].keys() == {"fr-zh", "en-zh", "all"}
     assert found["seeds"] == {"pivot": [0, 1], "matched": [0, 1]}
-    assert found["test"]["all"]["n_seeds"] == 2
-    assert 0 < found["test"]["all"]["p_value"] <= 1
+    (contrast,) = found["contrasts"]
+    assert contrast["effects"]["contrast"]["n_seeds"] == 2
+    assert 0 < contrast["effects"]["contrast"]["p_value"] <= 1
+    assert contrast["doses"].keys() == {"pivots", "words"}
     assert found["bits_per_byte"]["pivot"].keys() == {"en", "fr", "zh", "all"}
     before = {found["bits_per_byte"][arm]["fr"]["before"] for arm in ("pivot", "matched")}
     assert len(before) == 1, "all arms are measured on the same held-out documents"
     table = (config.parent / "results" / "experiment.md").read_text()
     assert "| matched |" in table
-    assert "pivot minus matched" in table
+    assert "| pivot-matched | difference: contrast |" in table
 
 
 def test_finished_parts_are_not_run_again(
@@ -81,7 +84,7 @@ def test_finished_parts_are_not_run_again(
     def forbidden(*_args: object) -> None:
         raise AssertionError("must not be run again")
 
-    for module, name in ((run_experiment, "train"), (run_experiment, "load_task_model"), (pack_dataset, "pack")):
+    for module, name in ((scored_runs, "train"), (scored_runs, "load_task_model"), (pack_dataset, "pack")):
         monkeypatch.setattr(module, name, forbidden)
     assert run_experiment.main(["--config", str(config)]) == 0
     assert _result(config) == before
@@ -129,7 +132,7 @@ def test_a_run_whose_weights_were_deleted_is_trained_again_for_an_edited_task(
     error = capsys.readouterr().err
     assert error.count("its weights were not kept and its scores are of another task: training it again") == 4
     after = _result(mine)
-    assert after["before"]["all"]["n"] == before["before"]["all"]["n"] - 1
+    assert after["before"]["score"]["en-zh"]["n"] == before["before"]["score"]["en-zh"]["n"] - 1
     assert after["bits_per_byte"] == before["bits_per_byte"], "trained again is trained alike"
     assert run_experiment.main(["--config", str(mine)]) == 0
     assert "training it again" not in capsys.readouterr().err
@@ -139,7 +142,7 @@ def test_fewer_directions_need_no_weights(config: Path, tmp_path: Path, capsys: 
     mine = _copy(config, tmp_path / "world")
     assert run_experiment.main(["--config", str(mine), "--set", 'translation.directions=["en-zh"]']) == 0
     assert "training it again" not in capsys.readouterr().err
-    assert _result(mine)["after"]["pivot"].keys() == {"en-zh", "all"}
+    assert _result(mine)["after"]["score"]["pivot"].keys() == {"en-zh", "all"}
 
 
 def test_incomplete_weights_are_detected(tmp_path: Path) -> None:
@@ -147,9 +150,9 @@ def test_incomplete_weights_are_detected(tmp_path: Path) -> None:
         '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}'
     )
     (tmp_path / "2.safetensors").touch()
-    assert not run_experiment.has_weights(tmp_path)
+    assert not scored_runs.has_weights(tmp_path)
     (tmp_path / "1.safetensors").touch()
-    assert run_experiment.has_weights(tmp_path)
+    assert scored_runs.has_weights(tmp_path)
 
 
 def test_the_demo_replaces_only_what_a_demo_wrote(tmp_path: Path) -> None:
@@ -180,12 +183,13 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
         "Counts and behaviour",
         "Arms",
         'href="report.html"',
-        "pivot minus matched",
+        "<td>pivot-matched</td><td>difference: contrast</td>",
         "Labels and causality",
         "Largest: ",
         "Median: ",
         "Smallest: ",
-        "By seed: 0: ",
+        "pivot-matched by seed: 0: ",
+        "Detectable with other numbers of seeds: 2: ",
     ):
         assert part in page
     order = [page.index(f'id="{name}"') for name in ("layers", "labels", "words", "scores", "counts", "arms")]
@@ -195,8 +199,14 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
     assert "<script" not in page
     stored = Provenance.from_json(html.unescape(re.findall(r'name="semantic-pivots-made-of" content="(.*?)"', page)[0]))
     assert stored is not None
-    assert stored.files.keys() == set(write_model_report.SOURCES)
+    assert stored.files.keys() == {*write_model_report.SOURCES} - {"sweep.json"}
     assert "Not run yet" not in page
+    assert "The logit lens decodes" in page
+    assert "The model was not trained on the counted corpus" in page
+    assert write_model_report.main([*arguments, "--set", "model.trained_on_corpus=true"]) == 0
+    page = (config.parent / "warehouse" / "model_report.html").read_text(encoding="utf-8")
+    assert "The model was trained on the counted corpus" in page
+    assert "not trained" not in page
 
 
 def test_the_report_names_the_jobs_that_have_not_run(

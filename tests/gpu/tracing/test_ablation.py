@@ -43,7 +43,7 @@ def test_removal_equals_a_forward_pass_by_hand(family: str, reuse: bool) -> None
     model = tiny_model(family)
     head, wanted = find_output_head(model), [(0, [11, 12]), None, (1, [30]), (1, [40, 41])]
     unembedding = Unembedding(head)
-    bases = [None if w is None else unembedding.basis(w[1], 50 + row) for row, w in enumerate(wanted)]
+    bases = [None if w is None else unembedding.basis(w[1], 50 + row, w[0]) for row, w in enumerate(wanted)]
     removals = [None if w is None else Removal(w[0], b) for w, b in zip(wanted, bases, strict=True)]
     for size in (1, 8):
         runner = PromptRunner(model, size, reuse)
@@ -77,7 +77,7 @@ def test_directions_are_what_the_lens_reads(family: str) -> None:
 @torch.no_grad()
 def test_the_basis_spans_the_tokens_up_to_the_answer() -> None:
     unembedding = Unembedding(find_output_head(tiny_model("gpt2")))
-    basis, (answer, *tokens) = unembedding.basis([11, 12], 13), unembedding.directions([13, 11, 12])
+    basis, (answer, *tokens) = unembedding.basis([11, 12], 13, 0), unembedding.directions([13, 11, 12])
     assert torch.allclose(basis.T @ basis, torch.eye(2), atol=1e-5)
     assert (basis.T @ answer).abs().max() < 1e-4 * answer.norm()
     for token in tokens:

@@ -134,7 +134,7 @@ def test_the_lead_belongs_to_the_prompt_of_a_score(reuse: bool, path: str) -> No
     tokens, model = WordTokens(load_tokenizer(path)), tiny_model(vocabulary=400)
     words = [TaskWord("fr-zh", 0, "eau", "水", ("lune",)), TaskWord("fr-zh", 1, "lune", "月", ("eau",))]
     lead = tokens.answer("zh", "水")[:1]
-    got, _ = score_draw(PromptRunner(model, 4, reuse), words, EXAMPLES, tokens, lead)
+    got, *_ = score_draw(PromptRunner(model, 4, reuse), words, EXAMPLES, tokens, lead)
     prompt = tokens.style.head("fr", "zh", EXAMPLES) + tokens.style.tail("fr", "zh", "eau")
     whole = tokens.ids(f"{prompt} 水")
     start = len(tokens.ids(prompt)) + 1

@@ -59,10 +59,12 @@ def _passes(model: Any) -> list[int]:
 @pytest.mark.parametrize("family", ["llama", "olmo", "olmo2", "qwen3", "gpt_neox", "gemma2", "gpt2"])
 def test_scores_equal_the_definition(family: str, reuse: bool, tokens: WordTokens) -> None:
     model = tiny_model(family, vocabulary=400)
-    true, false = score_draw(PromptRunner(model, 2, reuse), WORDS, EXAMPLES, tokens)
+    true, false, contrast = score_draw(PromptRunner(model, 2, reuse), WORDS, EXAMPLES, tokens)
     for row, word in enumerate(WORDS):
         others = [_by_definition(model, tokens, other, word.target) for other in word.distractors]
-        assert true[row] == pytest.approx(_by_definition(model, tokens, word.source, word.target), rel=2e-3)
+        own = _by_definition(model, tokens, word.source, word.target)
+        assert true[row] == pytest.approx(own, rel=2e-3)
+        assert contrast[row] == pytest.approx(math.log(own) - sum(map(math.log, others)) / 3, abs=2e-3)
         assert false[row] == pytest.approx(sum(others) / 3, rel=2e-3)
 
 
@@ -71,6 +73,7 @@ def test_batch_size_does_not_matter(tokens: WordTokens) -> None:
     one, many = (score_draw(PromptRunner(model, size), WORDS, EXAMPLES, tokens) for size in (1, 64))
     np.testing.assert_allclose(one[0], many[0], rtol=1e-4)
     np.testing.assert_allclose(one[1], many[1], rtol=1e-4)
+    np.testing.assert_allclose(one[2], many[2], atol=1e-4)
 
 
 def test_reuse_computes_far_fewer_tokens(tokens: WordTokens) -> None:
@@ -152,7 +155,7 @@ def test_prompts_are_computed_in_full_for_models_that_cannot_reuse_a_prefix(
     length = longest_sequence(task, tokens)
     assert 32 < length < 160, "longer than the window of 'mistral', shorter than that of 'mistral_short'"
     assert reuse_is_exact(model, length) == exact
-    true, _ = score_draw(PromptRunner(model, 64, exact), WORDS, EXAMPLES, tokens)
+    true, *_ = score_draw(PromptRunner(model, 64, exact), WORDS, EXAMPLES, tokens)
     for row, word in enumerate(WORDS):
         assert true[row] == pytest.approx(_by_definition(model, tokens, word.source, word.target), rel=2e-3)
 

@@ -1,0 +1,106 @@
+"""The lens: what is done to a layer's output before the model's own norm and output head decode it.
+
+The logit lens does nothing. The tuned lens (Belrose et al. 2023, arXiv 2303.08112) applies an affine translator of the
+layer. The last layer has none: it is always the model's own answer.
+"""
+
+import json
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from jobs.gpu.common.errors import ModelError
+from jobs.gpu.common.files import write_json
+
+OURS, THEIRS = "params.safetensors", "params.pt"
+"""The file of a lens' translators: as ``save_lens`` writes it, and as the package ``tuned-lens`` does."""
+_KIND = "linear_tuned_lens"
+
+
+class Lens(nn.Module):
+    """Translates the outputs of layers: x + A x + b, with A and b of each layer but the last; all 0 at first.
+
+    Args:
+        n_layers: of the model; 1: the logit lens, which leaves every layer's output as it is.
+        size: hidden size of the model.
+    """
+
+    def __init__(self, n_layers: int = 1, size: int = 0) -> None:
+        super().__init__()
+        self.translators = nn.ModuleList([nn.Linear(size, size) for _ in range(n_layers - 1)])
+        for weight in self.parameters():
+            nn.init.zeros_(weight)
+
+    def translated(self, hidden: Tensor, layer: int) -> Tensor:
+        """The translated output (..., hidden size) of a layer (from 0), in the same dtype."""
+        if layer >= len(self.translators):
+            return hidden
+        exact = hidden.float()
+        return (exact + cast(Tensor, self.translators[layer](exact))).to(hidden.dtype)
+
+    @torch.no_grad()
+    def pulled_back(self, directions: Tensor, layer: int) -> Tensor:
+        """The directions (n, hidden size) of a layer's output that, translated, are read along ``directions``."""
+        if layer >= len(self.translators):
+            return directions
+        return directions + directions @ cast(Tensor, self.translators[layer].weight)
+
+
+def save_lens(lens: Lens, folder: Path) -> None:
+    """Writes a lens in the layout of the package ``tuned-lens``, with safetensors in the place of a pickle.
+
+    There, translator k reads the input of layer k, which is the output of layer k - 1.
+    """
+    tensors = lens.translators.state_dict()
+    renamed = {f"{int(k.split('.')[0]) + 1}.{k.split('.')[1]}": value for k, value in tensors.items()}
+    save_file({name: value.contiguous() for name, value in renamed.items()}, folder / OURS)
+    size = next(lens.parameters()).shape[-1]
+    write_json(folder / "config.json", {"d_model": size, "num_hidden_layers": len(lens.translators) + 1})
+
+
+def lens_file(folder: Path, allow_pickle: bool) -> Path:
+    """The file of a lens' translators.
+
+    Raises:
+        ModelError: there is none, or only a pickle, which is not allowed.
+    """
+    if (folder / OURS).is_file():
+        return folder / OURS
+    if not (folder / THEIRS).is_file():
+        raise ModelError(f"{folder} holds no tuned lens: run jobs.gpu.train_tuned_lens, or set tuned_lens.path")
+    if not allow_pickle:
+        raise ModelError(f"{folder / THEIRS} is a pickle: set model.allow_pickle = true if you trust it")
+    return folder / THEIRS
+
+
+def load_lens(folder: Path, n_layers: int, size: int, allow_pickle: bool) -> Lens:
+    """The lens of a folder, in float32, on the CPU.
+
+    Args:
+        folder: written by ``save_lens`` or by the package ``tuned-lens``.
+        n_layers, size: of the model.
+        allow_pickle: whether a file that is no safetensors may be read.
+
+    Raises:
+        ModelError: there is no lens, it is damaged, or it is of a model of another shape or of another kind.
+    """
+    path = lens_file(folder, allow_pickle)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tensors = load_file(path) if path.name == OURS else torch.load(path, map_location="cpu", weights_only=True)
+        found = (config["num_hidden_layers"], config["d_model"], config.get("lens_type", _KIND))
+        if found != (n_layers, size, _KIND):
+            raise ModelError(f"{folder} holds a lens for (layers, size, kind) {found}, not {(n_layers, size, _KIND)}")
+        lens, ours = Lens(n_layers, size), {}
+        for layer in range(n_layers - 1):
+            ours[f"{layer}.weight"] = tensors[f"{layer + 1}.weight"]
+            ours[f"{layer}.bias"] = tensors.get(f"{layer + 1}.bias", torch.zeros(size))  # it may have none
+        lens.translators.load_state_dict(ours)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        raise ModelError(f"{folder} holds a damaged or incomplete lens ({error}): train or copy it again") from None
+    return lens

@@ -1,0 +1,134 @@
+"""Trains the tuned lens of a model on the held-out part, in minutes for a small model. An interrupted run is resumed.
+
+    python -m jobs.gpu.train_tuned_lens --config conf/demo-model.toml [--set tuned_lens.n_steps=100] [--dry-run]
+
+Reads ``<results.path>/packed/held_out`` (packed if it is missing); writes ``tuned_lens.path``: the translators, their
+provenance, and ``divergences.json``: for every layer but the last the divergence from the model's own prediction, with
+the logit lens and with the tuned one, on sequences that were not trained on. ``trace.lens = "tuned"`` uses it.
+"""
+
+import shutil
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jobs.framework.log_lines import say
+from jobs.gpu.common.errors import ModelError, PackedFileError
+from jobs.gpu.common.files import file_sha256, results_path, write_json
+from jobs.gpu.common.progress import progress_bar
+from jobs.gpu.common.provenance import provenance, read_provenance, why_stale, write_provenance
+from jobs.gpu.common.run_job import run_job
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.load_model import load_model
+from jobs.gpu.models.model_files import model_hashes, model_settings
+from jobs.gpu.models.vocabulary_check import check_vocabulary
+from jobs.gpu.pack_dataset import held_out_folder, pack_held_out
+from jobs.gpu.packing.packed_file import PackedFile, open_packed
+from jobs.gpu.tracing.lenses import Lens, lens_file, load_lens, save_lens
+from jobs.gpu.tracing.train_lens import LensTrainer
+from jobs.gpu.training.checkpoints import publish
+from pivot_udfs.load_settings import result_settings
+from pivot_udfs.provenance import Provenance
+from pivot_udfs.tokenization.backends import load_tokenizer
+
+VERSION = 1
+_STATE, _SAVE_SECONDS = "state.safetensors", 60.0
+
+
+def train(settings: ModelSettings) -> None:
+    """Trains the lens of ``[model]`` and writes it."""
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
+    if not (held_out_folder(settings) / "manifest.json").is_file():
+        pack_held_out(settings, tokenizer)
+    packed = open_packed(held_out_folder(settings), tokenizer.sha256)
+    made_from, folder = _provenance(settings, packed), lens_folder(settings)
+    if why_stale(read_provenance(folder), made_from) is None:
+        say("this lens is trained already", folder=folder)
+        return
+    if folder.exists() and read_provenance(folder) is None:
+        raise ModelError(f"{folder} was not written by this job and would be replaced: set another tuned_lens.path")
+    model = load_model(settings.model)
+    check_vocabulary(settings.model, model, tokenizer)
+    if packed.n_sequences(settings.tuned_lens.sequence_length) < 2:  # one to train on, one to test
+        raise PackedFileError(f"{packed.folder} has {len(packed.tokens)} tokens: raise packing.held_out_tokens")
+    trainer = LensTrainer(model, packed, settings.tuned_lens)
+    state = folder.with_name(f".partial-{folder.name}-state")
+    _run(trainer, state, made_from)
+    divergences = trainer.divergences()
+
+    def write(partial: Path) -> None:
+        save_lens(trainer.lens, partial)
+        write_json(partial / "divergences.json", divergences)
+        write_provenance(partial, made_from)
+
+    publish(folder, write)
+    shutil.rmtree(state, ignore_errors=True)
+    logit, tuned = (sum(row[name] for row in divergences) / len(divergences) for name in ("logit", "tuned"))
+    say("trained", lens=folder, logit_lens_nats=f"{logit:.2f}", tuned_lens_nats=f"{tuned:.2f}")
+
+
+def _run(trainer: LensTrainer, folder: Path, made_from: Provenance) -> None:
+    """Runs the remaining steps, and saves their state in ``folder`` now and then."""
+    if why_stale(read_provenance(folder), made_from) is None:
+        trainer.load(folder / _STATE)
+        say("resumed", step=trainer.step)
+
+    def write(partial: Path) -> None:
+        trainer.save(partial / _STATE)
+        write_provenance(partial, made_from)
+
+    saved = time.monotonic()
+    with progress_bar(trainer.steps(), desc="tuned lens", unit="step") as steps:
+        for _ in steps:
+            if time.monotonic() - saved >= _SAVE_SECONDS:
+                publish(folder, write)
+                saved = time.monotonic()
+
+
+def lens_folder(settings: ModelSettings) -> Path:
+    """The folder of the tuned lens."""
+    return Path(settings.tuned_lens.path) if settings.tuned_lens.path else results_path(settings, "tuned_lens")
+
+
+def lens_identity(settings: ModelSettings) -> dict[str, str]:
+    """The SHA-256 (hex) of the tuned lens, as a setting of the provenance of traces; empty for the logit lens."""
+    if settings.trace.lens == "logit":
+        return {}
+    return {"trace.lens_sha256": file_sha256(lens_file(lens_folder(settings), settings.model.allow_pickle))}
+
+
+def load_trace_lens(settings: ModelSettings, model: Any) -> Lens:
+    """The lens that ``trace.lens`` asks for, on the model's device.
+
+    Raises:
+        ModelError: there is none, or it was trained for another model.
+    """
+    if settings.trace.lens == "logit":
+        return Lens()
+    folder, config = lens_folder(settings), model.config.get_text_config()
+    made, now = read_provenance(folder), model_hashes(settings.model) | _commit(model_settings(settings.model))
+    if made is not None:
+        before = {name: value for name, value in made.files.items() if name.startswith("model/")}
+        if before | _commit(made.settings) != now:
+            raise ModelError(f"{folder} was trained for another model: delete it and run jobs.gpu.train_tuned_lens")
+    lens = load_lens(folder, config.num_hidden_layers, config.hidden_size, settings.model.allow_pickle)
+    return lens.to(model.device)
+
+
+def _commit(of_model: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in of_model.items() if name == "model.commit"}
+
+
+def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:
+    used = result_settings(settings.tuned_lens) | model_settings(settings.model)
+    files = {"packed": str(packed.manifest["file"]["sha256"]), **model_hashes(settings.model)}
+    return provenance("train_tuned_lens", VERSION, used, files=files)
+
+
+main = partial(run_job, train, __doc__)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,64 @@
+"""The section of the page that lists releases: every rebuild brings it up to date, the other sections may stay."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import pyarrow.dataset as ds
+
+from jobs.warehouse.arrow_tables import ArrowTables
+from jobs.warehouse.releases import Release, read_releases
+from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import TableVersion
+from pivot_udfs.storage.stores import resolve
+
+_SECTION = re.compile(r'<section id="releases">.*?</section>', re.DOTALL)
+_N_LISTED = 5
+Shards = Mapping[str, Mapping[str, Any]]
+"""Rows of the table ``shards`` by path."""
+
+
+def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], template: str) -> str:
+    """The page with the newest releases, and what each has more or less than the one before.
+
+    Args:
+        page: HTML with the section, which may be empty.
+        warehouse: the path of the tables.
+        shown: the rows that the other sections describe, by table.
+        template: of the section, as jinja2 reads it.
+    """
+    releases = read_releases(resolve(warehouse))
+    listed = sorted(releases, reverse=True)[:_N_LISTED]
+    shards = {number: _shards_of(warehouse, number) for number in sorted(releases)[-_N_LISTED - 1 :]}
+    section = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
+    html = section.render(
+        rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
+        described=next((number for number in listed if _describes(shown, releases[number])), None),
+    )
+    return _SECTION.sub(lambda _: html.strip(), page, count=1)
+
+
+def _describes(shown: Mapping[str, TableVersion], release: Release) -> bool:
+    return all(release.holds(name, rows) for name, rows in shown.items())
+
+
+def _shards_of(warehouse: str, number: int) -> Shards | None:
+    """The shards of a release; None where its files are no longer there."""
+    columns = ["shard", "content_id", "n_docs", "n_tokens"]
+    try:
+        return {row["shard"]: row for row in ArrowTables(warehouse, number).rows("shards", columns, ds.scalar(True))}
+    except WarehouseError:
+        return None
+
+
+def _changes(now: Shards | None, before: Shards | None) -> tuple[dict[str, int], dict[str, int]]:
+    """Documents and tokens of a release, and its shards that are new, changed and gone; empty where not known."""
+    if now is None:
+        return {}, {}
+    sums = {name: sum(row[name] for row in now.values()) for name in ("n_docs", "n_tokens")}
+    if before is None:
+        return sums, {}
+    both = now.keys() & before.keys()
+    changed = sum(now[path]["content_id"] != before[path]["content_id"] for path in both)
+    return sums, {"new": len(now) - len(both), "changed": changed, "gone": len(before) - len(both)}

@@ -1,0 +1,102 @@
+"""Pivots and selection in this process instead of Spark, for tests that run whole rebuilds hundreds of times.
+
+Which pivots and documents are chosen is simpler than in the jobs; what is read, written and committed is not replaced.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+from zlib import crc32
+
+import pyarrow as pa
+import pytest
+from local_frames import LocalFrame, LocalFunctions
+
+from jobs import count_cooccurrence, filter_documents, find_pivots, rebuild_corpus, score_documents, tokenize_corpus
+from jobs.selection.budgeted_sample import Cut
+from jobs.selection.budgets import Held
+from jobs.selection.select_documents import Cuts
+from pivot_udfs.arms import PIVOT
+from pivot_udfs.schemas import PIVOTS
+from pivot_udfs.settings import Selection
+
+_KEY = ("source", "doc_id", "shard", "record")
+_TAKEN = 0.3
+"""Of each language's documents."""
+
+
+def select_without_spark(patch: pytest.MonkeyPatch) -> None:
+    """Lets ``rebuild_corpus``, on local frames, end after the datasets; before it ``load_and_count``."""
+    jobs = (tokenize_corpus, count_cooccurrence, find_pivots, score_documents, filter_documents)
+    patch.setattr(rebuild_corpus, "STAGES", [job.STAGE for job in jobs])
+    patch.setattr(find_pivots, "_hubs", _hubs)
+    patch.setattr(filter_documents, "F", LocalFunctions)
+    for function in (decide_cuts, count_arms, select_documents, with_files):
+        patch.setattr(filter_documents, function.__name__, function)
+
+
+def _hubs(run: Any, _: Any, pairs: LocalFrame) -> list[dict[str, Any]]:
+    """The tokens with the most pair pivots; what else ``pivots`` has is 0."""
+    scores = defaultdict[tuple[int, str], list[float]](list)
+    for row in pairs.collect():
+        scores[row["token_id"], row["token"]].append(row["score"])
+    best = sorted(scores, key=lambda token: (-sum(sorted(scores[token])), token))[: run.settings.pivots.n_pivots]
+    return [
+        dict.fromkeys(PIVOTS.names, 0) | {"token_id": token_id, "token": token, "rank": rank}
+        for rank, (token_id, token) in enumerate(best, 1)
+    ]
+
+
+def decide_cuts(scores: LocalFrame, selection: Selection) -> Cuts:
+    """The cut of each arm in each language, after a share of its documents."""
+    by_language = defaultdict[str, list[Any]](list)
+    for row in scores.collect():
+        by_language[row["lang"]].append(row)
+    cuts = []
+    for arm in selection.arms:
+        for lang, rows in sorted(by_language.items()):
+            first = sorted(_place(arm, row) for row in rows)[int(_TAKEN * len(rows))]
+            cuts.append(Cut(arm, lang, len(rows), *first))
+    return Cuts(cuts, dict.fromkeys(by_language, 0.1))
+
+
+def _place(arm: str, row: Any) -> tuple[float, str, str, str, int]:
+    key = tuple(row[name] for name in _KEY)
+    value = 1 - row["pivot_density"] if arm == PIVOT else crc32(repr((arm, key[:2])).encode()) / (1 << 32)
+    return (value, *key)
+
+
+def select_documents(scores: LocalFrame, cuts: Cuts, selection: Selection) -> LocalFrame:
+    """The documents before the cuts."""
+    firsts = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in cuts.cuts}
+    rows = [
+        {name: row[name] for name in (*_KEY, "lang", "n_tokens", "pivot_density")}
+        | {"shrunken_density": row["pivot_density"]}
+        | {arm: _place(arm, row) < firsts.get((arm, row["lang"]), ()) for arm in selection.arms}
+        for row in scores.collect()
+    ]
+    return LocalFrame([pa.Table.from_pylist([row for row in rows if any(row[arm] for arm in selection.arms)])])
+
+
+def count_arms(scores: LocalFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
+    """(documents, tokens) of each arm by language, and tokens by language."""
+    held: dict[str, dict[str, tuple[int, int]]] = {arm: {} for arm in selection.arms}
+    for row in select_documents(scores, cuts, selection).collect():
+        for arm in selection.arms:
+            n_docs, n_tokens = held[arm].get(row["lang"], (0, 0))
+            if row[arm]:
+                held[arm][row["lang"]] = n_docs + 1, n_tokens + row["n_tokens"]
+    tokens = defaultdict[str, int](int)
+    for row in scores.collect():
+        tokens[row["lang"]] += row["n_tokens"]
+    return dict(held), tokens
+
+
+def with_files(keys: LocalFrame, files: pa.Table) -> LocalFrame:
+    """The keys with the file of each, one partition for each file."""
+    of_file = defaultdict[str, list[Mapping[str, Any]]](list)
+    for key in (row.asDict() for row in keys.collect()):
+        for place in files.to_pylist():
+            if place["shard"] == key["shard"] and place["first"] <= key["record"] <= place["last"]:
+                of_file[place["file"]].append({"file": place["file"]} | key)
+    return LocalFrame([pa.Table.from_pylist(rows) for _, rows in sorted(of_file.items())])

@@ -1,0 +1,83 @@
+"""Between refreshes the page stays, but for the releases that it lists."""
+
+import html
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from changing_shards import rebuild, write_shard
+from small_corpus import SmallCorpus
+
+from jobs import write_report
+from jobs.warehouse.releases import read_release
+from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import BLOCK_LIST
+from pivot_udfs.settings import Report, Settings, Warehouse
+from pivot_udfs.storage.stores import resolve
+
+OLD, NEW = TableVersion("a", 0, "same"), TableVersion("a", 1, "same")
+MADE = Provenance("write_report", 4, "0", tables={"documents": OLD, "pivots": OLD})
+
+
+def page_made_of(made: Provenance) -> str:
+    record = f'<meta name="semantic-pivots-made-of" content="{html.escape(made.to_json())}">'
+    return f'<html>{record}<p>before</p><section id="releases"></section><p>after</p></html>'
+
+
+def test_the_page_lists_each_release_with_what_changed(world: SmallCorpus) -> None:
+    rebuild(world)
+    warehouse = world.folder / "warehouse"
+    release = read_release(resolve(str(warehouse)))
+    made = Provenance.from_json(release.provenance) if release else None
+    assert made
+    empty, page = page_made_of(replace(made, job="write_report")), warehouse / "report.html"
+    page.write_text(empty)
+    assert "no table has changed" in rebuild(world)
+    assert "The other sections describe the newest one." in page.read_text()
+    assert "<td>4 new</td>" in page.read_text()
+    before = page.stat().st_mtime_ns
+    rebuild(world)
+    assert page.stat().st_mtime_ns == before
+    write_shard(world.folder, 5, seed=50)
+    write_shard(world.folder, 1, seed=10)
+    (world.folder / "shards" / "2.jsonl").unlink()
+    rebuild(world)
+    assert "The other sections describe release 0: " in page.read_text()
+    assert "<td>1 new, 1 changed, 1 gone</td>" in page.read_text()
+    start, end = empty.split('<section id="releases"></section>')
+    assert page.read_text().startswith(start)
+    assert page.read_text().endswith(end)
+
+
+def run_of(folder: Path, pins: bool = True, blocked: TableVersion | None = None) -> Any:
+    settings = Settings.model_construct(warehouse=Warehouse(path=str(folder)), report=Report())
+    content = SimpleNamespace(rows=blocked) if blocked else None
+    warehouse = SimpleNamespace(content={BLOCK_LIST: content}.get)
+    return SimpleNamespace(settings=settings, pins=pins, warehouse=warehouse)
+
+
+@pytest.mark.parametrize(
+    ("changed", "pins", "blocked", "reason"),
+    [
+        ({}, True, None, None),
+        ({"documents": NEW}, True, None, None),
+        ({"documents": NEW}, False, None, "tables documents = "),
+        ({"documents": OLD._replace(fingerprint="other")}, True, None, "tables documents = "),
+        ({"pivots": NEW}, True, None, "tables pivots = "),
+        ({"documents": NEW}, True, OLD, "tables blocked = none"),
+    ],
+)
+def test_a_page_is_written_anew_at_a_refresh_and_when_documents_were_forgotten(
+    tmp_path: Path, changed: dict[str, TableVersion], pins: bool, blocked: TableVersion | None, reason: str | None
+) -> None:
+    (tmp_path / "report.html").write_text(page_made_of(MADE))
+    now = replace(MADE, tables={**MADE.tables, **changed})
+    why = write_report.why_write(run_of(tmp_path, pins, blocked), now)
+    assert why is None if reason is None else why and f"was made with {reason}" in why
+
+
+def test_a_page_that_was_cut_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(page_made_of(MADE)[:-20])
+    assert "incomplete" in str(write_report.why_write(run_of(tmp_path), MADE))
