@@ -43,8 +43,8 @@ from pivot_udfs.tokenization.vocabulary import vocabulary
 _COUNTS = tuple(TABLE_OF.values())
 _LAST = "corpus_totals"
 """The table that is committed last: the others, where they are ahead of it, are of a run that was stopped."""
-_STORED_COST = 2.5
-"""Adding to a byte of stored counts costs as much as counting so many bytes of documents (``incremental_rebuild``)."""
+_STORED_COST = 1.0
+"""Adding to a byte of stored counts costs as much as counting so many bytes of documents (``docs/measured.md``)."""
 _STEP_BYTES = 32 << 30
 """Stored documents that are counted between two commits, on average: each commit writes all counts anew."""
 Changes = Callable[[int | None, int], FileChanges | None]

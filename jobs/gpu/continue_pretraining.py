@@ -13,6 +13,7 @@ evaluation), and at the end ``final/``, a model like any other.
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from jobs.gpu.common.provenance import read_provenance, why_stale, write_provena
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
+from jobs.gpu.models.special_tokens import special_id
 from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.training.checkpoints import (
@@ -89,7 +91,8 @@ class TrainingRun:
         self._log = TrainingLog(self.folder / "training.jsonl", self._accelerator.is_main_process)
         self._tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
         folder = Path(options.packed_path) if options.packed_path else packed_folder(settings)
-        self.packed = packed = open_packed(folder, self._tokenizer.sha256)
+        start = special_id(self._tokenizer, options.start_token, "training.start_token")
+        self.packed = packed = replace(open_packed(folder, self._tokenizer.sha256), start_id=start)
         self.held_out = open_held_out(settings, self._tokenizer, packed)
         self._made_from = run_provenance(settings, packed.manifest, packed.provenance)
 

@@ -79,7 +79,7 @@ def completions(line: str, folder: Path) -> set[str]:
     ("line", "expected"),
     [
         ("semantic-pivots re", {"rebuild", "report"}),
-        ("semantic-pivots model t", {"train", "trace"}),
+        ("semantic-pivots model t", {"train", "train-lens", "trace"}),
         ("semantic-pivots maintain --dry", {"--dry-run"}),
         ("semantic-pivots config ol", {"olmo-1b"}),
         ("semantic-pivots explain --format ", {"text", "json"}),

@@ -90,10 +90,12 @@ def _seed_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
         pairs = zip(contrast["seeds"], row["by_seed"], strict=True)
         by_seed = ", ".join(f"{seed}: {_number(value, 4)}" for seed, value in pairs)
         others = ", ".join(f"{n}: {_number(value, 4, '')}" for n, value in row["detectable_with_seeds"])
+        doses = ", ".join(f"{kind} {_cell(effect)}" for kind, effect in contrast["dose_effects"].items())
         sd = ", ".join(f"{name} {_number(value, 4, '')}" for name, value in row["sd"].items())
         lines += [
             f"{contrast['name']}, {METRICS[0]}, by seed: {by_seed}. Standard deviations: {sd}. Effect detectable with "
-            f"80 % power at 5 %, by number of seeds: {others}.",
+            f"80 % power at 5 %, by number of seeds: {others}. Effect on ln(1 + dose): {doses or 'unknown'}."
+            + (" One seed: intervals and p-values cover other concepts only." if row["n_seeds"] == 1 else ""),
             "",
         ]
     return lines

@@ -41,6 +41,7 @@ class Words:
 
     Attributes:
         masks: bool (words,) by direction, and of ``all``.
+        concepts: (concepts,), ascending.
     """
 
     def __init__(self, base: pa.Table) -> None:
@@ -49,6 +50,7 @@ class Words:
         self.masks = {str(name): direction == name for name in dict.fromkeys(direction.tolist())}
         self.masks["all"] = np.ones(len(direction), bool)
         self._numbers = np.asarray(base["concept"])
+        self.concepts: NDArray[np.int64] = np.unique(self._numbers)
 
     def vector(self, scores: pa.Table, metric: str) -> Values:
         """A metric of every word (words,).
@@ -118,7 +120,8 @@ class Contrast:
 
         Returns:
             ``effects`` by metric; ``by_direction``, of the primary metric; ``gain``, the mean change of both arms since
-            before training, by metric; ``doses``, the slopes of the primary metric on the doses.
+            before training, by metric; ``doses``, the slopes of the primary metric on the doses; ``dose_effects``, what
+            the arms do to ln(1 + dose), estimated like the effects: how strong the treatment was.
         """
         words, primary = self._words, METRICS[0]
         gains = {m: words.means(sum(self._after[m]) / 2 - words.before(m))["all"] for m in METRICS}
@@ -130,6 +133,7 @@ class Contrast:
             "by_direction": {name: effect_row(self._effect(primary, name)) for name in words.masks if name != "all"},
             "gain": gains,
             "doses": {kind: tested_row(slope) for kind, slope in self._slopes().items()},
+            "dose_effects": {kind: effect_row(effect) for kind, effect in self._dose_effects().items()},
         }
 
     @cached_property
@@ -140,15 +144,26 @@ class Contrast:
 
     def _effect(self, metric: str, direction: str) -> Effect:
         treatment, control = self._after[metric]
-        gains, numbers = self._words.by_concept(treatment - control, direction)
+        return self._estimate(*self._words.by_concept(treatment - control, direction))
+
+    def _estimate(self, gains: Values, numbers: NDArray[np.int64]) -> Effect:
+        """The effect on a difference between the arms (seeds, concepts)."""
         mean = np.ones(len(numbers))
         half = np.where(np.isin(numbers, self._half_a), 1.0, -1.0)
         return crossed_effects(gains, np.stack([mean, half] if self._crossover else [mean], axis=1))[-1]
 
+    @cached_property
+    def _doses(self) -> list[dict[str, Values]]:
+        """The doses of treatment and control, (seeds, concepts) each; empty without pivots in the task."""
+        return [{kind: np.stack([run.doses[kind] for run in runs]) for kind in runs[0].doses} for runs in self._pairs]
+
     def _slopes(self) -> dict[str, Effect]:
         treatment, control = self._after[METRICS[0]]
-        doses = [{kind: np.stack([run.doses[kind] for run in runs]) for kind in runs[0].doses} for runs in self._pairs]
-        return dose_slopes(self._words.by_concept(treatment - control)[0], doses[0], doses[1]) if doses[0] else {}
+        return dose_slopes(self._words.by_concept(treatment - control)[0], *self._doses) if self._doses[0] else {}
+
+    def _dose_effects(self) -> dict[str, Effect]:
+        numbers, (treatment, control) = self._words.concepts, self._doses
+        return {k: self._estimate(np.log1p(treatment[k]) - np.log1p(control[k]), numbers) for k in treatment}
 
 
 def correct_p_values(contrasts: Sequence[Mapping[str, Any]]) -> None:

@@ -134,6 +134,9 @@ class Training(Section):
     """Gradients with a larger norm are scaled down to it."""
     seed: int = 0
     """Seed of the order of sequences; the packed file has its own."""
+    start_token: str = ""
+    """Text of the special token in place of the first token of every sequence, in training and in held-out texts, for
+    models trained with one (``"<bos>"``); empty: none."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Precision of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU, else float32."""
     compile: bool = False

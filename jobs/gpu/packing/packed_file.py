@@ -36,11 +36,13 @@ class PackedFile:
         folder: its folder.
         manifest: as written.
         tokens: (n_tokens,), memory-mapped, read-only.
+        start_id: a token in place of the first input of every sequence; None: none.
     """
 
     folder: Path
     manifest: dict[str, Any]
     tokens: NDArray[Any]
+    start_id: int | None = None
 
     @property
     def provenance(self) -> Provenance:
@@ -54,7 +56,13 @@ class PackedFile:
     def sequences(self, indices: NDArray[np.int64], length: int) -> NDArray[np.int64]:
         """Sequences by number: int64 (len(indices), length + 1); inputs are [:, :-1], targets [:, 1:]."""
         rows = [self.tokens[k * length : k * length + length + 1] for k in indices]
-        return np.stack(rows).astype(np.int64)
+        return self.started(np.stack(rows).astype(np.int64))
+
+    def started(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows (sequences, length + 1), changed to begin with the start token."""
+        if self.start_id is not None:
+            rows[:, 0] = self.start_id
+        return rows
 
 
 class PackedWriter:

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from jobs.gpu.build_translation_task import task_tokens
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.provenance import read_provenance
+from jobs.gpu.common.provenance import from_tree, read_provenance
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.explain_behaviour import VERSION
 from jobs.gpu.translation.prompts import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
 
@@ -43,7 +44,7 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
     """Reads all results.
 
     Raises:
-        TaskError: there are no results.
+        TaskError: there are no results, or the explanation is of another release.
     """
     files = {"evaluate_translation": "scores.json", "explain_behaviour": "explanation.json"}
     files |= {"run_experiment": "experiment.json"}
@@ -52,6 +53,11 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
     traces = parts["trace_layers"] = _rows(results_path(settings, "traces"))
     if not any(parts.values()):
         raise TaskError(f"{settings.results.path} holds no results: run jobs.gpu.evaluate_translation first")
+    explained = from_tree(parts["explain_behaviour"])
+    if parts["explain_behaviour"] and (explained is None or explained.version != VERSION):
+        raise TaskError(
+            f"{settings.results.path}/explanation.json is of another release: run jobs.gpu.explain_behaviour again"
+        )
     traced = read_provenance(results_path(settings, "traces"))
     pairs = _rows(results_path(settings, "explained_pairs.parquet"))
     return ModelReport(

@@ -36,7 +36,7 @@ def bits_per_byte(model: Any, packed: PackedFile, length: int, batch: int, accel
         for language, about in packed.manifest["languages"].items():
             windows = _windows(packed, start, about["n_tokens"], length)
             start += about["n_tokens"]
-            nats = _nats(model, windows, int(packed.manifest["end_id"]), batch, accelerator)
+            nats = _nats(model, windows, packed, batch, accelerator)
             found[language] = nats / np.log(2) / max(1, about["n_bytes"])
             nats_all, bytes_all = nats_all + nats, bytes_all + about["n_bytes"]
     model.train(was_training)
@@ -54,11 +54,12 @@ def _windows(packed: PackedFile, start: int, n_tokens: int, length: int) -> NDAr
     return np.lib.stride_tricks.sliding_window_view(padded, length + 1)[::length]
 
 
-def _nats(model: Any, windows: NDArray[np.int64], end_id: int, batch: int, accelerator: Accelerator) -> float:
+def _nats(model: Any, windows: NDArray[np.int64], packed: PackedFile, batch: int, accelerator: Accelerator) -> float:
     total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    end_id = int(packed.manifest["end_id"])
     mine = windows[accelerator.process_index :: accelerator.num_processes]
     for start in range(0, len(mine), batch):
-        rows = torch.tensor(np.array(mine[start : start + batch]), device=accelerator.device)
+        rows = torch.tensor(packed.started(np.array(mine[start : start + batch])), device=accelerator.device)
         logits = model(input_ids=rows[:, :-1].clamp_min(0), use_cache=False).logits
         total += summed_loss(logits, rows[:, 1:].masked_fill(rows[:, 1:] == end_id, -1))
     summed: torch.Tensor = accelerator.reduce(total, "sum")

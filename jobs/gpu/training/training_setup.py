@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from jobs.gpu.common.settings import ModelSettings, Training
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.models.output_head import find_layers
+from jobs.gpu.models.special_tokens import warn_without_start_token
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
@@ -45,6 +47,8 @@ def load_for_training(settings: ModelSettings, device: torch.device, tokenizer: 
     """The base model with float32 weights on a device."""
     model = load_model(settings.model.model_copy(update={"device": str(device), "dtype": "float32"}))
     check_vocabulary(settings.model, model, tokenizer)
+    start = settings.training.start_token
+    warn_without_start_token(settings.model, settings.tokenizer.path, "training.start_token", start)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit and settings.training.sequence_length > limit:
         raise TrainingError(
@@ -88,7 +92,7 @@ def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: Pac
     if not (held_out_folder(settings) / "manifest.json").is_file():
         say("no held-out part is packed: bits per byte are not measured")
         return None
-    held_out = open_packed(held_out_folder(settings), tokenizer.sha256)
+    held_out = replace(open_packed(held_out_folder(settings), tokenizer.sha256), start_id=packed.start_id)
     shares = [file.provenance.settings["packing.held_out_share"] for file in (packed, held_out)]
     if shares[0] != shares[1]:
         raise PackedFileError(

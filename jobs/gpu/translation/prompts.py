@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
 
+from jobs.gpu.models.special_tokens import special_id
 from jobs.gpu.translation.lexicon_concepts import Concept
 from jobs.gpu.translation.prompt_styles import PromptStyle
 from pivot_udfs.errors import TokenizerError
@@ -51,16 +52,8 @@ class WordTokens:
         self._encoder, self._vocabulary, self.style = encoder(tokenizer), vocabulary(tokenizer), PromptStyle(prompt)
         self._answers: dict[tuple[str, str], tuple[int, ...]] = {}
         self._blank = frozenset(index for index, text in enumerate(self._vocabulary.texts) if not text.strip())
-        self._start = [self._special(start_token)] if start_token else []
-
-    def _special(self, text: str) -> int:
-        special = {self.texts[index]: index for index in sorted(self._vocabulary.special_ids, reverse=True)}
-        if text in special:
-            return special[text]
-        raise TokenizerError(
-            f"translation.start_token = {text!r} is not a special token of the tokenizer; it has "
-            f"{', '.join(sorted(special))}"
-        )
+        start = special_id(tokenizer, start_token, "translation.start_token")
+        self._start = [] if start is None else [start]
 
     def ids(self, text: str) -> list[int]:
         """Ids of a text; special tokens are neither added nor recognised."""

@@ -8,7 +8,7 @@ from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
-from jobs.gpu.models.model_files import start_token
+from jobs.gpu.models.special_tokens import warn_without_start_token
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
 from jobs.gpu.translation.prompts import WordTokens
@@ -37,23 +37,13 @@ def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> Tas
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     model = load_model(settings.model)
     check_vocabulary(settings.model, model, tokenizer)
-    _warn_of_start_token(settings)
+    start = settings.translation.start_token
+    warn_without_start_token(settings.model, settings.tokenizer.path, "translation.start_token", start)
     tokens = task_tokens(settings, tokenizer)
     reuse = settings.translation.prefix_reuse and reuse_is_exact(model, longest_sequence(task, tokens))
     if settings.translation.prefix_reuse and not reuse:
         say("this model cannot reuse the keys and values of a prefix: every prompt is computed in full")
     return TaskModel(model, task, tokens, PromptRunner(model, batch_size, reuse))
-
-
-def _warn_of_start_token(settings: ModelSettings) -> None:
-    """Gemma, for one, was never trained without its start token and scores near zero without it."""
-    added = start_token(settings.model, settings.tokenizer.path)
-    if added and not settings.translation.start_token:
-        say(
-            f"WARNING: this model's own tokenizer begins every text with {added!r}, but translation.start_token is "
-            f"empty, so scores and traces may be meaningless: set translation.start_token = {added!r} and build the "
-            "task again, or ignore this if the model was also trained without it"
-        )
 
 
 class TrainingCheck:

@@ -60,6 +60,7 @@ def test_a_plain_contrast_is_the_mean_over_concepts_and_seeds() -> None:
     table = markdown_table(found)
     assert "| pivot-matched | difference: contrast | +2.1250 [" in table
     assert "by seed: 0: +1.0000, 1: +3.2500." in table
+    assert contrast["dose_effects"]["pivots"]["mean"] == 0, "both arms have the same doses"
 
 
 def test_a_crossover_is_half_the_difference_between_the_halves() -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from small_world import make_world, write_pair_tables
 from tiny_models import tiny_model
 
-from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers
+from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers, write_model_report
 from jobs.gpu.analysis.explain_direction import precision_table
 from jobs.gpu.common.files import write_json
 from jobs.gpu.models.load_model import save_model
@@ -128,6 +128,20 @@ def test_results_of_another_task_or_table_are_not_explained(whole: Path, capsys:
     task = whole.parent / "results" / "task.jsonl"
     task.write_text("".join(task.read_text().splitlines(keepends=True)[:-1]))
     assert "traces was made from files task = " in _fail(whole, capsys)
+
+
+def test_an_explanation_of_another_release_is_not_reported(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain_behaviour.main(["--config", str(whole)]) == 0
+    path, page = whole.parent / "results" / "explanation.json", whole.parent / "page.html"
+    arguments = ["--config", str(whole), "--set", f"model_report.path={page}"]
+    assert write_model_report.main(arguments) == 0
+    tree = json.loads(path.read_text())
+    n, pivots = tree["directions"]["all"]["n_pairs"], tree["directions"]["all"]["latent_behaviour"]["pivot"]
+    assert f"Of the {n} words and directions traced here {pivots} have one" in " ".join(page.read_text().split())
+    tree["provenance"]["version"] -= 1
+    path.write_text(json.dumps(tree))
+    assert write_model_report.main(arguments) == 2
+    assert "explanation.json is of another release: run jobs.gpu.explain_behaviour again" in capsys.readouterr().err
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:

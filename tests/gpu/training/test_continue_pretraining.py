@@ -3,9 +3,11 @@
 # ruff: noqa: E402
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
@@ -140,8 +142,9 @@ def test_training_on_held_out_documents_is_refused(config: Path, capsys: pytest.
     assert "training would see held-out documents" in capsys.readouterr().err
 
 
-def test_bits_per_byte_equal_the_definition(config: Path) -> None:
-    packed = open_packed(config.parent / "results/packed/held_out")
+@pytest.mark.parametrize("start_id", [None, 7])
+def test_bits_per_byte_equal_the_definition(config: Path, start_id: int | None) -> None:
+    packed = replace(open_packed(config.parent / "results/packed/held_out"), start_id=start_id)
     model = tiny_model("smollm", vocabulary=400)
     with started_accelerator(torch.device("cpu"), Training()) as accelerator:
         got = bits_per_byte(model, packed, 16, 3, accelerator)
@@ -152,9 +155,20 @@ def test_bits_per_byte_equal_the_definition(config: Path) -> None:
         for place in range(1, len(ids)):
             window = (place - 1) // 16 * 16
             if ids[place] != 0:
-                logits = model(torch.tensor([ids[window:place]])).logits[0, -1]
+                begin = ids[window] if start_id is None else start_id
+                logits = model(torch.tensor([[begin, *ids[window + 1 : place]]])).logits[0, -1]
                 total -= float(logits.log_softmax(-1)[ids[place]])
     assert got["fr"] == pytest.approx(total / math.log(2) / about["n_bytes"], rel=1e-4)
+
+
+def test_every_sequence_begins_with_the_start_token(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = open_packed(config.parent / "results/packed/pivot")
+    plain, started = (replace(packed, start_id=start).sequences(np.array([0, 2]), 16) for start in (None, 5))
+    assert started[:, 0].tolist() == [5, 5]
+    assert np.array_equal(started[:, 1:], plain[:, 1:])
+    assert run_training(config, "training.start_token='<|endoftext|>'") == 0
+    assert run_training(config, "training.start_token='<s>'") == 2
+    assert "training.start_token = '<s>' is not a special token of the tokenizer" in capsys.readouterr().err
 
 
 def test_the_final_model_can_be_loaded(config: Path) -> None:
