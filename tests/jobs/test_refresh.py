@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from changing_shards import CHECKED, rebuild, stop_before_commit, table, write_long_shard
+from changing_shards import CHECKED, FEW_ARMS, rebuild, stop_before_commit, table, write_long_shard
 from deltalake import DeltaTable
 from small_corpus import SmallCorpus, must_work, rows_of, run_job
 
@@ -19,13 +19,12 @@ from jobs import (
     score_documents,
     tokenize_corpus,
 )
-from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import PINNED, STAGE_TABLES
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 PINS = "refresh.rule=on_request"
 ON_DRIFT = ("refresh.rule=on_drift", "refresh.max_drift=0.0")
-APPENDED = ("document_scores", *(f"datasets/{arm}" for arm in ARMS))
+APPENDED = ("document_scores", *(f"datasets/{arm}" for arm in FEW_ARMS))
 EVERY = (*CHECKED, *PINNED, *APPENDED)
 SHRINKAGE = 100
 
@@ -106,7 +105,8 @@ def test_between_refreshes_scores_and_datasets_follow_the_documents(with_pivots:
     assert_pivot_arm_follows_the_pinned_tables(with_pivots)
     release = max(rows_of(with_pivots, "releases"), key=lambda row: int(row["release"]))
     assert 0 < release["pivot_drift"] < 1
-    assert {arm: missed > 0 for arm, missed in release["budget_missed"]} == dict.fromkeys(ARMS, True)
+    missed = {arm: missed > 0 for arm, missed in release["budget_missed"]}
+    assert missed == {arm: arm != "lexicon_swap" for arm in FEW_ARMS}
     for name in (*EVERY, "shards"):
         DeltaTable(with_pivots.warehouse / name).optimize.compact()
     before = versions(with_pivots)
