@@ -26,8 +26,10 @@ from jobs.selection.locate_documents import files_of, with_files
 from jobs.selection.select_documents import Cuts, count_arms, decide_cuts, select_documents
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from jobs.warehouse.driver_rows import commit_rows
+from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
+from pivot_udfs.matching.swap_words import SwapPlan
 from pivot_udfs.provenance import Provenance, TableVersion
 
 _CUTS = "selection_cuts"
@@ -77,12 +79,20 @@ def _write(run: Run, provenance: Provenance, arms: list[str], before: TableVersi
     folder = run.warehouse.location("documents").uri
     rows = with_files(select_documents(scores, cuts, selection), files_of(run.spark, folder, part.files))
     names = [f"datasets/{arm}" for arm in arms]
-    files = run.warehouse.write_files(rows, names, partial(copy_chosen, folder=folder, arms=arms), by_shard=names)
+    swap = _swap_plan(run) if any(ARMS[arm].copy_of for arm in arms) else None
+    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap)
+    files = run.warehouse.write_files(rows, names, step, by_shard=names)
     _check_all_there(
         {arm: held[arm] for arm in arms}, {name: sum(file["n_records"] for file in files[name]) for name in names}
     )
     for name in names:
         replace_shards(run.warehouse, name, files[name], part.outdated, of_table(run, STAGE, name, provenance))
+
+
+def _swap_plan(run: Run) -> SwapPlan:
+    settings = run.settings
+    surfaces, rate, seed = settings.lexicon.shared_surfaces, settings.selection.swap_rate, settings.selection.seed
+    return SwapPlan(run.lexicon, run.tokenizer, surfaces, rate, seed)
 
 
 def _read_cuts(run: Run) -> Cuts:

@@ -16,8 +16,7 @@ from jobs.loading.replace_shards import replace_shards
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.score_documents import pivot_set, score_files
-from pivot_udfs.tokenization.vocabulary import vocabulary
+from pivot_udfs.score_documents import score_files, score_plan
 
 _TABLE = "document_scores"
 
@@ -28,11 +27,11 @@ def run(run: Run, provenance: Provenance) -> None:
     balances = {row["token_id"]: row["half_balance"] for row in rows}
     if not balances:
         raise _no_pivots(run)
-    pivots = pivot_set(balances, vocabulary(run.tokenizer).size)
+    plan = score_plan(balances, run.tokenizer, run.lexicon)
     before = covered_documents(run.warehouse, _TABLE, provenance)
     part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
     folder = run.warehouse.location("documents").uri
-    step = partial(score_files, folder=folder, pivots=pivots, shards=part.shards)
+    step = partial(score_files, folder=folder, plan=plan, shards=part.shards)
     with run.progress.watch(run.spark, STAGE.name, f"scores of {part}"):
         files = run.warehouse.write_files(frame_of_files(run.spark, part.files), [_TABLE], step)
         replace_shards(run.warehouse, _TABLE, files[_TABLE], part.outdated, provenance)
@@ -51,11 +50,11 @@ def _no_pivots(run: Run) -> WarehouseError:
 
 STAGE = Stage(
     name="score_documents",
-    version=2,
+    version=3,
     reads=("documents", "pivots"),
     writes=lambda settings: (_TABLE,),
     sections=(),
-    files=("tokenizer",),
+    files=("tokenizer", "lexicon"),
     packages=("regex", "sentencepiece", "tokenizers"),
     run=run,
 )

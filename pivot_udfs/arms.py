@@ -41,6 +41,8 @@ class Arm:
     the one has that may take fewer. The other arm has the same strata and names this one."""
     share: Literal["half_share"] | None = None
     """For arms of a pair: the key of ``[selection]`` with the largest share of a stratum that each takes."""
+    copy_of: str | None = None
+    """The arm whose documents it takes, with ``selection.swap_rate`` of the lexicon words replaced by translations."""
     order: str | None = None
     """Expression in [0, 1]: documents with lower values come first in their stratum. None: a draw by
     ``selection.seed``."""
@@ -55,7 +57,7 @@ class Arm:
     @property
     def unit(self) -> Literal["tokens", "documents"]:
         """What a budget counts."""
-        return "documents" if self.pair else "tokens"
+        return "documents" if self.pair or self.copy_of else "tokens"
 
     @property
     def by_language(self) -> bool:
@@ -115,6 +117,14 @@ ARMS: dict[str, Arm] = {
             stratum=(),
         ),
         Arm(
+            "code_switched",
+            "Code-switched control",
+            "The documents of each language with the highest foreign_share, their share of words in another kind of "
+            "script, that are neither bilingual nor in the pivot arm; at most as many tokens as the pivot arm has.",
+            documents=f"foreign_share > 0 AND lang NOT IN ({{bilingual_languages}}) AND NOT {PIVOT}",
+            order="1 - foreign_share",
+        ),
+        Arm(
             "half_a",
             "Pivots of half A's concepts",
             "The documents of each language, source and length with the highest half_balance: their pivots serve the "
@@ -134,6 +144,12 @@ ARMS: dict[str, Arm] = {
             pair="half_a",
             share="half_share",
             order="(1 + half_balance) / 2",
+        ),
+        Arm(
+            "lexicon_swap",
+            "Matched control with translated words",
+            "The documents of matched, in which selection.swap_rate of the lexicon words are replaced by translations.",
+            copy_of="matched",
         ),
     )
 }

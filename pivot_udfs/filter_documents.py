@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.matching.swap_words import SwapPlan, swap_words
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard
 from pivot_udfs.storage.stores import resolve
@@ -49,14 +51,14 @@ def record_ranges(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa
 
 
 def copy_chosen(
-    batches: Iterator[pa.RecordBatch], folder: str, arms: Sequence[str]
+    batches: Iterator[pa.RecordBatch], folder: str, arms: Sequence[str], swap: SwapPlan | None = None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Reads the chosen documents from the files of ``documents`` and splits them into their arms.
 
     Holds the keys and one row group of one file in memory. ``batches`` have the columns file (its name in ``folder``,
     the URI of the table; empty if no file has the document), shard, record, pivot_density, shrunken_density, and a
-    boolean column for each arm; rows of one file are contiguous. Yields (``datasets/<arm>``, batch in DATASET
-    with the rows of one shard).
+    boolean column for each arm; rows of one file are contiguous. Arms that are altered copies of others need ``swap``.
+    Yields (``datasets/<arm>``, batch in DATASET with the rows of one shard).
 
     Raises WarehouseError where a chosen document can be in no file, or a file has other columns than DOCUMENTS.
     """
@@ -71,7 +73,7 @@ def copy_chosen(
         with location.child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as documents:
             check_columns(documents, DOCUMENTS, f"{location}/{file}")
             for chosen in _chosen_rows(documents, keys, arms):
-                yield from _split_into_arms(chosen, arms)
+                yield from _split_into_arms(chosen, arms, swap)
 
 
 def _by_file(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -107,10 +109,13 @@ def _places(rows: pa.Table | pa.RecordBatch, shards: pa.Array) -> npt.NDArray[np
     return places
 
 
-def _split_into_arms(chosen: pa.RecordBatch, arms: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _split_into_arms(
+    chosen: pa.RecordBatch, arms: Sequence[str], swap: SwapPlan | None
+) -> Iterator[tuple[str, pa.RecordBatch]]:
     for arm in arms:
         of_arm = chosen.filter(chosen.column(arm))
         if of_arm.num_rows:
             columns = [of_arm.column(field.name).cast(field.type) for field in DATASET]
-            for of_shard in split_by_shard(pa.RecordBatch.from_arrays(columns, schema=DATASET)):
+            rows = pa.RecordBatch.from_arrays(columns, schema=DATASET)
+            for of_shard in split_by_shard(swap_words(rows, swap) if swap and ARMS[arm].copy_of else rows):
                 yield f"datasets/{arm}", of_shard

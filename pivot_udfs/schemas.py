@@ -136,6 +136,12 @@ DOCUMENT_SCORES = pa.schema(
         _column(
             "half_balance", _DOUBLE, "Sum of its pivot tokens' half_balance / n_tokens, in [-1, 1]; 0 without any."
         ),
+        _column(
+            "foreign_share",
+            _DOUBLE,
+            "Share of its tokens that are lexicon words of languages of another kind of script (with spaces, without) "
+            "than its own, in [0, 1].",
+        ),
         *_PLACE,
     ]
 )

@@ -5,62 +5,76 @@ density instead, see ``jobs.selection.shrunken_density``.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivot_udfs.counting.foreign_words import count_foreign_words, foreign_kinds, word_kinds
+from pivot_udfs.counting.word_shapes import word_shapes
+from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import tokens_of
 from pivot_udfs.schemas import DOCUMENT_SCORES, DOCUMENTS
 from pivot_udfs.storage.read_parquet import read_listed
+from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _KEPT = ("source", "doc_id", "lang", "n_tokens", "shard", "record")
 _READ = pa.schema([DOCUMENTS.field(name) for name in (*_KEPT, "token_ids")])
 
 
-class PivotSet(NamedTuple):
-    """What the scores need to know of the pivots."""
+@dataclass(frozen=True)
+class ScorePlan:
+    """All that a worker needs to score documents; travels in the step's closure."""
 
     numbers: npt.NDArray[np.int32]
     """(vocabulary size,): the index of each token id among the pivots, -1 for other tokens."""
     balances: npt.NDArray[np.float64]
     """(pivots,): their ``half_balance``, each in [-1, 1]."""
+    lexicon: Lexicon
+    kinds: npt.NDArray[np.uint8]
+    """(vocabulary size,): of ``word_kinds``."""
+    shapes: npt.NDArray[np.uint8]
+    """(vocabulary size,): of ``word_shapes``."""
 
 
-def pivot_set(balances: Mapping[int, float], vocabulary_size: int) -> PivotSet:
-    """The pivots, given as their ``half_balance`` by token id."""
-    numbers = np.full(vocabulary_size, -1, np.int32)
+def score_plan(balances: Mapping[int, float], tokenizer: TokenizerSpec, lexicon: Lexicon) -> ScorePlan:
+    """The plan for pivots, given as ``half_balance`` by token id, a tokenizer and a lexicon."""
+    shapes = word_shapes(tokenizer)
+    numbers = np.full(len(shapes), -1, np.int32)
     numbers[list(balances)] = np.arange(len(balances), dtype=np.int32)
-    return PivotSet(numbers, np.fromiter(balances.values(), np.float64))
+    of_pivots = np.fromiter(balances.values(), np.float64)
+    return ScorePlan(numbers, of_pivots, lexicon, word_kinds(tokenizer, lexicon), shapes)
 
 
 def score_files(
-    batches: Iterator[pa.RecordBatch], folder: str, pivots: PivotSet, shards: Collection[str] | None
+    batches: Iterator[pa.RecordBatch], folder: str, plan: ScorePlan, shards: Collection[str] | None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Scores the documents in files, of which it does not read the texts; a ``TableStep``.
 
     Args:
         batches: one string column, files of ``documents``.
         folder: URI of that table.
-        pivots: from ``pivot_set``.
+        plan: pivots, lexicon.
         shards: only documents of these; None: all.
 
     Yields:
         as ``score_documents``.
     """
-    return score_documents(read_listed(batches, folder, _READ, shards), pivots)
+    return score_documents(read_listed(batches, folder, _READ, shards), plan)
 
 
-def score_documents(batches: Iterator[pa.RecordBatch], pivots: PivotSet) -> Iterator[tuple[str, pa.RecordBatch]]:
+def score_documents(batches: Iterator[pa.RecordBatch], plan: ScorePlan) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Scores documents (with the columns that it keeps and token_ids); a ``TableStep``.
 
     Yields ("document_scores", batch in DOCUMENT_SCORES), one row for each document.
     """
     for batch in batches:
-        tokens = tokens_of(batch.column("token_ids"), len(pivots.numbers))
-        n_pivots, n_distinct, balance = count_pivots(tokens.ids, tokens.doc_starts, *pivots)
+        tokens = tokens_of(batch.column("token_ids"), len(plan.numbers))
+        n_pivots, n_distinct, balance = count_pivots(tokens.ids, tokens.doc_starts, plan.numbers, plan.balances)
+        foreign = foreign_kinds(plan.lexicon, batch.column("lang").to_pylist())
+        n_foreign = count_foreign_words(tokens.ids, tokens.doc_starts, foreign, plan.kinds, plan.shapes)
         n_tokens = np.maximum(np.diff(tokens.doc_starts), 1)
         columns = {name: batch.column(name) for name in _KEPT}
         columns |= {
@@ -68,6 +82,7 @@ def score_documents(batches: Iterator[pa.RecordBatch], pivots: PivotSet) -> Iter
             "n_distinct_pivots": pa.array(n_distinct),
             "pivot_density": pa.array(n_pivots / n_tokens),
             "half_balance": pa.array(balance / n_tokens),
+            "foreign_share": pa.array(n_foreign / n_tokens),
         }
         rows = [columns[name] for name in DOCUMENT_SCORES.names]
         yield "document_scores", pa.RecordBatch.from_arrays(rows, schema=DOCUMENT_SCORES)
@@ -83,7 +98,7 @@ def count_pivots(
     """Pivot tokens, distinct pivots, and the sum of the pivot tokens' balances of each document, each (D,).
 
     ``ids`` (T,) are those of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]]; ``numbers`` and
-    ``balances`` are those of a ``PivotSet``.
+    ``balances`` are those of a ``ScorePlan``.
     """
     n_docs = doc_starts.size - 1
     n_pivots, n_distinct, balance = np.zeros(n_docs, np.int64), np.zeros(n_docs, np.int64), np.zeros(n_docs)

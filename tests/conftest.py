@@ -1,8 +1,10 @@
 """What many tests share: the samples' tokenizer, and one local Spark session, started when first used."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +88,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> SmallCorpus:
-    """A small corpus that has been rebuilt once; tests that change its tables work on a copy of its folder."""
+    """A small corpus that has been rebuilt once; tests that change its tables ask for ``copied``."""
     from jobs import rebuild_corpus
 
     small = write_small_corpus(tmp_path_factory.mktemp("pipeline"))
@@ -95,3 +97,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> S
     assert "count_cooccurrence: warning: " in log_text
     assert " lexicon words occur in no document, for example " in log_text
     return small
+
+
+@pytest.fixture
+def copied(corpus: SmallCorpus, tmp_path: Path) -> SmallCorpus:
+    """The small corpus with a copy of its warehouse."""
+    shutil.copytree(corpus.warehouse, tmp_path / "warehouse")
+    return replace(corpus, copy=tmp_path / "warehouse")

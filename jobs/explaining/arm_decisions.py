@@ -84,15 +84,16 @@ def stratum_of(arm: Arm, scored: Mapping[str, Any]) -> str | None:
 def _decide(tables: ArrowTables, arm: Arm, scored: Mapping[str, Any], selection: Selection) -> ArmDecision:
     here = (ds.field("shard") == scored["shard"]) & (ds.field("record") == scored["record"])
     held = bool(tables.rows(f"datasets/{arm.name}", ["record"], here))
+    name, arm = arm.name, ARMS[arm.copy_of or arm.name]
     stratum = stratum_of(arm, scored)
     predicate = arm.predicate(selection.bilingual_languages, selection.seed)
     may_be_taken = evaluate([predicate], scored)
     if may_be_taken == [0]:
-        return ArmDecision(arm.name, held, stratum, f"the arm takes only documents with {predicate}", None)
+        return ArmDecision(name, held, stratum, f"the arm takes only documents with {predicate}", None)
     if stratum is None or may_be_taken is None:
-        return ArmDecision(arm.name, held, stratum, "the expressions of this arm can be evaluated by Spark only", None)
+        return ArmDecision(name, held, stratum, "the expressions of this arm can be evaluated by Spark only", None)
     cuts = _cuts(tables, arm.name, stratum)
-    return ArmDecision(arm.name, held, stratum, _reason(arm, held, cuts), cuts[0] if cuts else None)
+    return ArmDecision(name, held, stratum, _reason(arm, held, cuts), cuts[0] if cuts else None)
 
 
 def _reason(arm: Arm, held: bool, cuts: Sequence[Mapping[str, Any]]) -> str:

@@ -124,17 +124,19 @@ def reported_budgets(
 ) -> list[Budget]:
     """The budgets of the configured arms by language, or in all for arms whose strata are not within languages.
 
-    The budget of an arm of a pair is what the other arm holds.
+    The budget of an arm of a pair is what the other arm holds, that of an altered copy what the original holds.
 
     Args:
         selection: the rule and the arms; the rule ``threshold`` sets no budgets.
         language_tokens: of the corpus, by language.
-        held: by arm, what the pivot arm and arms of pairs hold.
+        held: by arm; at least the pivot arm. Arms whose budget is what an arm that is not here holds have none.
     """
     by_rule = {} if selection.rule == "threshold" else language_budgets(selection, language_tokens)
     budgets = []
     for arm in (ARMS[name] for name in selection.arms):
-        other = {lang: _in_unit(arm.unit, counts) for lang, counts in held.get(arm.pair or PIVOT, {}).items()}
+        other = {
+            lang: _in_unit(arm.unit, counts) for lang, counts in held.get(arm.copy_of or arm.pair or PIVOT, {}).items()
+        }
         amounts = by_rule if arm.budget == "rule" else other if arm.by_language else {ALL: sum(other.values())}
         budgets += [Budget(arm.name, lang, arm.unit, amount) for lang, amount in sorted(amounts.items())]
     return budgets

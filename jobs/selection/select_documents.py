@@ -83,8 +83,11 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
 
 
 def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
-    """What the arms that are cut take of some scores; and tokens by language. Arguments as above."""
-    arms = _decided(selection)
+    """What the arms that are cut, and altered copies of them, take of some scores; and tokens by language.
+
+    Arguments as above. Tokens of a copy are those before words are replaced.
+    """
+    arms = list(dict.fromkeys((*_decided(selection), *selection.arms)))
     sums = [
         F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
         for arm in arms
@@ -100,14 +103,21 @@ def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dic
 
 def _decided(selection: Selection) -> list[str]:
     """The arms that are cut: the pivot arm first, which others refer to, the configured ones and their pairs."""
-    pairs = [pair for name in selection.arms if (pair := ARMS[name].pair)]
-    return list(dict.fromkeys((PIVOT, *selection.arms, *pairs)))
+    drawn = _drawn(selection.arms)
+    return list(dict.fromkeys((*drawn, *(pair for name in drawn if (pair := ARMS[name].pair)))))
+
+
+def _drawn(arms: Sequence[str]) -> list[str]:
+    """The pivot arm first, then the others; in place of an altered copy the arm that it is a copy of."""
+    return list(dict.fromkeys((PIVOT, *(ARMS[name].copy_of or name for name in arms))))
 
 
 def mark_documents(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> DataFrame:
     """Some scores with ``shrunken_density`` and a boolean column for each of ``arms`` and the pivot arm."""
     ranked = with_shrunken_density(scores, cuts.densities, selection.shrinkage_tokens)
-    return mark(ranked, [_draw(ARMS[name], {}, selection) for name in dict.fromkeys((PIVOT, *arms))], cuts.cuts)
+    marked = mark(ranked, [_draw(ARMS[name], {}, selection) for name in _drawn(arms)], cuts.cuts)
+    copies = (F.col(of).alias(name) for name in arms if (of := ARMS[name].copy_of))
+    return marked.select("*", *copies)
 
 
 def _take_by_rule(

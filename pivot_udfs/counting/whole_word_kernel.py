@@ -15,6 +15,13 @@ _U = nb.uint64
 
 
 @nb.njit(nogil=True, cache=True)
+def is_whole(shape: Any, open_word: Any, following: Any) -> Any:
+    """Whether a token is a whole word, by its shape, whether a word is open before it, and the next token's shape."""
+    joined = (open_word and shape & CONTINUES) or (shape & IS_CONTINUED and following & CONTINUES)
+    return bool(shape & IS_WORD) and not joined
+
+
+@nb.njit(nogil=True, cache=True)
 def count_words(
     items: npt.NDArray[Any], doc_starts: Int64, docs: Int64, shapes: npt.NDArray[np.uint8]
 ) -> tuple[Int64, Int64]:
@@ -40,8 +47,7 @@ def count_words(
                 last_doc[item] = doc
                 n_docs[item] += 1
             following = shapes[_U(items[index + 1])] if index + 1 < doc_starts[doc + 1] else np.uint8(0)
-            continued = (shape & IS_CONTINUED) and (following & CONTINUES)
-            if shape & IS_WORD and not (open_word and shape & CONTINUES) and not continued:
+            if is_whole(shape, open_word, following):
                 words[item] += 1
             open_word = bool(shape & IS_CONTINUED)
     return words, n_docs

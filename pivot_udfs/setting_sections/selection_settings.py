@@ -92,8 +92,10 @@ class Selection(Section):
     half_share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """The largest share of the documents of a language, source and length that each of ``half_a`` and ``half_b``
     takes."""
+    swap_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The share of the lexicon words of ``lexicon_swap`` that is replaced by translations."""
     seed: Annotated[int, Long] = 0
-    """Seed of the random draws of documents."""
+    """Seed of the random draws of documents, and of the words that ``lexicon_swap`` replaces."""
 
     @model_validator(mode="after")
     def _quotas_fit(self) -> "Selection":

@@ -10,7 +10,7 @@ from typing import Any
 import oracle_pivots
 import pytest
 from deltalake import DeltaTable
-from small_corpus import SmallCorpus
+from small_corpus import SmallCorpus, rows_of
 
 from jobs import explain_document, explain_pivot
 from pivot_udfs.arms import ARMS
@@ -19,12 +19,6 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 Key = tuple[str, str]
 Row = dict[str, Any]
 SHRINKAGE = 100
-
-
-def table(corpus: SmallCorpus, name: str) -> list[Row]:
-    """All rows of a table, read without the project's readers."""
-    rows: list[Row] = DeltaTable(str(corpus.folder / "warehouse" / name)).to_pyarrow_table().to_pylist()
-    return rows
 
 
 def explain(main: Callable[[Sequence[str]], int], corpus: SmallCorpus, *arguments: str) -> tuple[int, str, list[str]]:
@@ -44,7 +38,7 @@ def explained(main: Callable[[Sequence[str]], int], corpus: SmallCorpus, *argume
 
 @pytest.fixture(scope="module")
 def pivots(corpus: SmallCorpus) -> dict[int, Row]:
-    return {row["token_id"]: row for row in table(corpus, "pivots")}
+    return {row["token_id"]: row for row in rows_of(corpus, "pivots")}
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +60,8 @@ def test_a_document_has_its_pivots_by_position_and_its_densities(
     corpus: SmallCorpus, pivots: dict[int, Row], brute: dict[Key, Row]
 ) -> None:
     shrunken = oracle_pivots.shrunken_densities(brute, SHRINKAGE)
-    pairs = table(corpus, "pair_pivots")
-    places = {(row["source"], row["doc_id"]): (row["shard"], row["record"]) for row in table(corpus, "documents")}
+    pairs = rows_of(corpus, "pair_pivots")
+    places = {(row["source"], row["doc_id"]): (row["shard"], row["record"]) for row in rows_of(corpus, "documents")}
     for key in sorted(brute)[::40]:
         wanted, got = brute[key], explained(explain_document.main, corpus, "--source", key[0], "--id", key[1])
         document = got["document"]
@@ -93,17 +87,17 @@ def by_pair(pairs: list[Row]) -> list[tuple[Any, ...]]:
 
 
 def test_each_arm_says_whether_it_holds_the_document_and_by_which_cut(corpus: SmallCorpus) -> None:
-    held = {arm: {(row["shard"], row["record"]) for row in table(corpus, f"datasets/{arm}")} for arm in ARMS}
-    cuts = {(row["arm"], row["stratum"]): row for row in table(corpus, "selection_cuts")}
+    held = {arm: {(row["shard"], row["record"]) for row in rows_of(corpus, f"datasets/{arm}")} for arm in ARMS}
+    cuts = {(row["arm"], row["stratum"]): row for row in rows_of(corpus, "selection_cuts")}
     seen = set()
-    for row in sorted(table(corpus, "documents"), key=lambda row: (row["shard"], row["record"]))[::25]:
+    for row in sorted(rows_of(corpus, "documents"), key=lambda row: (row["shard"], row["record"]))[::25]:
         place = row["shard"], row["record"]
         got = explained(explain_document.main, corpus, "--shard", place[0], "--record", str(place[1]))
         assert [arm["arm"] for arm in got["arms"]] == list(ARMS)
         for arm in got["arms"]:
             assert arm["held"] == (place in held[arm["arm"]])
             cut = arm["cut"]
-            assert cut is None or cut == cuts[arm["arm"], arm["stratum"]]
+            assert cut is None or cut == cuts[ARMS[arm["arm"]].copy_of or arm["arm"], arm["stratum"]]
             if arm["arm"] == "pivot":
                 order = 1 - got["document"]["shrunken_density"], row["source"], row["doc_id"], *place
                 first = tuple(cut[name] for name in ("value", "source", "doc_id", "shard", "record"))
@@ -120,7 +114,7 @@ def test_what_led_to_an_explanation_is_in_it(corpus: SmallCorpus) -> None:
         *(f"datasets/{arm}" for arm in ARMS),
     }
     for name, state in got["tables"].items():
-        assert state["version"] == DeltaTable(str(corpus.folder / "warehouse" / name)).version()
+        assert state["version"] == DeltaTable(str(corpus.warehouse / name)).version()
     assert got["tables"]["selection_cuts"]["provenance"]["settings"]["selection.shrinkage_tokens"] == SHRINKAGE
     assert got["tables"]["pivots"]["provenance"]["settings"]["pivots.n_pivots"] == 150
     assert got["release"] == 0
@@ -139,7 +133,7 @@ def test_the_text_has_the_pivots_the_arms_and_the_versions(corpus: SmallCorpus, 
 
 
 def test_a_rejected_record_is_explained_from_quarantine(corpus: SmallCorpus) -> None:
-    rows = table(corpus, "quarantine")
+    rows = rows_of(corpus, "quarantine")
     row = next(row for row in rows if row["record"] is not None and row["raw"])
     place = ["--shard", row["shard"], "--record", str(row["record"])]
     got = explained(explain_document.main, corpus, *place)
@@ -169,9 +163,9 @@ def test_a_document_in_no_table_is_one_line_and_exit_2(corpus: SmallCorpus, argu
 
 
 def test_a_token_is_a_pivot_or_has_the_reason_why_not(corpus: SmallCorpus, pivots: dict[int, Row]) -> None:
-    pairs, totals = table(corpus, "pair_pivots"), {row["token_id"]: row for row in table(corpus, "token_totals")}
+    pairs, totals = rows_of(corpus, "pair_pivots"), {row["token_id"]: row for row in rows_of(corpus, "token_totals")}
     words: Counter[int] = Counter()
-    for row in table(corpus, "token_sources"):
+    for row in rows_of(corpus, "token_sources"):
         words[row["token_id"]] += row["word_count"]
     n_docs, of_pairs = len(corpus.documents), {row["token_id"] for row in pairs}
     shares = {token_id: row["doc_count"] / n_docs for token_id, row in totals.items()}

@@ -36,9 +36,8 @@ def test_what_only_the_jvm_can_find_is_one_line_without_its_traces(tmp_path: Pat
     assert line in lines[0]
 
 
-@pytest.mark.parametrize("locale", ["C", "POSIX"])
-def test_paths_beyond_ascii_work_in_every_locale(tmp_path: Path, locale: str) -> None:
-    done = tokenize(tmp_path, f"warehouse.path={tmp_path}/été", LC_ALL=locale)
+def test_paths_beyond_ascii_work_in_the_posix_locale(tmp_path: Path) -> None:
+    done = tokenize(tmp_path, f"warehouse.path={tmp_path}/été", LC_ALL="POSIX")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "été" / "documents" / "_delta_log").is_dir()
     assert [line for line in done.stderr.splitlines() if "tokenize_corpus: " not in line] == []

@@ -30,4 +30,7 @@ def install_wheel(folder: Path) -> Path:
 
 def environment_without_checkout() -> dict[str, str]:
     """This process's environment without what leads Python or Spark to this checkout."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYSPARK", "SPARK"))}
+    leading = ("PYTHON", "PYSPARK", "SPARK")
+    return {
+        key: value for key, value in os.environ.items() if key == "SPARK_SUBMIT_OPTS" or not key.startswith(leading)
+    }

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import importlib
 import io
 import json
 import random
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shard_files
+from deltalake import DeltaTable
 
 from pivot_udfs.arms import ARMS
 
@@ -59,6 +61,13 @@ class SmallCorpus:
     """Of all records that are rejected."""
     rows: Sequence[dict[str, str]]
     """The lexicon."""
+    copy: Path | None = None
+    """A copy of the warehouse, which jobs use instead."""
+
+    @property
+    def warehouse(self) -> Path:
+        """Where jobs write."""
+        return self.copy or self.folder / "warehouse"
 
     @property
     def config(self) -> str:
@@ -109,11 +118,17 @@ def run_job(
     main: Callable[[Sequence[str]], int], corpus: SmallCorpus, *overrides: str, dry: bool = False
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a job in this process."""
-    argv = ["--config", corpus.config, *(part for override in overrides for part in ("--set", override))]
+    sets = [f"warehouse.path={corpus.warehouse}", *overrides]
+    argv = ["--config", corpus.config, *(part for override in sets for part in ("--set", override))]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main([*argv, "--dry-run"] if dry else argv)
     return code, out.getvalue(), err.getvalue()
+
+
+def run(name: str, corpus: SmallCorpus, *overrides: str, dry: bool = False) -> tuple[int, str, str]:
+    """The same of a job by its name."""
+    return run_job(importlib.import_module(f"jobs.{name}").main, corpus, *overrides, dry=dry)
 
 
 def stages_run(log_text: str) -> list[str]:
@@ -122,10 +137,16 @@ def stages_run(log_text: str) -> list[str]:
     return [name for name in names if name != "write_report"]
 
 
-def rows_of(spark: Any, corpus: SmallCorpus, table: str) -> list[dict[str, Any]]:
-    """All rows of a table of the corpus's warehouse."""
-    frame = spark.read.format("delta").load(str(corpus.folder / "warehouse" / table))
-    return [row.asDict() for row in frame.collect()]
+def files_in(folder: Path) -> dict[str, int]:
+    """Every file of tables and pages, and when it was last changed."""
+    others = (folder, folder / "last_rebuild.json", folder / "_runs")
+    return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path not in others}
+
+
+def rows_of(corpus: SmallCorpus, table: str) -> list[dict[str, Any]]:
+    """All rows of a table of the corpus's warehouse, read without the project's readers."""
+    rows: list[dict[str, Any]] = DeltaTable(corpus.warehouse / table).to_pyarrow_table().to_pylist()
+    return rows
 
 
 def must_work(result: tuple[int, str, str]) -> str:

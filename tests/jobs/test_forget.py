@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from changing_shards import (
     CHECKED,
+    FEW_ARMS,
     Key,
     key_of,
     keys_of,
     killed_at_each_commit,
     loaded_shards,
     rebuild,
-    shards_with_pivots,
     table,
     write_keys,
     write_shard,
@@ -23,11 +21,7 @@ from deltalake import DeltaTable
 from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, forget_documents, rebuild_corpus
-from pivot_udfs.arms import ARMS
 from pivot_udfs.provenance import Provenance, TableVersion
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 
 def forget(corpus: SmallCorpus, *arguments: str, dry: bool = False) -> tuple[int, str, str]:
@@ -51,11 +45,11 @@ def assert_as_without(
         ours, other = (table(corpus.folder / of, name, ["record"]) for of in ("warehouse", "anew"))
         assert ours == other, name
     numbers = ("shard", "n_docs", "n_rejected", "n_tokens", "status")
-    assert loaded_shards(corpus.folder / "warehouse", numbers) == loaded_shards(corpus.folder / "anew", numbers)
+    assert loaded_shards(corpus.warehouse, numbers) == loaded_shards(corpus.folder / "anew", numbers)
 
 
 def n_blocked(corpus: SmallCorpus) -> int:
-    return sum(DeltaTable(corpus.folder / "warehouse" / "shards").to_pyarrow_table()["n_blocked"].to_pylist())
+    return sum(DeltaTable(corpus.warehouse / "shards").to_pyarrow_table()["n_blocked"].to_pylist())
 
 
 def test_forgotten_keys_are_gone_and_a_rebuild_keeps_them_out(world: SmallCorpus) -> None:
@@ -103,7 +97,7 @@ def test_forgotten_shards_are_gone_with_their_quarantine(world: SmallCorpus) -> 
     write_shard(world.folder, 9, seed=9)
     rebuild(world)
     assert_as_without(world, shards=["1.jsonl", "3.jsonl", "9.jsonl"])
-    assert sum(table(world.folder / "warehouse", "quarantine").values()) == 0
+    assert sum(table(world.warehouse, "quarantine").values()) == 0
 
 
 def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
@@ -162,10 +156,10 @@ def test_a_dry_run_reports_and_changes_nothing(world: SmallCorpus) -> None:
     code, _, log_text = forget(world, "--shards", f"{world.folder}/shards", dry=True)
     assert code == 0
     assert "documents of 4 shards are blocked" in log_text
-    assert not (world.folder / "warehouse" / "blocked").exists()
+    assert not (world.warehouse / "blocked").exists()
     code, _, errors = forget(world, "--shards", f"{world.folder}/shards")
     assert (code, "no document would be left" in errors) == (2, True)
-    assert not (world.folder / "warehouse" / "blocked").exists()
+    assert not (world.warehouse / "blocked").exists()
 
 
 def test_what_is_blocked_before_the_first_load_stays_out(world: SmallCorpus) -> None:
@@ -177,7 +171,7 @@ def test_what_is_blocked_before_the_first_load_stays_out(world: SmallCorpus) -> 
 
 def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world: SmallCorpus) -> None:
     rebuild(world)
-    documents = world.folder / "warehouse" / "documents"
+    documents = world.warehouse / "documents"
     made = DeltaTable(documents)
     fingerprint = json.loads(made.history(1)[0]["userMetadata"])["fingerprint"]
     rows = TableVersion(str(made.metadata().id), 0, fingerprint)
@@ -197,10 +191,8 @@ def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world:
 
 @pytest.mark.spark
 @pytest.mark.timeout(900)
-def test_every_table_is_as_without_what_was_forgotten(spark: "SparkSession", tmp_path: Path) -> None:
-    corpus = shards_with_pivots(tmp_path)
-    rebuild(corpus)
-    keys = keys_of(corpus, "0.jsonl")[:20]
-    must_work(forget(corpus, "--keys", write_keys(corpus, keys)))
-    later = ("pair_pivots", "pivots", "document_scores", *(f"datasets/{arm}" for arm in ARMS))
-    assert_as_without(corpus, keys, names=[*CHECKED, *later])
+def test_every_table_is_as_without_what_was_forgotten(with_pivots: SmallCorpus) -> None:
+    keys = keys_of(with_pivots, "0.jsonl")[:20]
+    must_work(forget(with_pivots, "--keys", write_keys(with_pivots, keys)))
+    later = ("pair_pivots", "pivots", "document_scores", *(f"datasets/{arm}" for arm in FEW_ARMS))
+    assert_as_without(with_pivots, keys, names=[*CHECKED, *later])

@@ -30,7 +30,7 @@ def outputs_of_every_stage(corpus: SmallCorpus) -> dict[str, dict[str, Any]]:
     from jobs import rebuild_corpus
 
     settings = load_settings(corpus.config, [], Settings)
-    warehouse = corpus.folder / "warehouse"
+    warehouse = corpus.warehouse
     hashes: dict[str, str] = {}
     made = {}
     for stage in rebuild_corpus.STAGES:

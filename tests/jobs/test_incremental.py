@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def versions(corpus: SmallCorpus) -> dict[str, int]:
-    return {name: DeltaTable(corpus.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
+    return {name: DeltaTable(corpus.warehouse / name).version() for name in (*CHECKED, "shards")}
 
 
 def change_shards(folder: Path) -> None:
@@ -78,8 +78,8 @@ def test_a_touched_shard_runs_nothing_again_but_its_entry(world: SmallCorpus) ->
 def test_shards_are_replaced_in_files_that_were_compacted(world: SmallCorpus) -> None:
     rebuild(world, BATCHES)
     for name in CHECKED:
-        DeltaTable(world.folder / "warehouse" / name).optimize.compact()
-    assert len(DeltaTable(world.folder / "warehouse" / "documents").file_uris()) == 1
+        DeltaTable(world.warehouse / name).optimize.compact()
+    assert len(DeltaTable(world.warehouse / "documents").file_uris()) == 1
     change_shards(world.folder)
     rebuild(world)
     assert_as_from_nothing(world)
@@ -89,7 +89,7 @@ def test_all_documents_are_counted_where_removed_files_were_vacuumed(world: Smal
     rebuild(world, BATCHES)
     write_shard(world.folder, 1, seed=10)
     must_work(run_job(tokenize_corpus.main, world))
-    documents = DeltaTable(world.folder / "warehouse" / "documents")
+    documents = DeltaTable(world.warehouse / "documents")
     documents.vacuum(0, dry_run=False, enforce_retention_duration=False)
     assert "counts all documents" in rebuild(world)
     assert_as_from_nothing(world)
@@ -97,7 +97,7 @@ def test_all_documents_are_counted_where_removed_files_were_vacuumed(world: Smal
 
 def test_documents_that_another_tool_deleted_are_restored(world: SmallCorpus) -> None:
     rebuild(world)
-    DeltaTable(world.folder / "warehouse" / "documents").delete("record < 4")
+    DeltaTable(world.warehouse / "documents").delete("record < 4")
     code, _, errors = run_job(count_cooccurrence.main, world)
     assert (code, "run tokenize_corpus again" in errors) == (2, True)
     assert "they are restored" in rebuild(world)
@@ -107,14 +107,14 @@ def test_documents_that_another_tool_deleted_are_restored(world: SmallCorpus) ->
 @pytest.mark.parametrize(("name", "rows"), [(name, "doc_count > 0") for name in COUNTS[1:]] + [(COUNTS[0], "true")])
 def test_counts_that_another_tool_has_changed_are_counted_again(world: SmallCorpus, name: str, rows: str) -> None:
     rebuild(world)
-    DeltaTable(world.folder / "warehouse" / name).delete(rows)
+    DeltaTable(world.warehouse / name).delete(rows)
     assert f"{name} was changed by another tool" in rebuild(world)
     assert_as_from_nothing(world)
 
 
 def test_all_shards_are_read_again_where_another_tool_has_changed_their_table(world: SmallCorpus) -> None:
     rebuild(world)
-    DeltaTable(world.folder / "warehouse" / "shards").delete("n_docs > 0")
+    DeltaTable(world.warehouse / "shards").delete("n_docs > 0")
     assert "shards was changed by another tool" in rebuild(world)
     assert_as_from_nothing(world)
 
@@ -155,9 +155,9 @@ def test_a_rebuild_that_changed_a_table_adds_a_release(world: SmallCorpus) -> No
     assert "rebuild_corpus: no table has changed" in rebuild(world)
     write_shard(world.folder, 6, seed=60)
     assert "rebuild_corpus: release 1" in rebuild(world)
-    rows = DeltaTable(world.folder / "warehouse" / "releases").to_pyarrow_table().sort_by("release").to_pylist()
+    rows = DeltaTable(world.warehouse / "releases").to_pyarrow_table().sort_by("release").to_pylist()
     assert [row["release"] for row in rows] == [0, 1]
-    now = {name: DeltaTable(world.folder / "warehouse" / name).version() for name in (*CHECKED, "shards")}
+    now = {name: DeltaTable(world.warehouse / name).version() for name in (*CHECKED, "shards")}
     assert dict(rows[1]["versions"]) == now
     assert dict(rows[0]["versions"])["documents"] < now["documents"]
 
@@ -166,7 +166,7 @@ def test_maintenance_runs_nothing_again_and_changed_shards_are_counted_by_differ
     rebuild(world, BATCHES)
     assert "documents: version 3, 4 files" in maintain(world)
     before = versions(world)
-    assert len(DeltaTable(world.folder / "warehouse" / "documents").file_uris()) == 1
+    assert len(DeltaTable(world.warehouse / "documents").file_uris()) == 1
     assert rebuild(world, BATCHES).count("skipped") == 2
     assert maintain(world).count("nothing to do") == len(before) + 1
     assert versions(world) == before
@@ -184,9 +184,9 @@ def test_documents_that_are_not_counted_are_not_vacuumed(world: SmallCorpus) -> 
     rebuild(world, BATCHES)
     write_shard(world.folder, 1, seed=10)
     must_work(run_job(tokenize_corpus.main, world))
-    files = len(list((world.folder / "warehouse" / "documents").glob("*.parquet")))
+    files = len(list((world.warehouse / "documents").glob("*.parquet")))
     assert "data files stay until count_cooccurrence" in maintain(world)
-    assert len(list((world.folder / "warehouse" / "documents").glob("*.parquet"))) == files
+    assert len(list((world.warehouse / "documents").glob("*.parquet"))) == files
     assert "counts all documents" not in rebuild(world)
     assert_as_from_nothing(world)
 

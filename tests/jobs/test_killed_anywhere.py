@@ -98,7 +98,7 @@ SCENARIOS = {
 
 
 def _tables(corpus: SmallCorpus, selects: bool) -> list[object]:
-    warehouse, names = corpus.folder / "warehouse", (*CHECKED, *(_SELECTED if selects else ()))
+    warehouse, names = corpus.warehouse, (*CHECKED, *(_SELECTED if selects else ()))
     root = resolve(str(warehouse))
     release, states = read_release(root), {name: read_content(DeltaTable(warehouse / name)) for name in names}
     assert release
@@ -115,7 +115,7 @@ def test_a_run_killed_at_any_operation_is_completed_by_the_next(
     record_property: Callable[[str, object], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scenario, warehouse = SCENARIOS[name], world.folder / "warehouse"
+    scenario, warehouse = SCENARIOS[name], world.warehouse
     if scenario.selects:
         select_without_spark(monkeypatch)
         admit_every_pivot(world)

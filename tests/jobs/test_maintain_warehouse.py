@@ -33,7 +33,7 @@ def corpus(tmp_path: Path) -> SmallCorpus:
 
 def write(corpus: SmallCorpus, table: str, job: str = "a_job", row: Any = None, **changes: Any) -> Content:
     """Adds three files of one row, or makes the changes of ``commit_files``."""
-    location, schema = resolve(str(corpus.folder / "warehouse" / table)), TABLES.get(table, DATASET)
+    location, schema = resolve(str(corpus.warehouse / table)), TABLES.get(table, DATASET)
     row = row or {field.name: VALUES.get(str(field.type), [1]) for field in schema}
     step = partial(rows_of_table, table=table, schema=schema)
     files = [
@@ -49,7 +49,7 @@ def write(corpus: SmallCorpus, table: str, job: str = "a_job", row: Any = None, 
 
 
 def files_of(corpus: SmallCorpus, table: str) -> list[str]:
-    return sorted(path.name for path in (corpus.folder / "warehouse" / table).glob("*.parquet"))
+    return sorted(path.name for path in (corpus.warehouse / table).glob("*.parquet"))
 
 
 def maintain(corpus: SmallCorpus, *overrides: str) -> str:
@@ -64,7 +64,7 @@ def test_every_table_and_dataset_is_maintained_and_reported_in_one_line(corpus: 
     for name in names:
         assert f"{name}: version 0, 3 files of 0.0 MB: compacted 3 files into 1, removed 3 files" in log_text
         assert len(files_of(corpus, name)) == 1
-        assert DeltaTable(corpus.folder / "warehouse" / name).to_pyarrow_table().num_rows == 3
+        assert DeltaTable(corpus.warehouse / name).to_pyarrow_table().num_rows == 3
     assert len(log_text.splitlines()) == len(names)
 
 
@@ -73,13 +73,13 @@ def test_a_dry_run_prints_the_same_tables_and_changes_nothing(corpus: SmallCorpu
     before = files_of(corpus, "pivots")
     code, out, _ = run_job(maintain_warehouse.main, corpus, *EAGER, dry=True)
     assert (code, "pivots: version 0, 3 files of 0.0 MB: would compact 3 files" in out) == (0, True)
-    assert (files_of(corpus, "pivots"), DeltaTable(corpus.folder / "warehouse" / "pivots").version()) == (before, 0)
+    assert (files_of(corpus, "pivots"), DeltaTable(corpus.warehouse / "pivots").version()) == (before, 0)
 
 
 def test_documents_have_a_target_size_of_their_own(corpus: SmallCorpus) -> None:
     write(corpus, "documents")
     maintain(corpus, *EAGER, "maintenance.documents_file_mb=20")
-    (commit,) = [entry for entry in DeltaTable(corpus.folder / "warehouse" / "documents").history() if
+    (commit,) = [entry for entry in DeltaTable(corpus.warehouse / "documents").history() if
                  entry["operation"] == "OPTIMIZE"]  # fmt: skip
     assert json.loads(commit["operationParameters"]["targetSize"]) == 20 << 20
 
@@ -105,7 +105,7 @@ def test_the_tables_of_the_newest_release_are_kept(corpus: SmallCorpus) -> None:
     write(corpus, "pivots", removed=kept)
     maintain(corpus)
     assert files_of(corpus, "pivots") == kept
-    released = open_table(str(corpus.folder / "warehouse"), "pivots")
+    released = open_table(str(corpus.warehouse), "pivots")
     assert (released.rows, released.dataset.count_rows()) == (rows, 3)
 
 
@@ -132,7 +132,7 @@ def test_counts_that_belong_to_the_totals_are_kept(corpus: SmallCorpus) -> None:
 
 
 def test_a_table_with_an_error_does_not_stop_the_others(corpus: SmallCorpus) -> None:
-    write_deltalake(corpus.folder / "warehouse" / "documents", pa.table({"a": [1]}))
+    write_deltalake(corpus.warehouse / "documents", pa.table({"a": [1]}))
     write(corpus, "pivots")
     code, _, errors = run_job(maintain_warehouse.main, corpus, *EAGER)
     assert code == 2

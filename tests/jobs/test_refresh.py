@@ -3,15 +3,13 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-from changing_shards import CHECKED, rebuild, shards_with_pivots, stop_before_commit, table, write_long_shard
+from changing_shards import CHECKED, FEW_ARMS, rebuild, stop_before_commit, table, write_long_shard
 from deltalake import DeltaTable
-from small_corpus import SmallCorpus, must_work, run_job
+from small_corpus import SmallCorpus, must_work, rows_of, run_job
 
 from jobs import (
     count_cooccurrence,
@@ -21,49 +19,14 @@ from jobs import (
     score_documents,
     tokenize_corpus,
 )
-from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import PINNED, STAGE_TABLES
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 PINS = "refresh.rule=on_request"
 ON_DRIFT = ("refresh.rule=on_drift", "refresh.max_drift=0.0")
-APPENDED = ("document_scores", *(f"datasets/{arm}" for arm in ARMS))
+APPENDED = ("document_scores", *(f"datasets/{arm}" for arm in FEW_ARMS))
 EVERY = (*CHECKED, *PINNED, *APPENDED)
 SHRINKAGE = 100
-
-
-@pytest.fixture(scope="module")
-def made(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> SmallCorpus:
-    """A corpus of four shards that has been rebuilt once, and a copy of its folder beside it."""
-    folder = tmp_path_factory.mktemp("refresh") / "corpus"
-    folder.mkdir()
-    corpus = shards_with_pivots(folder)
-    with without_report():
-        assert "refresh: pair_pivots is not there yet" in rebuild(corpus, PINS)
-    shutil.copytree(folder, folder.with_name("copy"))
-    return corpus
-
-
-@pytest.fixture
-def world(spark: "SparkSession", made: SmallCorpus) -> Iterator[SmallCorpus]:
-    """That corpus, as it was rebuilt."""
-    shutil.rmtree(made.folder)
-    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr]
-    shutil.copytree(made.folder.with_name("copy"), made.folder)
-    with without_report():
-        yield made
-
-
-@contextmanager
-def without_report() -> Iterator[None]:
-    """Rebuilds write no report."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rebuild_corpus, "STAGES", rebuild_corpus.STAGES[:-1])
-        patch.setattr(rebuild_corpus, "_summary", lambda *_: "")
-        yield
 
 
 def change_shards(folder: Path) -> None:
@@ -80,12 +43,7 @@ def refresh(corpus: SmallCorpus, *overrides: str) -> str:
 
 def versions(corpus: SmallCorpus) -> dict[str, int]:
     names = (*STAGE_TABLES, *APPENDED, "releases")
-    return {name: DeltaTable(corpus.folder / "warehouse" / name).version() for name in names}
-
-
-def rows(corpus: SmallCorpus, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = DeltaTable(corpus.folder / "warehouse" / name).to_pyarrow_table().to_pylist()
-    return found
+    return {name: DeltaTable(corpus.warehouse / name).version() for name in names}
 
 
 def assert_equal(corpus: SmallCorpus, other: str, names: Sequence[str]) -> None:
@@ -101,7 +59,7 @@ def assert_as_from_nothing(corpus: SmallCorpus, *overrides: str) -> None:
 
 def assert_as_scored_and_cut_anew(corpus: SmallCorpus) -> None:
     """As where the pinned pivots and cuts are applied to all documents."""
-    shutil.copytree(corpus.folder / "warehouse", corpus.folder / "applied")
+    shutil.copytree(corpus.warehouse, corpus.folder / "applied")
     for job in (score_documents.main, filter_documents.main):
         must_work(run_job(job, corpus, PINS, f"warehouse.path={corpus.folder}/applied"))
     assert_equal(corpus, "applied", (*APPENDED, "selection_cuts"))
@@ -110,31 +68,31 @@ def assert_as_scored_and_cut_anew(corpus: SmallCorpus) -> None:
 
 def assert_pivot_arm_follows_the_pinned_tables(corpus: SmallCorpus) -> None:
     """By plain loops over tokens, pinned pivots, densities and cuts."""
-    pivots = {row["token_id"] for row in rows(corpus, "pivots")}
-    cuts = {row["stratum"]: row for row in rows(corpus, "selection_cuts") if row["arm"] == "pivot"}
+    pivots = {row["token_id"] for row in rows_of(corpus, "pivots")}
+    cuts = {row["stratum"]: row for row in rows_of(corpus, "selection_cuts") if row["arm"] == "pivot"}
     held = Counter[tuple[str, int]]()
-    for row in rows(corpus, "documents"):
+    for row in rows_of(corpus, "documents"):
         if row["lang"] in cuts:
             cut, n_pivots = cuts[row["lang"]], sum(token in pivots for token in row["token_ids"])
             density = (n_pivots + SHRINKAGE * cut["language_density"]) / (row["n_tokens"] + SHRINKAGE)
             key = [row[name] for name in ("source", "doc_id", "shard", "record")]
             first = [cut[name] for name in ("value", "source", "doc_id", "shard", "record")]
             held[row["shard"], row["record"]] += cut["value"] is None or [1 - density, *key] < first
-    found = {(row["shard"], row["record"]) for row in rows(corpus, "datasets/pivot")}
+    found = {(row["shard"], row["record"]) for row in rows_of(corpus, "datasets/pivot")}
     assert found == {place for place, is_held in held.items() if is_held}
     assert 0 < len(found) < len(held)
 
 
-def test_between_refreshes_scores_and_datasets_follow_the_documents(world: SmallCorpus) -> None:
-    before = versions(world)
-    assert "no table has changed" in rebuild(world, PINS)
-    assert versions(world) == before
-    members = {name: table(world.folder / "warehouse", name) for name in APPENDED}
-    change_shards(world.folder)
-    log_text = rebuild(world, PINS)
+def test_between_refreshes_scores_and_datasets_follow_the_documents(with_pivots: SmallCorpus) -> None:
+    before = versions(with_pivots)
+    assert "no table has changed" in rebuild(with_pivots, PINS)
+    assert versions(with_pivots) == before
+    members = {name: table(with_pivots.warehouse, name) for name in APPENDED}
+    change_shards(with_pivots.folder)
+    log_text = rebuild(with_pivots, PINS)
     assert "drift: today's counts would change " in log_text
     assert "refresh: " not in log_text
-    after = versions(world)
+    after = versions(with_pivots)
     assert {name: after[name] - before[name] for name in (*PINNED, *APPENDED)} == {
         **dict.fromkeys(PINNED, 0),
         **dict.fromkeys(APPENDED, 1),
@@ -142,44 +100,49 @@ def test_between_refreshes_scores_and_datasets_follow_the_documents(world: Small
     kept = {name: [row for row in found if "/0.jsonl" in row or "/3.jsonl" in row] for name, found in members.items()}
     for name, found in kept.items():
         assert found
-        assert Counter(found) <= table(world.folder / "warehouse", name)
-    assert_as_scored_and_cut_anew(world)
-    assert_pivot_arm_follows_the_pinned_tables(world)
-    release = max(rows(world, "releases"), key=lambda row: int(row["release"]))
+        assert Counter(found) <= table(with_pivots.warehouse, name)
+    assert_as_scored_and_cut_anew(with_pivots)
+    assert_pivot_arm_follows_the_pinned_tables(with_pivots)
+    release = max(rows_of(with_pivots, "releases"), key=lambda row: int(row["release"]))
     assert 0 < release["pivot_drift"] < 1
-    assert {arm: missed > 0 for arm, missed in release["budget_missed"]} == dict.fromkeys(ARMS, True)
+    missed = {arm: missed > 0 for arm, missed in release["budget_missed"]}
+    assert missed == {arm: arm != "lexicon_swap" for arm in FEW_ARMS}
     for name in (*EVERY, "shards"):
-        DeltaTable(world.folder / "warehouse" / name).optimize.compact()
-    before = versions(world)
-    assert "no table has changed" in rebuild(world, PINS)
-    assert versions(world) == before
-    write_long_shard(world.folder, 3, seed=33, n_lines=20)
-    rebuild(world, PINS)
-    assert_as_scored_and_cut_anew(world)
-    assert versions(world)["pivots"] == before["pivots"]
-    assert "refresh: it was requested" in refresh(world, PINS)
-    assert_as_from_nothing(world)
+        DeltaTable(with_pivots.warehouse / name).optimize.compact()
+    before = versions(with_pivots)
+    assert "no table has changed" in rebuild(with_pivots, PINS)
+    assert versions(with_pivots) == before
+    write_long_shard(with_pivots.folder, 3, seed=33, n_lines=20)
+    rebuild(with_pivots, PINS)
+    assert_as_scored_and_cut_anew(with_pivots)
+    assert versions(with_pivots)["pivots"] == before["pivots"]
+    assert "refresh: it was requested" in refresh(with_pivots, PINS)
+    assert_as_from_nothing(with_pivots)
 
 
-@pytest.mark.parametrize("rule", [(PINS,), pytest.param(ON_DRIFT, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("rule", "apart"),
+    [((PINS,), 3), *(pytest.param(rule, 1, marks=pytest.mark.nightly) for rule in ((PINS,), ON_DRIFT))],
+)
 def test_a_run_killed_at_any_commit_is_completed_by_the_next(
-    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, rule: tuple[str, ...]
+    with_pivots: SmallCorpus, monkeypatch: pytest.MonkeyPatch, rule: tuple[str, ...], apart: int
 ) -> None:
-    change_shards(world.folder)
+    """Killed before its first commit, then each time after so many more commits."""
+    change_shards(with_pivots.folder)
     for job in (tokenize_corpus.main, count_cooccurrence.main):
-        must_work(run_job(job, world, *rule))
+        must_work(run_job(job, with_pivots, *rule))
     n_commits = len((*APPENDED, "releases", *(() if rule == (PINS,) else PINNED)))
-    for number in range(n_commits):
+    for n_done in range(0, n_commits, apart):
         with monkeypatch.context() as patch:
-            stop_before_commit(patch, min(number + 1, 2))
-            code, _, errors = run_job(rebuild_corpus.main, world, *rule)
+            stop_before_commit(patch, min(n_done, apart) + 1)
+            code, _, errors = run_job(rebuild_corpus.main, with_pivots, *rule)
             assert code == 130, errors
-    rebuild(world, *rule)
+    rebuild(with_pivots, *rule)
     if rule == (PINS,):
-        assert_as_scored_and_cut_anew(world)
+        assert_as_scored_and_cut_anew(with_pivots)
     else:
-        assert_as_from_nothing(world)
-    assert rows(world, "releases")[-1]["budget_missed"] is not None
+        assert_as_from_nothing(with_pivots)
+    assert rows_of(with_pivots, "releases")[-1]["budget_missed"] is not None
 
 
 def forget(corpus: SmallCorpus, keys: Sequence[tuple[str, str]]) -> str:
@@ -190,48 +153,50 @@ def forget(corpus: SmallCorpus, keys: Sequence[tuple[str, str]]) -> str:
 
 
 def keys_in(corpus: SmallCorpus, name: str) -> set[tuple[str, str]]:
-    return {(row["source"], row["doc_id"]) for row in rows(corpus, name) if row["source"]}
+    return {(row["source"], row["doc_id"]) for row in rows_of(corpus, name) if row["source"]}
 
 
-def test_forgotten_documents_leave_every_table_between_refreshes(world: SmallCorpus) -> None:
-    before = versions(world)
-    keys = sorted(keys_in(world, "datasets/pivot") - keys_in(world, "selection_cuts"))[:3]
-    assert "refresh: " not in forget(world, keys)
-    assert {name: versions(world)[name] for name in PINNED} == {name: before[name] for name in PINNED}
+def test_forgotten_documents_leave_every_table_between_refreshes(with_pivots: SmallCorpus) -> None:
+    before = versions(with_pivots)
+    keys = sorted(keys_in(with_pivots, "datasets/pivot") - keys_in(with_pivots, "selection_cuts"))[:3]
+    assert "refresh: " not in forget(with_pivots, keys)
+    assert {name: versions(with_pivots)[name] for name in PINNED} == {name: before[name] for name in PINNED}
     for name in APPENDED:
-        assert not keys_in(world, name) & set(keys)
-    assert_as_scored_and_cut_anew(world)
-    cut = min(keys_in(world, "selection_cuts"))
-    assert "refresh: selection_cuts names a document that was forgotten" in forget(world, [cut])
-    assert cut not in keys_in(world, "selection_cuts")
-    assert "refresh: " not in rebuild(world, PINS)
+        assert not keys_in(with_pivots, name) & set(keys)
+    assert_as_scored_and_cut_anew(with_pivots)
+    cut = min(keys_in(with_pivots, "selection_cuts"))
+    assert "refresh: selection_cuts names a document that was forgotten" in forget(with_pivots, [cut])
+    assert cut not in keys_in(with_pivots, "selection_cuts")
+    assert "refresh: " not in rebuild(with_pivots, PINS)
 
 
-def test_a_drift_beyond_the_allowed_one_refreshes_in_the_same_run(world: SmallCorpus) -> None:
-    write_long_shard(world.folder, 5, seed=50, n_lines=60)
-    assert "drift: " in rebuild(world, PINS)
-    assert "find_pivots: skipped" in rebuild(world, "refresh.rule=on_drift", "refresh.max_drift=1.0")
-    assert "find_pivots: refresh: that is more than refresh.max_drift (0.0%)" in rebuild(world, *ON_DRIFT)
-    assert "find_pivots: skipped" in rebuild(world, *ON_DRIFT)
-    assert_as_from_nothing(world)
-    assert [row["pivot_drift"] > 0 for row in rows(world, "releases")] == [False, True, False]
+def test_a_drift_beyond_the_allowed_one_refreshes_in_the_same_run(with_pivots: SmallCorpus) -> None:
+    write_long_shard(with_pivots.folder, 5, seed=50, n_lines=60)
+    assert "drift: " in rebuild(with_pivots, PINS)
+    assert "find_pivots: skipped" in rebuild(with_pivots, "refresh.rule=on_drift", "refresh.max_drift=1.0")
+    assert "find_pivots: refresh: that is more than refresh.max_drift (0.0%)" in rebuild(with_pivots, *ON_DRIFT)
+    before = versions(with_pivots)
+    assert "find_pivots: skipped" in rebuild(with_pivots, *ON_DRIFT)
+    assert versions(with_pivots) == before
+    assert [row["pivot_drift"] > 0 for row in rows_of(with_pivots, "releases")] == [False, True, False]
 
 
-def test_what_cannot_stay_is_decided_anew_and_the_reason_is_logged(world: SmallCorpus) -> None:
+def test_what_cannot_stay_is_decided_anew_and_the_reason_is_logged(with_pivots: SmallCorpus) -> None:
     reasons = {
         'selection.arms=["pivot", "random"]': "selection_cuts was made with settings selection.arms = ",
         "pivots.n_pivots=90": "pair_pivots was made with settings pivots.n_pivots = 150, now 90",
         "selection.share=0.2": "selection_cuts was made with settings selection.share = 0.3, now 0.2",
     }
     for override, why in reasons.items():
-        code, _, log_text = run_job(rebuild_corpus.main, world, PINS, override, dry=True)
+        code, _, log_text = run_job(rebuild_corpus.main, with_pivots, PINS, override, dry=True)
         assert (code, f"rebuild_corpus: refresh: {why}" in log_text) == (0, True), log_text
-    write_long_shard(world.folder, 5, seed=50, n_lines=60)
-    assert f"rebuild_corpus: refresh: {why}" in rebuild(world, PINS, override)
-    assert_as_from_nothing(world, override)
-    log_text = rebuild(world, PINS, override, "cooccurrence.window=20")
+    write_long_shard(with_pivots.folder, 5, seed=50, n_lines=60)
+    assert f"rebuild_corpus: refresh: {why}" in rebuild(with_pivots, PINS, override)
+    assert_as_from_nothing(with_pivots, override)
+    log_text = rebuild(with_pivots, PINS, override, "cooccurrence.window=20")
     assert "find_pivots: runs: pair_pivots was made with tables corpus_totals = " in log_text
-    (file,) = DeltaTable(world.folder / "warehouse" / "pivots").file_uris()
+    before = {name: table(with_pivots.warehouse, name) for name in EVERY}
+    (file,) = DeltaTable(with_pivots.warehouse / "pivots").file_uris()
     Path(file.removeprefix("file://")).unlink()
-    assert "rebuild_corpus: refresh: table pivots: " in rebuild(world, PINS, override, "cooccurrence.window=20")
-    assert_as_from_nothing(world, override, "cooccurrence.window=20")
+    assert "rebuild_corpus: refresh: table pivots: " in rebuild(with_pivots, PINS, override, "cooccurrence.window=20")
+    assert {name: table(with_pivots.warehouse, name) for name in EVERY} == before

@@ -46,7 +46,7 @@ class FailingStore:
 def test_a_store_that_fails_at_any_operation_ends_the_run_with_one_line(world: SmallCorpus, code: int) -> None:
     rebuild(world)
     write_shard(world.folder, 1, seed=10)
-    with store_states(world.folder / "warehouse") as states:
+    with store_states(world.warehouse) as states:
         rebuild(world)
     number = sum(not operation.startswith("delta-rs") for operation, _ in states.found)
     for tried in range(N_TRIED):
@@ -58,7 +58,7 @@ def test_a_store_that_fails_at_any_operation_ends_the_run_with_one_line(world: S
         [line] = [line for line in errors.splitlines() if not line.startswith("[")]
         assert ended == 2, errors
         assert os.strerror(code) in line or SAYS[code] in line, errors
-        shutil.rmtree(world.folder / "warehouse" / "_runs")  # of a process that has ended
+        shutil.rmtree(world.warehouse / "_runs")  # of a process that has ended
     rebuild(world)
     assert_as_from_nothing(world)
 
@@ -73,7 +73,7 @@ def test_a_table_that_is_removed_during_a_run_is_made_again(world: SmallCorpus, 
         nonlocal left
         left -= 1
         if not left:
-            shutil.rmtree(world.folder / "warehouse" / name)
+            shutil.rmtree(world.warehouse / name)
         commit(warehouse, *arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from small_corpus import SmallCorpus, must_work, run_job, stages_run
+from small_corpus import SmallCorpus, must_work, rows_of, run, stages_run
 
 from pivot_udfs.provenance import Provenance
 
@@ -19,29 +20,14 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 N_STAGES = 6
 
 
-@pytest.fixture
-def warehouse(corpus: SmallCorpus, tmp_path: Path) -> Path:
-    """A copy of the rebuilt warehouse."""
-    shutil.copytree(corpus.folder / "warehouse", tmp_path / "warehouse")
-    return tmp_path / "warehouse"
-
-
-def run(name: str, corpus: SmallCorpus, warehouse: Path, *overrides: str, dry: bool = False) -> tuple[int, str, str]:
-    import importlib
-
-    main = importlib.import_module(f"jobs.{name}").main
-    return run_job(main, corpus, f"warehouse.path={warehouse}", *overrides, dry=dry)
-
-
-def assert_current(corpus: SmallCorpus, warehouse: Path) -> None:
+def assert_current(copied: SmallCorpus) -> None:
     """A rebuild would skip every stage."""
-    _, printed, errors = run("rebuild_corpus", corpus, warehouse, dry=True)
+    _, printed, errors = run("rebuild_corpus", copied, dry=True)
     assert printed.count("would be skipped") == N_STAGES, printed + errors
 
 
-def rows(warehouse: Path, table: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = DeltaTable(str(warehouse / table)).to_pyarrow_table().to_pylist()
-    return sorted(found, key=repr)
+def rows(corpus: SmallCorpus, table: str) -> list[dict[str, Any]]:
+    return sorted(rows_of(corpus, table), key=repr)
 
 
 def log_file(warehouse: Path, table: str) -> Path:
@@ -53,79 +39,77 @@ def data_file(warehouse: Path, table: str) -> Path:
     return next((warehouse / table).glob("*.parquet"))
 
 
-def test_all_tables_are_of_the_new_documents_after_documents_was_removed(corpus: SmallCorpus, warehouse: Path) -> None:
-    shutil.rmtree(warehouse / "documents")
-    inputs = f"corpus.inputs={corpus.folder}/shards/c.jsonl.zst"
+def test_all_tables_are_of_the_new_documents_after_documents_was_removed(copied: SmallCorpus) -> None:
+    shutil.rmtree(copied.warehouse / "documents")
+    inputs = f"corpus.inputs={copied.folder}/shards/c.jsonl.zst"
     few = ("pivots.min_doc_count=1", "pivots.min_word_doc_count=1", "pivots.min_concepts=1")
-    log_text = must_work(run("rebuild_corpus", corpus, warehouse, inputs, *few))
+    log_text = must_work(run("rebuild_corpus", copied, inputs, *few))
     assert len(stages_run(log_text)) == N_STAGES - 1
-    documents = rows(warehouse, "documents")
-    assert sum(row["n_docs"] for row in rows(warehouse, "corpus_totals")) == len(documents)
+    documents = rows(copied, "documents")
+    assert sum(row["n_docs"] for row in rows(copied, "corpus_totals")) == len(documents)
     keys = {(row["shard"], row["record"]) for row in documents}
-    assert {(row["shard"], row["record"]) for row in rows(warehouse, "document_scores")} == keys
-    assert {(row["shard"], row["record"]) for row in rows(warehouse, "datasets/pivot")} < keys
+    assert {(row["shard"], row["record"]) for row in rows(copied, "document_scores")} == keys
+    assert {(row["shard"], row["record"]) for row in rows(copied, "datasets/pivot")} < keys
 
 
-def test_maintenance_by_spark_runs_nothing_again_on_either_side(
-    spark: "SparkSession", corpus: SmallCorpus, warehouse: Path
-) -> None:
+def test_maintenance_by_spark_runs_nothing_again_on_either_side(spark: "SparkSession", copied: SmallCorpus) -> None:
     from jobs.gpu.common.read_tables import open_table
 
-    tokenizer = open_table(str(warehouse), "documents").file_sha256("tokenizer")
+    tokenizer = open_table(str(copied.warehouse), "documents").file_sha256("tokenizer")
     assert tokenizer is not None
-    table = f"delta.`{warehouse}/documents`"
+    table = f"delta.`{copied.warehouse}/documents`"
     spark.sql(f"OPTIMIZE {table}")
     spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.logRetentionDuration' = 'interval 60 days')")
     spark.sql(f"VACUUM {table} RETAIN 1000 HOURS")
-    assert_current(corpus, warehouse)
-    assert open_table(str(warehouse), "documents").file_sha256("tokenizer") == tokenizer
-    DeltaTable(str(warehouse / "documents")).delete("lang = 'en'")
-    _, printed, _ = run("rebuild_corpus", corpus, warehouse, dry=True)
+    assert_current(copied)
+    assert open_table(str(copied.warehouse), "documents").file_sha256("tokenizer") == tokenizer
+    DeltaTable(str(copied.warehouse / "documents")).delete("lang = 'en'")
+    _, printed, _ = run("rebuild_corpus", copied, dry=True)
     assert "count_cooccurrence: would run" in printed
     spark.sql(f"RESTORE TABLE {table} TO VERSION AS OF 1")
-    assert_current(corpus, warehouse)
-    assert open_table(str(warehouse), "documents").file_sha256("tokenizer") == tokenizer
+    assert_current(copied)
+    assert open_table(str(copied.warehouse), "documents").file_sha256("tokenizer") == tokenizer
 
 
-def test_a_moved_warehouse_runs_nothing_again(corpus: SmallCorpus, warehouse: Path, tmp_path: Path) -> None:
+def test_a_moved_warehouse_runs_nothing_again(copied: SmallCorpus, tmp_path: Path) -> None:
     moved = tmp_path / "an other%20place"
-    warehouse.rename(moved)
-    assert_current(corpus, moved)
+    copied.warehouse.rename(moved)
+    assert_current(replace(copied, copy=moved))
 
 
-def test_derived_tables_that_are_damaged_are_made_again(corpus: SmallCorpus, warehouse: Path) -> None:
+def test_derived_tables_that_are_damaged_are_made_again(copied: SmallCorpus) -> None:
     tables = ("pair_pivots", "pivots", "document_scores", "datasets/random")
-    before = {table: rows(warehouse, table) for table in tables}
-    commit = log_file(warehouse, "pivots")
+    before = {table: rows(copied, table) for table in tables}
+    commit = log_file(copied.warehouse, "pivots")
     commit.write_bytes(commit.read_bytes()[:-100])
-    scores = data_file(warehouse, "document_scores")
+    scores = data_file(copied.warehouse, "document_scores")
     scores.write_bytes(scores.read_bytes()[:-10])
-    DeltaTable(str(warehouse / "datasets/random")).create_checkpoint()
-    next((warehouse / "datasets/random/_delta_log").glob("*.checkpoint.parquet")).unlink()
-    log_file(warehouse, "pair_pivots").write_bytes(b"")
-    log_text = must_work(run("rebuild_corpus", corpus, warehouse))
+    DeltaTable(str(copied.warehouse / "datasets/random")).create_checkpoint()
+    next((copied.warehouse / "datasets/random/_delta_log").glob("*.checkpoint.parquet")).unlink()
+    log_file(copied.warehouse, "pair_pivots").write_bytes(b"")
+    log_text = must_work(run("rebuild_corpus", copied))
     assert stages_run(log_text) == ["find_pivots", "score_documents", "filter_documents"]
     assert "is damaged" in log_text
     assert "is written again" in log_text
-    assert {table: rows(warehouse, table) for table in tables} == before
-    assert_current(corpus, warehouse)
+    assert {table: rows(copied, table) for table in tables} == before
+    assert_current(copied)
 
 
-def test_documents_whose_log_is_damaged_are_left(corpus: SmallCorpus, warehouse: Path) -> None:
-    commit = log_file(warehouse, "documents")
+def test_documents_whose_log_is_damaged_are_left(copied: SmallCorpus) -> None:
+    commit = log_file(copied.warehouse, "documents")
     cut = commit.read_bytes()[:-100]
     commit.write_bytes(cut)
     for dry in (True, False):
-        code, _, errors = run("rebuild_corpus", corpus, warehouse, dry=dry)
+        code, _, errors = run("rebuild_corpus", copied, dry=dry)
         assert (code, errors.count("\n")) == (2, 1), errors
         assert "table documents: the log of" in errors
-        assert f"remove {warehouse}/documents and run rebuild_corpus" in errors
+        assert f"remove {copied.warehouse}/documents and run rebuild_corpus" in errors
     assert commit.read_bytes() == cut
 
 
-def test_a_damaged_input_is_named_by_the_job_that_reads_it(corpus: SmallCorpus, warehouse: Path) -> None:
-    data_file(warehouse, "pivots").unlink()
-    code, _, errors = run("score_documents", corpus, warehouse)
+def test_a_damaged_input_is_named_by_the_job_that_reads_it(copied: SmallCorpus) -> None:
+    data_file(copied.warehouse, "pivots").unlink()
+    code, _, errors = run("score_documents", copied)
     assert (code, errors.count("\n")) == (2, 1), errors
     assert "table pivots" in errors
     assert "is missing): run find_pivots again" in errors
@@ -143,43 +127,41 @@ def test_a_damaged_input_is_named_by_the_job_that_reads_it(corpus: SmallCorpus, 
     ],
 )
 def test_a_table_that_cannot_be_committed_to_is_refused_before_the_stage_runs(
-    spark: "SparkSession", corpus: SmallCorpus, warehouse: Path, change: str, named: str
+    spark: "SparkSession", copied: SmallCorpus, change: str, named: str
 ) -> None:
-    spark.sql(f"ALTER TABLE delta.`{warehouse}/pivots` {change}")
+    spark.sql(f"ALTER TABLE delta.`{copied.warehouse}/pivots` {change}")
     for dry in (True, False):
-        code, _, errors = run("find_pivots", corpus, warehouse, dry=dry)
+        code, _, errors = run("find_pivots", copied, dry=dry)
         assert code == 2, errors
-        assert f"{warehouse}/pivots has the table feature or property {named}" in errors
+        assert f"{copied.warehouse}/pivots has the table feature or property {named}" in errors
         assert "find_pivots: runs" not in errors
 
 
-def test_features_that_delta_rs_can_commit_to_are_accepted(
-    spark: "SparkSession", corpus: SmallCorpus, warehouse: Path
-) -> None:
+def test_features_that_delta_rs_can_commit_to_are_accepted(spark: "SparkSession", copied: SmallCorpus) -> None:
     for name in ("delta.enableDeletionVectors", "delta.enableChangeDataFeed"):
-        spark.sql(f"ALTER TABLE delta.`{warehouse}/pivots` SET TBLPROPERTIES ('{name}' = 'true')")
-    spark.sql(f"ALTER TABLE delta.`{warehouse}/pair_pivots` SET TBLPROPERTIES ('delta.checkpointPolicy' = 'v2')")
-    must_work(run("find_pivots", corpus, warehouse))
-    made = spark.read.format("delta").load(f"{warehouse}/pivots").collect()
-    assert sorted((row.asDict() for row in made), key=repr) == rows(corpus.folder / "warehouse", "pivots")
+        spark.sql(f"ALTER TABLE delta.`{copied.warehouse}/pivots` SET TBLPROPERTIES ('{name}' = 'true')")
+    spark.sql(f"ALTER TABLE delta.`{copied.warehouse}/pair_pivots` SET TBLPROPERTIES ('delta.checkpointPolicy' = 'v2')")
+    must_work(run("find_pivots", copied))
+    made = spark.read.format("delta").load(f"{copied.warehouse}/pivots").collect()
+    assert sorted((row.asDict() for row in made), key=repr) == rows(replace(copied, copy=None), "pivots")
 
 
 def test_files_that_are_removed_while_they_are_read_end_the_run_with_one_line(
-    corpus: SmallCorpus, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+    copied: SmallCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobs import find_pivots
 
     associations = find_pivots._associations
 
     def vacuumed(*arguments: Any) -> Any:
-        for path in (warehouse / "token_cooccurrence").glob("*.parquet"):
+        for path in (copied.warehouse / "token_cooccurrence").glob("*.parquet"):
             path.unlink()
         return associations(*arguments)
 
     monkeypatch.setattr(find_pivots, "_associations", vacuumed)
-    code, _, errors = run("find_pivots", corpus, warehouse)
+    code, _, errors = run("find_pivots", copied)
     assert code == 2, errors
-    assert f"{warehouse}/token_cooccurrence/part-" in errors.splitlines()[-1]
+    assert f"{copied.warehouse}/token_cooccurrence/part-" in errors.splitlines()[-1]
     assert "run rebuild_corpus" in errors.splitlines()[-1]
 
 
@@ -197,20 +179,20 @@ def written_by_another(warehouse: Path, table: str) -> Callable[[], None]:
 
 @pytest.mark.parametrize("table", ["pair_pivots", "token_totals"])
 def test_the_slower_of_two_runs_stops_with_one_line(
-    corpus: SmallCorpus, warehouse: Path, monkeypatch: pytest.MonkeyPatch, table: str
+    copied: SmallCorpus, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     from jobs import find_pivots
 
-    associations, other = find_pivots._associations, written_by_another(warehouse, table)
+    associations, other = find_pivots._associations, written_by_another(copied.warehouse, table)
 
     def slowly(*arguments: Any) -> Any:
         other()
         return associations(*arguments)
 
     monkeypatch.setattr(find_pivots, "_associations", slowly)
-    before = {name: log_file(warehouse, name).name for name in ("pair_pivots", "pivots")}
-    code, _, errors = run("find_pivots", corpus, warehouse)
+    before = {name: log_file(copied.warehouse, name).name for name in ("pair_pivots", "pivots")}
+    code, _, errors = run("find_pivots", copied)
     assert code == 2, errors
-    assert f"another run has written {warehouse}/{table} meanwhile" in errors.splitlines()[-1]
-    after = {name: log_file(warehouse, name).name for name in before}
+    assert f"another run has written {copied.warehouse}/{table} meanwhile" in errors.splitlines()[-1]
+    after = {name: log_file(copied.warehouse, name).name for name in before}
     assert {name for name in before if after[name] != before[name]} == {table} & set(before)

@@ -10,6 +10,7 @@ from small_corpus import SmallCorpus, rows_of
 
 from jobs.report.render_page import make_page
 from jobs.report.report_types import Report
+from pivot_udfs.arms import ARMS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,7 +37,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from jobs.selection.shrunken_density import with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
-    rows = [("s", "empty", "en", 0, 0, 0, 0.0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, 0.0, "f", 1)]
+    rows = [("s", "empty", "en", 0, 0, 0, 0.0, 0.0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, 0.0, 0.0, "f", 1)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
     marked = with_shrunken_density(scores, {"en": 0.2}, 0).withColumn("taken", F.lit(False))
     (language,) = read_densities(marked, sums_by_language(sums_by_source(scores, []), []))
@@ -57,19 +58,21 @@ class TestOfTables:
         assert {(row.lang, row.source): row.n_docs for row in intake.sources}.items() <= by_source.items()
 
     def test_arms(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        rows = {arm.name: rows_of(spark, corpus, f"datasets/{arm.name}") for arm in report.arms}
+        """Tokens of an arm with replaced words are those of the original."""
+        originals = {arm.name: ARMS[arm.name].copy_of or arm.name for arm in report.arms}
+        rows = {arm: rows_of(corpus, f"datasets/{original}") for arm, original in originals.items()}
         keys = {name: {(row["source"], row["doc_id"]) for row in of_arm} for name, of_arm in rows.items()}
         for arm in report.arms:
             assert (arm.n_docs, arm.n_tokens) == (len(rows[arm.name]), sum(row["n_tokens"] for row in rows[arm.name]))
             assert arm.n_in_pivot == len(keys[arm.name] & keys["pivot"])
         for row in report.source_tokens:
-            for arm, of_arm in rows.items():
-                assert row[arm] == sum(r["n_tokens"] for r in of_arm if r["source"] == row.source)
+            for name, of_arm in rows.items():
+                assert row[name] == sum(r["n_tokens"] for r in of_arm if r["source"] == row.source)
 
     def test_budgets(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
         """The pivot arm's budgets are the share of each language's tokens; the controls' what the pivot arm holds."""
         tokens: Counter[str] = Counter()
-        for row in rows_of(spark, corpus, "document_scores"):
+        for row in rows_of(corpus, "document_scores"):
             tokens[row["lang"]] += row["n_tokens"]
         arms = {arm.name: arm for arm in report.arms}
         assert {b.lang: b.amount for b, _ in arms["pivot"].budgets} == {
@@ -80,7 +83,7 @@ class TestOfTables:
         assert all(taken <= b.amount for arm in report.arms for b, taken in arm.budgets)
 
     def test_densities(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        scores = rows_of(spark, corpus, "document_scores")
+        scores = rows_of(corpus, "document_scores")
         for language in report.densities:
             of_language = [row for row in scores if row["lang"] == language.lang]
             pivots = sum(row["n_pivot_tokens"] for row in of_language)
@@ -92,7 +95,7 @@ class TestOfTables:
         assert sum(language.n_taken for language in report.densities) == report.arms[0].n_docs
 
     def test_word_pairs(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        counts = rows_of(spark, corpus, "word_cooccurrence")
+        counts = rows_of(corpus, "word_cooccurrence")
         shown = [(p.lang_a, row.word_a, p.lang_b, row.word_b) for p in report.language_pairs for row in p.pairs]
         by_words = {(r["lang_a"], r["word_a"], r["lang_b"], r["word_b"]): r for r in counts}
         lines = [[(lang, line[lang]) for lang in ("en", "fr", "ja", "zh")] for line in corpus.rows]
@@ -108,7 +111,7 @@ class TestOfTables:
                 assert row.is_translation == (words in cells)
 
     def test_pivots_and_examples(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
-        pivots = sorted(rows_of(spark, corpus, "pivots"), key=lambda row: row["rank"])
+        pivots = sorted(rows_of(corpus, "pivots"), key=lambda row: row["rank"])
         assert [pivot.token for pivot in report.pivots] == [row["token"] for row in pivots]
         assert all(pivot.pairs for pivot in report.pivots[:30])
         assert report.examples

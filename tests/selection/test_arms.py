@@ -37,7 +37,7 @@ def test_an_arm_cut_by_the_rule_has_budgets_by_language(changes: dict[str, Any])
 
 
 def test_the_known_arms_are_described() -> None:
-    assert list(ARMS) == [*DEFAULT_ARMS, "half_a", "half_b"]
+    assert list(ARMS) == [*DEFAULT_ARMS, "code_switched", "half_a", "half_b", "lexicon_swap"]
     assert all(arm.title and arm.description.endswith(".") for arm in ARMS.values())
 
 
@@ -85,7 +85,8 @@ def test_a_new_arm_is_selected(spark: Any, wiki: Arm) -> None:
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
     rows = [
-        (f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, 0.0, f"f{k % 5}", k) for k in range(210)
+        (f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, 0.0, 0.0, f"f{k % 5}", k)
+        for k in range(210)
     ]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
     selection = Selection(share=0.4, arms=["pivot", wiki.name])

@@ -58,9 +58,11 @@ def test_each_arm_has_the_budgets_of_its_registry_entry() -> None:
         Budget("matched", "fr", "documents", 2),
         Budget("random", "fr", "tokens", 48),
         Budget("parallel", "all", "tokens", 48),
+        Budget("code_switched", "fr", "tokens", 48),
+        Budget("lexicon_swap", "fr", "documents", 1),
     ]
     threshold = Selection(rule="threshold", arms=["parallel", "pivot"])
-    assert reported_budgets(threshold, {"fr": 1000}, held) == budgets[-1:]
+    assert reported_budgets(threshold, {"fr": 1000}, held) == budgets[-3:-2]
 
 
 STRATUM = st.integers(0, 200).flatmap(

@@ -1,6 +1,5 @@
 """Workers read the chosen documents from the files of any writer."""
 
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from small_corpus import SmallCorpus, must_work, run_job
+from small_corpus import SmallCorpus, must_work, rows_of, run
 
 from pivot_udfs.arms import ARMS
 
@@ -41,16 +40,8 @@ def test_each_key_goes_to_the_task_of_its_file(spark: "SparkSession") -> None:
     assert len(placed_files) == 7
 
 
-@pytest.fixture
-def copy(corpus: SmallCorpus, tmp_path: Path) -> Path:
-    """A copy of the rebuilt corpus's warehouse."""
-    shutil.copytree(corpus.folder / "warehouse", tmp_path / "warehouse")
-    return tmp_path / "warehouse"
-
-
-def arms_of(spark: "SparkSession", warehouse: Path) -> dict[str, list[Any]]:
-    tables = {arm: spark.read.format("delta").load(str(warehouse / "datasets" / arm)) for arm in ARMS}
-    return {arm: sorted(table.collect(), key=repr) for arm, table in tables.items()}
+def arms_of(corpus: SmallCorpus) -> dict[str, list[Any]]:
+    return {arm: sorted(rows_of(corpus, f"datasets/{arm}"), key=repr) for arm in ARMS}
 
 
 def are_apart(spark: "SparkSession", documents: Path) -> bool:
@@ -61,12 +52,6 @@ def are_apart(spark: "SparkSession", documents: Path) -> bool:
     places = files_of(spark, f"file:{documents}", sizes).to_pylist()
     rows = sorted((row["shard"], row["first"], row["last"]) for row in places)
     return all(a[0] != b[0] or a[2] < b[1] for a, b in pairwise(rows))
-
-
-def filter_again(corpus: SmallCorpus, warehouse: Path, *overrides: str) -> str:
-    from jobs import filter_documents
-
-    return must_work(run_job(filter_documents.main, corpus, f"warehouse.path={warehouse}", *overrides))
 
 
 @pytest.mark.spark
@@ -82,40 +67,34 @@ def test_a_key_goes_to_each_file_that_may_hold_its_document(spark: "SparkSession
 
 @pytest.mark.spark
 @pytest.mark.timeout(900)
-def test_compacted_and_intertwined_files_give_the_same_arms(
-    spark: "SparkSession", corpus: SmallCorpus, copy: Path
-) -> None:
+def test_compacted_and_intertwined_files_give_the_same_arms(spark: "SparkSession", copied: SmallCorpus) -> None:
     from delta.tables import DeltaTable as SparkTable
 
-    wanted = arms_of(spark, copy)
+    wanted = arms_of(copied)
     assert all(wanted.values())
-    documents = SparkTable.forPath(spark, str(copy / "documents"))
+    documents = SparkTable.forPath(spark, str(copied.warehouse / "documents"))
     documents.optimize().executeCompaction()
-    filter_again(corpus, copy)
-    assert arms_of(spark, copy) == wanted
+    must_work(run("filter_documents", copied))
+    assert arms_of(copied) == wanted
     spark.conf.set("spark.databricks.delta.optimize.maxFileSize", "50000")
     try:
         documents.optimize().executeZOrderBy("doc_id")
     finally:
         spark.conf.unset("spark.databricks.delta.optimize.maxFileSize")
-    assert not are_apart(spark, copy / "documents")
-    filter_again(corpus, copy)
-    assert arms_of(spark, copy) == wanted
+    assert not are_apart(spark, copied.warehouse / "documents")
+    must_work(run("filter_documents", copied))
+    assert arms_of(copied) == wanted
 
 
 @pytest.mark.spark
 @pytest.mark.timeout(900)
-def test_documents_deleted_by_deletion_vectors_are_restored(
-    spark: "SparkSession", corpus: SmallCorpus, copy: Path
-) -> None:
-    from jobs import count_cooccurrence, rebuild_corpus
-
-    path, wanted = str(copy / "documents"), arms_of(spark, copy)
+def test_documents_deleted_by_deletion_vectors_are_restored(spark: "SparkSession", copied: SmallCorpus) -> None:
+    path, wanted = str(copied.warehouse / "documents"), arms_of(copied)
     spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
     lost = wanted["pivot"][0]
     spark.sql(f"DELETE FROM delta.`{path}` WHERE shard = '{lost['shard']}' AND record = {lost['record']}")  # noqa: S608
-    code, _, errors = run_job(count_cooccurrence.main, corpus, f"warehouse.path={copy}")
+    code, _, errors = run("count_cooccurrence", copied)
     assert (code, "run tokenize_corpus again" in errors) == (2, True), errors
-    assert "they are restored" in must_work(run_job(rebuild_corpus.main, corpus, f"warehouse.path={copy}"))
-    filter_again(corpus, copy)
-    assert arms_of(spark, copy) == wanted
+    assert "they are restored" in must_work(run("rebuild_corpus", copied))
+    must_work(run("filter_documents", copied))
+    assert arms_of(copied) == wanted

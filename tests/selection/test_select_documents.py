@@ -29,6 +29,7 @@ def make_scores() -> list[Row]:
         counts = {"n_tokens": n_tokens, "n_pivot_tokens": n_pivots, "n_distinct_pivots": min(n_pivots, 3)}
         balance = draw.choice([-0.2, -0.1, 0.0, 0.1, 0.3, draw.uniform(-1, 1)]) * (n_pivots > 0)
         scored = {"lang": draw.choice(["en", "fr", "ja", "mul"]), "half_balance": balance}
+        scored |= {"foreign_share": draw.choice([0.0, 0.0, 0.1, 0.5, draw.random()])}
         rows.append(place | counts | scored | {"pivot_density": n_pivots / n_tokens})
     return rows
 
@@ -125,16 +126,21 @@ def test_controls_match_the_pivot_arm(scores: "DataFrame") -> None:
     for lang, budget in pivot.items():
         assert budget - longest < tokens(found["random"])[lang] <= budget
     held = places(found["pivot"])
-    for arm in ("random", "matched", "parallel"):
+    for arm in ("random", "matched", "parallel", "code_switched"):
         assert not held & places(found[arm])
     assert places(found["pivot_matched"]) < held
     others = [row for row in ROWS if row["record"] not in held]
     assert shape(found["matched"]) == shape(found["pivot_matched"]) == shape(found["pivot"]) & shape(others)
     assert 0 < len(found["matched"]) < len(found["pivot"])
+    mixed = [row for row in ROWS if row["record"] not in held and row["foreign_share"] and row["lang"] != "mul"]
+    mixed.sort(key=lambda row: (-row["foreign_share"], *(row[name] for name in KEY)))
+    by_language = [first_within([row for row in mixed if row["lang"] == lang], pivot[lang]) for lang in pivot]
+    assert places(found["code_switched"]) == {row["record"] for rows in by_language for row in rows} != set()
+    assert found["lexicon_swap"] == found["matched"]
     assert set(tokens(found["parallel"])) == {"mul"}
     assert tokens(found["parallel"]).total() <= pivot.total()
     drawn = [{row["record"] for row in found[arm]} for arm in ARMS]
-    assert len(set(map(frozenset, drawn))) == len(ARMS)
+    assert len(set(map(frozenset, drawn))) == len(ARMS) - 1
 
 
 def shape(rows: list[Row]) -> Counter[tuple[str, str, int]]:
