@@ -9,8 +9,8 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 # spark-submit starts the first python3 on the PATH.
 export PATH := $(BIN):$(PATH)
 CORPUS ?= tests/samples/shards
-# One process has the tests of the shared Spark session (tests/conftest.py).
-IN_PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes, each file in one of them; what starts Spark comes first (tests/conftest.py).
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-dev setup-gpu demo demo-model test torture check dist bench bench-gpu docs lock clean
 

@@ -37,17 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves ``nightly`` tests out unless ``-m`` names them; in ``addopts`` any other ``-m`` would bring them back.
 
-    Where tests run in several processes, those of the shared Spark session are run by one, and each other file by one.
-    What starts Spark comes first, so that the others fill the time.
+    What starts Spark comes first, so that other tests fill the time where tests run in several processes.
     """
     if "nightly" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.get_closest_marker("spark") is None)
-    for item in items:
-        shares_spark = "spark" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("spark" if shares_spark else item.path.stem))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -116,7 +116,7 @@ def _train(kind: type[TrainingRun], settings: ModelSettings) -> None:
 def run_experiment(context: Context) -> Iterator[Row]:
     """The experiment, contrast by contrast and seed by seed while the time suffices; finished runs are kept.
 
-    The first seed includes loading, compiling and the scores before training, so only later ones show what the next takes.
+    The first seed includes loading, compiling and the scores before training: only later ones show what the next takes.
     """
     begin = start = time.monotonic()
     for n, (contrast, seed) in enumerate(run_by_seed(context.settings)):

@@ -10,6 +10,7 @@ the logit lens and with the tuned one, on sequences that were not trained on. ``
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
+from jobs.gpu.models.special_tokens import special_id
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder, pack_held_out
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
@@ -33,7 +35,7 @@ from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 1
+VERSION = 2
 _STATE, _SAVE_SECONDS = "state.safetensors", 60.0
 
 
@@ -42,7 +44,8 @@ def train(settings: ModelSettings) -> None:
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     if not (held_out_folder(settings) / "manifest.json").is_file():
         pack_held_out(settings, tokenizer)
-    packed = open_packed(held_out_folder(settings), tokenizer.sha256)
+    start = special_id(tokenizer, settings.training.start_token, "training.start_token")
+    packed = replace(open_packed(held_out_folder(settings), tokenizer.sha256), start_id=start)
     made_from, folder = _provenance(settings, packed), lens_folder(settings)
     if why_stale(read_provenance(folder), made_from) is None:
         say("this lens is trained already", folder=folder)
@@ -123,6 +126,7 @@ def _commit(of_model: Mapping[str, Any]) -> dict[str, Any]:
 
 def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:
     used = result_settings(settings.tuned_lens) | model_settings(settings.model)
+    used["training.start_token"] = settings.training.start_token
     files = {"packed": str(packed.manifest["file"]["sha256"]), **model_hashes(settings.model)}
     return provenance("train_tuned_lens", VERSION, used, files=files)
 

@@ -63,6 +63,8 @@ def markdown_table(found: Mapping[str, Any]) -> str:
         lines += _table([metric, *names], cells)
     bits = found["bits_per_byte"]
     languages = list(next(iter(bits.values())))
+    if not languages:
+        return "\n".join(lines)
     rows = [["before", *(_number(row["before"], 4, "") for row in next(iter(bits.values())).values())]]
     rows += [[arm, *(_number(of_arm[k]["after"], 4, "") for k in languages)] for arm, of_arm in bits.items()]
     return "\n".join([*lines, *_table(["bits per byte", *languages], rows)])

@@ -144,7 +144,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def read_bits(folder: Path) -> dict[str, dict[str, float]]:
-    """Bits per byte before the first step and after the last, from the run's log."""
+    """Bits per byte by language before the first step and after the last, from the run's log; empty if not measured."""
     lines = (folder / "training.jsonl").read_text(encoding="utf-8").splitlines()
     found = [row["bits_per_byte"] for row in map(json.loads, lines) if "bits_per_byte" in row]
-    return {"before": found[0], "after": found[-1]}
+    return {"before": found[0] if found else {}, "after": found[-1] if found else {}}

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.analysis.contrasts import RunResult
 from jobs.gpu.common.errors import TaskError
+from jobs.gpu.training.scored_runs import read_bits
 from pivot_udfs.arms import CROSSOVER
 
 pytestmark = pytest.mark.torch
@@ -61,6 +63,15 @@ def test_a_plain_contrast_is_the_mean_over_concepts_and_seeds() -> None:
     assert "| pivot-matched | difference: contrast | +2.1250 [" in table
     assert "by seed: 0: +1.0000, 1: +3.2500." in table
     assert contrast["dose_effects"]["pivots"]["mean"] == 0, "both arms have the same doses"
+
+
+def test_bits_per_byte_that_were_not_measured_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "training.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    run = RunResult(_scores(BASE.tolist()), read_bits(tmp_path), _run(BASE.tolist()).doses)
+    runs = {("pivot", 0): run, ("matched", 0): run}
+    found = compare(_scores(BASE.tolist()), runs, ["pivot-matched"], HALF_A)
+    assert found["bits_per_byte"] == {"pivot": {}, "matched": {}}
+    assert "bits per byte" not in markdown_table(found)
 
 
 def test_a_crossover_is_half_the_difference_between_the_halves() -> None:
