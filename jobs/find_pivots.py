@@ -19,7 +19,6 @@ from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
 from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import read_release
-from pivot_udfs.concept_halves import concept_halves
 from pivot_udfs.counting.read_counts import numbers_of
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import (
@@ -31,6 +30,7 @@ from pivot_udfs.find_pivots import (
     find_pair_pivots,
     pair_pivots,
 )
+from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.tokenization.vocabulary import vocabulary

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
+from jobs.selection.budgeted_sample import KEY
 from jobs.selection.shrunken_density import SHRUNKEN
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.arms import ARMS, PIVOT, Arm
@@ -16,7 +17,6 @@ from pivot_udfs.schemas import SELECTION_CUTS
 from pivot_udfs.settings import Selection
 
 _ALL = "all"
-_KEY = ("source", "doc_id", "shard", "record")
 _FUNCTIONS = {"floor": math.floor, "log2": lambda x: math.log(x) / math.log(2.0)}
 """With the values that Spark gives: a whole number, and a quotient of logarithms."""
 
@@ -52,7 +52,7 @@ def _is_in_pivot_arm(tables: ArrowTables, scored: Mapping[str, Any], selection: 
         return bool(cuts) and bool(scored[SHRUNKEN] >= selection.threshold)
     if cuts[0]["value"] is None:
         return bool(cuts[0]["budget"])
-    return [1 - scored[SHRUNKEN], *(scored[name] for name in _KEY)] < [cuts[0][name] for name in ("value", *_KEY)]
+    return [1 - scored[SHRUNKEN], *(scored[name] for name in KEY)] < [cuts[0][name] for name in ("value", *KEY)]
 
 
 def _cuts(tables: ArrowTables, arm: str, stratum: str) -> list[dict[str, Any]]:

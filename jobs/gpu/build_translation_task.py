@@ -24,9 +24,9 @@ from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
-from pivot_udfs.concept_halves import concept_halves
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.load_settings import result_settings
+from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 

@@ -27,6 +27,7 @@ from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.special_tokens import special_tokens
 from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import TokenizerError, WarehouseError
@@ -198,8 +199,7 @@ def _by_language(chosen: pd.DataFrame, n_bytes: NDArray[np.int64]) -> dict[str, 
 
 
 def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
-    words = vocabulary(tokenizer)
-    special = {words.texts[index]: index for index in words.special_ids}
+    special = special_tokens(tokenizer)
     for candidate in (name,) if name else _END_TOKENS:
         if candidate in special:
             return special[candidate]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from packing_world import dataset_rows
-from small_world import make_world, write_table
+from small_world import make_world, write_pair_tables, write_table
 from tiny_models import tiny_model
 
 from jobs.gpu import continue_pretraining, pack_dataset
@@ -31,6 +31,13 @@ def make_training_world(tmp_path: Path) -> Path:
         write_table(tmp_path / "warehouse", name, rows, tmp_path / "tokenizer.json")
     save_model(tiny_model("smollm", vocabulary=400), tmp_path / "model")
     assert pack_dataset.main(["--config", str(config)]) == 0
+    return config
+
+
+def make_traced_world(folder: Path) -> Path:
+    """The same, with the tables of pairs that traces read."""
+    config = make_training_world(folder)
+    write_pair_tables(folder)
     return config
 
 

@@ -13,8 +13,8 @@ import pytest
 from small_corpus import SmallCorpus, rows_of
 
 from pivot_udfs.arms import ARMS
-from pivot_udfs.concept_halves import concept_halves
 from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS, count_cooccurrence
+from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.schemas import DATASET, TABLES
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import word_token_ids

@@ -7,16 +7,14 @@ docstrings of sections and keys are the text of ``docs/configuration.md``.
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic.config import JsonDict
 
 from jobs.gpu.common.trace_settings import Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import CROSSOVER, PIVOT, known_contrast
-from pivot_udfs.setting_sections.setting_types import Language, Section
+from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
-_NO_RESULT: JsonDict = {"changes_result": False}
 
 
 def _known_prompt(prompt: str) -> str:
@@ -35,15 +33,15 @@ class Model(Section):
     """Branch, tag or commit of a model on the hub; empty: its main revision."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto``: bfloat16 on a GPU, float32 on a CPU."""
-    device: str = Field(default="auto", json_schema_extra=_NO_RESULT)
+    device: str = Field(default="auto", json_schema_extra=NO_RESULT)
     """``auto``, ``cpu``, ``cuda`` or ``cuda:<n>``."""
     trust_remote_code: bool = False
     """Whether code that comes with the model may run."""
     allow_pickle: bool = False
     """Whether weights that are not safetensors may be read; unpickling can run any code."""
-    trained_on_corpus: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    trained_on_corpus: bool = Field(default=False, json_schema_extra=NO_RESULT)
     """Whether the model was trained on the corpus whose counts are in the tables; the report says where it was not."""
-    trust_vocabulary: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    trust_vocabulary: bool = Field(default=False, json_schema_extra=NO_RESULT)
     """Whether a model may be used that has no tokenizer to compare ``tokenizer.path`` with."""
 
 
@@ -78,9 +76,9 @@ class Translation(Section):
     ``{target_language}`` and ``{target}`` in this order."""
     start_token: str = ""
     """Text of the special token before every prompt, for models trained with one (``"<bos>"``); empty: none."""
-    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
+    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=NO_RESULT)
     """Source words in one forward pass; halved once where memory does not suffice."""
-    prefix_reuse: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    prefix_reuse: bool = Field(default=True, json_schema_extra=NO_RESULT)
     """Whether the keys and values of a draw's shared prefix are computed once."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
     """Number of resamples of the bootstrap confidence intervals."""
@@ -112,7 +110,7 @@ class Training(Section):
     """Tokens of one training sequence."""
     global_batch_tokens: Annotated[int, Field(ge=2)] = 65_536
     """Tokens of one optimizer step, over all processes; a multiple of the sequence length."""
-    micro_batch: Annotated[int, Field(ge=1)] = Field(default=4, json_schema_extra=_NO_RESULT)
+    micro_batch: Annotated[int, Field(ge=1)] = Field(default=4, json_schema_extra=NO_RESULT)
     """Sequences in one forward pass of one process; halved once where memory does not suffice."""
     token_budget: Annotated[int, Field(ge=1)] = 1_000_000
     """Training stops after this many tokens."""
@@ -141,20 +139,20 @@ class Training(Section):
     """Precision of the forward pass; weights and optimizer stay float32. ``auto``: bfloat16 on a GPU, else float32."""
     compile: bool = False
     """Whether the model's layers and the loss are compiled."""
-    deterministic: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    deterministic: bool = Field(default=False, json_schema_extra=NO_RESULT)
     """Use deterministic, slower algorithms: on GPUs, and with several processes, a resumed run is bit-identical only
     with them."""
-    gradient_checkpointing: bool = Field(default=False, json_schema_extra=_NO_RESULT)
+    gradient_checkpointing: bool = Field(default=False, json_schema_extra=NO_RESULT)
     """Whether activations are computed again in the backward pass, which saves memory and takes time."""
-    evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=_NO_RESULT)
+    evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=NO_RESULT)
     """Steps between measurements of held-out bits per byte; 0: only before and after training."""
-    evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=_NO_RESULT)
+    evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=NO_RESULT)
     """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
-    checkpoint_every_minutes: Annotated[float, Field(ge=0)] = Field(default=30.0, json_schema_extra=_NO_RESULT)
+    checkpoint_every_minutes: Annotated[float, Field(ge=0)] = Field(default=30.0, json_schema_extra=NO_RESULT)
     """Minutes of training between checkpoints, each written after a step; 0: none."""
-    keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=_NO_RESULT)
+    keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=NO_RESULT)
     """Number of newest checkpoints that are kept."""
-    delete_checkpoints: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    delete_checkpoints: bool = Field(default=True, json_schema_extra=NO_RESULT)
     """Whether checkpoints are deleted when the run is finished; false, to trace them (``sweep.revisions``)."""
     packed_path: str = ""
     """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
@@ -176,9 +174,9 @@ class Experiment(Section):
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
-    pack: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    pack: bool = Field(default=True, json_schema_extra=NO_RESULT)
     """Whether arms are packed first; false, for a machine without the tables: packed files are used as they are."""
-    keep_models: bool = Field(default=True, json_schema_extra=_NO_RESULT)
+    keep_models: bool = Field(default=True, json_schema_extra=NO_RESULT)
     """Whether the weights of a trained model are kept after its evaluation."""
 
     @property

@@ -3,11 +3,8 @@
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic.config import JsonDict
 
-from pivot_udfs.setting_sections.setting_types import Section
-
-_NO_RESULT: JsonDict = {"changes_result": False}
+from pivot_udfs.setting_sections.setting_types import NO_RESULT, Section
 
 
 class Trace(Section):
@@ -17,7 +14,7 @@ class Trace(Section):
     """How a layer is read: by the model's norm and output head, or by them after a trained translator of the layer."""
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
     """Number of most probable tokens stored for each layer."""
-    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=_NO_RESULT)
+    batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=NO_RESULT)
     """Source words in one forward pass; halved once where memory does not suffice."""
     n_pivots: Annotated[int, Field(ge=1)] = 50
     """Number of best pivots of a word pair whose probabilities are summed."""

@@ -8,14 +8,19 @@ from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 
+def special_tokens(tokenizer: TokenizerSpec) -> dict[str, int]:
+    """The ids of the special tokens by text; of several with one text, the first."""
+    words = vocabulary(tokenizer)
+    return {words.texts[index]: index for index in sorted(words.special_ids, reverse=True)}
+
+
 def special_id(tokenizer: TokenizerSpec, text: str, setting: str) -> int | None:
     """The id of the special token with this text; None if it is empty.
 
     Raises:
         TokenizerError: the tokenizer has no such special token; the message names ``setting``.
     """
-    words = vocabulary(tokenizer)
-    special = {words.texts[index]: index for index in sorted(words.special_ids, reverse=True)}
+    special = special_tokens(tokenizer)
     if text and text not in special:
         raise TokenizerError(
             f"{setting} = {text!r} is not a special token of the tokenizer; it has {', '.join(sorted(special))}"

@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
-from small_world import write_pair_tables
 from tiny_models import tiny_model
-from training_world import make_training_world, run_options, run_training
+from training_world import make_traced_world, run_options, run_training
 
 from jobs.gpu import sweep_revisions, trace_layers, write_model_report
 from jobs.gpu.analysis.revision_curve import SCHEMA, revision_curve, step_of
@@ -26,8 +25,7 @@ CHECKPOINTS = ("training.keep_checkpoints=9", "training.delete_checkpoints=false
 @pytest.fixture(name="config", scope="module")
 def _config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world with a training run of six steps whose checkpoints of steps 2, 4 and 6 are kept."""
-    config = make_training_world(tmp_path_factory.mktemp("world"))
-    write_pair_tables(config.parent)
+    config = make_traced_world(tmp_path_factory.mktemp("world"))
     assert run_training(config, *CHECKPOINTS) == 0
     return config
 

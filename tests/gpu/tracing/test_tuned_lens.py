@@ -10,9 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
-from small_world import write_pair_tables
 from tiny_models import tiny_model
-from training_world import make_training_world, run_options
+from training_world import make_traced_world, run_options
 
 from jobs.gpu import trace_layers, train_tuned_lens
 from jobs.gpu.common.errors import ModelError
@@ -28,8 +27,7 @@ OPTIONS = ("tuned_lens.n_steps=150", "tuned_lens.sequence_length=16", "tuned_len
 
 @pytest.fixture(name="config", scope="module")
 def _config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = make_training_world(tmp_path_factory.mktemp("world"))
-    write_pair_tables(config.parent)
+    config = make_traced_world(tmp_path_factory.mktemp("world"))
     assert train_tuned_lens.main(run_options(config, *OPTIONS)) == 0
     return config
 

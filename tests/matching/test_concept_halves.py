@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pivot_udfs.concept_halves import concept_halves
+from pivot_udfs.matching.concept_halves import concept_halves
 
 CONCEPTS = st.lists(st.integers(0, 2**40), max_size=50)
 
