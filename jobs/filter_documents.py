@@ -11,9 +11,8 @@ Only keys and scores are shuffled. Each chosen key is sent to the task that read
 write all arms in one pass over the texts and tokens. Where the cuts stay, only documents of changed shards are read.
 """
 
-import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from pyspark.sql import functions as F
@@ -121,10 +120,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Writes the pivot-rich dataset and its controls.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

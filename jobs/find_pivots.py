@@ -3,8 +3,6 @@
 spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
-import sys
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -174,10 +172,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Finds pair pivots and the pivot set in the counts.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -7,7 +7,6 @@ spark-submit jobs/tokenize_corpus.py --config conf/demo.toml [--set table.key=va
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -180,10 +179,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Tokenizes shards into the tables documents and quarantine.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

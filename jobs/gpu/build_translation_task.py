@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.corpus_counts import read_concept_pivots
 from jobs.gpu.translation.draw_task import draw_task
@@ -112,7 +112,7 @@ def load_task(settings: ModelSettings) -> Task:
     return task.only(wanted)
 
 
-main = partial(run_job, build, __doc__)
+main = partial(run_command, "build_translation_task", __doc__, ModelSettings, build)
 
 
 if __name__ == "__main__":

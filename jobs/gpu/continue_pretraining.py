@@ -21,12 +21,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
 from jobs.gpu.models.special_tokens import special_id
@@ -238,7 +238,7 @@ class TrainingRun:
         self._accelerator.wait_for_everyone()
 
 
-main = partial(run_job, train, __doc__)
+main = partial(run_command, "continue_pretraining", __doc__, ModelSettings, train)
 
 
 if __name__ == "__main__":

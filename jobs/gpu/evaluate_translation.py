@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task, task_identity
@@ -24,7 +25,6 @@ from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, read_provenance, why_stale
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import model_summary
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -134,7 +134,7 @@ def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[
     return summary
 
 
-main = partial(run_job, evaluate, __doc__)
+main = partial(run_command, "evaluate_translation", __doc__, ModelSettings, evaluate)
 
 
 if __name__ == "__main__":

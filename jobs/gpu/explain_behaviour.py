@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
 from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
@@ -25,7 +26,6 @@ from jobs.gpu.common.files import results_path, write_json, write_text
 from jobs.gpu.common.provenance import provenance, read_provenance, to_tree, why_stale
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
 from jobs.gpu.translation.corpus_counts import (
@@ -188,7 +188,7 @@ def _change(row: Mapping[str, Any], name: str) -> float | None:
     return None if row[name] is None else row[name] - row["log_probability"]
 
 
-main = partial(run_job, explain, __doc__)
+main = partial(run_command, "explain_behaviour", __doc__, ModelSettings, explain)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.special_tokens import special_tokens
 from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
@@ -209,7 +209,7 @@ def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
     )
 
 
-main = partial(run_job, pack, __doc__)
+main = partial(run_command, "pack_dataset", __doc__, ModelSettings, pack)
 
 
 if __name__ == "__main__":

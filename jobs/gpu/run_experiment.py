@@ -11,12 +11,12 @@ GPUs, train the runs with ``torchrun ... -m jobs.gpu.continue_pretraining`` firs
 from collections.abc import Iterator
 from functools import partial
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.analysis.contrasts import RunResult
 from jobs.gpu.common.files import results_path, write_json, write_text
 from jobs.gpu.common.provenance import provenance, to_tree
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import base_provenance
 from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
@@ -71,7 +71,7 @@ def _write(
     write_text(results_path(settings, "experiment.md"), markdown_table(found))
 
 
-main = partial(run_job, run, __doc__)
+main = partial(run_command, "run_experiment", __doc__, ModelSettings, run)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import ModelError, PackedFileError
 from jobs.gpu.common.files import file_sha256, results_path, write_json
 from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.provenance import provenance, read_provenance, why_stale, write_provenance
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -131,7 +131,7 @@ def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:
     return provenance("train_tuned_lens", VERSION, used, files=files)
 
 
-main = partial(run_job, train, __doc__)
+main = partial(run_command, "train_tuned_lens", __doc__, ModelSettings, train)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import file_sha256, results_path, write_text
 from jobs.gpu.common.provenance import provenance
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
@@ -93,7 +93,7 @@ def _target_language(direction: str) -> str:
     return direction.split("-")[1]
 
 
-main = partial(run_job, write_report, __doc__)
+main = partial(run_command, "write_model_report", __doc__, ModelSettings, write_report)
 
 
 if __name__ == "__main__":
