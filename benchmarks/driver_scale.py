@@ -33,7 +33,7 @@ from pivot_udfs.storage.stores import resolve
 T = TypeVar("T")
 SIZES = (20_000, 200_000)
 N_COMMITS = 50
-_MADE = Provenance("tokenize_corpus", 1, "")
+_MADE = Provenance("tokenize_corpus", 1)
 Rows = dict[str, dict[str, float]]
 
 

@@ -10,7 +10,6 @@ from jobs.framework.lineage_events import reported
 from jobs.framework.progress import StageRun
 from jobs.framework.run import Run as Run
 from jobs.warehouse.commit_history import check_together
-from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference, is_place, shown
@@ -115,7 +114,6 @@ def make_provenance(run: Run, stage: Stage) -> Provenance:
     return Provenance(
         job=stage.name,
         version=stage.version,
-        release=__version__,
         settings=json.loads(redact(json.dumps(settings))),
         tables={table: content.rows for table, content in read.items()},
         files=inherited | {name: run.file_hash(name) for name in stage.files if name != "shards"},

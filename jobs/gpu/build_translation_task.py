@@ -16,7 +16,6 @@ from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.corpus_counts import read_concept_pivots
@@ -73,7 +72,7 @@ def _provenance(settings: ModelSettings, lexicon_sha256: str, tokenizer_sha256: 
     shaping = {k: v for k, v in result_settings(settings.translation).items() if k not in _NOT_COMPARED}
     shaping["lexicon.languages"] = settings.lexicon.languages
     files = {"lexicon": lexicon_sha256, "tokenizer": tokenizer_sha256}
-    return provenance("build_translation_task", VERSION, shaping, files=files)
+    return Provenance("build_translation_task", VERSION, shaping, files=files)
 
 
 def task_tokens(settings: ModelSettings, tokenizer: TokenizerSpec) -> WordTokens:

@@ -23,10 +23,9 @@ from accelerate import Accelerator
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.common.files import results_path
+from jobs.gpu.common.files import read_provenance, results_path, write_provenance
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
 from jobs.gpu.models.special_tokens import special_id
@@ -46,6 +45,7 @@ from jobs.gpu.training.training_log import TrainingLog
 from jobs.gpu.training.training_loop import StepResult, Trainer
 from jobs.gpu.training.training_setup import deterministic, load_for_training, open_held_out, run_provenance, wrap
 from jobs.gpu.translation.task_model import TrainingCheck
+from pivot_udfs.provenance import difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 
@@ -99,7 +99,7 @@ class TrainingRun:
     @property
     def finished(self) -> bool:
         """Whether ``final/`` exists and was made by this run."""
-        return why_stale(read_provenance(self.folder / "final"), self._made_from) is None
+        return difference(read_provenance(self.folder / "final"), self._made_from) is None
 
     def train(self) -> None:
         """Runs the remaining steps, evaluates, and saves.

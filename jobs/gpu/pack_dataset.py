@@ -24,7 +24,6 @@ from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.special_tokens import special_tokens
@@ -95,7 +94,7 @@ def _provenance(settings: ModelSettings, tokenizer: TokenizerSpec, arm: str, key
     chosen = settings.packing.model_dump(include={"held_out_share", *keys})
     chosen |= {"arm": arm, "end_id": _end_token(tokenizer, settings.packing.end_token)}
     named = {f"packing.{key}": value for key, value in chosen.items()}
-    return provenance("pack_dataset", VERSION, named, files={"tokenizer": tokenizer.sha256})
+    return Provenance("pack_dataset", VERSION, named, files={"tokenizer": tokenizer.sha256})
 
 
 def packed_folder(settings: ModelSettings) -> Path:
@@ -153,7 +152,7 @@ def _write(
             bar.update(int((places >= 0).sum()))
     manifest = writer.finish(
         {
-            "provenance": to_tree(replace(made_from, tables={pinned.name: pinned.rows})),
+            "provenance": replace(made_from, tables={pinned.name: pinned.rows}).to_tree(),
             "table_version": pinned.version,
             "end_id": end_id,
             "languages": _by_language(chosen, n_bytes),

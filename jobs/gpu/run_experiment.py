@@ -16,13 +16,13 @@ from jobs.framework.log_lines import say
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.analysis.contrasts import RunResult
 from jobs.gpu.common.files import results_path, write_json, write_text
-from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import base_provenance
 from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import read_manifest
 from jobs.gpu.training.scored_runs import ScoredRuns, made_run, one_run
 from pivot_udfs.load_settings import result_settings
+from pivot_udfs.provenance import Provenance
 
 VERSION = 2
 
@@ -61,11 +61,11 @@ def _write(
     found = compare(runs.base_scores, results, settings.experiment.contrasts, runs.task.half_a)
     made_from = {"base scores": base_provenance(settings).fingerprint}
     made_from |= {f"run {arm} {seed}": made_run(one_run(settings, arm, seed)).fingerprint for arm, seed in results}
-    record = provenance("run_experiment", VERSION, result_settings(settings.experiment), files=made_from)
+    record = Provenance("run_experiment", VERSION, result_settings(settings.experiment), files=made_from)
     found |= {
         "token_budget": settings.training.token_budget,
         "arm_tokens": arm_tokens,
-        "provenance": to_tree(record),
+        "provenance": record.to_tree(),
     }
     write_json(results_path(settings, "experiment.json"), found)
     write_text(results_path(settings, "experiment.md"), markdown_table(found))

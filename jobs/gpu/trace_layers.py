@@ -17,7 +17,6 @@ from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
@@ -70,7 +69,7 @@ def _provenance(settings: ModelSettings, table: PinnedTable) -> Provenance:
     of_run |= lens_identity(settings)
     of_run |= {"lexicon.languages": settings.lexicon.languages, "trace.control_seed": settings.translation.seed}
     files = {**task_file, **model_hashes(settings.model)}
-    return provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)
+    return Provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)
 
 
 def _say_labels(direction: str, rows: pa.Table) -> None:

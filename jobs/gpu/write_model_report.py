@@ -16,7 +16,6 @@ from markupsafe import Markup
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import file_sha256, results_path, write_text
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
@@ -49,7 +48,7 @@ def write_report(settings: ModelSettings) -> None:
 def _provenance(settings: ModelSettings) -> Provenance:
     paths = [results_path(settings, name) for name in SOURCES]
     files = {path.name: file_sha256(path) for path in paths if path.is_file()}
-    return provenance("write_model_report", VERSION, result_settings(settings.model_report), files=files)
+    return Provenance("write_model_report", VERSION, result_settings(settings.model_report), files=files)
 
 
 def report_path(settings: ModelSettings) -> Path:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import TABLE, Release, read_releases
 from jobs.warehouse.tables import Warehouse
-from pivot_udfs import __version__
 from pivot_udfs.provenance import Provenance, difference
 
 
@@ -29,9 +28,7 @@ def write_release(
         WarehouseError: another run has changed a table or added a release meanwhile.
     """
     contents = {name: content for name in tables if (content := warehouse.content(name))}
-    provenance = Provenance(
-        "rebuild_corpus", 1, __version__, tables={name: content.rows for name, content in contents.items()}
-    )
+    provenance = Provenance("rebuild_corpus", 1, tables={name: content.rows for name, content in contents.items()})
     releases = read_releases(warehouse.root)
     newest = releases[max(releases)] if releases else None
     made = Provenance.from_json(newest.provenance) if newest else None

@@ -64,7 +64,7 @@ def small_release(folder: Path) -> list[dict[str, Any]]:
         )
     (folder / "run.toml").write_text(SETTINGS.format(folder=folder), encoding="utf-8")
     warehouse = Warehouse(cast(Any, None), f"{folder}/warehouse")
-    made = Provenance("filter_documents", 2, "0.1.0", settings={"selection.rule": "top_share"})
+    made = Provenance("filter_documents", 2, settings={"selection.rule": "top_share"})
     commit_rows(warehouse, "datasets/pivot", rows, made)
     write_release(warehouse, ["datasets/pivot"])
     return rows

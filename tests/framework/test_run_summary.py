@@ -22,7 +22,7 @@ def test_the_summary_has_stages_and_sizes_and_no_secret(tmp_path: Path, monkeypa
     log_lines.hide([SECRET])
     run: Any = SimpleNamespace(progress=Progress(), warehouse=Warehouse(cast(Any, None), str(tmp_path)))
     rows = [{"lang": lang, "n_docs": 2, "n_tokens": 30} for lang in ("en", "fr")]
-    commit_rows(run.warehouse, "corpus_totals", rows, Provenance("a_job", 1, ""))
+    commit_rows(run.warehouse, "corpus_totals", rows, Provenance("a_job", 1))
     run.progress.stages += [StageRun("a", True, f"key = {SECRET}", 1.5), StageRun("b", False, None, 0.1)]
     write_summary(run, "rebuild_corpus", ["corpus_totals", "pivots"], 3)
     summary = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.storage.read_parquet import read_listed
 from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
-MADE = Provenance("tokenize_corpus", 1, "")
+MADE = Provenance("tokenize_corpus", 1)
 Document = dict[str, Any]
 Place = tuple[str, int, str]
 
@@ -87,7 +87,7 @@ class Corpus:
         """The provenance of scores of these documents."""
         content = self.warehouse.content("documents")
         assert content is not None
-        return Provenance("score_documents", 1, "", tables={"documents": content.rows})
+        return Provenance("score_documents", 1, tables={"documents": content.rows})
 
 
 def places(rows: Sequence[Mapping[str, Any]]) -> Counter[Place]:

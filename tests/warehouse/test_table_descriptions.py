@@ -15,7 +15,7 @@ from pivot_udfs.schemas import TABLES, table_of
 @pytest.mark.parametrize("name", [*TABLES, "datasets/pivot"])
 def test_a_table_has_its_description_and_comments(name: str, tmp_path: Path) -> None:
     warehouse = Warehouse(cast(Any, None), str(tmp_path))
-    commit_rows(warehouse, name, [], Provenance("a_job", 1, ""))
+    commit_rows(warehouse, name, [], Provenance("a_job", 1))
     table = DeltaTable(tmp_path / name)
     assert table.metadata().name == name
     assert table.metadata().description == table_of(name).description

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
+from jobs.gpu.common.files import read_provenance, write_provenance
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, difference
 
 
 class Parts:
@@ -26,7 +26,7 @@ class Parts:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         made = read_provenance(folder)
-        stale = why_stale(made, now) if made or any(folder.glob("*.parquet")) else None
+        stale = difference(made, now) if made or any(folder.glob("*.parquet")) else None
         if stale:
             raise WarehouseError(
                 f"{folder} holds results made from {stale}: delete the folder to make them again, or set another "

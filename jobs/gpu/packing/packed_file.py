@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import file_sha256, write_json
-from jobs.gpu.common.provenance import from_tree
 from pivot_udfs.provenance import Provenance
 
 FORMAT = 4
@@ -144,7 +143,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def manifest_provenance(folder: Path, manifest: dict[str, Any]) -> Provenance:
     """What a packed file was made from."""
-    found = from_tree(manifest)
+    found = Provenance.from_tree(manifest.get("provenance"))
     if found is None:
         raise PackedFileError(f"{folder}/manifest.json has no provenance: pack again")
     return found

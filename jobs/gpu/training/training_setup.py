@@ -10,7 +10,6 @@ from accelerate import Accelerator
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.errors import PackedFileError, TrainingError
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import ModelSettings, Training
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -108,4 +107,4 @@ def run_provenance(settings: ModelSettings, manifest: Mapping[str, Any], packed:
     chosen = {name: value for name, value in chosen.items() if name not in ("training.packed_path", "model.dtype")}
     tokens = {"packed": str(manifest["file"]["sha256"])}
     files = {**packed.files, **tokens, **model_hashes(settings.model)}
-    return provenance("continue_pretraining", VERSION, chosen, packed.tables, files)
+    return Provenance("continue_pretraining", VERSION, chosen, packed.tables, files)
