@@ -39,8 +39,9 @@ SOURCES = (
 
 def write_report(settings: ModelSettings) -> None:
     """Reads the results and writes the page."""
-    path, corpus_report = report_path(settings), settings.model_report.corpus_report
-    page = make_page(read_model_report(settings), corpus_report or _corpus_report(path), _provenance(settings))
+    path = report_path(settings)
+    beside = "report.html" if (path.parent / "report.html").is_file() else ""
+    page = make_page(read_model_report(settings), beside, _provenance(settings))
     write_text(path, page)
     say("wrote", report=path, mb=f"{len(page.encode()) / 1e6:.1f}")
 
@@ -57,10 +58,6 @@ def report_path(settings: ModelSettings) -> Path:
         return Path(settings.model_report.path)
     warehouse = resolve(settings.warehouse.path)
     return Path(warehouse.path) / PAGE if warehouse.is_local else results_path(settings, PAGE)
-
-
-def _corpus_report(path: Path) -> str:
-    return "report.html" if (path.parent / "report.html").is_file() else ""
 
 
 def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.gpu.analysis.contrasts import METRICS, Contrast, Runs, Words, correct_p_values
+from pivot_udfs.arms import ContrastName
 
 
-def compare(base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: Set[int]) -> dict[str, Any]:
+def compare(base: pa.Table, runs: Runs, contrasts: Sequence[ContrastName], half_a: Set[int]) -> dict[str, Any]:
     """The comparison as a tree for a JSON file.
 
     Args:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects, holm
 from jobs.gpu.analysis.dose_response import dose_slopes
 from jobs.gpu.common.errors import TaskError
-from pivot_udfs.arms import CROSSOVER
+from pivot_udfs.arms import CROSSOVER, ContrastName
 
 METRICS = ("contrast", "score")
 """The primary one first."""
@@ -108,12 +108,12 @@ class Contrast:
         half_a: the concepts of half A; for the crossover.
     """
 
-    def __init__(self, name: str, runs: Runs, words: Words, half_a: Set[int]) -> None:
+    def __init__(self, name: ContrastName, runs: Runs, words: Words, half_a: Set[int]) -> None:
         self._name, self._words, self._crossover = name, words, name == CROSSOVER
         self._half_a = sorted(half_a)
-        arms = name.split("-")
-        self.seeds = [seed for arm, seed in runs if arm == arms[0] and (arms[1], seed) in runs]
-        self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in arms]
+        treatment, control = name.arms
+        self.seeds = [seed for arm, seed in runs if arm == treatment and (control, seed) in runs]
+        self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in name.arms]
 
     def tree(self) -> dict[str, Any]:
         """The results as a part of a JSON file.

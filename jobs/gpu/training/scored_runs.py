@@ -39,7 +39,7 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 
 def one_run(settings: ModelSettings, arm: str, seed: int = 0) -> ModelSettings:
     """The settings of the run of one arm and seed."""
-    training = settings.training.model_copy(update={"seed": seed, "packed_path": ""})
+    training = settings.training.model_copy(update={"seed": seed})
     packing = settings.packing.model_copy(update={"arm": arm})
     return settings.model_copy(update={"packing": packing, "training": training})
 

@@ -104,7 +104,7 @@ def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: Pac
 def run_provenance(settings: ModelSettings, manifest: Mapping[str, Any], packed: Provenance) -> Provenance:
     """What a training run is made from, given the manifest and provenance of its packed file; nothing is loaded."""
     chosen = result_settings(settings.training) | model_settings(settings.model) | dict(packed.settings)
-    chosen = {name: value for name, value in chosen.items() if name not in ("training.packed_path", "model.dtype")}
+    chosen = {name: value for name, value in chosen.items() if name != "model.dtype"}
     tokens = {"packed": str(manifest["file"]["sha256"])}
     files = {**packed.files, **tokens, **model_hashes(settings.model)}
     return Provenance("continue_pretraining", VERSION, chosen, packed.tables, files)
