@@ -114,7 +114,6 @@ STAGE = Stage(
     name="filter_documents",
     version=4,
     reads=("documents", "document_scores", "pivots"),
-    writes=lambda settings: (_CUTS, *(f"datasets/{arm}" for arm in settings.selection.arms)),
     sections=("selection",),
     files=(),
     run=run,

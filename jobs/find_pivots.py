@@ -165,7 +165,6 @@ STAGE = Stage(
     name="find_pivots",
     version=4,
     reads=("corpus_totals", "word_totals", "token_totals", "token_sources", "token_cooccurrence"),
-    writes=lambda settings: ("pair_pivots", "pivots"),
     sections=("pivots", "lexicon"),
     files=("tokenizer", "lexicon"),
     packages=("regex", "sentencepiece", "tokenizers"),

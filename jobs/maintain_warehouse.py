@@ -18,7 +18,7 @@ from jobs.warehouse.maintenance import maintain_table
 from jobs.warehouse.open_table import LOG
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.schemas import BLOCK_LIST, TABLES
+from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
@@ -64,7 +64,7 @@ def table_names(root: Location) -> list[str]:
     """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
         datasets = list_folder(root.child("datasets"))
-        names = [*TABLES, BLOCK_LIST, *(f"datasets/{entry.location.name}" for entry in datasets)]
+        names = [*TABLES, *(f"datasets/{entry.location.name}" for entry in datasets)]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:
         raise WarehouseError(f"{root} cannot be listed ({reason(error)})") from None

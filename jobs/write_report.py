@@ -124,7 +124,6 @@ STAGE = Stage(
     name="write_report",
     version=4,
     reads=(*STAGE_TABLES, "datasets/*"),
-    writes=lambda settings: (),
     sections=("report",),
     files=("tokenizer", "lexicon"),
     packages=("regex", "sentencepiece", "tokenizers"),

@@ -10,12 +10,11 @@ from jobs.framework.lineage_events import reported
 from jobs.framework.progress import StageRun
 from jobs.framework.run import Run as Run
 from jobs.warehouse.commit_history import check_together
-from jobs.warehouse.tables import maker
 from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference, is_place, shown
-from pivot_udfs.schemas import PINNED
+from pivot_udfs.schemas import DATASETS, PINNED, TABLES, made_by, table_of
 from pivot_udfs.setting_sections.setting_types import Section
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.redact import redact
@@ -30,7 +29,6 @@ class Stage:
     """Of what it computes: raise it when the same inputs give other rows (``tests/golden`` shows when that is)."""
     reads: tuple[str, ...]
     """Tables; ``datasets/*`` stands for those of all configured arms."""
-    writes: Callable[[Settings], tuple[str, ...]]
     sections: tuple[str, ...]
     """The settings that can change its tables."""
     files: tuple[str, ...]
@@ -42,6 +40,11 @@ class Stage:
     """For changes that provenance does not show: what has changed since it last ran, None where nothing has."""
     first: tuple[str, ...] = ()
     """The first of ``writes``, where it makes its other tables from these."""
+
+    def writes(self, settings: Settings) -> tuple[str, ...]:
+        """The tables that the registry names it for; the datasets of all configured arms where it makes these."""
+        arms = settings.selection.arms if TABLES[DATASETS].maker == self.name else ()
+        return (*made_by(self.name), *(f"datasets/{arm}" for arm in arms))
 
     def tables_read(self, settings: Settings) -> tuple[str, ...]:
         """The names in ``reads``, those of the arms in full."""
@@ -188,8 +191,8 @@ def _provenance_of(run: Run, table: str) -> Provenance:
     if content.provenance is None:
         raise WarehouseError(
             f"the log of {path} begins at version {content.oldest}, the commit that says what made it is no longer "
-            f"there: run {maker(table)} again (rebuild_corpus does); a longer delta.logRetentionDuration of the table "
-            "keeps it"
+            f"there: run {table_of(table).maker} again (rebuild_corpus does); a longer delta.logRetentionDuration of "
+            "the table keeps it"
         )
     if not content.exact:
         raise WarehouseError(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.warehouse.tables import Warehouse, schema_of
+from jobs.warehouse.tables import Warehouse
 from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
 
@@ -20,7 +21,7 @@ def commit_rows(
     removed: Collection[str] | None = None,
 ) -> None:
     """Adds rows to a table in one commit, which removes files (None: all); ``tables`` as for ``commit_files``."""
-    schema = schema_of(name)
+    schema = table_of(name).schema
     batches = iter([pa.RecordBatch.from_pylist(list(rows), schema=schema)] if rows else [])
     written = step_to_files(
         batches, partial(rows_of_table, table=name, schema=schema), {name: warehouse.location(name).uri}

@@ -15,7 +15,7 @@ _WORDS = pa.dictionary(pa.int32(), pa.string())
 
 def read_counts(table: str, files: Sequence[str], folder: str) -> Iterator[pa.RecordBatch]:
     """The rows of files of a count table, with its columns, strings as dictionaries; ``folder`` is the table's URI."""
-    fields = [field.with_type(_WORDS) if field.type == pa.string() else field for field in TABLES[table]]
+    fields = [field.with_type(_WORDS) if field.type == pa.string() else field for field in TABLES[table].schema]
     yield from read_files(files, folder, pa.schema(fields))
 
 

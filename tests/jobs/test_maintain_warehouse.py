@@ -17,7 +17,7 @@ from jobs.warehouse.commit import commit_files
 from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
@@ -33,7 +33,7 @@ def corpus(tmp_path: Path) -> SmallCorpus:
 
 def write(corpus: SmallCorpus, table: str, job: str = "a_job", row: Any = None, **changes: Any) -> Content:
     """Adds three files of one row, or makes the changes of ``commit_files``."""
-    location, schema = resolve(str(corpus.warehouse / table)), TABLES.get(table, DATASET)
+    location, schema = resolve(str(corpus.warehouse / table)), table_of(table).schema
     row = row or {field.name: VALUES.get(str(field.type), [1]) for field in schema}
     step = partial(rows_of_table, table=table, schema=schema)
     files = [

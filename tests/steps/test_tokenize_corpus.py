@@ -114,7 +114,7 @@ def run(
     counts: ShardCounts = {}
     rows: dict[str, list[dict[str, object]]] = {"documents": [], "quarantine": []}
     for table, batch in tokenize_corpus(iter(batches), plan, counts.update):
-        assert batch.schema == TABLES[table]
+        assert batch.schema == TABLES[table].schema
         rows[table] += batch.to_pylist()
     return rows["documents"], rows["quarantine"], counts
 
