@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.counting.associations import associate
-from pivot_udfs.counting.read_counts import numbers_of, read_counts, word_ids
+from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.setting_sections.selection_settings import Pivots
@@ -90,7 +90,7 @@ def associate_files(batches: Iterator[pa.RecordBatch], folder: str, plan: PivotP
     Yields:
         batches in ASSOCIATIONS; a word may come more than once, with other tokens.
     """
-    numbers = numbers_of(plan.lexicon)
+    numbers = plan.lexicon.word_numbers()
     for files in batches:
         for batch in read_counts("token_cooccurrence", files.column(0).to_pylist(), folder):
             words, tokens = word_ids(batch, numbers), batch.column("token_id").to_numpy()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.counting.foreign_words import count_foreign_words, foreign_kinds, word_kinds
-from pivot_udfs.counting.word_shapes import word_shapes
+from pivot_udfs.counting.whole_words import word_shapes
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import tokens_of
 from pivot_udfs.schemas import DOCUMENT_SCORES, DOCUMENTS

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from jobs.framework.log_lines import clean
 from jobs.framework.stage import Run
-from jobs.warehouse.table_size import table_size
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.redact import reason
@@ -35,7 +34,7 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
         "seconds": round((ended - run.progress.started_at).total_seconds(), 1),
         "release": release,
         "stages": [one._replace(reason=one.reason and clean(one.reason))._asdict() for one in run.progress.stages],
-        "tables": {name: size._asdict() for name in tables if (size := table_size(run.warehouse, name))},
+        "tables": {name: size._asdict() for name in tables if (size := run.warehouse.size(name))},
     }
     place = run.warehouse.location(FILE)
     try:

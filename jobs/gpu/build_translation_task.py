@@ -14,7 +14,6 @@ import numpy as np
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.settings import ModelSettings
@@ -23,7 +22,7 @@ from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
-from pivot_udfs.errors import TokenizerError
+from pivot_udfs.errors import TaskError, TokenizerError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.provenance import Provenance

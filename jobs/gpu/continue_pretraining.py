@@ -22,10 +22,9 @@ import torch
 from accelerate import Accelerator
 
 from jobs.framework.command_line import run_command
-from jobs.framework.log_lines import say
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.common.files import read_provenance, results_path, write_provenance
 from jobs.gpu.common.processes import started_accelerator
-from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
 from jobs.gpu.models.special_tokens import special_id

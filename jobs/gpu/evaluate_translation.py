@@ -18,11 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.framework.command_line import run_command
-from jobs.framework.log_lines import say
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import read_provenance, results_path, write_json
-from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import model_summary

@@ -21,7 +21,6 @@ from jobs.framework.log_lines import say
 from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
 from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
 from jobs.gpu.build_translation_task import load_task, task_tokens
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import read_provenance, results_path, write_json, write_text
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
@@ -39,6 +38,7 @@ from jobs.gpu.translation.corpus_counts import (
 )
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, task_sha256
+from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 

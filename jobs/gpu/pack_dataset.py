@@ -20,16 +20,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobs.framework.command_line import run_command
-from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import PackedFileError
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.special_tokens import special_tokens
 from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
-from pivot_udfs.errors import TokenizerError, WarehouseError
+from pivot_udfs.errors import PackedFileError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 from pivot_udfs.tokenization.vocabulary import vocabulary

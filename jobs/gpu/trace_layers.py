@@ -13,10 +13,9 @@ from functools import partial
 import pyarrow as pa
 
 from jobs.framework.command_line import run_command
-from jobs.framework.log_lines import say
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.framework.command_line import run_command
-from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import ModelError, PackedFileError
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.common.files import file_sha256, read_provenance, results_path, write_json, write_provenance
-from jobs.gpu.common.progress import progress_bar
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -30,6 +28,7 @@ from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.tracing.lenses import Lens, lens_file, load_lens, save_lens
 from jobs.gpu.tracing.train_lens import LensTrainer
 from jobs.gpu.training.checkpoints import publish
+from pivot_udfs.errors import ModelError, PackedFileError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer

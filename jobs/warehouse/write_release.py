@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import TABLE, Release, read_releases
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.provenance import Provenance, difference
@@ -41,5 +40,5 @@ def write_release(
         provenance.to_json(),
         *measure(),
     )
-    commit_rows(warehouse, TABLE, [one.row() for one in (*releases.values(), release)], provenance)
+    warehouse.commit_rows(TABLE, [one.row() for one in (*releases.values(), release)], provenance)
     return release.release

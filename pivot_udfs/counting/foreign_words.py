@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from pivot_udfs.counting.whole_word_kernel import IS_CONTINUED, is_whole
+from pivot_udfs.counting.whole_words import IS_CONTINUED, is_whole
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.text.script_tables import spaced_table
 from pivot_udfs.tokenization.backends import TokenizerSpec

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects, holm
 from jobs.gpu.analysis.dose_response import dose_slopes
-from jobs.gpu.common.errors import TaskError
 from pivot_udfs.arms import CROSSOVER, ContrastName
+from pivot_udfs.errors import TaskError
 
 METRICS = ("contrast", "score")
 """The primary one first."""

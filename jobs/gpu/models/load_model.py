@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, utils
 
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.settings import Model
 from jobs.gpu.models.model_files import find_files
+from pivot_udfs.errors import ModelError
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h

@@ -13,9 +13,9 @@ from typing import Any
 import tokenizers
 from transformers.utils.hub import cached_file, extract_commit_hash
 
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.files import file_sha256
 from jobs.gpu.common.settings import Model
+from pivot_udfs.errors import ModelError
 from pivot_udfs.load_settings import result_settings
 
 

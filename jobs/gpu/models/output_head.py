@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jobs.gpu.common.errors import ModelError
+from pivot_udfs.errors import ModelError
 
 _PROBE_LENGTH = 12
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import file_sha256, write_json
+from pivot_udfs.errors import PackedFileError
 from pivot_udfs.provenance import Provenance
 
 FORMAT = 4

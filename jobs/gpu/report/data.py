@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from jobs.gpu.build_translation_task import task_tokens
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import read_provenance, results_path
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.explain_behaviour import VERSION
 from jobs.gpu.translation.prompts import WordTokens
+from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.files import write_json
+from pivot_udfs.errors import ModelError
 
 OURS, THEIRS = "params.safetensors", "params.pt"
 """The file of a lens' translators: as ``save_lens`` writes it, and as the package ``tuned-lens`` does."""

@@ -17,9 +17,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-from jobs.gpu.common.errors import CheckpointError
 from jobs.gpu.common.files import file_sha256, sync, sync_folder, write_json
 from jobs.gpu.models.load_model import save_model
+from pivot_udfs.errors import CheckpointError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec
 

@@ -20,10 +20,10 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import TrainingError
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import loss_function
+from pivot_udfs.errors import TrainingError
 
 
 def learning_rate(step: int, n_steps: int, settings: Training) -> float:

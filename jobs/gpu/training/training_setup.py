@@ -9,7 +9,6 @@ import torch
 from accelerate import Accelerator
 
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import PackedFileError, TrainingError
 from jobs.gpu.common.settings import ModelSettings, Training
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -20,6 +19,7 @@ from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.training.fast_forward import keep_residual_in_bfloat16, skip_mask_creation
 from jobs.gpu.training.training_loop import make_optimizer
+from pivot_udfs.errors import PackedFileError, TrainingError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jobs.framework.log_lines import say
-from jobs.gpu.translation.prompt_batches import batches_of_neighbours, batches_of_one_length, shared_prefix_length
 from jobs.gpu.translation.token_tree import TokenTree
 
 Result = TypeVar("Result")
@@ -154,6 +153,34 @@ class PromptRunner:
 
     def _tensor(self, values: Sequence[Any]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self._model.device)
+
+
+def shared_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
+    """Length in tokens of the prefix that all prompts share; at least one token of each prompt remains after it."""
+    shortest = min(len(prompt) for prompt in prompts)
+    for place in range(shortest - 1):
+        if any(prompt[place] != prompts[0][place] for prompt in prompts):
+            return place
+    return shortest - 1
+
+
+def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Batches of at most ``batch_size`` indices of equal lengths, shortest first; equal lengths keep their order."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < min(len(order), start + batch_size) and lengths[order[end]] == lengths[order[start]]:
+            end += 1
+        yield order[start:end]
+        start = end
+
+
+def batches_of_neighbours(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Batches of at most ``batch_size`` indices; prompts with common prefixes are neighbours."""
+    order = sorted(range(len(prompts)), key=lambda index: (list(prompts[index]), index))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
 
 
 def _copied(cache: Any) -> Any:

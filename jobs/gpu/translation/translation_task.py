@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import write_text
+from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 
 _KIND = "translation task"

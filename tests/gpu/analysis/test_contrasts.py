@@ -14,9 +14,9 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.analysis.contrasts import RunResult
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.training.scored_runs import read_bits
 from pivot_udfs.arms import CROSSOVER
+from pivot_udfs.errors import TaskError
 
 pytestmark = pytest.mark.torch
 DIRECTIONS, CONCEPTS = ["fr-zh"] * 4 + ["en-fr"] * 4, [0, 1, 4, 9] * 2

@@ -12,8 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from small_world import write_tokenizer
 from tiny_models import tiny_model
 
-from jobs.gpu.translation.prompt_batches import batches_of_one_length, shared_prefix_length
-from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
+from jobs.gpu.translation.prompt_runner import PromptRunner, batches_of_one_length, reuse_is_exact, shared_prefix_length
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
 from jobs.gpu.translation.translation_task import Task, TaskWord

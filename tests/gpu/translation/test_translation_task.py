@@ -10,13 +10,12 @@ pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
 from small_world import LEXICON, write_lexicon, write_tokenizer
 
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
 from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
-from pivot_udfs.errors import TokenizerError
+from pivot_udfs.errors import TaskError, TokenizerError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
