@@ -87,11 +87,7 @@ def _allowed_drift(run: Run) -> float:
 
 
 def pivot_plan(run: Run) -> PivotPlan:
-    """What the workers need, from the settings and the totals.
-
-    Raises:
-        WarehouseError: no document is counted.
-    """
+    """What the workers need, from the settings and the totals; raises WarehouseError where no document is counted."""
     n_docs = sum(run.warehouse.read("corpus_totals").toArrow().column("n_docs").to_pylist())
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")

@@ -37,12 +37,7 @@ class Query(Arguments):
 
 
 def run(settings: Settings, query: Query) -> None:
-    """Prints the rows as they are computed.
-
-    Raises:
-        ConfigError: the query is not valid.
-        WarehouseError: there are no tables.
-    """
+    """Prints the rows as they are computed; raises ConfigError where the query is not valid."""
     tables, builder = ArrowTables(settings.warehouse.path, settings.warehouse.release), QueryBuilder()
     for name in table_names(resolve(settings.warehouse.path)):
         if table := tables.delta(name):

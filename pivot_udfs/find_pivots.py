@@ -80,15 +80,9 @@ class PivotPlan:
 
 
 def associate_files(batches: Iterator[pa.RecordBatch], folder: str, plan: PivotPlan) -> Iterator[pa.RecordBatch]:
-    """The associations above the floor of words and tokens that are frequent enough.
+    """The associations above the floor of words and tokens that are frequent enough, in files of their counts.
 
-    Args:
-        batches: a first column of strings, files of ``token_cooccurrence``.
-        folder: URI of the table.
-        plan: counts, settings.
-
-    Yields:
-        batches in ASSOCIATIONS; a word may come more than once, with other tokens.
+    Yields batches in ASSOCIATIONS; a word may come more than once, with other tokens.
     """
     numbers = plan.lexicon.word_numbers()
     for files in batches:
@@ -124,14 +118,9 @@ def _packed(plan: PivotPlan, words: Any, tokens: Any, values: Any) -> pa.RecordB
 
 
 def find_pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The best pivots of each word pair of each concept.
+    """The best pivots of each word pair of each concept: ("pair_pivots", batch in its schema).
 
-    Args:
-        batches: in ASSOCIATIONS, ordered by concept and word, with all words of a concept.
-        plan: counts, settings.
-
-    Yields:
-        ("pair_pivots", batch in its schema).
+    Takes batches in ASSOCIATIONS, ordered by concept and word, with all words of a concept.
     """
     rows = (row for batch in batches for row in batch.to_pylist())
     for concept, of_concept in groupby(rows, key=lambda row: row["concept"]):

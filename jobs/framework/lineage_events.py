@@ -33,8 +33,7 @@ _PRODUCER = f"https://pypi.org/project/semantic-pivots/{__version__}"
 def reported(run: "Run", stage: "Stage") -> Iterator[None]:
     """Reports a stage that runs inside the ``with`` block; does nothing where ``lineage.target`` is empty.
 
-    Raises:
-        SetupError: the client is not installed.
+    Raises SetupError where the client is not installed.
     """
     if not run.settings.lineage.target:
         yield

@@ -69,13 +69,7 @@ def _in_session(name: str, settings: Settings, body: Callable[..., object], *own
 
 
 def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False) -> None:
-    """Prints what a run would do, and makes its checks, except for tables that would be new.
-
-    Args:
-        run: with the warehouse.
-        stages: what it runs, in order.
-        skips_unchanged: whether it skips stages that have not changed.
-    """
+    """Prints what a run of stages, in order, would do, and makes its checks, except for tables that would be new."""
     stale: set[str] = set()
     for stage in stages:
         reads = stage.tables_read(run.settings)

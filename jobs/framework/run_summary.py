@@ -14,16 +14,10 @@ FILE = "last_rebuild.json"
 
 
 def write_summary(run: Run, job: str, tables: list[str], release: int | None) -> None:
-    """Writes ``<warehouse.path>/last_rebuild.json``.
+    """Writes ``<warehouse.path>/last_rebuild.json``; raises WarehouseError where it cannot be written.
 
-    Args:
-        run: with the stages that it ran or skipped.
-        job: its name.
-        tables: names of the tables that are listed.
-        release: the number of the release that was added, None where no table has changed.
-
-    Raises:
-        WarehouseError: the file cannot be written.
+    ``tables`` are the names of those that are listed; ``release`` is the number of the added one, None where no table
+    has changed.
     """
     ended = datetime.now(UTC)
     summary = {

@@ -89,8 +89,7 @@ def task_identity(settings: ModelSettings) -> tuple[dict[str, Any], dict[str, st
 def load_task(settings: ModelSettings) -> Task:
     """The task of these settings, restricted to their directions; it is built first if it is missing.
 
-    Raises:
-        TaskError: the file was made with another lexicon, tokenizer or setting, or lacks a direction.
+    Raises TaskError where the file was made with another lexicon, tokenizer or setting, or lacks a direction.
     """
     path = results_path(settings, "task.jsonl")
     if not path.is_file():

@@ -50,10 +50,8 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 def train(settings: ModelSettings, base: Any = None, use: Callable[[Any], None] | None = None) -> None:
     """Trains ``[model]`` on the packed file of ``packing.arm`` under ``[training]``.
 
-    Args:
-        settings: of the run.
-        base: the model with float32 weights on its device, which are changed; None: it is loaded.
-        use: called with the trained model, in place of saving its weights; None: they are saved.
+    ``base`` is the model with float32 weights on its device, which are changed (None: it is loaded); ``use`` is called
+    with the trained model, in place of saving its weights.
     """
     device, options = pick_device(settings.model.device), settings.training
     with deterministic(options.deterministic), started_accelerator(device, options) as accelerator:
@@ -72,8 +70,7 @@ def run_folder(settings: ModelSettings) -> Path:
 class TrainingRun:
     """One run: data, model, optimizer, and the files that it writes.
 
-    Raises:
-        PackedFileError, ModelError, TokenizerError: packed file, model and tokenizer do not match.
+    Raises PackedFileError, ModelError, TokenizerError where packed file, model and tokenizer do not match.
     """
 
     def __init__(
@@ -101,8 +98,7 @@ class TrainingRun:
     def train(self) -> None:
         """Runs the remaining steps, evaluates, and saves.
 
-        Raises:
-            CheckpointError: the folder holds checkpoints of another run.
+        Raises CheckpointError where the folder holds checkpoints of another run.
         """
         self._load()
         start = self._resume()

@@ -50,8 +50,7 @@ def demo(settings: ModelSettings) -> None:
 def start_anew(folder: Path) -> None:
     """Deletes the results of an earlier demo, since the tables may be newer.
 
-    Raises:
-        WarehouseError: the folder holds results that the demo did not write.
+    Raises WarehouseError where the folder holds results that the demo did not write.
     """
     found = [folder / name for name in WRITTEN if (folder / name).exists()]
     if found and not (folder / MARKER).is_file():

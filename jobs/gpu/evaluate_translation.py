@@ -60,9 +60,8 @@ def scores_provenance(
 def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
     """Scores all directions and draws that ``parts`` lacks; returns the table of all words.
 
-    Returns:
-        direction, concept, source, target, p_target, p_distractors (0..1), contrast (nats), score (-1..1): means over
-        draws (see ``DrawScores``); score is p_target - p_distractors.
+    Columns: direction, concept, source, target; means over draws of p_target, p_distractors (0..1), contrast (nats),
+    see ``DrawScores``; score = p_target - p_distractors.
     """
     units = score_units(subject.task)
     for part, (direction, draw) in progress_bar(units.items(), desc="directions and draws", unit="draw"):

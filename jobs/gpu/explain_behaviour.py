@@ -101,13 +101,10 @@ def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Prov
 
 
 def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tuple[pa.Table, pa.Table]:
-    """Traces and scores of all directions of the task, made by one model.
+    """Traces and scores of all directions of the task, made by one model, which itself may be on another machine.
 
-    The model itself is not read: it may be on another machine.
-
-    Raises:
-        TaskError: either is missing, or they differ in model, task, or table of pair pivots.
-        WarehouseError: either is not complete.
+    Raises TaskError where either is missing, or they differ in model, task, or table of pair pivots; WarehouseError
+    where either is not complete.
     """
     traced, scored = (_made_from(settings, folder) for folder in _JOBS)
     task_file = {"task": task_sha256(results_path(settings, "task.jsonl"))}

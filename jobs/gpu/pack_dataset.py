@@ -161,12 +161,7 @@ def _write(
 
 
 def _put(writer: PackedWriter, batch: pa.RecordBatch, places: NDArray[np.int64], vocabulary_size: int) -> None:
-    """Writes the documents of a batch to their places.
-
-    Raises:
-        WarehouseError: the number of a document's token ids is not its ``n_tokens``.
-        TokenizerError: an id is not in the tokenizer's vocabulary.
-    """
+    """Writes the documents of a batch to their places; raises where their ids are too few or many, or unknown."""
     lists, n_tokens = batch["token_ids"], np.asarray(batch["n_tokens"])
     ids, offsets = np.asarray(lists.values.fill_null(-1)), np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)

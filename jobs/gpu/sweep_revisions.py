@@ -51,8 +51,7 @@ def sweep(settings: ModelSettings) -> None:
 def of_revision(settings: ModelSettings, revision: str) -> ModelSettings:
     """The settings of one revision: its model, and a folder of its own for the results.
 
-    Raises:
-        ConfigError: it is no folder, and ``model.path`` is one, which has no revisions.
+    Raises ConfigError where it is no folder, and ``model.path`` is one, which has no revisions.
     """
     folder = Path(revision)
     if (folder / "model" / "config.json").is_file():

@@ -103,8 +103,7 @@ def lens_identity(settings: ModelSettings) -> dict[str, str]:
 def load_trace_lens(settings: ModelSettings, model: Any) -> Lens:
     """The lens that ``trace.lens`` asks for, on the model's device.
 
-    Raises:
-        ModelError: there is none, or it was trained for another model.
+    Raises ModelError where there is none, or it was trained for another model.
     """
     if settings.trace.lens == "logit":
         return Lens()

@@ -13,18 +13,10 @@ def write_release(
     tables: Sequence[str],
     measure: Callable[[], tuple[float | None, Mapping[str, float] | None]] = lambda: (None, None),
 ) -> int | None:
-    """Adds a release of the tables as this run left them.
+    """Adds a release of tables as this run left them; its number, None where the newest release has the same rows.
 
-    Args:
-        warehouse: its state of ``releases`` is that which the run began from.
-        tables: names of the tables.
-        measure: gives ``pivot_drift`` and ``budget_missed``, None where they are not known; called for a new release.
-
-    Returns:
-        its number; None where the newest release has the same rows.
-
-    Raises:
-        WarehouseError: another run has changed a table or added a release meanwhile.
+    ``measure`` gives ``pivot_drift`` and ``budget_missed`` for a new release, None where they are not known. Raises
+    WarehouseError where another run has changed a table or added a release meanwhile.
     """
     contents = {name: content for name in tables if (content := warehouse.content(name))}
     provenance = Provenance("rebuild_corpus", 1, tables={name: content.rows for name, content in contents.items()})

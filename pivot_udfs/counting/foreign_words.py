@@ -54,12 +54,8 @@ def count_foreign_words(
 ) -> npt.NDArray[np.int64]:
     """Tokens of each document that are whole words of the kind that is foreign to it: int64 (D,).
 
-    Args:
-        ids: (T,) of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]].
-        doc_starts: (D + 1,).
-        foreign: (D,) from ``foreign_kinds``.
-        kinds: (vocabulary size,) from ``word_kinds``.
-        shapes: (vocabulary size,) from ``word_shapes``.
+    Document d has ids[doc_starts[d]:doc_starts[d + 1]]; ``foreign`` (D,) is from ``foreign_kinds``, ``kinds`` and
+    ``shapes`` (vocabulary size,) from ``word_kinds`` and ``word_shapes``.
     """
     found = np.zeros(foreign.size, np.int64)
     for doc in range(foreign.size):

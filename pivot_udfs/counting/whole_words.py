@@ -54,16 +54,10 @@ def is_whole(shape: Any, open_word: Any, following: Any) -> Any:
 def count_words(
     items: npt.NDArray[Any], doc_starts: Int64, docs: Int64, shapes: npt.NDArray[np.uint8]
 ) -> tuple[Int64, Int64]:
-    """How often each token stands as a whole word in some documents, and in how many of them it occurs.
+    """How often each token is a whole word in the documents ``docs``, and in how many of them it occurs.
 
-    Args:
-        items: unsigned (N,), tokens, document after document.
-        doc_starts: (D + 1,), document d has items[doc_starts[d]:doc_starts[d + 1]].
-        docs: the documents to count, each in [0, D).
-        shapes: of ``word_shapes``, by token.
-
-    Returns:
-        (word_count int64 (len(shapes),), doc_count int64 (len(shapes),)).
+    Document d has the tokens items[doc_starts[d]:doc_starts[d + 1]], unsigned; ``shapes`` are of ``word_shapes``.
+    Returns two arrays int64 (len(shapes),).
     """
     words, n_docs = np.zeros(shapes.size, np.int64), np.zeros(shapes.size, np.int64)
     last_doc = np.full(shapes.size, -1, np.int64)

@@ -14,11 +14,8 @@ from pivot_udfs.arms import ContrastName
 def compare(base: pa.Table, runs: Runs, contrasts: Sequence[ContrastName], half_a: Set[int]) -> dict[str, Any]:
     """The comparison as a tree for a JSON file.
 
-    Args:
-        base: scores before training.
-        runs: by arm and seed.
-        contrasts: ``<treatment>-<control>``, the primary one first; those without a common seed are left out.
-        half_a: the concepts of half A; for the crossover.
+    ``base`` are the scores before training, ``runs`` are by arm and seed; contrasts, the primary one first, without a
+    common seed are left out; ``half_a`` are the concepts of half A, for the crossover.
     """
     words = Words(base)
     by_arm = {arm: {seed: run for (a, seed), run in runs.items() if a == arm} for arm, _ in runs}

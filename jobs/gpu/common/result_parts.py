@@ -18,8 +18,7 @@ from pivot_udfs.provenance import Provenance, difference
 class Parts:
     """A folder of Parquet parts made from ``now``.
 
-    Raises:
-        WarehouseError: the folder holds parts that were made from something else.
+    Raises WarehouseError where the folder holds parts that were made from something else.
     """
 
     def __init__(self, folder: Path, now: Provenance) -> None:
@@ -46,11 +45,7 @@ class Parts:
         partial.replace(self._path(name))
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """The named parts, concatenated in this order.
-
-        Raises:
-            WarehouseError: a part is missing.
-        """
+        """The named parts, concatenated in this order; raises WarehouseError where a part is missing."""
         missing = [name for name in names if not self.has(name)]
         if missing or not names:
             raise WarehouseError(

@@ -54,11 +54,8 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 def load_model(settings: Model) -> Any:
     """A causal language model in evaluation mode on its device, with every weight read from its files.
 
-    Tensors in the files that the model does not use are named in a warning.
-
-    Raises:
-        ModelError: it cannot be found or read, needs code or pickles that the settings do not allow, or weights are
-            missing or have the wrong shape.
+    Tensors in the files that the model does not use are named in a warning. Raises ModelError where it cannot be found
+    or read, needs code or pickles that the settings do not allow, or weights are missing or have the wrong shape.
     """
     device, files = pick_device(settings.device), find_files(settings)
     options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "revision": files.commit or "main"}

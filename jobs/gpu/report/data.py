@@ -41,11 +41,7 @@ class ModelReport:
 
 
 def read_model_report(settings: ModelSettings) -> ModelReport:
-    """Reads all results.
-
-    Raises:
-        TaskError: there are no results, or the explanation is of another release.
-    """
+    """Reads all results; raises TaskError where there are no results, or the explanation is of another release."""
     files = {"evaluate_translation": "scores.json", "explain_behaviour": "explanation.json"}
     files |= {"run_experiment": "experiment.json"}
     files |= {"sweep_revisions": "sweep.json"}

@@ -15,9 +15,8 @@ Curves = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 def draw_curves(curves: Curves) -> str:
     """Mean probability by layer with its 95 % band, one panel per direction; controls are dashed.
 
-    Args:
-        curves: by panel and line (``mean``, ``low``, ``high`` by layer): roles or languages, and ``control`` with or
-            without a language.
+    ``curves`` are by panel and line (``mean``, ``low``, ``high`` by layer): roles or languages, and ``control`` with or
+    without a language.
     """
     languages = sorted({name.removeprefix("control ") for lines in curves.values() for name in lines} - {"control"})
     free = [colour for colour in PALETTE if colour not in _ROLES.values()]
@@ -62,11 +61,7 @@ def draw_count_scores(points: Mapping[str, Sequence[tuple[float, float]]]) -> st
 
 
 def draw_sweep(revisions: Sequence[Mapping[str, Any]]) -> str:
-    """Share of words labelled pivot by revision, with the random concepts' dashed, and the answer's log-probability.
-
-    Args:
-        revisions: of ``sweep.json``, in the order of training; bars are 95 % intervals.
-    """
+    """Share of words labelled pivot by revision of ``sweep.json``, random concepts' dashed, and the answer's log p."""
     names = [str(row["revision"] if row["step"] is None else row["step"]) for row in revisions]
     with drawing():
         figure, axes = panels(2, 2.5, columns=2)

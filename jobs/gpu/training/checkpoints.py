@@ -91,8 +91,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def read_state(checkpoint: Path, run: Provenance) -> RunState:
     """Verifies the files of a checkpoint and that it belongs to this run.
 
-    Raises:
-        CheckpointError: a file is missing, cut short or altered, or the checkpoint belongs to another run.
+    Raises CheckpointError where a file is missing, cut short or altered, or the checkpoint belongs to another run.
     """
     try:
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))

@@ -52,12 +52,7 @@ def made_run(settings: ModelSettings) -> Provenance:
 
 
 class ScoredRuns:
-    """The runs of an experiment, trained and scored on demand.
-
-    Attributes:
-        task: the translation task.
-        base_scores: scores before training: those of ``evaluate_translation``, which is run if they are missing.
-    """
+    """The runs of an experiment, trained and scored on demand; the base model is scored first if that is not done."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self._settings, self.task = settings, load_task(settings)

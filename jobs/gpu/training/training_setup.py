@@ -85,8 +85,7 @@ def wrap(model: Any, options: Training, accelerator: Accelerator) -> tuple[Any, 
 def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: PackedFile) -> PackedFile | None:
     """The held-out file, or None if there is none.
 
-    Raises:
-        PackedFileError: training would see held-out documents.
+    Raises PackedFileError where training would see held-out documents.
     """
     if not (held_out_folder(settings) / "manifest.json").is_file():
         say("no held-out part is packed: bits per byte are not measured")

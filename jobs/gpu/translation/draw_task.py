@@ -29,10 +29,8 @@ def draw_task(
 ) -> Task:
     """Draws examples, tested words and distractors, all by ``settings.seed``.
 
-    With ``pivots`` (token ids by concept) only concepts that have some are tested.
-
-    Raises:
-        TaskError: there are too few concepts for the examples, or a direction has no testable pair.
+    With ``pivots`` (token ids by concept) only concepts that have some are tested. Raises TaskError where there are too
+    few concepts for the examples, or a direction has no testable pair.
     """
     languages = sorted({language for pair in directions for language in pair})
     shown = _draw_examples(concepts, languages, settings)

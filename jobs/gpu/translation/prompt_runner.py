@@ -83,12 +83,7 @@ class PromptRunner:
     def mean_log_probabilities(
         self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
     ) -> list[float]:
-        """Mean log-probability (nats) of the tokens of each continuation after its prompt.
-
-        Args:
-            prompts: token ids of each.
-            pairs: (index of the prompt, token ids of the continuation).
-        """
+        """Mean log-probability (nats) of the tokens of each continuation: (index of its prompt, token ids)."""
         asked: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         for index, (prompt, ids) in enumerate(pairs):
             asked.setdefault((prompt, tuple(ids[:-1])), []).append(index)
@@ -204,11 +199,8 @@ def reuse_is_exact(model: Any, length: int = 160) -> bool:
     """Whether the model gives the same numbers with and without prefix reuse, tested on a few token ids.
 
     It does not for models whose state is not the keys and values of all tokens (recurrent models, sliding windows
-    shorter than the prompts), or that do not accept a custom attention mask. The test runs two batches, so that a
-    cache modified by the first batch is detected.
-
-    Raises:
-        torch.OutOfMemoryError: memory does not suffice for four such prompts.
+    shorter than the prompts), or that do not accept a custom attention mask. The test runs two batches, so that a cache
+    modified by the first batch is detected.
     """
     n_ids = model.get_input_embeddings().weight.shape[0]
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or length + 16

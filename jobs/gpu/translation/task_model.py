@@ -27,10 +27,8 @@ class TaskModel(NamedTuple):
 def load_task_model(settings: ModelSettings, task: Task, batch_size: int) -> TaskModel:
     """Loads ``[model]`` and checks it against the tables' tokenizer.
 
-    Warns when the model cannot reuse a prefix, or when the prompts lack the model's start token.
-
-    Raises:
-        ModelError, TokenizerError: the model cannot be loaded, or has another vocabulary.
+    Warns when the model cannot reuse a prefix, or when the prompts lack the model's start token. Raises ModelError,
+    TokenizerError where the model cannot be loaded, or has another vocabulary.
     """
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     model = load_model(settings.model)

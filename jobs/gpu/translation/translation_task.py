@@ -81,8 +81,7 @@ def write_task(task: Task, path: Path) -> None:
 def read_task(path: Path, now: Provenance | None = None) -> Task:
     """Reads a task file, which must have the provenance ``now`` if it is given; newer tables do not replace it.
 
-    Raises:
-        TaskError: the file is missing or damaged, or was made from something else.
+    Raises TaskError where the file is missing or damaged, or was made from something else.
     """
     task = _parse(path)
     stale = difference(replace(task.provenance, tables={}), now) if now else None
