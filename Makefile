@@ -15,7 +15,7 @@ IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 .PHONY: help setup setup-dev setup-gpu demo demo-model test torture check dist bench bench-gpu docs lock clean
 
 help: ## what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,9 @@ $(GPU_VENV)/.gpu: requirements/gpu.txt requirements/demo-model.txt
 setup: $(VENV)/.runtime ## the environment of the corpus pipeline, in .venv (no torch)
 
 setup-dev: $(VENV)/.dev ## that, and what tests and checks need
+
+setup-%: setup ## the jars with which Spark reaches a store: setup-s3, setup-gs, setup-azure
+	$(BIN)/python jobs/setup_jars.py --$*
 
 setup-gpu: $(GPU_VENV)/.gpu ## the environment of the model side, in .venv-gpu (torch, no Spark)
 

@@ -119,7 +119,7 @@ def _check_equal(run: Run, part: DataFrame, sql: DataFrame) -> None:
     found = part.select(*COUNTED.names).mapInArrow(partial(count_documents, plan=plan), from_arrow_schema(PARTIAL_ROWS))
     rows = count_cooccurrence.gathered(found, len(plan.lexicon.words))
     step = partial(sum_counts, plan=SumPlan(run.lexicon, vocabulary(run.tokenizer).size))
-    schema = TABLES["token_cooccurrence"]
+    schema = TABLES["token_cooccurrence"].schema
 
     def cells(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for table, batch in step(batches):

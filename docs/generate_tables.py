@@ -11,7 +11,7 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pivot_udfs.schemas import BLOCKED, DATASET, DESCRIPTIONS, TABLES  # noqa: E402
+from pivot_udfs.schemas import TABLES, Table  # noqa: E402
 
 PAGE = ROOT / "docs" / "tables.md"
 HEAD = """# Tables
@@ -29,14 +29,13 @@ tokenizer, lexicon and shard list, and the versions of packages that shape rows.
 
 def page() -> str:
     """The whole page as Markdown."""
-    schemas = {**TABLES, "datasets/<arm>": DATASET, "blocked": BLOCKED}
-    return "\n".join([HEAD, *(_table(name, schema) for name, schema in schemas.items())])
+    return "\n".join([HEAD, *(_table(name, table) for name, table in TABLES.items())])
 
 
-def _table(name: str, schema: pa.Schema) -> str:
-    rows = [f"| `{field.name}` | {_type(field)} | {field.metadata[b'comment'].decode()} |" for field in schema]
+def _table(name: str, table: Table) -> str:
+    rows = [f"| `{field.name}` | {_type(field)} | {field.metadata[b'comment'].decode()} |" for field in table.schema]
     return "\n".join(
-        [f"## `{name}`\n", DESCRIPTIONS[name], "", "| column | type | meaning |", "| --- | --- | --- |", *rows, ""]
+        [f"## `{name}`\n", table.description, "", "| column | type | meaning |", "| --- | --- | --- |", *rows, ""]
     )
 
 

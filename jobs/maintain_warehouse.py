@@ -6,7 +6,8 @@ It needs neither Spark nor Java. ``docs/maintenance.md`` says what it keeps.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from pyarrow import fs
 
@@ -18,7 +19,7 @@ from jobs.warehouse.maintenance import maintain_table
 from jobs.warehouse.open_table import LOG
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.schemas import BLOCK_LIST, TABLES
+from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
@@ -64,7 +65,7 @@ def table_names(root: Location) -> list[str]:
     """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
         datasets = list_folder(root.child("datasets"))
-        names = [*TABLES, BLOCK_LIST, *(f"datasets/{entry.location.name}" for entry in datasets)]
+        names = [*TABLES, *(f"datasets/{entry.location.name}" for entry in datasets)]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:
         raise WarehouseError(f"{root} cannot be listed ({reason(error)})") from None
@@ -74,11 +75,8 @@ def table_names(root: Location) -> list[str]:
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    description = "Compacts small files, removes unused ones and checkpoints the logs of the tables of a warehouse."
-    return run_command(NAME, description, Settings, run, argv, plan)
+main = partial(run_command, NAME, __doc__, Settings, run, plan=plan)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

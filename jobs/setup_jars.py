@@ -1,9 +1,10 @@
-"""Fetches the jars of Delta Lake, and with ``--s3`` those of ``s3a://``, into the folder from which Spark takes jars.
+"""Installs the jars of Delta Lake, and those of object stores, in the folder from which Spark takes jars.
 
-    python jobs/setup_jars.py [--s3] [--jars FOLDER]
+    python jobs/setup_jars.py [--s3] [--gs] [--azure] [--jars FOLDER]
 
-Each jar must have the SHA-256 that ``conf/*-jars.sha256`` records. Spark's own resolver (Ivy; needs only Java) is tried
-first, then Maven where it is installed. This file needs the standard library only, so that an image can run it early.
+``conf/<name>-jars.sha256`` lists each set: the SHA-256 and the Maven coordinates of every jar. Spark's own resolver
+(Ivy; needs only Java) is tried first, then Maven. This file needs the standard library only, so that an image can run
+it early.
 """
 
 import argparse
@@ -13,18 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-GROUPS = {
-    "delta-spark_4.2_2.13": "io.delta",
-    "delta-storage": "io.delta",
-    "hadoop-aws": "org.apache.hadoop",
-    "analyticsaccelerator-s3": "software.amazon.s3.analyticsaccelerator",
-    "bundle": "software.amazon.awssdk",
-}
-"""The publisher of each artifact."""
+STORES = {"s3": "s3a:// (12 MB)", "gs": "gs:// (35 MB)", "azure": "abfss:// (1 MB)"}
+"""The sets of jars that an option adds, and what for."""
 
 
 class JarError(Exception):
@@ -32,14 +27,19 @@ class JarError(Exception):
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """SHA-256 (hex) by file name, from a file as ``sha256sum`` writes it."""
+    """SHA-256 (hex) by coordinates, ``group:artifact:version``; two columns of a text file."""
     pairs = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    return {name: sha256 for sha256, name in pairs}
+    return {coordinates: sha256 for sha256, coordinates in pairs}
+
+
+def jar_name(coordinates: str) -> str:
+    """The name of a jar file, ``artifact-version.jar``."""
+    return "-".join(coordinates.split(":")[1:]) + ".jar"
 
 
 def wrong_jars(folder: Path, sums: dict[str, str]) -> list[str]:
-    """The names of jars that are missing in a folder or have another SHA-256."""
-    return [name for name, sha256 in sums.items() if _sha256(folder / name) != sha256]
+    """The coordinates of jars that are missing in a folder or have another SHA-256."""
+    return [jar for jar, sha256 in sums.items() if _sha256(folder / jar_name(jar)) != sha256]
 
 
 def _sha256(path: Path) -> str:
@@ -50,41 +50,53 @@ def _sha256(path: Path) -> str:
 
 
 def install(folder: Path, sums: dict[str, str]) -> list[str]:
-    """Fetches the jars that a folder lacks; returns their names. Raises JarError if one is wrong; none is installed."""
+    """Installs the jars that a folder lacks; returns their names. Raises JarError if one differs; none is installed."""
     missing = wrong_jars(folder, sums)
     with tempfile.TemporaryDirectory() as temporary:
-        for name in missing:
-            fetch(name, folder, Path(temporary))
-        if wrong := wrong_jars(Path(temporary), {name: sums[name] for name in missing}):
+        if missing:
+            fetch(missing, folder, Path(temporary))
+        if wrong := wrong_jars(Path(temporary), {jar: sums[jar] for jar in missing}):
             raise JarError(f"{', '.join(wrong)}: another SHA-256 than recorded in {CONF}; nothing was installed")
-        for name in missing:
-            shutil.copy(Path(temporary, name), folder / name)
-    return missing
+        for jar in missing:
+            shutil.copy(Path(temporary, jar_name(jar)), folder)
+    return [jar_name(jar) for jar in missing]
 
 
-def fetch(name: str, jars: Path, target: Path) -> None:
-    """Fetches a jar from Maven Central by Ivy (in Spark's folder ``jars``) or Maven; raises JarError."""
-    artifact, _, version = name.removesuffix(".jar").rpartition("-")
-    group, ivy = GROUPS[artifact], next(map(str, jars.glob("ivy-*.jar")), "ivy.jar")
-    by_ivy = ["java", "-jar", ivy, "-cache", f"{target}/ivy", "-notransitive", "-types", "jar"]
-    by_ivy += ["-dependency", group, artifact, version, "-retrieve", f"{target}/[artifact]-[revision].[ext]"]
-    by_maven = ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={group}:{artifact}:{version}"]
+def fetch(jars: Sequence[str], folder: Path, target: Path) -> None:
+    """Fetches jars from Maven Central by Ivy (in ``folder``, Spark's) or Maven; raises JarError."""
+    (target / "ivy.xml").write_text(_ivy_module(jars), encoding="utf-8")
+    ivy, retrieved = next(map(str, folder.glob("ivy-*.jar")), "ivy.jar"), f"{target}/[artifact]-[revision].[ext]"
+    by_ivy = ["java", "-jar", ivy, "-cache", f"{target}/cache", "-ivy", f"{target}/ivy.xml", "-types", "jar"]
+    by_maven = ["mvn", "-q", "-B", "dependency:copy", f"-DoutputDirectory={target}"]
     output = ""
-    for command in (by_ivy, [*by_maven, f"-DoutputDirectory={target}"]):
-        if not (target / name).is_file() and shutil.which(command[0]):
+    for command in ([*by_ivy, "-retrieve", retrieved], *([*by_maven, f"-Dartifact={jar}"] for jar in jars)):
+        if _absent(jars, target) and shutil.which(command[0]):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             output += done.stdout + done.stderr
-    if not (target / name).is_file():
+    if absent := _absent(jars, target):
         raise JarError(
-            f"{group}:{artifact}:{version} cannot be fetched from Maven Central: check Java and the network, or set a "
-            f"proxy in JAVA_TOOL_OPTIONS, or put {name} into {jars} yourself\n{output[-2_000:]}"
+            f"{', '.join(absent)} cannot be fetched from Maven Central: check Java and the network, or set a proxy in "
+            f"JAVA_TOOL_OPTIONS, or put the jars that {CONF}/*-jars.sha256 list into {folder} yourself\n"
+            f"{output[-2_000:]}"
         )
+
+
+def _absent(jars: Iterable[str], folder: Path) -> list[str]:
+    return [jar for jar in jars if not (folder / jar_name(jar)).is_file()]
+
+
+def _ivy_module(jars: Iterable[str]) -> str:
+    line = '<dependency org="{}" name="{}" rev="{}" conf="*->master" transitive="false"/>\n'
+    info = '<info organisation="semantic_pivots" module="jars"/>'
+    dependencies = "".join(line.format(*jar.split(":")) for jar in jars)
+    return f'<ivy-module version="2.0">{info}<dependencies>\n{dependencies}</dependencies></ivy-module>\n'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The job; returns its exit code."""
     parser = argparse.ArgumentParser(prog="setup_jars", description="Installs the jars that Spark needs.")
-    parser.add_argument("--s3", action="store_true", help="also the jars of s3a:// (600 MB)")
+    for name, what in STORES.items():
+        parser.add_argument(f"--{name}", action="store_true", help=f"also the jars of {what}")
     parser.add_argument("--jars", type=Path, metavar="FOLDER", help="default: that of the installed pyspark")
     arguments = parser.parse_args(argv)
     spark = importlib.util.find_spec("pyspark")
@@ -92,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.jars is None and (spark is None or spark.origin is None):
             raise JarError("pyspark is not installed: give --jars FOLDER")
         folder = arguments.jars or Path(str(spark and spark.origin)).with_name("jars")
-        for name in ["delta", "s3a"] if arguments.s3 else ["delta"]:
+        for name in ["delta", *(name for name in STORES if getattr(arguments, name))]:
             fetched = install(folder, read_sums(CONF / f"{name}-jars.sha256"))
             sys.stdout.write(f"{folder}: {name}: {', '.join(fetched) or 'all jars are there'}\n")
     except (JarError, OSError) as error:

@@ -8,9 +8,8 @@ releases up to date.
 
 import html
 import re
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from pyarrow import fs
 
@@ -124,7 +123,6 @@ STAGE = Stage(
     name="write_report",
     version=5,
     reads=(*STAGE_TABLES, "datasets/*"),
-    writes=lambda settings: (),
     sections=("report",),
     files=("tokenizer", "lexicon"),
     packages=("regex", "sentencepiece", "tokenizers"),
@@ -133,10 +131,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Writes the HTML report of a rebuild.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

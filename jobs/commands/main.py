@@ -44,7 +44,7 @@ JOBS = {
     "query": Job("jobs.query_tables", "answer an SQL query over the tables, without Spark"),
     "forget": Job("jobs.forget_documents", "remove documents from every table"),
     "maintain": Job("jobs.maintain_warehouse", "compact tables and remove unused files"),
-    "setup-jars": Job("jobs.setup_jars", "install the Delta jars that Spark needs"),
+    "setup-jars": Job("jobs.setup_jars", "install the jars that Spark needs: Delta Lake, and object stores"),
 }
 MODEL_JOBS = {
     "demo": Job("jobs.gpu.demo_model", "run the model side on the tables of the demo", "demo-model"),

@@ -21,6 +21,14 @@ from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
 
 OLDEST_JAVA = 17
+_STORE_JARS = {
+    "s3": ("--s3", "hadoop-aws"),
+    "gs": ("--gs", "hadoop-gcp"),
+    "abfss": ("--azure", "hadoop-azure"),
+    "abfs": ("--azure", "hadoop-azure"),
+}
+"""By scheme: the option of ``setup_jars`` that installs the jars with which Spark reads the store, and one of them."""
+_OTHER_JARS = ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
 _MASTER = re.compile(
     r"local|local\[(\*|\d+)(,\d+)?\]|local-cluster\[\d+,\s*\d+,\s*\d+\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*|yarn|k8s://\S+"
 )
@@ -46,6 +54,7 @@ def check_machine(settings: Settings, files: Collection[str] = (), writes: bool 
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         check_spark_home(os.environ.get("SPARK_HOME"))
         check_java(os.environ.get("JAVA_HOME"))
+        check_jars(settings.warehouse.path, settings.spark.conf)
         if sys.platform == "linux" and locale.getencoding().upper().replace("-", "") != "UTF8":
             os.environ["LC_ALL"] = (
                 "C.UTF-8"  # Java names files in the locale's encoding; C makes letters question marks
@@ -140,6 +149,23 @@ def check_spark_home(spark_home: str | None) -> None:
             f"SPARK_HOME = {spark_home} holds Spark {found}, pyspark {installed} is installed here: unset SPARK_HOME "
             f"or set it to Spark {installed}"
         )
+
+
+def check_jars(warehouse: str, conf: dict[str, str]) -> None:
+    """Makes sure that Spark has the jars of Delta Lake and of the warehouse's store, where it takes no others."""
+    home = Path(os.environ.get("SPARK_HOME") or str(metadata.distribution("pyspark").locate_file("pyspark")))
+    defaults = Path(os.environ.get("SPARK_CONF_DIR") or home / "conf", "spark-defaults.conf")
+    if defaults.is_file() or not conf.keys().isdisjoint(_OTHER_JARS):
+        return
+    needed = [("Spark has no Delta Lake", "delta-spark", "")]
+    if store := _STORE_JARS.get(scheme := resolve(warehouse).scheme):
+        needed.append((f"Spark has no jars for {scheme}://", store[1], f" {store[0]}"))
+    for what, jar, option in needed:
+        if not any((home / "jars").glob(f"{jar}*.jar")):
+            raise SetupError(
+                f"{what} ({jar} is not in {home / 'jars'}): run semantic-pivots setup-jars{option} (in a "
+                f"checkout: python jobs/setup_jars.py{option}), or set spark.jars.packages"
+            )
 
 
 def check_java(java_home: str | None) -> None:

@@ -77,9 +77,17 @@ _REMEDIES = (
         r"No FileSystem for scheme \"?([\w.+-]+)",
         "Spark has no file system for {0}: use a local path, or add the store's jars by --packages",
     ),
-    Remedy(
-        r"ClassNotFoundException: Class (org\.apache\.hadoop\.fs\.\S+) not found",
-        "Spark lacks {0}: give spark-submit --packages org.apache.hadoop:hadoop-aws:3.5.0",
+    *(
+        Remedy(
+            rf"ClassNotFoundException: (?:Class )?(org\.apache\.hadoop\.fs\.{package}\.\S+)",
+            f"Spark lacks {{0}}: run semantic-pivots setup-jars --{option}, or give spark-submit --packages "
+            f"org.apache.hadoop:{artifact}:3.5.0",
+        )
+        for package, option, artifact in (
+            ("s3a", "s3", "hadoop-aws"),
+            ("gs", "gs", "hadoop-gcp"),
+            ("azurebfs", "azure", "hadoop-azure"),
+        )
     ),
     Remedy(
         r"Malformed input or input contains unmappable characters: ([^\n]*)",

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.loading.loaded_shards import LoadedShard
-from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.table_files import files_with_shards
-from jobs.warehouse.tables import Warehouse, schema_of
+from jobs.warehouse.tables import Warehouse
 from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.read_parquet import in_shards, rows_without
 
 
@@ -46,7 +46,7 @@ def files_without(
     if not files:
         return []
     folder = warehouse.location(table).uri
-    step = partial(rows_without, table=table, folder=folder, schema=schema_of(table), left_out=left_out)
+    step = partial(rows_without, table=table, folder=folder, schema=table_of(table).schema, left_out=left_out)
     names = warehouse.spark.createDataFrame([(file,) for file in files], "file string")
     return warehouse.write_files(names.repartition(len(files)), [table], step, by_shard=[table])[table]
 
@@ -56,4 +56,4 @@ def commit_shards(
 ) -> None:
     """Commits all rows of ``shards``, one for each shard, with the states of other tables that belong to them."""
     records = [shard._asdict() for shard in sorted(rows)]
-    commit_rows(warehouse, "shards", records, provenance, tables)
+    warehouse.commit_rows("shards", records, provenance, tables)

@@ -9,10 +9,11 @@ from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import TableVersion
+from pivot_udfs.schemas import made_by
 from pivot_udfs.storage.location import Location
 
-_COUNTS = ("token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 _COUNTED_LAST = "corpus_totals"
+_COUNTS = {*made_by("count_cooccurrence")} - {_COUNTED_LAST}
 
 
 def kept_versions(root: Location, table: str) -> list[int]:

@@ -6,7 +6,7 @@ provenance of its rows. A run sees each table as it was when the run first looke
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -18,36 +18,25 @@ from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import BLOCK_LIST, BLOCKED, DATASET, DESCRIPTIONS, TABLES
+from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
-MAKERS = {
-    BLOCK_LIST: "forget_documents",
-    "shards": "tokenize_corpus",
-    "documents": "tokenize_corpus",
-    "quarantine": "tokenize_corpus",
-    "corpus_totals": "count_cooccurrence",
-    "token_totals": "count_cooccurrence",
-    "token_sources": "count_cooccurrence",
-    "word_totals": "count_cooccurrence",
-    "word_cooccurrence": "count_cooccurrence",
-    "token_cooccurrence": "count_cooccurrence",
-    "pair_pivots": "find_pivots",
-    "pivots": "find_pivots",
-    "document_scores": "score_documents",
-    "releases": "rebuild_corpus",
-}
 KEPT = ("documents", BLOCK_LIST)
 """Tables whose damaged log is never replaced by the project itself."""
 Check = Callable[[dict[str, int]], None]
 """Called with the number of rows of each table; raises where they are not what they must be."""
 
 
-def maker(name: str) -> str:
-    """The job that writes a table."""
-    return MAKERS.get(name, "filter_documents")
+class TableSize(NamedTuple):
+    """A table as a whole, not only what a run has added to it."""
+
+    version: int
+    """That made its rows."""
+    rows: int
+    bytes: int
+    files: int
 
 
 class Warehouse:
@@ -90,7 +79,7 @@ class Warehouse:
                 content = read_content(delta)
                 check_files(table, delta, content)
         except DamagedTableError as error:
-            remedy = f"run {maker(name)} again (rebuild_corpus does)"
+            remedy = f"run {table_of(name).maker} again (rebuild_corpus does)"
             if name in KEPT and content is None:
                 remedy = f"restore its log, or remove {self.table_path(name)} and run rebuild_corpus"
             if name == BLOCK_LIST:
@@ -106,16 +95,16 @@ class Warehouse:
         content = self.content(name)
         if content is None:
             raise WarehouseError(
-                f"there is no table {name} at {self.table_path(name)}: run {maker(name)} first, "
+                f"there is no table {name} at {self.table_path(name)}: run {table_of(name).maker} first, "
                 "or correct warehouse.path"
             )
         reader = self.spark.read.format("delta").option("versionAsOf", content.newest)
         frame = reader.load(self.location(name).hadoop_path)
-        missing = [column for column in schema_of(name).names if column not in frame.columns]
+        missing = [column for column in table_of(name).schema.names if column not in frame.columns]
         if missing:
             raise WarehouseError(
                 f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}: "
-                f"it was not written by {maker(name)}; choose another warehouse.path"
+                f"it was not written by {table_of(name).maker}; choose another warehouse.path"
             )
         return frame
 
@@ -171,8 +160,8 @@ class Warehouse:
         changed one of the tables, or one that was read.
         """
         if step is None:
-            rows = rows.select(*schema_of(names[0]).names)
-            step = partial(rows_of_table, table=names[0], schema=schema_of(names[0]))
+            rows = rows.select(*table_of(names[0]).schema.names)
+            step = partial(rows_of_table, table=names[0], schema=table_of(names[0]).schema)
         files = self.write_files(rows, names, step)
         n_rows = {name: sum(file["n_records"] for file in of_table) for name, of_table in files.items()}
         if check:
@@ -209,19 +198,32 @@ class Warehouse:
         if damage and began is None:
             # Nothing can be committed onto a log that cannot be read; its data files stay until a full VACUUM.
             table.filesystem.delete_dir(table.child(LOG).path)
-        self._known[name] = commit_files(table, began, described_schema(name), files, provenance, removed, tables), None
+        schema = table_of(name).schema.with_metadata({"name": name, "description": table_of(name).description})
+        self._known[name] = commit_files(table, began, schema, files, provenance, removed, tables), None
+
+    def commit_rows(
+        self,
+        name: str,
+        rows: Sequence[Mapping[str, Any]],
+        provenance: Provenance,
+        tables: Mapping[str, TableVersion] | None = None,
+    ) -> None:
+        """Replaces a small table by rows that the driver holds, without a Spark job; arguments as for ``commit``."""
+        schema = table_of(name).schema
+        batches = iter([pa.RecordBatch.from_pylist(list(rows), schema=schema)] if rows else [])
+        step = partial(rows_of_table, table=name, schema=schema)
+        written = step_to_files(batches, step, {name: self.location(name).uri})
+        self.commit(name, [file for batch in written for file in batch.to_pylist()], provenance, None, tables)
+
+    def size(self, name: str) -> TableSize | None:
+        """The size of a table as this run found or made it; None where there is no table."""
+        content, delta = self.content(name), self.opened(name)
+        if content is None or delta is None:
+            return None
+        files = pa.table(delta.get_add_actions(flatten=True))
+        n_rows, n_bytes = (sum(files.column(column).to_pylist()) for column in ("num_records", "size_bytes"))
+        return TableSize(content.version, n_rows, n_bytes, files.num_rows)
 
     def roll_back(self, name: str, rows: TableVersion) -> None:
         """Makes earlier rows of a table the newest; raises WarehouseError where they are no longer there."""
         self._known[name] = roll_back(self.location(name), rows), None
-
-
-def schema_of(name: str) -> pa.Schema:
-    """The schema of a table."""
-    return BLOCKED if name == BLOCK_LIST else TABLES.get(name, DATASET)
-
-
-def described_schema(name: str) -> pa.Schema:
-    """The schema of a table, with what the table's metadata say about it."""
-    about = {"name": name, "description": DESCRIPTIONS.get(name) or DESCRIPTIONS["datasets/<arm>"]}
-    return schema_of(name).with_metadata(about)

@@ -10,7 +10,7 @@ import pytest
 from small_corpus import SmallCorpus
 
 from jobs import query_tables
-from pivot_udfs.schemas import DESCRIPTIONS, STAGE_TABLES, TABLES
+from pivot_udfs.schemas import STAGE_TABLES, TABLES, table_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,8 +78,8 @@ def test_a_query_that_is_not_valid_is_an_error_of_the_user(
 def test_spark_shows_what_a_table_and_its_columns_are(name: str, spark: "SparkSession", corpus: SmallCorpus) -> None:
     place = f"delta.`{corpus.folder}/warehouse/{name}`"
     detail = spark.sql(f"DESCRIBE DETAIL {place}").collect()[0]
-    assert detail["description"] == DESCRIPTIONS.get(name, DESCRIPTIONS["datasets/<arm>"])
+    assert detail["description"] == table_of(name).description
     assert detail["name"] == name
     if name in TABLES:
         comments = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE {place}").collect()}
-        assert comments == {field.name: field.metadata[b"comment"].decode() for field in TABLES[name]}
+        assert comments == {field.name: field.metadata[b"comment"].decode() for field in TABLES[name].schema}

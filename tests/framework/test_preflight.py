@@ -196,3 +196,41 @@ def test_a_low_limit_of_open_files_is_raised_where_it_may_be_and_else_refused() 
     assert limits("ulimit -n 5000 && ulimit -S -n 64").stdout == "4096 5000\n"
     refused = limits("ulimit -n 64").stderr
     assert "a process may open 64 files here, Spark needs 512 or more: ulimit -n 4096" in refused
+
+
+def a_home(folder: Path, *jars: str) -> Path:
+    """A SPARK_HOME with these jars."""
+    (folder / "jars").mkdir(parents=True)
+    for jar in jars:
+        (folder / "jars" / jar).touch()
+    return folder
+
+
+DELTA = "delta-spark_4.2_2.13-4.4.0.jar"
+STORES = [
+    ("s3a://bucket/w", "--s3", "hadoop-aws-3.5.0.jar"),
+    ("gs://bucket/w", "--gs", "hadoop-gcp-3.5.0.jar"),
+    ("abfss://c@acc.dfs.core.windows.net/w", "--azure", "hadoop-azure-3.5.0.jar"),
+]
+
+
+@pytest.mark.parametrize(("warehouse", "option", "jar"), STORES)
+def test_a_store_without_its_jars_is_refused_with_the_command_that_installs_them(
+    warehouse: str, option: str, jar: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(a_home(tmp_path / "without", DELTA)))
+    with pytest.raises(SetupError, match=f"Spark has no jars for .*: run semantic-pivots setup-jars {option} "):
+        preflight.check_jars(warehouse, {})
+    preflight.check_jars(str(tmp_path), {})
+    preflight.check_jars(warehouse, {"spark.jars.packages": "a:b:1"})
+    monkeypatch.setenv("SPARK_HOME", str(a_home(tmp_path / "with", DELTA, jar)))
+    preflight.check_jars(warehouse, {})
+
+
+def test_jars_of_the_defaults_of_spark_are_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(a_home(tmp_path)))
+    with pytest.raises(SetupError, match=r"Spark has no Delta Lake .*: run semantic-pivots setup-jars \(in a"):
+        preflight.check_jars(str(tmp_path), {})
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "spark-defaults.conf").touch()
+    preflight.check_jars(str(tmp_path), {})

@@ -49,7 +49,17 @@ KNOWN = [
     (
         "java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AFileSystem not found",
         "",
-        "Spark lacks org.apache.hadoop.fs.s3a.S3AFileSystem: give spark-submit --packages",
+        "Spark lacks org.apache.hadoop.fs.s3a.S3AFileSystem: run semantic-pivots setup-jars --s3, or give",
+    ),
+    (
+        "java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.azurebfs.SecureAzureBlobFileSystem not found",
+        "",
+        "setup-jars --azure, or give spark-submit --packages org.apache.hadoop:hadoop-azure:3.5.0",
+    ),
+    (
+        "java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.gs.GoogleHadoopFileSystem not found",
+        "",
+        "setup-jars --gs, or give spark-submit --packages org.apache.hadoop:hadoop-gcp:3.5.0",
     ),
     (
         "[INVALID_CONF_VALUE.TYPE_MISMATCH] The value 'x' in the config \"spark.task.cpus\" is invalid. It should be "

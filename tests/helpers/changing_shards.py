@@ -19,7 +19,7 @@ from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 from jobs import maintain_warehouse, rebuild_corpus
 from jobs.warehouse.tables import Warehouse
 from pivot_udfs.arms import ARMS
-from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.schemas import table_of
 
 COUNTS = ("corpus_totals", "token_totals", "token_sources", "word_totals", "word_cooccurrence", "token_cooccurrence")
 CHECKED = ("documents", "quarantine", *COUNTS)
@@ -105,7 +105,7 @@ def rebuild(corpus: SmallCorpus, *overrides: str) -> str:
 
 def table(warehouse: Path, name: str, without: Sequence[str] = ()) -> Counter[str]:
     """The rows of a table, some columns left out, as a multiset."""
-    columns = [column for column in TABLES.get(name, DATASET).names if column not in without]
+    columns = [column for column in table_of(name).schema.names if column not in without]
     return Counter(map(str, DeltaTable(warehouse / name).to_pyarrow_dataset().to_table(columns=columns).to_pylist()))
 
 

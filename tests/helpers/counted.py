@@ -142,7 +142,7 @@ def summed(partial_rows: Iterable[pa.RecordBatch], plan: CountPlan) -> oracle.Ta
     """The tables of partial rows in order."""
     tables = oracle.Tables()
     for name, batch in sum_counts(iter(partial_rows), SumPlan(plan.lexicon, vocabulary(plan.tokenizer).size)):
-        rows = pa.Table.from_batches([batch]).cast(TABLES[name]).to_pylist()
+        rows = pa.Table.from_batches([batch]).cast(TABLES[name].schema).to_pylist()
         for *key, count, doc_count in (row.values() for row in rows):
             cell = key[0] if name == "token_totals" else tuple(key)
             assert cell not in getattr(tables, name), f"{name}: {cell} comes twice"

@@ -49,7 +49,7 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
     pair = WordPair("water", word, 1234567, 9876, 11, 12, 0.5, True)
     rejected = Rejected("not_json", 2, 1, (QuarantinedRecord("a.jsonl", 7, word, word),))
     tables = {"documents": TableVersion("id", 3, "f" * 64)}
-    made = Provenance("tokenize_corpus", 1, "0.1.0", tables=tables, files={"tokenizer": "0" * 64})
+    made = Provenance("tokenize_corpus", 1, tables=tables, files={"tokenizer": "0" * 64})
     return Report(
         warehouse=word,
         window="100",

@@ -12,7 +12,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.schemas import table_of
 
 LEXICON = [
     ("water", "eau", "水", "n"), ("house", "maison", "房子", "n"), ("book", "livre", "书", "n"),
@@ -86,10 +86,10 @@ def write_table(
     lexicon: Path | None = None,
 ) -> Path:
     """A Delta table in the schema of the corpus side, whose commit records which files made it."""
-    schema = TABLES.get(name, DATASET)
+    schema = table_of(name).schema
     given = {"tokenizer": tokenizer, "lexicon": lexicon}
     files = {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in given.items() if path}
-    made = Provenance("test", 1, "", files=files)
+    made = Provenance("test", 1, files=files)
     deltalake.write_deltalake(
         str(folder / name),
         pa.Table.from_pylist(rows, schema=schema),

@@ -17,7 +17,7 @@ from jobs.warehouse.commit import commit_files
 from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import open_delta
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
@@ -33,7 +33,7 @@ def corpus(tmp_path: Path) -> SmallCorpus:
 
 def write(corpus: SmallCorpus, table: str, job: str = "a_job", row: Any = None, **changes: Any) -> Content:
     """Adds three files of one row, or makes the changes of ``commit_files``."""
-    location, schema = resolve(str(corpus.warehouse / table)), TABLES.get(table, DATASET)
+    location, schema = resolve(str(corpus.warehouse / table)), table_of(table).schema
     row = row or {field.name: VALUES.get(str(field.type), [1]) for field in schema}
     step = partial(rows_of_table, table=table, schema=schema)
     files = [
@@ -43,7 +43,7 @@ def write(corpus: SmallCorpus, table: str, job: str = "a_job", row: Any = None, 
         for file in batch.to_pylist()
     ]
     delta = open_delta(location)
-    provenance = Provenance(job, 1, "", tables=changes.pop("read", {}))
+    provenance = Provenance(job, 1, tables=changes.pop("read", {}))
     arguments = {"removed": (), **changes}
     return commit_files(location, delta and read_content(delta), schema, files, provenance, **arguments)
 
@@ -97,7 +97,7 @@ def test_the_rows_that_shards_lists_are_kept(corpus: SmallCorpus) -> None:
 def test_the_tables_of_the_newest_release_are_kept(corpus: SmallCorpus) -> None:
     """A rebuild replaces a table of the release, which had been compacted, and has not added a release yet."""
     rows = write(corpus, "pivots").rows
-    made = Provenance("rebuild_corpus", 1, "", tables={"pivots": rows}).to_json()
+    made = Provenance("rebuild_corpus", 1, tables={"pivots": rows}).to_json()
     row = {"release": 0, "committed_at": datetime.now(UTC), "versions": [("pivots", rows.version)], "provenance": made}
     write(corpus, "releases", row=row)
     maintain(corpus)

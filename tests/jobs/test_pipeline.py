@@ -15,7 +15,7 @@ from small_corpus import SmallCorpus, rows_of
 from pivot_udfs.arms import ARMS
 from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS, count_cooccurrence
 from pivot_udfs.matching.concept_halves import concept_halves
-from pivot_udfs.schemas import DATASET, TABLES
+from pivot_udfs.schemas import DATASET, STAGE_TABLES, table_of
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import word_token_ids
 
@@ -31,9 +31,9 @@ def tables(corpus: SmallCorpus) -> oracle.Tables:
     return counted.expected(corpus.encoded, corpus.rows, 50, sources=[source for source, *_ in corpus.documents])
 
 
-@pytest.mark.parametrize("name", [*TABLES, *(f"datasets/{arm}" for arm in ARMS)])
+@pytest.mark.parametrize("name", [*STAGE_TABLES, "releases", *(f"datasets/{arm}" for arm in ARMS)])
 def test_columns_and_their_comments_are_the_contracts(spark: "SparkSession", corpus: SmallCorpus, name: str) -> None:
-    frame, schema = spark.read.format("delta").load(str(corpus.warehouse / name)), TABLES.get(name, DATASET)
+    frame, schema = spark.read.format("delta").load(str(corpus.warehouse / name)), table_of(name).schema
     assert frame.columns == schema.names
     comments = [field.metadata[b"comment"].decode() for field in schema]
     assert [field.metadata.get("comment") for field in frame.schema] == comments

@@ -21,7 +21,7 @@ from pivot_udfs.settings import Report, Settings, Warehouse
 from pivot_udfs.storage.stores import resolve
 
 OLD, NEW = TableVersion("a", 0, "same"), TableVersion("a", 1, "same")
-MADE = Provenance("write_report", 4, "0", tables={"documents": OLD, "pivots": OLD})
+MADE = Provenance("write_report", 4, tables={"documents": OLD, "pivots": OLD})
 
 
 def page_made_of(made: Provenance) -> str:

@@ -22,7 +22,7 @@ from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import CorpusError, StoreError, WarehouseError
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import TABLES
+from pivot_udfs.schemas import TOKEN_TOTALS
 from pivot_udfs.settings import Maintenance
 from pivot_udfs.shards.list_shards import list_shards
 from pivot_udfs.shards.open_shard import open_shard
@@ -146,14 +146,14 @@ def test_tokenizer_and_lexicon_are_read(bucket: str) -> None:
 
 
 def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) -> None:
-    table, schema = resolve(f"s3a://{bucket}/ware house/token_totals"), TABLES["token_totals"]
+    table, schema = resolve(f"s3a://{bucket}/ware house/token_totals"), TOKEN_TOTALS
     versions, began = [], None
     for count in (5, 7):
         row = {"token_id": 3, "count": count, "doc_count": 2}
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
         steps = step_to_files(iter([batch]), step, {"token_totals": table.uri})
         files = pa.Table.from_batches(list(steps)).to_pylist()
-        made = Provenance("count_cooccurrence", count, "")
+        made = Provenance("count_cooccurrence", count)
         began = commit_files(table, began, schema, files, made)
         versions.append(began.version)
         read = open_delta(table)
@@ -165,7 +165,11 @@ def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) 
 
 
 def test_a_table_is_maintained_and_purged(bucket: str) -> None:
-    root, schema, made = resolve(f"s3a://{bucket}/ware house"), TABLES["token_totals"], Provenance("a_job", 1, "")
+    root, schema, made = (
+        resolve(f"s3a://{bucket}/ware house"),
+        TOKEN_TOTALS,
+        Provenance("a_job", 1),
+    )
     table, began = root.child("token_totals"), None
     row = {"token_id": 3, "count": 1, "doc_count": 1}
     for _ in range(2):
@@ -184,9 +188,9 @@ def test_a_table_is_maintained_and_purged(bucket: str) -> None:
 
 
 def test_of_two_commits_onto_one_version_the_second_is_refused(bucket: str) -> None:
-    table, schema, made = resolve(f"s3a://{bucket}/t"), TABLES["token_totals"], Provenance("a_job", 1, "")
+    table, schema, made = resolve(f"s3a://{bucket}/t"), TOKEN_TOTALS, Provenance("a_job", 1)
     began = commit_files(table, None, schema, [], made)
-    commit_files(table, began, schema, [], Provenance("another", 1, ""))
+    commit_files(table, began, schema, [], Provenance("another", 1))
     with pytest.raises(WarehouseError, match="another run has written"):
         commit_files(table, began, schema, [], made)
 

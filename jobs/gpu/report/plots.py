@@ -18,9 +18,8 @@ Curves = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 def draw_curves(curves: Curves) -> str:
     """Mean probability by layer with its 95 % band, one panel per direction; controls are dashed.
 
-    Args:
-        curves: by panel and line (``mean``, ``low``, ``high`` by layer): roles or languages, and ``control`` with or
-            without a language.
+    ``curves`` are by panel and line (``mean``, ``low``, ``high`` by layer): roles or languages, and ``control`` with or
+    without a language.
     """
     languages = sorted({name.removeprefix("control ") for lines in curves.values() for name in lines} - {"control"})
     colours = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(n for n in languages if n not in _ROLES)}
@@ -62,11 +61,7 @@ def _draw_scores(direction: str, pairs: npt.NDArray[np.float64], number: int) ->
 
 
 def draw_sweep(revisions: Sequence[Mapping[str, Any]]) -> str:
-    """Share of words labelled pivot by revision, with the random concepts' dashed, and the answer's log-probability.
-
-    Args:
-        revisions: of ``sweep.json``, in the order of training; bars are 95 % intervals.
-    """
+    """Share of words labelled pivot by revision of ``sweep.json``, random concepts' dashed, and the answer's log p."""
     share = _draw_revisions(revisions, ("pivot", "control"), "share labelled pivot")
     return share + _draw_revisions(revisions, ("log_probability",), "log-probability of the answer, nats")
 
