@@ -24,13 +24,9 @@ def octave() -> Column:
 def sums_by_group(marked: DataFrame, arms: Sequence[str]) -> DataFrame:
     """Sums over the documents of each language, source and octave of length.
 
-    Args:
-        marked: ``document_scores`` with a boolean column for each arm.
-        arms: their names.
-
-    Returns:
-        lang, source, octave, and for ``corpus`` and each arm a struct of n_docs, n_tokens, n_pivot_tokens and
-        n_in_pivot (those of its documents that the pivot arm has, too).
+    ``marked`` is ``document_scores`` with a boolean column for each arm. Columns: lang, source, octave, and for
+    ``corpus`` and each arm a struct of n_docs, n_tokens, n_pivot_tokens and n_in_pivot (those of its documents that the
+    pivot arm has, too).
     """
     in_pivot = F.col(PIVOT) if PIVOT in arms else F.lit(False)
     members = {"corpus": F.lit(True)} | {arm: F.col(arm) for arm in arms}
@@ -57,10 +53,7 @@ def read_arms(
 ) -> tuple[ArmContent, ...]:
     """What each arm holds and its budgets, in the order of ``selection.arms``.
 
-    Args:
-        selection: the rule and the arms.
-        languages: from ``sums_by_language``.
-        left_out: from ``unmatched``.
+    ``languages`` are from ``sums_by_language``, ``left_out`` from ``unmatched``.
     """
     held = {arm: {row.lang: row[arm] for row in languages if row[arm].n_docs} for arm in selection.arms}
     counts = {arm: {lang: (row.n_docs, row.n_tokens) for lang, row in of_arm.items()} for arm, of_arm in held.items()}
@@ -101,10 +94,7 @@ def compared_arms(arms: Sequence[str]) -> dict[str, str]:
 def read_mixes(by_group: DataFrame, languages: Sequence[Row], arms: Sequence[str]) -> tuple[Mix, ...]:
     """Tokens by language, source and length, in the corpus and in each arm, and how far compared arms differ in them.
 
-    Args:
-        by_group: from ``sums_by_group``.
-        languages: from ``sums_by_language``.
-        arms: names.
+    ``by_group`` is from ``sums_by_group``, ``languages`` are from ``sums_by_language``.
     """
     names = ("corpus", *arms)
     totals = {name: sum(row[name].n_tokens for row in languages) for name in names}

@@ -26,11 +26,9 @@ _BY_LENGTH = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
 
 
 def read_densities(marked: DataFrame, languages: Sequence[Row]) -> tuple[LanguageDensity, ...]:
-    """Histograms, length bins and samples of the N_LANGUAGES first languages.
+    """Histograms, length bins and samples of the N_LANGUAGES first of ``languages``, from ``sums_by_language``.
 
-    Args:
-        marked: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
-        languages: from ``sums_by_language``.
+    ``marked`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
     """
     shown = {row["lang"]: row["corpus"] for row in languages[:N_LANGUAGES]}
     widths = {lang: (row.n_pivot_tokens / max(row.n_tokens, 1) or 1.0) / _FINE for lang, row in shown.items()}

@@ -75,10 +75,7 @@ def no_points(axis: Axes, reason: str) -> None:
 def as_svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an ``<svg>`` element.
 
-    Args:
-        figure: drawn with the colours above.
-        name: what ids begin with; unique in the page.
-        label: what the figure shows, for readers who cannot see it.
+    Ids begin with ``name``, unique in the page; ``label`` is what the figure shows, for readers who cannot see it.
     """
     out = io.StringIO()
     figure.savefig(out, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None})

@@ -153,10 +153,14 @@ def _name_points(axis: Axes, pivots: Sequence[Row]) -> None:
         width = 6.5 * sum(2 if ord(char) > 0x2E80 else 1 for char in label) + 14
         is_left = x + width > axis.bbox.x1
         start = x - width if is_left else x
-        if all(abs(y - other_y) > 11 or start > right or start + width < left for left, right, other_y in taken):
+        if start >= axis.bbox.x0 and all(
+            abs(y - other_y) > 11 or start > right or start + width < left for left, right, other_y in taken
+        ):
             taken.append((start, start + width, y))
             side = {"xytext": (-6, -3), "ha": "right"} if is_left else {"xytext": (6, -3)}
-            axis.annotate(label, at, **side, textcoords="offset points", fontsize=8.5, parse_math=False)
+            axis.annotate(
+                label, at, **side, textcoords="offset points", fontsize=8.5, parse_math=False, in_layout=False
+            )
 
 
 def _place(pivot: Row) -> float:

@@ -22,13 +22,9 @@ Shards = Mapping[str, Mapping[str, Any]]
 
 
 def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], max_drift: float) -> str:
-    """The page with the newest releases, and what each has more or less than the one before.
+    """The page (HTML) with the newest releases of a warehouse, and what each has more or less than the one before.
 
-    Args:
-        page: HTML with the section, which may be empty.
-        warehouse: the path of the tables.
-        shown: the rows that the other sections describe, by table.
-        max_drift: above which the section asks for a refresh.
+    ``shown`` are the rows that the other sections describe, by table. A drift above ``max_drift`` asks for a refresh.
     """
     releases = read_releases(resolve(warehouse))
     listed = sorted(releases, reverse=True)[:_N_LISTED]
