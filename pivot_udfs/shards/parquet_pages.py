@@ -1,8 +1,8 @@
 """How large the column chunks of a Parquet file and their pages are.
 
-pyarrow decompresses a page as a whole and does not show its size. It shows that of chunks, but a damaged or encrypted entry
-of the footer ends the process (``RowGroupMetaData.column`` passes no C++ exception on). Footer and page headers are
-Thrift structs in the compact protocol, of which a few numbers are needed.
+pyarrow decompresses a page as a whole and does not show its size. It shows that of chunks, but ends the process where
+an entry of the footer is damaged or encrypted (``RowGroupMetaData.column`` passes no C++ exception on). Footer and
+page headers are Thrift structs in the compact protocol, of which a few numbers are needed.
 """
 
 from collections.abc import Mapping
