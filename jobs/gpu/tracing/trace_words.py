@@ -38,17 +38,7 @@ class _Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Tracer:
-    """What the traces of all directions share.
-
-    Attributes:
-        head: the model's verified output head.
-        tokens: encodes prompts and answers.
-        concepts: first tokens of the lexicon's concepts.
-        pivots: token ids of the pair pivots by pair.
-        options: of the trace.
-        seed: of the random concepts.
-        lens: translates layers before they are read.
-    """
+    """What the traces of all directions share: token ids of the pair pivots by pair, seed of the random concepts."""
 
     head: OutputHead
     tokens: WordTokens

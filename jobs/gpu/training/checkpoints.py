@@ -28,14 +28,7 @@ _NAME = re.compile(r"^step-(\d+)$")
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run besides weights and optimizer.
-
-    Attributes:
-        step: optimizer steps done.
-        tokens: tokens trained on.
-        processes: number of processes that trained; resuming is bit-identical only with the same number.
-        run: provenance of the run.
-    """
+    """Steps done, tokens trained on, processes and provenance of a run; with as many processes it resumes exactly."""
 
     step: int
     tokens: int
