@@ -29,7 +29,7 @@ def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True, eq=False)
 class PackedFile:
-    """An opened packed file: its tokens are memory-mapped, read-only; ``start_id`` replaces the first of each sequence."""
+    """An opened packed file: its tokens are memory-mapped, read-only; ``start_id`` begins every sequence."""
 
     folder: Path
     manifest: dict[str, Any]
