@@ -17,11 +17,9 @@ _PARQUET, _FILES, _ROWS = "application/x-parquet", "parquet-files", "documents"
 
 def croissant(facts: DatasetFacts, table_path: str) -> str:
     """The description as JSON-LD; ``table_path`` leads to the table's folder, a URL or relative to the description."""
-    arm = ARMS[facts.arm]
+    arm, context = ARMS[facts.arm], resources.files("jobs.describing").joinpath("croissant_context.json")
     tree: dict[str, Any] = {
-        "@context": json.loads(
-            resources.files("jobs.describing").joinpath("croissant_context.json").read_text("utf-8")
-        ),
+        "@context": json.loads(context.read_text("utf-8")),
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": f"{facts.about.title} {facts.arm}",

@@ -19,7 +19,10 @@ SHARED = [
         ROOT / "jobs" / "framework" / name
         for name in ("command_line.py", "log_lines.py", "markdown.py", "user_errors.py")
     ),
-    *(ROOT / "jobs" / "warehouse" / name for name in ("commit_history.py", "open_table.py", "releases.py")),
+    *(
+        ROOT / "jobs" / "warehouse" / name
+        for name in ("arrow_tables.py", "commit_history.py", "open_table.py", "releases.py")
+    ),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]
