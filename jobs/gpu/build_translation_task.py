@@ -20,8 +20,8 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.corpus_counts import read_concept_pivots
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError, TokenizerError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.concept_halves import concept_halves

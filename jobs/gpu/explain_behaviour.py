@@ -36,8 +36,8 @@ from jobs.gpu.translation.corpus_counts import (
     read_pair_pivots,
     read_word_counts,
 )
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, task_sha256
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer

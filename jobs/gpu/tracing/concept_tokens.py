@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jobs.gpu.translation.lexicon_concepts import Concept
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.word_tokens import WordTokens
 
 Tokens = tuple[int, ...]
 

@@ -18,9 +18,9 @@ from jobs.gpu.tracing.lenses import Lens
 from jobs.gpu.tracing.logit_lens import Compared, LayerReadings, join_readings, read_layers
 from jobs.gpu.translation.corpus_counts import PairKey, pair_key
 from jobs.gpu.translation.prompt_runner import PromptRunner
-from jobs.gpu.translation.prompts import WordTokens, split_answer
 from jobs.gpu.translation.score_words import draw_prompts
 from jobs.gpu.translation.translation_task import TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens, split_answer
 
 _TARGET, _PIVOTS, _LANGUAGES = 0, 1, 2
 """Places of a word's token sets: the answer's token, pair pivots, then the languages of the concept and the control."""
