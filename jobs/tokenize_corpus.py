@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.framework.task_sizes import pack_files
-from jobs.loading.block_list import read_block_list
+from jobs.loading.block_list_table import read_block_list
 from jobs.loading.check_records import check_quarantine_share, check_row_counts, no_documents, progress_message
 from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
