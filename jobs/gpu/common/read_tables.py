@@ -49,7 +49,7 @@ class PinnedTable:
 
 
 def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedTable:
-    """A table, such as ``datasets/pivot``, with the rows that a release has, by default the newest: see ``ArrowTables``.
+    """A table, such as ``datasets/pivot``, with the rows that a release has (None: the newest).
 
     Raises WarehouseError where there is no such table or release, its log was cleaned up, or it is damaged.
     """
