@@ -12,8 +12,7 @@ divided: for terabytes set that key so that input bytes / partitions is a few GB
 """
 
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 
@@ -187,10 +186,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Counts words, tokens, word pairs and the contexts of words.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

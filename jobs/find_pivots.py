@@ -3,8 +3,6 @@
 spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
-import sys
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,9 +15,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
-from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import read_release
-from pivot_udfs.counting.read_counts import numbers_of
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import (
     ASSOCIATIONS,
@@ -46,7 +42,7 @@ def run(run: Run, provenance: Provenance) -> None:
         run.warehouse.write(_associations(run, plan), ["pair_pivots"], provenance, step)
     with run.progress.watch(run.spark, STAGE.name, "hubs"):
         hubs = _hubs(run, plan, run.warehouse.read("pair_pivots"))
-        commit_rows(run.warehouse, "pivots", hubs, of_table(run, STAGE, "pivots", provenance))
+        run.warehouse.commit_rows("pivots", hubs, of_table(run, STAGE, "pivots", provenance))
     run.pivot_drift = 0.0
 
 
@@ -91,15 +87,11 @@ def _allowed_drift(run: Run) -> float:
 
 
 def pivot_plan(run: Run) -> PivotPlan:
-    """What the workers need, from the settings and the totals.
-
-    Raises:
-        WarehouseError: no document is counted.
-    """
+    """What the workers need, from the settings and the totals; raises WarehouseError where no document is counted."""
     n_docs = sum(run.warehouse.read("corpus_totals").toArrow().column("n_docs").to_pylist())
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
-    numbers, words = numbers_of(run.lexicon), run.warehouse.read("word_totals").toArrow()
+    numbers, words = run.lexicon.word_numbers(), run.warehouse.read("word_totals").toArrow()
     word_docs = np.zeros(len(numbers), np.int64)
     names = zip(words.column("lang").to_pylist(), words.column("word").to_pylist(), strict=True)
     word_docs[[numbers[name] for name in names]] = words.column("doc_count").to_numpy()
@@ -174,10 +166,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Finds pair pivots and the pivot set in the counts.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -6,7 +6,8 @@ It needs neither Spark nor Java. ``docs/maintenance.md`` says what it keeps.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from pyarrow import fs
 
@@ -74,11 +75,8 @@ def table_names(root: Location) -> list[str]:
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    description = "Compacts small files, removes unused ones and checkpoints the logs of the tables of a warehouse."
-    return run_command(NAME, description, Settings, run, argv, plan)
+main = partial(run_command, NAME, __doc__, Settings, run, plan=plan)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

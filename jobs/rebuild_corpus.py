@@ -8,6 +8,7 @@ A stage is skipped when its inputs, its configuration and its code are those tha
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from functools import partial
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.command_line import Arguments
@@ -125,12 +126,8 @@ def _summary(run: Run, report: str) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    request, description = Request(), "Runs all stages in order, skipping what has not changed."
-    body, planned = (lambda of: run(of, request)), (lambda of: plan(of, request))
-    return with_run("rebuild_corpus", description, STAGES, argv, body, request, planned)
+main = partial(with_run, "rebuild_corpus", __doc__, STAGES, run, plan=plan, arguments=Request)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from benchmarks.gpu.context import Context, SkippedError
 from benchmarks.gpu.timing import alternating
 from jobs.gpu.build_translation_task import load_task, task_tokens
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
@@ -27,6 +26,7 @@ from jobs.gpu.tracing.trace_words import Tracer
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 Row = dict[str, Any]
@@ -163,6 +163,6 @@ def _repeat_table(table: PinnedTable, path: str, times: int) -> None:
     for k, uri in itertools.product(range(times), table.table.file_uris()):
         source = Path(unquote(uri.removeprefix("file://")))
         shutil.copy(source, Path(path) / f"{k}-{source.name}")
-    made_from = provenance("benchmark", 1, files={"tokenizer": table.file_sha256("tokenizer") or ""})
+    made_from = Provenance("benchmark", 1, files={"tokenizer": table.file_sha256("tokenizer") or ""})
     metadata = deltalake.CommitProperties(custom_metadata={"userMetadata": made_from.to_json()})
     deltalake.convert_to_deltalake(path, commit_properties=metadata)

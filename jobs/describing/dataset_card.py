@@ -4,7 +4,7 @@ import json
 import re
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.describing.markdown import table
+from jobs.framework.markdown import table
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
 

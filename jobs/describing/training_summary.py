@@ -4,7 +4,7 @@ It describes what a dataset contributes to a model's training; the model's own i
 """
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.describing.markdown import table
+from jobs.framework.markdown import table
 from pivot_udfs.arms import ARMS
 from pivot_udfs.setting_sections.description_settings import SourceKind
 

@@ -19,18 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import PackedFileError
+from jobs.framework.command_line import run_command
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.special_tokens import special_tokens
 from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
-from pivot_udfs.errors import TokenizerError, WarehouseError
+from pivot_udfs.errors import PackedFileError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -95,7 +92,7 @@ def _provenance(settings: ModelSettings, tokenizer: TokenizerSpec, arm: str, key
     chosen = settings.packing.model_dump(include={"held_out_share", *keys})
     chosen |= {"arm": arm, "end_id": _end_token(tokenizer, settings.packing.end_token)}
     named = {f"packing.{key}": value for key, value in chosen.items()}
-    return provenance("pack_dataset", VERSION, named, files={"tokenizer": tokenizer.sha256})
+    return Provenance("pack_dataset", VERSION, named, files={"tokenizer": tokenizer.sha256})
 
 
 def packed_folder(settings: ModelSettings) -> Path:
@@ -153,7 +150,7 @@ def _write(
             bar.update(int((places >= 0).sum()))
     manifest = writer.finish(
         {
-            "provenance": to_tree(replace(made_from, tables={pinned.name: pinned.rows})),
+            "provenance": replace(made_from, tables={pinned.name: pinned.rows}).to_tree(),
             "table_version": pinned.version,
             "end_id": end_id,
             "languages": _by_language(chosen, n_bytes),
@@ -164,12 +161,7 @@ def _write(
 
 
 def _put(writer: PackedWriter, batch: pa.RecordBatch, places: NDArray[np.int64], vocabulary_size: int) -> None:
-    """Writes the documents of a batch to their places.
-
-    Raises:
-        WarehouseError: the number of a document's token ids is not its ``n_tokens``.
-        TokenizerError: an id is not in the tokenizer's vocabulary.
-    """
+    """Writes the documents of a batch to their places; raises where their ids are too few or many, or unknown."""
     lists, n_tokens = batch["token_ids"], np.asarray(batch["n_tokens"])
     ids, offsets = np.asarray(lists.values.fill_null(-1)), np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
@@ -209,7 +201,7 @@ def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
     )
 
 
-main = partial(run_job, pack, __doc__)
+main = partial(run_command, "pack_dataset", __doc__, ModelSettings, pack)
 
 
 if __name__ == "__main__":

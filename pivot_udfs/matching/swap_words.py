@@ -41,15 +41,11 @@ class SwapPlan:
 
 
 def swap_words(documents: pa.RecordBatch, plan: SwapPlan) -> pa.RecordBatch:
-    """The documents with some of their words replaced by translations, and the token ids of the new texts.
+    """The documents (columns of DATASET) with some words replaced by translations, and the token ids of the new texts.
 
     Hits of the document's language are candidates, or of any language where the lexicon lacks the document's; of hits
     that overlap, the first. Each candidate with a translation is replaced with probability ``plan.rate``, by one of its
     translations as the lexicon spells it. The draws follow from the seed and the document's key. Other columns stay.
-
-    Args:
-        documents: with the columns source, doc_id, lang, text, token_ids, n_tokens.
-        plan: lexicon, tokenizer, rate, seed.
     """
     keys = zip(*(documents.column(name).to_pylist() for name in ("source", "doc_id", "text")), strict=True)
     hits = _hits(documents, plan)

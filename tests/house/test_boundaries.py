@@ -15,7 +15,10 @@ CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not 
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
 SHARED = [
     *(ROOT / "jobs" / "report" / name for name in ("language_names.py", "plot_style.py")),
-    *(ROOT / "jobs" / "framework" / name for name in ("command_line.py", "log_lines.py", "user_errors.py")),
+    *(
+        ROOT / "jobs" / "framework" / name
+        for name in ("command_line.py", "log_lines.py", "markdown.py", "user_errors.py")
+    ),
     *(ROOT / "jobs" / "warehouse" / name for name in ("commit_history.py", "open_table.py", "releases.py")),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""

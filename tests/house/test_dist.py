@@ -27,7 +27,7 @@ def test_the_zip_holds_the_working_tree_and_the_same_files_give_the_same_bytes(t
         for name in names:
             assert archive.read(name) == (ROOT / name).read_bytes()
     code = {str(path.relative_to(ROOT)) for part in ("jobs", "pivot_udfs") for path in (ROOT / part).rglob("*.py")}
-    pages = {f"jobs/report/{name}" for name in ("report.html", "releases.html", "report.css")} | {
+    pages = {f"jobs/report/{name}" for name in ("report.html", "releases.html", "report.css", "search.js")} | {
         "jobs/gpu/report/model_report.html"
     }
     assert sorted(names) == sorted(code | pages)

@@ -17,13 +17,8 @@ from jobs.gpu.analysis.bootstrap import Interval, Units, Values, bounds, resampl
 def behaviour_auc(direct: NDArray[np.bool_], counts: Values, units: Units, n_resamples: int, seed: int) -> Interval:
     """Probability that a direct pair has a larger count than a pivot pair, ties counted half.
 
-    NaN without both kinds, or if all counts are zero.
-
-    Args:
-        direct: (pairs,), True for direct and False for pivot.
-        counts: (pairs,), occurrences in the corpus.
-        units: (pairs,), such as the concept of each.
-        n_resamples, seed: of the bootstrap.
+    ``direct`` (pairs,) is True for direct and False for pivot; ``counts`` (pairs,) are occurrences in the corpus;
+    ``units`` (pairs,) are such as the concept of each. NaN without both kinds, or if all counts are zero.
     """
     if direct.all() or not direct.any() or not counts.any():
         return Interval(math.nan, math.nan, math.nan, len(counts))

@@ -25,10 +25,7 @@ class Interval:
 def resampled_sums(parts: Any, n_resamples: int, seed: int, units: Units) -> Values:
     """Sums of ``parts`` (n, k), dense or sparse, over resampled units: (n_resamples, k); NaN for fewer than two units.
 
-    Args:
-        parts: of n values.
-        n_resamples, seed: of the bootstrap.
-        units: (n,), the unit of each value.
+    ``units`` (n,) has the unit of each of the n values.
     """
     names, place = np.unique(units, return_inverse=True)
     if len(names) < 2:
@@ -40,7 +37,7 @@ def resampled_sums(parts: Any, n_resamples: int, seed: int, units: Units) -> Val
 
 
 def bounds(found: Values) -> Values:
-    """The 2.5 % and 97.5 % quantiles (2, ...) over resamples (n_resamples, ...); undefined resamples (NaN) are skipped."""
+    """The 2.5 % and 97.5 % quantiles (2, ...) of resamples (n_resamples, ...); undefined ones (NaN) are skipped."""
     if np.isnan(found).all():
         return np.full((2, *found.shape[1:]), math.nan)
     limits: Values = np.nanquantile(found, [0.025, 0.975], axis=0)
@@ -50,10 +47,8 @@ def bounds(found: Values) -> Values:
 def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
     """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for fewer than two units.
 
-    Args:
-        values: one per word and direction.
-        n_resamples, seed: of the bootstrap.
-        units: (n,), the unit of each value; None: every value is a unit.
+    ``units`` (n,) has the unit of each value: the values of a concept in all directions are resampled together. None:
+    every value is a unit.
     """
     units = np.arange(len(values)) if units is None else units
     sums = resampled_sums(np.stack([values, np.ones(len(values))], axis=1), n_resamples, seed, units)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.framework.markdown import table
 from jobs.gpu.analysis.auc_and_correlation import behaviour_auc, count_score_correlation
 from jobs.gpu.analysis.bootstrap import Interval, mean_interval
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
@@ -71,16 +72,17 @@ def markdown_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
     """Labels, controls and causality of every direction, as Markdown."""
     head = (
         "direction", "words", "pivot", "direct", "undecided", "random concepts: pivot", "paper's label: pivot",
-        "decided by a part of the word", "log p without pivot", "without random", "difference", "difference, direct words",
+        "decided by a part of the word", "log p without pivot", "without random", "difference",
+        "difference, direct words",
     )  # fmt: skip
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    lines = []
     for name, row in directions.items():
         labels, causality = row["latent_behaviour"], row["causality"]
         cells = [name, row["n_pairs"], *(labels[k] for k in LATENT_LABELS), row["control_behaviour"]["pivot"]]
         cells += [row["behaviour"]["pivot"], row["decided_by_part"]]
         cells += [_cell(causality["pivot"][k]) for k in ("pivot", "control", "difference")]
-        lines.append(f"| {' | '.join(map(str, [*cells, _cell(causality['direct']['difference'])]))} |")
-    return "\n".join(lines) + "\n"
+        lines.append([*cells, _cell(causality["direct"]["difference"])])
+    return table(head, lines) + "\n"
 
 
 def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
@@ -89,15 +91,15 @@ def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
     A dash stands where no word of the language has a first token of its own; else the number of words that have one
     follows.
     """
-    lines = ["| direction | target, last layer | third language, best layer |", "| --- | --- | --- |"]
+    lines = []
     for name, row in directions.items():
         pair, p = name.split("-"), row.get("precision_at_1", {})
         places = [(p[k]["by_layer"][-1], len(p[k]["by_layer"]), k) for k in pair[1:] if k in p]
         third = [(v, layer, k) for k in p if k not in pair for layer, v in enumerate(p[k]["by_layer"], 1)]
         best = [max(found, key=lambda place: (place[0], -place[1])) if found else None for found in (places, third)]
         cells = ["-" if f is None else f"{f[0]:.3f} ({f[2]}, layer {f[1]}, {p[f[2]]['n']})" for f in best]
-        lines += [f"| {name} | {' | '.join(cells)} |"] if p else []
-    return "\n".join(lines) + "\n"
+        lines += [[name, *cells]] if p else []
+    return table(["direction", "target, last layer", "third language, best layer"], lines) + "\n"
 
 
 def _cell(row: Mapping[str, float]) -> str:

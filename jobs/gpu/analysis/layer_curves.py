@@ -14,8 +14,7 @@ Rows = Sequence[Mapping[str, Any]]
 def mean_band(values: Values, n_resamples: int, seed: int) -> Band:
     """The mean of ``values`` (words, layers) with its 95 % interval over resampled words; NaN bounds for one word.
 
-    Returns:
-        mean, low, high: one number for each layer; n: the number of words.
+    mean, low, high have one number for each layer; n is the number of words.
     """
     n = len(values)
     low, high = bounds(resampled_sums(values, n_resamples, seed, np.arange(n)) / n)
@@ -60,13 +59,9 @@ def _means(of_units: Iterable[Sequence[Any]]) -> Values:
 def precision_at_1(rows: Rows, own_tokens: Mapping[str, Set[int]]) -> dict[str, dict[str, Any]]:
     """Per language and layer, the share of words that no other concept of the lexicon reaches in probability.
 
-    Args:
-        rows: traces.
-        own_tokens: per language the concepts whose first tokens are no other word's (``ConceptTokens.with_own_tokens``);
-            a word that shares its first token with another cannot be ahead of it, and is left out.
-
-    Returns:
-        by language: ``by_layer``, and ``n``, the number of words; languages without words are absent.
+    ``own_tokens`` has, per language, the concepts whose first tokens are no other word's. A word that shares its first
+    token with another cannot be ahead of it, and is left out. Each language has ``by_layer``, and ``n``, the number of
+    words; languages without words are absent.
     """
     found = {}
     for language, concepts in own_tokens.items():

@@ -54,16 +54,9 @@ class PinnedTable:
 
 
 def open_table(warehouse: str, name: str, version: int | None = None, release: int | None = None) -> PinnedTable:
-    """A table of the warehouse.
+    """A table of the warehouse, such as ``datasets/pivot``, at a version (None: the release's; by default the newest).
 
-    Args:
-        warehouse: path or URI.
-        name: such as ``datasets/pivot``.
-        version: None: that of the release.
-        release: None: the newest; where there is none, the newest version.
-
-    Raises:
-        WarehouseError: there is no such table, version or release, its log was cleaned up, or it is damaged.
+    Raises WarehouseError where there is no such table, version or release, its log was cleaned up, or it is damaged.
     """
     from jobs.warehouse.commit_history import maintained_version
     from jobs.warehouse.releases import read_release
@@ -106,12 +99,7 @@ def _pinned(name: str, location: Location, version: int | None) -> PinnedTable:
 
 
 def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str | None = None) -> None:
-    """Refuses a table made with another tokenizer or, where given, another lexicon.
-
-    Raises:
-        TokenizerError: the tokenizer is another one.
-        WarehouseError: the provenance names no tokenizer, or the lexicon is another one.
-    """
+    """Refuses a table made with another tokenizer (TokenizerError) or, if given, another lexicon (WarehouseError)."""
     found = pinned.file_sha256("tokenizer")
     if found is None:
         raise WarehouseError(f"{pinned.name} version {pinned.version} does not say which tokenizer made it: rebuild it")
@@ -131,8 +119,7 @@ def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str 
 def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:
     """The named columns of a whole table, as an Arrow table.
 
-    Raises:
-        WarehouseError: files of this version were removed (vacuumed), or a column is missing.
+    Raises WarehouseError where files of this version were removed (vacuumed), or a column is missing.
     """
     try:
         with reading(pinned):

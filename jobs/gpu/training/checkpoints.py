@@ -17,11 +17,10 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-from jobs.gpu.common.errors import CheckpointError
 from jobs.gpu.common.files import file_sha256, sync, sync_folder, write_json
-from jobs.gpu.common.provenance import from_tree, to_tree, why_stale
 from jobs.gpu.models.load_model import save_model
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.errors import CheckpointError
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _NAME = re.compile(r"^step-(\d+)$")
@@ -56,7 +55,7 @@ def save_checkpoint(
         save_file(tensors, partial / "optimizer.safetensors")
         files = {str(path.relative_to(partial)): _size_and_hash(path) for path in _files(partial)}
         numbers = {"step": state.step, "tokens": state.tokens, "processes": state.processes}
-        write_json(partial / "state.json", numbers | {"files": files, "provenance": to_tree(state.run)})
+        write_json(partial / "state.json", numbers | {"files": files, "provenance": state.run.to_tree()})
 
     publish(folder / f"step-{state.step:08d}", write)
     for old in list_checkpoints(folder)[:-keep]:
@@ -92,8 +91,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def read_state(checkpoint: Path, run: Provenance) -> RunState:
     """Verifies the files of a checkpoint and that it belongs to this run.
 
-    Raises:
-        CheckpointError: a file is missing, cut short or altered, or the checkpoint belongs to another run.
+    Raises CheckpointError where a file is missing, cut short or altered, or the checkpoint belongs to another run.
     """
     try:
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
@@ -105,7 +103,7 @@ def read_state(checkpoint: Path, run: Provenance) -> RunState:
             raise CheckpointError(
                 f"{path} is missing, cut short or altered: delete {checkpoint}, and the one before it is used"
             )
-    stale = why_stale(from_tree(state), run)
+    stale = difference(Provenance.from_tree(state.get("provenance")), run)
     if stale:
         raise CheckpointError(
             f"{checkpoint} belongs to another run, made from {stale}: set another results.path, or delete the "

@@ -34,8 +34,7 @@ def folded(word: str) -> str:
 def read_concepts(path: str, languages: Sequence[str]) -> tuple[list[Concept], str]:
     """The lexicon's concepts, and the SHA-256 (hex) of its file.
 
-    Raises:
-        LexiconError: the file cannot be read, or lacks a language.
+    Raises LexiconError where the file cannot be read, or lacks a language.
     """
     try:
         payload = Path(path).read_bytes()

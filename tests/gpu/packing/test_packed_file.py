@@ -15,10 +15,10 @@ from packing_world import dataset_rows, make_packing_world, packed_documents, ru
 from small_world import write_table
 
 from jobs.gpu import pack_dataset
-from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.packing import packed_file
 from jobs.gpu.packing.packed_file import open_packed, token_dtype
+from pivot_udfs.errors import PackedFileError
 from pivot_udfs.load_settings import load_settings
 
 pytestmark = pytest.mark.torch
