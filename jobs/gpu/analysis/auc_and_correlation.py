@@ -29,7 +29,8 @@ def behaviour_auc(direct: NDArray[np.bool_], counts: Values, units: Units, n_res
     below = pivots.cumsum(axis=1) - pivots / 2
     with np.errstate(invalid="ignore"):  # a resample without one of the kinds
         found = (directs * below).sum(axis=1) / (directs.sum(axis=1) * pivots.sum(axis=1))
-    return Interval(float(roc_auc_score(direct, counts)), *map(float, bounds(found)), len(counts))
+    low, high = bounds(found).tolist()
+    return Interval(float(roc_auc_score(direct, counts)), low, high, len(counts))
 
 
 def count_score_correlation(counts: Values, scores: Values, units: Units, n_resamples: int, seed: int) -> Interval:
@@ -43,4 +44,5 @@ def count_score_correlation(counts: Values, scores: Values, units: Units, n_resa
     spread = np.sqrt(np.maximum(0, n * sxx - sx**2) * np.maximum(0, n * syy - sy**2))
     spread[spread < 1e-9 * n**2] = math.nan  # a resample in which one is constant
     found = (n * sxy - sx * sy) / spread
-    return Interval(float(pearsonr(x, y).statistic), *map(float, bounds(found)), len(x))
+    low, high = bounds(found).tolist()
+    return Interval(float(pearsonr(x, y).statistic), low, high, len(x))

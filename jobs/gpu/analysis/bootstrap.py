@@ -52,6 +52,5 @@ def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | No
     """
     units = np.arange(len(values)) if units is None else units
     sums = resampled_sums(np.stack([values, np.ones(len(values))], axis=1), n_resamples, seed, units)
-    low, high = bounds(sums[:, 0] / sums[:, 1])
-    mean = float(values.mean()) if values.size else math.nan
-    return Interval(mean, float(low), float(high), values.size)
+    low, high = bounds(sums[:, 0] / sums[:, 1]).tolist()
+    return Interval(float(values.mean()) if values.size else math.nan, low, high, values.size)
