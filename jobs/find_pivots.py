@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.framework.refresh import allowed_drift
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
@@ -51,7 +52,7 @@ def why(run: Run, _: Provenance) -> str | None:
     drift = known_drift(run)
     if drift is None:
         return "the counts have changed"
-    return f"{drift:.1%} of the pivot set would change" if drift > _allowed_drift(run) else None
+    return f"{drift:.1%} of the pivot set would change" if drift > allowed_drift(run.settings.refresh) else None
 
 
 def known_drift(run: Run) -> float | None:
@@ -75,15 +76,11 @@ def _stay(run: Run, plan: PivotPlan) -> bool:
         found = [hub["token_id"] for hub in _hubs(run, plan, pairs)]
     run.pivot_drift = drift_between(pinned, found)
     run.progress.say(STAGE.name, f"drift: today's counts would change {run.pivot_drift:.1%} of the pivot set")
-    if pinned and run.pivot_drift <= _allowed_drift(run):
+    if pinned and run.pivot_drift <= allowed_drift(run.settings.refresh):
         return True
-    why = f"that is more than refresh.max_drift ({_allowed_drift(run):.1%})" if pinned else "there is no pivot"
-    run.progress.say(STAGE.name, f"refresh: {why}")
+    limit = f"that is more than refresh.max_drift ({run.settings.refresh.max_drift:.1%})"
+    run.progress.say(STAGE.name, f"refresh: {limit if pinned else 'there is no pivot'}")
     return False
-
-
-def _allowed_drift(run: Run) -> float:
-    return run.settings.refresh.max_drift if run.settings.refresh.rule == "on_drift" else 1.0
 
 
 def pivot_plan(run: Run) -> PivotPlan:

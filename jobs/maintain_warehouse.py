@@ -14,8 +14,7 @@ from pyarrow import fs
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean, say
 from jobs.framework.preflight import check_folder
-from jobs.warehouse.kept_versions import is_counted, kept_versions
-from jobs.warehouse.maintenance import maintain_table
+from jobs.warehouse.maintenance import is_counted, kept_versions, maintain_table
 from jobs.warehouse.open_table import LOG
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError

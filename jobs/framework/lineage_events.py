@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.framework.log_lines import clean
-from jobs.warehouse.tables import TableSize
+from jobs.warehouse.spark_tables import TableSize
 from pivot_udfs import __version__
 from pivot_udfs.errors import SetupError
 from pivot_udfs.storage.location import Location

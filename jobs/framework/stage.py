@@ -52,8 +52,15 @@ class Stage:
 
 
 def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
-    """Runs a stage, with ``skip_unchanged`` only if something has changed, after ``check_stage``; whether it ran."""
-    began, provenance = time.monotonic(), check_stage(run, stage)
+    """Runs a stage, with ``skip_unchanged`` only if something has changed; whether it ran.
+
+    Raises WarehouseError, before anything is computed, where it cannot read its inputs or write its tables.
+    """
+    began = time.monotonic()
+    check_inputs(run, stage.tables_read(run.settings))
+    for table in stage.writes(run.settings):
+        run.warehouse.check_target(table)
+    provenance = make_provenance(run, stage)
     reason = why_run(run, stage, provenance)
     runs = reason is not None or not skip_unchanged
     if runs:
@@ -65,18 +72,6 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
         run.progress.say(stage.name, f"skipped: inputs, configuration and code are unchanged{pinned}")
     run.progress.stages.append(StageRun(stage.name, runs, reason, round(time.monotonic() - began, 1)))
     return runs
-
-
-def check_stage(run: Run, stage: Stage) -> Provenance:
-    """The provenance of what a stage would write now.
-
-    Raises WarehouseError, before anything is computed, where it cannot read its inputs or write its tables: see
-    ``check_inputs`` and ``Warehouse.check_target``.
-    """
-    check_inputs(run, stage.tables_read(run.settings))
-    for table in stage.writes(run.settings):
-        run.warehouse.check_target(table)
-    return make_provenance(run, stage)
 
 
 def check_inputs(run: Run, tables: Sequence[str]) -> None:

@@ -20,8 +20,8 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.corpus_counts import read_concept_pivots
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError, TokenizerError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.concept_halves import concept_halves
@@ -48,7 +48,7 @@ def build(settings: ModelSettings) -> None:
     draw = partial(draw_task, concepts, settings.directions, tokens, settings.translation)
     record = _provenance(settings, lexicon_sha256, tokenizer.sha256)
     if settings.translation.with_pivots:
-        table = open_table(settings.warehouse.path, "pair_pivots", release=settings.warehouse.release)
+        table = open_table(settings.warehouse, "pair_pivots")
         check_files(table, tokenizer.sha256, lexicon_sha256)
         task = draw(replace(record, tables={table.name: table.rows}), read_concept_pivots(table))
         task = replace(task, half_a=_half_a(table, list(task.pivots)))

@@ -38,8 +38,8 @@ from jobs.gpu.translation.corpus_counts import (
     read_word_counts,
 )
 from jobs.gpu.translation.lexicon_concepts import Concept, folded, read_concepts
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, task_sha256
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
@@ -58,7 +58,7 @@ def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and the statistics of every direction."""
     task = load_task(settings)
     names = ("word_cooccurrence", "word_totals", "pair_pivots")
-    tables = {name: open_table(settings.warehouse.path, name, release=settings.warehouse.release) for name in names}
+    tables = {name: open_table(settings.warehouse, name) for name in names}
     for table in tables.values():
         check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     traces, scores = read_results(settings, task, tables["pair_pivots"])

@@ -1,13 +1,13 @@
-"""Packs a ``datasets/<arm>`` table at a fixed version into a memory-mapped token file, and the held-out part.
+"""Packs the ``datasets/<arm>`` table of a release into a memory-mapped token file, and the held-out part.
 
-    python -m jobs.gpu.pack_dataset --config conf/demo-model.toml --set packing.arm=pivot [--set packing.version=3]
+    python -m jobs.gpu.pack_dataset --config conf/demo-model.toml --set packing.arm=pivot
 
 Writes ``<results.path>/packed/<arm>/`` for training and, once for all arms, ``<results.path>/packed/held_out/`` from
 the table ``documents``: documents by language, to measure bits per byte on. No held-out document is in any arm.
 Token ids are read from the table, nothing is tokenized again. Training cuts the file into sequences of any length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from jobs.gpu.models.special_tokens import special_tokens
 from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
 from pivot_udfs.errors import PackedFileError, TokenizerError, WarehouseError
-from pivot_udfs.provenance import Provenance, TableVersion, difference
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -51,24 +51,13 @@ def pack_if_needed(settings: ModelSettings) -> None:
 
 
 def is_packed(settings: ModelSettings) -> bool:
-    """Whether ``packing.arm`` at its version and the held-out part are packed with these settings and undamaged."""
+    """Whether ``packing.arm`` and the held-out part are packed with these settings and undamaged."""
     tokenizer, made = load_tokenizer(settings.tokenizer.path, "reference"), _open(packed_folder(settings))
     if made is None or not _held_out_is_current(settings, tokenizer):
         return False
+    table = open_table(settings.warehouse, f"datasets/{settings.packing.arm}")
     now = _provenance(settings, tokenizer, settings.packing.arm, ("seed", "token_budget"))
-    return difference(made.provenance, replace(now, tables=_arm_table(settings, made))) is None
-
-
-def _arm_table(settings: ModelSettings, packed: PackedFile) -> Mapping[str, TableVersion]:
-    """The rows of the arm's table; a pinned version that was packed need not exist any more."""
-    name, version = f"datasets/{settings.packing.arm}", settings.packing.version
-    if version >= 0 and packed.manifest["table_version"] == version:
-        return packed.provenance.tables
-    return {
-        name: open_table(
-            settings.warehouse.path, name, None if version < 0 else version, release=settings.warehouse.release
-        ).rows
-    }
+    return difference(made.provenance, replace(now, tables={table.name: table.rows})) is None
 
 
 def _held_out_is_current(settings: ModelSettings, tokenizer: TokenizerSpec) -> bool:
@@ -108,8 +97,7 @@ def held_out_folder(settings: ModelSettings) -> Path:
 def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
     """Packs the arm's training part; returns the manifest."""
     packing = settings.packing
-    version = None if packing.version < 0 else packing.version
-    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", version, release=settings.warehouse.release)
+    pinned = open_table(settings.warehouse, f"datasets/{packing.arm}")
     check_files(pinned, tokenizer.sha256)
     chosen = select_training(pinned, packing.seed, packing.held_out_share, packing.token_budget)
     made_from = _provenance(settings, tokenizer, packing.arm, ("seed", "token_budget"))
@@ -124,7 +112,7 @@ def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str
     packing = settings.packing
     if not packing.held_out_share:
         raise PackedFileError("packing.held_out_share = 0: no documents to measure bits per byte on; raise it")
-    pinned = open_table(settings.warehouse.path, "documents", release=settings.warehouse.release)
+    pinned = open_table(settings.warehouse, "documents")
     check_files(pinned, tokenizer.sha256)
     chosen = select_held_out(pinned, packing.held_out_share, packing.held_out_tokens)
     made_from = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))
@@ -151,7 +139,6 @@ def _write(
     manifest = writer.finish(
         {
             "provenance": replace(made_from, tables={pinned.name: pinned.rows}).to_tree(),
-            "table_version": pinned.version,
             "end_id": end_id,
             "languages": _by_language(chosen, n_bytes),
         }

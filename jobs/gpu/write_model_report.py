@@ -65,7 +65,11 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"shown": shown_token, "f3": _three_places, "lang_of": _target_language}
+    environment.filters |= {
+        "shown": shown_token,
+        "f3": lambda value: "–" if value is None or value != value else f"{value:.3f}",
+        "lang_of": lambda direction: direction.split("-")[1],
+    }
     figures = {
         "layers": draw_curves(report.curves) if report.curves else "",
         "scatter": draw_count_scores(report.count_scores) if report.count_scores else "",
@@ -79,14 +83,6 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     return template.render(
         report=report, figures=safe, style=style, corpus_report=corpus_report, provenance=made_from.to_json()
     )
-
-
-def _three_places(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
-
-
-def _target_language(direction: str) -> str:
-    return direction.split("-")[1]
 
 
 main = partial(run_command, "write_model_report", __doc__, ModelSettings, write_report)

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.loading.loaded_shards import LoadedShard
+from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import files_with_shards
-from jobs.warehouse.tables import Warehouse
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.read_parquet import in_shards, rows_without

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import changed_files, files_with_shards, shards_in
-from jobs.warehouse.tables import Warehouse
 from pivot_udfs.errors import DamagedTableError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.schemas import PINNED

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from jobs.warehouse.releases import TABLE, Release, read_releases
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance, difference
 
 

@@ -10,7 +10,7 @@ import pytest
 from jobs.framework import log_lines
 from jobs.framework.progress import Progress, StageRun
 from jobs.framework.run_summary import FILE, write_summary
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 
 SECRET = "wJalrXUtnFEMI-K7MDENG"  # noqa: S105 - a test's

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.storage.read_parquet import read_listed

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from deltalake import DeltaTable
 
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES, table_of
 

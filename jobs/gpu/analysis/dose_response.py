@@ -13,8 +13,8 @@ from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.training_loop import step_indices
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task
+from jobs.gpu.translation.word_tokens import WordTokens
 
 Patterns = Sequence[Sequence[tuple[int, ...]]]
 DOSES = ("pivots", "words")

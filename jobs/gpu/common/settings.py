@@ -87,8 +87,6 @@ class Packing(Section):
 
     arm: ArmName = PIVOT
     """The arm whose dataset is packed and trained on."""
-    version: Annotated[int, Field(ge=-1)] = -1
-    """Version of the ``datasets/<arm>`` table; -1: the newest, which the manifest records."""
     seed: int = 0
     """Seed of the order of documents."""
     token_budget: Annotated[int, Field(ge=0)] = 0

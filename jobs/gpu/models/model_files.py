@@ -21,12 +21,7 @@ from pivot_udfs.load_settings import result_settings
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The location of a model's files.
-
-    Attributes:
-        path: a folder, or a name on the hub.
-        commit: for a name on the hub, 40 hexadecimal digits; empty for a folder.
-    """
+    """A folder, or a name on the hub with its ``commit`` (40 hexadecimal digits; empty for a folder)."""
 
     path: str
     commit: str

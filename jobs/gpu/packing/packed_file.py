@@ -29,14 +29,7 @@ def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True, eq=False)
 class PackedFile:
-    """An opened packed file.
-
-    Attributes:
-        folder: its folder.
-        manifest: as written.
-        tokens: (n_tokens,), memory-mapped, read-only.
-        start_id: a token in place of the first input of every sequence; None: none.
-    """
+    """An opened packed file: its tokens are memory-mapped, read-only; ``start_id`` begins every sequence."""
 
     folder: Path
     manifest: dict[str, Any]

@@ -12,7 +12,7 @@ from jobs.gpu.build_translation_task import task_tokens
 from jobs.gpu.common.files import read_provenance, results_path
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.explain_behaviour import VERSION
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer

@@ -28,14 +28,7 @@ _NAME = re.compile(r"^step-(\d+)$")
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run besides weights and optimizer.
-
-    Attributes:
-        step: optimizer steps done.
-        tokens: tokens trained on.
-        processes: number of processes that trained; resuming is bit-identical only with the same number.
-        run: provenance of the run.
-    """
+    """Steps done, tokens trained on, processes and provenance of a run; with as many processes it resumes exactly."""
 
     step: int
     tokens: int
@@ -53,7 +46,11 @@ def save_checkpoint(
         moments: Any = get_optimizer_state_dict(model, optimizer)["state"]
         tensors = {f"{name}/{entry}": value for name, found in moments.items() for entry, value in found.items()}
         save_file(tensors, partial / "optimizer.safetensors")
-        files = {str(path.relative_to(partial)): _size_and_hash(path) for path in _files(partial)}
+        written = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+        files = {
+            str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in written
+        }
         numbers = {"step": state.step, "tokens": state.tokens, "processes": state.processes}
         write_json(partial / "state.json", numbers | {"files": files, "provenance": state.run.to_tree()})
 
@@ -72,14 +69,6 @@ def publish(final: Path, write: Callable[[Path], None]) -> None:
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     sync(final.parent)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
-
-
-def _size_and_hash(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

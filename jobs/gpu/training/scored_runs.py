@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.contrasts import RunResult
-from jobs.gpu.analysis.crossed_effects import Values
 from jobs.gpu.analysis.dose_response import SequenceDoses, concept_patterns
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.files import read_provenance, results_path
@@ -64,7 +63,8 @@ class ScoredRuns:
         """What the run of this arm and seed gave; it is trained and scored unless that is done already."""
         settings = one_run(self._settings, arm, seed)
         scores = self._train_and_score(settings)
-        return RunResult(scores, read_bits(run_folder(settings)), self._of_run(settings))
+        doses = self._doses(arm).of_run(settings.training) if self.task.pivots else {}
+        return RunResult(scores, read_bits(run_folder(settings)), doses)
 
     @cached_property
     def _subject(self) -> TaskModel:
@@ -123,9 +123,6 @@ class ScoredRuns:
         packed = open_packed(packed_folder(one_run(self._settings, arm)), self._tokenizer.sha256)
         patterns = concept_patterns(self.task, task_tokens(self._settings, self._tokenizer))
         return SequenceDoses(packed, self._settings.training.sequence_length, patterns)
-
-    def _of_run(self, settings: ModelSettings) -> dict[str, Values]:
-        return self._doses(settings.packing.arm).of_run(settings.training) if self.task.pivots else {}
 
 
 def has_weights(folder: Path) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.lexicon_concepts import Concept, folded
-from jobs.gpu.translation.prompts import WordTokens, shared_lead
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens, shared_lead
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance
 

@@ -29,12 +29,7 @@ _Batch = tuple[list[int], dict[str, Any], list[list[int]]]
 
 @dataclass(frozen=True)
 class LastPositions:
-    """The last tokens of some prompts in the output of a forward pass.
-
-    Attributes:
-        rows: indices of the prompts.
-        places: int64 (len(rows),), their positions in the output with batch and length flattened.
-    """
+    """The last tokens of some prompts (``rows``) in a forward pass, batch and length flattened (``places``)."""
 
     rows: list[int]
     places: Tensor

@@ -9,9 +9,9 @@ from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.special_tokens import warn_without_start_token
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import longest_sequence
 from jobs.gpu.translation.translation_task import Task
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 

@@ -38,7 +38,7 @@ class Task:
         provenance: what it was made from; its files are ``lexicon`` and ``tokenizer``.
         left_out: per direction, the number of pairs left out by reason.
         examples: per direction and draw, the (source, target) pairs shown in the prompt.
-        leads: per direction, the tokens before the answer position (see ``prompts.shared_lead``).
+        leads: per direction, the tokens before the answer position (see ``word_tokens.shared_lead``).
         words: the tested pairs, in lexicon order within a direction.
         pivots: per concept, its pair pivots in the corpus; empty unless ``translation.with_pivots``.
         half_a: the concepts of half A (see ``concept_halves``); empty likewise.

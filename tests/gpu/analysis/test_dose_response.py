@@ -15,8 +15,8 @@ from jobs.gpu.analysis.dose_response import SequenceDoses, concept_patterns, dos
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.training_loop import step_indices
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 

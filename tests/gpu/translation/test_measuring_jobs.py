@@ -17,7 +17,7 @@ from tiny_models import tiny_model
 from jobs.gpu import build_translation_task, evaluate_translation, trace_layers
 from jobs.gpu.models.load_model import save_model
 from jobs.gpu.translation import task_model
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch

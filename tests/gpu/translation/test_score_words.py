@@ -13,9 +13,9 @@ from small_world import write_tokenizer
 from tiny_models import tiny_model
 
 from jobs.gpu.translation.prompt_runner import PromptRunner, batches_of_one_length, reuse_is_exact, shared_prefix_length
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 

@@ -13,8 +13,8 @@ from small_world import LEXICON, write_lexicon, write_tokenizer
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError, TokenizerError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer

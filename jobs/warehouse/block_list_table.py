@@ -2,7 +2,7 @@
 
 from jobs.warehouse.commit_history import commits_between
 from jobs.warehouse.open_table import open_delta, stored_rows
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST

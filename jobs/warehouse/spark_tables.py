@@ -1,4 +1,4 @@
-"""The tables of a warehouse: the only place where the corpus side reads and writes them.
+"""The tables of a warehouse, as jobs with Spark read and write them; ``arrow_tables`` reads without Spark.
 
 Spark reads. Python workers write Parquet files, and the driver commits them through delta-rs, each commit with the
 provenance of its rows. A run sees each table as it was when the run first looked at it.
