@@ -46,13 +46,14 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
         assert row["sampled_pair_count"] in (0, row["pair_count"]), "each pair occurs in one document"
         assert row["target_count"] == 10 + row["concept"]
         assert row["n_pair_pivots"] == 3
-        assert row["decided_by_word"] in (True, None)
+        assert (row["pivot_is_whole_word"] is None) == (row["latent_behaviour"] == "undecided")
     found = json.loads((config.parent / "results" / "explanation.json").read_text())
     one = found["directions"]["fr-zh"]
     mine = [row for row in pairs if row["direction"] == "fr-zh"]
     assert one["n_pairs"] == len(mine) == one["behaviour"]["direct"] + one["behaviour"]["pivot"]
     assert len(mine) == sum(one["latent_behaviour"].values()) == sum(one["control_behaviour"].values())
-    assert one["decided_by_wordless"] == 0
+    pivots = [row for row in mine if row["latent_behaviour"] == "pivot"]
+    assert one["decided_by_part"] == sum(not row["pivot_is_whole_word"] for row in pivots)
     both = [row for row in pairs if row["latent_behaviour"] == "direct" and row["control_effect"] is not None]
     effect = found["directions"]["all"]["causality"]["direct"]["difference"]
     assert effect["n"] == len(both)
