@@ -16,6 +16,7 @@ from jobs.framework.run_summary import write_summary
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, run_stage, why_write
 from jobs.loading.block_list import read_block_list
 from jobs.selection.budgets import missed_budgets
+from jobs.warehouse.open_table import stored_rows
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
 from pivot_udfs.errors import DamagedTableError
@@ -90,11 +91,11 @@ def _why_refresh(run: Run) -> str | None:
 
 
 def _names_blocked(run: Run) -> bool:
-    if not (run.warehouse.content(BLOCK_LIST) and run.warehouse.content("selection_cuts")):
+    content = run.warehouse.content("selection_cuts")
+    if content is None or not run.warehouse.content(BLOCK_LIST):
         return False
-    blocks = read_block_list(run.warehouse)
-    cuts = run.warehouse.read("selection_cuts").where("source is not null").collect()
-    return any(blocks.has(cut["source"], cut["doc_id"], cut["shard"]) for cut in cuts)
+    blocks, cuts = read_block_list(run.warehouse), stored_rows(run.warehouse.location("selection_cuts"), content.newest)
+    return any(cut["source"] and blocks.has(cut["source"], cut["doc_id"], cut["shard"]) for cut in cuts)
 
 
 def _budget_missed(run: Run) -> dict[str, float] | None:
@@ -106,11 +107,11 @@ def _budget_missed(run: Run) -> dict[str, float] | None:
 
 def _summary(run: Run, report: str) -> str:
     """Where everything is, and the ten best pivots."""
-    pivots = run.warehouse.read("pivots").where("rank <= 10").orderBy("rank").collect()
+    pivots = stored_rows(run.warehouse.location("pivots"), run.warehouse.check_source("pivots").newest)
     rows = [
         f"{pivot['rank']:>4}  {pivot['token']!r:<18} {pivot['score']:>8.2f} {pivot['n_concepts']:>9} "
         f"{pivot['n_language_pairs']:>14} {pivot['doc_share']:>9.1%}"
-        for pivot in pivots
+        for pivot in sorted(pivots, key=lambda pivot: int(pivot["rank"]))[:10]
     ]
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]
     return "\n".join(

@@ -61,9 +61,9 @@ class Progress:
     ) -> Iterator[None]:
         """Reports progress while the ``with`` block runs Spark jobs; ``detail`` returns more, such as a number."""
         done = threading.Event()
-        self._watching_since = time.monotonic()
         group = f"{stage}: {what}"
-        spark.sparkContext.setJobDescription(group)
+        spark.sparkContext.setJobDescription(group)  # starts the session, where nothing has
+        self._watching_since = time.monotonic()
         watcher = threading.Thread(target=self._watch, args=(spark, group, detail, done), daemon=True)
         watcher.start()
         try:

@@ -3,12 +3,15 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import cast
+
+from pyspark.sql import SparkSession
 
 from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
-from jobs.framework.spark_session import start_session
+from jobs.framework.spark_session import LateSession, check_store, start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
@@ -56,10 +59,15 @@ def with_run(
 
 def _in_session(name: str, settings: Settings, body: Callable[[Run], object]) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
-    output = JvmOutput()
+    output, budget = JvmOutput(), settings.cooccurrence.memory_budget_mb
+
+    def start() -> SparkSession:
+        session = start_session(f"semantic-pivots {name}", settings.spark, budget, output)
+        check_store(session, resolve(settings.warehouse.path))
+        return session
+
     try:
-        budget = settings.cooccurrence.memory_budget_mb
-        body(Run(start_session(f"semantic-pivots {name}", settings.spark, budget, output), settings))
+        body(Run(cast(SparkSession, LateSession(start)), settings))
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None

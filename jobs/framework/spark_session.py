@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from jobs.framework.code_zip import build_zip
 from jobs.framework.jvm_output import JvmOutput
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
+from pivot_udfs.storage.location import Location
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,29 @@ def start_session(
     return session
 
 
+class LateSession:
+    """A Spark session that starts when it is first used: a run that finds nothing to do starts no JVM."""
+
+    def __init__(self, start: Callable[[], SparkSession]) -> None:
+        self._start = start
+
+    @cached_property
+    def _session(self) -> SparkSession:
+        return self._start()
+
+    def __getattr__(self, name: str) -> Any:
+        """What the session has by this name."""
+        return getattr(self._session, name)
+
+
+def check_store(session: SparkSession, warehouse: Location) -> None:
+    """Raises the error of the JVM where Spark's own client of the warehouse's store is missing or is refused access."""
+    if not warehouse.is_local:
+        jvm: Any = session._jvm
+        path = jvm.org.apache.hadoop.fs.Path(warehouse.hadoop_path)
+        path.getFileSystem(session.sparkContext._jsc.hadoopConfiguration()).exists(path)
+
+
 def _conf(app_name: str, spark: Spark) -> SparkConf:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if submitted:
@@ -84,6 +109,8 @@ def _conf(app_name: str, spark: Spark) -> SparkConf:
     for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else {}):
         for key, value in defaults.items():
             conf.setIfMissing(key, value)
+    if _is_local(conf):  # else Spark looks up the name of the machine, which in a container may have no address
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     conf.set(_EXTENSIONS, with_delta(conf.get(_EXTENSIONS)))
     return conf
 
