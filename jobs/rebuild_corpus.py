@@ -32,6 +32,11 @@ STAGES = [
 ]
 
 
+_SHARES = {"tokenize_corpus": 0.12, "count_cooccurrence": 0.5, "find_pivots": 0.13, "score_documents": 0.07}
+_SHARES |= {"filter_documents": 0.13, "write_report": 0.05}
+"""How much of a rebuild's time each stage takes, for the estimate of the time left (docs/measured.md)."""
+
+
 class Request(Arguments):
     """What is asked of a rebuild."""
 
@@ -60,6 +65,7 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
     """Runs those stages that have changed, and adds a release where a table of any stage has changed."""
     run.warehouse.check_target(RELEASES)
     _decide_refresh(run, request)
+    run.progress.shares = {stage.name: _SHARES[stage.name] for stage in stages}
     for stage in stages:
         run_stage(run, stage, skip_unchanged=True)
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]

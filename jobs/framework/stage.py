@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 
 from jobs.framework.lineage_events import reported
-from jobs.framework.progress import StageRun
+from jobs.framework.progress import StageRun, core_seconds
 from jobs.framework.run import Run as Run
 from jobs.warehouse.commit_history import check_together
 from pivot_udfs import __version__
@@ -61,7 +61,7 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
     Raises:
         WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
     """
-    began, provenance = time.monotonic(), check_stage(run, stage)
+    began, worked, provenance = time.monotonic(), core_seconds(), check_stage(run, stage)
     reason = why_run(run, stage, provenance)
     runs = reason is not None or not skip_unchanged
     if runs:
@@ -71,7 +71,8 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
     else:
         pinned = ", or pinned until the next refresh" if run.pins else ""
         run.progress.say(stage.name, f"skipped: inputs, configuration and code are unchanged{pinned}")
-    run.progress.stages.append(StageRun(stage.name, runs, reason, round(time.monotonic() - began, 1)))
+    seconds = round(time.monotonic() - began, 1), round(core_seconds() - worked, 1)
+    run.progress.stages.append(StageRun(stage.name, runs, reason, *seconds))
     return runs
 
 
