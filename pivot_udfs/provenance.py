@@ -106,8 +106,9 @@ def difference(made: Provenance, now: Provenance, same_rows: Collection[str] | N
 
 
 def _other_version(before: TableVersion, after: TableVersion) -> str:
-    same = " with other rows" if before.version == after.version else ""
-    return f"version {before.version}, now version {after.version}{same if before.id == after.id else ' of a new table'}"
+    how = " with other rows" if before.version == after.version else ""
+    how = how if before.id == after.id else " of a new table"
+    return f"version {before.version}, now version {after.version}{how}"
 
 
 def is_place(key: str) -> bool:
