@@ -8,7 +8,6 @@ where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
 import atexit
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pyspark.sql import SparkSession
 
 from jobs.framework.code_zip import build_zip
 from jobs.framework.jvm_output import JvmOutput
+from jobs.framework.preflight import LOCAL_DRIVER_MEMORY, mebibytes
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 from pivot_udfs.storage.location import Location
@@ -33,20 +33,18 @@ _DELTA = "io.delta.sql.DeltaSparkSessionExtension"
 _ALWAYS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.ui.showConsoleProgress": "false",
+    "spark.hadoop.fs.gs.auth.type": "APPLICATION_DEFAULT",  # as pyarrow and delta-rs find credentials
     # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
 }
 _LOCAL = {
-    "spark.driver.memory": "3g",
+    "spark.driver.memory": LOCAL_DRIVER_MEMORY,
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.enabled": "false",
     "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # Spark creates it; it stays empty
 }
-
-
-_MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
 
 
 def start_session(
@@ -130,7 +128,7 @@ def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> s
 
     ``get`` returns the value of a Spark key, None where it is not set; an executor runs one worker for each task.
     """
-    cores, overhead = get("spark.executor.cores"), _mebibytes(get("spark.executor.memoryOverhead"))
+    cores, overhead = get("spark.executor.cores"), mebibytes(get("spark.executor.memoryOverhead"))
     if cores is None or overhead is None:
         return None
     workers = max(1, int(cores) // int(get("spark.task.cpus") or 1))
@@ -141,12 +139,6 @@ def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> s
         f"use {workers * memory_budget_mb} MB; spark.executor.memoryOverhead is {overhead:.0f} MB, so the cluster may "
         "kill executors: raise the overhead, or lower the budget or spark.executor.cores"
     )
-
-
-def _mebibytes(size: str | None) -> float | None:
-    """A size in Spark's notation as MiB, which is also the unit of a bare number; None for anything else."""
-    found = re.fullmatch(r"(\d+)([kmgt]?)b?", (size or "").strip().lower())
-    return int(found[1]) * _MEBIBYTES[found[2]] if found else None
 
 
 def _send_code(session: SparkSession) -> None:
