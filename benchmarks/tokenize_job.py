@@ -97,7 +97,7 @@ def _tokenize(run: Run, spec: TokenizerSpec | None) -> tuple[int, int]:
         step = partial(tokenize_corpus, plan=dataclasses.replace(plan, tokenizer=spec), report=_ignore)
     else:
         step = partial(tokenize_corpus, plan=plan, report=_ignore, encode=_NoEncoder())
-    run.warehouse.write(task_numbers(run, plan), ["quarantine", "documents"], Provenance("benchmark", 1, ""), step)
+    run.warehouse.write(task_numbers(run, plan), ["quarantine", "documents"], Provenance("benchmark", 1), step)
     row = run.warehouse.read("documents").agg(F.count("*"), F.sum("n_tokens")).collect()[0]
     return int(row[0]), int(row[1])
 

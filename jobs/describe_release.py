@@ -6,8 +6,7 @@ It needs neither Spark nor Java. Licences and origins come from ``[sources.<name
 """
 
 import os.path
-import sys
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.describing.croissant import croissant
 from jobs.describing.dataset_card import dataset_card
@@ -64,10 +63,8 @@ def _write(facts: DatasetFacts, folder: Location, table: Location) -> None:
     say(f"{facts.arm}: {facts.total.n_docs:,} documents, {facts.total.n_tokens:,} tokens: {folder}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_command(NAME, "Describes the datasets of a release.", Settings, run, argv)
+main = partial(run_command, NAME, __doc__, Settings, run)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

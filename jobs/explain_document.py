@@ -6,9 +6,8 @@
 It reads the tables without Spark.
 """
 
-import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.explaining.explain_place import explain_place, place_of
 from jobs.explaining.print_explanation import print_explanation
@@ -49,14 +48,8 @@ def run(settings: Settings, arguments: DocumentArguments) -> None:
     print_explanation(explain_place(tables, place), tables.release, arguments.format == "json")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    arguments = DocumentArguments()
-    description = "Explains one document or rejected record."
-    return run_command(
-        "explain_document", description, Settings, lambda settings: run(settings, arguments), argv, arguments=arguments
-    )
+main = partial(run_command, "explain_document", __doc__, Settings, run, arguments=DocumentArguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -6,9 +6,8 @@
 It reads the tables without Spark.
 """
 
-import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from functools import partial
 
 from jobs.explaining.explain_token import explain_token, token_id_of
 from jobs.explaining.print_explanation import print_explanation
@@ -57,14 +56,8 @@ def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
     return vocabulary(tokenizer)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    arguments = TokenArguments()
-    description = "Explains why a token is a pivot, or why it is none."
-    return run_command(
-        "explain_pivot", description, Settings, lambda settings: run(settings, arguments), argv, arguments=arguments
-    )
+main = partial(run_command, "explain_pivot", __doc__, Settings, run, arguments=TokenArguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

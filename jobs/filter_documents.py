@@ -11,9 +11,8 @@ Only keys and scores are shuffled. Each chosen key is sent to the task that read
 write all arms in one pass over the texts and tokens. Where the cuts stay, only documents of changed shards are read.
 """
 
-import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from pyspark.sql import functions as F
@@ -25,7 +24,6 @@ from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, 
 from jobs.selection.locate_documents import files_of, with_files
 from jobs.selection.select_documents import Cuts, count_arms, decide_cuts, select_documents
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
-from jobs.warehouse.driver_rows import commit_rows
 from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import copy_chosen
@@ -40,7 +38,7 @@ def run(run: Run, provenance: Provenance) -> None:
     if why_write(run, _CUTS, provenance):
         with run.progress.watch(run.spark, STAGE.name, _CUTS):
             cuts = decide_cuts(run.warehouse.read("document_scores"), run.settings.selection)
-        commit_rows(run.warehouse, _CUTS, cuts.rows(), provenance)
+        run.warehouse.commit_rows(_CUTS, cuts.rows(), provenance)
     with run.progress.watch(run.spark, STAGE.name, "datasets"):
         for before, arms in _arms_by_coverage(run, provenance).items():
             _write(run, provenance, arms, before)
@@ -121,10 +119,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Writes the pivot-rich dataset and its controls.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

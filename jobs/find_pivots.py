@@ -3,8 +3,6 @@
 spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
-import sys
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,12 +12,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.framework.refresh import allowed_drift
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
-from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import read_release
-from pivot_udfs.counting.read_counts import numbers_of
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import (
     ASSOCIATIONS,
@@ -46,7 +43,7 @@ def run(run: Run, provenance: Provenance) -> None:
         run.warehouse.write(_associations(run, plan), ["pair_pivots"], provenance, step)
     with run.progress.watch(run.spark, STAGE.name, "hubs"):
         hubs = _hubs(run, plan, run.warehouse.read("pair_pivots"))
-        commit_rows(run.warehouse, "pivots", hubs, of_table(run, STAGE, "pivots", provenance))
+        run.warehouse.commit_rows("pivots", hubs, of_table(run, STAGE, "pivots", provenance))
     run.pivot_drift = 0.0
 
 
@@ -55,7 +52,7 @@ def why(run: Run, _: Provenance) -> str | None:
     drift = known_drift(run)
     if drift is None:
         return "the counts have changed"
-    return f"{drift:.1%} of the pivot set would change" if drift > _allowed_drift(run) else None
+    return f"{drift:.1%} of the pivot set would change" if drift > allowed_drift(run.settings.refresh) else None
 
 
 def known_drift(run: Run) -> float | None:
@@ -79,27 +76,19 @@ def _stay(run: Run, plan: PivotPlan) -> bool:
         found = [hub["token_id"] for hub in _hubs(run, plan, pairs)]
     run.pivot_drift = drift_between(pinned, found)
     run.progress.say(STAGE.name, f"drift: today's counts would change {run.pivot_drift:.1%} of the pivot set")
-    if pinned and run.pivot_drift <= _allowed_drift(run):
+    if pinned and run.pivot_drift <= allowed_drift(run.settings.refresh):
         return True
-    why = f"that is more than refresh.max_drift ({_allowed_drift(run):.1%})" if pinned else "there is no pivot"
-    run.progress.say(STAGE.name, f"refresh: {why}")
+    limit = f"that is more than refresh.max_drift ({run.settings.refresh.max_drift:.1%})"
+    run.progress.say(STAGE.name, f"refresh: {limit if pinned else 'there is no pivot'}")
     return False
 
 
-def _allowed_drift(run: Run) -> float:
-    return run.settings.refresh.max_drift if run.settings.refresh.rule == "on_drift" else 1.0
-
-
 def pivot_plan(run: Run) -> PivotPlan:
-    """What the workers need, from the settings and the totals.
-
-    Raises:
-        WarehouseError: no document is counted.
-    """
+    """What the workers need, from the settings and the totals; raises WarehouseError where no document is counted."""
     n_docs = sum(run.warehouse.read("corpus_totals").toArrow().column("n_docs").to_pylist())
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
-    numbers, words = numbers_of(run.lexicon), run.warehouse.read("word_totals").toArrow()
+    numbers, words = run.lexicon.word_numbers(), run.warehouse.read("word_totals").toArrow()
     word_docs = np.zeros(len(numbers), np.int64)
     names = zip(words.column("lang").to_pylist(), words.column("word").to_pylist(), strict=True)
     word_docs[[numbers[name] for name in names]] = words.column("doc_count").to_numpy()
@@ -174,10 +163,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Finds pair pivots and the pivot set in the counts.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -9,17 +9,18 @@ What is forgotten is added to the table ``blocked``, which later rebuilds read, 
 import argparse
 import sys
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from jobs import rebuild_corpus
 from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
-from jobs.loading.block_list import add_entries, read_entries
+from jobs.loading.block_list_table import add_entries, read_entries
 from jobs.loading.find_copies import copies, tables_with_rows
 from jobs.loading.forget import Found, find_documents, remove_documents, rows_after
+from jobs.loading.forget_requests import read_keys, shards_named
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
-from jobs.loading.read_requests import read_keys, shards_named
 from jobs.loading.restore_tables import restored
 from jobs.warehouse.maintenance import purge
 from pivot_udfs.errors import ConfigError, WarehouseError
@@ -128,19 +129,8 @@ def _print_copies(run: Run, request: Request) -> None:
         sys.stdout.write("packed datasets and checkpoints were not looked for: give --artefacts FOLDER\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    request = Request()
-    return with_run(
-        _NAME,
-        "Removes documents from every table and keeps them out of later rebuilds.",
-        rebuild_corpus.STAGES,
-        argv,
-        lambda of: run(of, request),
-        arguments=request,
-        plan=lambda of: plan(of, request),
-    )
+main = partial(with_run, _NAME, __doc__, rebuild_corpus.STAGES, run, plan=plan, arguments=Request)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

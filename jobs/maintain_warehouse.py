@@ -6,15 +6,15 @@ It needs neither Spark nor Java. ``docs/maintenance.md`` says what it keeps.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from pyarrow import fs
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean, say
 from jobs.framework.preflight import check_folder
-from jobs.warehouse.kept_versions import is_counted, kept_versions
-from jobs.warehouse.maintenance import maintain_table
+from jobs.warehouse.maintenance import is_counted, kept_versions, maintain_table
 from jobs.warehouse.open_table import LOG
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import WarehouseError
@@ -74,11 +74,8 @@ def table_names(root: Location) -> list[str]:
     return found
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    description = "Compacts small files, removes unused ones and checkpoints the logs of the tables of a warehouse."
-    return run_command(NAME, description, Settings, run, argv, plan)
+main = partial(run_command, NAME, __doc__, Settings, run, plan=plan)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

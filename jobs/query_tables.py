@@ -8,7 +8,8 @@ Tables are named as in ``docs/tables.md``, those of datasets ``datasets_<arm>``.
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import partial
 
 import pyarrow as pa
 from deltalake import QueryBuilder
@@ -36,12 +37,7 @@ class Query(Arguments):
 
 
 def run(settings: Settings, query: Query) -> None:
-    """Prints the rows as they are computed.
-
-    Raises:
-        ConfigError: the query is not valid.
-        WarehouseError: there are no tables.
-    """
+    """Prints the rows as they are computed; raises ConfigError where the query is not valid."""
     tables, builder = ArrowTables(settings.warehouse.path, settings.warehouse.release), QueryBuilder()
     for name in table_names(resolve(settings.warehouse.path)):
         if table := tables.delta(name):
@@ -69,14 +65,8 @@ def _print_line(cells: Iterable[str]) -> None:
     sys.stdout.write("\t".join(clean(cell) for cell in cells) + "\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    query = Query()
-    description = "Answers an SQL query over the tables of a release."
-    return run_command(
-        "query_tables", description, Settings, lambda settings: run(settings, query), argv, arguments=query
-    )
+main = partial(run_command, "query_tables", __doc__, Settings, run, arguments=Query)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

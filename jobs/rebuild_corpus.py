@@ -8,19 +8,18 @@ A stage is skipped when its inputs, its configuration and its code are those tha
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from functools import partial
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.command_line import Arguments
+from jobs.framework.refresh import decide_refresh
 from jobs.framework.run_stages import print_plan, with_run
 from jobs.framework.run_summary import write_summary
-from jobs.framework.stage import Run, Stage, make_provenance, of_table, run_stage, why_write
-from jobs.loading.block_list import read_block_list
+from jobs.framework.stage import Run, Stage, run_stage
 from jobs.selection.budgets import missed_budgets
 from jobs.warehouse.open_table import stored_rows
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
-from pivot_udfs.errors import DamagedTableError
-from pivot_udfs.schemas import BLOCK_LIST, PINNED
 
 STAGES = [
     tokenize_corpus.STAGE,
@@ -57,14 +56,14 @@ def run(run: Run, request: Request) -> None:
 
 def plan(run: Run, request: Request) -> None:
     """Prints what a rebuild would do."""
-    _decide_refresh(run, request)
+    decide_refresh(run, STAGES, request.refresh)
     print_plan(run, STAGES, skips_unchanged=True)
 
 
 def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = None) -> None:
     """Runs those stages that have changed, and adds a release where a table of any stage has changed."""
     run.warehouse.check_target(RELEASES)
-    _decide_refresh(run, request)
+    decide_refresh(run, STAGES, request is not None and request.refresh)
     run.progress.shares = {stage.name: _SHARES[stage.name] for stage in stages}
     for stage in stages:
         run_stage(run, stage, skip_unchanged=True)
@@ -73,35 +72,6 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
     run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
     write_report.update_releases(run)
     write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
-
-
-def _decide_refresh(run: Run, request: Request | None) -> None:
-    run.refresh = "it was requested" if request and request.refresh else None
-    if run.pins:
-        run.refresh = _why_refresh(run)
-    if run.refresh:
-        run.progress.say("rebuild_corpus", f"refresh: {run.refresh}")
-
-
-def _why_refresh(run: Run) -> str | None:
-    """Why pinned tables cannot stay, whatever ``refresh.rule`` is; None where they can, or an input is damaged."""
-    pinned = [(stage, table) for stage in STAGES for table in stage.writes(run.settings) if table in PINNED]
-    for stage, table in pinned:
-        try:
-            provenance = of_table(run, stage, table, make_provenance(run, stage))
-        except DamagedTableError:
-            continue
-        if why := why_write(run, table, provenance):
-            return why
-    return "selection_cuts names a document that was forgotten" if _names_blocked(run) else None
-
-
-def _names_blocked(run: Run) -> bool:
-    content = run.warehouse.content("selection_cuts")
-    if content is None or not run.warehouse.content(BLOCK_LIST):
-        return False
-    blocks, cuts = read_block_list(run.warehouse), stored_rows(run.warehouse.location("selection_cuts"), content.newest)
-    return any(cut["source"] and blocks.has(cut["source"], cut["doc_id"], cut["shard"]) for cut in cuts)
 
 
 def _budget_missed(run: Run) -> dict[str, float] | None:
@@ -132,12 +102,8 @@ def _summary(run: Run, report: str) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    request, description = Request(), "Runs all stages in order, skipping what has not changed."
-    body, planned = (lambda of: run(of, request)), (lambda of: plan(of, request))
-    return with_run("rebuild_corpus", description, STAGES, argv, body, request, planned)
+main = partial(with_run, "rebuild_corpus", __doc__, STAGES, run, plan=plan, arguments=Request)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

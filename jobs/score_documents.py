@@ -5,8 +5,6 @@ Where the pivots are those of the stored scores, only documents of shards that h
 spark-submit jobs/score_documents.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 """
 
-import sys
-from collections.abc import Sequence
 from functools import partial
 
 from jobs.framework.run_stages import run_job
@@ -59,10 +57,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Scores documents by their share of pivot tokens.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -7,7 +7,6 @@ spark-submit jobs/tokenize_corpus.py --config conf/demo.toml [--set table.key=va
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +16,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
-from jobs.loading.block_list import read_block_list
+from jobs.framework.task_sizes import pack_files
+from jobs.loading.block_list_table import read_block_list
 from jobs.loading.check_records import check_quarantine_share, check_row_counts, no_documents, progress_message
 from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
@@ -26,10 +26,9 @@ from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
-from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
-from pivot_udfs.shards.content_id import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
+from pivot_udfs.shards.open_shard import CONTENT_IDS, content_ids
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
@@ -182,10 +181,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Tokenizes shards into the tables documents and quarantine.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

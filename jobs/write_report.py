@@ -8,9 +8,8 @@ releases up to date.
 
 import html
 import re
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from pyarrow import fs
 
@@ -18,7 +17,7 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.report.read_report import read_report
 from jobs.report.releases_section import with_releases
-from jobs.report.render_page import make_page, packaged
+from jobs.report.render_page import make_page
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES
@@ -68,7 +67,7 @@ def update_releases(run: Run) -> None:
 
 def _with_releases(run: Run, page: str, made: Provenance) -> str:
     shown = {name: rows for name, rows in made.tables.items() if name != BLOCK_LIST}
-    return with_releases(page, run.settings.warehouse.path, shown, packaged("releases.html"))
+    return with_releases(page, run.settings.warehouse.path, shown, run.settings.refresh.max_drift)
 
 
 def _with_block_list(run: Run, provenance: Provenance) -> Provenance:
@@ -122,7 +121,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 
 STAGE = Stage(
     name="write_report",
-    version=4,
+    version=5,
     reads=(*STAGE_TABLES, "datasets/*"),
     sections=("report",),
     files=("tokenizer", "lexicon"),
@@ -132,10 +131,8 @@ STAGE = Stage(
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The job; returns its exit code."""
-    return run_job(STAGE.name, "Writes the HTML report of a rebuild.", [STAGE], argv)
+main = partial(run_job, STAGE, __doc__)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -9,7 +9,10 @@ A row of counts is one Arrow row, its columns and counts packed as bytes: Spark 
 not millions of cells. ``sum_counts`` adds the rows of all blocks up.
 """
 
+import ctypes
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -22,15 +25,14 @@ import pyarrow.compute as pc
 
 from pivot_udfs.counting.context_kernel import Events, Tokens, count_contexts
 from pivot_udfs.counting.dense_row import WHOLE_DOCUMENT, Cells, count_items, new_cells, order_by_row
-from pivot_udfs.counting.whole_word_kernel import count_words
+from pivot_udfs.counting.whole_words import count_words, word_shapes
 from pivot_udfs.counting.word_pair_kernel import PlacedHits, count_word_pairs
-from pivot_udfs.counting.word_shapes import word_shapes
-from pivot_udfs.counting.worker_memory import release_memory
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import DOCUMENTS, N_SOURCE_GROUPS
-from pivot_udfs.tokenization.backends import TokenizerSpec
+from pivot_udfs.text.identify_language import language_model
+from pivot_udfs.tokenization.backends import TokenizerSpec, forget_encoders
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 PARTIAL_ROWS = pa.schema(
@@ -95,6 +97,19 @@ def count_cooccurrence(batches: Iterator[pa.RecordBatch], plan: CountPlan) -> It
                 yield from block.drain()
             block.add(part)
     yield from block.drain()
+
+
+def release_memory() -> None:
+    """Frees what earlier steps in this process left: encoders with their caches, freed blocks, Arrow's pool.
+
+    After tokenizing that is some 150 MB, which the next step's memory budget does not include.
+    """
+    forget_encoders()
+    language_model.cache_clear()
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

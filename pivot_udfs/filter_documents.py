@@ -35,15 +35,7 @@ _OF_KEYS = ("pivot_density", "shrunken_density")
 
 
 def record_ranges(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
-    """The records in files of ``documents``.
-
-    Args:
-        batches: one string column, files.
-        folder: URI of the table.
-
-    Yields:
-        batches in PLACES, one row for each file and shard.
-    """
+    """The records in files (one string column) of ``documents``: batches in PLACES, a row for each file and shard."""
     for file in (file for batch in batches for file in batch.column(0).to_pylist()):
         records = pa.Table.from_batches(read_files([file], folder, _PLACE), _PLACE).group_by("shard")
         ranges = records.aggregate([("record", "min"), ("record", "max")]).rename_columns(PLACES.names[1:])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.counting.associations import associate
-from pivot_udfs.counting.read_counts import numbers_of, read_counts, word_ids
+from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.setting_sections.selection_settings import Pivots
@@ -80,17 +80,11 @@ class PivotPlan:
 
 
 def associate_files(batches: Iterator[pa.RecordBatch], folder: str, plan: PivotPlan) -> Iterator[pa.RecordBatch]:
-    """The associations above the floor of words and tokens that are frequent enough.
+    """The associations above the floor of words and tokens that are frequent enough, in files of their counts.
 
-    Args:
-        batches: a first column of strings, files of ``token_cooccurrence``.
-        folder: URI of the table.
-        plan: counts, settings.
-
-    Yields:
-        batches in ASSOCIATIONS; a word may come more than once, with other tokens.
+    Yields batches in ASSOCIATIONS; a word may come more than once, with other tokens.
     """
-    numbers = numbers_of(plan.lexicon)
+    numbers = plan.lexicon.word_numbers()
     for files in batches:
         for batch in read_counts("token_cooccurrence", files.column(0).to_pylist(), folder):
             words, tokens = word_ids(batch, numbers), batch.column("token_id").to_numpy()
@@ -124,14 +118,9 @@ def _packed(plan: PivotPlan, words: Any, tokens: Any, values: Any) -> pa.RecordB
 
 
 def find_pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The best pivots of each word pair of each concept.
+    """The best pivots of each word pair of each concept: ("pair_pivots", batch in its schema).
 
-    Args:
-        batches: in ASSOCIATIONS, ordered by concept and word, with all words of a concept.
-        plan: counts, settings.
-
-    Yields:
-        ("pair_pivots", batch in its schema).
+    Takes batches in ASSOCIATIONS, ordered by concept and word, with all words of a concept.
     """
     rows = (row for batch in batches for row in batch.to_pylist())
     for concept, of_concept in groupby(rows, key=lambda row: row["concept"]):

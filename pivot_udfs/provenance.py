@@ -7,9 +7,10 @@ record and the one of the current run is None.
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
+from pivot_udfs import __version__
 from pivot_udfs.load_settings import fingerprint
 
 _COMPARED = ("packages", "settings", "files", "tables")
@@ -40,8 +41,6 @@ class Provenance:
     job: str
     version: int
     """Declared by the job: raised when the same inputs give another result."""
-    release: str
-    """Of this project; recorded for the reader, not compared."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """``section.key`` to JSON-able value, those that can change the result. Keys that end in ``.path`` are recorded but
     not compared: ``files`` and ``tables`` identify the content."""
@@ -51,6 +50,8 @@ class Provenance:
     """SHA-256 (hex) of the files that were read: ``tokenizer``, ``lexicon``, ``shards`` (their list), ``model``."""
     packages: Mapping[str, str] = field(default_factory=dict)
     """Releases of the installed packages that can change the result."""
+    release: str = __version__
+    """Of this project; recorded for the reader, not compared."""
 
     @property
     def fingerprint(self) -> str:
@@ -62,36 +63,44 @@ class Provenance:
         """SHA-256 (hex) of everything that is compared but the versions of tables: what has only grown has the same."""
         return fingerprint([self.job, self.version, sorted(_compared(self, ()).items())])
 
-    def to_json(self) -> str:
-        """One line of JSON, with the fingerprint for other tools; ``from_json`` reads it."""
+    def to_tree(self) -> dict[str, Any]:
+        """The record as a part of a JSON file, with the fingerprint for other tools; ``from_tree`` reads it."""
         tables = {name: table._asdict() for name, table in self.tables.items()}
-        return json.dumps(asdict(self) | {"tables": tables, "fingerprint": self.fingerprint}, ensure_ascii=False)
+        return asdict(self) | {"tables": tables, "fingerprint": self.fingerprint}
+
+    def to_json(self) -> str:
+        """``to_tree`` as one line; ``from_json`` reads it."""
+        return json.dumps(self.to_tree(), ensure_ascii=False)
+
+    @classmethod
+    def from_tree(cls, tree: Any) -> "Provenance | None":
+        """The record in a value of a JSON file, None where it is none."""
+        try:
+            tables = {name: TableVersion(**table) for name, table in tree["tables"].items()}
+            return cls(**{name: tree[name] for name in _FIELDS} | {"tables": tables})
+        except (TypeError, KeyError, AttributeError):
+            return None
 
     @classmethod
     def from_json(cls, text: str | None) -> "Provenance | None":
-        """The record in a text, None where the text is none; a record of the earlier form has version 0."""
+        """The record in a text, None where the text is none."""
         try:
-            tree = json.loads(text or "")
-            tables = {name: TableVersion(**table) for name, table in tree.get("tables", {}).items()}
-            shared = {name: dict(tree.get(name, {})) for name in ("settings", "files", "packages")}
-            release = tree["code_version"] if "code_version" in tree else tree["release"]
-            version = 0 if "code_version" in tree else tree["version"]
-            return cls(tree["job"], version, release, tables=tables, **shared)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls.from_tree(json.loads(text or ""))
+        except ValueError:
             return None
 
 
-def difference(made: Provenance, now: Provenance, same_rows: Collection[str] | None = None) -> str | None:
-    """The first difference between two records, such as ``settings cooccurrence.window = 50, now 10``.
+_FIELDS = tuple(each.name for each in fields(Provenance))
 
-    Args:
-        made: the record of an artefact.
-        now: the record that the artefact would get if it were made now.
-        same_rows: the tables whose rows are compared; None: all. Of the others only the recipe is compared.
 
-    Returns:
-        None where nothing that can change the content differs.
+def difference(made: Provenance | None, now: Provenance, same_rows: Collection[str] | None = None) -> str | None:
+    """The first difference between an artefact's record and the one that it would get now; None where it is current.
+
+    Such as ``settings cooccurrence.window = 50, now 10``. ``same_rows`` are the tables whose rows are compared (None:
+    all); of the others only the recipe is compared.
     """
+    if made is None:
+        return "an earlier release (no provenance)"
     if made.job != now.job:
         return f"job {made.job}, now {now.job}"
     before, after = _compared(made, same_rows), _compared(now, same_rows)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.counting.foreign_words import count_foreign_words, foreign_kinds, word_kinds
-from pivot_udfs.counting.word_shapes import word_shapes
+from pivot_udfs.counting.whole_words import word_shapes
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import tokens_of
 from pivot_udfs.schemas import DOCUMENT_SCORES, DOCUMENTS
@@ -51,17 +51,7 @@ def score_plan(balances: Mapping[int, float], tokenizer: TokenizerSpec, lexicon:
 def score_files(
     batches: Iterator[pa.RecordBatch], folder: str, plan: ScorePlan, shards: Collection[str] | None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Scores the documents in files, of which it does not read the texts; a ``TableStep``.
-
-    Args:
-        batches: one string column, files of ``documents``.
-        folder: URI of that table.
-        plan: pivots, lexicon.
-        shards: only documents of these; None: all.
-
-    Yields:
-        as ``score_documents``.
-    """
+    """Scores the documents in files, without their texts, of all shards or these, as ``score_documents``."""
     return score_documents(read_listed(batches, folder, _READ, shards), plan)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.count_cooccurrence import Kind, packed_rows
-from pivot_udfs.counting.read_counts import numbers_of, read_counts, word_ids
+from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.lexicon import Lexicon
 
@@ -74,7 +74,7 @@ def stored_counts(
     batches: Iterator[pa.RecordBatch], kind: Kind, folder: str, plan: SumPlan
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a count table (one string column, its files) as PARTIAL_ROWS, to be summed with new ones."""
-    numbers = numbers_of(plan.lexicon)
+    numbers = plan.lexicon.word_numbers()
     for files in batches:
         for batch in read_counts(TABLE_OF[kind], files.column(0).to_pylist(), folder):
             yield _packed(batch, kind, numbers)

@@ -94,7 +94,6 @@ def _short_run(context: Context, name: str) -> ModelSettings:
     """Five deterministic steps on the first arm, with a checkpoint after each."""
     one = one_run(context.settings, context.settings.experiment.arms[0])
     changes: dict[str, Any] = {
-        "packed_path": str(packed_folder(one)),
         "deterministic": True,
         "token_budget": 5 * one.training.global_batch_tokens,
         "checkpoint_every_minutes": 1e-9,
@@ -102,6 +101,8 @@ def _short_run(context: Context, name: str) -> ModelSettings:
     }
     folder = context.work / "resume" / name
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "packed").symlink_to(packed_folder(one).parent.resolve())
     training = one.training.model_copy(update=changes)
     results = one.results.model_copy(update={"path": str(folder)})
     return one.model_copy(update={"training": training, "results": results})

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.gpu.context import Context, SkippedError
-from jobs.gpu.common.errors import TrainingError
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
@@ -21,6 +20,7 @@ from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
 from jobs.gpu.training.token_loss import summed_loss
 from jobs.gpu.training.training_loop import StepResult, Trainer
 from jobs.gpu.training.training_setup import checkpoint_activations, wrap
+from pivot_udfs.errors import TrainingError
 
 Row = dict[str, Any]
 _MICRO_BATCH = 8

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from benchmarks.gpu.context import Context, SkippedError
 from benchmarks.gpu.timing import alternating
 from jobs.gpu.build_translation_task import load_task, task_tokens
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, open_table, read_columns
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
@@ -27,6 +26,7 @@ from jobs.gpu.tracing.trace_words import Tracer
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 Row = dict[str, Any]
@@ -132,7 +132,7 @@ def measure_packing(context: Context) -> Iterator[Row]:
     settings = context.settings
     if not settings.experiment.pack:
         raise SkippedError("the tables are not here")
-    table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
+    table = open_table(settings.warehouse, f"datasets/{settings.packing.arm}")
     n_tokens = int(pc.sum(read_columns(table, ["n_tokens"])["n_tokens"]).as_py())
     repeated = settings.warehouse.model_copy(update={"path": str(context.work / "repeated")})
     _repeat_table(table, f"{repeated.path}/{table.name}", 2 if context.toy else -(-_MANY_TOKENS // n_tokens))
@@ -143,7 +143,7 @@ def measure_packing(context: Context) -> Iterator[Row]:
 
 def _packing_ratio(settings: ModelSettings) -> Row:
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
-    table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
+    table = open_table(settings.warehouse, f"datasets/{settings.packing.arm}")
 
     def read() -> None:
         for _ in batches(table, table.table.schema().to_arrow().names):
@@ -163,6 +163,6 @@ def _repeat_table(table: PinnedTable, path: str, times: int) -> None:
     for k, uri in itertools.product(range(times), table.table.file_uris()):
         source = Path(unquote(uri.removeprefix("file://")))
         shutil.copy(source, Path(path) / f"{k}-{source.name}")
-    made_from = provenance("benchmark", 1, files={"tokenizer": table.file_sha256("tokenizer") or ""})
+    made_from = Provenance("benchmark", 1, files={"tokenizer": table.file_sha256("tokenizer") or ""})
     metadata = deltalake.CommitProperties(custom_metadata={"userMetadata": made_from.to_json()})
     deltalake.convert_to_deltalake(path, commit_properties=metadata)

@@ -102,7 +102,8 @@ def _run(prog: str, jobs: Mapping[str, Job], words: Sequence[str], others: Mappi
     parser = argparse.ArgumentParser(
         prog=prog, description="Pivot-rich pretraining corpora for cross-lingual transfer."
     )
-    parser.add_argument("--version", action="version", version=f"{NAME} {_version()}")
+    version = importlib.import_module("pivot_udfs").__version__
+    parser.add_argument("--version", action="version", version=f"{NAME} {version}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
     for name, text in {**{name: job.help for name, job in jobs.items()}, **others}.items():
         commands.add_parser(name, help=text, add_help=False)
@@ -141,10 +142,6 @@ def _rest(words: Sequence[str]) -> list[str]:
     if "_ARGCOMPLETE" in os.environ:
         os.environ["_ARGCOMPLETE"] = str(int(os.environ["_ARGCOMPLETE"]) + 1)
     return list(words[1:])
-
-
-def _version() -> str:
-    return str(importlib.import_module("pivot_udfs").__version__)
 
 
 if __name__ == "__main__":

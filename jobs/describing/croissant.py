@@ -1,6 +1,7 @@
 """A dataset's description in Croissant 1.1, the vocabulary of MLCommons for datasets, with its provenance in PROV."""
 
 import json
+from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
@@ -10,21 +11,15 @@ from jobs.describing.dataset_facts import DatasetFacts
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
 
-_TERMS = (
-    "arrayShape", "citeAs", "column", "containedIn", "dataType", "equivalentProperty", "extract", "field",
-    "fileObject", "fileProperty", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5",
-    "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator",
-    "source", "subField", "transform",
-)  # fmt: skip
 _TYPES = {pa.string(): "sc:Text", pa.int64(): "cr:Int64", pa.int32(): "cr:Int32", pa.float64(): "cr:Float64"}
 _PARQUET, _FILES, _ROWS = "application/x-parquet", "parquet-files", "documents"
 
 
 def croissant(facts: DatasetFacts, table_path: str) -> str:
     """The description as JSON-LD; ``table_path`` leads to the table's folder, a URL or relative to the description."""
-    arm = ARMS[facts.arm]
+    arm, context = ARMS[facts.arm], resources.files("jobs.describing").joinpath("croissant_context.json")
     tree: dict[str, Any] = {
-        "@context": _context(),
+        "@context": json.loads(context.read_text("utf-8")),
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": f"{facts.about.title} {facts.arm}",
@@ -41,25 +36,6 @@ def croissant(facts: DatasetFacts, table_path: str) -> str:
         **_provenance(facts),
     }
     return json.dumps(tree, ensure_ascii=False, indent=1) + "\n"
-
-
-def _context() -> dict[str, Any]:
-    return {
-        "@language": "en",
-        "@vocab": "https://schema.org/",
-        "sc": "https://schema.org/",
-        "cr": "http://mlcommons.org/croissant/",
-        "rai": "http://mlcommons.org/croissant/RAI/",
-        "dct": "http://purl.org/dc/terms/",
-        "prov": "http://www.w3.org/ns/prov#",
-        "conformsTo": "dct:conformsTo",
-        "name": {"@container": "@language"},
-        "description": {"@container": "@language"},
-        "data": {"@id": "cr:data", "@type": "@json"},
-        "examples": {"@id": "cr:examples", "@type": "@json"},
-        **{term: f"cr:{term}" for term in _TERMS},
-        "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    }
 
 
 def _distribution(facts: DatasetFacts, table_path: str) -> list[dict[str, Any]]:

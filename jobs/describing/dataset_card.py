@@ -4,7 +4,7 @@ import json
 import re
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.describing.markdown import table
+from jobs.framework.markdown import filled
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
 
@@ -16,41 +16,23 @@ _SIZES = {
 
 def dataset_card(facts: DatasetFacts) -> str:
     """The card's text."""
-    arm, total = ARMS[facts.arm], facts.total
+    arm = ARMS[facts.arm]
     sources = [
         (name, source.license or "not stated", source.url or "not stated", source.description, *facts.by(0)[name])
         for name, source in ((name, facts.sources[name]) for name in facts.by(0))
     ]
     columns = [(f"`{field.name}`", field.type, field.metadata[b"comment"].decode()) for field in DATASET]
-    made = facts.provenance
-    return f"""---
-{_header(facts)}---
-
-# {facts.about.title}: {arm.title.lower()}
-
-{arm.description} {total.n_docs:,} documents, {total.n_tokens:,} tokens.
-
-## Sources
-
-{table(["source", "licence", "origin", "contents", "documents", "tokens"], sources)}
-
-The licence of each document is that of its source.
-
-## Languages
-
-{table(["language", "documents", "tokens"], [(lang, *size) for lang, size in facts.by(1).items()])}
-
-## Columns
-
-{table(["column", "type", "meaning"], columns)}
-
-## How it was made
-
-Release {facts.release} of {facts.published}, version {facts.version} of the Delta table, written by {made.job} \
-(version {made.version}, semantic-pivots {made.release}) with these settings:
-
-{table(["setting", "value"], [(f"`{key}`", f"`{json.dumps(made.settings[key])}`") for key in sorted(made.settings)])}
-"""
+    settings = facts.provenance.settings
+    values = {
+        "header": _header(facts),
+        "arm": arm,
+        "made": facts.provenance,
+        "sources": sources,
+        "languages": [(lang, *size) for lang, size in facts.by(1).items()],
+        "columns": columns,
+        "settings": [(f"`{key}`", f"`{json.dumps(settings[key])}`") for key in sorted(settings)],
+    }
+    return filled("dataset_card.md", facts=facts, **values)
 
 
 def _header(facts: DatasetFacts) -> str:

@@ -77,8 +77,7 @@ def read_facts(
 ) -> DatasetFacts:
     """Reads a dataset's numbers: its columns ``source``, ``lang`` and ``n_tokens``, and its log.
 
-    Raises:
-        WarehouseError: the release has no such dataset.
+    Raises WarehouseError where the release has no such dataset.
     """
     name = f"datasets/{arm}"
     table, content = tables.delta(name), tables.content(name)

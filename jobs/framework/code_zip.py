@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKED = (".py", ".html", ".css")
+PACKED = (".py", ".html", ".css", ".js", ".md", ".json")
 """What the packages are made of."""
 
 

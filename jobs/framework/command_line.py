@@ -21,7 +21,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class Arguments(argparse.Namespace):
-    """A job's own arguments; a subclass declares their attributes, which the parser sets."""
+    """A job's own arguments: a subclass declares their attributes, which the parser sets."""
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Adds them to the parser."""
@@ -29,19 +29,20 @@ class Arguments(argparse.Namespace):
 
 def run_command(
     name: str,
-    description: str,
+    description: str | None,
     model: type[S],
-    run: Callable[[S], object],
-    argv: Sequence[str] | None,
-    plan: Callable[[S], object] | None = None,
-    arguments: Arguments | None = None,
+    run: Callable[..., object],
+    argv: Sequence[str] | None = None,
+    plan: Callable[..., object] | None = None,
+    arguments: type[Arguments] | None = None,
 ) -> int:
     """Parses the command line, loads the settings (``model``) and runs the job; returns the exit code.
 
-    ``plan`` is what ``--dry-run`` does after it has printed the settings; ``arguments`` are the job's own, set before
-    ``run`` is called.
+    ``plan`` is what ``--dry-run`` does after it has printed the settings. Both are called with the settings and, where
+    ``arguments`` is the class of the job's own, with these.
     """
-    parser, options = _parser(name, description), arguments or Arguments()
+    parser, options = _parser(name, description), (arguments or Arguments)()
+    own = [options] if arguments else []
     options.add_to(parser)
     if "_ARGCOMPLETE" in os.environ:  # set by a shell that completes; a GPU machine need not have the package
         import argcomplete
@@ -53,11 +54,11 @@ def run_command(
         settings = load_settings(options.config, options.set, model)
         hide(secret_values(settings.model_dump()))
         if not options.dry_run:
-            run(settings)
+            run(settings, *own)
         else:
             sys.stdout.write(resolved_toml(settings, hide_secrets=True) + "\n")
             if plan:
-                plan(settings)
+                plan(settings, *own)
     except KeyboardInterrupt:
         sys.stderr.write("" if is_json() else "\n")
         write_line(f"{name}: interrupted", "ERROR")
@@ -78,7 +79,7 @@ def report_error(name: str, error: Exception) -> int:
     return 1
 
 
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
+def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.framework.log_lines import clean
-from jobs.warehouse.table_size import TableSize, table_size
+from jobs.warehouse.spark_tables import TableSize
 from pivot_udfs import __version__
 from pivot_udfs.errors import SetupError
 from pivot_udfs.storage.location import Location
@@ -33,8 +33,7 @@ _PRODUCER = f"https://pypi.org/project/semantic-pivots/{__version__}"
 def reported(run: "Run", stage: "Stage") -> Iterator[None]:
     """Reports a stage that runs inside the ``with`` block; does nothing where ``lineage.target`` is empty.
 
-    Raises:
-        SetupError: the client is not installed.
+    Raises SetupError where the client is not installed.
     """
     if not run.settings.lineage.target:
         yield
@@ -141,7 +140,7 @@ def _tables(run: "Run", names: Iterable[str]) -> Iterator[tuple[tuple[str, str],
     from openlineage.client.facet_v2 import dataset_version_dataset as versions
 
     for name in names:
-        if size := table_size(run.warehouse, name):
+        if size := run.warehouse.size(name):
             version = versions.DatasetVersionDatasetFacet(str(size.version))
             yield _named(run.warehouse.location(name)), size, {"version": version}
 

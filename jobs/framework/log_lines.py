@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -131,3 +132,8 @@ def _as_json(level: str, stage: str, message: str, values: Mapping[str, object])
     record = {"time": time, "level": level, "job": _json_job[0], "stage": stage, "message": clean(message)}
     shown = {name: clean(value) if isinstance(value, str) else value for name, value in values.items()}
     return json.dumps(record | shown | record, ensure_ascii=False, default=str)
+
+
+def progress_bar(*items: Any, disable: bool = False, **options: Any) -> Any:
+    """A bar of ``tqdm`` over items, or one that is updated by hand; only on a terminal, and not beside JSON lines."""
+    return tqdm(*items, disable=True if disable or is_json() else None, **options)

@@ -6,7 +6,7 @@ from functools import cached_property
 from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.schemas import BLOCK_LIST

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import cast
 
 from pyspark.sql import SparkSession
@@ -20,24 +21,24 @@ from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
 
 
-def run_job(name: str, description: str, stages: Sequence[Stage], argv: Sequence[str] | None) -> int:
+def run_job(stage: Stage, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Runs a job that is one stage; returns the exit code, see ``command_line``."""
-    return with_run(name, description, stages, argv, lambda run: [run_stage(run, stage) for stage in stages])
+    return with_run(stage.name, description, [stage], partial(run_stage, stage=stage), argv)
 
 
 def with_run(
     name: str,
-    description: str,
+    description: str | None,
     stages: Sequence[Stage],
-    argv: Sequence[str] | None,
-    body: Callable[[Run], object],
-    arguments: Arguments | None = None,
-    plan: Callable[[Run], object] | None = None,
+    body: Callable[..., object],
+    argv: Sequence[str] | None = None,
+    plan: Callable[..., object] | None = None,
+    arguments: type[Arguments] | None = None,
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
-    ``stages`` are what ``body`` runs, in order; ``arguments`` are the job's own, set before ``body`` is called;
-    ``plan`` prints the plan (None: what the stages would do). Returns the exit code, see ``command_line``.
+    ``stages`` are what ``body`` runs, in order; ``plan`` prints the plan (None: what the stages would do). Both are
+    called with the run and, where ``arguments`` is a class, the job's own. Returns the exit code, see ``command_line``.
     """
 
     def check(settings: Settings) -> bool:
@@ -46,18 +47,18 @@ def with_run(
         check_machine(settings, files, writes)
         return writes
 
-    def run(settings: Settings) -> None:
+    def run(settings: Settings, *own: Arguments) -> None:
         with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext():
-            _in_session(name, settings, body)
+            _in_session(name, settings, body, *own)
 
-    def show(settings: Settings) -> None:
+    def show(settings: Settings, *own: Arguments) -> None:
         check(settings)
-        _in_session(name, settings, plan or (lambda run: print_plan(run, stages)))
+        _in_session(name, settings, plan or partial(print_plan, stages=stages), *own)
 
     return run_command(name, description, Settings, run, argv, show, arguments)
 
 
-def _in_session(name: str, settings: Settings, body: Callable[[Run], object]) -> None:
+def _in_session(name: str, settings: Settings, body: Callable[..., object], *own: Arguments) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
     output, budget = JvmOutput(), settings.cooccurrence.memory_budget_mb
 
@@ -67,7 +68,7 @@ def _in_session(name: str, settings: Settings, body: Callable[[Run], object]) ->
         return session
 
     try:
-        body(Run(cast(SparkSession, LateSession(start)), settings))
+        body(Run(cast(SparkSession, LateSession(start)), settings), *own)
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None
@@ -76,13 +77,7 @@ def _in_session(name: str, settings: Settings, body: Callable[[Run], object]) ->
 
 
 def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False) -> None:
-    """Prints what a run would do, and makes its checks, except for tables that would be new.
-
-    Args:
-        run: with the warehouse.
-        stages: what it runs, in order.
-        skips_unchanged: whether it skips stages that have not changed.
-    """
+    """Prints what a run of stages, in order, would do, and makes its checks, except for tables that would be new."""
     stale: set[str] = set()
     for stage in stages:
         reads = stage.tables_read(run.settings)

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from jobs.framework.log_lines import clean
 from jobs.framework.stage import Run
 from jobs.loading.loaded_shards import read_loaded
-from jobs.warehouse.table_size import table_size
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.redact import reason
@@ -16,16 +15,10 @@ FILE = "last_rebuild.json"
 
 
 def write_summary(run: Run, job: str, tables: list[str], release: int | None) -> None:
-    """Writes ``<warehouse.path>/last_rebuild.json``.
+    """Writes ``<warehouse.path>/last_rebuild.json``; raises WarehouseError where it cannot be written.
 
-    Args:
-        run: with the stages that it ran or skipped.
-        job: its name.
-        tables: names of the tables that are listed.
-        release: the number of the release that was added, None where no table has changed.
-
-    Raises:
-        WarehouseError: the file cannot be written.
+    ``tables`` are the names of those that are listed; ``release`` is the number of the added one, None where no table
+    has changed.
     """
     ended, shards = datetime.now(UTC), read_loaded(run.warehouse.location("shards"))
     summary = {
@@ -38,7 +31,7 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
         "shards": len(shards),
         "shard_bytes": sum(shard.n_bytes for shard in shards.values()),
         "stages": [one._replace(reason=one.reason and clean(one.reason))._asdict() for one in run.progress.stages],
-        "tables": {name: size._asdict() for name in tables if (size := table_size(run.warehouse, name))},
+        "tables": {name: size._asdict() for name in tables if (size := run.warehouse.size(name))},
     }
     place = run.warehouse.location(FILE)
     try:

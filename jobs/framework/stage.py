@@ -10,7 +10,6 @@ from jobs.framework.lineage_events import reported
 from jobs.framework.progress import StageRun, core_seconds
 from jobs.framework.run import Run as Run
 from jobs.warehouse.commit_history import check_together
-from pivot_udfs import __version__
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference, is_place, shown
@@ -53,15 +52,15 @@ class Stage:
 
 
 def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
-    """Runs a stage; with ``skip_unchanged`` only if its inputs, configuration or version have changed.
+    """Runs a stage, with ``skip_unchanged`` only if something has changed; whether it ran.
 
-    Returns:
-        Whether it ran.
-
-    Raises:
-        WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
+    Raises WarehouseError, before anything is computed, where it cannot read its inputs or write its tables.
     """
-    began, worked, provenance = time.monotonic(), core_seconds(), check_stage(run, stage)
+    began, worked = time.monotonic(), core_seconds()
+    check_inputs(run, stage.tables_read(run.settings))
+    for table in stage.writes(run.settings):
+        run.warehouse.check_target(table)
+    provenance = make_provenance(run, stage)
     reason = why_run(run, stage, provenance)
     runs = reason is not None or not skip_unchanged
     if runs:
@@ -76,28 +75,8 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
     return runs
 
 
-def check_stage(run: Run, stage: Stage) -> Provenance:
-    """Makes sure before anything is computed that a stage can read its inputs and write its tables.
-
-    Returns:
-        the provenance of what it would write now.
-
-    Raises:
-        WarehouseError: see ``check_inputs`` and ``Warehouse.check_target``.
-    """
-    check_inputs(run, stage.tables_read(run.settings))
-    for table in stage.writes(run.settings):
-        run.warehouse.check_target(table)
-    return make_provenance(run, stage)
-
-
 def check_inputs(run: Run, tables: Sequence[str]) -> None:
-    """Makes sure that a stage may read these tables with this run's settings.
-
-    Raises:
-        WarehouseError: one is missing, is damaged, or was made with other settings than this run's; or they are of
-            different runs.
-    """
+    """Raises WarehouseError where tables are missing, damaged, of different runs, or made with other settings."""
     for table in tables:
         run.warehouse.check_source(table)
         _check_made_alike(run, table)
@@ -116,7 +95,6 @@ def make_provenance(run: Run, stage: Stage) -> Provenance:
     return Provenance(
         job=stage.name,
         version=stage.version,
-        release=__version__,
         settings=json.loads(redact(json.dumps(settings))),
         tables={table: content.rows for table, content in read.items()},
         files=inherited | {name: run.file_hash(name) for name in stage.files if name != "shards"},
@@ -145,13 +123,7 @@ def of_table(run: Run, stage: Stage, table: str, provenance: Provenance) -> Prov
 
 
 def why_write(run: Run, table: str, now: Provenance) -> str | None:
-    """Why the rows of a table cannot stay; None where they can.
-
-    Args:
-        run: says whether pinned tables stay where their inputs have other rows.
-        table: its name.
-        now: the provenance that it would get now, from ``of_table``.
-    """
+    """Why the rows of a table cannot stay, None where they can; ``now`` is from ``of_table``."""
     try:
         content = run.warehouse.content(table)
         restorable = content and not content.exact and table in run.tables_ahead()

@@ -1,10 +1,9 @@
 """How work is divided into tasks: large ones, so that files and shuffled rows are few, but enough for all cores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from heapq import heapreplace
 
 from pyspark.sql import DataFrame, SparkSession
-
-from pivot_udfs.shards.assign_files import pack_files
 
 TASK_BYTES = 1 << 30
 """Bytes of stored input that one task reads: a table of 5 TB is read by about 5,000 tasks and gives as many files."""
@@ -25,6 +24,22 @@ def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
     """``least_tasks`` for a session with these cores and settings."""
     wanted = _TASKS_PER_CORE * n_cores
     return wanted if is_local else max(wanted, shuffle_partitions)
+
+
+def pack_files(sizes: Sequence[tuple[str, int]], n_tasks: int) -> tuple[tuple[str, ...], ...]:
+    """Divides files (path, bytes) into at most ``n_tasks`` groups of about the same size, none empty, paths sorted.
+
+    The largest file is assigned first, each to the task with the fewest bytes. A file is never divided, since the
+    records of a shard are numbered in order: a file far larger than the others keeps one core busy alone, so shards
+    should have at most a few GB.
+    """
+    groups: list[list[str]] = [[] for _ in range(min(n_tasks, len(sizes)))]
+    loads = [(0, number) for number in range(len(groups))]  # a heap of (bytes, number of the task)
+    for path, n_bytes in sorted(sizes, key=lambda shard: (-shard[1], shard[0])):
+        load, smallest = loads[0]
+        groups[smallest].append(path)
+        heapreplace(loads, (load + n_bytes + 1, smallest))
+    return tuple(tuple(sorted(group)) for group in groups)
 
 
 def tasks_of_files(session: SparkSession, sizes: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:

@@ -12,19 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.translation.corpus_counts import read_concept_pivots
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import read_concepts
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
-from pivot_udfs.errors import TokenizerError
+from jobs.gpu.translation.word_tokens import WordTokens
+from pivot_udfs.errors import TaskError, TokenizerError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.provenance import Provenance
@@ -50,7 +48,7 @@ def build(settings: ModelSettings) -> None:
     draw = partial(draw_task, concepts, settings.directions, tokens, settings.translation)
     record = _provenance(settings, lexicon_sha256, tokenizer.sha256)
     if settings.translation.with_pivots:
-        table = open_table(settings.warehouse.path, "pair_pivots", release=settings.warehouse.release)
+        table = open_table(settings.warehouse, "pair_pivots")
         check_files(table, tokenizer.sha256, lexicon_sha256)
         task = draw(replace(record, tables={table.name: table.rows}), read_concept_pivots(table))
         task = replace(task, half_a=_half_a(table, list(task.pivots)))
@@ -73,7 +71,7 @@ def _provenance(settings: ModelSettings, lexicon_sha256: str, tokenizer_sha256: 
     shaping = {k: v for k, v in result_settings(settings.translation).items() if k not in _NOT_COMPARED}
     shaping["lexicon.languages"] = settings.lexicon.languages
     files = {"lexicon": lexicon_sha256, "tokenizer": tokenizer_sha256}
-    return provenance("build_translation_task", VERSION, shaping, files=files)
+    return Provenance("build_translation_task", VERSION, shaping, files=files)
 
 
 def task_tokens(settings: ModelSettings, tokenizer: TokenizerSpec) -> WordTokens:
@@ -91,8 +89,7 @@ def task_identity(settings: ModelSettings) -> tuple[dict[str, Any], dict[str, st
 def load_task(settings: ModelSettings) -> Task:
     """The task of these settings, restricted to their directions; it is built first if it is missing.
 
-    Raises:
-        TaskError: the file was made with another lexicon, tokenizer or setting, or lacks a direction.
+    Raises TaskError where the file was made with another lexicon, tokenizer or setting, or lacks a direction.
     """
     path = results_path(settings, "task.jsonl")
     if not path.is_file():
@@ -112,7 +109,7 @@ def load_task(settings: ModelSettings) -> Task:
     return task.only(wanted)
 
 
-main = partial(run_job, build, __doc__)
+main = partial(run_command, "build_translation_task", __doc__, ModelSettings, build)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,15 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from jobs.framework.log_lines import say
-from jobs.gpu.common.files import results_path
+from jobs.framework.command_line import run_command
+from jobs.framework.log_lines import progress_bar, say
+from jobs.gpu.common.files import read_provenance, results_path, write_provenance
 from jobs.gpu.common.processes import started_accelerator
-from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
 from jobs.gpu.models.special_tokens import special_id
 from jobs.gpu.pack_dataset import packed_folder
-from jobs.gpu.packing.packed_file import PackedFile, open_packed
+from jobs.gpu.packing.packed_file import open_packed
 from jobs.gpu.training.checkpoints import (
     RunState,
     list_checkpoints,
@@ -40,22 +38,20 @@ from jobs.gpu.training.checkpoints import (
     read_state,
     save_checkpoint,
 )
-from jobs.gpu.training.held_out_loss import Bits, bits_per_byte
+from jobs.gpu.training.held_out_loss import bits_per_byte
 from jobs.gpu.training.model_flops_utilization import flops_per_token, mfu
 from jobs.gpu.training.training_log import TrainingLog
 from jobs.gpu.training.training_loop import StepResult, Trainer
 from jobs.gpu.training.training_setup import deterministic, load_for_training, open_held_out, run_provenance, wrap
-from jobs.gpu.translation.task_model import TrainingCheck
+from pivot_udfs.provenance import difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def train(settings: ModelSettings, base: Any = None, use: Callable[[Any], None] | None = None) -> None:
     """Trains ``[model]`` on the packed file of ``packing.arm`` under ``[training]``.
 
-    Args:
-        settings: of the run.
-        base: the model with float32 weights on its device, which are changed; None: it is loaded.
-        use: called with the trained model, in place of saving its weights; None: they are saved.
+    ``base`` is the model with float32 weights on its device, which are changed (None: it is loaded); ``use`` is called
+    with the trained model, in place of saving its weights.
     """
     device, options = pick_device(settings.model.device), settings.training
     with deterministic(options.deterministic), started_accelerator(device, options) as accelerator:
@@ -74,8 +70,7 @@ def run_folder(settings: ModelSettings) -> Path:
 class TrainingRun:
     """One run: data, model, optimizer, and the files that it writes.
 
-    Raises:
-        PackedFileError, ModelError, TokenizerError: packed file, model and tokenizer do not match.
+    Raises PackedFileError, ModelError, TokenizerError where packed file, model and tokenizer do not match.
     """
 
     def __init__(
@@ -90,22 +85,20 @@ class TrainingRun:
         self._accelerator = accelerator
         self._log = TrainingLog(self.folder / "training.jsonl", self._accelerator.is_main_process)
         self._tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
-        folder = Path(options.packed_path) if options.packed_path else packed_folder(settings)
         start = special_id(self._tokenizer, options.start_token, "training.start_token")
-        self.packed = packed = replace(open_packed(folder, self._tokenizer.sha256), start_id=start)
+        self.packed = packed = replace(open_packed(packed_folder(settings), self._tokenizer.sha256), start_id=start)
         self.held_out = open_held_out(settings, self._tokenizer, packed)
         self._made_from = run_provenance(settings, packed.manifest, packed.provenance)
 
     @property
     def finished(self) -> bool:
         """Whether ``final/`` exists and was made by this run."""
-        return why_stale(read_provenance(self.folder / "final"), self._made_from) is None
+        return difference(read_provenance(self.folder / "final"), self._made_from) is None
 
     def train(self) -> None:
         """Runs the remaining steps, evaluates, and saves.
 
-        Raises:
-            CheckpointError: the folder holds checkpoints of another run.
+        Raises CheckpointError where the folder holds checkpoints of another run.
         """
         self._load()
         start = self._resume()
@@ -141,8 +134,6 @@ class TrainingRun:
         self.model, self._optimizer = wrap(model, options, self._accelerator)
         self._unwrapped = self._accelerator.unwrap_model(self.model)
         self._trainer = Trainer(self.model, self._optimizer, self.packed, options, self._accelerator)
-        words = options.evaluate_words
-        self._check = TrainingCheck(settings, self._tokenizer) if words else None
 
     def _resume(self) -> int:
         """Loads the last checkpoint, if there is one; returns the number of steps done."""
@@ -195,22 +186,16 @@ class TrainingRun:
         bar.update()
 
     def _evaluate(self, step: int) -> None:
-        """Scores and bits per byte; layers are not compiled, because the shapes differ from those of training."""
+        """Logs bits per byte; layers are not compiled, because the shapes differ from those of training."""
+        if self.held_out is None:
+            return
         compiled = self.settings.training.compile
         with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
-            if self._check is not None:
-                self._report(step, "translation", self._check.scores(self._unwrapped, self._accelerator.autocast()))
-            if self.held_out is not None:
-                self._report(step, "bits_per_byte", self._bits(self.held_out))
-
-    def _report(self, step: int, name: str, values: Bits) -> None:
-        self._log.add({"step": step, name: values})
+            length, batch = self.settings.training.sequence_length, self._trainer.micro_batch
+            bits = bits_per_byte(self.model, self.held_out, length, batch, self._accelerator)
+        self._log.add({"step": step, "bits_per_byte": bits})
         if self._accelerator.is_main_process:
-            say(f"step {step}: {name}", **{key: f"{value:.4f}" for key, value in values.items()})
-
-    def _bits(self, held_out: PackedFile) -> Bits:
-        length, batch = self.settings.training.sequence_length, self._trainer.micro_batch
-        return bits_per_byte(self.model, held_out, length, batch, self._accelerator)
+            say(f"step {step}: bits_per_byte", **{key: f"{value:.4f}" for key, value in bits.items()})
 
     def _save(self, step: int) -> None:
         tokens = step * self.settings.training.global_batch_tokens
@@ -238,7 +223,7 @@ class TrainingRun:
         self._accelerator.wait_for_everyone()
 
 
-main = partial(run_job, train, __doc__)
+main = partial(run_command, "continue_pretraining", __doc__, ModelSettings, train)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ Writes ``<results.path>/base/``. A GGUF file takes many times longer to load and
 import shutil
 from functools import partial
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model, save_model
 from jobs.gpu.models.vocabulary_check import check_vocabulary
@@ -31,7 +31,7 @@ def convert(settings: ModelSettings) -> None:
     say("saved", model=final)
 
 
-main = partial(run_job, convert, __doc__)
+main = partial(run_command, "convert_model", __doc__, ModelSettings, convert)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import build
 from jobs.gpu.common.files import results_path, write_json
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.convert_model import convert
 from jobs.gpu.evaluate_translation import evaluate
@@ -50,8 +50,7 @@ def demo(settings: ModelSettings) -> None:
 def start_anew(folder: Path) -> None:
     """Deletes the results of an earlier demo, since the tables may be newer.
 
-    Raises:
-        WarehouseError: the folder holds results that the demo did not write.
+    Raises WarehouseError where the folder holds results that the demo did not write.
     """
     found = [folder / name for name in WRITTEN if (folder / name).exists()]
     if found and not (folder / MARKER).is_file():
@@ -65,7 +64,7 @@ def start_anew(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-main = partial(run_job, demo, __doc__)
+main = partial(run_command, "demo_model", __doc__, ModelSettings, demo)
 
 
 if __name__ == "__main__":

@@ -17,21 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.framework.log_lines import say
+from jobs.framework.command_line import run_command
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.analysis.bootstrap import mean_interval
 from jobs.gpu.build_translation_task import load_task, task_identity
-from jobs.gpu.common.files import results_path, write_json
-from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import provenance, read_provenance, why_stale
+from jobs.gpu.common.files import read_provenance, results_path, write_json
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import model_summary
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.translation.score_words import score_draw
 from jobs.gpu.translation.task_model import TaskModel, load_task_model
 from jobs.gpu.translation.translation_task import Task
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, difference
 
 VERSION = 3
 _MEANS = ("p_target", "p_distractors", "contrast")
@@ -56,15 +54,14 @@ def scores_provenance(
 ) -> Provenance:
     """The provenance of the scores of a model, identified by settings and by the SHA-256 (hex) of files."""
     of_task, task_file = task_identity(settings)
-    return provenance("evaluate_translation", VERSION, {**of_model, **of_task}, files={**task_file, **model_files})
+    return Provenance("evaluate_translation", VERSION, {**of_model, **of_task}, files={**task_file, **model_files})
 
 
 def score_task(subject: TaskModel, parts: Parts) -> pa.Table:
     """Scores all directions and draws that ``parts`` lacks; returns the table of all words.
 
-    Returns:
-        direction, concept, source, target, p_target, p_distractors (0..1), contrast (nats), score (-1..1): means over
-        draws (see ``DrawScores``); score is p_target - p_distractors.
+    Columns: direction, concept, source, target; means over draws of p_target, p_distractors (0..1), contrast (nats),
+    see ``DrawScores``; score = p_target - p_distractors.
     """
     units = score_units(subject.task)
     for part, (direction, draw) in progress_bar(units.items(), desc="directions and draws", unit="draw"):
@@ -80,7 +77,7 @@ def score_units(task: Task) -> dict[str, tuple[str, int]]:
 
 def kept_scores(folder: Path, now: Provenance, task: Task) -> pa.Table | None:
     """The table of ``score_task`` if ``folder`` holds all of its parts with this provenance; else None."""
-    if why_stale(read_provenance(folder), now):
+    if difference(read_provenance(folder), now):
         return None
     parts, units = Parts(folder, now), list(score_units(task))
     return mean_over_draws(parts.read(units)) if all(parts.has(name) for name in units) else None
@@ -134,7 +131,7 @@ def write_scores(scores: pa.Table, settings: ModelSettings, path: Path) -> dict[
     return summary
 
 
-main = partial(run_job, evaluate, __doc__)
+main = partial(run_command, "evaluate_translation", __doc__, ModelSettings, evaluate)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
 from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
 from jobs.gpu.build_translation_task import load_task, task_tokens
-from jobs.gpu.common.errors import TaskError
-from jobs.gpu.common.files import results_path, write_json, write_text
-from jobs.gpu.common.provenance import provenance, read_provenance, to_tree, why_stale
+from jobs.gpu.common.files import read_provenance, results_path, write_json, write_text
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
 from jobs.gpu.translation.corpus_counts import (
@@ -38,9 +36,10 @@ from jobs.gpu.translation.corpus_counts import (
     read_pair_pivots,
     read_word_counts,
 )
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, task_sha256
-from pivot_udfs.provenance import Provenance
+from jobs.gpu.translation.word_tokens import WordTokens
+from pivot_udfs.errors import TaskError
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 VERSION = 3
@@ -57,7 +56,7 @@ def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and the statistics of every direction."""
     task = load_task(settings)
     names = ("word_cooccurrence", "word_totals", "pair_pivots")
-    tables = {name: open_table(settings.warehouse.path, name, release=settings.warehouse.release) for name in names}
+    tables = {name: open_table(settings.warehouse, name) for name in names}
     for table in tables.values():
         check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     traces, scores = read_results(settings, task, tables["pair_pivots"])
@@ -67,7 +66,7 @@ def explain(settings: ModelSettings) -> None:
     pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
     directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings)
-    explanation = {"directions": directions, "provenance": to_tree(_provenance(settings, tables))}
+    explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
     write_json(results_path(settings, "explanation.json"), explanation)
     write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")
     for direction, row in directions.items():
@@ -98,17 +97,14 @@ def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Prov
     used = {"trace.n_pivots": settings.trace.n_pivots, "translation.n_resamples": settings.translation.n_resamples}
     results = {name: _made_from(settings, name).fingerprint for name in _JOBS}
     rows = {name: table.rows for name, table in tables.items()}
-    return provenance("explain_behaviour", VERSION, used, rows, results)
+    return Provenance("explain_behaviour", VERSION, used, rows, results)
 
 
 def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tuple[pa.Table, pa.Table]:
-    """Traces and scores of all directions of the task, made by one model.
+    """Traces and scores of all directions of the task, made by one model, which itself may be on another machine.
 
-    The model itself is not read: it may be on another machine.
-
-    Raises:
-        TaskError: either is missing, or they differ in model, task, or table of pair pivots.
-        WarehouseError: either is not complete.
+    Raises TaskError where either is missing, or they differ in model, task, or table of pair pivots; WarehouseError
+    where either is not complete.
     """
     traced, scored = (_made_from(settings, folder) for folder in _JOBS)
     task_file = {"task": task_sha256(results_path(settings, "task.jsonl"))}
@@ -127,7 +123,7 @@ def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tu
 
 
 def _check(settings: ModelSettings, folder: str, made: Provenance, now: Provenance) -> None:
-    stale = why_stale(made, now)
+    stale = difference(made, now)
     if stale:
         raise TaskError(
             f"{settings.results.path}/{folder} was made from {stale}: delete the folder and run {_JOBS[folder]} again "
@@ -188,7 +184,7 @@ def _change(row: Mapping[str, Any], name: str) -> float | None:
     return None if row[name] is None else row[name] - row["log_probability"]
 
 
-main = partial(run_job, explain, __doc__)
+main = partial(run_command, "explain_behaviour", __doc__, ModelSettings, explain)
 
 
 if __name__ == "__main__":

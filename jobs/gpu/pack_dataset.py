@@ -1,13 +1,13 @@
-"""Packs a ``datasets/<arm>`` table at a fixed version into a memory-mapped token file, and the held-out part.
+"""Packs the ``datasets/<arm>`` table of a release into a memory-mapped token file, and the held-out part.
 
-    python -m jobs.gpu.pack_dataset --config conf/demo-model.toml --set packing.arm=pivot [--set packing.version=3]
+    python -m jobs.gpu.pack_dataset --config conf/demo-model.toml --set packing.arm=pivot
 
 Writes ``<results.path>/packed/<arm>/`` for training and, once for all arms, ``<results.path>/packed/held_out/`` from
 the table ``documents``: documents by language, to measure bits per byte on. No held-out document is in any arm.
 Token ids are read from the table, nothing is tokenized again. Training cuts the file into sequences of any length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,19 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import PackedFileError
+from jobs.framework.command_line import run_command
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import provenance, to_tree
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.special_tokens import special_tokens
 from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
-from pivot_udfs.errors import TokenizerError, WarehouseError
-from pivot_udfs.provenance import Provenance, TableVersion, difference
+from pivot_udfs.errors import PackedFileError, TokenizerError, WarehouseError
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -54,24 +51,13 @@ def pack_if_needed(settings: ModelSettings) -> None:
 
 
 def is_packed(settings: ModelSettings) -> bool:
-    """Whether ``packing.arm`` at its version and the held-out part are packed with these settings and undamaged."""
+    """Whether ``packing.arm`` and the held-out part are packed with these settings and undamaged."""
     tokenizer, made = load_tokenizer(settings.tokenizer.path, "reference"), _open(packed_folder(settings))
     if made is None or not _held_out_is_current(settings, tokenizer):
         return False
+    table = open_table(settings.warehouse, f"datasets/{settings.packing.arm}")
     now = _provenance(settings, tokenizer, settings.packing.arm, ("seed", "token_budget"))
-    return difference(made.provenance, replace(now, tables=_arm_table(settings, made))) is None
-
-
-def _arm_table(settings: ModelSettings, packed: PackedFile) -> Mapping[str, TableVersion]:
-    """The rows of the arm's table; a pinned version that was packed need not exist any more."""
-    name, version = f"datasets/{settings.packing.arm}", settings.packing.version
-    if version >= 0 and packed.manifest["table_version"] == version:
-        return packed.provenance.tables
-    return {
-        name: open_table(
-            settings.warehouse.path, name, None if version < 0 else version, release=settings.warehouse.release
-        ).rows
-    }
+    return difference(made.provenance, replace(now, tables={table.name: table.rows})) is None
 
 
 def _held_out_is_current(settings: ModelSettings, tokenizer: TokenizerSpec) -> bool:
@@ -95,7 +81,7 @@ def _provenance(settings: ModelSettings, tokenizer: TokenizerSpec, arm: str, key
     chosen = settings.packing.model_dump(include={"held_out_share", *keys})
     chosen |= {"arm": arm, "end_id": _end_token(tokenizer, settings.packing.end_token)}
     named = {f"packing.{key}": value for key, value in chosen.items()}
-    return provenance("pack_dataset", VERSION, named, files={"tokenizer": tokenizer.sha256})
+    return Provenance("pack_dataset", VERSION, named, files={"tokenizer": tokenizer.sha256})
 
 
 def packed_folder(settings: ModelSettings) -> Path:
@@ -111,8 +97,7 @@ def held_out_folder(settings: ModelSettings) -> Path:
 def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
     """Packs the arm's training part; returns the manifest."""
     packing = settings.packing
-    version = None if packing.version < 0 else packing.version
-    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", version, release=settings.warehouse.release)
+    pinned = open_table(settings.warehouse, f"datasets/{packing.arm}")
     check_files(pinned, tokenizer.sha256)
     chosen = select_training(pinned, packing.seed, packing.held_out_share, packing.token_budget)
     made_from = _provenance(settings, tokenizer, packing.arm, ("seed", "token_budget"))
@@ -127,7 +112,7 @@ def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str
     packing = settings.packing
     if not packing.held_out_share:
         raise PackedFileError("packing.held_out_share = 0: no documents to measure bits per byte on; raise it")
-    pinned = open_table(settings.warehouse.path, "documents", release=settings.warehouse.release)
+    pinned = open_table(settings.warehouse, "documents")
     check_files(pinned, tokenizer.sha256)
     chosen = select_held_out(pinned, packing.held_out_share, packing.held_out_tokens)
     made_from = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))
@@ -153,8 +138,7 @@ def _write(
             bar.update(int((places >= 0).sum()))
     manifest = writer.finish(
         {
-            "provenance": to_tree(replace(made_from, tables={pinned.name: pinned.rows})),
-            "table_version": pinned.version,
+            "provenance": replace(made_from, tables={pinned.name: pinned.rows}).to_tree(),
             "end_id": end_id,
             "languages": _by_language(chosen, n_bytes),
         }
@@ -164,12 +148,7 @@ def _write(
 
 
 def _put(writer: PackedWriter, batch: pa.RecordBatch, places: NDArray[np.int64], vocabulary_size: int) -> None:
-    """Writes the documents of a batch to their places.
-
-    Raises:
-        WarehouseError: the number of a document's token ids is not its ``n_tokens``.
-        TokenizerError: an id is not in the tokenizer's vocabulary.
-    """
+    """Writes the documents of a batch to their places; raises where their ids are too few or many, or unknown."""
     lists, n_tokens = batch["token_ids"], np.asarray(batch["n_tokens"])
     ids, offsets = np.asarray(lists.values.fill_null(-1)), np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
@@ -209,7 +188,7 @@ def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
     )
 
 
-main = partial(run_job, pack, __doc__)
+main = partial(run_command, "pack_dataset", __doc__, ModelSettings, pack)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,19 @@ GPUs, train the runs with ``torchrun ... -m jobs.gpu.continue_pretraining`` firs
 from collections.abc import Iterator
 from functools import partial
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.analysis.contrasts import RunResult
 from jobs.gpu.common.files import results_path, write_json, write_text
-from jobs.gpu.common.provenance import provenance, to_tree
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import base_provenance
 from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import read_manifest
 from jobs.gpu.training.scored_runs import ScoredRuns, made_run, one_run
+from pivot_udfs.arms import ContrastName
 from pivot_udfs.load_settings import result_settings
+from pivot_udfs.provenance import Provenance
 
 VERSION = 2
 
@@ -33,13 +34,13 @@ def run(settings: ModelSettings) -> None:
         say("wrote", table=results_path(settings, "experiment.md"), contrast=contrast, seed=seed)
 
 
-def run_by_seed(settings: ModelSettings) -> Iterator[tuple[str, int]]:
+def run_by_seed(settings: ModelSettings) -> Iterator[tuple[ContrastName, int]]:
     """Runs the experiment; after every seed of a contrast the comparison is written, and (contrast, seed) yielded."""
     arm_tokens = {arm: _packed_tokens(one_run(settings, arm)) for arm in settings.experiment.arms}
     runs, results = ScoredRuns(settings), dict[tuple[str, int], RunResult]()
     for contrast in settings.experiment.contrasts:
         for seed in settings.experiment.seeds:
-            for arm in contrast.split("-"):
+            for arm in contrast.arms:
                 if (arm, seed) not in results:
                     say(f"arm {arm}, seed {seed}")
                     results[arm, seed] = runs.result(arm, seed)
@@ -61,17 +62,17 @@ def _write(
     found = compare(runs.base_scores, results, settings.experiment.contrasts, runs.task.half_a)
     made_from = {"base scores": base_provenance(settings).fingerprint}
     made_from |= {f"run {arm} {seed}": made_run(one_run(settings, arm, seed)).fingerprint for arm, seed in results}
-    record = provenance("run_experiment", VERSION, result_settings(settings.experiment), files=made_from)
+    record = Provenance("run_experiment", VERSION, result_settings(settings.experiment), files=made_from)
     found |= {
         "token_budget": settings.training.token_budget,
         "arm_tokens": arm_tokens,
-        "provenance": to_tree(record),
+        "provenance": record.to_tree(),
     }
     write_json(results_path(settings, "experiment.json"), found)
     write_text(results_path(settings, "experiment.md"), markdown_table(found))
 
 
-main = partial(run_job, run, __doc__)
+main = partial(run_command, "run_experiment", __doc__, ModelSettings, run)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.revision_curve import revision_curve, revision_rows
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path, write_json
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import resolve_path
 from jobs.gpu.trace_layers import trace
@@ -51,8 +51,7 @@ def sweep(settings: ModelSettings) -> None:
 def of_revision(settings: ModelSettings, revision: str) -> ModelSettings:
     """The settings of one revision: its model, and a folder of its own for the results.
 
-    Raises:
-        ConfigError: it is no folder, and ``model.path`` is one, which has no revisions.
+    Raises ConfigError where it is no folder, and ``model.path`` is one, which has no revisions.
     """
     folder = Path(revision)
     if (folder / "model" / "config.json").is_file():
@@ -72,7 +71,7 @@ def of_revision(settings: ModelSettings, revision: str) -> ModelSettings:
     )
 
 
-main = partial(run_job, sweep, __doc__)
+main = partial(run_command, "sweep_revisions", __doc__, ModelSettings, sweep)
 
 
 if __name__ == "__main__":

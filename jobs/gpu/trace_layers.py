@@ -12,14 +12,12 @@ from functools import partial
 
 import pyarrow as pa
 
-from jobs.framework.log_lines import say
+from jobs.framework.command_line import run_command
+from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.build_translation_task import load_task, task_identity
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.models.output_head import find_output_head
@@ -39,7 +37,7 @@ VERSION = 2
 def trace(settings: ModelSettings) -> None:
     """Traces ``[model]`` over the task and writes the readings of every layer."""
     task = load_task(settings)
-    table = open_table(settings.warehouse.path, "pair_pivots", release=settings.warehouse.release)
+    table = open_table(settings.warehouse, "pair_pivots")
     check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     parts = Parts(results_path(settings, "traces"), _provenance(settings, table))
     if all(map(parts.has, task.examples)):
@@ -70,7 +68,7 @@ def _provenance(settings: ModelSettings, table: PinnedTable) -> Provenance:
     of_run |= lens_identity(settings)
     of_run |= {"lexicon.languages": settings.lexicon.languages, "trace.control_seed": settings.translation.seed}
     files = {**task_file, **model_hashes(settings.model)}
-    return provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)
+    return Provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)
 
 
 def _say_labels(direction: str, rows: pa.Table) -> None:
@@ -79,7 +77,7 @@ def _say_labels(direction: str, rows: pa.Table) -> None:
     say(f"traced {direction}", words=len(labels), **counts, pivot_of_controls=control.count("pivot"))
 
 
-main = partial(run_job, trace, __doc__)
+main = partial(run_command, "trace_layers", __doc__, ModelSettings, trace)
 
 
 if __name__ == "__main__":

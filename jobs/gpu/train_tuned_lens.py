@@ -15,12 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import ModelError, PackedFileError
-from jobs.gpu.common.files import file_sha256, results_path, write_json
-from jobs.gpu.common.progress import progress_bar
-from jobs.gpu.common.provenance import provenance, read_provenance, why_stale, write_provenance
-from jobs.gpu.common.run_job import run_job
+from jobs.framework.command_line import run_command
+from jobs.framework.log_lines import progress_bar, say
+from jobs.gpu.common.files import file_sha256, read_provenance, results_path, write_json, write_provenance
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -31,8 +28,9 @@ from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.tracing.lenses import Lens, lens_file, load_lens, save_lens
 from jobs.gpu.tracing.train_lens import LensTrainer
 from jobs.gpu.training.checkpoints import publish
+from pivot_udfs.errors import ModelError, PackedFileError
 from pivot_udfs.load_settings import result_settings
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 VERSION = 2
@@ -47,7 +45,7 @@ def train(settings: ModelSettings) -> None:
     start = special_id(tokenizer, settings.training.start_token, "training.start_token")
     packed = replace(open_packed(held_out_folder(settings), tokenizer.sha256), start_id=start)
     made_from, folder = _provenance(settings, packed), lens_folder(settings)
-    if why_stale(read_provenance(folder), made_from) is None:
+    if difference(read_provenance(folder), made_from) is None:
         say("this lens is trained already", folder=folder)
         return
     if folder.exists() and read_provenance(folder) is None:
@@ -74,7 +72,7 @@ def train(settings: ModelSettings) -> None:
 
 def _run(trainer: LensTrainer, folder: Path, made_from: Provenance) -> None:
     """Runs the remaining steps, and saves their state in ``folder`` now and then."""
-    if why_stale(read_provenance(folder), made_from) is None:
+    if difference(read_provenance(folder), made_from) is None:
         trainer.load(folder / _STATE)
         say("resumed", step=trainer.step)
 
@@ -105,8 +103,7 @@ def lens_identity(settings: ModelSettings) -> dict[str, str]:
 def load_trace_lens(settings: ModelSettings, model: Any) -> Lens:
     """The lens that ``trace.lens`` asks for, on the model's device.
 
-    Raises:
-        ModelError: there is none, or it was trained for another model.
+    Raises ModelError where there is none, or it was trained for another model.
     """
     if settings.trace.lens == "logit":
         return Lens()
@@ -128,10 +125,10 @@ def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:
     used = result_settings(settings.tuned_lens) | model_settings(settings.model)
     used["training.start_token"] = settings.training.start_token
     files = {"packed": str(packed.manifest["file"]["sha256"]), **model_hashes(settings.model)}
-    return provenance("train_tuned_lens", VERSION, used, files=files)
+    return Provenance("train_tuned_lens", VERSION, used, files=files)
 
 
-main = partial(run_job, train, __doc__)
+main = partial(run_command, "train_tuned_lens", __doc__, ModelSettings, train)
 
 
 if __name__ == "__main__":

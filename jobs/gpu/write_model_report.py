@@ -13,10 +13,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import file_sha256, results_path, write_text
-from jobs.gpu.common.provenance import provenance
-from jobs.gpu.common.run_job import run_job
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
@@ -40,8 +39,9 @@ SOURCES = (
 
 def write_report(settings: ModelSettings) -> None:
     """Reads the results and writes the page."""
-    path, corpus_report = report_path(settings), settings.model_report.corpus_report
-    page = make_page(read_model_report(settings), corpus_report or _corpus_report(path), _provenance(settings))
+    path = report_path(settings)
+    beside = "report.html" if (path.parent / "report.html").is_file() else ""
+    page = make_page(read_model_report(settings), beside, _provenance(settings))
     write_text(path, page)
     say("wrote", report=path, mb=f"{len(page.encode()) / 1e6:.1f}")
 
@@ -49,7 +49,7 @@ def write_report(settings: ModelSettings) -> None:
 def _provenance(settings: ModelSettings) -> Provenance:
     paths = [results_path(settings, name) for name in SOURCES]
     files = {path.name: file_sha256(path) for path in paths if path.is_file()}
-    return provenance("write_model_report", VERSION, result_settings(settings.model_report), files=files)
+    return Provenance("write_model_report", VERSION, result_settings(settings.model_report), files=files)
 
 
 def report_path(settings: ModelSettings) -> Path:
@@ -60,16 +60,16 @@ def report_path(settings: ModelSettings) -> Path:
     return Path(warehouse.path) / PAGE if warehouse.is_local else results_path(settings, PAGE)
 
 
-def _corpus_report(path: Path) -> str:
-    return "report.html" if (path.parent / "report.html").is_file() else ""
-
-
 def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) -> str:
     """The page as HTML; ``corpus_report`` is the address of the corpus report relative to it, empty for no link."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"shown": shown_token, "f3": _three_places, "lang_of": _target_language}
+    environment.filters |= {
+        "shown": shown_token,
+        "f3": lambda value: "–" if value is None or value != value else f"{value:.3f}",
+        "lang_of": lambda direction: direction.split("-")[1],
+    }
     figures = {
         "layers": draw_curves(report.curves) if report.curves else "",
         "scatter": draw_count_scores(report.count_scores) if report.count_scores else "",
@@ -85,15 +85,7 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     )
 
 
-def _three_places(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
-
-
-def _target_language(direction: str) -> str:
-    return direction.split("-")[1]
-
-
-main = partial(run_job, write_report, __doc__)
+main = partial(run_command, "write_model_report", __doc__, ModelSettings, write_report)
 
 
 if __name__ == "__main__":

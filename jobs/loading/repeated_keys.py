@@ -21,13 +21,9 @@ _MOST_KEYS = 1 << 20
 
 
 def describe_repeated_keys(run: Run, files: Mapping[str, int], n_docs: int, most_keys: int = _MOST_KEYS) -> str | None:
-    """One line where documents share keys; None where none do.
+    """One line where new documents (``n_docs`` in ``files``: bytes by path) share keys; None where none do.
 
-    Args:
-        run: with the table ``documents``.
-        files: of new documents; bytes by path within the table.
-        n_docs: how many documents they have.
-        most_keys: keys that are compared, on average; where there are more, those whose hash is a multiple.
+    Of more than ``most_keys`` keys, those are compared whose hash is a multiple.
     """
     if not files:
         return None

@@ -7,9 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.loading.loaded_shards import LoadedShard
-from jobs.warehouse.driver_rows import commit_rows
+from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import files_with_shards
-from jobs.warehouse.tables import Warehouse
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.read_parquet import in_shards, rows_without
@@ -57,4 +56,4 @@ def commit_shards(
 ) -> None:
     """Commits all rows of ``shards``, one for each shard, with the states of other tables that belong to them."""
     records = [shard._asdict() for shard in sorted(rows)]
-    commit_rows(warehouse, "shards", records, provenance, tables)
+    warehouse.commit_rows("shards", records, provenance, tables)

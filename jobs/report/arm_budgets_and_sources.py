@@ -1,29 +1,32 @@
-"""What each arm holds, its token budget by language, and the tokens of each source in the arms."""
+"""What each arm holds, its token budget by language, and how the arms differ in languages, sources and lengths."""
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from jobs.report.report_types import ArmContent
+from jobs.report.report_types import ArmContent, Mix
 from jobs.selection.budgets import Budget, reported_budgets, taken
 from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.settings import Selection
 
-N_SOURCES = 20
+N_GROUPS = 20
+"""Languages, sources and lengths in the report's tables."""
 _SUMS = ("n_docs", "n_tokens", "n_pivot_tokens", "n_in_pivot")
+_KINDS = {"language": "lang", "source": "source", "length": "octave"}
 
 
-def sums_by_source(marked: DataFrame, arms: Sequence[str]) -> DataFrame:
-    """Sums over the documents of each language and source.
+def octave() -> Column:
+    """The k for which a document has 2 ** k to 2 ** (k + 1) - 1 tokens; 0 also for empty ones."""
+    return F.floor(F.log2(F.greatest("n_tokens", F.lit(1)))).cast("int").alias("octave")
 
-    Args:
-        marked: ``document_scores`` with a boolean column for each arm.
-        arms: their names.
 
-    Returns:
-        lang, source, and for ``corpus`` and each arm a struct of n_docs, n_tokens, n_pivot_tokens and n_in_pivot (those
-        of its documents that the pivot arm has, too).
+def sums_by_group(marked: DataFrame, arms: Sequence[str]) -> DataFrame:
+    """Sums over the documents of each language, source and octave of length.
+
+    ``marked`` is ``document_scores`` with a boolean column for each arm. Columns: lang, source, octave, and for
+    ``corpus`` and each arm a struct of n_docs, n_tokens, n_pivot_tokens and n_in_pivot (those of its documents that the
+    pivot arm has, too).
     """
     in_pivot = F.col(PIVOT) if PIVOT in arms else F.lit(False)
     members = {"corpus": F.lit(True)} | {arm: F.col(arm) for arm in arms}
@@ -36,13 +39,13 @@ def sums_by_source(marked: DataFrame, arms: Sequence[str]) -> DataFrame:
         ).alias(name)
         for name, member in members.items()
     ]
-    return marked.groupBy("lang", "source").agg(*sums)
+    return marked.groupBy("lang", "source", octave()).agg(*sums)
 
 
-def sums_by_language(by_source: DataFrame, arms: Sequence[str]) -> list[Row]:
-    """``sums_by_source`` without ``source``, languages in descending order of tokens."""
+def sums_by_language(by_group: DataFrame, arms: Sequence[str]) -> list[Row]:
+    """``sums_by_group`` of whole languages, in descending order of tokens."""
     sums = [F.struct(*(F.sum(f"{name}.{of}").alias(of) for of in _SUMS)).alias(name) for name in ("corpus", *arms)]
-    return sorted(by_source.groupBy("lang").agg(*sums).collect(), key=lambda row: (-row.corpus.n_tokens, row.lang))
+    return sorted(by_group.groupBy("lang").agg(*sums).collect(), key=lambda row: (-row.corpus.n_tokens, row.lang))
 
 
 def read_arms(
@@ -50,10 +53,7 @@ def read_arms(
 ) -> tuple[ArmContent, ...]:
     """What each arm holds and its budgets, in the order of ``selection.arms``.
 
-    Args:
-        selection: the rule and the arms.
-        languages: from ``sums_by_language``.
-        left_out: from ``unmatched``.
+    ``languages`` are from ``sums_by_language``, ``left_out`` from ``unmatched``.
     """
     held = {arm: {row.lang: row[arm] for row in languages if row[arm].n_docs} for arm in selection.arms}
     counts = {arm: {lang: (row.n_docs, row.n_tokens) for lang, row in of_arm.items()} for arm, of_arm in held.items()}
@@ -72,14 +72,54 @@ def _arm(name: str, held: dict[str, Row], budgets: Sequence[Budget], left_out: t
         n_docs=n_docs,
         n_tokens=n_tokens,
         density=n_pivot_tokens / max(n_tokens, 1),
-        language_tokens={lang: row.n_tokens for lang, row in held.items()},
         n_in_pivot=n_in_pivot,
         budgets=tuple((budget, taken(budget, counts)) for budget in budgets if budget.arm == name),
         unmatched=left_out,
     )
 
 
-def read_source_tokens(by_source: DataFrame, arms: Sequence[str]) -> tuple[Row, ...]:
-    """Tokens of the N_SOURCES largest sources, in the corpus (``all``) and in each arm, from ``sums_by_source``."""
-    sums = [F.sum("corpus.n_tokens").alias("all"), *(F.sum(f"{arm}.n_tokens").alias(arm) for arm in arms)]
-    return tuple(by_source.groupBy("source").agg(*sums).orderBy(F.desc("all"), "source").limit(N_SOURCES).collect())
+def compared_arms(arms: Sequence[str]) -> dict[str, str]:
+    """The arm that each is compared with: the other one of its pair, else the pivot arm. A pair is listed once.
+
+    Arms that are copies have the documents of another arm, and are not compared.
+    """
+    pairs: dict[str, str] = {}
+    for name in arms:
+        other = ARMS[name].pair if ARMS[name].pair in arms else PIVOT
+        if other in arms and name != other and pairs.get(str(other)) != name and not ARMS[name].copy_of:
+            pairs[name] = str(other)
+    return pairs
+
+
+def read_mixes(by_group: DataFrame, languages: Sequence[Row], arms: Sequence[str]) -> tuple[Mix, ...]:
+    """Tokens by language, source and length, in the corpus and in each arm, and how far compared arms differ in them.
+
+    ``by_group`` is from ``sums_by_group``, ``languages`` are from ``sums_by_language``.
+    """
+    names = ("corpus", *arms)
+    totals = {name: sum(row[name].n_tokens for row in languages) for name in names}
+    keys = [
+        F.struct(F.lit(kind).alias("kind"), F.col(column).cast("string").alias("key"))
+        for kind, column in _KINDS.items()
+    ]
+    tokens = by_group.select(F.explode(F.array(*keys)).alias("of"), *(F.col(f"{n}.n_tokens").alias(n) for n in names))
+    groups = tokens.groupBy("of.kind", "of.key").agg(*(F.sum(name).alias(name) for name in names))
+    largest = Window.partitionBy("kind").orderBy(F.desc("corpus"), "key")
+    shown = groups.withColumn("place", F.row_number().over(largest)).where(F.col("place") <= N_GROUPS)
+    rows = sorted(shown.collect(), key=lambda row: row["place"])
+    distances = _distances(groups, totals, compared_arms(arms))
+    return tuple(
+        Mix(kind, tuple(row for row in rows if row["kind"] == kind), distances.get(kind, {})) for kind in _KINDS
+    )
+
+
+def _distances(
+    groups: DataFrame, totals: Mapping[str, int], compared: Mapping[str, str]
+) -> dict[str, dict[str, float]]:
+    """By kind and arm: the share of its tokens that would have to be of other groups to give the other arm's mix."""
+    filled = {arm: other for arm, other in compared.items() if totals[arm] and totals[other]}
+    if not filled:
+        return {}
+    share = {name: F.col(name) / totals[name] for name in {*filled, *filled.values()}}
+    apart = [(F.sum(F.abs(share[arm] - share[other])) / 2).alias(arm) for arm, other in filled.items()]
+    return {row["kind"]: {arm: row[arm] for arm in filled} for row in groups.groupBy("kind").agg(*apart).collect()}

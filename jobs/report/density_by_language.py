@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from jobs.report.arm_budgets_and_sources import octave
 from jobs.report.report_types import LanguageDensity
 from jobs.selection.shrunken_density import SHRUNKEN
 
@@ -25,18 +26,15 @@ _BY_LENGTH = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
 
 
 def read_densities(marked: DataFrame, languages: Sequence[Row]) -> tuple[LanguageDensity, ...]:
-    """Histograms, length bins and samples of the N_LANGUAGES first languages.
+    """Histograms, length bins and samples of the N_LANGUAGES first of ``languages``, from ``sums_by_language``.
 
-    Args:
-        marked: ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
-        languages: from ``sums_by_language``.
+    ``marked`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
     """
     shown = {row["lang"]: row["corpus"] for row in languages[:N_LANGUAGES]}
     widths = {lang: (row.n_pivot_tokens / max(row.n_tokens, 1) or 1.0) / _FINE for lang, row in shown.items()}
     marked = marked.where(F.col("lang").isin(list(shown)))
-    octave = F.floor(F.log2(F.greatest("n_tokens", F.lit(1)))).cast("int").alias("octave")
     counts = F.count("*").alias("n"), F.min(SHRUNKEN).alias("least")
-    raw = _by_language(marked.groupBy("lang", "taken", _fine_bin("pivot_density", widths), octave).agg(*counts))
+    raw = _by_language(marked.groupBy("lang", "taken", _fine_bin("pivot_density", widths), octave()).agg(*counts))
     shrunken = _by_language(marked.groupBy("lang", "taken", _fine_bin(SHRUNKEN, widths)).agg(*counts))
     samples = _by_language(_samples(marked, {lang: row.n_docs for lang, row in shown.items()}))
     return tuple(

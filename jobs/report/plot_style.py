@@ -1,10 +1,12 @@
 """The look of both reports: colours, Matplotlib's settings, and conversion of figures to SVG; no Spark, no torch.
 
-Text in figures stays text, so that the browser draws every script with its own fonts and readers can search it; dense
-scatter plots are embedded bitmaps. The colours are those of Okabe and Ito (2008), which colour-blind readers can
-distinguish. The same values give the same bytes.
+Text in figures stays text: the browser draws every script with the page's fonts, and readers can search it. Dense
+scatter plots are embedded bitmaps. Colours are variables of the style sheet, which has others for dark screens. Each
+panel is a figure of its own: a row of the page has as many as the screen has room for. The same values give the same
+bytes.
 """
 
+import html
 import io
 import re
 import warnings
@@ -16,11 +18,17 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7"
+BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072b2", "#e69f00", "#009e73", "#c62828", "#56b4e9", "#cc79a7"
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
+"""Colours that colour-blind readers can distinguish: those of Okabe and Ito (2008), but for a red that is red."""
 INK, PALE, QUIET = "#26292e", "#d3d8df", "#6b7280"
-WIDTH = 9.2
-"""Width of every figure in inches."""
+PANEL, WIDE = 3.0, 9.2
+"""Widths of figures in inches: of one panel, which a phone has room for, and of a whole page."""
+_VARIABLES = {
+    INK: "ink", QUIET: "soft", PALE: "pale", BLUE: "blue", ORANGE: "orange", GREEN: "green", RED: "red", SKY: "sky",
+    PINK: "pink",
+}  # fmt: skip
+"""Variables of the style sheet by the colour that stands for them."""
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "semantic-pivots",
@@ -43,7 +51,6 @@ _STYLE: Any = {
     "ytick.labelsize": 8,
     "figure.constrained_layout.use": True,
 }
-_FONTS = "font-family:system-ui,'Segoe UI','Noto Sans','Noto Sans CJK SC','Hiragino Sans','PingFang SC',sans-serif"
 
 
 @contextmanager
@@ -54,19 +61,10 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def panels(
-    n: int, height: float, columns: int = 3, sharex: bool = False, sharey: bool = False
-) -> tuple[Figure, list[Axes]]:
-    """A figure of ``n`` panels, each ``height`` inches high, ``columns`` in a row; no panels give an empty figure."""
-    columns = min(max(n, 1), columns)
-    rows = -(-max(n, 1) // columns)
-    figure = Figure(figsize=(WIDTH, height * rows + 0.3))
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).ravel().tolist()
-    for axis in axes[n:]:
-        axis.set_visible(False)
-    for axis in axes[max(n - columns, 0) : n]:
-        axis.tick_params(labelbottom=True)
-    return figure, axes[:n]
+def panel(height: float = 2.1, width: float = PANEL) -> tuple[Figure, Axes]:
+    """A figure of one panel; sizes in inches."""
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots()
 
 
 def no_points(axis: Axes, reason: str) -> None:
@@ -74,14 +72,23 @@ def no_points(axis: Axes, reason: str) -> None:
     axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center", color=QUIET, fontsize=8)
 
 
-def as_svg(figure: Figure, name: str) -> str:
-    """The figure as an ``<svg>`` element; ids begin with ``name``, so that several figures fit in one page."""
+def as_svg(figure: Figure, name: str, label: str) -> str:
+    """The figure as an ``<svg>`` element.
+
+    Ids begin with ``name``, unique in the page; ``label`` is what the figure shows, for readers who cannot see it.
+    """
     out = io.StringIO()
     figure.savefig(out, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", rf"font-size:\1;{_FONTS}", text)
-    text = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\1", text, count=1)
-    return re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1).strip()
+    text = re.sub(r" font-family: [^;\"]*;?", "", text)
+    text = re.sub(r"(fill|stroke): (#[0-9a-f]{6})", _variable, text)
+    size = ' width="[0-9.]+pt"| height="[0-9.]+pt"'
+    start, end = re.sub(size, "", text[: text.index(">")]), text[text.index(">") :]
+    return f'{start} role="img" aria-label="{html.escape(label)}"{end}'.strip()
+
+
+def _variable(colour: re.Match[str]) -> str:
+    name = _VARIABLES.get(colour[2])
+    return f"{colour[1]}: var(--{name})" if name else colour[0]

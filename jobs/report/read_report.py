@@ -9,9 +9,10 @@ from functools import partial
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.arm_budgets_and_sources import read_arms, read_source_tokens, sums_by_language, sums_by_source
+from jobs.report.arm_budgets_and_sources import compared_arms, read_arms, read_mixes, sums_by_group, sums_by_language
 from jobs.report.density_by_language import read_densities
 from jobs.report.marked_examples import read_examples
+from jobs.report.releases_section import read_drift
 from jobs.report.report_types import Report
 from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
@@ -33,19 +34,20 @@ def read_report(run: Run) -> Report:
     selection, cuts = run.settings.selection, Cuts.from_rows(run.warehouse.read("selection_cuts").collect())
     mark = partial(mark_documents, run.warehouse.read("document_scores"), cuts, selection)
     taken = mark([PIVOT]).withColumn("taken", F.col(PIVOT) if PIVOT in selection.arms else F.lit(False))
-    by_source = sums_by_source(mark(selection.arms), selection.arms).persist()
+    by_group = sums_by_group(mark(selection.arms), selection.arms).persist()
     vocabulary(run.tokenizer)  # loaded once, before the threads use it
     # Each part is many small queries, most of whose time is spent in planning: the parts run concurrently.
     with ThreadPoolExecutor(_N_THREADS) as pool:
         pairs_ = pool.submit(read_language_pairs, run)
         pivots = pool.submit(read_pivots, run)
         tables = pool.submit(_table_notes, run)
-        languages = sums_by_language(by_source, selection.arms)
-        source_tokens = pool.submit(read_source_tokens, by_source, selection.arms)
-        intake = pool.submit(read_intake, run, by_source)
+        languages = sums_by_language(by_group, selection.arms)
+        drift = pool.submit(read_drift, run)
+        mixes = pool.submit(read_mixes, by_group, languages, selection.arms)
+        intake = pool.submit(read_intake, run, by_group)
         densities = read_densities(taken, languages)
         examples = read_examples(run, taken, [language.lang for language in densities])
-    by_source.unpersist()
+    by_group.unpersist()
     pairs = pairs_.result()
     return Report(
         warehouse=run.warehouse.path,
@@ -59,9 +61,11 @@ def read_report(run: Run) -> Report:
         language_pairs=pairs[:N_LANGUAGE_PAIRS],
         n_language_pairs=len(pairs),
         pivots=pivots.result(),
+        drift=drift.result(),
         densities=densities,
         arms=read_arms(selection, languages, unmatched(cuts.cuts)),
-        source_tokens=source_tokens.result(),
+        compared=compared_arms(selection.arms),
+        mixes=mixes.result(),
         examples=examples,
         tables=tables.result(),
         settings=_settings(run.settings),

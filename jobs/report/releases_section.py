@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
 import pyarrow.dataset as ds
 
+from jobs.framework.stage import Run
+from jobs.report.render_page import packaged, page_environment
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.releases import Release, read_releases
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.find_pivots import drift_between
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.storage.stores import resolve
 
@@ -19,26 +21,39 @@ Shards = Mapping[str, Mapping[str, Any]]
 """Rows of the table ``shards`` by path."""
 
 
-def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], template: str) -> str:
-    """The page with the newest releases, and what each has more or less than the one before.
+def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], max_drift: float) -> str:
+    """The page (HTML) with the newest releases of a warehouse, and what each has more or less than the one before.
 
-    Args:
-        page: HTML with the section, which may be empty.
-        warehouse: the path of the tables.
-        shown: the rows that the other sections describe, by table.
-        template: of the section, as jinja2 reads it.
+    ``shown`` are the rows that the other sections describe, by table. A drift above ``max_drift`` asks for a refresh.
     """
     releases = read_releases(resolve(warehouse))
     listed = sorted(releases, reverse=True)[:_N_LISTED]
     shards = {number: _shards_of(warehouse, number) for number in sorted(releases)[-_N_LISTED - 1 :]}
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    html = environment.from_string(template).render(
-        rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
-        described=next((number for number in listed if _describes(shown, releases[number])), None),
+    html = (
+        page_environment()
+        .from_string(packaged("releases.html"))
+        .render(
+            rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
+            max_drift=max_drift,
+            described=next((number for number in listed if _describes(shown, releases[number])), None),
+        )
     )
     return _SECTION.sub(lambda _: html.strip(), page, count=1)
+
+
+def read_drift(run: Run) -> tuple[int, float] | None:
+    """The newest release with other pivots, and the share of the pivot set that differs; None where there is none."""
+    path, today = run.settings.warehouse.path, run.warehouse.content("pivots")
+    releases = read_releases(resolve(path))
+    others = [number for number, release in releases.items() if today and not release.holds("pivots", today.rows)]
+    if not others:
+        return None
+    try:
+        before = ArrowTables(path, max(others)).rows("pivots", ["token_id"], ds.scalar(True))
+    except WarehouseError:  # its files are no longer there
+        return None
+    now = run.warehouse.read("pivots").select("token_id").collect()
+    return max(others), drift_between(*([row["token_id"] for row in rows] for rows in (before, now)))
 
 
 def _describes(shown: Mapping[str, TableVersion], release: Release) -> bool:

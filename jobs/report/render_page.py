@@ -1,6 +1,6 @@
-"""Renders the report as one self-contained HTML page: no script, no external font, image or request.
+"""Renders the report as one self-contained HTML page: no external script, font or image, and no request.
 
-The template escapes everything that comes from the corpus; only the figures and the style sheet are inserted unescaped.
+The template escapes everything that comes from the corpus; only figures, style sheet and script are inserted as is.
 """
 
 import re
@@ -10,8 +10,9 @@ import jinja2
 from markupsafe import Markup, escape
 
 from jobs.report.language_names import language_name, shown_token
-from jobs.report.plots import N_LEAST_DOCS, draw_arms, draw_densities, draw_lengths, draw_reach, draw_share_by_length
-from jobs.report.report_types import N_PIVOTS_LISTED, Report
+from jobs.report.plot_style import PANEL, WIDE
+from jobs.report.plots import N_LEAST_DOCS, draw_densities, draw_lengths, draw_reach, draw_share_by_length
+from jobs.report.report_types import N_PIVOTS_LISTED, N_WORD_PAIRS_LISTED, Report
 from jobs.report.verdict import judge
 from pivot_udfs.shards.quarantine_reasons import REASONS
 
@@ -23,33 +24,65 @@ _LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
 
 def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
     """The page as HTML; ``model_report`` is the model report's address relative to it, ``made_of`` its provenance."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = page_environment()
     environment.filters |= {"n": "{:,}".format, "pct": _percent, "size": _size, "card": _card}
-    environment.filters |= {"lang": language_name, "shown": shown_token, "flow": _flow}
-    template = environment.from_string(packaged("report.html"))
-    corpus: dict[str, int] = {language.lang: language.n_tokens for language in report.densities}
+    environment.filters |= {"lang": language_name, "shown": shown_token, "flow": _flow, "code": _code, "group": _group}
     figures = {
-        "reach": draw_reach(report.pivots),
+        "reach": _reach(report),
         "densities": draw_densities(report.densities),
         "lengths": draw_lengths(report.densities),
         "share_by_length": draw_share_by_length(report.densities),
-        "arms": draw_arms(corpus, report.arms),
     }
-    return template.render(
+    return environment.from_string(packaged("report.html")).render(
         report=report,
         intake=report.intake,
         association=ASSOCIATIONS[report.association],
         best=report.pivots[:N_PIVOTS_LISTED],
+        n_word_pairs=N_WORD_PAIRS_LISTED,
         meanings=REASONS,
         n_least_docs=N_LEAST_DOCS,
         model_report=model_report,
         made_of=made_of,
-        findings=judge(report),
+        checks=judge(report),
+        entries=_search_entries(report),
+        script=Markup(packaged("search.js")),  # noqa: S704 - our own
         style=Markup(packaged("report.css")),  # noqa: S704 - our own
         figures={name: Markup(svg) for name, svg in figures.items()},  # noqa: S704 - matplotlib escapes texts
     )
+
+
+def _reach(report: Report) -> str:
+    """The figure for wide and for narrow screens; the style sheet shows one of them."""
+    drawn = {kind: draw_reach(report.pivots, width) for kind, width in (("wide", WIDE), ("narrow", PANEL))}
+    return "".join(f'<div class="{kind}">{svg}</div>' for kind, svg in drawn.items() if svg)
+
+
+def page_environment() -> jinja2.Environment:
+    """The settings of every template."""
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _search_entries(report: Report) -> list[tuple[str, str]]:
+    """A title and a line of text for each pivot and word pair."""
+    pivots = [
+        (
+            shown_token(row.token),
+            f"pivot {row.rank}: {row.n_concepts} concepts, {row.n_language_pairs} language pairs, "
+            f"{_percent(row.doc_share)} of the documents. "
+            + " · ".join(f"{pair.word_a} – {pair.word_b}" for pair in row.pairs or ()),
+        )
+        for row in report.pivots
+    ]
+    pairs = [
+        (
+            f"{row.word_a} – {row.word_b}",
+            f"{language_name(pair.lang_a)} – {language_name(pair.lang_b)}: {row.doc_count:,} documents, NPMI "
+            f"{row.npmi:.2f}{', a translation in the lexicon' if row.is_translation else ''}",
+        )
+        for pair in report.language_pairs
+        for row in pair.pairs
+    ]
+    return pivots + pairs
 
 
 def packaged(name: str) -> str:
@@ -80,3 +113,15 @@ def _scaled(value: int, *units: tuple[str, int]) -> str:
 def _flow(text: str) -> Markup:
     """Text as one paragraph, with line ends shown as pilcrows."""
     return Markup(_LINE_ENDS.sub(' <span class="cut">¶</span> ', str(escape(text))))  # noqa: S704 - escaped in this line
+
+
+def _code(text: str) -> Markup:
+    """Text with what is between backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped in this line
+
+
+def _group(key: str, kind: str) -> str:
+    """The name of a group of a ``Mix``."""
+    if kind == "length":
+        return f"{2 ** int(key):,} to {2 ** (int(key) + 1) - 1:,}"
+    return language_name(key) if kind == "language" else key

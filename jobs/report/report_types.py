@@ -4,6 +4,7 @@ Rows are those of the queries: where a comment names columns, ``row.column`` has
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyspark.sql import Row
 
@@ -11,8 +12,42 @@ from jobs.selection.budgets import Budget
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.write_report import Passage
 
-N_PIVOTS_LISTED = 30
-"""Pivots in the report's table; the figure shows more."""
+N_PIVOTS_LISTED, N_PIVOTS_JUDGED = 30, 100
+"""The best pivots: in the report's table, and those on which the verdict is given; figure and search have more."""
+N_WORD_PAIRS_LISTED = 10
+"""The strongest pairs in the table of two languages; the search has more."""
+
+
+class QuarantinedRecord(NamedTuple):
+    """An example of a reason."""
+
+    shard: str
+    record: int | None
+    """None for the whole shard."""
+    detail: str
+    raw: str
+    """The beginning of the record."""
+
+
+class Rejected(NamedTuple):
+    """The quarantined records of one reason."""
+
+    reason: str
+    n_records: int
+    n_shards: int
+    examples: tuple[QuarantinedRecord, ...]
+
+
+class Mix(NamedTuple):
+    """Tokens by language, source or length."""
+
+    kind: str
+    rows: tuple[Row, ...]
+    """key (of ``length``: k for documents of 2 ** k to 2 ** (k + 1) - 1 tokens), and tokens in ``corpus`` and each arm:
+    the groups with the most tokens."""
+    distances: dict[str, float]
+    """By arm: the share of its tokens, in [0, 1], that would have to be of other groups for the mix of the arm that it
+    is compared with (total variation distance); not of empty arms."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +62,9 @@ class Intake:
     n_quarantined: int
     n_sources: int
     sources: tuple[Row, ...]
-    """lang, source, n_docs, n_tokens: the largest by tokens."""
-    rejected: tuple[Row, ...]
-    """reason, n_records, n_shards, example (the detail of one of them)."""
+    """source, langs, n_docs, n_tokens: the largest by tokens."""
+    rejected: tuple[Rejected, ...]
+    """The most frequent reasons first."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +116,6 @@ class ArmContent:
     n_docs: int
     n_tokens: int
     density: float
-    language_tokens: dict[str, int]
     n_in_pivot: int
     """Documents that are also in the pivot arm."""
     budgets: tuple[tuple[Budget, int], ...]
@@ -107,12 +141,16 @@ class Report:
     language_pairs: tuple[LanguagePair, ...]
     n_language_pairs: int
     pivots: tuple[Row, ...]
-    """The columns of ``pivots``, and ``pairs``: rows of lang_a, word_a, lang_b, word_b, the translation pairs with the
-    highest scores; none except for the best pivots."""
+    """The columns of ``pivots``; ``pairs``: rows of lang_a, word_a, lang_b, word_b, the translation pairs with the
+    highest scores; and of the best ``overlap``: the median, over the words that the token links, of the share of its
+    documents in which it is near the word."""
+    drift: tuple[int, float] | None
+    """The newest release with another pivot set, and the share of the pivot set that differs; None if there is none."""
     densities: tuple[LanguageDensity, ...]
     arms: tuple[ArmContent, ...]
-    source_tokens: tuple[Row, ...]
-    """source, ``all`` (tokens in the corpus), and tokens by the name of each arm: the largest sources."""
+    compared: dict[str, str]
+    """The arm that each arm is compared with."""
+    mixes: tuple[Mix, ...]
     examples: tuple[tuple[Row, Passage], ...]
     """Documents of the pivot arm in DATASET, each with its text or its densest passage."""
     tables: tuple[tuple[str, int, Provenance], ...]

@@ -1,28 +1,27 @@
-"""What was read: documents and tokens by source, quarantine counts by reason."""
+"""What was read: documents and tokens by source, and quarantined records by reason with examples."""
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.report_types import Intake
+from jobs.report.arm_budgets_and_sources import N_GROUPS
+from jobs.report.report_types import Intake, QuarantinedRecord, Rejected
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
-N_SOURCES = 20
+_EXCERPT = 120
+"""Longest excerpt of a quarantined record, in characters."""
 
 
-def read_intake(run: Run, by_source: DataFrame) -> Intake:
-    """What was read; ``by_source`` from ``sums_by_source``."""
-    of_corpus = by_source.select("lang", "source", "corpus.n_docs", "corpus.n_tokens")
-    totals = of_corpus.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
-    sources = of_corpus.orderBy(F.desc("n_tokens"), "lang", "source").limit(N_SOURCES).collect()
-    columns = (
-        F.count("*").alias("n_records"),
-        F.countDistinct("shard").alias("n_shards"),
-        F.substring(F.min("detail"), 1, 200).alias("example"),
+def read_intake(run: Run, by_group: DataFrame) -> Intake:
+    """What was read; ``by_group`` from ``sums_by_group``."""
+    by_source = by_group.groupBy("source").agg(
+        F.array_sort(F.collect_set("lang")).alias("langs"),
+        F.sum("corpus.n_docs").alias("n_docs"),
+        F.sum("corpus.n_tokens").alias("n_tokens"),
     )
-    quarantine = run.warehouse.read("quarantine").groupBy("reason").agg(*columns)
-    rejected = quarantine.orderBy(F.desc("n_records"), "reason").collect()
+    totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
+    rejected = _read_rejected(run.warehouse.read("quarantine"))
     return Intake(
         n_shards=run.warehouse.read("shards").where("n_docs + n_rejected > 0").count(),
         n_docs=totals[1] or 0,
@@ -30,9 +29,30 @@ def read_intake(run: Run, by_source: DataFrame) -> Intake:
         n_bytes=_text_bytes(run),
         n_quarantined=sum(row.n_records for row in rejected),
         n_sources=totals[0],
-        sources=tuple(sources),
-        rejected=tuple(rejected),
+        sources=tuple(by_source.orderBy(F.desc("n_tokens"), "source").limit(N_GROUPS).collect()),
+        rejected=rejected,
     )
+
+
+def _read_rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
+    """Each reason, the most frequent first, with the first and the last of its records."""
+    record = F.struct("shard", "record", "detail", "raw")
+    columns = F.count("*").alias("n"), F.countDistinct("shard").alias("n_shards"), F.min(record), F.max(record)
+    rows = quarantine.groupBy("reason").agg(*columns).orderBy(F.desc("n"), "reason").collect()
+    return tuple(Rejected(row[0], row[1], row[2], _examples(row[3], row[4])) for row in rows)
+
+
+def _examples(*records: Row) -> tuple[QuarantinedRecord, ...]:
+    return tuple(
+        QuarantinedRecord(row["shard"], row["record"], row["detail"], _excerpt(row["raw"]))
+        for row in dict.fromkeys(records)
+    )
+
+
+def _excerpt(raw: bytes | None) -> str:
+    """The beginning of a record as printable text."""
+    text = bytes(raw or b"").decode(errors="replace")[:_EXCERPT]
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _text_bytes(run: Run) -> int | None:

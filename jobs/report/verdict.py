@@ -1,106 +1,130 @@
-"""What a reader of the report should check first: findings on pivots, arms and input, each with what to do."""
+"""The verdict at the top of the report: what was checked and found, and what to change where it exceeds a limit."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from jobs.report.report_types import Report
-from pivot_udfs.arms import PIVOT
+from jobs.report.report_types import N_PIVOTS_JUDGED, Report
 
-_N_BEST = 100
-_FEW_DOCS = 50
+_FEW_DOCS, _FEW_SOURCES = 50, 3
 _LARGE_SHARE = 0.2
 """Of the best pivots, of an arm's tokens: a larger share is a finding."""
+_OVERLAP = 0.5
 _SHORT = 0.05
 _QUARANTINED = 0.01
 
 
-class Finding(NamedTuple):
-    """Something that may need a change."""
+class Check(NamedTuple):
+    """One thing that was checked."""
 
-    text: str
+    is_finding: bool
+    """Whether it exceeds its limit, and the advice is to be followed."""
+    found: str
     advice: str
+    """What to change; names of settings between backticks."""
+    section: str
+    """Id of the section of the page with the evidence."""
 
 
-def judge(report: Report) -> tuple[Finding, ...]:
-    """All findings, in the order in which they matter; none where there is nothing to check."""
-    return tuple(finding for check in _CHECKS for finding in check(report))
+def judge(report: Report) -> tuple[Check, ...]:
+    """All checks, in the order in which they matter."""
+    return tuple(check for checks in _CHECKS for check in checks(report))
 
 
-def _few_pivots(report: Report) -> Iterator[Finding]:
+def _n_pivots(report: Report) -> Iterator[Check]:
     wanted = int(report.settings.get("pivots.n_pivots", report.n_pivots))
-    if report.n_pivots < wanted:
-        yield Finding(
-            f"{report.n_pivots:,} of {wanted:,} pivots were found.",
-            "The limits of [pivots] leave no more: take a larger corpus or lexicon, or lower pivots.min_score.",
-        )
+    yield Check(
+        report.n_pivots < wanted,
+        f"{report.n_pivots:,} of {wanted:,} pivots were found.",
+        "The limits of `[pivots]` leave no more: take a larger corpus or lexicon, or lower `pivots.min_score`.",
+        "pivots",
+    )
 
 
-def _rare_pivots(report: Report) -> Iterator[Finding]:
-    best = report.pivots[:_N_BEST]
+def _hubs(report: Report) -> Iterator[Check]:
+    """The best pivots that are in few documents, in few sources, or in the same documents as the words they link."""
+    best = report.pivots[:N_PIVOTS_JUDGED]
+    few_sources = min(_FEW_SOURCES, report.intake.n_sources)
     n_rare = sum(pivot.doc_share * report.intake.n_docs < _FEW_DOCS for pivot in best)
-    if n_rare > _LARGE_SHARE * len(best):
-        yield Finding(
-            f"{n_rare} of the best {len(best)} pivots are in fewer than {_FEW_DOCS} documents.",
-            "One text may explain them: see their pairs below; raise pivots.min_doc_count, or take a larger corpus.",
+    n_few = sum(pivot.n_sources < few_sources for pivot in best)
+    n_same = sum((pivot.overlap or 0) > _OVERLAP for pivot in best)
+    for n, what, advice in (
+        (
+            n_rare,
+            f"are in fewer than {_FEW_DOCS} documents",
+            "A few texts may explain them: raise `pivots.min_doc_count`, or take a larger corpus.",
+        ),
+        (
+            n_few,
+            f"are in fewer than {few_sources} sources",
+            f"They may be the words of one site: set `pivots.min_sources = {few_sources}`.",
+        ),
+        (
+            n_same,
+            f"are near most of the words that they link in more than {_OVERLAP:.0%} of their documents",
+            "They may be parts of one template that many documents repeat: look at some with `explain_pivot`, remove "
+            "the template from the shards, or raise `pivots.min_sources`.",
+        ),
+    ):
+        found = f"{n} of the best {len(best)} pivots {what}."
+        yield Check(n > _LARGE_SHARE * len(best), found, advice, "pivots")
+
+
+def _drift(report: Report) -> Iterator[Check]:
+    if report.drift:
+        release, share = report.drift
+        yield Check(
+            share > _LARGE_SHARE,
+            f"{share:.1%} of the pivot set differs from that of release {release}.",
+            "Results with the arms of the two releases are not comparable: train on the arms of one, and set "
+            '`refresh.rule = "on_drift"` to keep the pivots between rebuilds.',
+            "releases",
         )
 
 
-def _pivots_of_few_sources(report: Report) -> Iterator[Finding]:
-    best = report.pivots[:_N_BEST]
-    n_few = sum(pivot.n_sources < min(3, report.intake.n_sources) for pivot in best)
-    if n_few > _LARGE_SHARE * len(best):
-        yield Finding(
-            f"{n_few} of the best {len(best)} pivots occur in fewer than 3 sources.",
-            "They may be the words of one site or template: set pivots.min_sources = 3.",
-        )
-
-
-def _short_arms(report: Report) -> Iterator[Finding]:
+def _short_arms(report: Report) -> Iterator[Check]:
     for arm in report.arms:
         wanted = sum(budget.amount for budget, _ in arm.budgets)
         held = sum(taken for _, taken in arm.budgets)
-        if held < (1 - _SHORT) * wanted:
-            yield Finding(
-                f"The arm {arm.name} is {1 - held / wanted:.0%} short of its budget.",
-                "The corpus has no more documents of its strata: lower selection.share, or compare fewer tokens.",
-            )
-
-
-def _arms_of_other_sources(report: Report) -> Iterator[Finding]:
-    mixes = {arm.name: {row.source: row[arm.name] for row in report.source_tokens} for arm in report.arms}
-    for name, mix in mixes.items():
-        apart = _distance(mixes.get(PIVOT, mix), mix)
-        if apart > _LARGE_SHARE:
-            yield Finding(
-                f"{apart:.0%} of the tokens of the arm {name} are of other sources than the pivot arm's mix has.",
-                "An effect of training may be one of sources: compare results by source.",
-            )
-
-
-def _distance(a: dict[str, int], b: dict[str, int]) -> float:
-    """Total variation distance of two distributions given as counts, in [0, 1]; 0 where one is empty."""
-    totals = sum(a.values()), sum(b.values())
-    if not all(totals):
-        return 0.0
-    return sum(abs(a.get(key, 0) / totals[0] - b.get(key, 0) / totals[1]) for key in {*a, *b}) / 2
-
-
-def _quarantined(report: Report) -> Iterator[Finding]:
-    intake = report.intake
-    share = intake.n_quarantined / max(1, intake.n_docs + intake.n_quarantined)
-    if share > _QUARANTINED:
-        reason = intake.rejected[0]
-        yield Finding(
-            f"{share:.1%} of the records are in quarantine, most of them for {reason.reason} ({reason.n_records:,}).",
-            f"See the example below ({reason.example}); corpus.fields sets other field names.",
+        yield Check(
+            held < (1 - _SHORT) * wanted,
+            f"The arm `{arm.name}` is {1 - held / max(wanted, 1):.1%} short of its budget.",
+            "The corpus has no more documents for it: lower `selection.share`, or compare fewer tokens.",
+            "arms",
         )
 
 
-_CHECKS: tuple[Callable[[Report], Iterator[Finding]], ...] = (
-    _few_pivots,
-    _rare_pivots,
-    _pivots_of_few_sources,
+def _different_arms(report: Report) -> Iterator[Check]:
+    for name, other in report.compared.items():
+        apart = {mix.kind: mix.distances[name] for mix in report.mixes if name in mix.distances}
+        if apart:
+            differences = ", ".join(f"{distance:.0%} by {kind}" for kind, distance in apart.items())
+            large = ", ".join(f"{kind}s" for kind, distance in apart.items() if distance > _LARGE_SHARE)
+            yield Check(
+                bool(large),
+                f"The arms `{name}` and `{other}` differ in the mix of their tokens: {differences}.",
+                f"An effect of training may be one of {large}: compare the two arms of a pair, such as "
+                "`pivot_matched` and `matched`, or compare results group by group.",
+                "mixes",
+            )
+
+
+def _quarantined(report: Report) -> Iterator[Check]:
+    intake = report.intake
+    share = intake.n_quarantined / max(1, intake.n_docs + intake.n_quarantined)
+    most = f", most of them as `{intake.rejected[0].reason}`" if intake.rejected else ""
+    yield Check(
+        share > _QUARANTINED,
+        f"{share:.1%} of the records are in quarantine{most}.",
+        "See the examples; `corpus.fields` sets other field names.",
+        "quarantine",
+    )
+
+
+_CHECKS: tuple[Callable[[Report], Iterator[Check]], ...] = (
+    _n_pivots,
+    _hubs,
+    _drift,
     _short_arms,
-    _arms_of_other_sources,
+    _different_arms,
     _quarantined,
 )

@@ -7,10 +7,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.stage import Run
-from jobs.report.report_types import N_PIVOTS_LISTED, LanguagePair
+from jobs.report.report_types import N_PIVOTS_JUDGED, LanguagePair
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, associate_word_pairs
 
-N_WORD_PAIRS, N_LINKED, N_PIVOTS_PLOTTED = 10, 6, 2000
+N_WORD_PAIRS, N_LINKED, N_PIVOTS = 100, 6, 2000
 _TOTALS = {"lang": "lang", "word": "word", "doc_count": "docs"}
 
 
@@ -61,11 +61,29 @@ def _translations(run: Run) -> set[tuple[tuple[str, str], tuple[str, str]]]:
 
 
 def read_pivots(run: Run) -> tuple[Row, ...]:
-    """The best ``N_PIVOTS_PLOTTED`` pivots by rank, the first ``N_PIVOTS_LISTED`` with the pairs that they link."""
-    pivots = run.warehouse.read("pivots").where(F.col("rank") <= N_PIVOTS_PLOTTED)
-    listed = pivots.where(F.col("rank") <= N_PIVOTS_LISTED).select("token_id")
-    linked = _linked_pairs(run.warehouse.read("pair_pivots").join(F.broadcast(listed), on="token_id", how="inner"))
-    return tuple(pivots.join(linked, on="token_id", how="left").orderBy("rank").collect())
+    """The best ``N_PIVOTS`` pivots by rank with the pairs they link, the first ``N_PIVOTS_JUDGED`` with overlap."""
+    pivots = run.warehouse.read("pivots").where(F.col("rank") <= N_PIVOTS)
+    pairs = run.warehouse.read("pair_pivots").join(
+        F.broadcast(pivots.select("token_id", F.col("rank").alias("of"))), on="token_id", how="inner"
+    )
+    overlaps = _overlaps(run, pairs.where(F.col("of") <= N_PIVOTS_JUDGED))
+    with_pairs = pivots.join(_linked_pairs(pairs), on="token_id", how="left")
+    return tuple(with_pairs.join(overlaps, on="token_id", how="left").orderBy("rank").collect())
+
+
+def _overlaps(run: Run, pairs: DataFrame) -> DataFrame:
+    """token_id, ``overlap`` of the tokens in ``pairs``."""
+    sides = [F.struct(F.col(f"lang_{side}").alias("lang"), F.col(f"word_{side}").alias("word")) for side in "ab"]
+    words = pairs.select("token_id", F.explode(F.array(*sides)).alias("of")).select("token_id", "of.*").distinct()
+    near = run.warehouse.read("token_cooccurrence").join(
+        F.broadcast(words), on=["token_id", "lang", "word"], how="inner"
+    )
+    totals = run.warehouse.read("token_totals").select("token_id", F.col("doc_count").alias("n_docs"))
+    return (
+        near.join(totals, on="token_id")
+        .groupBy("token_id")
+        .agg(F.median(F.col("doc_count") / F.col("n_docs")).alias("overlap"))
+    )
 
 
 def _linked_pairs(pairs: DataFrame) -> DataFrame:

@@ -71,12 +71,8 @@ class Cut(NamedTuple):
 def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]:
     """Cuts each draw where its budgets end, and marks the rows that it takes.
 
-    Args:
-        frame: has the columns in KEY and those that the draws use.
-        draws: their names must not be columns of the frame.
-
-    Returns:
-        the frame with a boolean column for each draw, by its name; and one cut for each stratum with a budget.
+    The frame has the columns in KEY and those that the draws use. Returns it with a boolean column for each draw, by
+    its name, and one cut for each stratum with a budget.
     """
     offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
     firsts = _first_left_out(offers.select(*KEY, "offer.*"), draws)
@@ -89,15 +85,9 @@ def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]
 
 
 def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFrame:
-    """Marks the rows that draws take, which follows from each row and these cuts alone.
+    """Adds a boolean column for each draw, by its name: the rows that it takes, by each row and these cuts alone.
 
-    Args:
-        frame: as for ``take``.
-        draws: their budgets are not used.
-        cuts: of the draws; rows in strata without a cut, or with a budget of 0 and no key, are not taken.
-
-    Returns:
-        the frame with a boolean column for each draw, by its name.
+    Rows in strata without a cut, or with a budget of 0 and no key, are not taken.
     """
     for draw in draws:
         of_draw = [cut for cut in cuts if cut.arm == draw.name and (cut.budget != 0 or cut.first)]
@@ -137,12 +127,7 @@ def _bin(n_bins: int) -> Column:
 
 
 def _edges(inside: DataFrame, n_bins: int) -> list[Row]:
-    """The bin where the budget of each stratum ends: name, stratum, bin, left, n_rows; strata that fit are absent.
-
-    Args:
-        inside: offers, with ``left``: what is left of the budget before them.
-        n_bins: number of bins in [0, 1).
-    """
+    """The bin, of ``n_bins`` in [0, 1), where a budget ends: name, stratum, bin, left, n_rows; no strata that fit."""
     sums = F.sum("weight").alias("weight"), F.count("*").alias("n_rows")
     bins = inside.groupBy("name", "stratum", "left", _bin(n_bins).alias("bin")).agg(*sums)
     earlier = Window.partitionBy("name", "stratum").orderBy("bin").rowsBetween(Window.unboundedPreceding, -1)

@@ -67,9 +67,7 @@ def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -
 def count_strata(marked: DataFrame, draws: Sequence[Draw]) -> Strata:
     """What the controls find in their strata; those with neither candidates nor tokens of the pivot arm are absent.
 
-    Args:
-        marked: ``document_scores`` with ``shrunken_density`` and a boolean column ``pivot``.
-        draws: of the controls.
+    ``marked`` is ``document_scores`` with ``shrunken_density`` and a boolean column ``pivot``.
     """
     offers = (F.struct(F.lit(d.name).alias("arm"), d.stratum.alias("stratum"), d.among.alias("may")) for d in draws)
     counts = (
@@ -88,9 +86,7 @@ def count_strata(marked: DataFrame, draws: Sequence[Draw]) -> Strata:
 def control_budgets(strata: Strata, selection: Selection) -> dict[str, dict[str, int]]:
     """How much each control takes of its strata, in its unit; arms of a pair take 0 of strata that cannot be matched.
 
-    Args:
-        strata: of the controls and of the arms that they are paired with.
-        selection: the shares of arms of a pair.
+    ``strata`` has those of the arms that they are paired with, too.
     """
     budgets = {}
     for name, found in strata.items():
@@ -124,12 +120,9 @@ def reported_budgets(
 ) -> list[Budget]:
     """The budgets of the configured arms by language, or in all for arms whose strata are not within languages.
 
-    The budget of an arm of a pair is what the other arm holds, that of an altered copy what the original holds.
-
-    Args:
-        selection: the rule and the arms; the rule ``threshold`` sets no budgets.
-        language_tokens: of the corpus, by language.
-        held: by arm; at least the pivot arm. Arms whose budget is what an arm that is not here holds have none.
+    The budget of an arm of a pair is what the other arm holds, that of an altered copy what the original holds, that of
+    other controls what the pivot arm holds; there is none where that arm is not in ``held``, nor by the rule
+    ``threshold``.
     """
     by_rule = {} if selection.rule == "threshold" else language_budgets(selection, language_tokens)
     budgets = []
@@ -145,13 +138,7 @@ def reported_budgets(
 def describe_arms(
     held: Mapping[str, Held], budgets: Sequence[Budget], left_out: Mapping[str, tuple[int, int]]
 ) -> list[str]:
-    """Log lines: what each arm holds and leaves out, and what it took of each budget, with a warning if it is short.
-
-    Args:
-        held: by arm.
-        budgets: from ``reported_budgets``.
-        left_out: from ``unmatched``.
-    """
+    """Log lines: what each arm holds and leaves out (``unmatched``), and takes of budgets; a warning if it is short."""
     lines = []
     for arm, by_language in held.items():
         n_docs, n_tokens = total(by_language)
@@ -164,12 +151,7 @@ def describe_arms(
 
 
 def missed_budgets(held: Mapping[str, Held], budgets: Sequence[Budget]) -> dict[str, float]:
-    """By how much arms miss their budgets, or exceed them, as a share of these; arms without budgets are absent.
-
-    Args:
-        held: by arm.
-        budgets: from ``reported_budgets``.
-    """
+    """By how much arms miss their budgets, or exceed them, as a share of these; arms without budgets are absent."""
     missed, amounts = Counter[str](), Counter[str]()
     for budget in budgets:
         missed[budget.arm] += abs(budget.amount - taken(budget, held[budget.arm]))

@@ -19,15 +19,9 @@ from pivot_udfs.filter_documents import PLACES, record_ranges
 
 
 def files_of(session: SparkSession, folder: str, sizes: Mapping[str, int]) -> pa.Table:
-    """The records in files of ``documents``.
+    """The records in files of ``documents`` (``sizes``: bytes by path), one row for each file and shard.
 
-    Args:
-        session: runs the tasks that read them.
-        folder: URI of the table.
-        sizes: bytes of the files, by path.
-
-    Returns:
-        file, n_bytes, shard, first, last (record numbers of its rows): one row for each file and shard.
+    Columns: file, n_bytes, shard, first, last (record numbers of its rows).
     """
     step = partial(record_ranges, folder=folder)
     places = frame_of_files(session, sizes).mapInArrow(step, from_arrow_schema(PLACES)).toArrow()
@@ -36,14 +30,9 @@ def files_of(session: SparkSession, folder: str, sizes: Mapping[str, int]) -> pa
 
 
 def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
-    """Adds the file that holds each document; the keys of a task's files are one partition, sorted by file.
+    """Adds the file that holds each document (shard, record) by ``files_of``; a task's keys are one sorted partition.
 
-    Args:
-        keys: shard, record and more.
-        files: from ``files_of``.
-
-    Returns:
-        the keys with ``file``: one row for each file that may hold the document, ``file`` empty where there is none.
+    One row for each file that may hold the document; ``file`` is empty where there is none.
     """
     session = keys.sparkSession
     n_bytes = dict(zip(files.column("file").to_pylist(), files.column("n_bytes").to_pylist(), strict=True))

@@ -48,12 +48,7 @@ class Cuts:
 
 
 def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
-    """Where the configured arms end.
-
-    Args:
-        scores: the table ``document_scores``.
-        selection: the rule, quotas and arms.
-    """
+    """Where the configured arms end in the table ``document_scores``."""
     languages = language_sums(scores)
     corpus = {row["lang"]: row["n_tokens"] for row in languages}
     arms = [ARMS[name] for name in _decided(selection)]
@@ -67,16 +62,9 @@ def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
 
 
 def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> DataFrame:
-    """The documents that the configured arms take.
+    """The documents that the configured arms take of some scores, by ``decide_cuts`` with the same settings.
 
-    Args:
-        scores: rows of ``document_scores``, all or some.
-        cuts: from ``decide_cuts``, of the same settings.
-        selection: the rule and arms.
-
-    Returns:
-        shard, record, pivot_density, shrunken_density, and a boolean column for each arm: one row for each document
-        that an arm takes.
+    One row each: shard, record, pivot_density, shrunken_density, and a boolean column for each arm.
     """
     marked = mark_documents(scores, cuts, selection, selection.arms)
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))

@@ -21,13 +21,10 @@ Number = TypeVar("Number", float, Column)
 
 
 def shrunken_density(n_pivot_tokens: Number, n_tokens: Number, language_density: Number, shrinkage: int) -> Number:
-    """The density by which documents are ranked, in [0, 1], of numbers or Spark columns.
+    """The density by which documents are ranked, in [0, 1], of numbers or Spark columns; ``shrinkage`` is in tokens.
 
-    Args:
-        n_pivot_tokens: of the document.
-        n_tokens: of the document; with ``shrinkage`` 0 it must not be 0.
-        language_density: pivot tokens / tokens of the document's whole language.
-        shrinkage: in tokens.
+    ``language_density`` is pivot tokens / tokens of the document's whole language. With ``shrinkage`` 0, ``n_tokens``
+    must not be 0.
     """
     return (n_pivot_tokens + shrinkage * language_density) / (n_tokens + shrinkage)
 
@@ -44,12 +41,9 @@ def language_densities(languages: Sequence[Row]) -> dict[str, float]:
 
 
 def with_shrunken_density(scores: DataFrame, densities: Mapping[str, float], shrinkage_tokens: int) -> DataFrame:
-    """Adds the column ``shrunken_density``.
+    """Adds the column ``shrunken_density`` to ``document_scores``, by ``language_densities``, of these or pinned ones.
 
-    Args:
-        scores: the table ``document_scores``.
-        densities: ``language_densities``, of these scores or pinned ones; that of other languages is taken to be 0.
-        shrinkage_tokens: ``selection.shrinkage_tokens``.
+    The density of languages that are not among them is taken to be 0.
     """
     means = local_frame(scores.sparkSession, list(densities.items()), _MEANS)
     # Without shrinkage a document without tokens would divide by zero; this way it has density 0.

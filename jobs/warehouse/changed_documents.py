@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import changed_files, files_with_shards, shards_in
-from jobs.warehouse.tables import Warehouse
 from pivot_udfs.errors import DamagedTableError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.schemas import PINNED
@@ -33,14 +33,8 @@ class DocumentsToRead(NamedTuple):
 def covered_documents(warehouse: Warehouse, table: str, now: Provenance) -> TableVersion | None:
     """The rows of ``documents`` that a table was made from, where the table needs only the difference to today's.
 
-    Args:
-        warehouse: with the table.
-        table: its name.
-        now: the provenance that the table would get now.
-
-    Returns:
-        None where there is no such table, or it was made with anything else than today, but for more or fewer rows of
-        tables that are not pinned.
+    None where there is no such table, or it was made with anything else than ``now``, but for more or fewer rows of
+    tables that are not pinned.
     """
     try:
         content = warehouse.content(table)
@@ -54,15 +48,9 @@ def covered_documents(warehouse: Warehouse, table: str, now: Provenance) -> Tabl
 
 
 def documents_to_read(warehouse: Warehouse, before: TableVersion | None, now: TableVersion) -> DocumentsToRead:
-    """The documents by which a table that covers ``before`` differs from one that covers ``now``.
+    """The documents by which a table that covers ``before`` (None: nothing) differs from one that covers ``now``.
 
-    Args:
-        warehouse: with the table ``documents``.
-        before: from ``covered_documents``; None: nothing is covered.
-        now: the present rows of ``documents``.
-
-    Returns:
-        all documents where files by which the two differ are no longer there.
+    All documents where files by which the two differ are no longer there.
     """
     documents = warehouse.location("documents")
     delta = open_delta(documents)

@@ -42,19 +42,12 @@ def commit_files(
     removed: Collection[str] | None = None,
     tables: Mapping[str, TableVersion] | None = None,
 ) -> Content:
-    """Adds files to a table and removes others, in one transaction; returns the state of the table after it.
+    """Adds files (rows of ``write_parquet.FILES``) to a table in its folder and removes others, in one transaction.
 
-    Args:
-        table: the table's folder; the table is created where there is none.
-        began: the state of the table when the run looked at it first; None: there was none.
-        schema: of the rows.
-        files: rows of ``pivot_udfs.storage.write_parquet.FILES``; the files lie in the folder.
-        provenance: of the rows, stored as the commit's ``userMetadata``.
-        removed: paths of the files that are removed; None: all, so that ``files`` become the whole content.
-        tables: states of other tables that belong to this one, for ``Content.tables``.
-
-    Raises:
-        WarehouseError: another run has changed the table's rows since ``began``, or the commit is refused.
+    Returns the state of the table after it. ``began`` is the state when the run looked at the table first (None: there
+    was none; it is created); ``removed`` are paths (None: all, so that ``files`` become the whole content); ``tables``
+    are states of other tables that belong to this one, for ``Content.tables``. Raises WarehouseError where another run
+    has changed the table's rows since ``began``, or the commit is refused.
     """
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)

@@ -1,12 +1,14 @@
 """Maintenance of one table through delta-rs: small files are compacted, unused ones removed, the log is checkpointed.
 
-Rows do not change, so that no stage runs again.
+Rows do not change, so that no stage runs again. Files of old versions stay for ``maintenance.retention_hours``, those
+of ``kept_versions`` as long as later runs can read them.
 """
 
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import pyarrow as pa
@@ -15,9 +17,12 @@ from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.commit_history import read_content
+from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature, stored_files
+from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.provenance import TableVersion
+from pivot_udfs.schemas import made_by
 from pivot_udfs.settings import Maintenance
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -35,6 +40,8 @@ _LONG = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
 _KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 """The commit with the provenance of the rows stays, however old it is."""
 _PURGE_THREADS = 16
+_COUNTED_LAST = "corpus_totals"
+_COUNTS = {*made_by("count_cooccurrence")} - {_COUNTED_LAST}
 
 
 def maintain_table(
@@ -176,3 +183,52 @@ def _checkpoint(delta: DeltaTable, stored: Collection[str], dry_run: bool) -> li
         return ["would write a checkpoint"]
     delta.create_checkpoint()
     return ["wrote a checkpoint"]
+
+
+def kept_versions(root: Location, table: str) -> list[int]:
+    """Versions of a table, other than the newest, that can still be needed.
+
+    They are the version of the newest release, and the one to which the next run may have to roll the table back
+    because an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
+    """
+    try:
+        delta, release = open_delta(root.child(table)), read_release(root)
+        rows = _rows_to_restore(root, table)
+    except WarehouseError:
+        return []  # of a damaged table no version can be restored
+    if delta is None:
+        return []
+    named = [rows.version] if rows and rows.id == str(delta.metadata().id) else []
+    named += [release.versions[table]] if release and table in release.versions else []
+    versions = {maintained_version(delta, version) for version in named} - {int(delta.version())}
+    return sorted(version for version in versions if _opened(root.child(table), version))
+
+
+def is_counted(root: Location) -> bool:
+    """Whether the counts, if there are any, are those of the newest rows of ``documents``.
+
+    Where they are not, the files by which the two differ are counted by the next run.
+    """
+    documents, counts = _content(root, "documents"), _content(root, _COUNTED_LAST)
+    counted = counts.provenance.tables.get("documents") if counts and counts.provenance else None
+    return not documents or not counted or documents.rows == counted
+
+
+def _rows_to_restore(root: Location, table: str) -> TableVersion | None:
+    if table in _COUNTS:
+        counts, delta = _content(root, _COUNTED_LAST), open_delta(root.child(table))
+        made = counts.provenance if counts else None
+        return rows_made_from(delta, made.fingerprint) if delta and made else None
+    shards = _content(root, "shards")
+    return shards.tables.get(table) if shards else None
+
+
+def _opened(table: Location, version: int | None = None) -> DeltaTable | None:
+    with suppress(WarehouseError):
+        return open_delta(table, version)
+    return None
+
+
+def _content(root: Location, table: str) -> Content | None:
+    delta = _opened(root.child(table))
+    return read_content(delta) if delta else None

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.releases import TABLE, Release, read_releases
-from jobs.warehouse.tables import Warehouse
-from pivot_udfs import __version__
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance, difference
 
 
@@ -15,23 +13,13 @@ def write_release(
     tables: Sequence[str],
     measure: Callable[[], tuple[float | None, Mapping[str, float] | None]] = lambda: (None, None),
 ) -> int | None:
-    """Adds a release of the tables as this run left them.
+    """Adds a release of tables as this run left them; its number, None where the newest release has the same rows.
 
-    Args:
-        warehouse: its state of ``releases`` is that which the run began from.
-        tables: names of the tables.
-        measure: gives ``pivot_drift`` and ``budget_missed``, None where they are not known; called for a new release.
-
-    Returns:
-        its number; None where the newest release has the same rows.
-
-    Raises:
-        WarehouseError: another run has changed a table or added a release meanwhile.
+    ``measure`` gives ``pivot_drift`` and ``budget_missed`` for a new release, None where they are not known. Raises
+    WarehouseError where another run has changed a table or added a release meanwhile.
     """
     contents = {name: content for name in tables if (content := warehouse.content(name))}
-    provenance = Provenance(
-        "rebuild_corpus", 1, __version__, tables={name: content.rows for name, content in contents.items()}
-    )
+    provenance = Provenance("rebuild_corpus", 1, tables={name: content.rows for name, content in contents.items()})
     releases = read_releases(warehouse.root)
     newest = releases[max(releases)] if releases else None
     made = Provenance.from_json(newest.provenance) if newest else None
@@ -44,5 +32,5 @@ def write_release(
         provenance.to_json(),
         *measure(),
     )
-    commit_rows(warehouse, TABLE, [one.row() for one in (*releases.values(), release)], provenance)
+    warehouse.commit_rows(TABLE, [one.row() for one in (*releases.values(), release)], provenance)
     return release.release

@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from pivot_udfs.counting.whole_word_kernel import IS_CONTINUED, is_whole
+from pivot_udfs.counting.whole_words import IS_CONTINUED, is_whole
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.text.script_tables import spaced_table
 from pivot_udfs.tokenization.backends import TokenizerSpec
@@ -54,12 +54,8 @@ def count_foreign_words(
 ) -> npt.NDArray[np.int64]:
     """Tokens of each document that are whole words of the kind that is foreign to it: int64 (D,).
 
-    Args:
-        ids: (T,) of all documents, document d has ids[doc_starts[d]:doc_starts[d + 1]].
-        doc_starts: (D + 1,).
-        foreign: (D,) from ``foreign_kinds``.
-        kinds: (vocabulary size,) from ``word_kinds``.
-        shapes: (vocabulary size,) from ``word_shapes``.
+    Document d has ids[doc_starts[d]:doc_starts[d + 1]]; ``foreign`` (D,) is from ``foreign_kinds``, ``kinds`` and
+    ``shapes`` (vocabulary size,) from ``word_kinds`` and ``word_shapes``.
     """
     found = np.zeros(foreign.size, np.int64)
     for doc in range(foreign.size):

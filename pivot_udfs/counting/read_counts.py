@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.storage.read_parquet import read_files
 
@@ -17,11 +16,6 @@ def read_counts(table: str, files: Sequence[str], folder: str) -> Iterator[pa.Re
     """The rows of files of a count table, with its columns, strings as dictionaries; ``folder`` is the table's URI."""
     fields = [field.with_type(_WORDS) if field.type == pa.string() else field for field in TABLES[table].schema]
     yield from read_files(files, folder, pa.schema(fields))
-
-
-def numbers_of(lexicon: Lexicon) -> dict[tuple[str, str], int]:
-    """The word id of each (language, word)."""
-    return {word: number for number, word in enumerate(lexicon.words)}
 
 
 def word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:

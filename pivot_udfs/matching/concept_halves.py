@@ -10,14 +10,10 @@ import numpy.typing as npt
 
 
 def concept_halves(concepts: npt.ArrayLike, seed: int) -> npt.NDArray[np.bool_]:
-    """Whether each concept belongs to half A: bool (n,), True for A, False for B.
+    """Whether each concept, by its number as in ``pair_pivots.concept``, belongs to half A: bool (n,).
 
     Each concept is assigned by itself, each half with probability 1/2, by the first bit of the SHA-256 of
     ``<seed>:<concept>`` in ASCII: the same in every process and on every machine, whatever other concepts there are.
-
-    Args:
-        concepts: integers (n,): numbers of concepts, as in ``pair_pivots.concept``.
-        seed: of the split.
     """
     numbers = np.asarray(concepts, np.int64).tolist()
     return np.array([sha256(f"{seed}:{number}".encode()).digest()[0] >= 128 for number in numbers], np.bool_)

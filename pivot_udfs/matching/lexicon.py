@@ -42,6 +42,10 @@ class Lexicon:
     concepts: tuple[tuple[int, ...], ...] = field(repr=False)
     """Per row of the file: the word id in each language, -1 where the cell is empty."""
 
+    def word_numbers(self) -> dict[tuple[str, str], int]:
+        """The word id of each (language, word)."""
+        return {word: number for number, word in enumerate(self.words)}
+
     def word_languages(self) -> list[int]:
         """The language number of each word id."""
         return [self.languages.index(language) for language, _ in self.words]

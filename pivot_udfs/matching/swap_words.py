@@ -41,20 +41,16 @@ class SwapPlan:
 
 
 def swap_words(documents: pa.RecordBatch, plan: SwapPlan) -> pa.RecordBatch:
-    """The documents with some of their words replaced by translations, and the token ids of the new texts.
+    """The documents (columns of DATASET) with some words replaced by translations, and the token ids of the new texts.
 
     Hits of the document's language are candidates, or of any language where the lexicon lacks the document's; of hits
     that overlap, the first. Each candidate with a translation is replaced with probability ``plan.rate``, by one of its
     translations as the lexicon spells it. The draws follow from the seed and the document's key. Other columns stay.
-
-    Args:
-        documents: with the columns source, doc_id, lang, text, token_ids, n_tokens.
-        plan: lexicon, tokenizer, rate, seed.
     """
     keys = zip(*(documents.column(name).to_pylist() for name in ("source", "doc_id", "text")), strict=True)
     hits = _hits(documents, plan)
     texts = [
-        _swapped(text, hits[doc], f"{plan.seed}:{source}:{doc_id}", plan)
+        b"".join(_parts(text.encode(), hits[doc], f"{plan.seed}:{source}:{doc_id}", plan)).decode()
         for doc, (source, doc_id, text) in enumerate(keys)
     ]
     token_ids, offsets = encoder(plan.tokenizer).encode(texts)
@@ -82,12 +78,8 @@ def _hits(documents: pa.RecordBatch, plan: SwapPlan) -> list[list[Hit]]:
     return found
 
 
-def _swapped(text: str, hits: Sequence[Hit], key: str, plan: SwapPlan) -> str:
-    return b"".join(_parts(text.encode(), hits, random.Random(key), plan)).decode()  # noqa: S311 - not for secrets
-
-
-def _parts(text: bytes, hits: Sequence[Hit], draw: random.Random, plan: SwapPlan) -> Iterator[bytes]:
-    done = 0
+def _parts(text: bytes, hits: Sequence[Hit], key: str, plan: SwapPlan) -> Iterator[bytes]:
+    draw, done = random.Random(key), 0  # noqa: S311 - not for secrets
     for start, end, word in hits:
         others = plan.translations.get(word)
         if others and draw.random() < plan.rate:

@@ -1,15 +1,58 @@
-"""How large the pages of a Parquet column chunk are: pyarrow does not show it, and decompresses a page as a whole.
+"""How large the column chunks of a Parquet file and their pages are.
 
-Page headers are Thrift structs in the compact protocol, of which two numbers are needed.
+pyarrow decompresses a page as a whole and does not show its size. It shows that of chunks, but ends the process where
+an entry of the footer is damaged or encrypted (``RowGroupMetaData.column`` passes no C++ exception on). Footer and
+page headers are Thrift structs in the compact protocol, of which a few numbers are needed.
 """
 
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
 
+_ROW_GROUPS, _COLUMNS, _META_DATA, _CRYPTO_METADATA = 4, 1, 3, 8  # field ids from FileMetaData to ColumnChunk
+_CHUNKS: "_Wanted" = {_ROW_GROUPS: {_COLUMNS: {_META_DATA: {}, _CRYPTO_METADATA: {}}}}
+_CHUNK_SIZES = (5, 6, 7, 9)  # field ids of ColumnMetaData, in the order of Chunk's fields
+_DICTIONARY_PAGE = 11
 _UNCOMPRESSED_SIZE, _COMPRESSED_SIZE = 2, 3  # field ids of PageHeader
 _FIXED_BYTES = {1: 0, 2: 0, 3: 1, 7: 8}  # true, false, byte, double
 _INTEGERS, _BINARY, _LISTS, _STRUCT = (4, 5, 6), 8, (9, 10), 12
 _HEADER_BYTES = 8 << 10
 _MAX_HEADER_BYTES = 16 << 20
+_TAIL_BYTES = 8  # length of the footer, and the format's name
+
+_Wanted = Mapping[int, "_Wanted"]
+"""Ids of fields that are structs, or lists of structs, and what is wanted of these."""
+
+
+class Chunk(NamedTuple):
+    """A column's part of a row group."""
+
+    n_values: int
+    n_bytes: int
+    n_stored: int
+    start: int
+
+
+def column_chunks(file: Any) -> list[list[Chunk | None]]:
+    """Of each row group, the chunks of the schema's leaves in order; None for one that is encrypted.
+
+    ``file`` is a seekable file whose footer pyarrow has read. Raises ValueError where an entry is damaged.
+    """
+    n_file_bytes = file.seek(0, 2)
+    file.seek(n_file_bytes - _TAIL_BYTES)
+    n_bytes = int.from_bytes(file.read(4), "little")
+    file.seek(n_file_bytes - _TAIL_BYTES - n_bytes)
+    try:
+        footer = _struct(file.read(n_bytes), 0, _CHUNKS)[0]
+        return [[_chunk(chunk) for chunk in group[_COLUMNS]] for group in footer[_ROW_GROUPS]]
+    except (IndexError, KeyError):
+        raise ValueError("the footer has an incomplete row group") from None
+
+
+def _chunk(chunk: dict[int, Any]) -> Chunk | None:
+    if _CRYPTO_METADATA in chunk:
+        return None
+    n_values, n_bytes, n_stored, start = (chunk[_META_DATA][size] for size in _CHUNK_SIZES)
+    return Chunk(n_values, n_bytes, n_stored, chunk[_META_DATA].get(_DICTIONARY_PAGE) or start)
 
 
 def largest_page(file: Any, start: int, n_bytes: int, enough: int, max_pages: int = 1 << 31) -> int:
@@ -33,7 +76,7 @@ def _read_header(file: BinaryIO, at: int) -> tuple[dict[int, int], int]:
         file.seek(at)
         data = file.read(n_bytes)
         try:
-            return _struct(data, 0)
+            return _struct(data, 0, {})
         except IndexError:
             if len(data) < n_bytes:
                 break
@@ -41,9 +84,9 @@ def _read_header(file: BinaryIO, at: int) -> tuple[dict[int, int], int]:
     raise ValueError(f"no page header at byte {at}")
 
 
-def _struct(data: bytes, at: int) -> tuple[dict[int, int], int]:
-    """The integer fields of a struct, and where it ends."""
-    values: dict[int, int] = {}
+def _struct(data: bytes, at: int, wanted: _Wanted) -> tuple[dict[int, Any], int]:
+    """The integer and the wanted fields of a struct, and where it ends."""
+    values: dict[int, Any] = {}
     field = 0
     while head := data[at]:
         kind, step, at = head & 15, head >> 4, at + 1
@@ -52,9 +95,22 @@ def _struct(data: bytes, at: int) -> tuple[dict[int, int], int]:
         field += step
         if kind in _INTEGERS:
             values[field], at = _signed(data, at)
+        elif field in wanted:
+            values[field], at = _structs(data, at, kind, wanted[field])
         else:
             at = _skip(data, at, kind)
     return values, at + 1
+
+
+def _structs(data: bytes, at: int, kind: int, wanted: _Wanted) -> tuple[Any, int]:
+    if kind == _STRUCT:
+        return _struct(data, at, wanted)
+    items = []
+    count, _, at = _list_head(data, at)
+    for _ in range(count):
+        item, at = _struct(data, at, wanted)
+        items.append(item)
+    return items, at
 
 
 def _skip(data: bytes, at: int, kind: int) -> int:
@@ -66,21 +122,27 @@ def _skip(data: bytes, at: int, kind: int) -> int:
     elif kind in _LISTS:
         at = _skip_list(data, at)
     elif kind == _STRUCT:
-        at = _struct(data, at)[1]
+        at = _struct(data, at, {})[1]
     else:
-        raise ValueError(f"unknown Thrift type {kind} in a page header")
+        raise ValueError(f"unknown Thrift type {kind}")
     if at > len(data):
         raise IndexError
     return at
 
 
 def _skip_list(data: bytes, at: int) -> int:
-    count, kind, at = data[at] >> 4, data[at] & 15, at + 1
-    if count == 15:
-        count, at = _unsigned(data, at)
+    count, kind, at = _list_head(data, at)
     for _ in range(count):
         at = _signed(data, at)[1] if kind in _INTEGERS else _skip(data, at, 3 if kind in (1, 2) else kind)
     return at
+
+
+def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
+    """Number and type of a list's items, and where they begin."""
+    count, kind, at = data[at] >> 4, data[at] & 15, at + 1
+    if count == 15:
+        count, at = _unsigned(data, at)
+    return count, kind, at
 
 
 def _unsigned(data: bytes, at: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ MAX_KEY_BYTES = 4_096
 REASONS: dict[str, str] = {
     "empty_shard": "the file holds no record",
     "corrupt_stream": "the file is truncated or damaged; what follows the damage is not read",
+    "unsupported_form": "the Parquet file is encrypted, or the zstd stream needs a dictionary; the rest is not read",
     "zstd_window_too_large": "the zstd stream needs more memory than corpus.max_zstd_window_mb; the rest is not read",
     "page_too_large": "a page of the Parquet file is larger than corpus.max_parquet_page_mb; the rest is not read",
     "missing_columns": "the Parquet file has no column corpus.fields.id or corpus.fields.text; no row is read",
@@ -31,7 +32,7 @@ REASONS: dict[str, str] = {
 }
 """What each reason of a ``Rejected`` means."""
 SHARD_REASONS = frozenset(
-    {"empty_shard", "corrupt_stream", "zstd_window_too_large", "page_too_large", "missing_columns"}
+    {"empty_shard", "corrupt_stream", "unsupported_form", "zstd_window_too_large", "page_too_large", "missing_columns"}
 )
 """The reasons that stand for the rest of a shard, or for all of it; a shard has at most one."""
 

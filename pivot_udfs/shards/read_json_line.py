@@ -5,6 +5,7 @@ checks the rest, so that the memory for a line is a small multiple of its length
 """
 
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -12,11 +13,13 @@ import msgspec
 import orjson
 
 from pivot_udfs.settings import CorpusFields
-from pivot_udfs.shards.quarantine_reasons import RecordError
+from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
 from pivot_udfs.shards.validate_record import Fields, Unsupported, check_surrogates
 
 _WHOLE_BYTES = 1 << 20
 """Longest line that is parsed whole, which may need 50 times its length."""
+_NOT_A_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+")|-?Infinity|NaN', re.DOTALL)
+"""A string, or what Python writes for floats that JSON does not have."""
 _TOO_DEEP = "depth limit exceeded"
 _MAX_LABEL_BYTES = 64 << 10
 _NUMBER = Unsupported("number")
@@ -71,11 +74,16 @@ def _read_leniently(line: bytes, fault: str) -> Any:
     if fault.startswith(_TOO_DEEP):  # where Python gives up depends on its release
         raise RecordError("not_json", fault)
     try:
-        return json.loads(line.decode())
+        return json.loads(line.decode(), parse_int=_integer)
     except UnicodeDecodeError as error:
         raise RecordError("invalid_utf8", str(error)) from None
     except (ValueError, RecursionError):
         raise RecordError("not_json", fault) from None
+
+
+def _integer(digits: str) -> float:
+    """Python limits the digits that it converts; longer integers are only named."""
+    return int(digits) if len(digits) <= MAX_KEY_BYTES else float(digits)
 
 
 def _read_long(line: bytes, names: CorpusFields) -> Fields:
@@ -89,6 +97,8 @@ def _read_long(line: bytes, names: CorpusFields) -> Fields:
     except msgspec.ValidationError as error:
         raise RecordError("not_an_object", str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
+        if (as_numbers := _NOT_A_NUMBER.sub(lambda found: found[1] or b"0.0", line)) != line:
+            return _read_long(as_numbers, names)
         raise RecordError("not_json" if line.strip() else "blank_line", str(error)) from None
 
 
@@ -114,4 +124,7 @@ def _decoded(stored: bytes) -> Any:
     """A text or number; of other values only the type."""
     if stored[:1] in (b"{", b"["):
         return Unsupported("object" if stored[:1] == b"{" else "array")
-    return _plain(msgspec.json.decode(stored)) if stored else None
+    try:
+        return _plain(msgspec.json.decode(stored)) if stored else None
+    except msgspec.ValidationError:  # an integer with too many digits
+        return _NUMBER

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.arrow_values import column_values
-from pivot_udfs.shards.parquet_pages import largest_page
+from pivot_udfs.shards.parquet_pages import Chunk, column_chunks, largest_page
 from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
 from pivot_udfs.shards.shard_streams import StreamDamageError
 from pivot_udfs.shards.validate_record import Fields
@@ -79,7 +79,7 @@ def _rows(file: _WatchedFile, corpus: Corpus) -> Iterator[Fields]:
         )
         schema, n_rows = parquet.schema_arrow, parquet.metadata.num_rows
     except Exception as error:
-        raise StreamDamageError(f"not a complete Parquet file: {error}") from None
+        raise _damage(error, "the footer cannot be read") from None
     paths = _paths(schema, corpus, n_rows)
     n_read, longest = 0, dict.fromkeys(Fields._fields, MAX_KEY_BYTES) | {"text": corpus.max_document_bytes}
     try:
@@ -91,10 +91,14 @@ def _rows(file: _WatchedFile, corpus: Corpus) -> Iterator[Fields]:
                 n_read += 1
             del batch, columns
     except Exception as error:
-        reason = error.reason if isinstance(error, StreamDamageError) else "corrupt_stream"
-        raise StreamDamageError(f"{error}; {n_rows - n_read} of {n_rows} rows not read", reason) from None
-    if n_read < n_rows:
-        raise StreamDamageError(f"the footer says {n_rows} rows, {n_rows - n_read} are missing")
+        raise _damage(error, f"{n_rows - n_read} of {n_rows} rows not read") from None
+    if n_read != n_rows:
+        raise StreamDamageError(f"the footer says {n_rows} rows, the row groups have {n_read}")
+
+
+def _damage(error: Exception, lost: str) -> StreamDamageError:
+    reason = "unsupported_form" if "decrypt" in str(error) else "corrupt_stream"  # the library's word
+    return StreamDamageError(f"{error}; {lost}", getattr(error, "reason", reason))
 
 
 def _paths(schema: Any, corpus: Corpus, n_rows: int) -> dict[str, Path]:
@@ -122,8 +126,11 @@ def _path(schema: Any, field: str) -> Path | None:
 
 
 def _batches(file: _WatchedFile, parquet: Any, columns: list[str], corpus: Corpus) -> Iterator[Any]:
-    for group in range(parquet.num_row_groups):  # one by one: all before a damaged group is read
-        _check_pages(file, parquet.metadata.row_group(group), columns, corpus.max_parquet_page_mb << 20)
+    paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+    for group, chunks in enumerate(column_chunks(file)):  # one by one: all before a damaged group is read
+        for path, chunk in zip(paths, chunks, strict=True):
+            if chunk and any(f"{path}.".startswith(f"{name}.") for name in columns):
+                _check_pages(file, path, chunk, corpus.max_parquet_page_mb << 20)
         n_rows = _batch_rows(parquet.metadata.row_group(group))
         for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
             batch.validate()
@@ -131,22 +138,19 @@ def _batches(file: _WatchedFile, parquet: Any, columns: list[str], corpus: Corpu
             del batch  # before the next one is read
 
 
-def _check_pages(file: _WatchedFile, group: Any, columns: list[str], max_bytes: int) -> None:
+def _check_pages(file: _WatchedFile, path: str, chunk: Chunk, max_bytes: int) -> None:
     """Refuses pages that do not fit: all are looked at where values are large or packed well, else the first ones."""
-    for chunk in map(group.column, range(group.num_columns)):
-        n_bytes, path = chunk.total_uncompressed_size, chunk.path_in_schema
-        stored, n_values = chunk.total_compressed_size, chunk.num_values
-        if n_bytes <= max_bytes or not any(f"{path}.".startswith(f"{name}.") for name in columns):
-            continue
-        start = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
-        suspicious = n_bytes > _LARGE_VALUE_BYTES * n_values or n_bytes > _HIGH_RATIO * stored
-        largest = largest_page(file, start, stored, max_bytes, n_values + 1 if suspicious else _FIRST_PAGES)
-        if largest > max_bytes:
-            raise StreamDamageError(
-                f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
-                " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages",
-                "page_too_large",
-            )
+    if chunk.n_bytes <= max_bytes:
+        return
+    suspicious = chunk.n_bytes > _LARGE_VALUE_BYTES * chunk.n_values or chunk.n_bytes > _HIGH_RATIO * chunk.n_stored
+    n_pages = chunk.n_values + 1 if suspicious else _FIRST_PAGES
+    largest = largest_page(file, chunk.start, chunk.n_stored, max_bytes, n_pages)
+    if largest > max_bytes:
+        raise StreamDamageError(
+            f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
+            " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages",
+            "page_too_large",
+        )
 
 
 def _batch_rows(group: Any) -> int:

@@ -23,8 +23,8 @@ from pivot_udfs.storage.redact import printable
 def read_shard(path: str, corpus: Corpus) -> Iterator[Document | Rejected]:
     """Every record of a shard (``Shard.path``), in order, as a document or a rejection, numbered from 0.
 
-    ``record`` None stands for the whole shard. After a ``corrupt_stream`` or ``zstd_window_too_large``, whose number is
-    that of the first record lost, nothing follows. Raises CorpusError where the path has no ending of a shard, and what
+    ``record`` None stands for the whole shard. After one of SHARD_REASONS, whose number is that of the first record
+    lost, nothing follows. Raises CorpusError where the path has no ending of a shard, and what
     ``open_shard`` raises.
     """
     form = shard_format(path)

@@ -127,6 +127,8 @@ def _zstd_frame(data: bytes, stream: BinaryIO, max_window_bytes: int) -> Generat
 
 
 def _zstd_failure(problem: str, head: bytes, max_window_bytes: int) -> StreamDamageError:
+    if "Dictionary mismatch" in problem:
+        return StreamDamageError("the zstd stream needs a dictionary: compress it without one", "unsupported_form")
     if _TOO_MUCH_MEMORY not in problem:
         return StreamDamageError(problem)
     return StreamDamageError(

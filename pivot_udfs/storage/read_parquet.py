@@ -33,8 +33,7 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
 def check_columns(parquet: pq.ParquetFile, schema: pa.Schema, name: str) -> None:
     """Makes sure that a file has columns.
 
-    Raises:
-        WarehouseError: it lacks one; the message has the file's ``name``.
+    Raises WarehouseError where it lacks one; the message has the file's ``name``.
     """
     if missing := set(schema.names).difference(parquet.schema_arrow.names):
         raise WarehouseError(
@@ -62,17 +61,7 @@ def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.R
 def read_listed(
     batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema, shards: Collection[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of files that a DataFrame lists.
-
-    Args:
-        batches: one string column, files of the table.
-        folder: its URI.
-        schema: the columns to read, ``shard`` among them.
-        shards: only rows of these; None: all rows.
-
-    Yields:
-        batches in ``schema``, none of them empty.
-    """
+    """The rows of files (one string column) in ``schema``, only those of these shards if given; no batch is empty."""
     for rows in read_named_files(batches, folder, schema):
         wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
         if wanted.num_rows:

@@ -34,18 +34,11 @@ class Rules(NamedTuple):
 def encode_texts(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], rules: Rules, table: Table
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """The ids of texts.
+    """The ids of texts: UTF-8 in a row, each beginning at ``offsets`` (texts + 1,), with 32 bytes or more behind them.
 
-    Args:
-        data: UTF-8 of all texts in a row, no lone surrogates; at least 32 bytes more lie behind it.
-        offsets: (texts + 1,), where each text begins.
-        rules: of the tokenizer.
-        table: new pre-tokens are entered until half the rows are in use.
-
-    Returns:
-        ids (tokens,); starts (texts + 1,), where each text's ids begin; gaps (refused, 4): text, first byte, end, and
-        place in ids of each pre-token whose ids are missing there, since it has a byte without an id or is longer than
-        LONGEST.
+    New pre-tokens are entered in the table until half its rows are in use. Returns ids (tokens,); starts (texts + 1,),
+    where each text's ids begin; gaps (refused, 4): text, first byte, end, and place in ids of each pre-token whose ids
+    are missing there, since it has a byte without an id or is longer than LONGEST.
     """
     make_room(table)
     classes, joins, merges = rules

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pivot_udfs.counting.foreign_words import count_foreign_words, foreign_kinds, word_kinds
-from pivot_udfs.counting.word_shapes import word_shapes
+from pivot_udfs.counting.whole_words import word_shapes
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 

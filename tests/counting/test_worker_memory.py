@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pivot_udfs.counting.worker_memory import release_memory
+from pivot_udfs.count_cooccurrence import release_memory
 from pivot_udfs.text.identify_language import language_model
 from pivot_udfs.tokenization.backends import encoder, load_tokenizer
 

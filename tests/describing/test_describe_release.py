@@ -14,9 +14,8 @@ from huggingface_hub import DatasetCard
 from spdx_python_model import v3_0_1 as spdx
 
 from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
-from jobs.describing.markdown import table
-from jobs.warehouse.driver_rows import commit_rows
-from jobs.warehouse.tables import Warehouse
+from jobs.framework.markdown import table
+from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.write_release import write_release
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET
@@ -64,8 +63,8 @@ def small_release(folder: Path) -> list[dict[str, Any]]:
         )
     (folder / "run.toml").write_text(SETTINGS.format(folder=folder), encoding="utf-8")
     warehouse = Warehouse(cast(Any, None), f"{folder}/warehouse")
-    made = Provenance("filter_documents", 2, "0.1.0", settings={"selection.rule": "top_share"})
-    commit_rows(warehouse, "datasets/pivot", rows, made)
+    made = Provenance("filter_documents", 2, settings={"selection.rule": "top_share"})
+    warehouse.commit_rows("datasets/pivot", rows, made)
     write_release(warehouse, ["datasets/pivot"])
     return rows
 

@@ -49,17 +49,21 @@ def test_a_job_that_ends_well_returns_0_and_gets_its_settings(config: str) -> No
 class Place(Arguments):
     """Arguments of a job."""
 
-    record: int
+    record: int | None
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--record", type=int)
 
 
-def test_a_jobs_own_arguments_are_set_before_it_runs(config: str) -> None:
-    place, found = Place(), list[int]()
-    command = ["--config", config, "--record", "7"]
-    assert run_command("a_job", "", Small, lambda _: found.append(place.record), command, arguments=place) == 0
-    assert found == [7]
+def test_a_jobs_own_arguments_are_passed_to_it(config: str) -> None:
+    found: list[int | None] = []
+
+    def job(settings: Small, place: Place) -> None:
+        found.append(place.record)
+
+    for more in (["--record", "7"], []):
+        assert run_command("a_job", "", Small, job, ["--config", config, *more], arguments=Place) == 0
+    assert found == [7, None]
 
 
 def test_a_dry_run_prints_settings_without_secrets_and_runs_only_the_plan(

@@ -105,7 +105,7 @@ def run_in_workers(error: str, message: str) -> Any:
         run.spark.range(1).mapInArrow(step, "id long").collect()
 
     def main(argv: Sequence[str]) -> int:
-        return with_run("a_job", "", [], argv, body)
+        return with_run("a_job", "", [], body, argv)
 
     return main
 
@@ -125,7 +125,7 @@ def test_other_errors_keep_their_traceback(spark: "SparkSession", corpus: SmallC
     from jobs.framework.run_stages import with_run
 
     def main(argv: Sequence[str]) -> int:
-        return with_run("a_job", "", [], argv, lambda run: {}["key"])
+        return with_run("a_job", "", [], lambda run: {}["key"], argv)
 
     code, _, written = run_job(main, corpus)
     assert (code, written.splitlines()[-1]) == (1, "KeyError: 'key'")

@@ -51,7 +51,7 @@ def write(run: Run, table: str, n_rows: int) -> None:
     step = partial(rows_of_table, table=table, schema=schema)
     written = step_to_files(iter([batch]), step, {table: location.uri})
     files = [file for each in written for file in each.to_pylist()]
-    commit_files(location, run.warehouse.content(table), schema, files, Provenance("a_job", 1, ""))
+    commit_files(location, run.warehouse.content(table), schema, files, Provenance("a_job", 1))
     run.warehouse._known.clear()
 
 
@@ -78,7 +78,7 @@ def a_run(folder: Path, target: str) -> Run:
 def report_stage(run: Run, body: Callable[[Run], object]) -> None:
     stage = a_stage(body)
     with reported(run, stage):
-        stage.run(run, Provenance("a_job", 1, ""))
+        stage.run(run, Provenance("a_job", 1))
 
 
 def events_of(path: Path) -> list[Any]:

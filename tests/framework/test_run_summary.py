@@ -12,8 +12,7 @@ from jobs.framework.progress import Progress, StageRun
 from jobs.framework.run_summary import FILE, write_summary
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards
-from jobs.warehouse.driver_rows import commit_rows
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 
 SECRET = "wJalrXUtnFEMI-K7MDENG"  # noqa: S105 - a test's
@@ -23,10 +22,10 @@ def test_the_summary_has_stages_and_sizes_and_no_secret(tmp_path: Path, monkeypa
     monkeypatch.setattr(log_lines, "_secrets", set())
     log_lines.hide([SECRET])
     run: Any = SimpleNamespace(progress=Progress(), warehouse=Warehouse(cast(Any, None), str(tmp_path)))
-    made = Provenance("a_job", 1, "")
+    made = Provenance("a_job", 1)
     commit_shards(run.warehouse, [LoadedShard(name, "", 10, 0, 1, 0, 1, 0, 0) for name in "ab"], made, {})
     rows = [{"lang": lang, "n_docs": 2, "n_tokens": 30} for lang in ("en", "fr")]
-    commit_rows(run.warehouse, "corpus_totals", rows, Provenance("a_job", 1, ""))
+    run.warehouse.commit_rows("corpus_totals", rows, Provenance("a_job", 1))
     run.progress.stages += [StageRun("a", True, f"key = {SECRET}", 1.5, 2.5), StageRun("b", False, None, 0.1)]
     write_summary(run, "rebuild_corpus", ["corpus_totals", "pivots"], 3)
     summary = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))

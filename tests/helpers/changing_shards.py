@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
 from jobs import maintain_warehouse, rebuild_corpus
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import table_of
 

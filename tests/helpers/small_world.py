@@ -89,7 +89,7 @@ def write_table(
     schema = table_of(name).schema
     given = {"tokenizer": tokenizer, "lexicon": lexicon}
     files = {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in given.items() if path}
-    made = Provenance("test", 1, "", files=files)
+    made = Provenance("test", 1, files=files)
     deltalake.write_deltalake(
         str(folder / name),
         pa.Table.from_pylist(rows, schema=schema),

@@ -14,9 +14,12 @@ GPU = sorted((ROOT / "jobs" / "gpu").rglob("*.py"))
 CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not in GPU)
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
 SHARED = [
-    *(ROOT / "jobs" / "report" / name for name in ("language_names.py", "plot_style.py")),
-    *(ROOT / "jobs" / "framework" / name for name in ("command_line.py", "log_lines.py", "user_errors.py")),
-    *(ROOT / "jobs" / "warehouse" / name for name in ("commit_history.py", "open_table.py", "releases.py")),
+    *(ROOT / "jobs" / "report" / f"{name}.py" for name in ("language_names", "plot_style")),
+    *(ROOT / "jobs" / "framework" / f"{name}.py" for name in ("command_line", "log_lines", "markdown", "user_errors")),
+    *(
+        ROOT / "jobs" / "warehouse" / f"{name}.py"
+        for name in ("arrow_tables", "commit_history", "open_table", "releases")
+    ),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]

@@ -27,9 +27,12 @@ def test_the_zip_holds_the_working_tree_and_the_same_files_give_the_same_bytes(t
         for name in names:
             assert archive.read(name) == (ROOT / name).read_bytes()
     code = {str(path.relative_to(ROOT)) for part in ("jobs", "pivot_udfs") for path in (ROOT / part).rglob("*.py")}
-    pages = {f"jobs/report/{name}" for name in ("report.html", "releases.html", "report.css")} | {
-        "jobs/gpu/report/model_report.html"
+    names_of = {
+        "report": ("report.html", "releases.html", "report.css", "search.js"),
+        "describing": ("dataset_card.md", "training_summary.md", "croissant_context.json"),
+        "gpu/report": ("model_report.html",),
     }
+    pages = {f"jobs/{folder}/{name}" for folder, of_folder in names_of.items() for name in of_folder}
     assert sorted(names) == sorted(code | pages)
 
 

@@ -23,7 +23,7 @@ from warehouse_model import BAD, Settings, actual, expected, key
 
 from jobs import forget_documents, rebuild_corpus
 from jobs.framework import run_stages
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 
 TABLES = ("documents", "quarantine", "shards", *COUNTS)
 ROWS = {0: "record < 2", 1: "record < 2", 2: "n_docs > 1", 3: "n_docs > 1"}

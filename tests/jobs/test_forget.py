@@ -175,7 +175,7 @@ def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world:
     made = DeltaTable(documents)
     fingerprint = json.loads(made.history(1)[0]["userMetadata"])["fingerprint"]
     rows = TableVersion(str(made.metadata().id), 0, fingerprint)
-    tree = json.loads(Provenance("pack_dataset", 1, "", tables={"documents": rows}).to_json())
+    tree = json.loads(Provenance("pack_dataset", 1, tables={"documents": rows}).to_json())
     (world.folder / "packed").mkdir()
     (world.folder / "packed" / "manifest.json").write_text(json.dumps({"provenance": tree}), encoding="utf-8")
     keys = keys_of(world, "0.jsonl")[:1]

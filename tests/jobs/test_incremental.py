@@ -24,7 +24,7 @@ from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
 from jobs.framework import run_stages
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -43,7 +43,7 @@ def write(corpus: SmallCorpus, table: str, job: str = "a_job", row: Any = None, 
         for file in batch.to_pylist()
     ]
     delta = open_delta(location)
-    provenance = Provenance(job, 1, "", tables=changes.pop("read", {}))
+    provenance = Provenance(job, 1, tables=changes.pop("read", {}))
     arguments = {"removed": (), **changes}
     return commit_files(location, delta and read_content(delta), schema, files, provenance, **arguments)
 
@@ -97,7 +97,7 @@ def test_the_rows_that_shards_lists_are_kept(corpus: SmallCorpus) -> None:
 def test_the_tables_of_the_newest_release_are_kept(corpus: SmallCorpus) -> None:
     """A rebuild replaces a table of the release, which had been compacted, and has not added a release yet."""
     rows = write(corpus, "pivots").rows
-    made = Provenance("rebuild_corpus", 1, "", tables={"pivots": rows}).to_json()
+    made = Provenance("rebuild_corpus", 1, tables={"pivots": rows}).to_json()
     row = {"release": 0, "committed_at": datetime.now(UTC), "versions": [("pivots", rows.version)], "provenance": made}
     write(corpus, "releases", row=row)
     maintain(corpus)

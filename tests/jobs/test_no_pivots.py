@@ -16,7 +16,7 @@ def test_an_empty_table_of_pivots_names_each_limit() -> None:
     warehouse = SimpleNamespace(read=lambda _: empty, table_path=lambda name: f"w/{name}")
     run = SimpleNamespace(warehouse=warehouse, settings=SimpleNamespace(pivots=Pivots(min_sources=3)))
     with pytest.raises(WarehouseError, match="w/pivots is empty") as caught:
-        score_documents.run(cast(Any, run), Provenance("score_documents", 1, "0"))
+        score_documents.run(cast(Any, run), Provenance("score_documents", 1))
     limits = [name for name in Pivots.model_fields if name.startswith(("min_", "max_"))]
     assert [name for name in limits if name not in str(caught.value)] == []
     assert "min_sources (3)" in str(caught.value)

@@ -2,6 +2,7 @@
 
 import html
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +12,16 @@ from changing_shards import rebuild, write_shard
 from small_corpus import SmallCorpus
 
 from jobs import write_report
-from jobs.warehouse.releases import read_release
+from jobs.report import releases_section
+from jobs.warehouse.releases import Release, read_release
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.settings import Report, Settings, Warehouse
 from pivot_udfs.storage.stores import resolve
 
 OLD, NEW = TableVersion("a", 0, "same"), TableVersion("a", 1, "same")
-MADE = Provenance("write_report", 4, "0", tables={"documents": OLD, "pivots": OLD})
+MADE = Provenance("write_report", 4, tables={"documents": OLD, "pivots": OLD})
 
 
 def page_made_of(made: Provenance) -> str:
@@ -49,6 +52,37 @@ def test_the_page_lists_each_release_with_what_changed(world: SmallCorpus) -> No
     start, end = empty.split('<section id="releases"></section>')
     assert page.read_text().startswith(start)
     assert page.read_text().endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("releases", "expected"),
+    [
+        ({}, None),
+        ({0: NEW}, None),
+        ({0: OLD, 1: OLD, 2: NEW, 3: NEW}, (1, 0.5)),
+        ({0: TableVersion("a", 7, "gone"), 1: NEW}, None),
+    ],
+)
+def test_drift_is_since_the_newest_release_with_another_pivot_set(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    releases: dict[int, TableVersion],
+    expected: tuple[int, float] | None,
+) -> None:
+    def released(path: str, number: int) -> Any:
+        if releases[number] != OLD:
+            raise WarehouseError("its files are no longer there")
+        return SimpleNamespace(rows=lambda *_: [{"token_id": token} for token in (1, 2, 3, 4)])
+
+    made = {n: replace(MADE, tables={"pivots": rows}).to_json() for n, rows in releases.items()}
+    rows = {n: Release(n, datetime(2026, 1, 1, tzinfo=UTC), {}, provenance) for n, provenance in made.items()}
+    monkeypatch.setattr(releases_section, "read_releases", lambda _: rows)
+    monkeypatch.setattr(releases_section, "ArrowTables", released)
+    today = [{"token_id": token} for token in (3, 4, 5, 6)]
+    run = run_of(tmp_path)
+    run.warehouse.content = {"pivots": SimpleNamespace(rows=NEW)}.get
+    run.warehouse.read = lambda _: SimpleNamespace(select=lambda _: SimpleNamespace(collect=lambda: today))
+    assert releases_section.read_drift(run) == expected
 
 
 def run_of(folder: Path, pins: bool = True, blocked: TableVersion | None = None) -> Any:

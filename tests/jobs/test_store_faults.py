@@ -12,7 +12,7 @@ from small_corpus import SmallCorpus, run_job
 from store_states import WatchedFiles, store_states
 
 from jobs import rebuild_corpus
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.storage.location import Location
 
 N_TRIED = 4

@@ -170,7 +170,7 @@ def written_by_another(warehouse: Path, table: str) -> Callable[[], None]:
 
     def write() -> None:
         path = str(warehouse / table)
-        properties = CommitProperties(custom_metadata={"userMetadata": Provenance("another", 1, "").to_json()})
+        properties = CommitProperties(custom_metadata={"userMetadata": Provenance("another", 1).to_json()})
         kept: pa.Table = DeltaTable(path).to_pyarrow_table()
         write_deltalake(path, kept, mode="overwrite", commit_properties=properties)
 

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from itertools import combinations
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
 from report_pages import PageReader
 from small_corpus import SmallCorpus, rows_of
 
+from jobs.report.arm_budgets_and_sources import compared_arms
 from jobs.report.render_page import make_page
 from jobs.report.report_types import Report
 from pivot_udfs.arms import ARMS
@@ -27,12 +29,22 @@ def report(spark: "SparkSession", corpus: SmallCorpus) -> Report:
     return read_report(Run(spark, load_settings(corpus.config, [], Settings)))
 
 
+def test_each_arm_is_compared_with_its_pair_or_the_pivot_arm() -> None:
+    assert compared_arms(["pivot", "pivot_matched", "matched", "random", "lexicon_swap"]) == {
+        "pivot_matched": "matched",
+        "random": "pivot",
+    }
+    assert compared_arms(["pivot", "half_a", "half_b"]) == {"half_a": "half_b"}
+    assert compared_arms(["pivot", "matched"]) == {"matched": "pivot"}
+    assert compared_arms(["random"]) == {}
+
+
 @pytest.mark.spark
 def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    from jobs.report.arm_budgets_and_sources import sums_by_language, sums_by_source
+    from jobs.report.arm_budgets_and_sources import sums_by_group, sums_by_language
     from jobs.report.density_by_language import read_densities
     from jobs.selection.shrunken_density import with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
@@ -40,7 +52,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     rows = [("s", "empty", "en", 0, 0, 0, 0.0, 0.0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, 0.0, 0.0, "f", 1)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
     marked = with_shrunken_density(scores, {"en": 0.2}, 0).withColumn("taken", F.lit(False))
-    (language,) = read_densities(marked, sums_by_language(sums_by_source(scores, []), []))
+    (language,) = read_densities(marked, sums_by_language(sums_by_group(scores, []), []))
     assert [point.shrunken for point in language.sample] == [0.0, 0.2]
     assert sum(language.shrunken) == 2
 
@@ -54,8 +66,19 @@ class TestOfTables:
         assert intake.n_bytes == sum(len(text.encode()) for *_, text in corpus.documents)
         assert {row.reason: row.n_records for row in intake.rejected} == Counter(corpus.reasons)
         assert intake.n_quarantined == len(corpus.reasons)
-        by_source = Counter((lang, source) for source, _, lang, _ in corpus.documents)
-        assert {(row.lang, row.source): row.n_docs for row in intake.sources}.items() <= by_source.items()
+        by_source = Counter(source for source, *_ in corpus.documents)
+        assert {row.source: row.n_docs for row in intake.sources} == by_source
+        assert intake.n_sources == len(by_source)
+        languages = {(source, lang) for source, _, lang, _ in corpus.documents}
+        assert {(row.source, lang) for row in intake.sources for lang in row.langs} == languages
+        kept = {(row["shard"], row["record"]): row for row in rows_of(corpus, "quarantine")}
+        for row in intake.rejected:
+            for example in row.examples:
+                record = kept[example.shard, example.record]
+                assert (row.reason, example.detail) == (record["reason"], record["detail"])
+                raw = (record["raw"] or b"").decode(errors="replace")[:120]
+                assert len(example.raw) == len(raw)
+                assert example.raw == raw if raw.isprintable() else example.raw.isprintable()
 
     def test_arms(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
         """Tokens of an arm with replaced words are those of the original."""
@@ -65,9 +88,28 @@ class TestOfTables:
         for arm in report.arms:
             assert (arm.n_docs, arm.n_tokens) == (len(rows[arm.name]), sum(row["n_tokens"] for row in rows[arm.name]))
             assert arm.n_in_pivot == len(keys[arm.name] & keys["pivot"])
-        for row in report.source_tokens:
-            for name, of_arm in rows.items():
-                assert row[name] == sum(r["n_tokens"] for r in of_arm if r["source"] == row.source)
+
+    def test_mixes(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
+        keys = {"language": "lang", "source": "source", "length": "octave"}
+        names = [ARMS[arm.name].copy_of or arm.name for arm in report.arms]
+        tables = {"corpus": "document_scores"} | {
+            arm.name: f"datasets/{n}" for arm, n in zip(report.arms, names, strict=True)
+        }
+        for mix in report.mixes:
+            tokens: dict[str, Counter[str]] = {}
+            for name, table in tables.items():
+                tokens[name] = Counter()
+                for row in rows_of(corpus, table):
+                    values = row | {"octave": max(row["n_tokens"], 1).bit_length() - 1}
+                    tokens[name][str(values[keys[mix.kind]])] += row["n_tokens"]
+            assert {row.key: row.corpus for row in mix.rows} == tokens["corpus"]
+            for row in mix.rows:
+                assert {name: row[name] for name in tokens} == {name: of[row.key] for name, of in tokens.items()}
+            for arm, distance in mix.distances.items():
+                here, there = (tokens[name] for name in (arm, report.compared[arm]))
+                shares = [abs(here[k] / here.total() - there[k] / there.total()) for k in {*here, *there}]
+                assert distance == pytest.approx(sum(shares) / 2)
+        assert {arm for mix in report.mixes for arm in mix.distances} == set(report.compared)
 
     def test_budgets(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
         """The pivot arm's budgets are the share of each language's tokens; the controls' what the pivot arm holds."""
@@ -78,7 +120,10 @@ class TestOfTables:
         assert {b.lang: b.amount for b, _ in arms["pivot"].budgets} == {
             lang: int(0.3 * n) for lang, n in tokens.items()
         }
-        assert {b.lang: b.amount for b, _ in arms["random"].budgets} == arms["pivot"].language_tokens
+        held: Counter[str] = Counter()
+        for row in rows_of(corpus, "datasets/pivot"):
+            held[row["lang"]] += row["n_tokens"]
+        assert {b.lang: b.amount for b, _ in arms["random"].budgets} == held
         assert [(b.lang, b.amount) for b, _ in arms["parallel"].budgets] == [("all", arms["pivot"].n_tokens)]
         assert all(taken <= b.amount for arm in report.arms for b, taken in arm.budgets)
 
@@ -113,7 +158,14 @@ class TestOfTables:
     def test_pivots_and_examples(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
         pivots = sorted(rows_of(corpus, "pivots"), key=lambda row: row["rank"])
         assert [pivot.token for pivot in report.pivots] == [row["token"] for row in pivots]
-        assert all(pivot.pairs for pivot in report.pivots[:30])
+        assert all(pivot.pairs for pivot in report.pivots)
+        n_docs = {row["token_id"]: row["doc_count"] for row in rows_of(corpus, "token_totals")}
+        near = {(r["token_id"], r["lang"], r["word"]): r["doc_count"] for r in rows_of(corpus, "token_cooccurrence")}
+        for pivot in report.pivots[:100]:
+            linked = [row for row in rows_of(corpus, "pair_pivots") if row["token_id"] == pivot.token_id]
+            words = {(row[f"lang_{side}"], row[f"word_{side}"]) for row in linked for side in "ab"}
+            shares = [near[pivot.token_id, *word] / n_docs[pivot.token_id] for word in words]
+            assert pivot.overlap == pytest.approx(median(shares))
         assert report.examples
         for example, passage in report.examples:
             assert any(is_pivot for _, is_pivot in passage.segments) == (example.pivot_density > 0)

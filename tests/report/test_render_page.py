@@ -1,5 +1,6 @@
 """The page is self-contained, escapes what comes from the corpus, and has a text where a figure has no points."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from pyspark.sql import Row
 from report_pages import LengthBin, PageReader, Pivot, SampledDocument, made_up_report
 
-from jobs.report import plots
+from jobs.report import plot_style, plots
 from jobs.report.render_page import make_page
 from jobs.report.report_types import Intake, LanguageDensity
 from pivot_udfs.storage.stores import resolve
@@ -17,14 +18,24 @@ from pivot_udfs.storage.stores import resolve
 DENSITY = made_up_report().densities[0]
 POINT = SampledDocument(5, 0.0, 0.0, False)
 NOTHING = Intake(0, 0, 0, None, 0, 0, (), ())
-NO_FIGURES = {"intake": NOTHING, "language_pairs": (), "pivots": (), "densities": (), "arms": (), "examples": ()}
+NO_FIGURES = {
+    "mixes": (),
+    "intake": NOTHING,
+    "language_pairs": (),
+    "pivots": (),
+    "densities": (),
+    "arms": (),
+    "examples": (),
+}
 EVIL = '<script>alert(1)</script> & "x" $a_1$'
 
 
 def test_the_page_is_self_contained() -> None:
     page = make_page(made_up_report())
     reader = PageReader(page)
-    assert reader.tags["script"] == reader.tags["link"] == reader.tags["iframe"] == 0
+    assert reader.tags["link"] == reader.tags["iframe"] == 0
+    assert not any("src" in attributes for tag, attributes in reader.attributes if tag == "script")
+    assert not re.findall(r"fetch|XMLHttpRequest|import\(|innerHTML", page)
     assert all(address.startswith(("#", "data:")) for address in reader.addresses), reader.addresses
     assert not re.findall(r"url\((?!#)|@import", page)
     assert len(reader.ids) == len(set(reader.ids))
@@ -38,7 +49,7 @@ def test_the_page_is_self_contained() -> None:
 def test_the_page_escapes_what_comes_from_the_corpus() -> None:
     page = make_page(made_up_report(EVIL, EVIL + "\n\n next"))
     reader = PageReader(page)
-    assert reader.tags["script"] == 0
+    assert reader.tags["script"] == 2
     assert "".join(reader.marks).startswith(EVIL)
     assert "".join(reader.marks).endswith("¶ next")
 
@@ -74,14 +85,14 @@ def test_large_numbers_are_shortened_in_the_cards(n_docs: int, shown: str) -> No
     ("changes", "n_figures"),
     [
         (NO_FIGURES, 0),
-        ({"pivots": ()}, 4),
-        ({"examples": (), "source_tokens": ()}, 5),
-        ({"arms": ()}, 5),
+        ({"pivots": ()}, 3),
+        ({"examples": (), "mixes": (), "compared": {}}, 5),
+        ({"arms": (), "compared": {}}, 5),
         ({"densities": (replace(DENSITY, lengths=(LengthBin(64, 9, 0, 0),)),)}, 4),
         ({"densities": (replace(DENSITY, lengths=(), sample=()),)}, 3),
         (
             {"densities": (replace(DENSITY, n_docs=1, n_tokens=0, density=0.0, n_taken=0, cut=None, sample=(POINT,)),)},
-            4,
+            5,
         ),
     ],
 )
@@ -89,7 +100,7 @@ def test_figures_without_points_say_so_in_their_place(changes: dict[str, Any], n
     page = make_page(replace(made_up_report(), **changes))
     tags = PageReader(page).tags
     assert tags["svg"] == n_figures
-    assert page.count("Nothing to plot: ") == 5 - n_figures
+    assert tags["figcaption"] + page.count("Nothing to plot: ") == 4
 
 
 def sample_of(*n_tokens: int) -> tuple[Row, ...]:
@@ -111,8 +122,45 @@ def test_a_panel_without_points_is_drawn_beside_others(sample: tuple[Row, ...], 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scores", [[0.0], [0.0, 0.0], [-0.5, -1.0], [1e9, 1e-9], [2.0]])
 def test_pivots_of_any_score_are_plotted(scores: list[float]) -> None:
-    pivots = [Pivot(k + 1, "x", score, 1, 1, 0.1, ()) for k, score in enumerate(scores)]
-    assert plots.draw_reach(pivots).startswith("<svg")
+    pivots = [Pivot(k + 1, "x", score, 1, 1, 0.1, 1, (), None) for k, score in enumerate(scores)]
+    assert plots.draw_reach(pivots, plot_style.PANEL).startswith("<svg")
+
+
+def test_figures_have_a_label_and_the_colours_of_the_style_sheet() -> None:
+    page = make_page(made_up_report())
+    figures = [attributes for tag, attributes in PageReader(page).attributes if tag == "svg"]
+    assert {figure["role"] for figure in figures} == {"img"}
+    assert "Chinese: number of documents by pivot density" in {figure["aria-label"] for figure in figures}
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    assert re.findall(r"(?:fill|stroke): #(?!ffffff)\w{6}", drawn) == []
+    assert set(re.findall(r"var\((--\w+)\)", page)) <= set(re.findall(r"(--\w+):", page))
+
+
+def test_headers_of_tables_have_a_scope_and_their_boxes_a_name() -> None:
+    attributes = PageReader(make_page(made_up_report())).attributes
+    assert {cell.get("scope") for tag, cell in attributes if tag == "th"} == {"col", "row"}
+    boxes = [box["aria-label"] for _, box in attributes if box.get("class") == "scroll"]
+    assert len(boxes) == len(set(boxes)) > 5
+
+
+def test_the_search_has_all_pivots_and_word_pairs() -> None:
+    page = make_page(made_up_report("eau</script>", "x"))
+    (found,) = re.findall(r'<script type="application/json" id="index">(.*?)</script>', page)
+    pivot, pair = json.loads(found)
+    assert pivot == [
+        "eau</script>",
+        "pivot 1: 3 concepts, 2 language pairs, 10.0% of the documents. eau</script> – 水",
+    ]
+    assert pair == [
+        "water – eau</script>",
+        "English – Chinese: 9,876 documents, NPMI 0.50, a translation in the lexicon",
+    ]
+
+
+def test_quarantined_records_are_shown_with_where_they_are() -> None:
+    page = make_page(made_up_report(EVIL))
+    assert "<code>not_json</code>: the line is not JSON" in page
+    assert "<li><code>a.jsonl</code>, record 7: &lt;script&gt;alert(1)" in page
 
 
 def test_unfilled_budgets_and_empty_arms_are_shown() -> None:

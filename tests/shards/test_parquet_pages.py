@@ -1,5 +1,6 @@
 """Pages of Parquet: their sizes by their headers, and files that say what is not so."""
 
+import base64
 import io
 from contextlib import suppress
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as encryption
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shard_files import read, reasons_of, with_limits, write
 
-from pivot_udfs.shards.parquet_pages import largest_page
+from pivot_udfs.shards.parquet_pages import Chunk, column_chunks, largest_page
 
 PLAIN: dict[str, Any] = {"use_dictionary": False, "data_page_size": 1, "write_batch_size": 1}
 
@@ -89,4 +91,59 @@ def test_rows_that_only_the_footer_has_are_damage(tmp_path: Path) -> None:
     assert pq.read_metadata(path).num_rows == 4_242
     found = read(path)
     assert reasons_of(found) == [None, "corrupt_stream"]
-    assert "the footer says 4242 rows, 4241 are missing" in str(found[1])
+    assert "the footer says 4242 rows, the row groups have 1" in str(found[1])
+
+
+NESTED = {"lang": [["fr", "en"]] * 40, "meta": [{"a": {"b": "x"}, "c": [1, 2]}] * 40}
+
+
+def _forty_rows(folder: Path, **options: Any) -> Path:
+    columns = {"id": [str(n) for n in range(40)], "text": [f"{n * n} eau" for n in range(40)], **NESTED}
+    pq.write_table(pa.table(columns), folder / "forty.parquet", **options)
+    return folder / "forty.parquet"
+
+
+@pytest.mark.parametrize("options", [{}, {"row_group_size": 11, **PLAIN}, {"compression": "none"}], ids=str)
+def test_chunks_are_those_that_pyarrow_finds(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = _forty_rows(tmp_path, **options)
+    footer = pq.read_metadata(path)
+    groups = [[footer.row_group(k).column(n) for n in range(footer.num_columns)] for k in range(footer.num_row_groups)]
+    with path.open("rb") as file:
+        assert column_chunks(file) == [
+            [
+                Chunk(
+                    *(chunk.num_values, chunk.total_uncompressed_size, chunk.total_compressed_size),
+                    chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset,
+                )
+                for chunk in chunks
+            ]
+            for chunks in groups
+        ]
+
+
+@pytest.mark.parametrize("flipped", [1, 16])
+def test_a_footer_with_any_damaged_byte_never_ends_the_process(tmp_path: Path, flipped: int) -> None:
+    whole = _forty_rows(tmp_path, row_group_size=20).read_bytes()
+    for at in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole) - 8):
+        found = read(write(tmp_path, whole[:at] + bytes([whole[at] ^ flipped]) + whole[at + 1 :], "x.parquet"))
+        assert [item.record for item in found] in (list(range(len(found))), [None])
+
+
+class _Keys(encryption.KmsClient):
+    def wrap_key(self, key_bytes: bytes, _: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+
+@pytest.mark.parametrize(
+    ("column", "plaintext_footer", "reasons"),
+    [("text", True, ["unsupported_form"]), ("text", False, ["unsupported_form"]), ("other", True, [None])],
+)
+def test_what_is_encrypted_is_named(tmp_path: Path, column: str, plaintext_footer: bool, reasons: list[Any]) -> None:
+    keys = encryption.EncryptionConfiguration("f", column_keys={"k": [column]}, plaintext_footer=plaintext_footer)
+    table = pa.table({"id": ["1"], "text": ["eau"], "other": ["x"]})
+    factory = encryption.CryptoFactory(lambda _: _Keys())
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), keys)
+    pq.write_table(table, tmp_path / "x.parquet", encryption_properties=properties)
+    found = read(tmp_path / "x.parquet")
+    assert reasons_of(found) == reasons
+    assert reasons == [None] or "decrypt" in str(found[0])

@@ -146,6 +146,13 @@ def test_many_small_frames_and_skippable_ones_are_one_stream(tmp_path: Path) -> 
     assert reasons_of(read(write(tmp_path, b"".join(frames), "x.jsonl.zst"))) == [None] * 700
 
 
+def test_a_frame_that_needs_a_dictionary_is_no_damage(tmp_path: Path) -> None:
+    samples = many_lines(3_000).splitlines()
+    with_dictionary = zstandard.ZstdCompressor(dict_data=zstandard.train_dictionary(4_096, samples))
+    found = read(write(tmp_path, pack_zstd(many_lines(2)) + with_dictionary.compress(many_lines(3)), "x.jsonl.zst"))
+    assert reasons_of(found) == [None, None, "unsupported_form"]
+
+
 def test_a_stored_byte_that_stands_for_much_is_read_in_bounded_blocks(tmp_path: Path) -> None:
     """300 MB of one byte are 30 kB as zstd; a block has at most 16 MiB."""
     path = write(tmp_path, zstandard.ZstdCompressor().compress(b"\n" * 300_000_000), "x.jsonl.zst")

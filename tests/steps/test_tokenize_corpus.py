@@ -15,11 +15,11 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.framework.task_sizes import pack_files
 from pivot_udfs import tokenize_corpus as step
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Corpus
 from pivot_udfs.shards import read_shard
-from pivot_udfs.shards.assign_files import pack_files
 from pivot_udfs.text import identify_language
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenize_corpus import (

@@ -26,7 +26,7 @@ def write(folder: Path, files: dict[str, dict[str, str]]) -> None:
         pq.write_table(pa.table({"shard": [shard], "doc_id": [f"id of {shard}"]}), path)
         stats = json.dumps({"numRecords": 1, "minValues": least, "maxValues": least})
         rows.append({"path": path.name, "n_bytes": path.stat().st_size, "stats": stats})
-    commit_files(resolve(str(folder)), None, SCHEMA, rows, Provenance("a_job", 1, ""))
+    commit_files(resolve(str(folder)), None, SCHEMA, rows, Provenance("a_job", 1))
 
 
 @pytest.mark.parametrize("statistics", [("shard",), (), ("shard", "doc_id")])

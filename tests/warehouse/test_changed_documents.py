@@ -15,14 +15,13 @@ from deltalake import DeltaTable
 
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from jobs.warehouse.commit import data_files
-from jobs.warehouse.driver_rows import commit_rows
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.storage.read_parquet import read_listed
 from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
-MADE = Provenance("tokenize_corpus", 1, "")
+MADE = Provenance("tokenize_corpus", 1)
 Document = dict[str, Any]
 Place = tuple[str, int, str]
 
@@ -87,7 +86,7 @@ class Corpus:
         """The provenance of scores of these documents."""
         content = self.warehouse.content("documents")
         assert content is not None
-        return Provenance("score_documents", 1, "", tables={"documents": content.rows})
+        return Provenance("score_documents", 1, tables={"documents": content.rows})
 
 
 def places(rows: Sequence[Mapping[str, Any]]) -> Counter[Place]:
@@ -134,7 +133,7 @@ def test_a_table_covers_documents_only_where_nothing_else_has_changed(tmp_path: 
     corpus = Corpus(tmp_path, random.Random(0))  # noqa: S311 - a test's fixed draw
     corpus.load(["a"])
     made = corpus.scores()
-    commit_rows(corpus.warehouse, "document_scores", [], made)
+    corpus.warehouse.commit_rows("document_scores", [], made)
     assert not DeltaTable(corpus.warehouse.location("document_scores").path).file_uris()
     assert covered_documents(corpus.warehouse, "document_scores", made) is None
     corpus.load(["b"])

@@ -18,7 +18,7 @@ from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
 
 SCHEMA = pa.schema([("a", pa.int64())])
-MADE = Provenance("a_job", 1, "0.1.0")
+MADE = Provenance("a_job", 1)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_commit_replaces_all_files(table: Location) -> None:
 
 def test_an_empty_table_records_the_provenance_of_every_commit(table: Location) -> None:
     began = commit(table, None)
-    other = Provenance("a_job", 2, "0.1.0")
+    other = Provenance("a_job", 2)
     commit_files(table, began, SCHEMA, [], other)
     assert read_content(DeltaTable(table.path)).provenance == other
 

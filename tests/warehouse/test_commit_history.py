@@ -13,7 +13,7 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import PINNED
 
-MADE = Provenance("tokenize_corpus", 1, "0.1.0", {"corpus.inputs": ["a"]}, files={"tokenizer": "t" * 64})
+MADE = Provenance("tokenize_corpus", 1, {"corpus.inputs": ["a"]}, files={"tokenizer": "t" * 64})
 OTHER = replace(MADE, settings={"corpus.inputs": ["b"]})
 
 
@@ -133,7 +133,7 @@ class Tables(dict[str, Content]):
     def add(self, name: str, job: str, version: int, *inputs: str, settings: int = 0) -> None:
         """A table that was made from the tables that are there now."""
         tables = {read: self[read].rows for read in inputs}
-        made = Provenance(job, 1, "", {"x": settings}, tables=tables)
+        made = Provenance(job, 1, {"x": settings}, tables=tables)
         self[name] = Content(f"{name}-{version}", version, version, made, 0)
 
 

@@ -19,7 +19,7 @@ from pivot_udfs.settings import Maintenance
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
 
-MADE = Provenance("a_job", 1, "0.1.0")
+MADE = Provenance("a_job", 1)
 SCHEMA = pa.schema([("text", pa.string()), ("shard", pa.string())])
 OLD = (1e9, 1e9)
 """Times of last access and change long before any retention."""

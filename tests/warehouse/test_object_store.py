@@ -102,7 +102,7 @@ def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) 
         batch = pa.RecordBatch.from_pylist([row], schema=schema)
         steps = step_to_files(iter([batch]), step, {"token_totals": table.uri})
         files = pa.Table.from_batches(list(steps)).to_pylist()
-        made = Provenance("count_cooccurrence", count, "")
+        made = Provenance("count_cooccurrence", count)
         began = commit_files(table, began, schema, files, made)
         versions.append(began.version)
         read = open_delta(table)
@@ -117,7 +117,7 @@ def test_a_table_is_maintained_and_purged(bucket: str) -> None:
     root, schema, made = (
         resolve(f"s3a://{bucket}/ware house"),
         TOKEN_TOTALS,
-        Provenance("a_job", 1, ""),
+        Provenance("a_job", 1),
     )
     table, began = root.child("token_totals"), None
     row = {"token_id": 3, "count": 1, "doc_count": 1}
@@ -137,9 +137,9 @@ def test_a_table_is_maintained_and_purged(bucket: str) -> None:
 
 
 def test_of_two_commits_onto_one_version_the_second_is_refused(bucket: str) -> None:
-    table, schema, made = resolve(f"s3a://{bucket}/t"), TOKEN_TOTALS, Provenance("a_job", 1, "")
+    table, schema, made = resolve(f"s3a://{bucket}/t"), TOKEN_TOTALS, Provenance("a_job", 1)
     began = commit_files(table, None, schema, [], made)
-    commit_files(table, began, schema, [], Provenance("another", 1, ""))
+    commit_files(table, began, schema, [], Provenance("another", 1))
     with pytest.raises(WarehouseError, match="another run has written"):
         commit_files(table, began, schema, [], made)
 

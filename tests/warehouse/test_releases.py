@@ -20,7 +20,7 @@ from pivot_udfs.storage.stores import resolve
 
 def write(warehouse: Path, n_rows: int) -> None:
     """A version of ``pivots`` with so many rows."""
-    made = CommitProperties(custom_metadata={"userMetadata": Provenance("find_pivots", n_rows, "").to_json()})
+    made = CommitProperties(custom_metadata={"userMetadata": Provenance("find_pivots", n_rows).to_json()})
     rows = pa.table({"token_id": list(range(n_rows))})
     write_deltalake(str(warehouse / "pivots"), rows, mode="overwrite", commit_properties=made, target_file_size=1)
 
@@ -28,7 +28,7 @@ def write(warehouse: Path, n_rows: int) -> None:
 def release(warehouse: Path, number: int) -> None:
     """A release of the newest version."""
     content = read_content(DeltaTable(str(warehouse / "pivots")))
-    provenance = Provenance("rebuild_corpus", 1, "", tables={"pivots": content.rows})
+    provenance = Provenance("rebuild_corpus", 1, tables={"pivots": content.rows})
     versions = [("pivots", content.newest)]
     row = {
         "release": number,

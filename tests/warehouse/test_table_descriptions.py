@@ -6,8 +6,7 @@ from typing import Any, cast
 import pytest
 from deltalake import DeltaTable
 
-from jobs.warehouse.driver_rows import commit_rows
-from jobs.warehouse.tables import Warehouse
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES, table_of
 
@@ -15,7 +14,7 @@ from pivot_udfs.schemas import TABLES, table_of
 @pytest.mark.parametrize("name", [*TABLES, "datasets/pivot"])
 def test_a_table_has_its_description_and_comments(name: str, tmp_path: Path) -> None:
     warehouse = Warehouse(cast(Any, None), str(tmp_path))
-    commit_rows(warehouse, name, [], Provenance("a_job", 1, ""))
+    warehouse.commit_rows(name, [], Provenance("a_job", 1))
     table = DeltaTable(tmp_path / name)
     assert table.metadata().name == name
     assert table.metadata().description == table_of(name).description

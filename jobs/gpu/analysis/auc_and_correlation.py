@@ -24,11 +24,8 @@ class Correlation:
 def behaviour_auc(direct: NDArray[np.bool_], counts: Values) -> float:
     """Probability that a direct pair has a larger count than a pivot pair, ties counted half.
 
-    NaN without both kinds, or if all counts are zero.
-
-    Args:
-        direct: (pairs,), True for direct and False for pivot.
-        counts: (pairs,), occurrences in the corpus.
+    ``direct`` (pairs,) is True for direct and False for pivot; ``counts`` (pairs,) are occurrences in the corpus. NaN
+    without both kinds, or if all counts are zero.
     """
     if _undefined(direct, counts):
         return math.nan

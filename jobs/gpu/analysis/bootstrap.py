@@ -23,11 +23,8 @@ class Interval:
 def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
     """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for fewer than two units.
 
-    Args:
-        values: one per word and direction.
-        n_resamples, seed: of the bootstrap.
-        units: (n,), the unit of each value (the values of a concept in all directions are resampled together); None:
-            every value is a unit.
+    ``units`` (n,) has the unit of each value: the values of a concept in all directions are resampled together. None:
+    every value is a unit.
     """
     sums, sizes = _by_unit(values, units)
     mean = float(values.mean()) if values.size else math.nan

@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jobs.framework.markdown import table
 from jobs.gpu.analysis.contrasts import METRICS, Contrast, Runs, Words, correct_p_values
+from pivot_udfs.arms import ContrastName
 
 
-def compare(base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: Set[int]) -> dict[str, Any]:
+def compare(base: pa.Table, runs: Runs, contrasts: Sequence[ContrastName], half_a: Set[int]) -> dict[str, Any]:
     """The comparison as a tree for a JSON file.
 
-    Args:
-        base: scores before training.
-        runs: by arm and seed.
-        contrasts: ``<treatment>-<control>``, the primary one first; those without a common seed are left out.
-        half_a: the concepts of half A; for the crossover.
+    ``base`` are the scores before training, ``runs`` are by arm and seed; contrasts, the primary one first, without a
+    common seed are left out; ``half_a`` are the concepts of half A, for the crossover.
     """
     words = Words(base)
     by_arm = {arm: {seed: run for (a, seed), run in runs.items() if a == arm} for arm, _ in runs}
@@ -60,14 +59,14 @@ def markdown_table(found: Mapping[str, Any]) -> str:
         names = list(found["before"][metric])
         of_arms = {"before": found["before"][metric], **found["after"][metric]}
         cells = [[arm, *(_cell(row[name]) for name in names)] for arm, row in of_arms.items()]
-        lines += _table([metric, *names], cells)
+        lines += [table([metric, *names], cells), ""]
     bits = found["bits_per_byte"]
     languages = list(next(iter(bits.values())))
     if not languages:
         return "\n".join(lines)
     rows = [["before", *(_number(row["before"], 4, "") for row in next(iter(bits.values())).values())]]
     rows += [[arm, *(_number(of_arm[k]["after"], 4, "") for k in languages)] for arm, of_arm in bits.items()]
-    return "\n".join([*lines, *_table(["bits per byte", *languages], rows)])
+    return "\n".join([*lines, table(["bits per byte", *languages], rows), ""])
 
 
 def _contrast_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -78,10 +77,10 @@ def _contrast_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
             for name, row in contrast[part].items():
                 gain = contrast["gain"].get(name)
                 p_values = [_number(row[key], 4, "") for key in ("p_value", "p_holm")]
-                numbers = [_number(row["detectable"], 4, ""), str(row["n"]), str(row["n_seeds"])]
+                numbers = [_number(row["detectable"], 4, ""), row["n"], row["n_seeds"]]
                 rows.append([contrast["name"], f"{kind}: {name}", _cell(row), *p_values, *numbers])
                 rows[-1].append(_cell(gain) if gain else "-")
-    return _table(header, rows)
+    return [table(header, rows), ""] if rows else []
 
 
 def _seed_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -101,12 +100,6 @@ def _seed_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
             "",
         ]
     return lines
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table and an empty line; nothing without rows."""
-    lines = [header, ["---"] * len(header), *rows]
-    return [*("| " + " | ".join(line) + " |" for line in lines), ""] if rows else []
 
 
 def _cell(row: Mapping[str, float]) -> str:

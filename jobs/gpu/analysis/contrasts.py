@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects, holm
 from jobs.gpu.analysis.dose_response import dose_slopes
-from jobs.gpu.common.errors import TaskError
-from pivot_udfs.arms import CROSSOVER
+from pivot_udfs.arms import CROSSOVER, ContrastName
+from pivot_udfs.errors import TaskError
 
 METRICS = ("contrast", "score")
 """The primary one first."""
@@ -37,12 +37,7 @@ Runs = Mapping[tuple[str, int], RunResult]
 
 
 class Words:
-    """The words of a task and their scores before training.
-
-    Attributes:
-        masks: bool (words,) by direction, and of ``all``.
-        concepts: (concepts,), ascending.
-    """
+    """The words of a task and their scores before training; ``masks``: bool (words,) by direction and of ``all``."""
 
     def __init__(self, base: pa.Table) -> None:
         self._base = base
@@ -53,11 +48,7 @@ class Words:
         self.concepts: NDArray[np.int64] = np.unique(self._numbers)
 
     def vector(self, scores: pa.Table, metric: str) -> Values:
-        """A metric of every word (words,).
-
-        Raises:
-            TaskError: the scores are of another task.
-        """
+        """A metric of every word (words,); raises TaskError where the scores are of another task."""
         keys = ["direction", "concept"]
         if not scores.select(keys).equals(self._base.select(keys)):
             raise TaskError("scores of different tasks cannot be compared: evaluate all models on one task file")
@@ -99,29 +90,21 @@ def tested_row(effect: Effect) -> dict[str, Any]:
 
 
 class Contrast:
-    """One contrast, over the seeds that both arms have.
+    """One contrast, over the seeds that both arms have; ``half_a`` are the concepts of half A, for the crossover."""
 
-    Args:
-        name: ``<treatment>-<control>``.
-        runs: by arm and seed.
-        words: of the task.
-        half_a: the concepts of half A; for the crossover.
-    """
-
-    def __init__(self, name: str, runs: Runs, words: Words, half_a: Set[int]) -> None:
+    def __init__(self, name: ContrastName, runs: Runs, words: Words, half_a: Set[int]) -> None:
         self._name, self._words, self._crossover = name, words, name == CROSSOVER
         self._half_a = sorted(half_a)
-        arms = name.split("-")
-        self.seeds = [seed for arm, seed in runs if arm == arms[0] and (arms[1], seed) in runs]
-        self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in arms]
+        treatment, control = name.arms
+        self.seeds = [seed for arm, seed in runs if arm == treatment and (control, seed) in runs]
+        self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in name.arms]
 
     def tree(self) -> dict[str, Any]:
         """The results as a part of a JSON file.
 
-        Returns:
-            ``effects`` by metric; ``by_direction``, of the primary metric; ``gain``, the mean change of both arms since
-            before training, by metric; ``doses``, the slopes of the primary metric on the doses; ``dose_effects``, what
-            the arms do to ln(1 + dose), estimated like the effects: how strong the treatment was.
+        ``effects`` are by metric, ``by_direction`` of the primary metric; ``gain`` is the mean change of both arms
+        since before training, by metric; ``doses`` are the slopes of the primary metric on the doses; ``dose_effects``
+        what the arms do to ln(1 + dose), estimated like the effects: how strong the treatment was.
         """
         words, primary = self._words, METRICS[0]
         gains = {m: words.means(sum(self._after[m]) / 2 - words.before(m))["all"] for m in METRICS}

@@ -94,12 +94,10 @@ class Effect:
 
 
 def crossed_effects(values: Values, design: Values) -> list[Effect]:
-    """The effect of every column of a design.
+    """The effect of every column of a design on ``values`` (seeds, concepts), such as differences between two arms.
 
-    Args:
-        values: (seeds, concepts), such as differences between two arms.
-        design: (concepts, columns), of full rank. Ones: the mean. Ones and +-1: the mean, and half the
-            difference between two halves.
+    The design (concepts, columns) has full rank. Ones: the mean; ones and +-1: the mean, and half the difference
+    between two halves.
     """
     (n_seeds, n_concepts), n_columns = values.shape, design.shape[1]
     if n_concepts <= n_columns or np.linalg.matrix_rank(design) < n_columns:

@@ -13,8 +13,8 @@ from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.training_loop import step_indices
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task
+from jobs.gpu.translation.word_tokens import WordTokens
 
 Patterns = Sequence[Sequence[tuple[int, ...]]]
 DOSES = ("pivots", "words")
@@ -35,12 +35,9 @@ def concept_patterns(task: Task, tokens: WordTokens) -> dict[str, Patterns]:
 
 
 class SequenceDoses:
-    """Occurrences of each concept's patterns in every sequence of a packed file.
+    """Occurrences of each concept's patterns (``concept_patterns``) in every sequence of ``length`` tokens of a file.
 
-    Args:
-        packed: the file.
-        length: tokens of a sequence; occurrences across its end are not counted.
-        patterns: see ``concept_patterns``.
+    Occurrences across the end of a sequence are not counted.
     """
 
     def __init__(self, packed: PackedFile, length: int, patterns: Mapping[str, Patterns]) -> None:
@@ -79,9 +76,8 @@ class SequenceDoses:
 def dose_slopes(gains: Values, treatment: Mapping[str, Values], control: Mapping[str, Values]) -> dict[str, Effect]:
     """Slopes of a difference between two arms on the differences of ln(1 + dose), both doses in one model.
 
-    Args:
-        gains: (seeds, concepts), treatment less control.
-        treatment, control: by dose (seeds, concepts); the mean over seeds is used.
+    ``gains`` (seeds, concepts) are treatment less control; doses are (seeds, concepts), of which the mean over seeds is
+    used.
     """
     steps = [(np.log1p(treatment[name]) - np.log1p(control[name])).mean(axis=0) for name in DOSES]
     effects = crossed_effects(gains, np.stack([np.ones(gains.shape[1]), *steps], axis=1))

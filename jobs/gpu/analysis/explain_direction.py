@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.framework.markdown import table
 from jobs.gpu.analysis.auc_and_correlation import auc_interval, behaviour_auc, count_score_correlation
 from jobs.gpu.analysis.bootstrap import Interval, mean_interval
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
@@ -72,14 +73,14 @@ def markdown_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
         "direction", "words", "pivot", "direct", "undecided", "random concepts: pivot", "paper's label: pivot",
         "decided by wordless", "log p without pivot", "without random", "difference", "difference, direct words",
     )  # fmt: skip
-    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    lines = []
     for name, row in directions.items():
         labels, causality = row["latent_behaviour"], row["causality"]
         cells = [name, row["n_pairs"], *(labels[k] for k in LATENT_LABELS), row["control_behaviour"]["pivot"]]
         cells += [row["behaviour"]["pivot"], row["decided_by_wordless"]]
         cells += [_cell(causality["pivot"][k]) for k in ("pivot", "control", "difference")]
-        lines.append(f"| {' | '.join(map(str, [*cells, _cell(causality['direct']['difference'])]))} |")
-    return "\n".join(lines) + "\n"
+        lines.append([*cells, _cell(causality["direct"]["difference"])])
+    return table(head, lines) + "\n"
 
 
 def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
@@ -87,15 +88,15 @@ def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
 
     A dash stands where no word of the language has a first token; else the number of words that have one follows.
     """
-    lines = ["| direction | target, last layer | third language, best layer |", "| --- | --- | --- |"]
+    lines = []
     for name, row in directions.items():
         pair, p = name.split("-"), row.get("precision_at_1", {})
         places = [(values[-1], len(values), k) for k, values in p.items() if k == pair[-1]]
         third = [(v, layer, k) for k, values in p.items() if k not in pair for layer, v in enumerate(values, 1)]
         best = [max(found, key=lambda place: (place[0], -place[1])) if found else None for found in (places, third)]
         cells = ["-" if f is None else f"{f[0]:.3f} ({f[2]}, layer {f[1]}, {row['curves'][f[2]]['n']})" for f in best]
-        lines += [f"| {name} | {' | '.join(cells)} |"] if p else []
-    return "\n".join(lines) + "\n"
+        lines += [[name, *cells]] if p else []
+    return table(["direction", "target, last layer", "third language, best layer"], lines) + "\n"
 
 
 def _cell(row: Mapping[str, float]) -> str:

@@ -13,8 +13,7 @@ Rows = Sequence[Mapping[str, Any]]
 def mean_band(values: NDArray[np.float64], n_resamples: int, seed: int) -> Band:
     """The mean of ``values`` (words, layers) with its 95 % interval over resampled words; NaN bounds for one word.
 
-    Returns:
-        mean, low, high: one number for each layer; n: the number of words.
+    mean, low, high have one number for each layer; n is the number of words.
     """
     n = len(values)
     shares = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_resamples) / n

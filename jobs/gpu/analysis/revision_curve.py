@@ -41,9 +41,8 @@ def revision_rows(revision: str, traces: pa.Table) -> pa.Table:
 def revision_curve(table: pa.Table, n_resamples: int, seed: int) -> list[dict[str, Any]]:
     """One entry for each revision, in the table's order, over all directions; intervals resample concepts.
 
-    Returns:
-        revision, step, n_words; as means with intervals: ``pivot`` and ``control`` (shares of words labelled so, and of
-        random concepts), and ``log_probability`` of the answer (nats).
+    revision, step, n_words; as means with intervals ``pivot`` and ``control`` (shares of words labelled so, and of
+    random concepts) and ``log_probability`` of the answer (nats).
     """
     of_revision: dict[str, list[dict[str, Any]]] = {}
     for row in table.to_pylist():

@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 
 from jobs.gpu.common.settings import ModelSettings
+from pivot_udfs.provenance import Provenance
+
+PROVENANCE = "_provenance.json"
 
 
 def results_path(settings: ModelSettings, *parts: str) -> Path:
@@ -57,3 +60,14 @@ def sync_folder(folder: Path) -> None:
     """Flushes all files of a folder and of the folders in it, and their names, to disk."""
     for path in [*folder.rglob("*"), folder]:
         sync(path)
+
+
+def write_provenance(folder: Path, record: Provenance) -> None:
+    """Writes ``_provenance.json`` into a folder."""
+    write_json(folder / PROVENANCE, record.to_tree())
+
+
+def read_provenance(folder: Path) -> Provenance | None:
+    """The provenance in a folder; None if there is none."""
+    path = folder / PROVENANCE
+    return Provenance.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -15,9 +15,10 @@ import pyarrow.dataset as ds
 
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.settings import Warehouse
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import resolve, table_files
+from pivot_udfs.storage.stores import table_files
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -25,23 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PinnedTable:
-    """One version of a table.
-
-    Attributes:
-        name: such as ``datasets/pivot``.
-        table: the table at that version.
-        version: the version's number.
-        rows: the identity of its rows, for the provenance of what is made from them; OPTIMIZE does not change it.
-        provenance: what made the rows; None where the log does not record it.
-        location: the table's folder.
-    """
+    """A table with the rows of one release, which ``rows`` identifies for the provenance of what is made from them."""
 
     name: str
     table: "DeltaTable"
-    version: int
     rows: TableVersion
     provenance: Provenance | None
     location: Location
+
+    @property
+    def version(self) -> int:
+        """The version that is read."""
+        return int(self.table.version())
 
     @cached_property
     def dataset(self) -> ds.Dataset:
@@ -53,65 +49,28 @@ class PinnedTable:
         return self.provenance.files.get(kind) if self.provenance else None
 
 
-def open_table(warehouse: str, name: str, version: int | None = None, release: int | None = None) -> PinnedTable:
-    """A table of the warehouse.
+def open_table(warehouse: Warehouse, name: str) -> PinnedTable:
+    """A table, such as ``datasets/pivot``, with the rows that ``warehouse.release`` has (see ``ArrowTables``).
 
-    Args:
-        warehouse: path or URI.
-        name: such as ``datasets/pivot``.
-        version: None: that of the release.
-        release: None: the newest; where there is none, the newest version.
-
-    Raises:
-        WarehouseError: there is no such table, version or release, its log was cleaned up, or it is damaged.
+    Raises WarehouseError where there is no such table or release, its log was cleaned up, or it is damaged.
     """
-    from jobs.warehouse.commit_history import maintained_version
-    from jobs.warehouse.releases import read_release
+    from jobs.warehouse.arrow_tables import ArrowTables
+    from jobs.warehouse.open_table import check_files as check_data_files
 
-    root = resolve(warehouse)
-    location = root.child(name)
+    tables = ArrowTables(warehouse.path, warehouse.release)
+    location = tables.location(name)
     try:
-        if version is None and (released := read_release(root, release)):
-            newest = _pinned(name, location, None)
-            if released.holds(name, newest.rows) or name not in released.versions:
-                return newest
-            # Files of the released version itself may have been compacted and vacuumed since.
-            version = maintained_version(newest.table, released.versions[name])
-        return _pinned(name, location, version)
+        table, content = tables.delta(name), tables.content(name)
+        if table is None or content is None:
+            raise WarehouseError(f"{location} is no Delta table: run the corpus job that makes it first")
+        check_data_files(location, table, content)
     except DamagedTableError as error:
         raise DamagedTableError(f"{error}: run the corpus job that makes it again") from None
-
-
-def _pinned(name: str, location: Location, version: int | None) -> PinnedTable:
-    from deltalake.exceptions import DeltaError
-
-    from jobs.warehouse.commit_history import read_content
-    from jobs.warehouse.open_table import check_files as check_data_files
-    from jobs.warehouse.open_table import open_delta
-
-    table = open_delta(location)
-    if table is None:
-        raise WarehouseError(f"{location} is no Delta table: run the corpus job that makes it first")
-    newest = int(table.version())
-    content = read_content(table, newest if version is None else min(version, newest))
-    if version is None:
-        check_data_files(location, table, content)
-    try:
-        table.load_as_version(newest if version is None else version)
-    except (DeltaError, OSError) as error:
-        raise WarehouseError(
-            f"{location} has no readable version {version} ({reason(error)}): use a newer one, or rebuild the table"
-        ) from None
-    return PinnedTable(name, table, int(table.version()), content.rows, content.provenance, location)
+    return PinnedTable(name, table, content.rows, content.provenance, location)
 
 
 def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str | None = None) -> None:
-    """Refuses a table made with another tokenizer or, where given, another lexicon.
-
-    Raises:
-        TokenizerError: the tokenizer is another one.
-        WarehouseError: the provenance names no tokenizer, or the lexicon is another one.
-    """
+    """Refuses a table made with another tokenizer (TokenizerError) or, if given, another lexicon (WarehouseError)."""
     found = pinned.file_sha256("tokenizer")
     if found is None:
         raise WarehouseError(f"{pinned.name} version {pinned.version} does not say which tokenizer made it: rebuild it")
@@ -131,8 +90,7 @@ def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str 
 def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:
     """The named columns of a whole table, as an Arrow table.
 
-    Raises:
-        WarehouseError: files of this version were removed (vacuumed), or a column is missing.
+    Raises WarehouseError where files of this version were removed (vacuumed), or a column is missing.
     """
     try:
         with reading(pinned):

@@ -10,23 +10,22 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.gpu.common.provenance import read_provenance, why_stale, write_provenance
+from jobs.gpu.common.files import read_provenance, write_provenance
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, difference
 
 
 class Parts:
     """A folder of Parquet parts made from ``now``.
 
-    Raises:
-        WarehouseError: the folder holds parts that were made from something else.
+    Raises WarehouseError where the folder holds parts that were made from something else.
     """
 
     def __init__(self, folder: Path, now: Provenance) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         made = read_provenance(folder)
-        stale = why_stale(made, now) if made or any(folder.glob("*.parquet")) else None
+        stale = difference(made, now) if made or any(folder.glob("*.parquet")) else None
         if stale:
             raise WarehouseError(
                 f"{folder} holds results made from {stale}: delete the folder to make them again, or set another "
@@ -46,11 +45,7 @@ class Parts:
         partial.replace(self._path(name))
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """The named parts, concatenated in this order.
-
-        Raises:
-            WarehouseError: a part is missing.
-        """
+        """The named parts, concatenated in this order; raises WarehouseError where a part is missing."""
         missing = [name for name in names if not self.has(name)]
         if missing or not names:
             raise WarehouseError(

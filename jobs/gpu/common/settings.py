@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from jobs.gpu.common.trace_settings import Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
-from pivot_udfs.arms import CROSSOVER, PIVOT, known_contrast
+from pivot_udfs.arms import CROSSOVER, PIVOT, ContrastName
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
@@ -78,8 +78,6 @@ class Translation(Section):
     """Text of the special token before every prompt, for models trained with one (``"<bos>"``); empty: none."""
     batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=NO_RESULT)
     """Source words in one forward pass; halved once where memory does not suffice."""
-    prefix_reuse: bool = Field(default=True, json_schema_extra=NO_RESULT)
-    """Whether the keys and values of a draw's shared prefix are computed once."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
     """Number of resamples of the bootstrap confidence intervals."""
 
@@ -89,8 +87,6 @@ class Packing(Section):
 
     arm: ArmName = PIVOT
     """The arm whose dataset is packed and trained on."""
-    version: Annotated[int, Field(ge=-1)] = -1
-    """Version of the ``datasets/<arm>`` table; -1: the newest, which the manifest records."""
     seed: int = 0
     """Seed of the order of documents."""
     token_budget: Annotated[int, Field(ge=0)] = 0
@@ -146,16 +142,12 @@ class Training(Section):
     """Whether activations are computed again in the backward pass, which saves memory and takes time."""
     evaluate_every_steps: Annotated[int, Field(ge=0)] = Field(default=100, json_schema_extra=NO_RESULT)
     """Steps between measurements of held-out bits per byte; 0: only before and after training."""
-    evaluate_words: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=NO_RESULT)
-    """Words of each direction of the translation task scored at every evaluation, first draw only; 0: none."""
     checkpoint_every_minutes: Annotated[float, Field(ge=0)] = Field(default=30.0, json_schema_extra=NO_RESULT)
     """Minutes of training between checkpoints, each written after a step; 0: none."""
     keep_checkpoints: Annotated[int, Field(ge=1)] = Field(default=2, json_schema_extra=NO_RESULT)
     """Number of newest checkpoints that are kept."""
     delete_checkpoints: bool = Field(default=True, json_schema_extra=NO_RESULT)
     """Whether checkpoints are deleted when the run is finished; false, to trace them (``sweep.revisions``)."""
-    packed_path: str = ""
-    """Folder of the packed file; empty: where ``pack_dataset`` puts that of ``packing.arm``."""
 
     @model_validator(mode="after")
     def _whole_sequences(self) -> "Training":
@@ -168,9 +160,7 @@ class Training(Section):
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    contrasts: list[Annotated[str, AfterValidator(known_contrast)]] = Field(
-        default=["pivot_matched-matched"], min_length=1
-    )
+    contrasts: list[ContrastName] = Field(default=[ContrastName("pivot_matched-matched")], min_length=1)
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
@@ -182,7 +172,7 @@ class Experiment(Section):
     @property
     def arms(self) -> list[str]:
         """The arms that are trained on, in the order of the contrasts."""
-        return list(dict.fromkeys(arm for contrast in self.contrasts for arm in contrast.split("-")))
+        return list(dict.fromkeys(arm for contrast in self.contrasts for arm in contrast.arms))
 
 
 class ModelReport(Section):
@@ -191,8 +181,6 @@ class ModelReport(Section):
     path: str = ""
     """Where the page is written; empty: ``<warehouse.path>/model_report.html``, or under ``results.path`` where the
     warehouse is a URI."""
-    corpus_report: str = ""
-    """Link to the corpus report; empty: ``report.html`` beside the page, where there is one."""
 
 
 class ModelSettings(Section):

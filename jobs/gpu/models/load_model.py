@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, utils
 
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.settings import Model
 from jobs.gpu.models.model_files import find_files
+from pivot_udfs.errors import ModelError
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
@@ -54,11 +54,8 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 def load_model(settings: Model) -> Any:
     """A causal language model in evaluation mode on its device, with every weight read from its files.
 
-    Tensors in the files that the model does not use are named in a warning.
-
-    Raises:
-        ModelError: it cannot be found or read, needs code or pickles that the settings do not allow, or weights are
-            missing or have the wrong shape.
+    Tensors in the files that the model does not use are named in a warning. Raises ModelError where it cannot be found
+    or read, needs code or pickles that the settings do not allow, or weights are missing or have the wrong shape.
     """
     device, files = pick_device(settings.device), find_files(settings)
     options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "revision": files.commit or "main"}

@@ -13,20 +13,15 @@ from typing import Any
 import tokenizers
 from transformers.utils.hub import cached_file, extract_commit_hash
 
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.files import file_sha256
 from jobs.gpu.common.settings import Model
+from pivot_udfs.errors import ModelError
 from pivot_udfs.load_settings import result_settings
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The location of a model's files.
-
-    Attributes:
-        path: a folder, or a name on the hub.
-        commit: for a name on the hub, 40 hexadecimal digits; empty for a folder.
-    """
+    """A folder, or a name on the hub with its ``commit`` (40 hexadecimal digits; empty for a folder)."""
 
     path: str
     commit: str
@@ -111,9 +106,7 @@ def _sha256_once(path: Path, _modified_ns: int, _n_bytes: int) -> str:
 def start_token(settings: Model, tokenizer_path: str) -> str:
     """The special token that the model's own tokenizer adds at the start of every text; empty if it adds none.
 
-    Args:
-        settings: of the model; its ``tokenizer.json`` and ``tokenizer_config.json`` are read.
-        tokenizer_path: the tables' tokenizer, read too because a model's folder may lack the token.
+    The tables' tokenizer is read too, because a model's folder may lack the token.
     """
     files = find_files(settings)
     for path in (files.find("tokenizer.json"), Path(tokenizer_path)):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jobs.gpu.common.errors import ModelError
+from pivot_udfs.errors import ModelError
 
 _PROBE_LENGTH = 12
 
@@ -57,8 +57,7 @@ class OutputHead:
 def find_output_head(model: Any) -> OutputHead:
     """The verified output head of a causal language model.
 
-    Raises:
-        ModelError: the stack of layers or the head is not found, or no norm reproduces the model's logits.
+    Raises ModelError where the stack of layers or the head is not found, or no norm reproduces the model's logits.
     """
     layers, head = find_layers(model), model.get_output_embeddings()
     if head is None:

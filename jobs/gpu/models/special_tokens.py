@@ -17,8 +17,7 @@ def special_tokens(tokenizer: TokenizerSpec) -> dict[str, int]:
 def special_id(tokenizer: TokenizerSpec, text: str, setting: str) -> int | None:
     """The id of the special token with this text; None if it is empty.
 
-    Raises:
-        TokenizerError: the tokenizer has no such special token; the message names ``setting``.
+    Raises TokenizerError where the tokenizer has no such special token; the message names ``setting``.
     """
     special = special_tokens(tokenizer)
     if text and text not in special:

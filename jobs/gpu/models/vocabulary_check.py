@@ -16,9 +16,7 @@ def check_vocabulary(settings: Model, model: Any, tokenizer: TokenizerSpec) -> N
 
     The model's own tokenizer (see ``model_tokens``) must have the same token for every id, and the model must have at
     least as many embeddings as the tokenizer has ids. A model without a tokenizer needs ``model.trust_vocabulary``.
-
-    Raises:
-        TokenizerError: they differ, or the model has no file with its vocabulary.
+    Raises TokenizerError where they differ, or the model has no file with its vocabulary.
     """
     ours, theirs = tokenizer_tokens(tokenizer), model_tokens(settings)
     rows = model.get_input_embeddings().weight.shape[0]

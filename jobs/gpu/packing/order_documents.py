@@ -23,8 +23,7 @@ _HELD_OUT = b"held out"
 def batches(pinned: PinnedTable, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Streams the rows of the table, in the same order every time.
 
-    Raises:
-        WarehouseError: files of this version were vacuumed.
+    Raises WarehouseError where files of this version were vacuumed.
     """
     with reading(pinned):
         yield from pinned.dataset.to_batches(columns=columns, batch_size=4096)

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.gpu.common.errors import PackedFileError
 from jobs.gpu.common.files import file_sha256, write_json
-from jobs.gpu.common.provenance import from_tree
+from pivot_udfs.errors import PackedFileError
 from pivot_udfs.provenance import Provenance
 
 FORMAT = 4
@@ -30,14 +29,7 @@ def token_dtype(vocabulary_size: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True, eq=False)
 class PackedFile:
-    """An opened packed file.
-
-    Attributes:
-        folder: its folder.
-        manifest: as written.
-        tokens: (n_tokens,), memory-mapped, read-only.
-        start_id: a token in place of the first input of every sequence; None: none.
-    """
+    """An opened packed file: its tokens are memory-mapped, read-only; ``start_id`` begins every sequence."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -66,13 +58,9 @@ class PackedFile:
 
 
 class PackedWriter:
-    """Writes a packed file document by document, in any order.
+    """Writes a packed file document by document, in any order; one that is in the folder is unchanged until ``finish``.
 
-    Args:
-        folder: created; a packed file in it is unchanged until ``finish``.
-        lengths: int64, tokens of each document in file order, the end token included.
-        dtype: from ``token_dtype``.
-        end_id: the end token.
+    ``lengths`` (int64) are the tokens of each document in file order, the end token included.
     """
 
     def __init__(self, folder: Path, lengths: NDArray[np.int64], dtype: np.dtype[Any], end_id: int) -> None:
@@ -113,8 +101,7 @@ class PackedWriter:
 def open_packed(folder: Path, tokenizer_sha256: str | None = None) -> PackedFile:
     """Opens a packed file, made with the tokenizer of this hash if one is given, and verifies every byte of it.
 
-    Raises:
-        PackedFileError: it is missing, unfinished, cut short, altered, or made with another tokenizer.
+    Raises PackedFileError where it is missing, unfinished, cut short, altered, or made with another tokenizer.
     """
     manifest = read_manifest(folder)
     try:
@@ -126,11 +113,7 @@ def open_packed(folder: Path, tokenizer_sha256: str | None = None) -> PackedFile
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a packed file.
-
-    Raises:
-        PackedFileError: it is missing, damaged, or of another format.
-    """
+    """The manifest of a packed file; raises PackedFileError where it is missing, damaged, or of another format."""
     try:
         manifest = dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -144,7 +127,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def manifest_provenance(folder: Path, manifest: dict[str, Any]) -> Provenance:
     """What a packed file was made from."""
-    found = from_tree(manifest)
+    found = Provenance.from_tree(manifest.get("provenance"))
     if found is None:
         raise PackedFileError(f"{folder}/manifest.json has no provenance: pack again")
     return found

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from jobs.gpu.build_translation_task import task_tokens
-from jobs.gpu.common.errors import TaskError
-from jobs.gpu.common.files import results_path
-from jobs.gpu.common.provenance import from_tree, read_provenance
+from jobs.gpu.common.files import read_provenance, results_path
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.explain_behaviour import VERSION
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.word_tokens import WordTokens
+from pivot_udfs.errors import TaskError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 _CELLS = 5
@@ -41,11 +41,7 @@ class ModelReport:
 
 
 def read_model_report(settings: ModelSettings) -> ModelReport:
-    """Reads all results.
-
-    Raises:
-        TaskError: there are no results, or the explanation is of another release.
-    """
+    """Reads all results; raises TaskError where there are no results, or the explanation is of another release."""
     files = {"evaluate_translation": "scores.json", "explain_behaviour": "explanation.json"}
     files |= {"run_experiment": "experiment.json"}
     files |= {"sweep_revisions": "sweep.json"}
@@ -53,7 +49,7 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
     traces = parts["trace_layers"] = _rows(results_path(settings, "traces"))
     if not any(parts.values()):
         raise TaskError(f"{settings.results.path} holds no results: run jobs.gpu.evaluate_translation first")
-    explained = from_tree(parts["explain_behaviour"])
+    explained = Provenance.from_tree(parts["explain_behaviour"].get("provenance"))
     if parts["explain_behaviour"] and (explained is None or explained.version != VERSION):
         raise TaskError(
             f"{settings.results.path}/explanation.json is of another release: run jobs.gpu.explain_behaviour again"

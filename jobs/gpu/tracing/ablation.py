@@ -66,14 +66,7 @@ def target_log_probabilities(
     targets: Sequence[int],
     removals: Sequence[Removal | None],
 ) -> list[float]:
-    """The model's log-probability (nats) of one token after each prompt, with directions removed on the way.
-
-    Args:
-        runner, head: of the model.
-        prompts: token ids of each.
-        targets: the token of each prompt.
-        removals: what is removed at the last position of each prompt; None: nothing.
-    """
+    """The model's log-probability (nats) of a token after each prompt, with directions removed at its last place."""
     found = [0.0] * len(prompts)
     for rows in _distinct(prompts):
         hooks = _Hooks(head.layers, [removals[row] for row in rows])

@@ -10,12 +10,8 @@ def behaviour(top1_ids: list[int], top1_probabilities: list[float], source_ids: 
     """The behaviour label of the paper, and the layer (from 0) that decides it.
 
     The layer with the highest top-1 probability decides (ties: the later one). The label is ``direct`` if its top-1
-    token is also that of the last layer, or a token of the source word, and ``pivot`` otherwise.
-
-    Args:
-        top1_ids: top-1 token of each layer, first layer first.
-        top1_probabilities: their probabilities, 0..1.
-        source_ids: tokens of the source word.
+    token is also that of the last layer, or a token of the source word, and ``pivot`` otherwise. Lists are by layer,
+    the first first.
     """
     layer = max(range(len(top1_ids)), key=lambda index: (top1_probabilities[index], index))
     token = top1_ids[layer]
@@ -39,16 +35,11 @@ def latent_behaviour(
 ) -> Latent:
     """Whether the concept's word in a third language appears in a middle layer.
 
-    ``pivot`` if in a middle layer (any but the last) its probability is above ``level`` and less than
-    ``control_share`` of the other concepts reach it; the layer and language with the highest probability among these
-    decide. ``direct`` otherwise; language and layer are then those with the highest probability. ``undecided`` if no
-    middle layer can decide.
-
-    Args:
-        p: by third language in which the word has a whole-character token, its probability in each layer, 0..1.
-        reached: by the same languages, the share of other concepts with at least this probability, 0..1.
-        decides: per layer, whether its best token is a word; others decide nothing.
-        level, control_share: 0..1.
+    ``pivot`` if in a middle layer (any but the last) its probability ``p`` is above ``level`` and less than
+    ``control_share`` of the other concepts reach it (``reached``); the layer and language with the highest probability
+    among these decide. ``direct`` otherwise; language and layer are then those with the highest probability.
+    ``undecided`` if no middle layer ``decides``: only those do whose best token is a word. All shares are 0..1, by
+    third language in which the word has a whole-character token, and layer.
     """
     places = [
         (p[language][layer] > level and reached[language][layer] < control_share, p[language][layer], layer, language)

@@ -8,19 +8,17 @@ import torch
 from torch import Tensor
 
 from jobs.gpu.translation.lexicon_concepts import Concept
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.word_tokens import WordTokens
 
 Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class ConceptTokens:
-    """The tokens by which a layer can be seen to represent a concept in some language.
+    """The tokens by which a layer can be seen to represent a concept in some language, per language and concept.
 
-    Attributes:
-        languages: of the lexicon.
-        firsts: per language, then per concept: the first token of its word, with and without a leading space, where
-            that token covers whole characters only; at most two, possibly none.
+    They are the first token of its word, with and without a leading space, where that token covers whole characters
+    only; at most two, possibly none.
     """
 
     languages: tuple[str, ...]

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.files import write_json
+from pivot_udfs.errors import ModelError
 
 OURS, THEIRS = "params.safetensors", "params.pt"
 """The file of a lens' translators: as ``save_lens`` writes it, and as the package ``tuned-lens`` does."""
@@ -25,9 +25,8 @@ _KIND = "linear_tuned_lens"
 class Lens(nn.Module):
     """Translates the outputs of layers: x + A x + b, with A and b of each layer but the last; all 0 at first.
 
-    Args:
-        n_layers: of the model; 1: the logit lens, which leaves every layer's output as it is.
-        size: hidden size of the model.
+    With one layer it is the logit lens, which leaves every layer's output as it is; ``size`` is the model's hidden
+    size.
     """
 
     def __init__(self, n_layers: int = 1, size: int = 0) -> None:
@@ -66,8 +65,7 @@ def save_lens(lens: Lens, folder: Path) -> None:
 def lens_file(folder: Path, allow_pickle: bool) -> Path:
     """The file of a lens' translators.
 
-    Raises:
-        ModelError: there is none, or only a pickle, which is not allowed.
+    Raises ModelError where there is none, or only a pickle, which is not allowed.
     """
     if (folder / OURS).is_file():
         return folder / OURS
@@ -79,15 +77,10 @@ def lens_file(folder: Path, allow_pickle: bool) -> Path:
 
 
 def load_lens(folder: Path, n_layers: int, size: int, allow_pickle: bool) -> Lens:
-    """The lens of a folder, in float32, on the CPU.
+    """The lens of a folder written by ``save_lens`` or the package ``tuned-lens``, in float32, on the CPU.
 
-    Args:
-        folder: written by ``save_lens`` or by the package ``tuned-lens``.
-        n_layers, size: of the model.
-        allow_pickle: whether a file that is no safetensors may be read.
-
-    Raises:
-        ModelError: there is no lens, it is damaged, or it is of a model of another shape or of another kind.
+    Raises ModelError where there is none, it is damaged, a pickle that is not allowed, or of a model of another shape
+    or kind.
     """
     path = lens_file(folder, allow_pickle)
     try:

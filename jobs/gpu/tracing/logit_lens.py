@@ -52,14 +52,9 @@ class Compared:
 def read_layers(
     head: OutputHead, hidden: list[Tensor], token_sets: list[list[list[int]]], top_k: int, compared: Compared
 ) -> LayerReadings:
-    """Reads every layer at one position of each prompt.
+    """Reads every layer at one position of each prompt; ``hidden`` has the output of each layer (prompts, hidden size).
 
-    Args:
-        head: the model's verified output head.
-        hidden: per layer (prompts, hidden size), the output of the layer.
-        token_sets: per prompt, the same number of sets of token ids; a set may be empty.
-        top_k: tokens kept for each layer.
-        compared: which of the sets are compared with the lexicon's concepts.
+    Every prompt has the same number of sets of token ids; a set may be empty.
     """
     rows, tokens, sets = _flatten(token_sets, hidden[0].device)
     n_rows, n_sets, matrix = len(token_sets), len(token_sets[0]), cast(nn.Linear, head.head).weight

@@ -18,9 +18,9 @@ from jobs.gpu.tracing.lenses import Lens
 from jobs.gpu.tracing.logit_lens import Compared, LayerReadings, join_readings, read_layers
 from jobs.gpu.translation.corpus_counts import PairKey, pair_key
 from jobs.gpu.translation.prompt_runner import PromptRunner
-from jobs.gpu.translation.prompts import WordTokens, split_answer
 from jobs.gpu.translation.score_words import draw_prompts
 from jobs.gpu.translation.translation_task import TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens, split_answer
 
 _TARGET, _PIVOTS, _LANGUAGES = 0, 1, 2
 """Places of a word's token sets: the answer's token, pair pivots, then the languages of the concept and the control."""
@@ -38,17 +38,7 @@ class _Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Tracer:
-    """What the traces of all directions share.
-
-    Attributes:
-        head: the model's verified output head.
-        tokens: encodes prompts and answers.
-        concepts: first tokens of the lexicon's concepts.
-        pivots: token ids of the pair pivots by pair.
-        options: of the trace.
-        seed: of the random concepts.
-        lens: translates layers before they are read.
-    """
+    """What the traces of all directions share: token ids of the pair pivots by pair, seed of the random concepts."""
 
     head: OutputHead
     tokens: WordTokens
@@ -134,13 +124,17 @@ class Tracer:
         self, word: _Word, ids: NDArray[Any], probabilities: NDArray[Any], sums: NDArray[Any], reached: NDArray[Any]
     ) -> tuple[tuple[str, int], Latent, Latent]:
         """The paper's label, the latent-language label, and the same label of the random concept."""
-        source = word.word.direction.split("-")[0]
+        pair = word.word.direction.split("-")
         best = ids[:, 0].tolist()
-        old = behaviour(best, probabilities[:, 0].tolist(), self.tokens.of(source, word.word.source))
+        old = behaviour(best, probabilities[:, 0].tolist(), self.tokens.of(pair[0], word.word.source))
         decides, n = [token not in self.tokens.wordless for token in best], len(self.concepts.languages)
         latent = []
         for first in (0, n):
-            third = [k for k in range(n) if self._is_third(word.word, k) and word.sets[_LANGUAGES + first + k]]
+            third = [
+                k
+                for k, language in enumerate(self.concepts.languages)
+                if language not in pair and word.sets[_LANGUAGES + first + k]
+            ]
             p = {self.concepts.languages[k]: sums[:, _LANGUAGES + first + k].tolist() for k in third}
             others = {self.concepts.languages[k]: reached[:, first + k].tolist() for k in third}
             latent.append(latent_behaviour(p, others, decides, self.options.pivot_level, self.options.control_share))
@@ -150,9 +144,6 @@ class Tracer:
         """Tokens of the word that decides the label, or of the control's (``first``: its place after the concept's)."""
         place = dict(zip(self.concepts.languages, word.sets[_LANGUAGES + first :], strict=False))
         return place[label.language] if label.language else []
-
-    def _is_third(self, word: TaskWord, language: int) -> bool:
-        return self.concepts.languages[language] not in word.direction.split("-")
 
     def _of_languages(self, words: Sequence[_Word], sums: NDArray[Any], reached: NDArray[Any]) -> dict[str, list[Any]]:
         """The columns of every language; null for a word without a whole-character first token in it."""

@@ -21,19 +21,10 @@ _TEST_EVERY, _MOST_TEST_BATCHES = 8, 10
 
 
 class LensTrainer:
-    """A lens in training, the model that it is of, and the sequences.
+    """A lens in training, the model that it is of, whose weights are frozen, and two sequences or more.
 
     The loss is the divergence KL(last layer || layer) in nats, averaged over positions. Sequences and positions are
     drawn by the number of the step, so that a resumed run sees what the run would have seen.
-
-    Args:
-        model: of the lens; its weights are frozen.
-        packed: holds two sequences or more.
-        options: of the training.
-
-    Attributes:
-        lens: the lens, on the model's device.
-        step: steps done.
     """
 
     def __init__(self, model: Any, packed: PackedFile, options: TunedLens) -> None:

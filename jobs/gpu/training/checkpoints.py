@@ -17,11 +17,10 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-from jobs.gpu.common.errors import CheckpointError
 from jobs.gpu.common.files import file_sha256, sync, sync_folder, write_json
-from jobs.gpu.common.provenance import from_tree, to_tree, why_stale
 from jobs.gpu.models.load_model import save_model
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.errors import CheckpointError
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _NAME = re.compile(r"^step-(\d+)$")
@@ -29,14 +28,7 @@ _NAME = re.compile(r"^step-(\d+)$")
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run besides weights and optimizer.
-
-    Attributes:
-        step: optimizer steps done.
-        tokens: tokens trained on.
-        processes: number of processes that trained; resuming is bit-identical only with the same number.
-        run: provenance of the run.
-    """
+    """Steps done, tokens trained on, processes and provenance of a run; with as many processes it resumes exactly."""
 
     step: int
     tokens: int
@@ -54,9 +46,13 @@ def save_checkpoint(
         moments: Any = get_optimizer_state_dict(model, optimizer)["state"]
         tensors = {f"{name}/{entry}": value for name, found in moments.items() for entry, value in found.items()}
         save_file(tensors, partial / "optimizer.safetensors")
-        files = {str(path.relative_to(partial)): _size_and_hash(path) for path in _files(partial)}
+        written = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+        files = {
+            str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in written
+        }
         numbers = {"step": state.step, "tokens": state.tokens, "processes": state.processes}
-        write_json(partial / "state.json", numbers | {"files": files, "provenance": to_tree(state.run)})
+        write_json(partial / "state.json", numbers | {"files": files, "provenance": state.run.to_tree()})
 
     publish(folder / f"step-{state.step:08d}", write)
     for old in list_checkpoints(folder)[:-keep]:
@@ -75,14 +71,6 @@ def publish(final: Path, write: Callable[[Path], None]) -> None:
     sync(final.parent)
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
-
-
-def _size_and_hash(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-
-
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
     found = [path for path in folder.glob("step-*") if _NAME.match(path.name)]
@@ -92,8 +80,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def read_state(checkpoint: Path, run: Provenance) -> RunState:
     """Verifies the files of a checkpoint and that it belongs to this run.
 
-    Raises:
-        CheckpointError: a file is missing, cut short or altered, or the checkpoint belongs to another run.
+    Raises CheckpointError where a file is missing, cut short or altered, or the checkpoint belongs to another run.
     """
     try:
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
@@ -105,7 +92,7 @@ def read_state(checkpoint: Path, run: Provenance) -> RunState:
             raise CheckpointError(
                 f"{path} is missing, cut short or altered: delete {checkpoint}, and the one before it is used"
             )
-    stale = why_stale(from_tree(state), run)
+    stale = difference(Provenance.from_tree(state.get("provenance")), run)
     if stale:
         raise CheckpointError(
             f"{checkpoint} belongs to another run, made from {stale}: set another results.path, or delete the "

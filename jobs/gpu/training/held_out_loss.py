@@ -19,14 +19,9 @@ Bits = dict[str, float]
 
 
 def bits_per_byte(model: Any, packed: PackedFile, length: int, batch: int, accelerator: Accelerator) -> Bits:
-    """Bits per byte by language, and of all languages together (``all``).
+    """Bits per byte by language, and of all languages together (``all``), of a held-out file.
 
-    Args:
-        model: maps input ids to logits.
-        packed: the held-out file.
-        length: tokens in a window.
-        batch: windows in one forward pass.
-        accelerator: whose processes divide the windows among them.
+    It is cut into windows of ``length`` tokens, ``batch`` of them in one forward pass, and divided among processes.
     """
     was_training = model.training
     model.eval()

@@ -13,11 +13,9 @@ import pyarrow.parquet as pq
 
 from jobs.framework.log_lines import say
 from jobs.gpu.analysis.contrasts import RunResult
-from jobs.gpu.analysis.crossed_effects import Values
 from jobs.gpu.analysis.dose_response import SequenceDoses, concept_patterns
 from jobs.gpu.build_translation_task import load_task, task_tokens
-from jobs.gpu.common.files import results_path
-from jobs.gpu.common.provenance import read_provenance, why_stale
+from jobs.gpu.common.files import read_provenance, results_path
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.continue_pretraining import run_folder, train
@@ -34,13 +32,13 @@ from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.packing.packed_file import manifest_provenance, open_packed, read_manifest
 from jobs.gpu.training.training_setup import load_for_training, run_provenance
 from jobs.gpu.translation.task_model import TaskModel, load_task_model
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def one_run(settings: ModelSettings, arm: str, seed: int = 0) -> ModelSettings:
     """The settings of the run of one arm and seed."""
-    training = settings.training.model_copy(update={"seed": seed, "packed_path": ""})
+    training = settings.training.model_copy(update={"seed": seed})
     packing = settings.packing.model_copy(update={"arm": arm})
     return settings.model_copy(update={"packing": packing, "training": training})
 
@@ -53,12 +51,7 @@ def made_run(settings: ModelSettings) -> Provenance:
 
 
 class ScoredRuns:
-    """The runs of an experiment, trained and scored on demand.
-
-    Attributes:
-        task: the translation task.
-        base_scores: scores before training: those of ``evaluate_translation``, which is run if they are missing.
-    """
+    """The runs of an experiment, trained and scored on demand; the base model is scored first if that is not done."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self._settings, self.task = settings, load_task(settings)
@@ -70,7 +63,8 @@ class ScoredRuns:
         """What the run of this arm and seed gave; it is trained and scored unless that is done already."""
         settings = one_run(self._settings, arm, seed)
         scores = self._train_and_score(settings)
-        return RunResult(scores, read_bits(run_folder(settings)), self._of_run(settings))
+        doses = self._doses(arm).of_run(settings.training) if self.task.pivots else {}
+        return RunResult(scores, read_bits(run_folder(settings)), doses)
 
     @cached_property
     def _subject(self) -> TaskModel:
@@ -92,13 +86,13 @@ class ScoredRuns:
     def _train_and_score(self, settings: ModelSettings) -> pa.Table:
         folder, made_from = run_folder(settings), made_run(settings)
         final, now = folder / "final", scores_provenance(settings, {}, {"model": made_from.fingerprint})
-        finished = why_stale(read_provenance(final), made_from) is None
+        finished = difference(read_provenance(final), made_from) is None
         table = kept_scores(folder / "scores", now, self.task) if finished else None
         if finished and table is None and not has_weights(final):
             say("its weights were not kept and its scores are of another task: training it again", run=folder)
             shutil.rmtree(final)
             finished = False
-        if table is None and why_stale(read_provenance(folder / "scores"), now):  # of another task or model
+        if table is None and difference(read_provenance(folder / "scores"), now):  # of another task or model
             shutil.rmtree(folder / "scores", ignore_errors=True)
         score = partial(self._score, folder=folder, now=now)
         if not finished:
@@ -129,9 +123,6 @@ class ScoredRuns:
         packed = open_packed(packed_folder(one_run(self._settings, arm)), self._tokenizer.sha256)
         patterns = concept_patterns(self.task, task_tokens(self._settings, self._tokenizer))
         return SequenceDoses(packed, self._settings.training.sequence_length, patterns)
-
-    def _of_run(self, settings: ModelSettings) -> dict[str, Values]:
-        return self._doses(settings.packing.arm).of_run(settings.training) if self.task.pivots else {}
 
 
 def has_weights(folder: Path) -> bool:

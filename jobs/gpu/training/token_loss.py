@@ -20,11 +20,9 @@ def loss_function(compiled: bool) -> Loss:
 
 
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Summed cross entropy in nats, a float32 scalar.
+    """Summed cross entropy in nats, a float32 scalar, of logits (batch, length, vocabulary) in any floating dtype.
 
-    Args:
-        logits: (batch, length, vocabulary), any floating dtype.
-        targets: int64 (batch, length); -1 is ignored.
+    ``targets`` are int64 (batch, length); -1 is ignored.
     """
     return torch.stack([_loss(*row) for row in zip(logits, targets, strict=True)]).sum()
 

@@ -20,10 +20,10 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import TrainingError
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.token_loss import loss_function
+from pivot_udfs.errors import TrainingError
 
 
 def learning_rate(step: int, n_steps: int, settings: Training) -> float:
@@ -115,8 +115,7 @@ class Trainer:
     def steps(self, start: int) -> Iterator[StepResult]:
         """Runs the steps from ``start`` to the end of the budget.
 
-        Raises:
-            TrainingError: a loss or gradient is not finite; the weights are those of the previous step.
+        Raises TrainingError where a loss or gradient is not finite; the weights are those of the previous step.
         """
         self._begin = time.perf_counter()
         for step in range(start, self.n_steps):
@@ -155,11 +154,7 @@ class Trainer:
         return self._gradients_that_fit(step)
 
     def _gradients(self, step: int) -> torch.Tensor:
-        """Computes the gradients of the global batch.
-
-        Returns:
-            its mean loss, and the mean over processes of the seconds since the first step: float64 (2,), on the device.
-        """
+        """Computes the gradients of the global batch; its mean loss, and mean seconds so far: float64 (2,)."""
         torch.manual_seed(hash((self._settings.seed, step, self._accelerator.process_index)) & 0x7FFFFFFF)
         self._optimizer.zero_grad()
         rows = self._rows(step)

@@ -9,8 +9,6 @@ import torch
 from accelerate import Accelerator
 
 from jobs.framework.log_lines import say
-from jobs.gpu.common.errors import PackedFileError, TrainingError
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import ModelSettings, Training
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -21,6 +19,7 @@ from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.training.fast_forward import keep_residual_in_bfloat16, skip_mask_creation
 from jobs.gpu.training.training_loop import make_optimizer
+from pivot_udfs.errors import PackedFileError, TrainingError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec
@@ -86,8 +85,7 @@ def wrap(model: Any, options: Training, accelerator: Accelerator) -> tuple[Any, 
 def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: PackedFile) -> PackedFile | None:
     """The held-out file, or None if there is none.
 
-    Raises:
-        PackedFileError: training would see held-out documents.
+    Raises PackedFileError where training would see held-out documents.
     """
     if not (held_out_folder(settings) / "manifest.json").is_file():
         say("no held-out part is packed: bits per byte are not measured")
@@ -105,7 +103,7 @@ def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: Pac
 def run_provenance(settings: ModelSettings, manifest: Mapping[str, Any], packed: Provenance) -> Provenance:
     """What a training run is made from, given the manifest and provenance of its packed file; nothing is loaded."""
     chosen = result_settings(settings.training) | model_settings(settings.model) | dict(packed.settings)
-    chosen = {name: value for name, value in chosen.items() if name not in ("training.packed_path", "model.dtype")}
+    chosen = {name: value for name, value in chosen.items() if name != "model.dtype"}
     tokens = {"packed": str(manifest["file"]["sha256"])}
     files = {**packed.files, **tokens, **model_hashes(settings.model)}
-    return provenance("continue_pretraining", VERSION, chosen, packed.tables, files)
+    return Provenance("continue_pretraining", VERSION, chosen, packed.tables, files)

@@ -8,11 +8,11 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.lexicon_concepts import Concept, folded
-from jobs.gpu.translation.prompts import WordTokens, shared_lead
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens, shared_lead
+from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance
 
 REASONS = ("same surface", "shared token", "used as an example", "no distractors")
@@ -29,10 +29,8 @@ def draw_task(
 ) -> Task:
     """Draws examples, tested words and distractors, all by ``settings.seed``.
 
-    With ``pivots`` (token ids by concept) only concepts that have some are tested.
-
-    Raises:
-        TaskError: there are too few concepts for the examples, or a direction has no testable pair.
+    With ``pivots`` (token ids by concept) only concepts that have some are tested. Raises TaskError where there are too
+    few concepts for the examples, or a direction has no testable pair.
     """
     languages = sorted({language for pair in directions for language in pair})
     shown = _draw_examples(concepts, languages, settings)

@@ -11,13 +11,9 @@ from pivot_udfs.matching.lexicon import lexicon_rows, parse_lexicon, surface_for
 
 @dataclass(frozen=True)
 class Concept:
-    """One row of the lexicon.
+    """One row of the lexicon, numbered from 0 as in ``pair_pivots``; words by language, empty cells absent.
 
-    Attributes:
-        number: the row, from 0, as in the table ``pair_pivots``.
-        words: by language, spelled as in the tables; empty cells are absent.
-        part_of_speech: the column ``pos``; empty without one.
-        frequency: the column ``zipf_en`` (log10 of occurrences per billion words); without it, -log10 of the row.
+    ``frequency`` is the column ``zipf_en`` (log10 of occurrences per billion words), without it -log10 of the row.
     """
 
     number: int
@@ -34,8 +30,7 @@ def folded(word: str) -> str:
 def read_concepts(path: str, languages: Sequence[str]) -> tuple[list[Concept], str]:
     """The lexicon's concepts, and the SHA-256 (hex) of its file.
 
-    Raises:
-        LexiconError: the file cannot be read, or lacks a language.
+    Raises LexiconError where the file cannot be read, or lacks a language.
     """
     try:
         payload = Path(path).read_bytes()

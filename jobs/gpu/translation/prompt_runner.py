@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jobs.framework.log_lines import say
-from jobs.gpu.translation.prompt_batches import batches_of_neighbours, batches_of_one_length, shared_prefix_length
 from jobs.gpu.translation.token_tree import TokenTree
 
 Result = TypeVar("Result")
@@ -30,12 +29,7 @@ _Batch = tuple[list[int], dict[str, Any], list[list[int]]]
 
 @dataclass(frozen=True)
 class LastPositions:
-    """The last tokens of some prompts in the output of a forward pass.
-
-    Attributes:
-        rows: indices of the prompts.
-        places: int64 (len(rows),), their positions in the output with batch and length flattened.
-    """
+    """The last tokens of some prompts (``rows``) in a forward pass, batch and length flattened (``places``)."""
 
     rows: list[int]
     places: Tensor
@@ -84,12 +78,7 @@ class PromptRunner:
     def mean_log_probabilities(
         self, prompts: Sequence[Sequence[int]], pairs: Sequence[tuple[int, Sequence[int]]]
     ) -> list[float]:
-        """Mean log-probability (nats) of the tokens of each continuation after its prompt.
-
-        Args:
-            prompts: token ids of each.
-            pairs: (index of the prompt, token ids of the continuation).
-        """
+        """Mean log-probability (nats) of the tokens of each continuation: (index of its prompt, token ids)."""
         asked: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         for index, (prompt, ids) in enumerate(pairs):
             asked.setdefault((prompt, tuple(ids[:-1])), []).append(index)
@@ -156,6 +145,34 @@ class PromptRunner:
         return torch.tensor(values, dtype=torch.int64, device=self._model.device)
 
 
+def shared_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
+    """Length in tokens of the prefix that all prompts share; at least one token of each prompt remains after it."""
+    shortest = min(len(prompt) for prompt in prompts)
+    for place in range(shortest - 1):
+        if any(prompt[place] != prompts[0][place] for prompt in prompts):
+            return place
+    return shortest - 1
+
+
+def batches_of_one_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Batches of at most ``batch_size`` indices of equal lengths, shortest first; equal lengths keep their order."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < min(len(order), start + batch_size) and lengths[order[end]] == lengths[order[start]]:
+            end += 1
+        yield order[start:end]
+        start = end
+
+
+def batches_of_neighbours(prompts: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Batches of at most ``batch_size`` indices; prompts with common prefixes are neighbours."""
+    order = sorted(range(len(prompts)), key=lambda index: (list(prompts[index]), index))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
 def _copied(cache: Any) -> Any:
     """A shallow copy of a cache: appending to it replaces tensors of the copy and leaves the original unchanged."""
     copied = copy.copy(cache)
@@ -177,11 +194,8 @@ def reuse_is_exact(model: Any, length: int = 160) -> bool:
     """Whether the model gives the same numbers with and without prefix reuse, tested on a few token ids.
 
     It does not for models whose state is not the keys and values of all tokens (recurrent models, sliding windows
-    shorter than the prompts), or that do not accept a custom attention mask. The test runs two batches, so that a
-    cache modified by the first batch is detected.
-
-    Raises:
-        torch.OutOfMemoryError: memory does not suffice for four such prompts.
+    shorter than the prompts), or that do not accept a custom attention mask. The test runs two batches, so that a cache
+    modified by the first batch is detected.
     """
     n_ids = model.get_input_embeddings().weight.shape[0]
     longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or length + 16

@@ -15,11 +15,7 @@ FIELDS = ("source_language", "source", "target_language", "target")
 
 
 def language_name(code: str) -> str:
-    """The English name of a language.
-
-    Raises:
-        LexiconError: the name of this language is not listed.
-    """
+    """The English name of a language; raises LexiconError where the name of this language is not listed."""
     if code not in LANGUAGE_NAMES:
         raise LexiconError(f"language {code!r} has no English name in jobs/report/language_names.py: add it there")
     return LANGUAGE_NAMES[code]

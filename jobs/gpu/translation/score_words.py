@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.gpu.translation.prompt_runner import PromptRunner
-from jobs.gpu.translation.prompts import WordTokens, split_answer
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens, split_answer
 
 
 class DrawScores(NamedTuple):

@@ -14,13 +14,7 @@ ROOT = -1
 
 
 class TokenTree:
-    """A tree that sequences are added to; a node is its token's position in the row, parents before children.
-
-    Attributes:
-        tokens: token id of each node.
-        parents: parent of each node, or ``ROOT``.
-        depths: number of ancestors of each node.
-    """
+    """A tree that sequences are added to; a node is its token's position in the row, parents before children."""
 
     def __init__(self) -> None:
         self.tokens: list[int] = []

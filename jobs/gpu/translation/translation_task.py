@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jobs.gpu.common.errors import TaskError
 from jobs.gpu.common.files import write_text
-from jobs.gpu.common.provenance import from_tree, to_tree, why_stale
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.errors import TaskError
+from pivot_udfs.provenance import Provenance, difference
 
 _KIND = "translation task"
 _JOB = "jobs.gpu.build_translation_task"
@@ -39,7 +38,7 @@ class Task:
         provenance: what it was made from; its files are ``lexicon`` and ``tokenizer``.
         left_out: per direction, the number of pairs left out by reason.
         examples: per direction and draw, the (source, target) pairs shown in the prompt.
-        leads: per direction, the tokens before the answer position (see ``prompts.shared_lead``).
+        leads: per direction, the tokens before the answer position (see ``word_tokens.shared_lead``).
         words: the tested pairs, in lexicon order within a direction.
         pivots: per concept, its pair pivots in the corpus; empty unless ``translation.with_pivots``.
         half_a: the concepts of half A (see ``concept_halves``); empty likewise.
@@ -71,7 +70,7 @@ class Task:
 def write_task(task: Task, path: Path) -> None:
     """Writes the task as JSON lines, whole or not at all."""
     lines: list[dict[str, Any]] = [
-        {"kind": _KIND, "left_out": task.left_out, "provenance": to_tree(task.provenance)},
+        {"kind": _KIND, "left_out": task.left_out, "provenance": task.provenance.to_tree()},
         *({"direction": name, "draws": draws, "lead": task.leads[name]} for name, draws in task.examples.items()),
         *({"concept": k, "half_a": k in task.half_a, "pivots": ids} for k, ids in task.pivots.items()),
         *(asdict(word) for word in task.words),
@@ -82,11 +81,10 @@ def write_task(task: Task, path: Path) -> None:
 def read_task(path: Path, now: Provenance | None = None) -> Task:
     """Reads a task file, which must have the provenance ``now`` if it is given; newer tables do not replace it.
 
-    Raises:
-        TaskError: the file is missing or damaged, or was made from something else.
+    Raises TaskError where the file is missing or damaged, or was made from something else.
     """
     task = _parse(path)
-    stale = why_stale(replace(task.provenance, tables={}), now) if now else None
+    stale = difference(replace(task.provenance, tables={}), now) if now else None
     if stale:
         raise TaskError(
             f"{path} was made from {stale}: run {_JOB} to build it again (scores and traces of it must then be made "
@@ -106,7 +104,11 @@ def _parse(path: Path) -> Task:
         pivots = {line["concept"]: tuple(line["pivots"]) for line in lines if "pivots" in line}
         half_a = frozenset(line["concept"] for line in lines if line.get("half_a"))
         examples = {name: [[(a, b) for a, b in draw] for draw in of_name] for name, of_name in draws.items()}
-        words, provenance, left_out = [TaskWord(**row) for row in rows], from_tree(header), dict(header["left_out"])
+        words, provenance, left_out = (
+            [TaskWord(**row) for row in rows],
+            Provenance.from_tree(header.get("provenance")),
+            dict(header["left_out"]),
+        )
     except OSError as error:
         raise TaskError(f"{path}: {error.strerror}; run {_JOB} first") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

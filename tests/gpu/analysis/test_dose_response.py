@@ -12,12 +12,12 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 from small_world import write_tokenizer
 
 from jobs.gpu.analysis.dose_response import SequenceDoses, concept_patterns, dose_slopes
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training.training_loop import step_indices
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
@@ -49,7 +49,7 @@ def test_patterns_are_pivots_and_words_with_and_without_a_space(tmp_path: Path) 
         TaskWord("fr-zh", 3, "chat", "猫", ()),
         TaskWord("en-zh", 3, "cat", "猫", ()),
     ]
-    patterns = concept_patterns(Task(provenance("task", 1), {}, {}, {}, words, {7: (5, 9)}), tokens)
+    patterns = concept_patterns(Task(Provenance("task", 1), {}, {}, {}, words, {7: (5, 9)}), tokens)
     assert patterns["pivots"] == [[], [(5,), (9,)]]
     expected = {tuple(tokens.ids(space + word)) for word in ("chat", "猫", "cat") for space in ("", " ")}
     assert set(patterns["words"][0]) == expected

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
 from packing_world import dataset_rows
+from page_in_browser import MODES, needs_axe, violations
 from small_world import make_world, write_pair_tables, write_table
 from tiny_models import tiny_model
 
@@ -183,7 +184,7 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
         "Counts and behaviour",
         "Arms",
         'href="report.html"',
-        "<td>pivot-matched</td><td>difference: contrast</td>",
+        '<th scope="row">pivot-matched</th><td>difference: contrast</td>',
         "Labels and causality",
         "Largest: ",
         "Median: ",
@@ -207,6 +208,14 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
     page = (config.parent / "warehouse" / "model_report.html").read_text(encoding="utf-8")
     assert "The model was trained on the counted corpus" in page
     assert "not trained" not in page
+
+
+@needs_axe
+@pytest.mark.parametrize(("width", "is_dark"), MODES)
+def test_axe_finds_no_violation_in_the_report(config: Path, width: int, is_dark: bool) -> None:
+    assert write_model_report.main(["--config", str(config)]) == 0
+    page = (config.parent / "warehouse" / "model_report.html").read_text(encoding="utf-8")
+    assert violations(page, width, is_dark) == []
 
 
 def test_the_report_names_the_jobs_that_have_not_run(

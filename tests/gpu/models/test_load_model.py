@@ -15,13 +15,12 @@ from safetensors.torch import load_file, save_file
 from small_world import write_tokenizer
 from tiny_models import tiny_model
 
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.common.settings import Model
 from jobs.gpu.models import load_model as load_model_module
 from jobs.gpu.models.load_model import clear_quantization, load_model, pick_device, pick_dtype, save_model
 from jobs.gpu.models.model_files import model_hashes, model_settings, resolve_path
 from jobs.gpu.models.vocabulary_check import check_vocabulary
-from pivot_udfs.errors import TokenizerError
+from pivot_udfs.errors import ModelError, TokenizerError
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch

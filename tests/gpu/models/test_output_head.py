@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
 from tiny_models import FAMILIES, VOCABULARY, tiny_model
 
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.models.output_head import captured_outputs, find_layers, find_output_head
+from pivot_udfs.errors import ModelError
 
 pytestmark = pytest.mark.torch
 

@@ -18,6 +18,7 @@ from small_world import write_table
 from jobs.gpu.common.read_tables import open_table
 from jobs.gpu.packing.packed_file import open_packed
 from pivot_udfs.schemas import DATASET
+from pivot_udfs.settings import Warehouse
 
 pytestmark = pytest.mark.torch
 
@@ -50,13 +51,10 @@ def test_packing_does_not_depend_on_the_order_of_the_table(config: Path) -> None
     assert open_packed(folder).provenance.settings["packing.seed"] == 1
 
 
-def test_an_older_version_can_be_pinned(config: Path) -> None:
+def test_the_newest_rows_are_packed(config: Path) -> None:
     run_packing(config)
-    before = packed_documents(config.parent / "results" / "packed" / "pivot")
     few = dataset_rows(config.parent / "tokenizer.json", 10)
     write_table(config.parent / "warehouse", "datasets/pivot", few, config.parent / "tokenizer.json")
-    run_packing(config, "packing.version=0")
-    assert packed_documents(config.parent / "results" / "packed" / "pivot") == before
     run_packing(config)
     assert len(packed_documents(config.parent / "results" / "packed" / "pivot")) <= 10
 
@@ -120,7 +118,7 @@ def test_rows_of_many_files_are_packed_in_hash_order(config: Path) -> None:
         deltalake.write_deltalake(str(table), part, mode="append")
     assert run_packing(config) == 0
     packed = open_packed(config.parent / "results" / "packed" / "pivot")
-    pinned = open_table(str(table.parents[1]), "datasets/pivot")
+    pinned = open_table(Warehouse(path=str(table.parents[1])), "datasets/pivot")
     assert len(pinned.table.file_uris()) == 12
     hashes = {row["token_ids"][1] + 350 * row["token_ids"][2]: _order_hash(row) for row in rows}
     numbers = [ids[1] + 350 * ids[2] for ids in packed.tokens.reshape(-1, 4).astype(int).tolist()]
@@ -155,16 +153,13 @@ def test_a_row_that_miscounts_its_tokens_is_refused(config: Path, capsys: pytest
     assert f"holds {n - 1} token ids, its n_tokens is {n}: rebuild the table" in capsys.readouterr().err
 
 
-def test_an_older_version_is_checked_by_its_own_commit(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_newest_version_is_checked_by_its_own_commit(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     warehouse, rows = config.parent / "warehouse", dataset_rows(config.parent / "tokenizer.json", 20)
     write_table(warehouse, "datasets/pivot", rows, config)  # any other file's hash
-    write_table(warehouse, "datasets/pivot", rows, config)
-    assert run_packing(config, "packing.version=0") == 0
-    assert run_packing(config, "packing.version=1") == 2
+    assert run_packing(config) == 2
     assert "was made with the tokenizer" in capsys.readouterr().err
     write_table(warehouse, "datasets/pivot", rows, config.parent / "tokenizer.json")
-    assert run_packing(config, "packing.version=2") == 2
-    assert run_packing(config, "packing.version=3") == 0
+    assert run_packing(config) == 0
 
 
 def test_a_table_without_its_files_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,9 +169,9 @@ def test_a_table_without_its_files_is_an_error(config: Path, capsys: pytest.Capt
     assert "is missing): run the corpus job that makes it again" in capsys.readouterr().err
 
 
-def test_a_missing_version_or_end_token_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_packing(config, "packing.version=99") == 2
-    assert "has no readable version 99" in capsys.readouterr().err
+def test_a_missing_release_or_end_token_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_packing(config, "warehouse.release=99") == 2
+    assert "has no release 99" in capsys.readouterr().err
     assert run_packing(config, "packing.end_token='<none>'") == 2
     assert "set packing.end_token" in capsys.readouterr().err
 

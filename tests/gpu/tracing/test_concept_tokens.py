@@ -10,7 +10,7 @@ from small_world import LEXICON, write_lexicon, write_tokenizer
 
 from jobs.gpu.tracing.concept_tokens import ConceptTokens, concept_tokens
 from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch

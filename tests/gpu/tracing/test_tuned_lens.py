@@ -14,12 +14,12 @@ from tiny_models import tiny_model
 from training_world import make_traced_world, run_options
 
 from jobs.gpu import trace_layers, train_tuned_lens
-from jobs.gpu.common.errors import ModelError
 from jobs.gpu.models.load_model import save_model
 from jobs.gpu.models.output_head import captured_outputs, find_output_head
 from jobs.gpu.tracing.ablation import Unembedding
 from jobs.gpu.tracing.lenses import OURS, THEIRS, Lens, load_lens, save_lens
 from jobs.gpu.tracing.train_lens import LensTrainer
+from pivot_udfs.errors import ModelError
 
 pytestmark = pytest.mark.torch
 OPTIONS = ("tuned_lens.n_steps=150", "tuned_lens.sequence_length=16", "tuned_lens.learning_rate=0.02")

@@ -94,17 +94,6 @@ def test_deterministic_algorithms_last_as_long_as_the_run(config: Path, monkeypa
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_the_task_can_be_scored_while_training_without_changing_it(config: Path) -> None:
-    assert run_training(config) == 0
-    other = share_packed(config, "checked")
-    assert run_training(config, other, "training.evaluate_words=3", "translation.directions=['fr-zh']") == 0
-    scores = [row for row in read_log(config.parent / "checked") if "translation" in row]
-    assert [row["step"] for row in scores] == [0, 3, 6]
-    assert all(-1 <= row["translation"]["fr-zh"] <= 1 for row in scores)
-    assert len({row["translation"]["fr-zh"] for row in scores}) == 3
-    assert final_weights(config.parent / "checked") == final_weights(config.parent / "results")
-
-
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,7 +77,6 @@ def test_every_compute_option_resumes_to_the_same_bits(config: Path, option: str
 
 def test_two_processes_resume_to_the_same_bits(config: Path) -> None:
     """Replicated, and replicated with compiled layers; the losses are those of one process."""
-    config.write_text(config.read_text().replace("[training]", "[training]\nevaluate_words = 2"))
     ways = ("replicated", "compiled")
     _start(2, config, *ways)
     assert run_training(config) == 0

@@ -16,7 +16,8 @@ from tiny_models import tiny_model
 
 from jobs.gpu import build_translation_task, evaluate_translation, trace_layers
 from jobs.gpu.models.load_model import save_model
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation import task_model
+from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
@@ -142,9 +143,10 @@ def test_the_deciding_layer_of_a_trace_has_a_word_as_its_best_token(config: Path
     assert all(row["latent_behaviour"] == "undecided" for row in undecided)
 
 
-def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path) -> None:
+def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = config.parent / "whole"
-    options = ["--set", f"results.path={results}", "--set", "translation.prefix_reuse=false"]
+    monkeypatch.setattr(task_model, "reuse_is_exact", lambda *_: False)
+    options = ["--set", f"results.path={results}"]
     assert trace_layers.main(["--config", str(config), *options]) == 0
     one, other = (pq.read_table(path / "traces").to_pylist() for path in (config.parent / "results", results))
     for a, b in zip(one, other, strict=True):

@@ -12,12 +12,11 @@ torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from small_world import write_tokenizer
 from tiny_models import tiny_model
 
-from jobs.gpu.common.provenance import provenance
-from jobs.gpu.translation.prompt_batches import batches_of_one_length, shared_prefix_length
-from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
-from jobs.gpu.translation.prompts import WordTokens
+from jobs.gpu.translation.prompt_runner import PromptRunner, batches_of_one_length, reuse_is_exact, shared_prefix_length
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
 from jobs.gpu.translation.translation_task import Task, TaskWord
+from jobs.gpu.translation.word_tokens import WordTokens
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
@@ -151,7 +150,7 @@ def test_prompts_are_computed_in_full_for_models_that_cannot_reuse_a_prefix(
     family: str, exact: bool, tokens: WordTokens
 ) -> None:
     model = tiny_model(family, vocabulary=400)
-    task = Task(provenance("task", 1), {}, {"fr-zh": [EXAMPLES]}, {"fr-zh": ()}, WORDS)
+    task = Task(Provenance("task", 1), {}, {"fr-zh": [EXAMPLES]}, {"fr-zh": ()}, WORDS)
     length = longest_sequence(task, tokens)
     assert 32 < length < 160, "longer than the window of 'mistral', shorter than that of 'mistral_short'"
     assert reuse_is_exact(model, length) == exact
@@ -178,7 +177,7 @@ def test_out_of_memory_in_the_test_of_reuse_is_raised() -> None:
 
 
 def test_the_longest_sequence_is_a_prompt_with_an_answer(tokens: WordTokens) -> None:
-    task = Task(provenance("task", 1), {}, {"fr-zh": [EXAMPLES[:1], EXAMPLES]}, {"fr-zh": ()}, WORDS)
+    task = Task(Provenance("task", 1), {}, {"fr-zh": [EXAMPLES[:1], EXAMPLES]}, {"fr-zh": ()}, WORDS)
     prompts = draw_prompts(["eau", "maison", "œil", "livre", "lune", "soleil", "arbre"], "fr-zh", EXAMPLES, tokens)
     answers = [tokens.answer("zh", word.target) for word in WORDS]
     assert longest_sequence(task, tokens) == max(map(len, prompts)) + max(map(len, answers))

@@ -7,7 +7,7 @@ pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.gpu.translation.prompt_batches import batches_of_neighbours
+from jobs.gpu.translation.prompt_runner import batches_of_neighbours
 from jobs.gpu.translation.token_tree import ROOT, TokenTree
 
 pytestmark = pytest.mark.torch

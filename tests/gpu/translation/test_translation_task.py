@@ -10,14 +10,13 @@ pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
 from small_world import LEXICON, write_lexicon, write_tokenizer
 
-from jobs.gpu.common.errors import TaskError
-from jobs.gpu.common.provenance import provenance
 from jobs.gpu.common.settings import Translation
 from jobs.gpu.translation.draw_task import draw_task
 from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
-from jobs.gpu.translation.prompts import WordTokens
 from jobs.gpu.translation.translation_task import Task, read_task, task_sha256, write_task
-from pivot_udfs.errors import TokenizerError
+from jobs.gpu.translation.word_tokens import WordTokens
+from pivot_udfs.errors import TaskError, TokenizerError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
@@ -38,7 +37,7 @@ def _concepts(tmp_path_factory: pytest.TempPathFactory) -> list[Concept]:
 
 
 def _build(concepts: list[Concept], tokens: WordTokens, settings: Translation = SETTINGS) -> Task:
-    return draw_task(concepts, DIRECTIONS, tokens, settings, provenance("task", 1, files={"tokenizer": "t"}))
+    return draw_task(concepts, DIRECTIONS, tokens, settings, Provenance("task", 1, files={"tokenizer": "t"}))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -135,7 +134,7 @@ def test_a_task_file_is_read_as_it_was_written(concepts: list[Concept], tokens: 
 def test_task_of_another_tokenizer_is_refused(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
     write_task(_build(concepts, tokens), tmp_path / "task.jsonl")
     with pytest.raises(TaskError, match=r"was made from files tokenizer = t, now u: run jobs.gpu.build_.*again"):
-        read_task(tmp_path / "task.jsonl", provenance("task", 1, files={"tokenizer": "u"}))
+        read_task(tmp_path / "task.jsonl", Provenance("task", 1, files={"tokenizer": "u"}))
     (tmp_path / "broken.jsonl").write_text('{"kind": "other"}\n')
     with pytest.raises(TaskError, match="is not a task file"):
         read_task(tmp_path / "broken.jsonl")
@@ -147,7 +146,7 @@ def test_the_hash_of_a_task_is_that_of_its_examples_and_words(
     concepts: list[Concept], tokens: WordTokens, tmp_path: Path
 ) -> None:
     task = _build(concepts, tokens)
-    other = replace(task, provenance=provenance("task", 1, files={"tokenizer": "u"}))
+    other = replace(task, provenance=Provenance("task", 1, files={"tokenizer": "u"}))
     fewer = replace(task, words=task.words[1:])
     hashes = []
     for one in (task, other, fewer):
@@ -175,7 +174,7 @@ def test_a_task_can_be_restricted_to_one_direction(concepts: list[Concept], toke
 def test_an_empty_direction_is_an_error(concepts: list[Concept], tokens: WordTokens) -> None:
     same = [replace(c, words=c.words | {"fr": c.words["en"]}) if c.number > 3 else c for c in concepts]
     with pytest.raises(TaskError, match="direction fr-en has no testable pair"):
-        draw_task(same, [("fr", "en")], tokens, SETTINGS, provenance("task", 1))
+        draw_task(same, [("fr", "en")], tokens, SETTINGS, Provenance("task", 1))
 
 
 def test_too_few_concepts_for_examples(concepts: list[Concept], tokens: WordTokens) -> None:

@@ -17,9 +17,9 @@ from tiny_models import tiny_model
 from jobs.gpu import build_translation_task
 from jobs.gpu.translation.prompt_runner import PromptRunner
 from jobs.gpu.translation.prompt_styles import STYLES, PromptStyle, template_of
-from jobs.gpu.translation.prompts import WordTokens, shared_lead, split_answer
 from jobs.gpu.translation.score_words import score_draw
 from jobs.gpu.translation.translation_task import TaskWord, read_task
+from jobs.gpu.translation.word_tokens import WordTokens, shared_lead, split_answer
 from pivot_udfs.errors import LexiconError
 from pivot_udfs.tokenization.backends import load_tokenizer
 

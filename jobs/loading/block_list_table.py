@@ -1,10 +1,8 @@
 """The table ``blocked``: read by every run that loads shards, extended by ``forget_documents``."""
 
 from jobs.warehouse.commit_history import commits_between
-from jobs.warehouse.driver_rows import commit_rows
 from jobs.warehouse.open_table import open_delta, stored_rows
-from jobs.warehouse.tables import Warehouse
-from pivot_udfs import __version__
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
@@ -39,7 +37,7 @@ def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
     present = read_entries(warehouse)
     if entries - present:
         rows = [entry._asdict() for entry in sorted(entries | present, key=str)]
-        commit_rows(warehouse, BLOCK_LIST, rows, Provenance("forget_documents", _VERSION, __version__))
+        warehouse.commit_rows(BLOCK_LIST, rows, Provenance("forget_documents", _VERSION))
 
 
 def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockList | None:

@@ -1,4 +1,4 @@
-"""The tables of a warehouse: the only place where the corpus side reads and writes them.
+"""The tables of a warehouse, as jobs with Spark read and write them; ``arrow_tables`` reads without Spark.
 
 Spark reads. Python workers write Parquet files, and the driver commits them through delta-rs, each commit with the
 provenance of its rows. A run sees each table as it was when the run first looked at it.
@@ -6,8 +6,9 @@ provenance of its rows. A run sees each table as it was when the run first looke
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -26,6 +27,16 @@ KEPT = ("documents", BLOCK_LIST)
 """Tables whose damaged log is never replaced by the project itself."""
 Check = Callable[[dict[str, int]], None]
 """Called with the number of rows of each table; raises where they are not what they must be."""
+
+
+class TableSize(NamedTuple):
+    """A table as a whole, not only what a run has added to it."""
+
+    version: int
+    """That made its rows."""
+    rows: int
+    bytes: int
+    files: int
 
 
 class Warehouse:
@@ -192,6 +203,29 @@ class Warehouse:
             table.filesystem.delete_dir(table.child(LOG).path)
         schema = table_of(name).schema.with_metadata({"name": name, "description": table_of(name).description})
         self._known[name] = commit_files(table, began, schema, files, provenance, removed, tables), None
+
+    def commit_rows(
+        self,
+        name: str,
+        rows: Sequence[Mapping[str, Any]],
+        provenance: Provenance,
+        tables: Mapping[str, TableVersion] | None = None,
+    ) -> None:
+        """Replaces a small table by rows that the driver holds, without a Spark job; arguments as for ``commit``."""
+        schema = table_of(name).schema
+        batches = iter([pa.RecordBatch.from_pylist(list(rows), schema=schema)] if rows else [])
+        step = partial(rows_of_table, table=name, schema=schema)
+        written = step_to_files(batches, step, {name: self.location(name).uri})
+        self.commit(name, [file for batch in written for file in batch.to_pylist()], provenance, None, tables)
+
+    def size(self, name: str) -> TableSize | None:
+        """The size of a table as this run found or made it; None where there is no table."""
+        content, delta = self.content(name), self.opened(name)
+        if content is None or delta is None:
+            return None
+        files = pa.table(delta.get_add_actions(flatten=True))
+        n_rows, n_bytes = (sum(files.column(column).to_pylist()) for column in ("num_records", "size_bytes"))
+        return TableSize(content.version, n_rows, n_bytes, files.num_rows)
 
     def roll_back(self, name: str, rows: TableVersion) -> None:
         """Makes earlier rows of a table the newest; raises WarehouseError where they are no longer there."""

@@ -40,13 +40,7 @@ def split_answer(answer: tuple[int, ...], lead: Sequence[int]) -> tuple[tuple[in
 
 
 class WordTokens:
-    """Token ids of prompts, answers and words.
-
-    Args:
-        tokenizer: the tables' tokenizer.
-        start_token: text of the special token before every prompt; empty: none.
-        prompt: the prompt style (see ``prompt_styles.template_of``).
-    """
+    """Token ids of prompts, answers and words, by the tables' tokenizer; ``start_token`` begins every prompt."""
 
     def __init__(self, tokenizer: TokenizerSpec, start_token: str = "", prompt: str = "plain") -> None:
         self._encoder, self._vocabulary, self.style = encoder(tokenizer), vocabulary(tokenizer), PromptStyle(prompt)
@@ -67,8 +61,7 @@ class WordTokens:
     def answer(self, language: str, word: str) -> tuple[int, ...]:
         """Ids of a word as the answer of a prompt, with the white space before it.
 
-        Raises:
-            TokenizerError: the tokenizer merges the answer with the text before it.
+        Raises TokenizerError where the tokenizer merges the answer with the text before it.
         """
         if (language, word) not in self._answers:
             before, whole = map(self.ids, self.style.before_answer(language, word))

@@ -1,0 +1,48 @@
+"""When pivots and the cuts of the arms are decided anew: by ``refresh.rule``, on request, or where they cannot stay.
+
+Between refreshes they are pinned: ``Run.pins``. The drift of the pivots is measured by ``jobs.find_pivots``.
+"""
+
+from collections.abc import Sequence
+
+from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_write
+from jobs.loading.block_list_table import read_block_list
+from jobs.warehouse.open_table import stored_rows
+from pivot_udfs.errors import DamagedTableError
+from pivot_udfs.schemas import BLOCK_LIST, PINNED
+from pivot_udfs.settings import Refresh
+
+
+def decide_refresh(run: Run, stages: Sequence[Stage], requested: bool) -> None:
+    """Sets ``run.refresh`` where pinned tables are made anew whatever ``refresh.rule`` is, and reports why."""
+    run.refresh = "it was requested" if requested else None
+    if run.pins:
+        run.refresh = _why_not_pinned(run, stages)
+    if run.refresh:
+        run.progress.say("rebuild_corpus", f"refresh: {run.refresh}")
+
+
+def allowed_drift(refresh: Refresh) -> float:
+    """The share of the pivot set that may differ from that of today's counts while the pivots stay, in [0, 1]."""
+    return refresh.max_drift if refresh.rule == "on_drift" else 1.0
+
+
+def _why_not_pinned(run: Run, stages: Sequence[Stage]) -> str | None:
+    """Why pinned tables cannot stay; None where they can, or an input is damaged."""
+    pinned = [(stage, table) for stage in stages for table in stage.writes(run.settings) if table in PINNED]
+    for stage, table in pinned:
+        try:
+            provenance = of_table(run, stage, table, make_provenance(run, stage))
+        except DamagedTableError:
+            continue
+        if why := why_write(run, table, provenance):
+            return why
+    return "selection_cuts names a document that was forgotten" if _names_blocked(run) else None
+
+
+def _names_blocked(run: Run) -> bool:
+    content = run.warehouse.content("selection_cuts")
+    if content is None or not run.warehouse.content(BLOCK_LIST):
+        return False
+    blocks, cuts = read_block_list(run.warehouse), stored_rows(run.warehouse.location("selection_cuts"), content.newest)
+    return any(cut["source"] and blocks.has(cut["source"], cut["doc_id"], cut["shard"]) for cut in cuts)

@@ -1,0 +1,21 @@
+// Lists the entries of the page's index that contain the query, those with it in their title first.
+const MOST = 50;
+const plain = (text) => text.normalize("NFC").toLowerCase();
+const entries = JSON.parse(document.getElementById("index").textContent);
+const results = document.getElementById("results");
+
+document.getElementById("query").addEventListener("input", (event) => {
+  const query = plain(event.target.value.trim());
+  const isIn = (text) => plain(text).includes(query);
+  const found = query ? entries.filter((entry) => entry.some(isIn)) : [];
+  found.sort((a, b) => isIn(b[0]) - isIn(a[0]));
+  results.replaceChildren(...found.slice(0, MOST).map(([title, detail]) => {
+    const item = document.createElement("li"), name = document.createElement("strong");
+    name.textContent = title;
+    item.append(name, " ", detail);
+    return item;
+  }));
+  const more = found.length > MOST ? `, the first ${MOST} are shown` : "";
+  document.getElementById("found").textContent = query ? `${found.length} found${more}` : "";
+});
+document.getElementById("search").hidden = false;
