@@ -57,7 +57,7 @@ class Request(Arguments):
 
     def entries(self, run: Run, loaded: Collection[str]) -> set[Blocked]:
         """Rows for the block list; globs stand for the loaded shards that they match."""
-        if self.keys:
+        if self.keys is not None:
             return read_keys(self.keys)
         if self.sources:
             return {Blocked(source) for source in self.sources}

@@ -58,7 +58,7 @@ def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and the statistics of every direction."""
     task = load_task(settings)
     names = ("word_cooccurrence", "word_totals", "pair_pivots")
-    tables = {name: open_table(settings.warehouse, name) for name in names}
+    tables = {name: open_table(settings.warehouse.path, name, settings.warehouse.release) for name in names}
     for table in tables.values():
         check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     traces, scores = read_results(settings, task, tables["pair_pivots"])
