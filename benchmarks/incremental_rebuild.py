@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.common import fresh, parse, read_documents, report, seconds, settings_for, start_run
 from jobs import rebuild_corpus
-from jobs.framework.stage import run_stage
+from jobs.framework.run_stages import run_stage
 from pivot_udfs.settings import Corpus, Refresh, Settings
 from pivot_udfs.shards.validate_record import Document
 

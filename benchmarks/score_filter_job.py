@@ -8,7 +8,8 @@ of each language's tokens), and, as a second figure, all four arms. Target: 0.7 
 
 from benchmarks.common import fresh, in_turn, median, parse, report, settings_for, start_run
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus
-from jobs.framework.stage import Run, run_stage
+from jobs.framework.run_stages import run_stage
+from jobs.framework.stage import Run
 from pivot_udfs.settings import Selection
 
 

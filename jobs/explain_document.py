@@ -38,13 +38,13 @@ class DocumentArguments(Arguments):
 def run(settings: Settings, arguments: DocumentArguments) -> None:
     """Prints the explanation."""
     tables = ArrowTables(settings.warehouse.path, settings.warehouse.release)
-    by_key, by_place = (arguments.source, arguments.id), (arguments.shard, arguments.record)
-    if by_key == (None, None) and arguments.shard is not None and arguments.record is not None:
-        place = arguments.shard, arguments.record
+    record, by_key, by_place = arguments.record, (arguments.source, arguments.id), (arguments.shard, arguments.record)
+    if by_key == (None, None) and arguments.shard is not None and record is not None and 0 <= record < 1 << 63:
+        place = arguments.shard, record
     elif by_place == (None, None) and arguments.source is not None and arguments.id is not None:
         place = place_of(tables, arguments.source, arguments.id)
     else:
-        raise ConfigError("give either --source and --id, or --shard and --record")
+        raise ConfigError("give either --source and --id, or --shard and --record, a number from 0")
     print_explanation(explain_place(tables, place), tables.release, arguments.format == "json")
 
 

@@ -16,12 +16,12 @@ from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
-from jobs.loading.block_list_table import add_entries, read_entries
 from jobs.loading.find_copies import copies, tables_with_rows
 from jobs.loading.forget import Found, find_documents, remove_documents, rows_after
 from jobs.loading.forget_requests import read_keys, shards_named
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
 from jobs.loading.restore_tables import restored
+from jobs.warehouse.block_list_table import add_entries, read_entries
 from jobs.warehouse.maintenance import purge
 from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.shards.block_list import Blocked, BlockList
@@ -57,7 +57,7 @@ class Request(Arguments):
 
     def entries(self, run: Run, loaded: Collection[str]) -> set[Blocked]:
         """Rows for the block list; globs stand for the loaded shards that they match."""
-        if self.keys:
+        if self.keys is not None:
             return read_keys(self.keys)
         if self.sources:
             return {Blocked(source) for source in self.sources}

@@ -13,9 +13,9 @@ from functools import partial
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.command_line import Arguments
 from jobs.framework.refresh import decide_refresh
-from jobs.framework.run_stages import print_plan, with_run
+from jobs.framework.run_stages import print_plan, run_stage, with_run
 from jobs.framework.run_summary import write_summary
-from jobs.framework.stage import Run, Stage, run_stage
+from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import missed_budgets
 from jobs.warehouse.open_table import stored_rows
 from jobs.warehouse.releases import TABLE as RELEASES

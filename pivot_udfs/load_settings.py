@@ -59,13 +59,13 @@ def _caused(dotted: str, key: str, line: str) -> bool:
 
 def _read_toml(path: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         place = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
         raise ConfigError(
             f"--config {path}: {error.strerror}{place}: give the path of a TOML file, see conf/"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path} is not TOML: {error}") from None
 
 
@@ -80,7 +80,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> str:
         if not isinstance(tree, dict):
             raise ConfigError(f"--set {dotted!r}: {table} is a value, not a table")
     tree[tables[-1]] = text.strip()
-    with suppress(tomllib.TOMLDecodeError):
+    with suppress(ValueError, RecursionError):
         tree[tables[-1]] = tomllib.loads(f"value = {text}")["value"]
     return ".".join(tables)
 
@@ -161,7 +161,8 @@ def _as_toml(value: Any) -> str:
         return f"{{{inner}}}"
     if isinstance(value, list):
         return f"[{', '.join(_as_toml(item) for item in value)}]"
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub("[\x7f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def is_secret(key: str) -> bool:

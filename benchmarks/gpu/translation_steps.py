@@ -132,7 +132,7 @@ def measure_packing(context: Context) -> Iterator[Row]:
     settings = context.settings
     if not settings.experiment.pack:
         raise SkippedError("the tables are not here")
-    table = open_table(settings.warehouse, f"datasets/{settings.packing.arm}")
+    table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
     n_tokens = int(pc.sum(read_columns(table, ["n_tokens"])["n_tokens"]).as_py())
     repeated = settings.warehouse.model_copy(update={"path": str(context.work / "repeated")})
     _repeat_table(table, f"{repeated.path}/{table.name}", 2 if context.toy else -(-_MANY_TOKENS // n_tokens))
@@ -143,7 +143,7 @@ def measure_packing(context: Context) -> Iterator[Row]:
 
 def _packing_ratio(settings: ModelSettings) -> Row:
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
-    table = open_table(settings.warehouse, f"datasets/{settings.packing.arm}")
+    table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}")
 
     def read() -> None:
         for _ in batches(table, table.table.schema().to_arrow().names):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.framework.log_lines import clean
+from jobs.framework.stage import Run, Stage
 from jobs.warehouse.spark_tables import TableSize
 from pivot_udfs import __version__
 from pivot_udfs.errors import SetupError
@@ -24,13 +25,11 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, RunEvent
     from openlineage.client.facet_v2 import DatasetFacet
 
-    from jobs.framework.stage import Run, Stage
-
 _PRODUCER = f"https://pypi.org/project/semantic-pivots/{__version__}"
 
 
 @contextmanager
-def reported(run: "Run", stage: "Stage") -> Iterator[None]:
+def reported(run: Run, stage: Stage) -> Iterator[None]:
     """Reports a stage that runs inside the ``with`` block; does nothing where ``lineage.target`` is empty.
 
     Raises SetupError where the client is not installed.
@@ -55,7 +54,7 @@ def reported(run: "Run", stage: "Stage") -> Iterator[None]:
     _send(run, stage, lambda: _event(run, stage, run_id, "COMPLETE"))
 
 
-def _send(run: "Run", stage: "Stage", event: Callable[[], "RunEvent"]) -> None:
+def _send(run: Run, stage: Stage, event: Callable[[], "RunEvent"]) -> None:
     try:
         _client(run.settings.lineage.target).emit(event())
     except Exception as fault:
@@ -75,7 +74,7 @@ def _client(target: str) -> "OpenLineageClient":
     return OpenLineageClient(config={"transport": transport})
 
 
-def _event(run: "Run", stage: "Stage", run_id: str, kind: str, error: str = "") -> "RunEvent":
+def _event(run: Run, stage: Stage, run_id: str, kind: str, error: str = "") -> "RunEvent":
     from openlineage.client import event_v2 as events
     from openlineage.client.facet_v2 import RunFacet, error_message_run
 
@@ -93,7 +92,7 @@ def _event(run: "Run", stage: "Stage", run_id: str, kind: str, error: str = "") 
     )
 
 
-def _job(run: "Run", stage: "Stage") -> "Job":
+def _job(run: Run, stage: Stage) -> "Job":
     """The namespace is the warehouse, so that runs over two of them stay apart."""
     from openlineage.client import event_v2 as events
     from openlineage.client.facet_v2 import job_type_job, source_code_location_job
@@ -106,7 +105,7 @@ def _job(run: "Run", stage: "Stage") -> "Job":
     return events.Job(run.warehouse.root.uri, stage.name, {"sourceCodeLocation": source, "jobType": kind})
 
 
-def _inputs(run: "Run", stage: "Stage") -> "list[InputDataset]":
+def _inputs(run: Run, stage: Stage) -> "list[InputDataset]":
     """The tables that are read, at their versions; files by their SHA-256; shards as they are configured."""
     from openlineage.client.event_v2 import InputDataset
     from openlineage.client.facet_v2 import dataset_version_dataset as versions
@@ -124,7 +123,7 @@ def _inputs(run: "Run", stage: "Stage") -> "list[InputDataset]":
     return found
 
 
-def _outputs(run: "Run", stage: "Stage") -> "list[OutputDataset]":
+def _outputs(run: Run, stage: Stage) -> "list[OutputDataset]":
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
@@ -135,7 +134,7 @@ def _outputs(run: "Run", stage: "Stage") -> "list[OutputDataset]":
     return found
 
 
-def _tables(run: "Run", names: Iterable[str]) -> Iterator[tuple[tuple[str, str], TableSize, "dict[str, DatasetFacet]"]]:
+def _tables(run: Run, names: Iterable[str]) -> Iterator[tuple[tuple[str, str], TableSize, "dict[str, DatasetFacet]"]]:
     """(namespace, name), size and facets of each table that is there."""
     from openlineage.client.facet_v2 import dataset_version_dataset as versions
 

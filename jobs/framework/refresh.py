@@ -6,7 +6,7 @@ Between refreshes they are pinned: ``Run.pins``. The drift of the pivots is meas
 from collections.abc import Sequence
 
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_write
-from jobs.loading.block_list_table import read_block_list
+from jobs.warehouse.block_list_table import read_block_list
 from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.errors import DamagedTableError
 from pivot_udfs.schemas import BLOCK_LIST, PINNED

@@ -1,6 +1,7 @@
 """Runs stages in a Spark session behind the shared command line, or prints what they would do."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -10,10 +11,12 @@ from pyspark.sql import SparkSession
 
 from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.jvm_output import JvmOutput
+from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
+from jobs.framework.progress import StageRun, core_seconds
 from jobs.framework.spark_session import LateSession, check_store, start_session
-from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, run_stage, why_run
+from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.schemas import PINNED
@@ -74,6 +77,29 @@ def _in_session(name: str, settings: Settings, body: Callable[..., object], *own
             raise known from None
         output.show_held()
         raise
+
+
+def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> None:
+    """Runs a stage, with ``skip_unchanged`` only if something has changed.
+
+    Raises WarehouseError, before anything is computed, where it cannot read its inputs or write its tables.
+    """
+    began, worked = time.monotonic(), core_seconds()
+    check_inputs(run, stage.tables_read(run.settings))
+    for table in stage.writes(run.settings):
+        run.warehouse.check_target(table)
+    provenance = make_provenance(run, stage)
+    reason = why_run(run, stage, provenance)
+    runs = reason is not None or not skip_unchanged
+    if runs:
+        run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
+        with reported(run, stage):
+            stage.run(run, provenance)
+    else:
+        pinned = ", or pinned until the next refresh" if run.pins else ""
+        run.progress.say(stage.name, f"skipped: inputs, configuration and code are unchanged{pinned}")
+    seconds = round(time.monotonic() - began, 1), round(core_seconds() - worked, 1)
+    run.progress.stages.append(StageRun(stage.name, runs, reason, *seconds))
 
 
 def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False) -> None:

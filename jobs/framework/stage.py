@@ -1,13 +1,10 @@
 """What all stages share: what each reads and writes, the provenance of its tables, and whether it must run again."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 
-from jobs.framework.lineage_events import reported
-from jobs.framework.progress import StageRun, core_seconds
 from jobs.framework.run import Run as Run
 from jobs.warehouse.commit_history import check_together
 from pivot_udfs.errors import DamagedTableError, WarehouseError
@@ -49,30 +46,6 @@ class Stage:
         """The names in ``reads``, those of the arms in full."""
         arms = tuple(f"datasets/{arm}" for arm in settings.selection.arms)
         return tuple(name for read in self.reads for name in (arms if read == "datasets/*" else (read,)))
-
-
-def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> bool:
-    """Runs a stage, with ``skip_unchanged`` only if something has changed; whether it ran.
-
-    Raises WarehouseError, before anything is computed, where it cannot read its inputs or write its tables.
-    """
-    began, worked = time.monotonic(), core_seconds()
-    check_inputs(run, stage.tables_read(run.settings))
-    for table in stage.writes(run.settings):
-        run.warehouse.check_target(table)
-    provenance = make_provenance(run, stage)
-    reason = why_run(run, stage, provenance)
-    runs = reason is not None or not skip_unchanged
-    if runs:
-        run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
-        with reported(run, stage):
-            stage.run(run, provenance)
-    else:
-        pinned = ", or pinned until the next refresh" if run.pins else ""
-        run.progress.say(stage.name, f"skipped: inputs, configuration and code are unchanged{pinned}")
-    seconds = round(time.monotonic() - began, 1), round(core_seconds() - worked, 1)
-    run.progress.stages.append(StageRun(stage.name, runs, reason, *seconds))
-    return runs
 
 
 def check_inputs(run: Run, tables: Sequence[str]) -> None:

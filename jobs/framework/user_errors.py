@@ -9,7 +9,8 @@ import re
 from typing import NamedTuple
 
 from pivot_udfs import errors
-from pivot_udfs.errors import SemanticPivotsError, SetupError
+from pivot_udfs.errors import ConfigError, SemanticPivotsError, SetupError
+from pivot_udfs.storage.redact import printable
 
 
 class Remedy(NamedTuple):
@@ -144,6 +145,8 @@ def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | 
         return _with_credentials(error)
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
         return SetupError(_filled(_BY_ERRNO[error.errno], str(error.filename or "")))
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return ConfigError(f"{printable(error.object)} is not UTF-8: correct the argument or setting")
     text = str(error)
     if own := _OWN_ERROR.fullmatch(worker_error(text) or ""):
         kind: type[SemanticPivotsError] | None = getattr(errors, own[1], None)

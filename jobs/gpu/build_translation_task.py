@@ -48,7 +48,7 @@ def build(settings: ModelSettings) -> None:
     draw = partial(draw_task, concepts, settings.directions, tokens, settings.translation)
     record = _provenance(settings, lexicon_sha256, tokenizer.sha256)
     if settings.translation.with_pivots:
-        table = open_table(settings.warehouse, "pair_pivots")
+        table = open_table(settings.warehouse.path, "pair_pivots", settings.warehouse.release)
         check_files(table, tokenizer.sha256, lexicon_sha256)
         task = draw(replace(record, tables={table.name: table.rows}), read_concept_pivots(table))
         task = replace(task, half_a=_half_a(table, list(task.pivots)))

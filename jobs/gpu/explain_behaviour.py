@@ -8,7 +8,7 @@ direction), ``explanation.json`` (the statistics of every direction) and ``trace
 labels, controls and causality, and of precision at 1).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
+from jobs.gpu.tracing.concept_tokens import concept_tokens
 from jobs.gpu.translation.corpus_counts import (
     NO_PAIRS,
     PairCount,
@@ -36,13 +37,14 @@ from jobs.gpu.translation.corpus_counts import (
     read_pair_pivots,
     read_word_counts,
 )
+from jobs.gpu.translation.lexicon_concepts import Concept, folded, read_concepts
 from jobs.gpu.translation.translation_task import Task, task_sha256
 from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 3
+VERSION = 4
 SAMPLED_SHARE = 0.1
 """Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
@@ -56,16 +58,18 @@ def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and the statistics of every direction."""
     task = load_task(settings)
     names = ("word_cooccurrence", "word_totals", "pair_pivots")
-    tables = {name: open_table(settings.warehouse, name) for name in names}
+    tables = {name: open_table(settings.warehouse.path, name, settings.warehouse.release) for name in names}
     for table in tables.values():
         check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     traces, scores = read_results(settings, task, tables["pair_pivots"])
     pair_counts, word_counts = read_pair_counts(tables["word_cooccurrence"]), read_word_counts(tables["word_totals"])
     pivots = read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots)
     tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
-    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
+    concepts, _ = read_concepts(settings.lexicon.path, settings.lexicon.languages)
+    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, concepts, tokens)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
-    directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings)
+    own_tokens = concept_tokens(concepts, settings.lexicon.languages, tokens).with_own_tokens()
+    directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings, own_tokens)
     explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
     write_json(results_path(settings, "explanation.json"), explanation)
     write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")
@@ -75,7 +79,11 @@ def explain(settings: ModelSettings) -> None:
 
 
 def _explained(
-    pairs: list[dict[str, Any]], traces: list[dict[str, Any]], task: Task, settings: ModelSettings
+    pairs: list[dict[str, Any]],
+    traces: list[dict[str, Any]],
+    task: Task,
+    settings: ModelSettings,
+    own_tokens: dict[str, frozenset[int]],
 ) -> dict[str, dict[str, Any]]:
     """The statistics of every direction, and of all together as ``all``."""
     options, languages = (settings.translation.n_resamples, settings.translation.seed), settings.lexicon.languages
@@ -86,7 +94,7 @@ def _explained(
         missing = {"not traced": n_words - len(mine), "not scored": len(mine) - n_scored}
         curves = {
             "curves": language_curves(rows, languages, *options),
-            "precision_at_1": precision_at_1(rows, languages),
+            "precision_at_1": precision_at_1(rows, own_tokens),
         }
         found[name] = explain_rows(mine, *options) | curves | {"left_out": left_out | missing}
     found["all"] = explain_rows(pairs, *options) | {"curves": role_curves(traces, languages, *options)}
@@ -145,6 +153,7 @@ def join_pairs(
     pair_counts: Mapping[PairKey, PairCount],
     word_counts: Mapping[WordKey, int],
     pivots: Mapping[PairKey, list[int]],
+    concepts: Sequence[Concept],
     tokens: WordTokens,
 ) -> pa.Table:
     """One row per traced pair: labels, effects of removal, score, counts, and every best word of some layer.
@@ -160,12 +169,13 @@ def join_pairs(
         source, target = row["direction"].split("-")
         key = pair_key((source, row["source"]), (target, row["target"]))
         best = [ids[0] for ids in row["top_ids"]]
-        words, layer = [k for k in dict.fromkeys(best) if k not in tokens.wordless], row["pivot_layer"]
+        words = [k for k in dict.fromkeys(best) if k not in tokens.wordless]
         rows.append(
             {
                 **{name: row[name] for name in _COPIED},
                 "pivot_effect": _change(row, "without_pivot"),
                 "control_effect": _change(row, "without_control"),
+                "rival_effect": _change(row, "without_rival"),
                 "score": by_pair.get((row["direction"], row["concept"])),
                 "pair_count": pair_counts.get(key, NO_PAIRS).pairs,
                 "sampled_pair_count": pair_counts.get(key, NO_PAIRS).sampled(key, SAMPLED_SHARE),
@@ -173,11 +183,19 @@ def join_pairs(
                 "target_count": word_counts.get((target, row["target"]), 0),
                 "n_pair_pivots": len(pivots.get(key, [])),
                 "best_words": [tokens.texts[k] for k in words],
-                "decided_by_word": None if layer is None else best[layer] not in tokens.wordless,
+                "pivot_is_whole_word": _has_whole_word(row, concepts, tokens),
                 "best_word_is_pair_pivot": not set(words).isdisjoint(pivots.get(key, [])),
             }
         )
     return pa.Table.from_pylist(rows)
+
+
+def _has_whole_word(row: Mapping[str, Any], concepts: Sequence[Concept], tokens: WordTokens) -> bool | None:
+    """Whether a token of the word that decides the label is the whole word; null if nothing decides."""
+    if row["pivot_language"] is None:
+        return None
+    word = folded(concepts[row["concept"]].words[row["pivot_language"]])
+    return word in (folded(tokens.texts[token]).strip() for token in row["pivot_ids"])
 
 
 def _change(row: Mapping[str, Any], name: str) -> float | None:

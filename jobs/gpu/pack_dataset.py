@@ -55,7 +55,7 @@ def is_packed(settings: ModelSettings) -> bool:
     tokenizer, made = load_tokenizer(settings.tokenizer.path, "reference"), _open(packed_folder(settings))
     if made is None or not _held_out_is_current(settings, tokenizer):
         return False
-    table = open_table(settings.warehouse, f"datasets/{settings.packing.arm}")
+    table = open_table(settings.warehouse.path, f"datasets/{settings.packing.arm}", settings.warehouse.release)
     now = _provenance(settings, tokenizer, settings.packing.arm, ("seed", "token_budget"))
     return difference(made.provenance, replace(now, tables={table.name: table.rows})) is None
 
@@ -97,7 +97,7 @@ def held_out_folder(settings: ModelSettings) -> Path:
 def pack_arm(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str, Any]:
     """Packs the arm's training part; returns the manifest."""
     packing = settings.packing
-    pinned = open_table(settings.warehouse, f"datasets/{packing.arm}")
+    pinned = open_table(settings.warehouse.path, f"datasets/{packing.arm}", settings.warehouse.release)
     check_files(pinned, tokenizer.sha256)
     chosen = select_training(pinned, packing.seed, packing.held_out_share, packing.token_budget)
     made_from = _provenance(settings, tokenizer, packing.arm, ("seed", "token_budget"))
@@ -112,7 +112,7 @@ def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str
     packing = settings.packing
     if not packing.held_out_share:
         raise PackedFileError("packing.held_out_share = 0: no documents to measure bits per byte on; raise it")
-    pinned = open_table(settings.warehouse, "documents")
+    pinned = open_table(settings.warehouse.path, "documents", settings.warehouse.release)
     check_files(pinned, tokenizer.sha256)
     chosen = select_held_out(pinned, packing.held_out_share, packing.held_out_tokens)
     made_from = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))

@@ -25,7 +25,7 @@ from pivot_udfs.arms import ContrastName
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
-VERSION = 2
+VERSION = 3
 
 
 def run(settings: ModelSettings) -> None:

@@ -31,13 +31,13 @@ from jobs.gpu.translation.task_model import load_task_model
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
-VERSION = 2
+VERSION = 3
 
 
 def trace(settings: ModelSettings) -> None:
     """Traces ``[model]`` over the task and writes the readings of every layer."""
     task = load_task(settings)
-    table = open_table(settings.warehouse, "pair_pivots")
+    table = open_table(settings.warehouse.path, "pair_pivots", settings.warehouse.release)
     check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     parts = Parts(results_path(settings, "traces"), _provenance(settings, table))
     if all(map(parts.has, task.examples)):

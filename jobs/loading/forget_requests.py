@@ -8,7 +8,8 @@ from typing import TextIO
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.shards.block_list import Blocked
-from pivot_udfs.shards.list_shards import matches_parts
+from pivot_udfs.shards.list_shards import matches_parts, shard_path
+from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
@@ -25,7 +26,7 @@ def read_keys(place: str) -> set[Blocked]:
     try:
         with resolve(place).open_input() as stream:
             keys = {Blocked(source, doc_id) for source, doc_id in parse(TextIOWrapper(stream, "utf-8-sig", newline=""))}
-    except (UnicodeDecodeError, ValueError, csv.Error, *STORE_ERRORS) as error:
+    except (ValueError, RecursionError, csv.Error, *STORE_ERRORS) as error:
         raise ConfigError(f"--keys {printable(place)} cannot be read ({reason(error)})") from None
     if not keys:
         raise ConfigError(f"--keys {printable(place)} has no key: write source and doc_id, one document a line")
@@ -58,14 +59,18 @@ def shards_named(given: Sequence[str], loaded: Collection[str]) -> tuple[set[Blo
 
     A path that names no loaded shard is blocked all the same, as it may be listed later.
     """
+    parts = {shard: _parts(resolve(shard)) for shard in loaded}
     found, missing = set(), []
     for place in given:
         location = resolve(place)
-        path = location.path if location.is_local else location.uri
-        parts = path.split("/")
-        named = {place} if place in loaded else {each for each in loaded if matches_parts(each.split("/"), parts)}
+        pattern = _parts(location)
+        named = {place} if place in loaded else {each for each in loaded if matches_parts(parts[each], pattern)}
         if not named:
             missing.append(place)
-            named = set() if any(character in path for character in "*?[") else {path}
+            named = set() if any(character in location.path for character in "*?[") else {shard_path(location)}
         found |= named
     return {Blocked(shard=shard) for shard in found}, missing
+
+
+def _parts(location: Location) -> list[str]:
+    return [location.scheme, location.authority, *location.path.split("/")]

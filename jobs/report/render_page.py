@@ -67,9 +67,8 @@ def _search_entries(report: Report) -> list[tuple[str, str]]:
     pivots = [
         (
             shown_token(row.token),
-            f"pivot {row.rank}: {row.n_concepts} concepts, {row.n_language_pairs} language pairs, "
-            f"{_percent(row.doc_share)} of the documents. "
-            + " · ".join(f"{pair.word_a} – {pair.word_b}" for pair in row.pairs or ()),
+            f"pivot {row.rank}: concepts {row.n_concepts:,}, language pairs {row.n_language_pairs}, documents "
+            f"{_percent(row.doc_share)}. " + " · ".join(f"{pair.word_a} – {pair.word_b}" for pair in row.pairs or ()),
         )
         for row in report.pivots
     ]

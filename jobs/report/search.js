@@ -1,4 +1,4 @@
-// Lists the entries of the page's index that contain the query, those with it in their title first.
+// Lists the entries of the page's index that contain the query: those with it in their title first, as a word before others.
 const MOST = 50;
 const plain = (text) => text.normalize("NFC").toLowerCase();
 const entries = JSON.parse(document.getElementById("index").textContent);
@@ -7,8 +7,10 @@ const results = document.getElementById("results");
 document.getElementById("query").addEventListener("input", (event) => {
   const query = plain(event.target.value.trim());
   const isIn = (text) => plain(text).includes(query);
+  const hasWord = (text) => plain(text).split(/[^\p{L}\p{M}\p{N}]+/u).includes(query);
+  const place = ([title, detail]) => [hasWord(title), isIn(title), hasWord(detail), true].indexOf(true);
   const found = query ? entries.filter((entry) => entry.some(isIn)) : [];
-  found.sort((a, b) => isIn(b[0]) - isIn(a[0]));
+  found.sort((a, b) => place(a) - place(b));
   results.replaceChildren(...found.slice(0, MOST).map(([title, detail]) => {
     const item = document.createElement("li"), name = document.createElement("strong");
     name.textContent = title;

@@ -1,7 +1,7 @@
 """Words of another kind of script in a document: Latin words in Chinese text, Han words in French text.
 
-Languages of one kind of script are not told apart: "main" is a word of French and of English. Only token ids are read,
-so that words of several tokens are not seen.
+Languages of one kind of script are not distinguished: "main" is a word of French and of English. Only token ids are
+read, so that words of several tokens are not seen.
 """
 
 from collections.abc import Sequence

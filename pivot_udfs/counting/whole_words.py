@@ -1,4 +1,4 @@
-"""Whole words: which tokens can be one, and how often they are; what tells " rain" from the " Pel" of " Pellets"."""
+"""Whole words: which tokens can be one, and how often each is: " rain", but not the " Pel" of " Pellets"."""
 
 import re
 import unicodedata

@@ -54,7 +54,8 @@ class Lexicon:
 def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
     """Reads a TSV lexicon (local path or URI).
 
-    Raises LexiconError where it cannot be read, is not UTF-8, lacks a language, has ragged rows, or has no pair.
+    Raises LexiconError where it cannot be read, is not UTF-8, lacks a language or has it twice, has ragged rows, or has
+    no pair.
     """
     try:
         with resolve(path).open_input() as stream:
@@ -141,6 +142,8 @@ def _columns(header: list[str], languages: list[str], name: str) -> list[int]:
             f"{name} has no column {', '.join(missing)}; its columns are {', '.join(header) or 'none'}: "
             "correct lexicon.languages or the header row"
         )
+    if repeated := [language for language in languages if header.count(language) > 1]:
+        raise LexiconError(f"{name} has several columns {', '.join(repeated)}: keep one, with a row for each synonym")
     return [header.index(language) for language in languages]
 
 

@@ -70,7 +70,7 @@ def list_shards(inputs: Sequence[str]) -> list[Shard]:
         except STORE_ERRORS as error:
             why = f"{reason(error)}; check the path, that it can be reached from here, and that this user may read it"
             raise _refused(given, f"cannot be listed: {why}") from error
-    return [Shard(_path(entry.location), entry.n_bytes, entry.modified_ns) for entry in _each_once(entries)]
+    return [Shard(shard_path(entry.location), entry.n_bytes, entry.modified_ns) for entry in _each_once(entries)]
 
 
 def _refused(given: str, why: str) -> CorpusError:
@@ -174,9 +174,10 @@ def _each_once(entries: Iterable[Entry]) -> list[Entry]:
     links = [location.path for location in {entry.location for entry in by_preference} - kept]
     if links:
         _LOG.warning("%d links to shards read by another name skipped: %s", len(links), _names(links, _MOST_NAMES))
-    return sorted(chosen.values(), key=lambda entry: _path(entry.location))
+    return sorted(chosen.values(), key=lambda entry: shard_path(entry.location))
 
 
-def _path(location: Location) -> str:
+def shard_path(location: Location) -> str:
+    """``Shard.path`` of a file."""
     is_utf8 = location.path.isascii() or not any("\ud800" <= c <= "\udfff" for c in location.path)
     return location.path if location.is_local and is_utf8 else location.uri

@@ -1,6 +1,10 @@
 """One file or folder in a local or object store."""
 
 import os
+import subprocess
+import sys
+from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO, cast
@@ -15,6 +19,13 @@ from pivot_udfs.storage.redact import printable
 AZURE = ("abfss", "abfs")
 _HADOOP_SCHEMES = {"s3": "s3a"}
 _READ_AHEAD_BYTES = 4 << 20
+_ASK_AZURE = """
+import contextlib, sys
+from pyarrow import fs
+with contextlib.suppress(OSError):
+    fs.FileSystem.from_uri(sys.argv[1])[0].get_file_info("container")
+"""
+"""Fails where no credentials are found: the library's exception ends the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +138,18 @@ def utf8_path(path: str) -> str:
 
 @lru_cache(maxsize=64)
 def _connect(scheme: str, authority: str) -> fs.FileSystem:
+    uri = f"{scheme}://{authority}/"
+    if scheme not in AZURE:
+        return fs.FileSystem.from_uri(uri)[0]
     key, token = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY"), os.environ.get("AZURE_STORAGE_SAS_TOKEN")
-    if scheme in AZURE and (key or token):
-        account = authority.partition("@")[2].partition(".")[0]
-        return fs.AzureFileSystem(account, account_key=key or None, sas_token=None if key else token)
-    return fs.FileSystem.from_uri(f"{scheme}://{authority}/")[0]
+    account = authority.partition("@")[2].partition(".")[0]
+    if key:
+        with suppress(ValueError):  # the library ends the process where a key is no Base64
+            b64decode(key, validate=True)
+            return fs.AzureFileSystem(account, account_key=key)
+        raise StoreError("AZURE_STORAGE_ACCOUNT_KEY is no Base64: copy the whole key")
+    if token:
+        return fs.AzureFileSystem(account, sas_token=f"?{token.lstrip('?')}")
+    if subprocess.run([sys.executable, "-c", _ASK_AZURE, uri], capture_output=True, check=False).returncode:
+        raise StoreError(f"no credentials for {uri}: set AZURE_STORAGE_ACCOUNT_KEY or another one of docs/stores.md")
+    return fs.FileSystem.from_uri(uri)[0]

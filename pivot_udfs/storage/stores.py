@@ -78,7 +78,7 @@ def _remote(place: str, scheme: str, authority: str, path: str) -> Location:
 
 
 def _malformed(place: str, expected: str) -> StoreError:
-    return StoreError(f"{printable(place)!r} is no path or URI of a store: write {expected}")
+    return StoreError(f"'{printable(place)}' is no path or URI of a store: write {expected}")
 
 
 def delta_uri(table: Location, *, for_commit: bool = False) -> str:

@@ -152,6 +152,7 @@ def test_a_rejected_record_is_explained_from_quarantine(corpus: SmallCorpus) -> 
     [
         (["--source", "nowhere", "--id", "1"], "has no document with source 'nowhere' and id '1'"),
         (["--shard", "nowhere", "--record", "1"], "nor quarantine has record 1 of nowhere"),
+        (["--shard", "x", "--record", str(1 << 63)], "--shard and --record, a number from 0"),
         (["--source", "nowhere"], "give either --source and --id, or --shard and --record"),
         (["--source", "s", "--id", "1", "--shard", "x", "--record", "1"], "give either --source and --id, or "),
     ],

@@ -167,6 +167,19 @@ def test_files_that_are_not_settings(tmp_path: Path) -> None:
         load_settings(str(tmp_path / "latin.toml"), [], Settings)
     with pytest.raises(ConfigError, match="corpus is missing"):
         load(tmp_path, text="")
+    for value in ("9" * 5_000, "[" * 5_000 + "]" * 5_000):
+        with pytest.raises(ConfigError, match="is not TOML"):
+            load(tmp_path, text=f"{MINIMAL}\n[pivots]\nn_pivots = {value}")
+        with pytest.raises(ConfigError, match="integer"):
+            load(tmp_path, f"pivots.n_pivots={value}")
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert load(tmp_path, text=f"\ufeff{MINIMAL}") == load(tmp_path)
+
+
+def test_a_path_that_is_not_utf_8_can_be_printed(tmp_path: Path) -> None:
+    assert "sur\\udce9" in resolved_toml(load(tmp_path, "corpus.inputs=sur\udce9")).encode().decode()
 
 
 @pytest.mark.parametrize("path", PIPELINE_CONFIGS, ids=lambda path: path.name)
@@ -183,7 +196,7 @@ def test_there_is_a_demo() -> None:
 
 def test_resolved_toml_loads_to_the_same_settings(tmp_path: Path) -> None:
     overrides = [
-        'corpus.inputs=["a\\"b", "水\\\\é\\u0001"]',
+        'corpus.inputs=["a\\"b", "水\\\\é\\u0001\\u007f\\u2028"]',
         "cooccurrence.window=document",
         "pivots.min_score=0.25",
         "selection.rule=token_budget",

@@ -161,6 +161,12 @@ def test_an_error_that_a_worker_raised_on_purpose_keeps_its_class_and_message() 
     assert worker_error("no traceback") is None
 
 
+def test_an_argument_that_is_not_utf_8_is_named() -> None:
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "sur\udce9".encode()
+    assert str(user_error(caught.value)) == "sur\\udce9 is not UTF-8: correct the argument or setting"
+
+
 def test_errors_of_this_project_are_passed_on() -> None:
     class OtherError(SemanticPivotsError):
         """Defined elsewhere."""

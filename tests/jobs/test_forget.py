@@ -162,6 +162,11 @@ def test_a_dry_run_reports_and_changes_nothing(world: SmallCorpus) -> None:
     assert not (world.warehouse / "blocked").exists()
 
 
+def test_an_empty_name_of_a_file_of_keys_is_an_error(world: SmallCorpus) -> None:
+    code, _, errors = forget(world, "--keys", "")
+    assert (code, "--keys  cannot be read" in errors) == (2, True)
+
+
 def test_what_is_blocked_before_the_first_load_stays_out(world: SmallCorpus) -> None:
     keys = keys_of(world, "1.jsonl")[:2]
     must_work(forget(world, "--keys", write_keys(world, keys)))

@@ -35,6 +35,7 @@ def test_keys_are_read_from_tsv_and_json_lines(tmp_path: Path, name: str, text: 
         ("keys.jsonl", '{"source": "web", "doc_id": 5}', "line 1 is not a source and a doc_id"),
         ("keys.jsonl", "[1]", "line 1 is not a source and a doc_id"),
         ("keys.jsonl", "{", "cannot be read"),
+        ("keys.jsonl", "[" * 5_000, "cannot be read"),
     ],
 )
 def test_a_line_that_is_no_key_is_an_error(tmp_path: Path, name: str, text: str, reason: str) -> None:
@@ -50,7 +51,7 @@ def test_a_file_that_is_missing_or_not_utf8_is_an_error(tmp_path: Path) -> None:
             read_keys(str(tmp_path / name))
 
 
-LOADED = ["/data/a.jsonl", "/data/deep/b.jsonl", "/data/[c].jsonl", "s3://bucket/x/d.jsonl"]
+LOADED = ["/data/a.jsonl", "/data/deep/b.jsonl", "/data/[c].jsonl", "s3://bucket/x/d.jsonl", "file:///old/sur%E9.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,8 @@ LOADED = ["/data/a.jsonl", "/data/deep/b.jsonl", "/data/[c].jsonl", "s3://bucket
         ("/data/deep", ["/data/deep/b.jsonl"]),
         ("/data/[c].jsonl", ["/data/[c].jsonl"]),
         ("s3a://bucket/x/*", ["s3://bucket/x/d.jsonl"]),
+        ("/old/s*", ["file:///old/sur%E9.jsonl"]),
+        ("/old/sur\udce9.jsonl", ["file:///old/sur%E9.jsonl"]),
     ],
 )
 def test_shards_are_named_as_in_the_inputs(given: str, found: list[str]) -> None:
@@ -70,6 +73,7 @@ def test_shards_are_named_as_in_the_inputs(given: str, found: list[str]) -> None
 
 
 def test_a_path_that_is_not_loaded_is_blocked_and_a_glob_is_not() -> None:
-    entries, missing = shards_named(["/data/new.jsonl", "/other/*"], LOADED)
-    assert entries == {Blocked(shard="/data/new.jsonl")}
-    assert missing == ["/data/new.jsonl", "/other/*"]
+    given = ["/data/new.jsonl", "/other/*", "gs://bucket/x/*", "/data/n\udce9.jsonl"]
+    entries, missing = shards_named(given, LOADED)
+    assert entries == {Blocked(shard="/data/new.jsonl"), Blocked(shard="file:///data/n%E9.jsonl")}
+    assert missing == given

@@ -169,6 +169,7 @@ def test_the_same_surface_in_two_languages_is_two_words() -> None:
         (b"en\tfr\n", ("en", "fr"), "no row with words in two of en, fr"),
         (b"en\tfr\na\t\n\tb\n", ("en", "fr"), "no row with words in two"),
         (BASE.replace("\t", ",").encode(), ("en", "fr"), "no column"),
+        (BASE.replace("pos", " fr ").encode(), ("en", "fr"), "has several columns fr: keep one"),
     ],
 )
 def test_errors_name_what_is_wrong(payload: bytes, languages: tuple[str, ...], message: str) -> None:

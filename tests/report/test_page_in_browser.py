@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from page_in_browser import MODES, evaluate, needs_axe, needs_chromium, violations
-from report_pages import made_up_report
+from report_pages import Pivot, made_up_report
 
 from jobs.report.render_page import make_page
 
@@ -19,7 +19,7 @@ const texts = [...document.querySelectorAll("svg text")].filter((text) => text.g
 const scale = (text) => Math.hypot(text.getScreenCTM().a, text.getScreenCTM().b);
 return texts.map((text) => parseFloat(getComputedStyle(text).fontSize) * scale(text)).filter((pixels) => pixels < 10.5);
 """
-FOUND = """
+SEARCH = """
 const query = document.getElementById("query");
 const seek = (text) => {
   query.value = text;
@@ -27,7 +27,7 @@ const seek = (text) => {
   const items = [...document.querySelectorAll("#results li")].map((item) => item.textContent);
   return [document.getElementById("found").textContent, ...items];
 };
-return ["WATER", "eau</", "nowhere", ""].map(seek);
+return ["EAU", "terre", "nowhere", ""].map(seek);
 """
 
 
@@ -61,13 +61,14 @@ def test_figures_have_the_ink_of_a_dark_screen() -> None:
 
 
 @needs_chromium
-def test_the_search_lists_titles_with_the_query_first() -> None:
-    by_title, by_pair, by_none, by_nothing = evaluate(make_page(made_up_report("eau</script>")), FOUND)
-    assert by_title == [
-        "1 found",
-        "water – eau</script> English – Chinese: 9,876 documents, NPMI 0.50, a translation in the lexicon",
+def test_the_search_lists_titles_before_other_texts_and_words_before_parts_of_words() -> None:
+    made = made_up_report("eau")
+    pivots = tuple(Pivot(k, word, *made.pivots[0][2:]) for k, word in enumerate(("niveau", "terre", "l'eau"), 1))
+    page = make_page(replace(made, pivots=pivots, language_pairs=()))
+    found = evaluate(page, SEARCH)
+    assert [[item.split(" pivot ")[0] for item in items] for items in found] == [
+        ["3 found", "l'eau", "niveau", "terre"],
+        ["1 found", "terre"],
+        ["0 found"],
+        [""],
     ]
-    assert by_pair[0] == "2 found"
-    assert by_pair[1].startswith("eau</script> pivot 1: ")
-    assert by_none == ["0 found"]
-    assert by_nothing == [""]

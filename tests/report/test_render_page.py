@@ -149,7 +149,7 @@ def test_the_search_has_all_pivots_and_word_pairs() -> None:
     pivot, pair = json.loads(found)
     assert pivot == [
         "eau</script>",
-        "pivot 1: 3 concepts, 2 language pairs, 10.0% of the documents. eau</script> – 水",
+        "pivot 1: concepts 3, language pairs 2, documents 10.0%. eau</script> – 水",
     ]
     assert pair == [
         "water – eau</script>",

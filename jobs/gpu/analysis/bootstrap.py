@@ -1,10 +1,12 @@
-"""Means with bootstrap confidence intervals."""
+"""Bootstrap confidence intervals over units, such as concepts: all values of a unit are resampled together."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 Values = NDArray[np.float64]
 Units = NDArray[np.int64]
@@ -20,29 +22,35 @@ class Interval:
     n: int
 
 
+def resampled_sums(parts: Any, n_resamples: int, seed: int, units: Units) -> Values:
+    """Sums of ``parts`` (n, k), dense or sparse, over resampled units: (n_resamples, k); NaN for fewer than two units.
+
+    ``units`` (n,) has the unit of each of the n values.
+    """
+    names, place = np.unique(units, return_inverse=True)
+    if len(names) < 2:
+        return np.full((n_resamples, parts.shape[1]), math.nan)
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), n_resamples)
+    of_units = csr_array((np.ones(len(place)), (place, np.arange(len(place))))) @ parts
+    sums: Values = times.astype(float) @ of_units
+    return sums
+
+
+def bounds(found: Values) -> Values:
+    """The 2.5 % and 97.5 % quantiles (2, ...) of resamples (n_resamples, ...); undefined ones (NaN) are skipped."""
+    if np.isnan(found).all():
+        return np.full((2, *found.shape[1:]), math.nan)
+    limits: Values = np.nanquantile(found, [0.025, 0.975], axis=0)
+    return limits
+
+
 def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
     """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for fewer than two units.
 
     ``units`` (n,) has the unit of each value: the values of a concept in all directions are resampled together. None:
     every value is a unit.
     """
-    sums, sizes = _by_unit(values, units)
-    mean = float(values.mean()) if values.size else math.nan
-    if len(sums) < 2:
-        return Interval(mean, math.nan, math.nan, values.size)
-    random = np.random.default_rng(seed)
-    means = np.empty(n_resamples)
-    for k in range(n_resamples):
-        drawn = random.integers(0, len(sums), len(sums))
-        means[k] = sums[drawn].sum() / sizes[drawn].sum()
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(mean, float(low), float(high), values.size)
-
-
-def _by_unit(values: Values, units: Units | None) -> tuple[Values, Values]:
-    """The sum of each unit's values (units,), and their number (units,)."""
-    if units is None:
-        return values, np.ones(len(values))
-    names, place = np.unique(units, return_inverse=True)
-    sums: Values = np.bincount(place, values, len(names)).astype(float)
-    return sums, np.bincount(place, minlength=len(names)).astype(float)
+    units = np.arange(len(values)) if units is None else units
+    sums = resampled_sums(np.stack([values, np.ones(len(values))], axis=1), n_resamples, seed, units)
+    low, high = bounds(sums[:, 0] / sums[:, 1]).tolist()
+    return Interval(float(values.mean()) if values.size else math.nan, low, high, values.size)

@@ -125,7 +125,7 @@ def _effect(of_seeds: Values, n_concepts: int, components: Components) -> Effect
 
 
 def _unknown(values: Values, n_columns: int) -> Effect:
-    """Too few concepts, or a design whose columns cannot be told apart."""
+    """Too few concepts, or a design whose columns cannot be distinguished."""
     nothing = Components(math.nan, math.nan, math.nan, math.nan, n_columns)
     seeds = tuple([math.nan] * len(values))
     return Effect(math.nan, math.nan, math.nan, math.nan, math.nan, seeds, values.shape[1], nothing)

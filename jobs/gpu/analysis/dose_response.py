@@ -22,7 +22,10 @@ DOSES = ("pivots", "words")
 
 
 def concept_patterns(task: Task, tokens: WordTokens) -> dict[str, Patterns]:
-    """The token sequences of each dose, by concept in ascending order: words with and without a space before them."""
+    """The token sequences of each dose, by concept in ascending order: words with and without a space before them.
+
+    A sequence that contains another of the same concept is left out: every occurrence counts once.
+    """
     words: dict[int, dict[tuple[int, ...], None]] = {word.concept: {} for word in task.words}
     for word in task.words:
         for text in (word.source, word.target):
@@ -30,8 +33,12 @@ def concept_patterns(task: Task, tokens: WordTokens) -> dict[str, Patterns]:
     numbers = sorted(words)
     return {
         "pivots": [[(token,) for token in task.pivots.get(number, ())] for number in numbers],
-        "words": [list(words[number]) for number in numbers],
+        "words": [[p for p in words[k] if not any(p != q and _contains(p, q) for q in words[k])] for k in numbers],
     }
+
+
+def _contains(whole: tuple[int, ...], part: tuple[int, ...]) -> bool:
+    return any(whole[place : place + len(part)] == part for place in range(len(whole) - len(part) + 1))
 
 
 class SequenceDoses:

@@ -1,23 +1,23 @@
 """Means over words in every layer, with bootstrap bands."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from jobs.gpu.analysis.bootstrap import Values, bounds, resampled_sums
 
 Band = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 
-def mean_band(values: NDArray[np.float64], n_resamples: int, seed: int) -> Band:
+def mean_band(values: Values, n_resamples: int, seed: int) -> Band:
     """The mean of ``values`` (words, layers) with its 95 % interval over resampled words; NaN bounds for one word.
 
     mean, low, high have one number for each layer; n is the number of words.
     """
     n = len(values)
-    shares = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), n_resamples) / n
-    low, high = np.quantile(shares @ values, [0.025, 0.975], axis=0) if n > 1 else np.full((2, values.shape[1]), np.nan)
+    low, high = bounds(resampled_sums(values, n_resamples, seed, np.arange(n)) / n)
     return {"mean": values.mean(axis=0).tolist(), "low": low.tolist(), "high": high.tolist(), "n": n}
 
 
@@ -52,11 +52,21 @@ def role_curves(rows: Rows, languages: Sequence[str], n_resamples: int, seed: in
     return {name: mean_band(_means(of_role.values()), n_resamples, seed) for name, of_role in found.items() if of_role}
 
 
-def _means(of_units: Iterable[Sequence[Any]]) -> NDArray[np.float64]:
+def _means(of_units: Iterable[Sequence[Any]]) -> Values:
     return np.stack([np.mean(values, axis=0) for values in of_units])
 
 
-def precision_at_1(rows: Rows, languages: Sequence[str]) -> dict[str, list[float]]:
-    """Per language and layer, the share of words that no other concept of the lexicon reaches in probability."""
-    reached = {k: [row[f"reached_{k}"] for row in rows if row[f"reached_{k}"] is not None] for k in languages}
-    return {k: (np.array(values) == 0).mean(axis=0).tolist() for k, values in reached.items() if values}
+def precision_at_1(rows: Rows, own_tokens: Mapping[str, Set[int]]) -> dict[str, dict[str, Any]]:
+    """Per language and layer, the share of words that no other concept of the lexicon reaches in probability.
+
+    ``own_tokens`` has, per language, the concepts whose first tokens are no other word's. A word that shares its first
+    token with another cannot be ahead of it, and is left out. Each language has ``by_layer``, and ``n``, the number of
+    words; languages without words are absent.
+    """
+    found = {}
+    for language, concepts in own_tokens.items():
+        kept = [row for row in rows if row[f"reached_{language}"] is not None and row["concept"] in concepts]
+        if kept:
+            reached = np.array([row[f"reached_{language}"] for row in kept])
+            found[language] = {"by_layer": (reached == 0).mean(axis=0).tolist(), "n": len(kept)}
+    return found

@@ -15,7 +15,6 @@ import pyarrow.dataset as ds
 
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.settings import Warehouse
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import table_files
@@ -49,15 +48,15 @@ class PinnedTable:
         return self.provenance.files.get(kind) if self.provenance else None
 
 
-def open_table(warehouse: Warehouse, name: str) -> PinnedTable:
-    """A table, such as ``datasets/pivot``, with the rows that ``warehouse.release`` has (see ``ArrowTables``).
+def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedTable:
+    """A table, such as ``datasets/pivot``, with the rows that a release has (None: the newest).
 
     Raises WarehouseError where there is no such table or release, its log was cleaned up, or it is damaged.
     """
     from jobs.warehouse.arrow_tables import ArrowTables
     from jobs.warehouse.open_table import check_files as check_data_files
 
-    tables = ArrowTables(warehouse.path, warehouse.release)
+    tables = ArrowTables(warehouse, release)
     location = tables.location(name)
     try:
         table, content = tables.delta(name), tables.content(name)

@@ -1,6 +1,5 @@
 """Removes unembedding directions from the residual stream at the answer position, and measures the effect."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -68,7 +67,7 @@ def target_log_probabilities(
 ) -> list[float]:
     """The model's log-probability (nats) of a token after each prompt, with directions removed at its last place."""
     found = [0.0] * len(prompts)
-    for rows in _distinct(prompts):
+    for rows in _apart(prompts):
         hooks = _Hooks(head.layers, [removals[row] for row in rows])
         with hooks.active(), captured_outputs(head.layers[-1:]) as outputs:
             for last in runner.run([prompts[row] for row in rows], before=hooks.aim):
@@ -78,14 +77,20 @@ def target_log_probabilities(
     return found
 
 
-def _distinct(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Groups of indices: equal prompts, which would share a position, are in different groups."""
-    groups: dict[int, list[int]] = defaultdict(list)
-    seen: dict[tuple[int, ...], int] = defaultdict(int)
-    for row, prompt in enumerate(prompts):
-        groups[seen[tuple(prompt)]].append(row)
-        seen[tuple(prompt)] += 1
-    return list(groups.values())
+def _apart(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Groups of indices, in none of which one prompt begins another: its last position would be the other's as well."""
+    groups: list[list[int]] = []
+    for row in sorted(range(len(prompts)), key=lambda row: list(prompts[row])):
+        # In this order, a prompt that begins another also begins all prompts between them.
+        fit = (group for group in groups if not _begins(prompts[group[-1]], prompts[row]))
+        if (group := next(fit, None)) is None:
+            groups.append(group := [])
+        group.append(row)
+    return groups
+
+
+def _begins(start: Sequence[int], whole: Sequence[int]) -> bool:
+    return list(start) == list(whole[: len(start)])
 
 
 class _Hooks:

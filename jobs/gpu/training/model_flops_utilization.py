@@ -1,7 +1,8 @@
 """Model FLOPs utilization (MFU): the share of the device's peak that training reaches.
 
 FLOPs per token are counted as in the PaLM paper (Chowdhery et al. 2022, appendix B): 6 for each weight used in a matrix
-product, plus 12 x layers x hidden size x sequence length for attention. Input embeddings are looked up, not multiplied.
+product, plus 12 x layers x heads x head size x sequence length for attention. Input embeddings are looked up, not
+multiplied.
 """
 
 from typing import Any
@@ -29,7 +30,8 @@ def flops_per_token(model: Any, sequence_length: int) -> float:
     weights = sum(weight.numel() for weight in model.parameters())
     tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     multiplied = weights if tied else weights - model.get_input_embeddings().weight.numel()
-    attention = 12 * config.num_hidden_layers * config.hidden_size * sequence_length
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    attention = 12 * config.num_hidden_layers * config.num_attention_heads * head_size * sequence_length
     return float(6 * multiplied + attention)
 
 

@@ -51,7 +51,9 @@ def test_patterns_are_pivots_and_words_with_and_without_a_space(tmp_path: Path) 
     ]
     patterns = concept_patterns(Task(Provenance("task", 1), {}, {}, {}, words, {7: (5, 9)}), tokens)
     assert patterns["pivots"] == [[], [(5,), (9,)]]
-    expected = {tuple(tokens.ids(space + word)) for word in ("chat", "猫", "cat") for space in ("", " ")}
+    spelled = {space + word: tuple(tokens.ids(space + word)) for word in ("chat", "猫", "cat") for space in ("", " ")}
+    assert spelled[" 猫"][1:] == spelled["猫"], "a space of its own before the word"
+    expected = {spelled[text] for text in ("chat", " chat", "猫", "cat", " cat")}
     assert set(patterns["words"][0]) == expected
     assert len(patterns["words"][0]) == len(expected), "each sequence counts once"
 

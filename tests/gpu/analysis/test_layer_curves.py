@@ -47,7 +47,9 @@ def test_curves_are_of_the_words_that_have_tokens_in_a_language() -> None:
         "zh": ([0.5, 0.9], 1),
         "control en": ([0.0, 0.1], 1),
     }
-    assert precision_at_1(rows, ["en", "fr", "zh"]) == {"en": [0.5, 0.5]}
+    everything = frozenset([0, 1])
+    assert precision_at_1(rows, {"en": everything, "fr": everything}) == {"en": {"by_layer": [0.5, 0.5], "n": 2}}
+    assert precision_at_1(rows, {"en": frozenset([1])}) == {"en": {"by_layer": [0.0, 1.0], "n": 1}}
 
 
 def test_a_concept_is_one_unit_of_the_curves_of_all_directions() -> None:
@@ -66,9 +68,10 @@ def test_a_concept_is_one_unit_of_the_curves_of_all_directions() -> None:
 
 def test_the_table_has_the_target_in_the_last_layer_and_the_best_third_language() -> None:
     p = {"fr": [0.9, 0.1], "zh": [0.8, 0.25], "en": [0.5, 0.0], "ja": [0.0, 0.5]}
-    curves = {"curves": {k: {"n": n} for n, k in enumerate(p, 7)}}
-    rows = {"fr-zh": {"precision_at_1": p}, "fr-ko": {"precision_at_1": {"en": [0.0, 0.125]}}, "all": {}}
-    assert precision_table({name: row | curves for name, row in rows.items()}).splitlines()[2:] == [
+    found = {k: {"by_layer": values, "n": n} for n, (k, values) in enumerate(p.items(), 7)}
+    other = {"en": {"by_layer": [0.0, 0.125], "n": 9}}
+    rows = {"fr-zh": {"precision_at_1": found}, "fr-ko": {"precision_at_1": other}, "all": {}}
+    assert precision_table(rows).splitlines()[2:] == [
         "| fr-zh | 0.250 (zh, layer 2, 8) | 0.500 (en, layer 1, 9) |",
         "| fr-ko | - | 0.125 (en, layer 2, 9) |",
     ]

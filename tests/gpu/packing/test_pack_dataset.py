@@ -18,7 +18,6 @@ from small_world import write_table
 from jobs.gpu.common.read_tables import open_table
 from jobs.gpu.packing.packed_file import open_packed
 from pivot_udfs.schemas import DATASET
-from pivot_udfs.settings import Warehouse
 
 pytestmark = pytest.mark.torch
 
@@ -118,7 +117,7 @@ def test_rows_of_many_files_are_packed_in_hash_order(config: Path) -> None:
         deltalake.write_deltalake(str(table), part, mode="append")
     assert run_packing(config) == 0
     packed = open_packed(config.parent / "results" / "packed" / "pivot")
-    pinned = open_table(Warehouse(path=str(table.parents[1])), "datasets/pivot")
+    pinned = open_table(str(table.parents[1]), "datasets/pivot")
     assert len(pinned.table.file_uris()) == 12
     hashes = {row["token_ids"][1] + 350 * row["token_ids"][2]: _order_hash(row) for row in rows}
     numbers = [ids[1] + 350 * ids[2] for ids in packed.tokens.reshape(-1, 4).astype(int).tolist()]

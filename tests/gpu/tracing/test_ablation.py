@@ -14,8 +14,9 @@ from jobs.gpu.tracing.ablation import Removal, Unembedding, target_log_probabili
 from jobs.gpu.translation.prompt_runner import PromptRunner
 
 pytestmark = pytest.mark.torch
-PROMPTS = [[4, 9, 20, 7], [4, 9, 21], [4, 9, 20, 7], [4, 9, 22, 3, 5]]
-"""The first and the third are equal; all begin alike."""
+PROMPTS = [[4, 9, 20, 7], [4, 9, 21], [4, 9, 20, 7], [4, 9, 22, 3, 5], [4, 9, 20], [4, 9, 20, 7, 8]]
+"""The first and the third are equal; all begin alike; the fifth begins the first, which begins the last."""
+TARGETS = [50, 51, 52, 53, 54, 55]
 
 
 def _by_hand(model: Any, prompt: list[int], token: int, layer: int | None, removed: list[int]) -> float:
@@ -41,19 +42,19 @@ def _by_hand(model: Any, prompt: list[int], token: int, layer: int | None, remov
 @torch.no_grad()
 def test_removal_equals_a_forward_pass_by_hand(family: str, reuse: bool) -> None:
     model = tiny_model(family)
-    head, wanted = find_output_head(model), [(0, [11, 12]), None, (1, [30]), (1, [40, 41])]
+    head, wanted = find_output_head(model), [(0, [11, 12]), None, (1, [30]), (1, [40, 41]), (0, [13]), (0, [14])]
     unembedding = Unembedding(head)
     bases = [None if w is None else unembedding.basis(w[1], 50 + row, w[0]) for row, w in enumerate(wanted)]
     removals = [None if w is None else Removal(w[0], b) for w, b in zip(wanted, bases, strict=True)]
     for size in (1, 8):
         runner = PromptRunner(model, size, reuse)
-        got = target_log_probabilities(runner, head, PROMPTS, [50, 51, 52, 53], removals)
+        got = target_log_probabilities(runner, head, PROMPTS, TARGETS, removals)
         for row, prompt in enumerate(PROMPTS):
             layer, tokens = wanted[row] or (None, [])
             assert got[row] == pytest.approx(_by_hand(model, prompt, 50 + row, layer, tokens), abs=1e-4)
-    untouched = target_log_probabilities(runner, head, PROMPTS, [50, 51, 52, 53], [None] * 4)
+    untouched = target_log_probabilities(runner, head, PROMPTS, TARGETS, [None] * 6)
     assert untouched[1] == pytest.approx(got[1], abs=1e-5)
-    assert max(abs(untouched[row] - got[row]) for row in (0, 2, 3)) > 1e-3
+    assert max(abs(untouched[row] - got[row]) for row in (0, 2, 3, 4, 5)) > 1e-3
     logits = model(torch.tensor([PROMPTS[3]])).logits[0, -1].log_softmax(-1)
     assert untouched[3] == pytest.approx(float(logits[53]), abs=1e-4)
 

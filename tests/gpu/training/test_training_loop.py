@@ -68,6 +68,8 @@ def test_flops_follow_the_formula() -> None:
     untied = tiny_model("llama", vocabulary=400)
     weights = sum(weight.numel() for weight in untied.parameters()) - 400 * 32
     assert flops_per_token(untied, 16) == 6 * weights + 12 * 3 * 32 * 16
+    untied.config.head_dim = 16  # heads need not divide the hidden size (Gemma, Qwen 3)
+    assert flops_per_token(untied, 16) == 6 * weights + 12 * 3 * 16 * untied.config.num_attention_heads * 16
 
 
 def test_the_peak_is_that_of_the_named_device(monkeypatch: pytest.MonkeyPatch) -> None:
