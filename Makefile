@@ -75,8 +75,9 @@ bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)
 
 bench-gpu: demo setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
+	$(GPU_BIN)/python -m jobs.gpu.convert_model --config conf/demo-model.toml
 	$(GPU_BIN)/python -m benchmarks.gpu.on_a_gpu --config conf/demo-model.toml --out out/on_a_gpu --minutes 30 \
-		--steps imports,training,convert,memory,traces,reuse,variants,task,trace,profile,packing
+		--steps imports,training,memory,traces,reuse,variants,task,trace,profile,packing
 
 docs: setup-dev ## writes the generated pages of docs/
 	$(BIN)/python docs/generate_configuration.py

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from jobs.report.language_names import shown_token
 from jobs.report.report_types import N_PIVOTS_JUDGED, Report
 
-_FEW_DOCS, _FEW_SOURCES = 50, 3
+_FEW_DOCS, _FEW_SOURCES, _N_EXAMPLES = 50, 3, 3
 _LARGE_SHARE = 0.2
 """Of the best pivots, of an arm's tokens: a larger share is a finding."""
 _OVERLAP = 0.5
@@ -44,29 +45,27 @@ def _hubs(report: Report) -> Iterator[Check]:
     """The best pivots that are in few documents, in few sources, or in the same documents as the words they link."""
     best = report.pivots[:N_PIVOTS_JUDGED]
     few_sources = min(_FEW_SOURCES, report.intake.n_sources)
-    n_rare = sum(pivot.doc_share * report.intake.n_docs < _FEW_DOCS for pivot in best)
-    n_few = sum(pivot.n_sources < few_sources for pivot in best)
-    n_same = sum((pivot.overlap or 0) > _OVERLAP for pivot in best)
-    for n, what, advice in (
+    for hubs, what, advice in (
         (
-            n_rare,
+            [pivot for pivot in best if pivot.doc_share * report.intake.n_docs < _FEW_DOCS],
             f"are in fewer than {_FEW_DOCS} documents",
             "A few texts may explain them: raise `pivots.min_doc_count`, or take a larger corpus.",
         ),
         (
-            n_few,
+            [pivot for pivot in best if pivot.n_sources < few_sources],
             f"are in fewer than {few_sources} sources",
             f"They may be the words of one site: set `pivots.min_sources = {few_sources}`.",
         ),
         (
-            n_same,
+            [pivot for pivot in best if (pivot.overlap or 0) > _OVERLAP],
             f"are near most of the words that they link in more than {_OVERLAP:.0%} of their documents",
             "They may be parts of one template that many documents repeat: look at some with `explain_pivot`, remove "
             "the template from the shards, or raise `pivots.min_sources`.",
         ),
     ):
-        found = f"{n} of the best {len(best)} pivots {what}."
-        yield Check(n > _LARGE_SHARE * len(best), found, advice, "pivots")
+        examples = ", ".join(f"`{shown_token(pivot.token)}`" for pivot in hubs[:_N_EXAMPLES])
+        found = f"{len(hubs)} of the best {len(best)} pivots {what}{f', such as {examples}' if hubs else ''}."
+        yield Check(len(hubs) > _LARGE_SHARE * len(best), found, advice, "pivots")
 
 
 def _drift(report: Report) -> Iterator[Check]:

@@ -66,7 +66,7 @@ HUBS = {
 @pytest.mark.parametrize(("n", "found"), [(20, False), (21, True)])
 def test_pivots_of_few_documents_or_sources_or_of_one_template(what: str, n: int, found: bool) -> None:
     pivots = (*[HUBS[what]] * n, *report().pivots[n:])
-    expected = f"{n} of the best 100 pivots {what}."
+    expected = f"{n} of the best 100 pivots {what}, such as `t`, `t`, `t`."
     assert findings(report(pivots=pivots)) == ([expected] if found else [])
     assert expected in [check.found for check in judge(report(pivots=pivots))]
 
