@@ -19,6 +19,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 make_base() {
+    buildah inspect localhost/debian-python >/dev/null 2>&1 && echo localhost/debian-python && return
     debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$work/root" >&2
     cp /usr/local/share/ca-certificates/*.crt "$work/root/usr/local/share/ca-certificates/" 2>/dev/null || true
     chroot "$work/root" update-ca-certificates >&2
@@ -30,7 +31,7 @@ make_base() {
 }
 
 build() { # NAME DOCKERFILE
-    buildah build --quiet --build-arg BASE="$base" --file "$2" --tag "$1" .
+    buildah build --quiet --layers --build-arg BASE="$base" --file "$2" --tag "$1" .
     buildah images --format '{{.Name}} {{.Size}}' "$1"
 }
 
