@@ -38,7 +38,7 @@ _REMEDIES = (
     ),
     Remedy(
         r"AccessDeniedException: (\w+://[^\s:]+)|NoA\w*Credentials?\w*Exception|NoAuthWithAWSException|"
-        r"AbfsRestOperationException[^\n]*\b40[13]\b|GoogleJsonResponseException: 40[13]|default credentials were not found",
+        r"AbfsRestOperationException[^\n]*\b40[13]\b|GoogleJsonResponseException: 40[13]|credentials were not found",
         "the store refuses Spark access{note}, which takes credentials of its own: see docs/stores.md",
     ),
     Remedy(r"Input/output error|Stale file handle|Transport endpoint is not connected", _FAILED),
