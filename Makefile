@@ -27,8 +27,9 @@ $(VENV)/.runtime: requirements/runtime.txt conf/delta-jars.sha256 | $(VENV)/.pyt
 	$(BIN)/python jobs/setup_jars.py
 	touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
+$(VENV)/.dev: requirements/dev.txt conf/s3-jars.sha256 | $(VENV)/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python jobs/setup_jars.py --s3
 	touch $@
 
 $(GPU_VENV)/.gpu: requirements/gpu.txt requirements/demo-model.txt

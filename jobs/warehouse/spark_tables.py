@@ -89,25 +89,28 @@ class Warehouse:
         return content, None
 
     def read(self, name: str) -> DataFrame:
-        """A table with the rows that this run found or made.
+        """A table with the rows that this run found or made; errors as for ``check_source``."""
+        reader = self.spark.read.format("delta").option("versionAsOf", self.check_source(name).newest)
+        return reader.load(self.location(name).hadoop_path)
+
+    def check_source(self, name: str) -> Content:
+        """The state of a table that can be read, found without Spark.
 
         Raises WarehouseError where it is not there, is damaged, lacks a column, or is not this project's.
         """
-        content = self.content(name)
-        if content is None:
+        content, delta = self.content(name), self.opened(name)
+        if content is None or delta is None:
             raise WarehouseError(
                 f"there is no table {name} at {self.table_path(name)}: run {table_of(name).maker} first, "
                 "or correct warehouse.path"
             )
-        reader = self.spark.read.format("delta").option("versionAsOf", content.newest)
-        frame = reader.load(self.location(name).hadoop_path)
-        missing = [column for column in table_of(name).schema.names if column not in frame.columns]
-        if missing:
+        columns = [field.name for field in delta.schema().fields]
+        if missing := [column for column in table_of(name).schema.names if column not in columns]:
             raise WarehouseError(
-                f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}: "
+                f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(columns)}: "
                 f"it was not written by {table_of(name).maker}; choose another warehouse.path"
             )
-        return frame
+        return content
 
     def files(self, name: str) -> dict[str, int]:
         """Size in bytes of each data file of a table as this run found or made it, by path; none without a table."""
@@ -139,7 +142,7 @@ class Warehouse:
                 "warehouse.path"
             )
         if content.provenance is None and content.oldest:
-            self.read(name)  # the provenance went with the old part of the log: the columns must be right
+            self.check_source(name)  # the provenance went with the old part of the log: the columns must be right
         elif content.provenance is None:
             raise WarehouseError(
                 f"{self.table_path(name)} was not written by this project (its commits carry no provenance) and stays "
