@@ -28,6 +28,11 @@ def without_data(table: Path) -> None:
         file.unlink()
 
 
+def with_emptied_data(table: Path) -> None:
+    for file in table.glob("*.parquet"):
+        file.write_bytes(b"")
+
+
 def replaced_by_a_file(table: Path) -> None:
     shutil.rmtree(table)
     table.write_bytes(b"")
@@ -41,8 +46,14 @@ def replaced_by_a_broken_link(table: Path) -> None:
 DAMAGES = [without_content, followed_by_an_empty_commit, without_data]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["shards", "token_totals"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *(("shards", damage) for damage in DAMAGES),
+        *(("documents", damage) for damage in (without_data, with_emptied_data)),
+        ("token_totals", without_content),
+    ],
+)
 def test_tables_that_can_be_made_again_are(world: SmallCorpus, name: str, damage: Callable[[Path], None]) -> None:
     rebuild(world)
     before = {name: table(world.warehouse, name) for name in CHECKED}
