@@ -27,8 +27,9 @@ $(VENV)/.runtime: requirements/runtime.txt conf/delta-jars.sha256 | $(VENV)/.pyt
 	$(BIN)/python jobs/setup_jars.py
 	touch $@
 
-$(VENV)/.dev: requirements/dev.txt | $(VENV)/.runtime
+$(VENV)/.dev: requirements/dev.txt conf/s3-jars.sha256 | $(VENV)/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python jobs/setup_jars.py --s3
 	touch $@
 
 $(GPU_VENV)/.gpu: requirements/gpu.txt requirements/demo-model.txt
@@ -75,8 +76,9 @@ bench: setup-dev ## the benchmarks; CORPUS=folder of shards
 	$(BIN)/python -m benchmarks.run_all --corpus $(CORPUS)
 
 bench-gpu: demo setup-gpu ## the benchmarks of the model side, on the tables of `make demo` and whatever device is there
+	$(GPU_BIN)/python -m jobs.gpu.convert_model --config conf/demo-model.toml
 	$(GPU_BIN)/python -m benchmarks.gpu.on_a_gpu --config conf/demo-model.toml --out out/on_a_gpu --minutes 30 \
-		--steps imports,training,convert,memory,traces,reuse,variants,task,trace,profile,packing
+		--steps imports,training,memory,traces,reuse,variants,task,trace,profile,packing
 
 docs: setup-dev ## writes the generated pages of docs/
 	$(BIN)/python docs/generate_configuration.py

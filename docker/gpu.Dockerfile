@@ -3,7 +3,9 @@
 #   docker run --rm --gpus all -v "$PWD/out:/app/out" -v "$PWD/models:/app/models:ro" semantic-pivots-gpu \
 #       torchrun --nproc-per-node=8 -m jobs.gpu.continue_pretraining --config conf/olmo-1b.toml
 # (out/ must be writable by user 1000)
-FROM python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm
+# hadolint ignore=DL3006
+FROM $BASE
 
 # torch.compile needs a C compiler. Debian offers only the newest version of a package, so none is pinned.
 # hadolint ignore=DL3008
@@ -13,8 +15,9 @@ RUN apt-get update \
 
 WORKDIR /app
 COPY requirements/gpu.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/gpu.txt
-ENV PYTHONPATH=/app HF_HUB_DISABLE_TELEMETRY=1
+RUN python3 -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --require-hashes -r requirements/gpu.txt
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app HF_HUB_DISABLE_TELEMETRY=1
 COPY . .
 RUN useradd --create-home --uid 1000 researcher && mkdir -p out && chown researcher out
 USER 1000

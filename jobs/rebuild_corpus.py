@@ -17,6 +17,7 @@ from jobs.framework.run_stages import print_plan, run_stage, with_run
 from jobs.framework.run_summary import write_summary
 from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import missed_budgets
+from jobs.warehouse.open_table import stored_rows
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
 
@@ -28,6 +29,11 @@ STAGES = [
     filter_documents.STAGE,
     write_report.STAGE,
 ]
+
+
+_SHARES = {"tokenize_corpus": 0.12, "count_cooccurrence": 0.5, "find_pivots": 0.13, "score_documents": 0.07}
+_SHARES |= {"filter_documents": 0.13, "write_report": 0.05}
+"""How much of a rebuild's time each stage takes, for the estimate of the time left (docs/measured.md)."""
 
 
 class Request(Arguments):
@@ -58,6 +64,7 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
     """Runs those stages that have changed, and adds a release where a table of any stage has changed."""
     run.warehouse.check_target(RELEASES)
     decide_refresh(run, STAGES, request is not None and request.refresh)
+    run.progress.shares = {stage.name: _SHARES[stage.name] for stage in stages}
     for stage in stages:
         run_stage(run, stage, skip_unchanged=True)
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]
@@ -76,11 +83,11 @@ def _budget_missed(run: Run) -> dict[str, float] | None:
 
 def _summary(run: Run, report: str) -> str:
     """Where everything is, and the ten best pivots."""
-    pivots = run.warehouse.read("pivots").where("rank <= 10").orderBy("rank").collect()
+    pivots = stored_rows(run.warehouse.location("pivots"), run.warehouse.check_source("pivots").newest)
     rows = [
         f"{pivot['rank']:>4}  {pivot['token']!r:<18} {pivot['score']:>8.2f} {pivot['n_concepts']:>9} "
         f"{pivot['n_language_pairs']:>14} {pivot['doc_share']:>9.1%}"
-        for pivot in pivots
+        for pivot in sorted(pivots, key=lambda pivot: int(pivot["rank"]))[:10]
     ]
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]
     return "\n".join(

@@ -86,7 +86,7 @@ def _load(
     for number, batch in enumerate(batches):
         outdated = (changes.removed & {shard.path for shard in batch}) | (gone if not number else frozenset())
         rows = {path: row for path, row in rows.items() if path not in outdated}
-        files, counts = _write_batch(run, batch, blocks)
+        files, counts = _write_batch(run, batch, blocks, (number, len(batches)))
         documents += files.get("documents", [])
         rows |= {s.path: _loaded(s, counts[s.path], first + number) for s in batch}
         if number == len(batches) - 1 and not any(row.n_docs for row in rows.values()):
@@ -101,7 +101,7 @@ def _load(
 
 
 def _write_batch(
-    run: Run, batch: Sequence[Shard], blocks: BlockList
+    run: Run, batch: Sequence[Shard], blocks: BlockList, part: tuple[int, int]
 ) -> tuple[dict[str, list[dict[str, Any]]], ShardCounts]:
     """Lets workers read and tokenize shards; returns the files that they wrote, and the counts of each shard."""
     if not batch:
@@ -111,10 +111,12 @@ def _write_batch(
     sizes = {shard.path: shard.n_bytes for shard in batch}
     plan = plan_shards(run, list(sizes.items()), blocks)
 
-    def detail() -> str:
-        return progress_message(counts.value, sizes, run.progress.stage_seconds())
+    known: dict[int, float] = {}
 
-    with run.progress.watch(run.spark, STAGE.name, "documents, quarantine", detail):
+    def detail() -> str:
+        return progress_message(counts.value, sizes, run.progress.stage_seconds(), known)
+
+    with run.progress.watch(run.spark, STAGE.name, "documents, quarantine", detail, part):
         step = partial(tokenize_corpus, plan=plan, report=counts.add)
         files = run.warehouse.write_files(task_numbers(run, plan), _ROWS, step, by_shard=["documents"])
     n_docs, n_rejected = (sum(file["n_records"] for file in files[table]) for table in ("documents", "quarantine"))

@@ -106,10 +106,18 @@ def difference(made: Provenance | None, now: Provenance, same_rows: Collection[s
     before, after = _compared(made, same_rows), _compared(now, same_rows)
     for kind, key in sorted({*before, *after}, key=lambda place: (_COMPARED.index(place[0]), place[1])):
         if before.get((kind, key)) != after.get((kind, key)):
+            if kind == "tables" and (kind, key) in before and (kind, key) in after:
+                return f"tables {key} = {_other_version(made.tables[key], now.tables[key])}"
             return f"{kind} {key} = {_shown(made, kind, key)}, now {_shown(now, kind, key)}"
     if made.version != now.version:
         return f"version {made.version} of {now.job}, now {now.version}"
     return None
+
+
+def _other_version(before: TableVersion, after: TableVersion) -> str:
+    how = " with other rows" if before.version == after.version else ""
+    how = how if before.id == after.id else " of a new table"
+    return f"version {before.version}, now version {after.version}{how}"
 
 
 def is_place(key: str) -> bool:

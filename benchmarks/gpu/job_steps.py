@@ -1,4 +1,4 @@
-"""Steps of ``on_a_gpu`` that run the jobs themselves: imports, the model's conversion, exact resume, the experiment."""
+"""Steps of ``on_a_gpu`` that run the jobs themselves: imports, exact resume, the experiment."""
 
 import importlib
 import pkgutil
@@ -19,7 +19,6 @@ from jobs.gpu.common.files import file_sha256
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.continue_pretraining import TrainingRun, run_folder
-from jobs.gpu.convert_model import convert
 from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.run_experiment import run_by_seed
 from jobs.gpu.training.checkpoints import list_checkpoints
@@ -59,13 +58,6 @@ def _matmul_tflops(size: int, device: torch.device) -> float:
     a @ b
     seconds = seconds_of(lambda: [a @ b for _ in range(10)])
     return round(10 * 2 * size**3 / seconds / 1e12, 3)
-
-
-def convert_model(context: Context) -> Iterator[Row]:
-    """Saves the model of a GGUF file as safetensors; other models are used as they are."""
-    settings = context.settings
-    seconds = seconds_of(lambda: convert(settings)) if settings.model.gguf_file else 0.0
-    yield {"seconds": seconds, "model": settings.model.path}
 
 
 class _Stopped(TrainingRun):

@@ -3,9 +3,9 @@
     python -m benchmarks.gpu.pack_for_gpu --config conf/experiment-gpu.toml --out out/parcel [--part-mb 50] [--set ...]
 
 Packs the arms of ``[experiment]`` and builds the task where that is not done, then writes ``part-000`` and so on, and
-``parts.json``. Weights are sent in bfloat16, or as the GGUF file that ``model.gguf_file`` names, which is smaller.
-The machine needs Python 3.12 with torch, transformers, accelerate, pyarrow and numba; pydantic and gguf are packed for
-it.
+``parts.json``. Weights are sent in bfloat16. A GGUF file takes more than a minute to load in every process: the model
+that ``convert_model`` saved is sent in its place, and converted first if it is not there. The machine needs Python 3.12
+with torch, transformers, accelerate, pyarrow and numba; pydantic is packed for it.
 """
 
 import argparse
@@ -22,13 +22,14 @@ from safetensors.torch import load_file, save_file
 from benchmarks.gpu.parts import write_parts
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.settings import Model, ModelSettings
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.convert_model import convert
 from jobs.gpu.models.model_files import resolve_path
 from jobs.gpu.pack_dataset import pack_if_needed
 from jobs.gpu.training.scored_runs import one_run
 from pivot_udfs.load_settings import load_settings, resolved_toml
 
-PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "gguf")
+PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions")
 _PYTHON, _PLATFORM = "3.12", "manylinux_2_17_x86_64"
 
 
@@ -63,7 +64,7 @@ def _stage(settings: ModelSettings, folder: Path) -> None:
     tokenizer, lexicon = (Path(section.path) for section in (settings.tokenizer, settings.lexicon))
     shutil.copy(tokenizer, folder / tokenizer.name)
     shutil.copy(lexicon, folder / lexicon.name)
-    _copy_model(settings.model, folder / "model")
+    _copy_model(_saved_model(settings), folder / "model")
     names = [*settings.experiment.arms, "held_out"]
     for name in names:
         shutil.copytree(results_path(settings, "packed", name), folder / "results" / "packed" / name)
@@ -72,7 +73,7 @@ def _stage(settings: ModelSettings, folder: Path) -> None:
         "warehouse": {"path": "no-tables"},
         "tokenizer": {"path": tokenizer.name},
         "lexicon": {"path": lexicon.name},
-        "model": {"path": "model", "device": "auto"},
+        "model": {"path": "model", "gguf_file": "", "device": "auto"},
         "results": {"path": "results"},
         "experiment": {"pack": False},
     }
@@ -80,12 +81,21 @@ def _stage(settings: ModelSettings, folder: Path) -> None:
     (folder / "run.toml").write_text(resolved_toml(settings.model_copy(update=changed)), encoding="utf-8")
 
 
-def _copy_model(model: Model, folder: Path) -> None:
+def _saved_model(settings: ModelSettings) -> Path:
+    """The folder of the model as safetensors."""
+    if not settings.model.gguf_file:
+        return Path(resolve_path(settings.model.path))
+    base = results_path(settings, "base")
+    if not (base / "config.json").is_file():
+        convert(settings)
+    return base
+
+
+def _copy_model(source: Path, folder: Path) -> None:
     folder.mkdir()
-    source = Path(resolve_path(model.path))
-    for path in (path for pattern in (model.gguf_file or "*.model", "*.json") for path in source.glob(pattern)):
+    for path in (path for pattern in ("*.json", "*.model") for path in source.glob(pattern)):
         shutil.copy(path, folder)
-    for path in () if model.gguf_file else source.glob("*.safetensors"):
+    for path in source.glob("*.safetensors"):
         tensors = {name: tensor.bfloat16() for name, tensor in load_file(path).items()}
         save_file(tensors, folder / path.name, {"format": "pt"})
 

@@ -5,6 +5,7 @@ Under ``spark-submit`` the JVM runs already, and what it needs is not checked.
 
 import errno
 import locale
+import logging
 import os
 import re
 import resource
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
 
 OLDEST_JAVA = 17
+LOCAL_DRIVER_MEMORY = "3g"
+"""Of a local session, unless it is set."""
+_MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
 _STORE_JARS = {
     "s3": ("--s3", "hadoop-aws"),
     "gs": ("--gs", "hadoop-gcp"),
@@ -28,6 +33,7 @@ _STORE_JARS = {
     "abfs": ("--azure", "hadoop-azure"),
 }
 """By scheme: the option of ``setup_jars`` that installs the jars with which Spark reads the store, and one of them."""
+_LOG = logging.getLogger(__name__)
 _OTHER_JARS = ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
 _MASTER = re.compile(
     r"local|local\[(\*|\d+)(,\d+)?\]|local-cluster\[\d+,\s*\d+,\s*\d+\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*|yarn|k8s://\S+"
@@ -52,6 +58,8 @@ def check_machine(settings: Settings, files: Collection[str] = (), writes: bool 
     check_temporary_folder(settings.spark.conf.get("spark.local.dir"))
     check_spark_settings(settings.spark.master, settings.spark.conf)
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        if warning := local_memory_warning(settings, _memory_of_machine()):
+            _LOG.warning(warning)
         check_spark_home(os.environ.get("SPARK_HOME"))
         check_java(os.environ.get("JAVA_HOME"))
         check_jars(settings.warehouse.path, settings.spark.conf)
@@ -133,6 +141,37 @@ def check_spark_settings(master: str, conf: dict[str, str]) -> None:
             )
         if _MEMORY_KEY.fullmatch(key) and not _MEMORY.fullmatch(value.strip()):
             raise ConfigError(f"{key} = {value!r} is no size of memory: write it like 3g or 512m")
+
+
+def local_memory_warning(settings: Settings, available: float) -> str | None:
+    """A warning where a local session and its Python workers may use more than this many MiB; None for a cluster."""
+    conf, local = settings.spark.conf, re.fullmatch(r"local(?:\[(\*|\d+).*\])?", settings.spark.master or "local[*]")
+    if not local:
+        return None
+    cores = os.cpu_count() or 1 if local[1] == "*" else int(local[1] or 1)
+    driver, budget = conf.get("spark.driver.memory", LOCAL_DRIVER_MEMORY), settings.cooccurrence.memory_budget_mb
+    needed = (mebibytes(driver) or 0) + cores * budget
+    if needed <= available:
+        return None
+    return (
+        f"spark.driver.memory = {driver} and {cores} Python workers, each with cooccurrence.memory_budget_mb = {budget}"
+        f", may use {needed:,.0f} MB, and there are {available:,.0f} MB here: lower one of them, or use fewer cores "
+        "(spark.master = 'local[1]')"
+    )
+
+
+def _memory_of_machine() -> float:
+    """MiB of the machine, or of the container where that has fewer."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with suppress(OSError, ValueError):
+        sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(sizes) / (1 << 20)
+
+
+def mebibytes(size: str | None) -> float | None:
+    """A size in Spark's notation as MiB, which is also the unit of a bare number; None for anything else."""
+    found = re.fullmatch(r"(\d+)([kmgt]?)b?", (size or "").strip().lower())
+    return int(found[1]) * _MEBIBYTES[found[2]] if found else None
 
 
 def check_spark_home(spark_home: str | None) -> None:

@@ -1,17 +1,18 @@
 """Progress of a run on standard error: the stage, the share of tasks done, throughput and the time left.
 
 A thread asks Spark's status tracker for completed tasks. On a terminal one line is redrawn, in a log one is written
-every ten seconds.
+every ten seconds. Lines begin with the time (UTC) and the seconds since the run began.
 """
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 from tqdm import tqdm
 
@@ -30,6 +31,8 @@ class StageRun(NamedTuple):
     reason: str | None
     """Why it ran; None where nothing has changed: it was skipped, or was asked for."""
     seconds: float
+    core_seconds: float = 0.0
+    """The sum over the stage's Spark tasks, each of which takes one core."""
 
 
 class Progress:
@@ -38,6 +41,8 @@ class Progress:
     def __init__(self) -> None:
         self.started_at = datetime.now(UTC)
         self.stages: list[StageRun] = []
+        self.shares: Mapping[str, float] = {}
+        """The stages of a rebuild, and how much of its time each takes; empty for a job that is one stage."""
         self._started = self._watching_since = time.monotonic()
 
     def stage_seconds(self) -> float:
@@ -53,18 +58,40 @@ class Progress:
         level = "WARNING" if message.startswith("warning: ") else "INFO"
         name, _, what = stage.partition(": ")
         whole, numbers = f"{what}: {message}" if what else message, values | {"elapsed_seconds": round(elapsed, 1)}
-        write_line(f"[{elapsed:7.1f} s] {stage}: {message}", level, name, whole, numbers)
+        write_line(
+            f"[{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {elapsed:7.1f} s] {stage}: {message}", level, name, whole, numbers
+        )
+
+    def rebuild_seconds_left(self, stage: str, fraction: float) -> float | None:
+        """An estimate for all stages of a rebuild, a fraction of one being done; None before a twentieth is.
+
+        Stages that were not reached yet are taken to run.
+        """
+        ran = {one.stage: one.ran for one in self.stages} | {stage: True}
+        current = self.shares.get(stage, 0.0)
+        done = sum(share for name, share in self.shares.items() if ran.get(name)) - current * (1 - fraction)
+        ahead = sum(share for name, share in self.shares.items() if name not in ran) + current * (1 - fraction)
+        is_known = current and done >= (done + ahead) / 20
+        return (time.monotonic() - self._started) * ahead / done if is_known else None
 
     @contextmanager
     def watch(
-        self, spark: SparkSession, stage: str, what: str, detail: Callable[[], str] | None = None
+        self,
+        spark: SparkSession,
+        stage: str,
+        what: str,
+        detail: Callable[[], str] | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[None]:
-        """Reports progress while the ``with`` block runs Spark jobs; ``detail`` returns more, such as a number."""
+        """Reports progress while the ``with`` block runs Spark jobs.
+
+        ``detail`` returns more, such as a number; ``part`` is which of how many equal parts of the stage this is.
+        """
         done = threading.Event()
-        self._watching_since = time.monotonic()
         group = f"{stage}: {what}"
-        spark.sparkContext.setJobDescription(group)
-        watcher = threading.Thread(target=self._watch, args=(spark, group, detail, done), daemon=True)
+        spark.sparkContext.setJobDescription(group)  # starts the session, where nothing has
+        self._watching_since = time.monotonic()
+        watcher = threading.Thread(target=self._watch, args=(spark, group, detail, done, part), daemon=True)
         watcher.start()
         try:
             yield
@@ -76,7 +103,14 @@ class Progress:
             watcher.join()
             spark.sparkContext.setJobDescription("")
 
-    def _watch(self, spark: SparkSession, label: str, detail: Callable[[], str] | None, done: threading.Event) -> None:
+    def _watch(
+        self,
+        spark: SparkSession,
+        label: str,
+        detail: Callable[[], str] | None,
+        done: threading.Event,
+        part: tuple[int, int],
+    ) -> None:
         terminal = sys.stderr.isatty() and not is_json() and is_shown("INFO")
         interval = _POLL_SECONDS if terminal else _LOG_SECONDS
         pace = Pace()
@@ -84,7 +118,11 @@ class Progress:
             while not done.wait(interval):
                 stages, n_done, n_all = _tasks(spark)
                 left = pace.seconds_left(time.monotonic(), stages, n_done, n_all)
-                known = ", ".join(([detail()] if detail else []) + ([f"{left:.0f} s left"] if left is not None else []))
+                fraction = (part[0] + n_done / max(n_all, 1)) / part[1]
+                whole = self.rebuild_seconds_left(label.partition(": ")[0], fraction)
+                times = [f"{left:.0f} s left"] if left is not None else []
+                times += [f"about {whole / 60:.0f} min for the rebuild"] if whole is not None else []
+                known = ", ".join(([detail()] if detail else []) + times)
                 if terminal:
                     bar.total, bar.n = n_all or None, n_done
                     bar.set_postfix_str(known)
@@ -108,6 +146,15 @@ class Pace:
             self._stages, self._since, self._n_before = stages, now, n_done
         n_seen = n_done - self._n_before
         return (now - self._since) * (n_all - n_done) / n_seen if n_seen > 0 else None
+
+
+def core_seconds() -> float:
+    """The sum of the seconds of all Spark tasks so far, on all executors; 0 where no session has started."""
+    context: Any = SparkContext._active_spark_context
+    if context is None:
+        return 0.0
+    executors = context._jsc.sc().statusStore().executorList(False)
+    return sum(int(executors.apply(number).totalDuration()) for number in range(executors.size())) / 1000
 
 
 def _tasks(spark: SparkSession) -> tuple[frozenset[int], int, int]:

@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from typing import cast
+
+from pyspark.sql import SparkSession
 
 from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
-from jobs.framework.progress import StageRun
-from jobs.framework.spark_session import start_session
+from jobs.framework.progress import StageRun, core_seconds
+from jobs.framework.spark_session import LateSession, check_store, start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
@@ -60,10 +63,15 @@ def with_run(
 
 def _in_session(name: str, settings: Settings, body: Callable[..., object], *own: Arguments) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
-    output = JvmOutput()
+    output, budget = JvmOutput(), settings.cooccurrence.memory_budget_mb
+
+    def start() -> SparkSession:
+        session = start_session(f"semantic-pivots {name}", settings.spark, budget, output)
+        check_store(session, resolve(settings.warehouse.path))
+        return session
+
     try:
-        budget = settings.cooccurrence.memory_budget_mb
-        body(Run(start_session(f"semantic-pivots {name}", settings.spark, budget, output), settings), *own)
+        body(Run(cast(SparkSession, LateSession(start)), settings), *own)
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None
@@ -76,7 +84,7 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> None:
 
     Raises WarehouseError, before anything is computed, where it cannot read its inputs or write its tables.
     """
-    began = time.monotonic()
+    began, worked = time.monotonic(), core_seconds()
     check_inputs(run, stage.tables_read(run.settings))
     for table in stage.writes(run.settings):
         run.warehouse.check_target(table)
@@ -90,7 +98,8 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> None:
     else:
         pinned = ", or pinned until the next refresh" if run.pins else ""
         run.progress.say(stage.name, f"skipped: inputs, configuration and code are unchanged{pinned}")
-    run.progress.stages.append(StageRun(stage.name, runs, reason, round(time.monotonic() - began, 1)))
+    seconds = round(time.monotonic() - began, 1), round(core_seconds() - worked, 1)
+    run.progress.stages.append(StageRun(stage.name, runs, reason, *seconds))
 
 
 def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from jobs.framework.log_lines import clean
 from jobs.framework.stage import Run
+from jobs.loading.loaded_shards import read_loaded
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.redact import reason
@@ -19,7 +20,7 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
     ``tables`` are the names of those that are listed; ``release`` is the number of the added one, None where no table
     has changed.
     """
-    ended = datetime.now(UTC)
+    ended, shards = datetime.now(UTC), read_loaded(run.warehouse.location("shards"))
     summary = {
         "job": job,
         "semantic_pivots": __version__,
@@ -27,6 +28,8 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
         "ended_at": ended.isoformat(timespec="seconds"),
         "seconds": round((ended - run.progress.started_at).total_seconds(), 1),
         "release": release,
+        "shards": len(shards),
+        "shard_bytes": sum(shard.n_bytes for shard in shards.values()),
         "stages": [one._replace(reason=one.reason and clean(one.reason))._asdict() for one in run.progress.stages],
         "tables": {name: size._asdict() for name in tables if (size := run.warehouse.size(name))},
     }

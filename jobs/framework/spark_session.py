@@ -8,11 +8,11 @@ where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
 import atexit
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from pyspark.sql import SparkSession
 
 from jobs.framework.code_zip import build_zip
 from jobs.framework.jvm_output import JvmOutput
+from jobs.framework.preflight import LOCAL_DRIVER_MEMORY, mebibytes
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
+from pivot_udfs.storage.location import Location
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +33,18 @@ _DELTA = "io.delta.sql.DeltaSparkSessionExtension"
 _ALWAYS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.ui.showConsoleProgress": "false",
+    "spark.hadoop.fs.gs.auth.type": "APPLICATION_DEFAULT",  # as pyarrow and delta-rs find credentials
     # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
 }
 _LOCAL = {
-    "spark.driver.memory": "3g",
+    "spark.driver.memory": LOCAL_DRIVER_MEMORY,
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.enabled": "false",
     "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # Spark creates it; it stays empty
 }
-
-
-_MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
 
 
 def start_session(
@@ -72,6 +72,29 @@ def start_session(
     return session
 
 
+class LateSession:
+    """A Spark session that starts when it is first used: a run that finds nothing to do starts no JVM."""
+
+    def __init__(self, start: Callable[[], SparkSession]) -> None:
+        self._start = start
+
+    @cached_property
+    def _session(self) -> SparkSession:
+        return self._start()
+
+    def __getattr__(self, name: str) -> Any:
+        """What the session has by this name."""
+        return getattr(self._session, name)
+
+
+def check_store(session: SparkSession, warehouse: Location) -> None:
+    """Raises the error of the JVM where Spark's own client of the warehouse's store is missing or is refused access."""
+    if not warehouse.is_local:
+        jvm: Any = session._jvm
+        path = jvm.org.apache.hadoop.fs.Path(warehouse.hadoop_path)
+        path.getFileSystem(session.sparkContext._jsc.hadoopConfiguration()).exists(path)
+
+
 def _conf(app_name: str, spark: Spark) -> SparkConf:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if submitted:
@@ -84,6 +107,8 @@ def _conf(app_name: str, spark: Spark) -> SparkConf:
     for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else {}):
         for key, value in defaults.items():
             conf.setIfMissing(key, value)
+    if _is_local(conf):  # else Spark looks up the name of the machine, which in a container may have no address
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     conf.set(_EXTENSIONS, with_delta(conf.get(_EXTENSIONS)))
     return conf
 
@@ -103,7 +128,7 @@ def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> s
 
     ``get`` returns the value of a Spark key, None where it is not set; an executor runs one worker for each task.
     """
-    cores, overhead = get("spark.executor.cores"), _mebibytes(get("spark.executor.memoryOverhead"))
+    cores, overhead = get("spark.executor.cores"), mebibytes(get("spark.executor.memoryOverhead"))
     if cores is None or overhead is None:
         return None
     workers = max(1, int(cores) // int(get("spark.task.cpus") or 1))
@@ -114,12 +139,6 @@ def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> s
         f"use {workers * memory_budget_mb} MB; spark.executor.memoryOverhead is {overhead:.0f} MB, so the cluster may "
         "kill executors: raise the overhead, or lower the budget or spark.executor.cores"
     )
-
-
-def _mebibytes(size: str | None) -> float | None:
-    """A size in Spark's notation as MiB, which is also the unit of a bare number; None for anything else."""
-    found = re.fullmatch(r"(\d+)([kmgt]?)b?", (size or "").strip().lower())
-    return int(found[1]) * _MEBIBYTES[found[2]] if found else None
 
 
 def _send_code(session: SparkSession) -> None:

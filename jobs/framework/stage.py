@@ -51,7 +51,7 @@ class Stage:
 def check_inputs(run: Run, tables: Sequence[str]) -> None:
     """Raises WarehouseError where tables are missing, damaged, of different runs, or made with other settings."""
     for table in tables:
-        run.warehouse.read(table)
+        run.warehouse.check_source(table)
         _check_made_alike(run, table)
     check_together(run.warehouse, tables, () if run.settings.refresh.rule == "always" else PINNED)
     if "documents" in tables and (behind := run.ahead_of_shards() or run.unapplied_block_list()):

@@ -36,6 +36,11 @@ _REMEDIES = (
         r"\[DELTA_(?:PATH_DOES_NOT_EXIST|TABLE_NOT_FOUND)\] ([^\n]*)|TableNotFoundError: ([^\n]*)",
         "a table was removed during the run{note}: run this again",
     ),
+    Remedy(
+        r"AccessDeniedException: (\w+://[^\s:]+)|NoA\w*Credentials?\w*Exception|NoAuthWithAWSException|"
+        r"AbfsRestOperationException[^\n]*\b40[13]\b|GoogleJsonResponseException: 40[13]|credentials were not found",
+        "the store refuses Spark access{note}, which takes credentials of its own: see docs/stores.md",
+    ),
     Remedy(r"Input/output error|Stale file handle|Transport endpoint is not connected", _FAILED),
     Remedy(r"Read-only file system|ReadOnlyFilesystem", _READ_ONLY),
     Remedy(
@@ -125,6 +130,11 @@ _BY_ERRNO = {
     errno.EROFS: _READ_ONLY,
     **dict.fromkeys((errno.EACCES, errno.EPERM), _DENIED),
 }
+_REFUSED = re.compile(
+    r"ACCESS_DENIED|SIGNATURE_DOES_NOT_MATCH|INVALID_ACCESS_KEY_ID|HTTP status 40[13]|403 Forbidden|401 Unauthorized|"
+    r"AuthenticationFailed|AuthorizationFailure|security/credentials|api/token"
+)
+"""What pyarrow and delta-rs report where a store refuses access, or where there are no credentials."""
 _WORKER_TRACEBACK = re.compile(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
 _OWN_ERROR = re.compile(r"(?:pivot_udfs\.)errors\.(\w+): (.*)")
 
@@ -132,7 +142,7 @@ _OWN_ERROR = re.compile(r"(?:pivot_udfs\.)errors\.(\w+): (.*)")
 def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | None:
     """The error as one that the user can fix, None where no remedy is known; ``output``: what the JVM wrote."""
     if isinstance(error, SemanticPivotsError):
-        return error
+        return _with_credentials(error)
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
         return SetupError(_filled(_BY_ERRNO[error.errno], str(error.filename or "")))
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
@@ -140,12 +150,18 @@ def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | 
     text = str(error)
     if own := _OWN_ERROR.fullmatch(worker_error(text) or ""):
         kind: type[SemanticPivotsError] | None = getattr(errors, own[1], None)
-        return kind(own[2]) if kind else None
+        return _with_credentials(kind(own[2])) if kind else None
     if isinstance(error, KeyError | TypeError | ValueError | AssertionError) and "Java" not in text:
         return None
     text = f"{type(error).__name__}: {text}"
     ended = _by_pattern(text, _JVM_ENDED)
     return _by_pattern(text, _REMEDIES) or (ended and _by_pattern(output, _REMEDIES)) or ended
+
+
+def _with_credentials(error: SemanticPivotsError) -> SemanticPivotsError:
+    """The error, with what to do about it where a store refuses access."""
+    is_refused = len(error.args) == 1 and _REFUSED.search(str(error))
+    return type(error)(f"{error}: check the credentials of the store (docs/stores.md)") if is_refused else error
 
 
 def worker_error(text: str) -> str | None:

@@ -175,6 +175,7 @@ def join_pairs(
                 **{name: row[name] for name in _COPIED},
                 "pivot_effect": _change(row, "without_pivot"),
                 "control_effect": _change(row, "without_control"),
+                "rival_effect": _change(row, "without_rival"),
                 "score": by_pair.get((row["direction"], row["concept"])),
                 "pair_count": pair_counts.get(key, NO_PAIRS).pairs,
                 "sampled_pair_count": pair_counts.get(key, NO_PAIRS).sampled(key, SAMPLED_SHARE),

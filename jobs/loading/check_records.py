@@ -73,10 +73,13 @@ def _reasons(rejections: Sequence[Rejections]) -> str:
     return f"{numbers} (such as: {first.detail}){remedy}"
 
 
-def progress_message(counts: ShardCounts, sizes: Mapping[str, int], seconds: float) -> str:
-    """What has been read in so many seconds; another thread may be adding to the counts."""
+def progress_message(counts: ShardCounts, sizes: Mapping[str, int], seconds: float, known: dict[int, float]) -> str:
+    """What has been read in so many seconds; another thread may be adding to the counts.
+
+    ``known`` keeps when each number of shards was first seen, so that the rate is that until the last shard.
+    """
     done = counts.copy()
     read, n_bytes = total(done.values()), sum(sizes[shard] for shard in done)
-    rate = read.n_tokens / max(seconds, 1e-9)
+    rate = read.n_tokens / max(known.setdefault(len(done), seconds), 1e-9)
     share = f"{n_bytes / 1e6:,.1f} of {sum(sizes.values()) / 1e6:,.1f} MB"
     return f"{len(done):,} of {len(sizes):,} shards, {share}, {read.n_docs:,} documents, {rate:,.0f} tokens/s"

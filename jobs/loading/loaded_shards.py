@@ -12,6 +12,8 @@ from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.shards.list_shards import Shard
 from pivot_udfs.storage.location import Location
 
+_N_NAMED = 5
+
 
 class LoadedShard(NamedTuple):
     """A row of ``shards``."""
@@ -47,7 +49,10 @@ class ShardChanges:
             "gone": len(self.removed) - changed,
             "touched": len(self.touched),
         }
-        return "shards: " + ", ".join(f"{number:,} {kind}" for kind, number in numbers.items() if number)
+        paths = [*(shard.path for shard in self.added), *sorted(self.removed), *(shard.path for shard in self.touched)]
+        names = list(dict.fromkeys(path.rpartition("/")[2] for path in paths))
+        shown = ", ".join(names[:_N_NAMED]) + (", ..." if len(names) > _N_NAMED else "")
+        return f"shards: {', '.join(f'{number:,} {kind}' for kind, number in numbers.items() if number)} ({shown})"
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.touched)

@@ -13,7 +13,7 @@ from deltalake.exceptions import DeltaError
 from jobs.warehouse.commit_history import Content, maintained_version, read_content
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.releases import read_release
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve, table_files
@@ -82,8 +82,11 @@ class ArrowTables:
 
     def _open(self, name: str) -> tuple[DeltaTable, Content] | None:
         if name not in self._opened:
-            delta = open_delta(self.location(name))
-            self._opened[name] = self._released(name, delta) if delta else None
+            try:
+                delta = open_delta(self.location(name))
+                self._opened[name] = self._released(name, delta) if delta else None
+            except DamagedTableError as error:
+                raise DamagedTableError(f"{error}: run rebuild_corpus, or restore it from a copy") from None
         return self._opened[name]
 
     def _released(self, name: str, newest: DeltaTable) -> tuple[DeltaTable, Content]:

@@ -1,9 +1,11 @@
 """The table ``blocked``: read by every run that loads shards, extended by ``forget_documents``."""
 
+from contextlib import suppress
+
 from jobs.warehouse.commit_history import commits_between
 from jobs.warehouse.open_table import open_delta, stored_rows
 from jobs.warehouse.spark_tables import Warehouse
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
@@ -17,14 +19,16 @@ def read_entries(warehouse: Warehouse) -> set[Blocked]:
 
     Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it.
     """
-    content, shards = warehouse.content(BLOCK_LIST), warehouse.content("shards")
-    if content is None and shards and BLOCK_LIST in shards.tables:
-        raise WarehouseError(
-            f"{warehouse.table_path(BLOCK_LIST)} is no longer there, so that forgotten documents would be loaded "
-            "again: restore it, or choose another warehouse.path"
-        )
-    rows = stored_rows(warehouse.location(BLOCK_LIST), content.newest) if content else []
-    return {Blocked(**row) for row in rows}
+    if content := warehouse.content(BLOCK_LIST):
+        return {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), content.newest)}
+    with suppress(DamagedTableError):
+        shards = warehouse.content("shards")
+        if shards and BLOCK_LIST in shards.tables:
+            raise WarehouseError(
+                f"{warehouse.table_path(BLOCK_LIST)} is no longer there, so that forgotten documents would be loaded "
+                "again: restore it, or choose another warehouse.path"
+            )
+    return set()
 
 
 def read_block_list(warehouse: Warehouse) -> BlockList:

@@ -7,11 +7,13 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import PINNED
+from pivot_udfs.storage.redact import printable, reason
 
 FILES_AFTER = "semanticPivotsFiles"
 """Key of a commit: ``hash_of_paths`` of the data files after it; where its end was cut, the table has others."""
@@ -91,7 +93,11 @@ def read_content(delta: DeltaTable, version: int | None = None) -> Content:
 
 
 def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
-    """The newest commits of a table, newest first."""
+    """The newest commits of a table, newest first; raises DamagedTableError where one has no content of a commit."""
+    try:
+        history = delta.history(limit)
+    except DeltaError as error:
+        raise DamagedTableError(f"the log of {printable(delta.table_uri)} cannot be read ({reason(error)})") from None
     return [
         Commit(
             entry["version"],
@@ -101,7 +107,7 @@ def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
             entry.get(FILES_AFTER),
             {name: TableVersion(*state) for name, state in json.loads(entry.get(TABLES_WITH) or "{}").items()},
         )
-        for entry in delta.history(limit)
+        for entry in history
     ]
 
 

@@ -1,6 +1,5 @@
 """Whether an S3 server has conditional writes, without which two runs can overwrite each other's commits."""
 
-import logging
 import re
 from contextlib import suppress
 from datetime import timedelta
@@ -11,18 +10,16 @@ from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import delta_options
 
-_LOG = logging.getLogger(__name__)
 _REFUSED = re.compile(r"not.?implemented|not.?supported", re.IGNORECASE)
 
 
-def check_conditional_put(warehouse: Location) -> None:
+def check_conditional_put(warehouse: Location) -> str | None:
     """Creates a small object twice, through the library of delta-rs; raises StoreError where the second is not refused.
 
-    Other stores always have such writes. Where the object cannot be written at all, a warning says so: this library
-    does not read profiles of AWS, which the other two do.
+    Other stores always have such writes. Returns a warning where the object cannot be written at all.
     """
     if warehouse.scheme != "s3":
-        return
+        return None
     import obstore
     from obstore.exceptions import AlreadyExistsError, BaseError
     from obstore.store import S3Store
@@ -40,12 +37,11 @@ def check_conditional_put(warehouse: Location) -> None:
         obstore.put(store, name, b"2", mode="create")
         why = "it overwrites an object that a request allows only to create"
     except AlreadyExistsError:
-        return
+        return None
     except (BaseError, OSError, NotImplementedError) as error:
         why = reason(error)
         if not _REFUSED.search(str(error)):
-            _LOG.warning("it is not known whether the store of %s has conditional writes (%s)", warehouse, why)
-            return
+            return f"it is not known whether the store of {warehouse} has conditional writes ({why})"
     finally:
         with suppress(BaseError, OSError):
             obstore.delete(store, name)

@@ -1,6 +1,8 @@
 """Opens a table through delta-rs, and checks that its files are there and that it can be committed to."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +36,8 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
 
     Raises DamagedTableError where its log is damaged, WarehouseError where it cannot be read for another reason.
     """
+    if table.is_local and os.path.lexists(table.path) and not Path(table.path).is_dir():
+        raise WarehouseError(f"{table} is no folder: remove it, or choose another warehouse.path")
     try:
         uri = delta_uri(table)
         return DeltaTable(uri, version=version, storage_options=delta_options(uri))
@@ -46,9 +50,13 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
 
 
 def stored_rows(table: Location, version: int | None = None) -> list[dict[str, Any]]:
-    """All rows of a small table; none where there is no table."""
-    delta = open_delta(table, version)
-    return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
+    """All rows of a small table; none where there is no table. Raises DamagedTableError where it cannot be read."""
+    try:
+        delta = open_delta(table, version)
+        return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
+    except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
+        remedy = "run rebuild_corpus, or restore it from a copy"
+        raise DamagedTableError(f"{table} cannot be read ({reason(error)}): {remedy}") from None
 
 
 def check_files(table: Location, delta: DeltaTable, content: Content) -> None:

@@ -75,13 +75,15 @@ def mark_in_use(warehouse: Location, job: str) -> Iterator[None]:
     Raises WarehouseError where another run uses it, or the file cannot be written; StoreError where the store has no
     conditional writes.
     """
-    check_conditional_put(warehouse)
+    unknown = check_conditional_put(warehouse)
     started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
     mark, folder = Mark(started, job, socket.gethostname(), _machine(), os.getpid()), warehouse.child(FOLDER)
     file, ended = folder.child(mark.file), threading.Event()
     renewal = threading.Thread(target=_renew, args=(file, ended), daemon=True)
     try:
         _begin(folder, mark)
+        if unknown:
+            _LOG.warning(unknown)
         renewal.start()
         yield
     finally:

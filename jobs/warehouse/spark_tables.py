@@ -16,6 +16,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
 from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
+from jobs.warehouse.releases import TABLE as RELEASES
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, table_of
@@ -23,7 +24,7 @@ from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
-KEPT = ("documents", BLOCK_LIST)
+KEPT = ("documents", BLOCK_LIST, RELEASES)
 """Tables whose damaged log is never replaced by the project itself."""
 Check = Callable[[dict[str, int]], None]
 """Called with the number of rows of each table; raises where they are not what they must be."""
@@ -80,7 +81,7 @@ class Warehouse:
                 check_files(table, delta, content)
         except DamagedTableError as error:
             remedy = f"run {table_of(name).maker} again (rebuild_corpus does)"
-            if name in KEPT and content is None:
+            if name == RELEASES or (name in KEPT and content is None):
                 remedy = f"restore its log, or remove {self.table_path(name)} and run rebuild_corpus"
             if name == BLOCK_LIST:
                 remedy = "restore it from a copy; no other table has the list of what is blocked"
@@ -88,25 +89,28 @@ class Warehouse:
         return content, None
 
     def read(self, name: str) -> DataFrame:
-        """A table with the rows that this run found or made.
+        """A table with the rows that this run found or made; errors as for ``check_source``."""
+        reader = self.spark.read.format("delta").option("versionAsOf", self.check_source(name).newest)
+        return reader.load(self.location(name).hadoop_path)
+
+    def check_source(self, name: str) -> Content:
+        """The state of a table that can be read, found without Spark.
 
         Raises WarehouseError where it is not there, is damaged, lacks a column, or is not this project's.
         """
-        content = self.content(name)
-        if content is None:
+        content, delta = self.content(name), self.opened(name)
+        if content is None or delta is None:
             raise WarehouseError(
                 f"there is no table {name} at {self.table_path(name)}: run {table_of(name).maker} first, "
                 "or correct warehouse.path"
             )
-        reader = self.spark.read.format("delta").option("versionAsOf", content.newest)
-        frame = reader.load(self.location(name).hadoop_path)
-        missing = [column for column in table_of(name).schema.names if column not in frame.columns]
-        if missing:
+        columns = [field.name for field in delta.schema().fields]
+        if missing := [column for column in table_of(name).schema.names if column not in columns]:
             raise WarehouseError(
-                f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}: "
+                f"{self.table_path(name)} has no column {', '.join(missing)}; it has {', '.join(columns)}: "
                 f"it was not written by {table_of(name).maker}; choose another warehouse.path"
             )
-        return frame
+        return content
 
     def files(self, name: str) -> dict[str, int]:
         """Size in bytes of each data file of a table as this run found or made it, by path; none without a table."""
@@ -122,10 +126,10 @@ class Warehouse:
         """Makes sure before anything is computed that a table can be written.
 
         Raises WarehouseError where it was not written by this project or has features that delta-rs cannot commit to,
-        DamagedTableError where its log cannot be read and the project itself does not replace it.
+        DamagedTableError where it is damaged and the project itself does not make it again.
         """
         content, damage = self._state(name)
-        if damage and content is None and name in KEPT:
+        if damage and (name == RELEASES or (name in KEPT and content is None)):
             raise damage
         if content is None:
             return
@@ -138,7 +142,7 @@ class Warehouse:
                 "warehouse.path"
             )
         if content.provenance is None and content.oldest:
-            self.read(name)  # the provenance went with the old part of the log: the columns must be right
+            self.check_source(name)  # the provenance went with the old part of the log: the columns must be right
         elif content.provenance is None:
             raise WarehouseError(
                 f"{self.table_path(name)} was not written by this project (its commits carry no provenance) and stays "

@@ -85,7 +85,7 @@ def shards_in(table: Location, files: Collection[str]) -> frozenset[str]:
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
     """The files by which the rows of a table differ between two versions; ``before`` None: no rows.
 
-    None where that cannot be known any more: the log was cleaned up, or a file was vacuumed.
+    None where that cannot be known any more: the log was cleaned up, or a file was vacuumed or cut.
     """
     delta = open_delta(table)
     if delta is None:
@@ -105,8 +105,9 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
                 {path: size for path, size in later.items() if path not in earlier},
                 {path: size for path, size in earlier.items() if path not in later},
             )
-            paths = sorted({*changes.added, *changes.removed} - newest)
-            if all(info.is_file for info in table.filesystem.get_file_info([table.child(path).path for path in paths])):
+            old = {path: size for path, size in (changes.added | changes.removed).items() if path not in newest}
+            found = table.filesystem.get_file_info([table.child(path).path for path in old])
+            if [info.size for info in found] == list(old.values()):
                 return changes
     except WarehouseError:
         return None

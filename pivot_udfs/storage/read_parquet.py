@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 
 _BATCH_BYTES = 64 << 20
@@ -17,17 +18,25 @@ ReadFiles = Callable[[Sequence[str], str, pa.Schema], Iterator[pa.RecordBatch]]
 def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of files in ``schema``, a row group at a time, a large one in several batches.
 
-    ``files`` are paths within ``folder``, the URI of the table. Raises STORE_ERRORS where one is missing or damaged,
-    and WarehouseError as ``check_columns``.
+    ``files`` are paths within ``folder``, the URI of the table. Raises OSError where one is missing, and WarehouseError
+    where it is damaged or as ``check_columns``.
     """
     dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     for file in files:
-        with (
-            resolve(folder).child(file).open_input(seekable=True) as stream,
-            pq.ParquetFile(stream, read_dictionary=dictionaries) as parquet,
-        ):
-            check_columns(parquet, schema, f"{resolve(folder)}/{file}")
-            yield from read_row_groups(parquet, schema)
+        try:
+            with (
+                resolve(folder).child(file).open_input(seekable=True) as stream,
+                pq.ParquetFile(stream, read_dictionary=dictionaries) as parquet,
+            ):
+                check_columns(parquet, schema, f"{resolve(folder)}/{file}")
+                yield from read_row_groups(parquet, schema)
+        except (pa.ArrowInvalid, OSError) as error:
+            if getattr(error, "errno", None):
+                raise
+            raise WarehouseError(
+                f"{resolve(folder)}/{file} cannot be read ({reason(error)}): where its content is damaged, restore it "
+                f"from a copy, or remove {resolve(folder)}; then run rebuild_corpus"
+            ) from None
 
 
 def check_columns(parquet: pq.ParquetFile, schema: pa.Schema, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from small_corpus import SmallCorpus
+from small_corpus import SmallCorpus, rows_of
 
 from jobs import query_tables
 from pivot_udfs.schemas import STAGE_TABLES, TABLES, table_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.spark
 TEXT = (Path(__file__).parents[2] / "docs" / "query.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(python|sql)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+BLOCKS, IN_A_CATALOG = BLOCKS[:-2], BLOCKS[-2:]
 QUESTIONS = ("pivots", "documents", "pair")
 Answers = list[list[tuple[Any, ...]]]
 
@@ -83,3 +84,19 @@ def test_spark_shows_what_a_table_and_its_columns_are(name: str, spark: "SparkSe
     if name in TABLES:
         comments = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE {place}").collect()}
         assert comments == {field.name: field.metadata[b"comment"].decode() for field in TABLES[name].schema}
+
+
+def test_tables_registered_in_a_catalog_are_found_by_name(spark: "SparkSession", corpus: SmallCorpus) -> None:
+    register, query = (text.replace("out/demo", f"{corpus.folder}/warehouse") for _, text in IN_A_CATALOG)
+    try:
+        for _ in range(2):
+            exec(register, {"spark": spark})  # noqa: S102 - a page of this project
+        assert [row["token"] for row in spark.sql(query).collect()] == [
+            row["token"] for row in sorted(rows_of(corpus, "pivots"), key=lambda row: int(row["rank"]))[:10]
+        ]
+        registered = {row["tableName"] for row in spark.sql("SHOW TABLES IN corpus").collect()}
+        assert registered >= {*STAGE_TABLES, "datasets_pivot"}
+        detail = {row["col_name"]: row["data_type"] for row in spark.sql("DESCRIBE EXTENDED corpus.pivots").collect()}
+        assert detail["Comment"] == table_of("pivots").description
+    finally:
+        spark.sql("DROP DATABASE IF EXISTS corpus CASCADE")

@@ -12,6 +12,8 @@ import pytest
 
 from jobs.framework import preflight
 from pivot_udfs.errors import ConfigError, SemanticPivotsError, SetupError
+from pivot_udfs.load_settings import load_settings
+from pivot_udfs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -234,3 +236,26 @@ def test_jars_of_the_defaults_of_spark_are_not_checked(tmp_path: Path, monkeypat
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "spark-defaults.conf").touch()
     preflight.check_jars(str(tmp_path), {})
+
+
+@pytest.mark.parametrize(
+    ("master", "available", "line"),
+    [
+        (
+            "local[2]",
+            5_119,
+            "spark.driver.memory = 3g and 2 Python workers, each with cooccurrence",
+        ),
+        ("local[2]", 5_120, None),
+        ("local", 4_095, "1 Python workers"),
+        ("yarn", 1, None),
+    ],
+)
+def test_a_local_run_that_may_use_more_memory_than_there_is_is_warned_of(
+    master: str, available: float, line: str | None, tmp_path: Path
+) -> None:
+    overrides = [f"spark.master={master}", "cooccurrence.memory_budget_mb=1024"]
+    settings = load_settings(str(ROOT / "conf" / "demo.toml"), overrides, Settings)
+    warning = preflight.local_memory_warning(settings, available)
+    assert (line is None) == (warning is None)
+    assert (line or "") in (warning or "")

@@ -6,7 +6,7 @@ from collections.abc import ValuesView
 import pytest
 
 from jobs.framework import log_lines
-from jobs.framework.progress import Pace, Progress
+from jobs.framework.progress import Pace, Progress, StageRun
 from jobs.loading.check_records import progress_message
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
 
@@ -54,4 +54,21 @@ class GrowingCounts(ShardCounts):
 def test_shard_counts_that_grow_while_they_are_read_are_reported() -> None:
     counts = GrowingCounts(a=ShardCount(2, 1, 30), b=ShardCount(3, 0, 70))
     sizes = {"a": 1_500_000, "b": 600_000, "c": 900_000}
-    assert progress_message(counts, sizes, 10.0) == "2 of 3 shards, 2.1 of 3.0 MB, 5 documents, 10 tokens/s"
+    known: dict[int, float] = {}
+    line = "2 of 3 shards, 2.1 of 3.0 MB, 5 documents, 10 tokens/s"
+    assert progress_message(counts, sizes, 10.0, known) == line
+    later = progress_message(ShardCounts(a=counts["a"], b=counts["b"]), sizes, 1000.0, known)
+    assert later == line, "the rate is that until the last shard"
+
+
+def test_the_time_left_of_a_rebuild_is_that_of_stages_that_were_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([100.0, 160.0, 160.0, 160.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    progress = Progress()
+    assert progress.rebuild_seconds_left("count", 0.5) is None, "a job that is one stage"
+    progress.shares = {"tokenize": 0.2, "count": 0.6, "report": 0.2}
+    assert progress.rebuild_seconds_left("tokenize", 0.1) is None, "a fiftieth is done"
+    progress.stages.append(StageRun("tokenize", False, None, 1.0))
+    assert progress.rebuild_seconds_left("count", 0.5) == pytest.approx(60 * (0.3 + 0.2) / 0.3)
+    progress.stages[0] = StageRun("tokenize", True, "new", 20.0)
+    assert progress.rebuild_seconds_left("count", 0.5) == pytest.approx(60 * (0.3 + 0.2) / 0.5)

@@ -10,6 +10,8 @@ import pytest
 from jobs.framework import log_lines
 from jobs.framework.progress import Progress, StageRun
 from jobs.framework.run_summary import FILE, write_summary
+from jobs.loading.loaded_shards import LoadedShard
+from jobs.loading.replace_shards import commit_shards
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 
@@ -20,17 +22,20 @@ def test_the_summary_has_stages_and_sizes_and_no_secret(tmp_path: Path, monkeypa
     monkeypatch.setattr(log_lines, "_secrets", set())
     log_lines.hide([SECRET])
     run: Any = SimpleNamespace(progress=Progress(), warehouse=Warehouse(cast(Any, None), str(tmp_path)))
+    made = Provenance("a_job", 1)
+    commit_shards(run.warehouse, [LoadedShard(name, "", 10, 0, 1, 0, 1, 0, 0) for name in "ab"], made, {})
     rows = [{"lang": lang, "n_docs": 2, "n_tokens": 30} for lang in ("en", "fr")]
     run.warehouse.commit_rows("corpus_totals", rows, Provenance("a_job", 1))
-    run.progress.stages += [StageRun("a", True, f"key = {SECRET}", 1.5), StageRun("b", False, None, 0.1)]
+    run.progress.stages += [StageRun("a", True, f"key = {SECRET}", 1.5, 2.5), StageRun("b", False, None, 0.1)]
     write_summary(run, "rebuild_corpus", ["corpus_totals", "pivots"], 3)
     summary = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
     assert summary["stages"] == [
-        {"stage": "a", "ran": True, "reason": "key = ***", "seconds": 1.5},
-        {"stage": "b", "ran": False, "reason": None, "seconds": 0.1},
+        {"stage": "a", "ran": True, "reason": "key = ***", "seconds": 1.5, "core_seconds": 2.5},
+        {"stage": "b", "ran": False, "reason": None, "seconds": 0.1, "core_seconds": 0.0},
     ]
     (file,) = (tmp_path / "corpus_totals").glob("*.parquet")
     sizes = {"version": 0, "rows": 2, "bytes": file.stat().st_size, "files": 1}
     assert summary["tables"] == {"corpus_totals": sizes}
+    assert (summary["shards"], summary["shard_bytes"]) == (2, 20)
     assert (summary["job"], summary["release"]) == ("rebuild_corpus", 3)
     assert summary["started_at"] <= summary["ended_at"]

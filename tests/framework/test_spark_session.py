@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from jobs.framework.spark_session import memory_warning, with_delta
+from jobs.framework.spark_session import LateSession, memory_warning, with_delta
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.settings import Settings
 
@@ -65,3 +67,16 @@ def test_the_cluster_command_and_its_configuration_agree() -> None:
         found = settings.spark.conf | {"spark.executor.cores": cores}
         assert settings.spark.conf["spark.executor.memoryOverhead"]
         assert memory_warning(found.get, settings.cooccurrence.memory_budget_mb) is None
+
+
+def test_a_session_starts_when_it_is_first_used_and_once() -> None:
+    started: list[str] = []
+
+    def start() -> Any:
+        started.append("a session")
+        return SimpleNamespace(version="4.2.0", range=lambda n: list(range(n)))
+
+    session: Any = LateSession(start)
+    assert started == []
+    assert (session.version, session.range(2)) == ("4.2.0", [0, 1])
+    assert started == ["a session"]

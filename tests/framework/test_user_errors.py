@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from jobs.framework.user_errors import user_error, worker_error
-from pivot_udfs.errors import SemanticPivotsError, SetupError, TokenizerError
+from pivot_udfs.errors import SemanticPivotsError, SetupError, TokenizerError, WarehouseError
 
 IN_A_WORKER = """An error occurred while calling o77.collectToPython.
 : org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 0.0 failed 1 times
@@ -66,6 +66,18 @@ KNOWN = [
         "a/an 'int' value. SQLSTATE: 22022\n\tat org.apache.spark",
         "",
         "should be a/an 'int' value: change it in spark.conf",
+    ),
+    (
+        "java.nio.file.AccessDeniedException: s3a://b/w/documents: getFileStatus on s3a://b/w/documents: "
+        "software.amazon.awssdk.services.s3.model.S3Exception: Forbidden (Service: S3, Status Code: 403)",
+        "",
+        "the store refuses Spark access (s3a://b/w/documents), which takes credentials of its own: see docs/stores.md",
+    ),
+    (
+        "java.nio.file.AccessDeniedException: b: org.apache.hadoop.fs.s3a.auth.NoAuthWithAWSException: No AWS "
+        "Credentials provided by TemporaryAWSCredentialsProvider",
+        "",
+        "the store refuses Spark access, which takes",
     ),
     ("java.lang.OutOfMemoryError: Java heap space", "", "raise spark.driver.memory"),
     (
@@ -161,3 +173,17 @@ def test_errors_of_this_project_are_passed_on() -> None:
 
     error = OtherError("x")
     assert user_error(error) is error
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "AWS Error SIGNATURE_DOES_NOT_MATCH during CreateMultipartUpload operation: the signature does not match",
+        "AWS Error UNKNOWN (HTTP status 403) during HeadObject operation: No response body.",
+        "Kernel error: Error performing GET http://h/b/k in 1.7ms - Server returned non-2xx status code: 403 Forbidden",
+    ],
+)
+def test_a_store_that_refuses_access_is_said_to_need_credentials(cause: str) -> None:
+    known = user_error(WarehouseError(f"s3://b/w cannot be read ({cause})"))
+    assert isinstance(known, WarehouseError)
+    assert str(known).endswith(f"({cause}): check the credentials of the store (docs/stores.md)")

@@ -1,5 +1,6 @@
 """Rehearsal of the GPU script: packed, sent in parts, unpacked and run at toy size as on a bare machine."""
 
+# ruff: noqa: E402
 import argparse
 import json
 import re
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
 from packing_world import dataset_rows
+from safetensors.torch import load_file
 from small_world import make_world, write_pair_tables, write_table
 from tiny_models import tiny_model
 
@@ -43,10 +45,11 @@ def _absent() -> list[str]:
 
 
 def _world(folder: Path) -> ModelSettings:
-    """Two arms, a tiny model and a task."""
+    """Two arms, a task, and a tiny model that was converted from a GGUF file."""
     folder.mkdir()
     config = make_world(
         folder,
+        model={"gguf_file": "model.gguf"},
         translation={"directions": ["fr-zh"], "with_pivots": True},
         packing={"held_out_share": 0.1},
         training={"sequence_length": 16, "global_batch_tokens": 64, "token_budget": 128, "compile": True},
@@ -56,7 +59,7 @@ def _world(folder: Path) -> ModelSettings:
     for name in ("documents", "datasets/half_a", "datasets/half_b"):
         write_table(folder / "warehouse", name, rows, folder / "tokenizer.json")
     write_pair_tables(folder)
-    save_model(tiny_model("smollm", vocabulary=400), folder / "model")
+    save_model(tiny_model("smollm", vocabulary=400), folder / "results" / "base")
     return load_settings(str(config), [], ModelSettings)
 
 
@@ -70,6 +73,7 @@ def test_every_step_runs_on_a_bare_machine_from_the_parts_alone(
 ) -> None:
     parts = pack(_world(tmp_path / "world"), tmp_path / "parcel", 20_000, packages=())
     assert len(parts) > 1
+    assert max(path.stat().st_size for path in parts) <= 20_000
     (tmp_path / "world").rename(tmp_path / "gone")
     absent = tmp_path / "absent" / "sitecustomize.py"
     absent.parent.mkdir()
@@ -81,6 +85,8 @@ def test_every_step_runs_on_a_bare_machine_from_the_parts_alone(
     failed = on_a_gpu.main([*arguments, "--minutes", "9"])
     log = (out / "log.txt").read_text()[-3000:]
     assert failed == 0, log
+    sent = load_file(tmp_path / "work" / "model" / "model.safetensors")
+    assert {tensor.dtype for tensor in sent.values()} == {torch.bfloat16}
     rows = _rows(out)
     assert [row["step"] for row in rows if row.get("status") == "done"] == [step.name for step in on_a_gpu.STEPS]
     assert all(row.get("passed", True) for row in rows)

@@ -19,11 +19,11 @@ _OF_FILES = ("content_id", "n_bytes", "modified_ns")
 GOLDEN = Path(__file__).parents[1] / "golden" / "outputs.json"
 
 
-def table_hash(path: Path, folder: Path) -> str:
+def table_hash(path: Path | str, folder: Path | str) -> str:
     """SHA-256 of a Delta table's rows, whatever their order.
 
     Args:
-        path: the table.
+        path: the table, or its URI.
         folder: of the corpus; paths below it are hashed as relative ones.
     """
     table = DeltaTable(str(path)).to_pyarrow_table()

@@ -52,7 +52,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(spark: "SparkSession", copi
     log_text = must_work(run("rebuild_corpus", copied, "pivots.n_pivots=20"))
     assert stages_run(log_text) == STAGES[2:]
     assert "find_pivots: runs: pair_pivots was made with settings pivots.n_pivots = 150, now 20" in log_text
-    assert "score_documents: runs: document_scores was made with tables pivots = version 0 " in log_text
+    assert "score_documents: runs: document_scores was made with tables pivots = version 0, now version 1" in log_text
     folder = copied.warehouse
     assert spark.read.format("delta").load(f"{folder}/pivots").count() == 20
     summary = summary_of(folder)

@@ -28,9 +28,9 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"packages": {**MADE.packages, "numpy": "2"}}, "packages numpy = none, now 2"),
     ({"version": 3}, "version 2 of count_cooccurrence, now 3"),
     ({"job": "find_pivots"}, "job count_cooccurrence, now find_pivots"),
-    ({"tables": {"documents": DOCUMENTS._replace(version=5)}}, "tables documents = version 4 "),
-    ({"tables": {"documents": DOCUMENTS._replace(id="99999999-0")}}, "now version 4 (table 99999999,"),
-    ({"tables": {"documents": DOCUMENTS._replace(fingerprint="d" * 64)}}, "made from dddddddd)"),
+    ({"tables": {"documents": DOCUMENTS._replace(version=5)}}, "tables documents = version 4, now version 5"),
+    ({"tables": {"documents": DOCUMENTS._replace(id="99999999-0")}}, "now version 4 of a new table"),
+    ({"tables": {"documents": DOCUMENTS._replace(fingerprint="d" * 64)}}, "now version 4 with other rows"),
 ]
 
 

@@ -15,7 +15,8 @@ from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
 Rows = Sequence[Mapping[str, Any]]
 COUNTS = ("pair_count", "sampled_pair_count", "target_count")
 LABELS = ("latent_behaviour", "behaviour")
-_EFFECTS = ("pivot_effect", "control_effect")
+_COMPARED = ("pivot", "control", "rival", "difference", "less_rival")
+_EFFECTS = ("pivot_effect", "control_effect", "rival_effect")
 
 
 def explain_rows(rows: Rows, n_resamples: int, seed: int) -> dict[str, Any]:
@@ -42,11 +43,12 @@ def _counts(rows: Rows, label: str) -> dict[str, int]:
 
 
 def _causality(rows: Rows, label: str, n_resamples: int, seed: int) -> dict[str, Any]:
-    """Change of the answer's log-probability without the pivot's direction, without a random concept's, and between."""
+    """Change of the answer's log-probability without the pivot, a random concept, or the rival; pivot less either."""
     used = [row for row in rows if row["latent_behaviour"] == label and None not in (row[name] for name in _EFFECTS)]
     concepts = _column(used, "concept", int)
-    pivot, control = (_column(used, name) for name in _EFFECTS)
-    values = {"pivot": pivot, "control": control, "difference": pivot - control}
+    pivot, control, rival = (_column(used, name) for name in _EFFECTS)
+    values = {"pivot": pivot, "control": control, "rival": rival}
+    values |= {"difference": pivot - control, "less_rival": pivot - rival}
     return {name: asdict(mean_interval(of_one, n_resamples, seed, concepts)) for name, of_one in values.items()}
 
 
@@ -72,15 +74,15 @@ def markdown_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
     """Labels, controls and causality of every direction, as Markdown."""
     head = (
         "direction", "words", "pivot", "direct", "undecided", "random concepts: pivot", "paper's label: pivot",
-        "decided by a part of the word", "log p without pivot", "without random", "difference",
-        "difference, direct words",
+        "decided by a part of the word", "log p without pivot", "without random", "without rival",
+        "pivot less random", "pivot less rival", "direct words: pivot less random",
     )  # fmt: skip
     lines = []
     for name, row in directions.items():
         labels, causality = row["latent_behaviour"], row["causality"]
         cells = [name, row["n_pairs"], *(labels[k] for k in LATENT_LABELS), row["control_behaviour"]["pivot"]]
         cells += [row["behaviour"]["pivot"], row["decided_by_part"]]
-        cells += [_cell(causality["pivot"][k]) for k in ("pivot", "control", "difference")]
+        cells += [_cell(causality["pivot"][k]) for k in _COMPARED]
         lines.append([*cells, _cell(causality["direct"]["difference"])])
     return table(head, lines) + "\n"
 

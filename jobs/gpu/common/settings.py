@@ -113,7 +113,7 @@ class Training(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     """Largest learning rate, reached after the warm-up."""
     final_learning_rate_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """The last step's share of ``learning_rate``."""
+    """Share of ``learning_rate`` that the decay ends at, after the last step."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps in which the learning rate rises from 0."""
     decay: Literal["cosine", "linear"] = "cosine"

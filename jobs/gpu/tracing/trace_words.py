@@ -79,7 +79,7 @@ class Tracer:
             "pivot_layer": [new.layer for _, new, _ in labels],
             "pivot_ids": [self._pivot_ids(word, new) for word, (_, new, _) in zip(traced, labels, strict=True)],
             "control_behaviour": [control.label for _, _, control in labels],
-            **self._ablations(runner, traced, [new for _, new, _ in labels]),
+            **self._ablations(runner, traced, [new for _, new, _ in labels], ids),
         }
         return pa.table(columns, schema=schema(self.concepts.languages))
 
@@ -157,34 +157,40 @@ class Tracer:
         return columns
 
     def _ablations(
-        self, runner: PromptRunner, words: Sequence[_Word], labels: Sequence[Latent]
+        self, runner: PromptRunner, words: Sequence[_Word], labels: Sequence[Latent], top_ids: NDArray[Any]
     ) -> dict[str, list[Any]]:
-        """Log-probability of the answer's first own token: as it is, and without the directions of pivot or control."""
-        removals: list[list[Removal | None]] = [[None] * len(words)]
+        """Log-probability of the answer's first own token: as it is, and without pivot, random concept, or rival."""
         unembedding, targets = Unembedding(self.head, self.lens), [word.answer[0] for word in words]
-        for first in (0, len(self.concepts.languages)):
-            tokens = [self._pivot_ids(word, label, first) for word, label in zip(words, labels, strict=True)]
-            removals.append(
-                [
-                    Removal(label.layer or 0, unembedding.basis(ids, target, label.layer or 0)) if ids else None
-                    for ids, target, label in zip(tokens, targets, labels, strict=True)
-                ]
-            )
-        names = ("log_probability", "without_pivot", "without_control")
-        prompts = [word.prompt for word in words]
-        found = [target_log_probabilities(runner, self.head, prompts, targets, removed) for removed in removals]
-        kept = [_nullable(values, removed) for values, removed in zip(found[1:], removals[1:], strict=True)]
-        return dict(zip(names, [found[0], *kept], strict=True))
+        rows = list(zip(words, labels, top_ids, strict=True))
+        removed: dict[str, list[list[int]]] = {
+            "log_probability": [[] for _ in rows],
+            "without_pivot": [self._pivot_ids(word, label) for word, label, _ in rows],
+            "without_control": [self._pivot_ids(word, label, len(self.concepts.languages)) for word, label, _ in rows],
+            "without_rival": [self._rival(*row) for row in rows],
+        }
+        prompts, columns = [word.prompt for word in words], {}
+        for name, sets in removed.items():
+            removals = [
+                Removal(label.layer or 0, unembedding.basis(ids, target, label.layer or 0)) if ids else None
+                for ids, target, label in zip(sets, targets, labels, strict=True)
+            ]
+            found = target_log_probabilities(runner, self.head, prompts, targets, removals)
+            there = [name == "log_probability" or removal is not None for removal in removals]
+            columns[name] = [value if is_there else None for value, is_there in zip(found, there, strict=True)]
+        return columns
+
+    def _rival(self, word: _Word, label: Latent, top_ids: NDArray[Any]) -> list[int]:
+        """The best stored word of the deciding layer that is neither pivot nor answer; empty if there is none."""
+        if label.layer is None:
+            return []
+        taken = {*self._pivot_ids(word, label), word.answer[0]}
+        return [k for k in top_ids[label.layer].tolist() if k not in taken and k not in self.tokens.wordless][:1]
 
 
 def _plain(text: str) -> str:
     """A text without case, accents and white space around it."""
     decomposed = unicodedata.normalize("NFD", text.strip().casefold())
     return "".join(character for character in decomposed if not unicodedata.combining(character))
-
-
-def _nullable(values: Sequence[float], removed: Sequence[Removal | None]) -> list[float | None]:
-    return [None if removal is None else value for value, removal in zip(values, removed, strict=True)]
 
 
 def _lists(values: NDArray[Any], there: Sequence[bool]) -> list[list[float] | None]:
@@ -206,6 +212,9 @@ def schema(languages: Sequence[str]) -> pa.Schema:
             *((f"{name}_{language}", layers) for language in languages for name in names),
             *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
             *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
-            *((name, pa.float64()) for name in ("log_probability", "without_pivot", "without_control")),
+            *(
+                (name, pa.float64())
+                for name in ("log_probability", "without_pivot", "without_control", "without_rival")
+            ),
         ]
     )

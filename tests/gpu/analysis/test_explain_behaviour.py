@@ -54,10 +54,13 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
     assert len(mine) == sum(one["latent_behaviour"].values()) == sum(one["control_behaviour"].values())
     pivots = [row for row in mine if row["latent_behaviour"] == "pivot"]
     assert one["decided_by_part"] == sum(not row["pivot_is_whole_word"] for row in pivots)
-    both = [row for row in pairs if row["latent_behaviour"] == "direct" and row["control_effect"] is not None]
+    both = [row for row in pairs if row["latent_behaviour"] == "direct"]
+    both = [row for row in both if None not in (row["control_effect"], row["rival_effect"])]
     effect = found["directions"]["all"]["causality"]["direct"]["difference"]
     assert effect["n"] == len(both)
     assert effect["mean"] == pytest.approx(sum(r["pivot_effect"] - r["control_effect"] for r in both) / len(both))
+    effect = found["directions"]["all"]["causality"]["direct"]["less_rival"]
+    assert effect["mean"] == pytest.approx(sum(r["pivot_effect"] - r["rival_effect"] for r in both) / len(both))
     traces = pq.read_table(config.parent / "results" / "traces" / "fr-zh.parquet").to_pylist()
     assert one["curves"]["en"]["n"] == sum(row["p_en"] is not None for row in traces)
     assert one["curves"]["en"]["mean"][1] == pytest.approx(

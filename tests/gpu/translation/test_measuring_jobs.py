@@ -15,9 +15,16 @@ from small_world import LEXICON, make_world, write_pair_tables, write_tokenizer
 from tiny_models import tiny_model
 
 from jobs.gpu import build_translation_task, evaluate_translation, trace_layers
-from jobs.gpu.models.load_model import save_model
+from jobs.gpu.build_translation_task import load_task, task_tokens
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.load_model import load_model, save_model
+from jobs.gpu.models.output_head import find_output_head
+from jobs.gpu.tracing.ablation import Removal, Unembedding, target_log_probabilities
 from jobs.gpu.translation import task_model
+from jobs.gpu.translation.prompt_runner import PromptRunner
+from jobs.gpu.translation.score_words import draw_prompts
 from jobs.gpu.translation.word_tokens import WordTokens
+from pivot_udfs.load_settings import load_settings
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
@@ -133,6 +140,26 @@ def test_traces_hold_every_layer_and_language(config: Path) -> None:
         assert (row["without_pivot"] is None) == (row["pivot_layer"] is None)
 
 
+def test_the_rival_is_the_best_word_of_the_layer_that_is_neither_pivot_nor_answer(config: Path) -> None:
+    settings = load_settings(str(config), [], ModelSettings)
+    task, model = load_task(settings), load_model(settings.model)
+    tokens, head = task_tokens(settings, load_tokenizer(settings.tokenizer.path)), find_output_head(model)
+    runner, unembedding, removed = PromptRunner(model, 4), Unembedding(head), 0
+    for row in pq.read_table(config.parent / "results" / "traces").to_pylist():
+        layer, answer = row["pivot_layer"], row["answer_ids"][0]
+        taken = tokens.wordless | {answer, *row["pivot_ids"]}
+        rival = next((k for k in row["top_ids"][layer] if k not in taken), None) if layer is not None else None
+        assert (row["without_rival"] is None) == (rival is None)
+        if rival is not None:
+            (prompt,) = draw_prompts([row["source"]], row["direction"], task.examples[row["direction"]][0], tokens)
+            lead = tokens.answer(row["direction"][-2:], row["target"])[: -len(row["answer_ids"])]
+            removal = Removal(layer, unembedding.basis([rival], answer, layer))
+            expected = target_log_probabilities(runner, head, [[*prompt, *lead]], [answer], [removal])
+            assert row["without_rival"] == pytest.approx(expected[0], abs=1e-4)
+            removed += 1
+    assert removed
+
+
 def test_the_deciding_layer_of_a_trace_has_a_word_as_its_best_token(config: Path) -> None:
     tokens = WordTokens(load_tokenizer(str(config.parent / "tokenizer.json")))
     rows = pq.read_table(config.parent / "results" / "traces").to_pylist()
@@ -150,7 +177,7 @@ def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path, monk
     assert trace_layers.main(["--config", str(config), *options]) == 0
     one, other = (pq.read_table(path / "traces").to_pylist() for path in (config.parent / "results", results))
     for a, b in zip(one, other, strict=True):
-        for name in ("p_target", "p_pair_pivots", "p_fr", "without_pivot", "without_control"):
+        for name in ("p_target", "p_pair_pivots", "p_fr", "without_pivot", "without_control", "without_rival"):
             assert a[name] == pytest.approx(b[name], abs=1e-4)
         assert a["latent_behaviour"] == b["latent_behaviour"]
 

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds the images with buildah, which needs no Docker engine, and runs the demo in the first. As root:
+#   apt-get install buildah debootstrap
+#   docker/build_images.sh [--base IMAGE] [--gpu]
+# Without --base the base image is Debian 12, made by debootstrap, for machines that reach no image registry; it gets the
+# certificate authorities that were added to the machine. --gpu builds the image of the model side too (7 GB).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+base="" gpu=""
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --base) base=$2 && shift 2 ;;
+    --gpu) gpu=yes && shift ;;
+    *) echo "usage: docker/build_images.sh [--base IMAGE] [--gpu]" >&2 && exit 2 ;;
+    esac
+done
+export BUILDAH_ISOLATION=chroot
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+make_base() {
+    buildah inspect localhost/debian-python >/dev/null 2>&1 && echo localhost/debian-python && return
+    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$work/root" >&2
+    cp /usr/local/share/ca-certificates/*.crt "$work/root/usr/local/share/ca-certificates/" 2>/dev/null || true
+    chroot "$work/root" update-ca-certificates >&2
+    (cd "$work/root" && rm -rf var/cache/apt var/lib/apt/lists/* usr/share/{doc,info,locale,man})
+    container=$(buildah from scratch)
+    buildah copy --quiet "$container" "$work/root" / >&2
+    buildah commit --quiet --rm "$container" localhost/debian-python >&2
+    echo localhost/debian-python
+}
+
+build() { # NAME DOCKERFILE
+    buildah build --quiet --layers --build-arg BASE="$base" --file "$2" --tag "$1" .
+    buildah images --format '{{.Name}} {{.Size}}' "$1"
+}
+
+[ -n "$base" ] || base=$(make_base)
+build semantic-pivots docker/Dockerfile
+container=$(buildah from semantic-pivots)
+# The name of the machine has no address here, as in many containers.
+unshare --uts sh -c 'hostname no-such-host && exec buildah run "$1" -- /app/docker/entrypoint.sh \
+    python jobs/rebuild_corpus.py --config conf/demo.toml' demo "$container"
+buildah rm "$container" >/dev/null
+[ -z "$gpu" ] || build semantic-pivots-gpu docker/gpu.Dockerfile

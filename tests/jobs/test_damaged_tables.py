@@ -1,0 +1,97 @@
+"""Damaged tables are made again where their inputs are there; else one line names the table and the remedy."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from changing_shards import CHECKED, rebuild, table
+from small_corpus import SmallCorpus, run_job
+
+from jobs import forget_documents, query_tables, rebuild_corpus
+
+
+def newest_commit(table: Path) -> Path:
+    return max((table / "_delta_log").glob("*.json"))
+
+
+def without_content(table: Path) -> None:
+    newest_commit(table).write_bytes(b"{}\n")
+
+
+def followed_by_an_empty_commit(table: Path) -> None:
+    (table / "_delta_log" / f"{1:020}.json").write_bytes(b"")
+
+
+def without_data(table: Path) -> None:
+    for file in table.glob("*.parquet"):
+        file.unlink()
+
+
+def with_emptied_data(table: Path) -> None:
+    for file in table.glob("*.parquet"):
+        file.write_bytes(b"")
+
+
+def replaced_by_a_file(table: Path) -> None:
+    shutil.rmtree(table)
+    table.write_bytes(b"")
+
+
+def replaced_by_a_broken_link(table: Path) -> None:
+    shutil.rmtree(table)
+    table.symlink_to("nowhere")
+
+
+DAMAGES = [without_content, followed_by_an_empty_commit, without_data]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *(("shards", damage) for damage in DAMAGES),
+        *(("documents", damage) for damage in (without_data, with_emptied_data)),
+        ("token_totals", without_content),
+    ],
+)
+def test_tables_that_can_be_made_again_are(world: SmallCorpus, name: str, damage: Callable[[Path], None]) -> None:
+    rebuild(world)
+    before = {name: table(world.warehouse, name) for name in CHECKED}
+    damage(world.warehouse / name)
+    assert "is written again" in rebuild(world)
+    assert {name: table(world.warehouse, name) for name in CHECKED} == before
+    assert "is written again" not in rebuild(world)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_releases_end_the_run_with_the_remedy(world: SmallCorpus, damage: Callable[[Path], None]) -> None:
+    rebuild(world)
+    damage(world.warehouse / "releases")
+    code, _, errors = run_job(rebuild_corpus.main, world)
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert f"remove {world.warehouse}/releases and run rebuild_corpus" in errors
+    shutil.rmtree(world.warehouse / "releases")
+    rebuild(world)
+
+
+@pytest.mark.parametrize("damage", [without_content, without_data])
+def test_jobs_that_only_read_name_the_remedy(world: SmallCorpus, damage: Callable[[Path], None]) -> None:
+    rebuild(world)
+    damage(world.warehouse / "shards")
+    for main, arguments in (
+        (query_tables.main, ("--sql", "SELECT * FROM shards")),
+        (forget_documents.main, ("--sources", "x")),
+    ):
+        code, _, errors = run_job(lambda argv, main=main, more=arguments: main([*argv, *more]), world)
+        assert (code, errors.count("\n")) == (2, 1), errors
+        assert "warehouse/shards" in errors
+
+
+@pytest.mark.parametrize("damage", [replaced_by_a_file, replaced_by_a_broken_link])
+@pytest.mark.parametrize("name", ["documents", "word_totals", "releases"])
+def test_what_is_no_folder_is_named(world: SmallCorpus, name: str, damage: Callable[[Path], None]) -> None:
+    rebuild(world)
+    damage(world.warehouse / name)
+    code, _, errors = run_job(rebuild_corpus.main, world)
+    assert code == 2
+    assert f"{world.warehouse}/{name} is no folder: remove it" in errors.splitlines()[-1]
