@@ -171,7 +171,7 @@ def _warn_of_repeated_keys(run: Run, files: Sequence[dict[str, Any]]) -> None:
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=3,
+    version=4,
     reads=(),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
