@@ -63,7 +63,7 @@ class Progress:
         )
 
     def rebuild_seconds_left(self, stage: str, fraction: float) -> float | None:
-        """An estimate for all stages of a rebuild, a fraction of one being done; None before a twentieth is.
+        """An estimate for all stages of a rebuild, a fraction of one being done; None before a fifth is.
 
         Stages that were not reached yet are taken to run.
         """
@@ -71,7 +71,7 @@ class Progress:
         current = self.shares.get(stage, 0.0)
         done = sum(share for name, share in self.shares.items() if ran.get(name)) - current * (1 - fraction)
         ahead = sum(share for name, share in self.shares.items() if name not in ran) + current * (1 - fraction)
-        is_known = current and done >= (done + ahead) / 20
+        is_known = current and done >= (done + ahead) / 5
         return (time.monotonic() - self._started) * ahead / done if is_known else None
 
     @contextmanager
@@ -153,8 +153,10 @@ def core_seconds() -> float:
     context: Any = SparkContext._active_spark_context
     if context is None:
         return 0.0
-    executors = context._jsc.sc().statusStore().executorList(False)
-    return sum(int(executors.apply(number).totalDuration()) for number in range(executors.size())) / 1000
+    # Not the total of executorList, which in local mode is the time since the session began.
+    store = context._jsc.sc().statusStore()
+    stages = store.stageList(None, False, False, getattr(store, "stageList$default$4")(), None)
+    return sum(int(stages.apply(number).executorRunTime()) for number in range(stages.size())) / 1000
 
 
 def _tasks(spark: SparkSession) -> tuple[frozenset[int], int, int]:

@@ -1,14 +1,19 @@
 """The progress of a run: time left, and counts of shards that change while they are read."""
 
 import json
-from collections.abc import ValuesView
+import time
+from collections.abc import Iterator, ValuesView
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jobs.framework import log_lines
-from jobs.framework.progress import Pace, Progress, StageRun
+from jobs.framework.progress import Pace, Progress, StageRun, core_seconds
 from jobs.loading.check_records import progress_message
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def test_time_left_is_of_the_stages_that_run_now() -> None:
@@ -67,8 +72,22 @@ def test_the_time_left_of_a_rebuild_is_that_of_stages_that_were_not_reached(monk
     progress = Progress()
     assert progress.rebuild_seconds_left("count", 0.5) is None, "a job that is one stage"
     progress.shares = {"tokenize": 0.2, "count": 0.6, "report": 0.2}
-    assert progress.rebuild_seconds_left("tokenize", 0.1) is None, "a fiftieth is done"
+    assert progress.rebuild_seconds_left("tokenize", 0.1) is None, "too little is done"
     progress.stages.append(StageRun("tokenize", False, None, 1.0))
     assert progress.rebuild_seconds_left("count", 0.5) == pytest.approx(60 * (0.3 + 0.2) / 0.3)
     progress.stages[0] = StageRun("tokenize", True, "new", 20.0)
     assert progress.rebuild_seconds_left("count", 0.5) == pytest.approx(60 * (0.3 + 0.2) / 0.5)
+
+
+@pytest.mark.spark
+def test_core_seconds_are_those_of_tasks_and_not_of_the_time_between_them(spark: "SparkSession") -> None:
+    def sleep(numbers: Iterator[int]) -> Iterator[int]:
+        time.sleep(1)
+        yield from numbers
+
+    before = core_seconds()
+    spark.sparkContext.parallelize(range(4), 4).mapPartitions(sleep).collect()
+    after = core_seconds()
+    assert after - before >= 4
+    time.sleep(1)
+    assert core_seconds() == after
