@@ -115,20 +115,23 @@ def test_the_model_side_takes_a_new_arm(wiki: Arm) -> None:
 
 @pytest.mark.spark
 def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
-    from jobs.report.arm_budgets_and_sources import read_arms, read_source_tokens, sums_by_language, sums_by_source
+    from jobs.report.arm_budgets_and_sources import read_arms, read_mixes, sums_by_group, sums_by_language
 
     rows = [(f"s{k % 2}", "en", 10, 5, True, bool(k % 2)) for k in range(6)]
     columns = "source string, lang string, n_tokens long, n_pivot_tokens long, pivot boolean, wiki boolean"
     selection = Selection(share=0.5, arms=["pivot", wiki.name])
-    by_source = sums_by_source(
+    by_group = sums_by_group(
         spark.createDataFrame([*rows, ("s2", "en", 140, 0, False, False)], columns), selection.arms
     )
-    pivot, new = read_arms(selection, sums_by_language(by_source, selection.arms), {})
+    languages = sums_by_language(by_group, selection.arms)
+    pivot, new = read_arms(selection, languages, {})
     assert (new.title, new.description) == (wiki.title, wiki.description)
     assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot, new.density) == (6, 3, 30, 3, 0.5)
     assert [(b.lang, b.amount, taken) for b, taken in (*pivot.budgets, *new.budgets)] == [
         ("en", 100, 60),
         ("en", 60, 30),
     ]
-    sources = read_source_tokens(by_source, selection.arms)
-    assert [tuple(row) for row in sources] == [("s2", 140, 0, 0), ("s0", 30, 30, 0), ("s1", 30, 30, 30)]
+    sources = next(mix for mix in read_mixes(by_group, languages, selection.arms) if mix.kind == "source")
+    tokens = [(row["key"], row["corpus"], row["pivot"], row["wiki"]) for row in sources.rows]
+    assert tokens == [("s2", 140, 0, 0), ("s0", 30, 30, 0), ("s1", 30, 30, 30)]
+    assert sources.distances == {"wiki": 0.5}

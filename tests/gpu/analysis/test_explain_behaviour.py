@@ -128,7 +128,7 @@ def test_results_of_another_task_or_table_are_not_explained(whole: Path, capsys:
         whole, capsys, "--set", "trace.n_pivots=7"
     )
     write_pair_tables(whole.parent)
-    assert "traces was made from tables pair_pivots = version 0 (table " in _fail(whole, capsys)
+    assert "traces was made from tables pair_pivots = version 0, now version 1" in _fail(whole, capsys)
     task = whole.parent / "results" / "task.jsonl"
     task.write_text("".join(task.read_text().splitlines(keepends=True)[:-1]))
     assert "traces was made from files task = " in _fail(whole, capsys)
