@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, RunEvent
     from openlineage.client.facet_v2 import DatasetFacet
 
-_PRODUCER = f"https://pypi.org/project/semantic-pivots/{__version__}"
+_PRODUCER = f"urn:semantic-pivots:{__version__}"
 
 
 @contextmanager
