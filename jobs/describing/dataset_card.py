@@ -4,7 +4,7 @@ import json
 import re
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.framework.markdown import filled
+from jobs.describing.fill_template import filled
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
 

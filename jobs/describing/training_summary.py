@@ -4,7 +4,7 @@ It describes what a dataset contributes to a model's training; the model's own i
 """
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.framework.markdown import filled
+from jobs.describing.fill_template import filled
 from pivot_udfs.arms import ARMS
 from pivot_udfs.setting_sections.description_settings import SourceKind
 

@@ -1,9 +1,6 @@
-"""Tables and pages of Markdown."""
+"""Tables of Markdown."""
 
 from collections.abc import Iterable, Sequence
-from importlib import resources
-
-import jinja2
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -15,12 +12,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def filled(template: str, **values: object) -> str:
-    """A page from a template in ``jobs/describing``, which may call ``table``."""
-    text = resources.files("jobs.describing").joinpath(template).read_text(encoding="utf-8")
-    environment = jinja2.Environment(  # noqa: S701 - Markdown is not HTML
-        undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
-    return environment.from_string(text).render(table=table, **values)
