@@ -74,7 +74,7 @@ class Context:
         if not self.config.is_file():
             raise SkippedError(f"there is no {self.config}")
         settings = load_settings(str(self.config), [], ModelSettings)
-        changes: dict[str, Any] = {"device": str(self.device), "dtype": "auto"}
+        changes: dict[str, Any] = {"device": str(self.device)}
         base = Path(settings.results.path) / "base"
         if settings.model.gguf_file and (base / "config.json").is_file():
             changes |= {"path": str(base), "gguf_file": ""}

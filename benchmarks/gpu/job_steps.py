@@ -10,11 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 import jobs.gpu
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.timing import seconds_of
+from jobs.gpu.analysis.contrasts import METRICS, Words
 from jobs.gpu.common.files import file_sha256
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.settings import ModelSettings
@@ -22,10 +24,11 @@ from jobs.gpu.continue_pretraining import TrainingRun, run_folder
 from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.run_experiment import run_by_seed
 from jobs.gpu.training.checkpoints import list_checkpoints
-from jobs.gpu.training.scored_runs import one_run
+from jobs.gpu.training.scored_runs import ScoredRuns, one_run
 from jobs.gpu.training.training_setup import deterministic
 
 Row = dict[str, Any]
+PILOT_RATES, PILOT_SEED = (5e-6, 1e-5, 2e-5, 5e-5), 100
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "pyarrow", "triton", "pydantic")
 
 
@@ -106,16 +109,48 @@ def _train(kind: type[TrainingRun], settings: ModelSettings) -> None:
         kind(settings, accelerator).train()
 
 
+def choose_learning_rate(context: Context) -> Iterator[Row]:
+    """The primary metric after the control arm of the primary contrast, for several learning rates and a seed apart.
+
+    ``run_experiment`` uses the rate after which it is largest.
+    """
+    found: dict[float, float] = {}
+    runs, arm = ScoredRuns(context.settings), context.settings.experiment.contrasts[0].arms[1]
+    yield {"learning_rate": 0.0, METRICS[0]: _mean(runs.base_scores)}
+    for rate in PILOT_RATES:
+        settings = one_run(_with_rate(context.settings, rate), arm, PILOT_SEED)
+        found[rate] = _mean(runs.scores_after(settings))
+        shutil.rmtree(run_folder(settings))
+        yield {"learning_rate": rate, METRICS[0]: found[rate]}
+    _chosen_rate(context).write_text(str(max(found, key=found.__getitem__)), encoding="utf-8")
+
+
+def _mean(scores: pa.Table) -> float:
+    words = Words(scores)
+    return float(words.by_concept(words.before(METRICS[0])[None])[0].mean())
+
+
+def _with_rate(settings: ModelSettings, rate: float) -> ModelSettings:
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"learning_rate": rate})})
+
+
+def _chosen_rate(context: Context) -> Path:
+    return context.work / "learning_rate.txt"
+
+
 def run_experiment(context: Context) -> Iterator[Row]:
     """The experiment, contrast by contrast and seed by seed while the time suffices; finished runs are kept.
 
     The first seed includes loading, compiling and the scores before training: only later ones show what the next takes.
     """
     begin = start = time.monotonic()
-    for n, (contrast, seed) in enumerate(run_by_seed(context.settings)):
+    settings, chosen = context.settings, _chosen_rate(context)
+    if chosen.is_file():
+        settings = _with_rate(settings, float(chosen.read_text(encoding="utf-8")))
+    for n, (contrast, seed) in enumerate(run_by_seed(settings)):
         now = time.monotonic()
         for name in ("experiment.json", "experiment.md"):
-            shutil.copy(Path(context.settings.results.path) / name, context.out / name)
+            shutil.copy(Path(settings.results.path) / name, context.out / name)
         yield {"contrast": contrast, "seed": seed, "seconds": now - start, "file": "experiment.json"}
         if n and now - begin + 1.2 * (now - start) > context.seconds:
             return

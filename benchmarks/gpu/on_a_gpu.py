@@ -5,9 +5,10 @@
 
 ``--parcel``: the parts that ``pack_for_gpu`` wrote; ``--config``: a configuration on a machine that has everything.
 Each step runs in a process of its own for a limited time, the most valuable first, so that a crash or a hang costs one
-step; a part of the time is kept for the experiment. Under ``--out``: ``results.jsonl``, a line per result as it comes,
-``log.txt``, ``profile.txt``, ``experiment.json`` and ``experiment.md``. ``--toy`` runs everything in one process at toy
-size on a CPU.
+step; ``--together`` runs all in one process, which loads the libraries once. A part of the time is kept for the
+experiment. Under ``--out``: ``results.jsonl``, a line per result as it comes, ``log.txt``, ``profile.txt``,
+``experiment.json``, ``experiment.md`` and ``lens.safetensors``. ``--toy`` runs everything in one process at toy size on
+a CPU.
 """
 
 import argparse
@@ -52,6 +53,8 @@ STEPS = (
     Step("trace", "benchmarks.gpu.translation_steps:measure_trace", 60),
     Step("profile", "benchmarks.gpu.training_steps:profile", 60),
     Step("packing", "benchmarks.gpu.translation_steps:measure_packing", 60),
+    Step("lens", "benchmarks.gpu.translation_steps:train_lens", 90),
+    Step("pilot", "benchmarks.gpu.job_steps:choose_learning_rate", 120),
     Step("experiment", "benchmarks.gpu.job_steps:run_experiment", float("inf")),
 )
 
@@ -70,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [step for step in STEPS if step.name in names]
     kept = 60 * options.experiment_minutes if "experiment" in names else 0.0
     failed = 0
-    for steps in [chosen] if options.toy else [[step] for step in chosen]:
+    for steps in [chosen] if options.toy or options.together else [[step] for step in chosen]:
         left = 60 * options.minutes - (time.monotonic() - begin) - (0 if steps[-1].name == "experiment" else kept)
         failed += not run_apart(steps, min(left, sum(step.seconds for step in steps)), options, site)
     print((options.out / "results.jsonl").read_text(encoding="utf-8"))
@@ -86,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=9.0, help="time of all steps")
     parser.add_argument("--experiment-minutes", type=float, default=4.0, help="time kept for the experiment")
     parser.add_argument("--steps", default="", help="names of steps, separated by commas; all unless given")
+    parser.add_argument("--together", action="store_true", help="run all steps in one process")
     parser.add_argument("--toy", action="store_true", help="toy sizes, on a CPU")
     parser.add_argument("--run", nargs="+", metavar="NAME=MODULE:FUNCTION", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=60.0, help=argparse.SUPPRESS)

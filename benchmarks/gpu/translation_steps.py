@@ -1,6 +1,7 @@
-"""Steps of ``on_a_gpu`` about scores, traces and packing, with the small trained model."""
+"""Steps of ``on_a_gpu`` about scores, traces, the tuned lens and packing, with the small trained model."""
 
 import itertools
+import json
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from safetensors.torch import load_file, save_file
 
 from benchmarks.gpu.context import Context, SkippedError
 from benchmarks.gpu.timing import alternating
@@ -22,7 +24,9 @@ from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packing.order_documents import batches
 from jobs.gpu.tracing.concept_tokens import concept_tokens
+from jobs.gpu.tracing.lenses import lens_file
 from jobs.gpu.tracing.trace_words import Tracer
+from jobs.gpu.train_tuned_lens import lens_folder, train
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw
@@ -125,6 +129,16 @@ def _n(context: Context, on_a_cpu: int) -> int | None:
 
 def _repeats(context: Context) -> int:
     return 3 if context.device.type == "cuda" else 1
+
+
+def train_lens(context: Context) -> Iterator[Row]:
+    """The model's tuned lens, and how close it comes to the last layer; its tensors are brought back in bfloat16."""
+    settings = context.settings
+    train(settings)
+    folder = lens_folder(settings)
+    tensors = load_file(lens_file(folder, allow_pickle=False))
+    save_file({name: tensor.bfloat16() for name, tensor in tensors.items()}, context.out / "lens.safetensors")
+    yield {"divergences": json.loads((folder / "divergences.json").read_text(encoding="utf-8"))}
 
 
 def measure_packing(context: Context) -> Iterator[Row]:

@@ -53,6 +53,7 @@ def _world(folder: Path) -> ModelSettings:
         translation={"directions": ["fr-zh"], "with_pivots": True},
         packing={"held_out_share": 0.1},
         training={"sequence_length": 16, "global_batch_tokens": 64, "token_budget": 128, "compile": True},
+        tuned_lens={"sequence_length": 8, "n_steps": 2},
         experiment={"contrasts": ["half_a-half_b"], "seeds": [0, 1], "keep_models": False},
     )
     rows = dataset_rows(folder / "tokenizer.json", 60)
@@ -93,7 +94,7 @@ def test_every_step_runs_on_a_bare_machine_from_the_parts_alone(
     assert [row["skipped"] for row in rows if "skipped" in row] == ["the tables are not here"]
     assert [row["seed"] for row in rows if row["step"] == "experiment" and "seed" in row] == [0, 1]
     assert {path.name for path in out.iterdir()} == {
-        *("results.jsonl", "log.txt", "profile.txt", "experiment.json", "experiment.md")
+        *("results.jsonl", "log.txt", "profile.txt", "experiment.json", "experiment.md", "lens.safetensors")
     }
 
 

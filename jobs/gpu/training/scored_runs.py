@@ -62,7 +62,7 @@ class ScoredRuns:
     def result(self, arm: str, seed: int) -> RunResult:
         """What the run of this arm and seed gave; it is trained and scored unless that is done already."""
         settings = one_run(self._settings, arm, seed)
-        scores = self._train_and_score(settings)
+        scores = self.scores_after(settings)
         doses = self._doses(arm).of_run(settings.training) if self.task.pivots else {}
         return RunResult(scores, read_bits(run_folder(settings)), doses)
 
@@ -83,7 +83,8 @@ class ScoredRuns:
         evaluate(self._settings, self._subject)
         return pq.read_table(results_path(self._settings, "scores.parquet"))
 
-    def _train_and_score(self, settings: ModelSettings) -> pa.Table:
+    def scores_after(self, settings: ModelSettings) -> pa.Table:
+        """The scores after the run of these settings; it is trained and scored unless that is done already."""
         folder, made_from = run_folder(settings), made_run(settings)
         final, now = folder / "final", scores_provenance(settings, {}, {"model": made_from.fingerprint})
         finished = difference(read_provenance(final), made_from) is None
