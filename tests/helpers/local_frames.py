@@ -7,6 +7,7 @@ list of Arrow tables, one for each partition; steps run in this process, one par
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import deltalake
@@ -19,6 +20,7 @@ from pyspark.sql.types import StructType
 
 from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
 from jobs.framework import run_stages
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 _TYPES = {"int": pa.int32(), "long": pa.int64(), "string": pa.string()}
 _COMPARE = {"!=": pc.not_equal, ">": pc.greater}
@@ -195,9 +197,16 @@ def run_without_spark(patch: pytest.MonkeyPatch) -> None:
     """Lets the jobs run on local frames; the warning of repeated keys, which needs joins, is left out."""
     patch.setattr(run_stages, "start_session", lambda *_: LocalSession())
     patch.setattr(run_stages, "check_machine", lambda *_, **__: None)
+    patch.setattr("jobs.framework.run.load_tokenizer", _load_tokenizer)
     patch.setattr(count_cooccurrence, "F", LocalFunctions)
     patch.setattr("pivot_udfs.count_cooccurrence.release_memory", lambda: None)
     patch.setattr(tokenize_corpus, "_warn_of_repeated_keys", lambda *_: None)
+
+
+@cache
+def _load_tokenizer(path: str, backend: str) -> TokenizerSpec:
+    """Loads and probes each file once; no test changes one."""
+    return load_tokenizer(path, backend)
 
 
 def load_and_count(patch: pytest.MonkeyPatch) -> None:
