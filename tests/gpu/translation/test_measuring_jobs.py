@@ -1,5 +1,6 @@
 """The measuring jobs end to end in process: task, scores, traces; resuming, and refusing what does not fit."""
 
+# ruff: noqa: E402
 import json
 import math
 import shutil
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
 from small_world import LEXICON, make_world, write_pair_tables, write_tokenizer
 from tiny_models import tiny_model
@@ -18,7 +19,7 @@ from jobs.gpu import build_translation_task, evaluate_translation, trace_layers
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model, save_model
-from jobs.gpu.models.output_head import find_output_head
+from jobs.gpu.models.output_head import captured_outputs, find_output_head
 from jobs.gpu.tracing.ablation import Removal, Unembedding, target_log_probabilities
 from jobs.gpu.translation import task_model
 from jobs.gpu.translation.prompt_runner import PromptRunner
@@ -180,6 +181,31 @@ def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path, monk
         for name in ("p_target", "p_pair_pivots", "p_fr", "without_pivot", "without_control", "without_rival"):
             assert a[name] == pytest.approx(b[name], abs=1e-4)
         assert a["latent_behaviour"] == b["latent_behaviour"]
+
+
+def test_layers_are_read_so_many_tokens_before_the_answer(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(config.parent / "results" / "task.jsonl", tmp_path)
+    options = ["--config", str(config), "--set", f"results.path={tmp_path}", "--set"]
+    assert trace_layers.main([*options, "trace.tokens_before=5000"]) == 2
+    assert "trace.tokens_before = 5000, but a prompt has" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "traces", ignore_errors=True)
+    assert trace_layers.main([*options, "trace.tokens_before=2"]) == 0
+    settings = load_settings(str(config), [], ModelSettings)
+    task, model = load_task(settings), load_model(settings.model)
+    tokens, head = task_tokens(settings, load_tokenizer(settings.tokenizer.path)), find_output_head(model)
+    at_answer = pq.read_table(config.parent / "results" / "traces").to_pylist()
+    for row, usual in zip(pq.read_table(tmp_path / "traces").to_pylist(), at_answer, strict=True):
+        (prompt,) = draw_prompts([row["source"]], row["direction"], task.examples[row["direction"]][0], tokens)
+        lead = tokens.answer(row["direction"][-2:], row["target"])[: -len(row["answer_ids"])]
+        with captured_outputs(head.layers) as outputs, torch.no_grad():
+            model(torch.tensor([[*prompt, *lead]]))
+        for layer, output in enumerate(outputs):
+            expected = head.logits(output[0, -3]).softmax(dim=-1)[row["top_ids"][layer]].tolist()
+            assert row["top_probabilities"][layer] == pytest.approx(expected, abs=1e-5)
+        assert row["log_probability"] == pytest.approx(usual["log_probability"], abs=1e-4)
+        assert row["without_pivot"] is row["without_control"] is row["without_rival"] is None
 
 
 def test_tables_of_another_tokenizer_are_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
