@@ -65,6 +65,9 @@ def test_the_table_has_every_arm_and_direction(config: Path) -> None:
     assert found["after"]["contrast"].keys() == {"pivot", "matched"}
     assert found["after"]["score"]["pivot"].keys() == {"fr-zh", "en-zh", "all"}
     assert found["seeds"] == {"pivot": [0, 1], "matched": [0, 1]}
+    assert found["warehouse_releases"] == {"pivot": None, "matched": None}, "the world has no table of releases"
+    made = found["provenance"]["settings"]
+    assert {"training.learning_rate", "training.token_budget", "experiment.seeds"} < made.keys()
     (contrast,) = found["contrasts"]
     assert contrast["effects"]["contrast"]["n_seeds"] == 2
     assert 0 < contrast["effects"]["contrast"]["p_value"] <= 1
