@@ -48,7 +48,7 @@ def _no_pivots(run: Run) -> WarehouseError:
 
 STAGE = Stage(
     name="score_documents",
-    version=3,
+    version=4,
     reads=("documents", "pivots"),
     sections=(),
     files=("tokenizer", "lexicon"),

@@ -36,6 +36,11 @@ class _Word(NamedTuple):
     sets: list[list[int]]
     control: int | None
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether the answer's first own token has a whole character: a piece of one says little of the answer."""
+        return bool(self.sets[_TARGET])
+
 
 @dataclass(frozen=True)
 class Tracer:
@@ -69,7 +74,7 @@ class Tracer:
             "answer_ids": [list(word.answer) for word in traced],
             "top_ids": ids.tolist(),
             "top_probabilities": probabilities.tolist(),
-            "p_target": sums[:, :, _TARGET].tolist(),
+            "p_target": _lists(sums[:, :, _TARGET], [word.is_measured for word in traced]),
             "p_pair_pivots": sums[:, :, _PIVOTS].tolist(),
             "n_pair_pivots": [len(word.sets[_PIVOTS]) for word in traced],
             **self._of_languages(traced, sums, reached),
@@ -90,7 +95,8 @@ class Tracer:
         pair = self.tokens.of(source, word.source) | self.tokens.of(target, word.target)
         found = self.pivots.get(pair_key((source, word.source), (target, word.target)), [])
         control = self.concepts.random_concept(word.concept, f"control {self.seed} {word.direction} {word.concept}")
-        sets = [[own[0]], [token for token in found if token not in pair]]
+        first = [token for token in own[:1] if token not in self.tokens.wordless]
+        sets = [first, [token for token in found if token not in pair]]
         for concept in (word.concept, control):
             sets += self._sets(word, concept)
         return _Word(word, [*prompt, *forced], own, sets, control)
@@ -170,7 +176,8 @@ class Tracer:
     ) -> dict[str, list[Any]]:
         """Log-probability of the answer's first own token: as it is, and without pivot, random concept, or rival.
 
-        Nothing is removed where layers are read at another position than the answer's.
+        Null for words whose answer begins with a piece of a character. Nothing is removed where layers are read at
+        another position than the answer's.
         """
         unembedding, targets = Unembedding(self.head, self.lens), [word.answer[0] for word in words]
         rows = list(zip(words, labels, top_ids, strict=True))
@@ -189,7 +196,8 @@ class Tracer:
                 for ids, target, label in zip(sets, targets, labels, strict=True)
             ]
             found = target_log_probabilities(runner, self.head, prompts, targets, removals)
-            there = [name == "log_probability" or removal is not None for removal in removals]
+            kept = [name == "log_probability" or removal is not None for removal in removals]
+            there = [word.is_measured and is_kept for word, is_kept in zip(words, kept, strict=True)]
             columns[name] = [value if is_there else None for value, is_there in zip(found, there, strict=True)]
         return columns
 
