@@ -128,14 +128,16 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
     files = frame_of_files(run.spark, changes.added, changes.removed)
     rows = files.mapInArrow(partial(count_files, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS))
     totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
+    n_bytes = sum(changes.added.values()) + sum(changes.removed.values())
     if add:
         for kind, table in TABLE_OF.items():
             step = partial(stored_counts, kind=kind, folder=run.warehouse.location(table).uri, plan=sum_plan)
-            stored = frame_of_files(run.spark, run.warehouse.files(table))
-            rows = rows.union(stored.mapInArrow(step, from_arrow_schema(PARTIAL_ROWS)))
+            stored = run.warehouse.files(table)
+            parts = frame_of_files(run.spark, stored).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS))
+            rows, n_bytes = rows.union(parts), n_bytes + sum(stored.values())
         totals = totals.union(run.warehouse.read(_LAST).select(*CORPUS_TOTALS.names))
     sums = [F.sum(name).alias(name) for name in ("n_docs", "n_tokens")]
-    with run.progress.watch(run.spark, STAGE.name, "rows of counts"):
+    with run.progress.watch(run.spark, STAGE.name, "rows of counts", n_bytes=n_bytes):
         rows = gathered(rows, len(plan.lexicon.words))
         run.warehouse.write(rows, list(_COUNTS), provenance, partial(sum_counts, plan=sum_plan))
         run.warehouse.write(totals.groupBy("lang").agg(*sums).where("n_docs != 0"), [_LAST], provenance)

@@ -77,6 +77,7 @@ PIVOT = "pivot"
 _LENGTH_BIN = "floor(log2(n_tokens + 1) * 4)"
 """Four bins an octave: lengths are those of the other arm to within a factor of 2 ** (1 / 4)."""
 _ALIKE = ("lang", "source", _LENGTH_BIN)
+_WORDS_ALIKE = (*_ALIKE, "floor(100 * word_share)")
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
@@ -146,6 +147,24 @@ ARMS: dict[str, Arm] = {
             pair="half_a",
             share="half_share",
             order="(1 + half_balance) / 2",
+        ),
+        Arm(
+            "pivot_word_matched",
+            "Pivot-rich documents with a match in words",
+            "A random sample of the pivot arm with as many documents of each language, source, length and percentage "
+            "of lexicon words as word_matched.",
+            documents=PIVOT,
+            stratum=_WORDS_ALIKE,
+            pair="word_matched",
+        ),
+        Arm(
+            "word_matched",
+            "Control matched in words",
+            "A random sample of the other documents with as many of each language, source, length and percentage of "
+            "lexicon words as pivot_word_matched: they differ in pivots, not in the words that are tested.",
+            documents=f"NOT {PIVOT}",
+            stratum=_WORDS_ALIKE,
+            pair="pivot_word_matched",
         ),
         Arm(
             "lexicon_swap",

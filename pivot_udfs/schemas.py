@@ -192,6 +192,7 @@ DOCUMENT_SCORES = _table(
     _long("n_distinct_pivots", "Distinct pivots among them."),
     _DENSITY,
     _double("half_balance", "Sum of its pivot tokens' half_balance / n_tokens, in [-1, 1]; 0 without any."),
+    _double("word_share", "Share of its tokens that are lexicon words of any language, in [0, 1]."),
     _double("foreign_share", "Share of its tokens that are lexicon words of the other kind of script, in [0, 1]."),
     *_PLACE,
 )

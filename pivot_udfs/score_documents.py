@@ -1,4 +1,4 @@
-"""The scoring step: how many of a document's tokens are pivots.
+"""The scoring step: how many of a document's tokens are pivots, and how many are words of the lexicon.
 
 ``pivot_density`` is n_pivot_tokens / n_tokens (0 for a document without tokens). Documents are ranked by the shrunken
 density instead, see ``jobs.selection.shrunken_density``.
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.counting.foreign_words import count_foreign_words, foreign_kinds, word_kinds
+from pivot_udfs.counting.lexicon_words import count_lexicon_words, foreign_kinds, word_kinds
 from pivot_udfs.counting.whole_words import word_shapes
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import tokens_of
@@ -64,7 +64,7 @@ def score_documents(batches: Iterator[pa.RecordBatch], plan: ScorePlan) -> Itera
         tokens = tokens_of(batch.column("token_ids"), len(plan.numbers))
         n_pivots, n_distinct, balance = count_pivots(tokens.ids, tokens.doc_starts, plan.numbers, plan.balances)
         foreign = foreign_kinds(plan.lexicon, batch.column("lang").to_pylist())
-        n_foreign = count_foreign_words(tokens.ids, tokens.doc_starts, foreign, plan.kinds, plan.shapes)
+        n_words, n_foreign = count_lexicon_words(tokens.ids, tokens.doc_starts, foreign, plan.kinds, plan.shapes)
         n_tokens = np.maximum(np.diff(tokens.doc_starts), 1)
         columns = {name: batch.column(name) for name in _KEPT}
         columns |= {
@@ -72,6 +72,7 @@ def score_documents(batches: Iterator[pa.RecordBatch], plan: ScorePlan) -> Itera
             "n_distinct_pivots": pa.array(n_distinct),
             "pivot_density": pa.array(n_pivots / n_tokens),
             "half_balance": pa.array(balance / n_tokens),
+            "word_share": pa.array(n_words / n_tokens),
             "foreign_share": pa.array(n_foreign / n_tokens),
         }
         rows = [columns[name] for name in DOCUMENT_SCORES.names]

@@ -44,7 +44,7 @@ class Step:
 STEPS = (
     Step("imports", "benchmarks.gpu.job_steps:check_imports", 60),
     Step("training", "benchmarks.gpu.training_steps:check_training", 120),
-    Step("resume", "benchmarks.gpu.job_steps:check_resume", 90),
+    Step("resume", "benchmarks.gpu.job_steps:check_resume", 150),
     Step("memory", "benchmarks.gpu.training_steps:check_memory", 40),
     Step("traces", "benchmarks.gpu.translation_steps:check_traces", 40),
     Step("reuse", "benchmarks.gpu.translation_steps:check_reuse", 40),

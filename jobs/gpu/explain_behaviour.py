@@ -44,7 +44,7 @@ from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 4
+VERSION = 5
 SAMPLED_SHARE = 0.1
 """Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}

@@ -139,6 +139,7 @@ def _write(
     manifest = writer.finish(
         {
             "provenance": replace(made_from, tables={pinned.name: pinned.rows}).to_tree(),
+            "warehouse_release": pinned.release,
             "end_id": end_id,
             "languages": _by_language(chosen, n_bytes),
         }

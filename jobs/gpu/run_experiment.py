@@ -10,6 +10,7 @@ GPUs, train the runs with ``torchrun ... -m jobs.gpu.continue_pretraining`` firs
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
@@ -18,6 +19,7 @@ from jobs.gpu.analysis.contrasts import RunResult
 from jobs.gpu.common.files import results_path, write_json, write_text
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import base_provenance
+from jobs.gpu.models.model_files import model_settings
 from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import read_manifest
 from jobs.gpu.training.scored_runs import ScoredRuns, made_run, one_run
@@ -25,7 +27,7 @@ from pivot_udfs.arms import ContrastName
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
-VERSION = 3
+VERSION = 4
 
 
 def run(settings: ModelSettings) -> None:
@@ -36,7 +38,7 @@ def run(settings: ModelSettings) -> None:
 
 def run_by_seed(settings: ModelSettings) -> Iterator[tuple[ContrastName, int]]:
     """Runs the experiment; after every seed of a contrast the comparison is written, and (contrast, seed) yielded."""
-    arm_tokens = {arm: _packed_tokens(one_run(settings, arm)) for arm in settings.experiment.arms}
+    packed = {arm: _packed(one_run(settings, arm)) for arm in settings.experiment.arms}
     runs, results = ScoredRuns(settings), dict[tuple[str, int], RunResult]()
     for contrast in settings.experiment.contrasts:
         for seed in settings.experiment.seeds:
@@ -44,28 +46,30 @@ def run_by_seed(settings: ModelSettings) -> Iterator[tuple[ContrastName, int]]:
                 if (arm, seed) not in results:
                     say(f"arm {arm}, seed {seed}")
                     results[arm, seed] = runs.result(arm, seed)
-            _write(settings, runs, results, arm_tokens)
+            _write(settings, runs, results, packed)
             yield contrast, seed
 
 
-def _packed_tokens(settings: ModelSettings) -> int:
-    """The number of tokens of the arm's packed file, which is packed first unless ``experiment.pack`` forbids it."""
+def _packed(settings: ModelSettings) -> dict[str, Any]:
+    """The manifest of the arm's packed file, which is packed first unless ``experiment.pack`` forbids it."""
     if settings.experiment.pack:
         pack_if_needed(settings)
-    return int(read_manifest(packed_folder(settings))["n_tokens"])
+    return read_manifest(packed_folder(settings))
 
 
 def _write(
-    settings: ModelSettings, runs: ScoredRuns, results: dict[tuple[str, int], RunResult], arm_tokens: dict[str, int]
+    settings: ModelSettings, runs: ScoredRuns, results: dict[tuple[str, int], RunResult], packed: dict[str, Any]
 ) -> None:
     """Writes the comparison of what is done."""
     found = compare(runs.base_scores, results, settings.experiment.contrasts, runs.task.half_a)
     made_from = {"base scores": base_provenance(settings).fingerprint}
     made_from |= {f"run {arm} {seed}": made_run(one_run(settings, arm, seed)).fingerprint for arm, seed in results}
-    record = Provenance("run_experiment", VERSION, result_settings(settings.experiment), files=made_from)
+    chosen = result_settings(settings.experiment) | result_settings(settings.training) | model_settings(settings.model)
+    record = Provenance("run_experiment", VERSION, chosen, files=made_from)
     found |= {
         "token_budget": settings.training.token_budget,
-        "arm_tokens": arm_tokens,
+        "arm_tokens": {arm: manifest["n_tokens"] for arm, manifest in packed.items()},
+        "warehouse_releases": {arm: manifest.get("warehouse_release") for arm, manifest in packed.items()},
         "provenance": record.to_tree(),
     }
     write_json(results_path(settings, "experiment.json"), found)

@@ -19,12 +19,12 @@ def test_strata_and_predicates_equal_those_of_spark(spark: "SparkSession") -> No
     from jobs.selection.budgets import stratum
 
     lengths = [*range(300), *(2**k + step for k in range(9, 40) for step in (-2, -1, 0))]
-    kinds = [("en", "a/b", True, 0.0, 0.0), ("mul", "", False, 1e-17, 0.1)]
-    kinds += [("mul", "c", True, -0.25, 0.0), ("ja", "d", False, 1.0, 0.1)]
-    names = ("n_tokens", "lang", "source", "pivot", "half_balance", "foreign_share")
+    kinds = [("en", "a/b", True, 0.0, 0.0, 0.29), ("mul", "", False, 1e-17, 0.1, 0.0)]
+    kinds += [("mul", "c", True, -0.25, 0.0, 1.0), ("ja", "d", False, 1.0, 0.1, 0.07)]
+    names = ("n_tokens", "lang", "source", "pivot", "half_balance", "foreign_share", "word_share")
     rows = [dict(zip(names, (n, *kind), strict=True)) for n in lengths for kind in kinds]
     columns = "n_tokens long, lang string, source string, pivot boolean, half_balance double, "
-    columns += "foreign_share double"
+    columns += "foreign_share double, word_share double"
     frame = spark.createDataFrame([tuple(row.values()) for row in rows], columns)
     for arm in ARMS.values():
         predicate = arm.predicate(["mul", "de"], 7)

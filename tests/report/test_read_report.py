@@ -38,7 +38,8 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from jobs.selection.shrunken_density import with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
-    rows = [("s", "empty", "en", 0, 0, 0, 0.0, 0.0, 0.0, "f", 0), ("s", "full", "en", 10, 2, 1, 0.2, 0.0, 0.0, "f", 1)]
+    empty = ("s", "empty", "en", 0, 0, 0, 0.0, 0.0, 0.0, 0.0, "f", 0)
+    rows = [empty, ("s", "full", "en", 10, 2, 1, 0.2, 0.0, 0.0, 0.0, "f", 1)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
     marked = with_shrunken_density(scores, {"en": 0.2}, 0).withColumn("taken", F.lit(False))
     (language,) = read_densities(marked, sums_by_language(sums_by_group(scores, []), []))

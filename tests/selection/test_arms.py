@@ -37,13 +37,14 @@ def test_an_arm_cut_by_the_rule_has_budgets_by_language(changes: dict[str, Any])
 
 
 def test_the_known_arms_are_described() -> None:
-    assert list(ARMS) == [*DEFAULT_ARMS, "code_switched", "half_a", "half_b", "lexicon_swap"]
+    others = ["code_switched", "half_a", "half_b", "pivot_word_matched", "word_matched", "lexicon_swap"]
+    assert list(ARMS) == [*DEFAULT_ARMS, *others]
     assert all(arm.title and arm.description.endswith(".") for arm in ARMS.values())
 
 
 def test_arms_of_a_pair_name_each_other_and_differ_in_their_documents_only() -> None:
     pairs = [(arm, ARMS[arm.pair]) for arm in ARMS.values() if arm.pair]
-    assert len(pairs) == 4
+    assert len(pairs) == 6
     for arm, other in pairs:
         assert other.pair == arm.name
         assert (arm.stratum, arm.share, arm.unit) == (other.stratum, other.share, other.unit)
@@ -85,7 +86,7 @@ def test_a_new_arm_is_selected(spark: Any, wiki: Arm) -> None:
     from pivot_udfs.schemas import DOCUMENT_SCORES
 
     rows = [
-        (f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, 0.0, 0.0, f"f{k % 5}", k)
+        (f"s{k % 3}", f"d{k}", ("en", "fr")[k % 2], 10, k % 7, 1, (k % 7) / 10, 0.0, 0.0, 0.0, f"f{k % 5}", k)
         for k in range(210)
     ]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))

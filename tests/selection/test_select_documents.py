@@ -29,7 +29,7 @@ def make_scores() -> list[Row]:
         counts = {"n_tokens": n_tokens, "n_pivot_tokens": n_pivots, "n_distinct_pivots": min(n_pivots, 3)}
         balance = draw.choice([-0.2, -0.1, 0.0, 0.1, 0.3, draw.uniform(-1, 1)]) * (n_pivots > 0)
         scored = {"lang": draw.choice(["en", "fr", "ja", "mul"]), "half_balance": balance}
-        scored |= {"foreign_share": draw.choice([0.0, 0.0, 0.1, 0.5, draw.random()])}
+        scored |= {name: draw.choice([0.0, 0.0, 0.1, 0.5, draw.random()]) for name in ("word_share", "foreign_share")}
         rows.append(place | counts | scored | {"pivot_density": n_pivots / n_tokens})
     return rows
 
@@ -126,12 +126,16 @@ def test_controls_match_the_pivot_arm(scores: "DataFrame") -> None:
     for lang, budget in pivot.items():
         assert budget - longest < tokens(found["random"])[lang] <= budget
     held = places(found["pivot"])
-    for arm in ("random", "matched", "parallel", "code_switched"):
+    for arm in ("random", "matched", "word_matched", "parallel", "code_switched"):
         assert not held & places(found[arm])
     assert places(found["pivot_matched"]) < held
     others = [row for row in ROWS if row["record"] not in held]
     assert shape(found["matched"]) == shape(found["pivot_matched"]) == shape(found["pivot"]) & shape(others)
     assert 0 < len(found["matched"]) < len(found["pivot"])
+    wordy = {arm: words_and_shape(found[arm]) for arm in ("word_matched", "pivot_word_matched")}
+    assert places(found["pivot_word_matched"]) < held
+    assert wordy["word_matched"] == wordy["pivot_word_matched"]
+    assert wordy["word_matched"] == words_and_shape(found["pivot"]) & words_and_shape(others) != Counter()
     mixed = [row for row in ROWS if row["record"] not in held and row["foreign_share"] and row["lang"] != "mul"]
     mixed.sort(key=lambda row: (-row["foreign_share"], *(row[name] for name in KEY)))
     by_language = [first_within([row for row in mixed if row["lang"] == lang], pivot[lang]) for lang in pivot]
@@ -146,6 +150,11 @@ def test_controls_match_the_pivot_arm(scores: "DataFrame") -> None:
 def shape(rows: list[Row]) -> Counter[tuple[str, str, int]]:
     """Documents by language, source and quarter of an octave of length."""
     return Counter((row["lang"], row["source"], math.floor(math.log2(row["n_tokens"] + 1) * 4)) for row in rows)
+
+
+def words_and_shape(rows: list[Row]) -> Counter[tuple[Any, ...]]:
+    """The same by percentage of lexicon words, too."""
+    return Counter((*key, math.floor(100 * row["word_share"])) for row in rows for key in shape([row]))
 
 
 def places(rows: list[Row]) -> set[int]:

@@ -65,7 +65,7 @@ def test_scores_are_a_plain_count(documents: list[list[int]], pivots: dict[int, 
         balance = sum(Fraction(pivots[token]) for token in ids if token in pivots) / max(len(ids), 1)
         assert row["half_balance"] == pytest.approx(float(balance), abs=1e-12)
         assert -1 <= row["half_balance"] <= 1
-        assert row["foreign_share"] == 0
+        assert row["word_share"] == row["foreign_share"] == 0
 
 
 def test_a_plan_indexes_pivots_by_token_id(sample_tokenizer: TokenizerSpec) -> None:

@@ -16,6 +16,8 @@ Rows = Sequence[Mapping[str, Any]]
 COUNTS = ("pair_count", "sampled_pair_count", "target_count")
 LABELS = ("latent_behaviour", "behaviour")
 _COMPARED = ("pivot", "control", "rival", "difference", "less_rival")
+_FEWEST = 10
+"""An interval is printed for at least so many words: a bootstrap of fewer covers too little."""
 _EFFECTS = ("pivot_effect", "control_effect", "rival_effect")
 
 
@@ -108,4 +110,6 @@ def _cell(row: Mapping[str, float]) -> str:
     found = Interval(**row)  # type: ignore[arg-type]
     if not found.n:
         return "- (0)"
-    return f"{found.mean:.3f}" if np.isnan(found.low) else f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    if np.isnan(found.low) or found.n < _FEWEST:
+        return f"{found.mean:.3f} ({found.n})"
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"

@@ -54,13 +54,17 @@ def revision_curve(table: pa.Table, n_resamples: int, seed: int) -> list[dict[st
 
 
 def _means(rows: Sequence[dict[str, Any]], n_resamples: int, seed: int) -> dict[str, Any]:
+    measured = [row for row in rows if row["log_probability"] is not None]
     values = {
         "pivot": [row["latent_behaviour"] == "pivot" for row in rows],
         "control": [row["control_behaviour"] == "pivot" for row in rows],
-        "log_probability": [row["log_probability"] for row in rows],
+        "log_probability": [row["log_probability"] for row in measured],
     }
-    concepts = np.array([row["concept"] for row in rows], np.int64)
-    return {k: asdict(mean_interval(np.array(v, float), n_resamples, seed, concepts)) for k, v in values.items()}
+    concepts = {name: [row["concept"] for row in (measured if name == "log_probability" else rows)] for name in values}
+    return {
+        name: asdict(mean_interval(np.array(of, float), n_resamples, seed, np.array(concepts[name], np.int64)))
+        for name, of in values.items()
+    }
 
 
 SCHEMA = pa.schema(

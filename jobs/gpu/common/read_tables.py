@@ -32,6 +32,8 @@ class PinnedTable:
     rows: TableVersion
     provenance: Provenance | None
     location: Location
+    release: int | None
+    """The number of the release; None where the warehouse has none."""
 
     @property
     def version(self) -> int:
@@ -65,7 +67,7 @@ def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedT
         check_data_files(location, table, content)
     except DamagedTableError as error:
         raise DamagedTableError(f"{error}: run the corpus job that makes it again") from None
-    return PinnedTable(name, table, content.rows, content.provenance, location)
+    return PinnedTable(name, table, content.rows, content.provenance, location, tables.release)
 
 
 def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str | None = None) -> None:

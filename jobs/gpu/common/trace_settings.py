@@ -12,6 +12,9 @@ class Trace(Section):
 
     lens: Literal["logit", "tuned"] = "logit"
     """How a layer is read: by the model's norm and output head, or by them after a trained translator of the layer."""
+    tokens_before: Annotated[int, Field(ge=0)] = 0
+    """Layers are read this many tokens before the answer position; directions are removed at the answer position (0)
+    only."""
     top_k: Annotated[int, Field(ge=1, le=1000)] = 10
     """Number of most probable tokens stored for each layer."""
     batch_size: Annotated[int, Field(ge=1)] = Field(default=32, json_schema_extra=NO_RESULT)

@@ -21,6 +21,7 @@ from jobs.gpu.translation.prompt_runner import PromptRunner
 from jobs.gpu.translation.score_words import draw_prompts
 from jobs.gpu.translation.translation_task import TaskWord
 from jobs.gpu.translation.word_tokens import WordTokens, split_answer
+from pivot_udfs.errors import TaskError
 
 _TARGET, _PIVOTS, _LANGUAGES = 0, 1, 2
 """Places of a word's token sets: the answer's token, pair pivots, then the languages of the concept and the control."""
@@ -34,6 +35,11 @@ class _Word(NamedTuple):
     answer: tuple[int, ...]
     sets: list[list[int]]
     control: int | None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the answer's first own token has a whole character: a piece of one says little of the answer."""
+        return bool(self.sets[_TARGET])
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Tracer:
             "answer_ids": [list(word.answer) for word in traced],
             "top_ids": ids.tolist(),
             "top_probabilities": probabilities.tolist(),
-            "p_target": sums[:, :, _TARGET].tolist(),
+            "p_target": _lists(sums[:, :, _TARGET], [word.is_measured for word in traced]),
             "p_pair_pivots": sums[:, :, _PIVOTS].tolist(),
             "n_pair_pivots": [len(word.sets[_PIVOTS]) for word in traced],
             **self._of_languages(traced, sums, reached),
@@ -89,7 +95,8 @@ class Tracer:
         pair = self.tokens.of(source, word.source) | self.tokens.of(target, word.target)
         found = self.pivots.get(pair_key((source, word.source), (target, word.target)), [])
         control = self.concepts.random_concept(word.concept, f"control {self.seed} {word.direction} {word.concept}")
-        sets = [[own[0]], [token for token in found if token not in pair]]
+        first = [token for token in own[:1] if token not in self.tokens.wordless]
+        sets = [first, [token for token in found if token not in pair]]
         for concept in (word.concept, control):
             sets += self._sets(word, concept)
         return _Word(word, [*prompt, *forced], own, sets, control)
@@ -105,11 +112,11 @@ class Tracer:
         return sets
 
     def _read(self, runner: PromptRunner, words: Sequence[_Word]) -> LayerReadings:
-        order: list[int] = []
+        prompts, order = [self._up_to_place(word.prompt) for word in words], list[int]()
         readings: list[LayerReadings] = []
         n_languages, ids = len(self.concepts.languages), None
         with captured_outputs(self.head.layers) as outputs:
-            for last in runner.run([word.prompt for word in words]):
+            for last in runner.run(prompts):
                 hidden = [self.lens.translated(last.of(output), layer) for layer, output in enumerate(outputs)]
                 ids = self.concepts.ids(hidden[0].device) if ids is None else ids
                 chosen = [words[row] for row in last.rows]
@@ -119,6 +126,14 @@ class Tracer:
                 readings.append(read_layers(self.head, hidden, sets, self.options.top_k, compared))
                 order += last.rows
         return join_readings(readings, order)
+
+    def _up_to_place(self, prompt: list[int]) -> list[int]:
+        """A prompt up to the position that is read: what a causal model computes there depends on no later token."""
+        if (length := len(prompt) - self.options.tokens_before) < 1:
+            raise TaskError(
+                f"trace.tokens_before = {self.options.tokens_before}, but a prompt has {len(prompt)} tokens"
+            )
+        return prompt[:length]
 
     def _labels(
         self, word: _Word, ids: NDArray[Any], probabilities: NDArray[Any], sums: NDArray[Any], reached: NDArray[Any]
@@ -159,7 +174,11 @@ class Tracer:
     def _ablations(
         self, runner: PromptRunner, words: Sequence[_Word], labels: Sequence[Latent], top_ids: NDArray[Any]
     ) -> dict[str, list[Any]]:
-        """Log-probability of the answer's first own token: as it is, and without pivot, random concept, or rival."""
+        """Log-probability of the answer's first own token: as it is, and without pivot, random concept, or rival.
+
+        Null for words whose answer begins with a piece of a character. Nothing is removed where layers are read at
+        another position than the answer's.
+        """
         unembedding, targets = Unembedding(self.head, self.lens), [word.answer[0] for word in words]
         rows = list(zip(words, labels, top_ids, strict=True))
         removed: dict[str, list[list[int]]] = {
@@ -168,6 +187,8 @@ class Tracer:
             "without_control": [self._pivot_ids(word, label, len(self.concepts.languages)) for word, label, _ in rows],
             "without_rival": [self._rival(*row) for row in rows],
         }
+        if self.options.tokens_before:
+            removed = {name: [[] for _ in rows] for name in removed}
         prompts, columns = [word.prompt for word in words], {}
         for name, sets in removed.items():
             removals = [
@@ -175,7 +196,8 @@ class Tracer:
                 for ids, target, label in zip(sets, targets, labels, strict=True)
             ]
             found = target_log_probabilities(runner, self.head, prompts, targets, removals)
-            there = [name == "log_probability" or removal is not None for removal in removals]
+            kept = [name == "log_probability" or removal is not None for removal in removals]
+            there = [word.is_measured and is_kept for word, is_kept in zip(words, kept, strict=True)]
             columns[name] = [value if is_there else None for value, is_there in zip(found, there, strict=True)]
         return columns
 

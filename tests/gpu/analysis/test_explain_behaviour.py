@@ -25,7 +25,7 @@ pytestmark = pytest.mark.torch
 @pytest.fixture(name="config", scope="module")
 def _config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    config = make_world(folder, translation={"directions": ["fr-zh", "en-zh"]})
+    config = make_world(folder, translation={"directions": ["fr-zh", "zh-fr"]})
     save_model(tiny_model(vocabulary=400), folder / "model")
     write_pair_tables(folder)
     return config
@@ -67,7 +67,7 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
         sum(row["p_en"][1] for row in traces if row["p_en"]) / one["curves"]["en"]["n"]
     )
     table = (config.parent / "results" / "traces.md").read_text(encoding="utf-8").splitlines()
-    assert [line.split(" | ")[0] for line in table[2:5]] == ["| fr-zh", "| en-zh", "| all"]
+    assert [line.split(" | ")[0] for line in table[2:5]] == ["| fr-zh", "| zh-fr", "| all"]
     assert sorted(table[6:]) == sorted(precision_table(found["directions"]).splitlines())
     assert one["left_out"]["no distractors"] > 0
     assert one["left_out"]["not traced"] == one["left_out"]["not scored"] == 0
@@ -107,9 +107,9 @@ def test_traces_and_scores_of_two_models_are_not_joined(whole: Path, capsys: pyt
 
 
 def test_incomplete_results_are_not_explained(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (whole.parent / "results" / "traces" / "en-zh.parquet").unlink()
+    (whole.parent / "results" / "traces" / "zh-fr.parquet").unlink()
     error = _fail(whole, capsys)
-    assert "traces lacks en-zh: run the job that writes them again" in error
+    assert "traces lacks zh-fr: run the job that writes them again" in error
     assert trace_layers.main(["--config", str(whole)]) == 0
     (whole.parent / "results" / "scores" / "fr-zh-draw1.parquet").unlink()
     assert "scores lacks fr-zh-draw1" in _fail(whole, capsys)
@@ -120,7 +120,7 @@ def test_words_without_a_trace_are_counted(whole: Path) -> None:
     pq.write_table(pq.read_table(path).slice(2), path)
     assert explain_behaviour.main(["--config", str(whole)]) == 0
     found = json.loads((whole.parent / "results" / "explanation.json").read_text())["directions"]
-    assert [found[name]["left_out"]["not traced"] for name in ("fr-zh", "en-zh")] == [2, 0]
+    assert [found[name]["left_out"]["not traced"] for name in ("fr-zh", "zh-fr")] == [2, 0]
 
 
 def test_results_of_another_task_or_table_are_not_explained(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:

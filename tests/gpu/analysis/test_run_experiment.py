@@ -65,6 +65,9 @@ def test_the_table_has_every_arm_and_direction(config: Path) -> None:
     assert found["after"]["contrast"].keys() == {"pivot", "matched"}
     assert found["after"]["score"]["pivot"].keys() == {"fr-zh", "en-zh", "all"}
     assert found["seeds"] == {"pivot": [0, 1], "matched": [0, 1]}
+    assert found["warehouse_releases"] == {"pivot": None, "matched": None}, "the world has no table of releases"
+    made = found["provenance"]["settings"]
+    assert {"training.learning_rate", "training.token_budget", "experiment.seeds"} < made.keys()
     (contrast,) = found["contrasts"]
     assert contrast["effects"]["contrast"]["n_seeds"] == 2
     assert 0 < contrast["effects"]["contrast"]["p_value"] <= 1
@@ -185,6 +188,8 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
         "Arms",
         'href="report.html"',
         '<th scope="row">pivot-matched</th><td>difference: contrast</td>',
+        "Precision at 1, by layer",
+        "precision at 1 of each language",
         "Labels and causality",
         "Largest: ",
         "Median: ",

@@ -37,7 +37,7 @@ def _options(config: Path, *extra: str) -> list[str]:
         *(str(run / "checkpoints" / f"step-{k:08d}") for k in (2, 4)),
         str(run / "final"),
     ]
-    return run_options(config, f"sweep.revisions={json.dumps(revisions)}", "translation.directions=['fr-zh']", *extra)
+    return run_options(config, f"sweep.revisions={json.dumps(revisions)}", "translation.directions=['en-fr']", *extra)
 
 
 def test_a_sweep_traces_checkpoints_and_models_on_one_task(config: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_sweep_traces_checkpoints_and_models_on_one_task(config: Path) -> None
     table = pq.read_table(results / "sweep.parquet")
     steps = list(dict.fromkeys(zip(table["revision"].to_pylist(), table["step"].to_pylist(), strict=True)))
     assert [step for _, step in steps] == [None, 2, 4, None]
-    assert trace_layers.main(run_options(config, "translation.directions=['fr-zh']")) == 0
+    assert trace_layers.main(run_options(config, "translation.directions=['en-fr']")) == 0
     base = pq.read_table(results / "traces").to_pylist()
     rows = table.to_pylist()
     for row, trace in zip(rows, base, strict=False):  # the first revision is the base model itself
@@ -67,7 +67,7 @@ def test_a_sweep_traces_checkpoints_and_models_on_one_task(config: Path) -> None
 def test_an_interrupted_sweep_reads_no_model_again(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sweep_revisions.main(_options(config)) == 0
     before = pq.read_table(config.parent / "results" / "sweep.parquet")
-    (lost,) = (config.parent / "results" / "sweep").glob("*step-00000004/traces/fr-zh.parquet")
+    (lost,) = (config.parent / "results" / "sweep").glob("*step-00000004/traces/en-fr.parquet")
     lost.unlink()
     loaded, load = [], trace_layers.load_task_model
     monkeypatch.setattr(
@@ -91,7 +91,7 @@ def test_a_changed_checkpoint_is_not_mixed_with_its_older_traces(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results, model = tmp_path / "r", tmp_path / "step-7"
-    options = (f"results.path={results}", f"sweep.revisions=['{model}']", "translation.directions=['fr-zh']")
+    options = (f"results.path={results}", f"sweep.revisions=['{model}']", "translation.directions=['en-fr']")
     save_model(tiny_model(vocabulary=400), model)
     assert sweep_revisions.main(run_options(config, *options)) == 0
     save_model(tiny_model(seed=1, vocabulary=400), model)

@@ -1,6 +1,7 @@
 """Packing: every token once, in an order that depends on keys and seed alone; tables that cannot be packed."""
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from packing_world import LANGUAGES, dataset_rows, make_packing_world, packed_do
 from small_world import write_table
 
 from jobs.gpu.common.read_tables import open_table
-from jobs.gpu.packing.packed_file import open_packed
+from jobs.gpu.packing.packed_file import open_packed, read_manifest
+from jobs.warehouse.releases import Release
 from pivot_udfs.schemas import DATASET
 
 pytestmark = pytest.mark.torch
@@ -166,6 +168,16 @@ def test_a_table_without_its_files_is_an_error(config: Path, capsys: pytest.Capt
         path.unlink()
     assert run_packing(config) == 2
     assert "is missing): run the corpus job that makes it again" in capsys.readouterr().err
+
+
+def test_the_manifest_has_the_number_of_the_release(config: Path, tmp_path: Path) -> None:
+    warehouse = config.parent / "warehouse"
+    rows = [Release(n, datetime(2026, 1, 1, tzinfo=UTC), {}, "{}").row() for n in (0, 7)]
+    write_table(warehouse, "releases", rows, None)
+    for number, options in ((7, ()), (0, ("warehouse.release=0",))):
+        results = f"results.path={tmp_path / str(number)}"
+        assert run_packing(config, results, *options) == 0
+        assert read_manifest(tmp_path / str(number) / "packed" / "pivot")["warehouse_release"] == number
 
 
 def test_a_missing_release_or_end_token_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

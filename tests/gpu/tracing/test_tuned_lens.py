@@ -142,7 +142,7 @@ def test_a_held_out_part_that_is_too_short_is_refused(config: Path, capsys: pyte
 
 def test_traces_use_the_lens_and_keep_the_models_own_answer(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(config.parent / "results" / "traces", ignore_errors=True)
-    base = ("translation.directions=['fr-zh']",)
+    base = ("translation.directions=['en-fr']",)
     assert trace_layers.main(run_options(config, *base)) == 0
     logit = pq.read_table(config.parent / "results" / "traces").to_pylist()
     assert trace_layers.main(run_options(config, *base, "trace.lens=tuned")) == 2

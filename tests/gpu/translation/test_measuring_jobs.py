@@ -1,5 +1,6 @@
 """The measuring jobs end to end in process: task, scores, traces; resuming, and refusing what does not fit."""
 
+# ruff: noqa: E402
 import json
 import math
 import shutil
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytest.importorskip("torch", reason="needs the gpu extra (torch)")
+torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
 from small_world import LEXICON, make_world, write_pair_tables, write_tokenizer
 from tiny_models import tiny_model
@@ -18,7 +19,7 @@ from jobs.gpu import build_translation_task, evaluate_translation, trace_layers
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model, save_model
-from jobs.gpu.models.output_head import find_output_head
+from jobs.gpu.models.output_head import captured_outputs, find_output_head
 from jobs.gpu.tracing.ablation import Removal, Unembedding, target_log_probabilities
 from jobs.gpu.translation import task_model
 from jobs.gpu.translation.prompt_runner import PromptRunner
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.torch
 @pytest.fixture(name="config", scope="module")
 def _config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    config = make_world(folder, translation={"directions": ["fr-zh", "en-fr"]})
+    config = make_world(folder, translation={"directions": ["fr-zh", "zh-fr"]})
     save_model(tiny_model(vocabulary=400), folder / "model", load_tokenizer(str(folder / "tokenizer.json")))
     write_pair_tables(folder)
     assert build_translation_task.main(["--config", str(config)]) == 0
@@ -94,17 +95,17 @@ def test_a_task_of_other_settings_is_refused(config: Path, capsys: pytest.Captur
 
 def test_a_direction_that_the_task_lacks_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for job in (evaluate_translation, trace_layers):
-        assert job.main(["--config", str(config), "--set", 'translation.directions=["zh-fr","fr-zh"]']) == 2
-        assert "has no words of direction zh-fr, only of fr-zh, en-fr" in capsys.readouterr().err
+        assert job.main(["--config", str(config), "--set", 'translation.directions=["fr-en","fr-zh"]']) == 2
+        assert "has no words of direction fr-en, only of fr-zh, zh-fr" in capsys.readouterr().err
 
 
 def test_only_the_directions_asked_for_are_scored(config: Path) -> None:
     results = config.parent / "part"
     results.mkdir()
     shutil.copy(config.parent / "results" / "task.jsonl", results)
-    options = ["--set", f"results.path={results}", "--set", 'translation.directions=["en-fr"]']
+    options = ["--set", f"results.path={results}", "--set", 'translation.directions=["zh-fr"]']
     assert evaluate_translation.main(["--config", str(config), *options]) == 0
-    assert set(pq.read_table(results / "scores.parquet")["direction"].to_pylist()) == {"en-fr"}
+    assert set(pq.read_table(results / "scores.parquet")["direction"].to_pylist()) == {"zh-fr"}
     assert not list((results / "scores").glob("fr-zh*"))
 
 
@@ -136,6 +137,15 @@ def test_traces_hold_every_layer_and_language(config: Path) -> None:
         own = {*tokens.first_whole([LEXICON[row["concept"]][1]]), *tokens.first_whole([f" {row['source']}"])}
         listed = sum(p for t, p in zip(row["top_ids"][1], row["top_probabilities"][1], strict=True) if t in own)
         assert row["p_fr"][1] >= listed - 1e-6
+
+
+def test_an_answer_that_begins_with_a_piece_of_a_character_is_not_measured(config: Path) -> None:
+    names = ("p_target", "log_probability", "without_pivot", "without_control", "without_rival")
+    for row in _read(config, "traces/fr-zh.parquet").to_pylist():  # the tokenizer writes Chinese in bytes
+        assert [row[name] for name in names] == [None] * 5
+    french = _read(config, "traces/zh-fr.parquet").to_pylist()
+    assert french
+    for row in french:
         assert row["log_probability"] == pytest.approx(math.log(row["p_target"][-1]), abs=1e-4)
         assert (row["without_pivot"] is None) == (row["pivot_layer"] is None)
 
@@ -149,8 +159,9 @@ def test_the_rival_is_the_best_word_of_the_layer_that_is_neither_pivot_nor_answe
         layer, answer = row["pivot_layer"], row["answer_ids"][0]
         taken = tokens.wordless | {answer, *row["pivot_ids"]}
         rival = next((k for k in row["top_ids"][layer] if k not in taken), None) if layer is not None else None
-        assert (row["without_rival"] is None) == (rival is None)
-        if rival is not None:
+        measured = row["log_probability"] is not None and rival is not None
+        assert (row["without_rival"] is not None) == measured
+        if measured:
             (prompt,) = draw_prompts([row["source"]], row["direction"], task.examples[row["direction"]][0], tokens)
             lead = tokens.answer(row["direction"][-2:], row["target"])[: -len(row["answer_ids"])]
             removal = Removal(layer, unembedding.basis([rival], answer, layer))
@@ -180,6 +191,32 @@ def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path, monk
         for name in ("p_target", "p_pair_pivots", "p_fr", "without_pivot", "without_control", "without_rival"):
             assert a[name] == pytest.approx(b[name], abs=1e-4)
         assert a["latent_behaviour"] == b["latent_behaviour"]
+
+
+def test_layers_are_read_so_many_tokens_before_the_answer(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(config.parent / "results" / "task.jsonl", tmp_path)
+    options = ["--config", str(config), "--set", f"results.path={tmp_path}", "--set"]
+    assert trace_layers.main([*options, "trace.tokens_before=5000"]) == 2
+    assert "trace.tokens_before = 5000, but a prompt has" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "traces", ignore_errors=True)
+    assert trace_layers.main([*options, "trace.tokens_before=2"]) == 0
+    settings = load_settings(str(config), [], ModelSettings)
+    task, model = load_task(settings), load_model(settings.model)
+    tokens, head = task_tokens(settings, load_tokenizer(settings.tokenizer.path)), find_output_head(model)
+    at_answer = pq.read_table(config.parent / "results" / "traces").to_pylist()
+    for row, usual in zip(pq.read_table(tmp_path / "traces").to_pylist(), at_answer, strict=True):
+        (prompt,) = draw_prompts([row["source"]], row["direction"], task.examples[row["direction"]][0], tokens)
+        lead = tokens.answer(row["direction"][-2:], row["target"])[: -len(row["answer_ids"])]
+        with captured_outputs(head.layers) as outputs, torch.no_grad():
+            model(torch.tensor([[*prompt, *lead]]))
+        for layer, output in enumerate(outputs):
+            expected = head.logits(output[0, -3]).softmax(dim=-1)[row["top_ids"][layer]].tolist()
+            assert row["top_probabilities"][layer] == pytest.approx(expected, abs=1e-5)
+        assert row["log_probability"] == pytest.approx(usual["log_probability"], abs=1e-4)
+        assert (row["p_target"] is None) == (usual["log_probability"] is None)
+        assert row["without_pivot"] is row["without_control"] is row["without_rival"] is None
 
 
 def test_tables_of_another_tokenizer_are_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

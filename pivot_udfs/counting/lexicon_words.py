@@ -1,4 +1,4 @@
-"""Words of another kind of script in a document: Latin words in Chinese text, Han words in French text.
+"""Words of the lexicon in a document, and those of another kind of script: Latin in Chinese text, Han in French text.
 
 Languages of one kind of script are not distinguished: "main" is a word of French and of English. Only token ids are
 read, so that words of several tokens are not seen.
@@ -22,16 +22,16 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def word_kinds(spec: TokenizerSpec, lexicon: Lexicon) -> Bytes:
-    """The kind of the languages that have each token's text, but for one space before, as a lexicon word.
+    """The kinds of the languages that have each token's text, but for one space before, as a lexicon word.
 
-    uint8 (vocabulary size,): 1 for languages written with spaces, 2 without; 0 where it is no word, or one of both.
+    uint8 (vocabulary size,): 1 for languages written with spaces, 2 without, 3 for both; 0 where it is no word.
     """
     kind_of, found = _language_kinds(lexicon), dict[str, int]()
     for lang, word in lexicon.words:
         for form in surface_forms(word):
             found[form] = found.get(form, 0) | kind_of[lang]
     forms = (fold(unicodedata.normalize("NFC", text.removeprefix(" "))) for text in vocabulary(spec).texts)
-    return np.array([found.get(form, 0) % (_SPACED | _UNSPACED) for form in forms], np.uint8)
+    return np.array([found.get(form, 0) for form in forms], np.uint8)
 
 
 def foreign_kinds(lexicon: Lexicon, languages: Sequence[str]) -> Bytes:
@@ -50,21 +50,23 @@ def _language_kinds(lexicon: Lexicon) -> dict[str, int]:
 
 
 @nb.njit(nogil=True, cache=True)
-def count_foreign_words(
+def count_lexicon_words(
     ids: npt.NDArray[np.int32], doc_starts: npt.NDArray[np.int64], foreign: Bytes, kinds: Bytes, shapes: Bytes
-) -> npt.NDArray[np.int64]:
-    """Tokens of each document that are whole words of the kind that is foreign to it: int64 (D,).
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Tokens of each document that are whole lexicon words, and those that are foreign to it: int64 (D,) each.
 
     Document d has ids[doc_starts[d]:doc_starts[d + 1]]; ``foreign`` (D,) is from ``foreign_kinds``, ``kinds`` and
-    ``shapes`` (vocabulary size,) from ``word_kinds`` and ``word_shapes``.
+    ``shapes`` (vocabulary size,) from ``word_kinds`` and ``word_shapes``. Words of both kinds are foreign to none.
     """
-    found = np.zeros(foreign.size, np.int64)
+    n_words, n_foreign = np.zeros(foreign.size, np.int64), np.zeros(foreign.size, np.int64)
     for doc in range(foreign.size):
         open_word, end = False, doc_starts[doc + 1]
-        for k in range(doc_starts[doc] if foreign[doc] else end, end):
-            shape = shapes[ids[k]]
-            if kinds[ids[k]] == foreign[doc]:
+        for k in range(doc_starts[doc], end):
+            shape, kind = shapes[ids[k]], kinds[ids[k]]
+            if kind:
                 following = shapes[ids[k + 1]] if k + 1 < end else np.uint8(0)
-                found[doc] += is_whole(shape, open_word, following)
+                if is_whole(shape, open_word, following):
+                    n_words[doc] += 1
+                    n_foreign[doc] += kind == foreign[doc]
             open_word = (shape & IS_CONTINUED) != 0
-    return found
+    return n_words, n_foreign
