@@ -24,6 +24,8 @@ from pivot_udfs.runtime.report_read import ADDRESS
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+_READ = 0.99
+"""Share of the files' bytes that have been read where all rows have been: footers are not counted."""
 _EXECUTORS = "org.apache.spark.status.ExecutorSummaryWrapper"
 
 
@@ -143,7 +145,7 @@ class Progress:
             while not done.wait(interval):
                 stages, *tasks = _tasks(spark)
                 n_read = min(self.n_read, n_bytes)
-                n_done, n_all = (n_read, n_bytes) if 0 < n_read < n_bytes else tasks
+                n_done, n_all = (n_read, n_bytes) if 0 < n_read < _READ * n_bytes else tasks
                 left = pace.seconds_left(time.monotonic(), stages, n_done, n_all)
                 share = n_read / n_bytes if n_read else n_done / max(n_all, 1)
                 whole = self.rebuild_seconds_left(label.partition(": ")[0], (part[0] + share) / part[1])
