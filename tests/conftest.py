@@ -101,12 +101,13 @@ def _rebuilt(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") ->
 
 
 def _rebuild(folder: Path) -> tuple[SmallCorpus, "Report"]:
-    from jobs import rebuild_corpus, write_report
+    from jobs import rebuild_corpus
+    from jobs.report import read_report
 
     small, reports = write_small_corpus(folder), []
-    read_report = write_report.read_report
+    read = read_report.read_report
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write_report, "read_report", lambda run: reports.append(read_report(run)) or reports[0])
+        patch.setattr(read_report, "read_report", lambda run: reports.append(read(run)) or reports[0])
         log_text = must_work(run_job(rebuild_corpus.main, small))
     assert len(stages_run(log_text)) == 5
     assert "count_cooccurrence: warning: " in log_text
