@@ -15,7 +15,7 @@ from pivot_udfs.schemas import STAGE_TABLES, table_of
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 TEXT = (Path(__file__).parents[2] / "docs" / "query.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(python|sql)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 BLOCKS, IN_A_CATALOG = BLOCKS[:-2], BLOCKS[-2:]
