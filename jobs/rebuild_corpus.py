@@ -19,7 +19,7 @@ from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import missed_budgets
 from jobs.warehouse.open_table import stored_rows
 from jobs.warehouse.releases import TABLE as RELEASES
-from jobs.warehouse.releases import write_release
+from jobs.warehouse.write_release import write_release
 
 STAGES = [
     tokenize_corpus.STAGE,

@@ -1,16 +1,13 @@
 """The table ``releases``: which versions of all tables belong together, and what is read when no version is named."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.provenance import Provenance, TableVersion, difference
+from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
-
-if TYPE_CHECKING:
-    from jobs.warehouse.spark_tables import Warehouse
 
 TABLE = "releases"
 
@@ -53,31 +50,3 @@ def read_release(warehouse: Location, number: int | None = None) -> Release | No
         there = f"{min(releases)} to {max(releases)} are there" if releases else "there is none"
         raise WarehouseError(f"{warehouse} has no release {number} ({there}): choose another, or run rebuild_corpus")
     return releases[max(releases) if number is None else number] if releases else None
-
-
-def write_release(
-    warehouse: "Warehouse",
-    tables: Sequence[str],
-    measure: Callable[[], tuple[float | None, Mapping[str, float] | None]] = lambda: (None, None),
-) -> int | None:
-    """Adds a release of tables as this run left them; its number, None where the newest release has the same rows.
-
-    ``measure`` gives ``pivot_drift`` and ``budget_missed`` for a new release, None where they are not known. Raises
-    WarehouseError where another run has changed a table or added a release meanwhile.
-    """
-    contents = {name: content for name in tables if (content := warehouse.content(name))}
-    provenance = Provenance("rebuild_corpus", 1, tables={name: content.rows for name, content in contents.items()})
-    releases = read_releases(warehouse.root)
-    newest = releases[max(releases)] if releases else None
-    made = Provenance.from_json(newest.provenance) if newest else None
-    if made and difference(made, provenance) is None:
-        return None
-    release = Release(
-        newest.release + 1 if newest else 0,
-        datetime.now(UTC),
-        {name: content.newest for name, content in contents.items()},
-        provenance.to_json(),
-        *measure(),
-    )
-    warehouse.commit_rows(TABLE, [one.row() for one in (*releases.values(), release)], provenance)
-    return release.release

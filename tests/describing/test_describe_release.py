@@ -15,8 +15,8 @@ from spdx_python_model import v3_0_1 as spdx
 
 from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
 from jobs.framework.markdown import table
-from jobs.warehouse.releases import write_release
 from jobs.warehouse.spark_tables import Warehouse
+from jobs.warehouse.write_release import write_release
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET
 
