@@ -30,7 +30,7 @@ from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
 from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, window_in_tokens
 from pivot_udfs.count_files import count_files, count_languages
-from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -71,7 +71,7 @@ def run(run: Run, provenance: Provenance) -> None:
 
 def counted_before(run: Run, provenance: Provenance, changes: Changes) -> TableVersion | None:
     """The rows of ``documents`` that the tables count, if the difference to the present ones can be counted."""
-    documents, made = provenance.tables["documents"], _made(run, _LAST)
+    documents, made = provenance.tables["documents"], run.warehouse.made(_LAST)
     before = covered_documents(run.warehouse, _LAST, provenance)
     if before is None or made is None or not _rolled_back(run, made):
         return None
@@ -87,18 +87,10 @@ def counted_before(run: Run, provenance: Provenance, changes: Changes) -> TableV
     return before if now and cost < sum(now.added.values()) else None
 
 
-def _made(run: Run, table: str) -> Provenance | None:
-    try:
-        content = run.warehouse.content(table)
-    except DamagedTableError:
-        return None
-    return content.provenance if content and content.exact else None
-
-
 def _rolled_back(run: Run, made: Provenance) -> bool:
     """Brings the tables to the rows of one provenance, where a run was stopped between their commits."""
     for table in _COUNTS:
-        of_table = _made(run, table)
+        of_table = run.warehouse.made(table)
         if of_table and of_table.fingerprint == made.fingerprint:
             continue
         delta = open_delta(run.warehouse.location(table))

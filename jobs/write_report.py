@@ -75,8 +75,7 @@ def _with_releases(run: Run, page: str, made: Provenance) -> str:
 
 def _with_block_list(run: Run, provenance: Provenance) -> Provenance:
     """A page has texts and names of sources: what is forgotten must leave it at once."""
-    blocked = run.warehouse.content(BLOCK_LIST)
-    return replace(provenance, tables={**provenance.tables, BLOCK_LIST: blocked.rows}) if blocked else provenance
+    return replace(provenance, tables={**provenance.tables, **run.warehouse.rows([BLOCK_LIST])})
 
 
 def _made_of(page: str) -> Provenance | None:
