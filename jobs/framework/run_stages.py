@@ -43,20 +43,25 @@ def with_run(
     ``stages`` are what ``body`` runs, in order; ``plan`` prints the plan (None: what the stages would do). Both are
     called with the run and, where ``arguments`` is a class, the job's own. Returns the exit code, see ``command_line``.
     """
+    files = {file for stage in stages for file in stage.files}
 
     def check(settings: Settings) -> bool:
-        files = {file for stage in stages for file in stage.files}
         writes = any(stage.writes(settings) for stage in stages)
         check_machine(settings, files, writes)
         return writes
 
+    def with_files(run: Run, *own: Arguments, body: Callable[..., object]) -> None:
+        for file in sorted(files - {"shards"}):
+            run.file_hash(file)  # reads it, before anything is computed
+        body(run, *own)
+
     def run(settings: Settings, *own: Arguments) -> None:
         with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext():
-            _in_session(name, settings, body, *own)
+            _in_session(name, settings, partial(with_files, body=body), *own)
 
     def show(settings: Settings, *own: Arguments) -> None:
         check(settings)
-        _in_session(name, settings, plan or partial(print_plan, stages=stages), *own)
+        _in_session(name, settings, partial(with_files, body=plan or partial(print_plan, stages=stages)), *own)
 
     return run_command(name, description, Settings, run, argv, show, arguments)
 
