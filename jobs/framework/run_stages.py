@@ -47,7 +47,7 @@ def with_run(
 
     def check(settings: Settings) -> bool:
         writes = any(stage.writes(settings) for stage in stages)
-        check_machine(settings, files, writes)
+        check_machine(settings, files | {"report" for stage in stages if "report" in stage.sections}, writes)
         return writes
 
     def with_files(run: Run, *own: Arguments, body: Callable[..., object]) -> None:

@@ -42,6 +42,25 @@ def test_a_lexicon_or_tokenizer_that_cannot_be_used_is_refused(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("dry", [True, False])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("report.path=/proc/x/report.html", "report.path = /proc/x/report.html: /proc cannot be written"),
+        ("report.path=tests/samples", "report.path = tests/samples: it is no regular file"),
+        ('spark.conf={"spark.local.dir" = "/proc/x"}', "spark.local.dir = /proc/x: /proc cannot be written"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused(
+    override: str, message: str, dry: bool, start: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(override, dry=dry) == 2
+    assert message in capsys.readouterr().err
+    if "report" in override:
+        assert start(override, main=count_cooccurrence.main) == 2
+        assert message not in capsys.readouterr().err  # that job writes no report
+
+
 def test_a_lexicon_in_a_store_is_read_first(
     start: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
