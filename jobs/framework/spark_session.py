@@ -40,11 +40,13 @@ _ALWAYS = {
 }
 _LOCAL = {
     "spark.driver.memory": LOCAL_DRIVER_MEMORY,
+    "spark.log.level": "ERROR",
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.enabled": "false",
     "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # Spark creates it; it stays empty
 }
+_CLUSTER = {"spark.log.level": "WARN"}
 
 
 def start_session(
@@ -62,9 +64,7 @@ def start_session(
     if output and SparkContext._gateway is None:
         output.launch(conf)
     session = SparkSession.builder.config(conf=conf).getOrCreate()
-    if _is_local(conf):
-        session.sparkContext.setLogLevel("ERROR")
-    elif "PYSPARK_GATEWAY_PORT" not in os.environ:
+    if not _is_local(conf) and "PYSPARK_GATEWAY_PORT" not in os.environ:
         _send_code(session)
     _check_jvm(session)
     if output:
@@ -104,7 +104,7 @@ def _conf(app_name: str, spark: Spark) -> SparkConf:
         conf.setIfMissing("spark.master", spark.master)
     elif not submitted:
         conf.setIfMissing("spark.master", "local[*]")
-    for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else {}):
+    for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else _CLUSTER):
         for key, value in defaults.items():
             conf.setIfMissing(key, value)
     if _is_local(conf):  # else Spark looks up the name of the machine, which in a container may have no address
