@@ -61,6 +61,17 @@ def test_an_output_that_cannot_be_written_is_refused(
         assert message not in capsys.readouterr().err  # that job writes no report
 
 
+def test_a_dry_run_warns_of_executors_with_less_memory_than_their_workers_budgets(
+    start: Callable[..., int], caplog: pytest.LogCaptureFixture
+) -> None:
+    of_cluster = 'spark.master="yarn"', "cooccurrence.memory_budget_mb=1024"
+    for overhead, warned in (("1g", True), ("4g", False)):
+        caplog.clear()
+        conf = f'spark.conf={{"spark.executor.cores" = "4", "spark.executor.memoryOverhead" = "{overhead}"}}'
+        assert start(*of_cluster, conf) == 0
+        assert ("spark.executor.memoryOverhead is 1024 MB" in caplog.text) == warned
+
+
 def test_a_lexicon_in_a_store_is_read_first(
     start: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
