@@ -94,7 +94,7 @@ def _swap_plan(run: Run) -> SwapPlan:
 
 
 def _read_cuts(run: Run) -> Cuts:
-    return Cuts.from_rows(run.warehouse.read(_CUTS).collect())
+    return Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
 
 
 def _check_all_there(held: Mapping[str, Held], written: Mapping[str, int]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, must_work, rows_of, run, stages_run
 
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -144,6 +145,17 @@ def test_features_that_delta_rs_can_commit_to_are_accepted(spark: "SparkSession"
     must_work(run("find_pivots", copied))
     made = spark.read.format("delta").load(f"{copied.warehouse}/pivots").collect()
     assert sorted((row.asDict() for row in made), key=repr) == rows(replace(copied, copy=None), "pivots")
+
+
+def test_small_tables_are_read_without_rows_that_deletion_vectors_delete(
+    spark: "SparkSession", copied: SmallCorpus
+) -> None:
+    table, wanted = f"delta.`{copied.warehouse}/token_totals`", rows(copied, "token_totals")
+    spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    assert sorted(Warehouse(spark, str(copied.warehouse)).read_small("token_totals").to_pylist(), key=repr) == wanted
+    spark.sql(f"DELETE FROM {table} WHERE token_id = {wanted[0]['token_id']}")  # noqa: S608
+    found = Warehouse(spark, str(copied.warehouse)).read_small("token_totals").to_pylist()
+    assert sorted(found, key=repr) == wanted[1:]
 
 
 def test_files_that_are_removed_while_they_are_read_end_the_run_with_one_line(
