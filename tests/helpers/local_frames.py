@@ -168,6 +168,7 @@ def run_without_spark(patch: pytest.MonkeyPatch) -> None:
     """Lets the jobs run on local frames; the warning of repeated keys, which needs joins, is left out."""
     patch.setattr(run_stages, "start_session", lambda *_: LocalSession())
     patch.setattr(run_stages, "check_machine", lambda *_, **__: None)
+    patch.setattr(run_stages, "check_store", lambda *_: None)
     patch.setattr("pivot_udfs.count_cooccurrence.release_memory", lambda: None)
     patch.setattr(tokenize_corpus, "_warn_of_repeated_keys", lambda *_: None)
 
