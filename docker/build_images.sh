@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Builds the images with buildah, which needs no Docker engine, and runs the demo in the first. As root:
+# Builds the images with buildah, which needs no Docker engine, and runs the demo in the first, twice: the second run must
+# find nothing to do. As root:
 #   apt-get install buildah debootstrap
 #   docker/build_images.sh [--base IMAGE] [--gpu]
 # Without --base the base image is Debian 12, made by debootstrap, for machines that reach no image registry; it gets the
-# certificate authorities that were added to the machine. --gpu builds the image of the model side too (7 GB).
+# certificate authorities that were added to the machine. --gpu builds the image of the model side too (7 GB) and imports
+# every module of it there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 base="" gpu=""
@@ -38,8 +40,21 @@ build() { # NAME DOCKERFILE
 [ -n "$base" ] || base=$(make_base)
 build semantic-pivots docker/Dockerfile
 container=$(buildah from semantic-pivots)
-# The name of the machine has no address here, as in many containers.
-unshare --uts sh -c 'hostname no-such-host && exec buildah run "$1" -- /app/docker/entrypoint.sh \
-    python jobs/rebuild_corpus.py --config conf/demo.toml' demo "$container"
+trap 'rm -rf "$work"; buildah rm "$container" >/dev/null' EXIT
+demo() {
+    # The name of the machine has no address here, as in many containers.
+    unshare --uts sh -c 'hostname no-such-host && exec buildah run "$1" -- /app/docker/entrypoint.sh \
+        python jobs/rebuild_corpus.py --config conf/demo.toml' demo "$container"
+}
+demo
+demo 2>&1 | tee "$work/second.log"
+grep -q "no table has changed" "$work/second.log"
+
+[ -n "$gpu" ] || exit 0
+build semantic-pivots-gpu docker/gpu.Dockerfile
 buildah rm "$container" >/dev/null
-[ -z "$gpu" ] || build semantic-pivots-gpu docker/gpu.Dockerfile
+container=$(buildah from semantic-pivots-gpu)
+buildah run "$container" -- python -c '
+import importlib, pkgutil, jobs.gpu
+names = [module.name for module in pkgutil.walk_packages(jobs.gpu.__path__, "jobs.gpu.")]
+print(len([importlib.import_module(name) for name in names]), "modules of jobs.gpu are imported")'

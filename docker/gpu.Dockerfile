@@ -7,10 +7,11 @@ ARG BASE=python:3.11-slim-bookworm
 # hadolint ignore=DL3006
 FROM $BASE
 
-# torch.compile needs a C compiler. Debian offers only the newest version of a package, so none is pinned.
+# torch.compile needs a C++ compiler and Python's headers, which come with the official image's Python but not with
+# Debian's. Debian offers only the newest version of a package, so none is pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && apt-get install -y --no-install-recommends g++ $([ -e /usr/local/bin/python3 ] || echo python3-dev) \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app

@@ -30,7 +30,7 @@ from jobs.warehouse.table_files import FileChanges, changed_files
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
 from pivot_udfs.count_files import count_files, count_languages, sum_languages
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
-from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -71,7 +71,7 @@ def run(run: Run, provenance: Provenance) -> None:
 
 def counted_before(run: Run, provenance: Provenance, changes: Changes) -> TableVersion | None:
     """The rows of ``documents`` that the tables count, if the difference to the present ones can be counted."""
-    documents, made = provenance.tables["documents"], _made(run, _LAST)
+    documents, made = provenance.tables["documents"], run.warehouse.made(_LAST)
     before = covered_documents(run.warehouse, _LAST, provenance)
     if before is None or made is None or not _rolled_back(run, made):
         return None
@@ -87,18 +87,10 @@ def counted_before(run: Run, provenance: Provenance, changes: Changes) -> TableV
     return before if now and cost < sum(now.added.values()) else None
 
 
-def _made(run: Run, table: str) -> Provenance | None:
-    try:
-        content = run.warehouse.content(table)
-    except DamagedTableError:
-        return None
-    return content.provenance if content and content.exact else None
-
-
 def _rolled_back(run: Run, made: Provenance) -> bool:
     """Brings the tables to the rows of one provenance, where a run was stopped between their commits."""
     for table in _COUNTS:
-        of_table = _made(run, table)
+        of_table = run.warehouse.made(table)
         if of_table and of_table.fingerprint == made.fingerprint:
             continue
         delta = open_delta(run.warehouse.location(table))
@@ -136,16 +128,18 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
     files = frame_of_files(run.spark, changes.added, changes.removed)
     rows = files.mapInArrow(partial(count_files, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS))
     totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
+    n_bytes = sum(changes.added.values()) + sum(changes.removed.values())
     if add:
         for kind, table in TABLE_OF.items():
             step = partial(stored_counts, kind=kind, folder=run.warehouse.location(table).uri, plan=sum_plan)
-            stored = frame_of_files(run.spark, run.warehouse.files(table))
-            rows = rows.union(stored.mapInArrow(step, from_arrow_schema(PARTIAL_ROWS)))
-    with run.progress.watch(run.spark, STAGE.name, "rows of counts"):
+            stored = run.warehouse.files(table)
+            parts = frame_of_files(run.spark, stored).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS))
+            rows, n_bytes = rows.union(parts), n_bytes + sum(stored.values())
+    with run.progress.watch(run.spark, STAGE.name, "rows of counts", n_bytes=n_bytes):
         rows = gathered(rows, len(plan.lexicon.words))
         run.warehouse.write(rows, list(_COUNTS), provenance, partial(sum_counts, plan=sum_plan))
-        parts = [totals.toArrow(), *([run.warehouse.read_small(_LAST)] if add else [])]
-        run.warehouse.commit_rows(_LAST, sum_languages(parts), provenance)
+        languages = [totals.toArrow(), *([run.warehouse.read_small(_LAST)] if add else [])]
+        run.warehouse.commit_rows(_LAST, sum_languages(languages), provenance)
 
 
 def _warn_of_missing_words(run: Run) -> None:

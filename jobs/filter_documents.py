@@ -39,19 +39,25 @@ def run(run: Run, provenance: Provenance) -> None:
         with run.progress.watch(run.spark, STAGE.name, _CUTS):
             cuts = decide_cuts(run.warehouse.read("document_scores"), run.settings.selection)
         run.warehouse.commit_rows(_CUTS, cuts.rows(), provenance)
+    cuts = read_cuts(run)
     with run.progress.watch(run.spark, STAGE.name, "datasets"):
+        held, budgets = arm_budgets(run, cuts)
         for before, arms in _arms_by_coverage(run, provenance).items():
-            _write(run, provenance, arms, before)
-    held, budgets = arm_budgets(run)
+            _write(run, provenance, cuts, {arm: held[arm] for arm in arms}, before)
     run.budget_missed = missed_budgets(held, budgets)
-    for line in describe_arms(held, budgets, unmatched(_read_cuts(run).cuts)):
+    for line in describe_arms(held, budgets, unmatched(cuts.cuts)):
         run.progress.say(STAGE.name, line)
 
 
-def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
+def read_cuts(run: Run) -> Cuts:
+    """The content of ``selection_cuts``."""
+    return Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
+
+
+def arm_budgets(run: Run, cuts: Cuts) -> tuple[dict[str, Held], list[Budget]]:
     """What each configured arm holds by the cuts, and its budgets by today's documents."""
     selection = run.settings.selection
-    held, language_tokens = count_arms(run.warehouse.read("document_scores"), _read_cuts(run), selection)
+    held, language_tokens = count_arms(run.warehouse.read("document_scores"), cuts, selection)
     budgets = reported_budgets(selection, language_tokens, held)
     return {arm: held[arm] for arm in selection.arms}, budgets
 
@@ -66,23 +72,24 @@ def _arms_by_coverage(run: Run, provenance: Provenance) -> dict[TableVersion | N
     return found
 
 
-def _write(run: Run, provenance: Provenance, arms: list[str], before: TableVersion | None) -> None:
+def _write(run: Run, provenance: Provenance, cuts: Cuts, held: Mapping[str, Held], before: TableVersion | None) -> None:
+    """Brings the datasets of arms, with what each is to hold in the end, to the documents."""
+    arms = list(held)
     selection = run.settings.selection.model_copy(update={"arms": arms})
     part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
-    scores, cuts = run.warehouse.read("document_scores"), _read_cuts(run)
+    scores = run.warehouse.read("document_scores")
     if part.shards is not None:
         shards = run.spark.createDataFrame([(shard,) for shard in part.shards], "shard string")
         scores = scores.join(F.broadcast(shards), on="shard", how="left_semi")
-    held, _ = count_arms(scores, cuts, selection)
+        held, _ = count_arms(scores, cuts, selection)
     folder = run.warehouse.location("documents").uri
     rows = with_files(select_documents(scores, cuts, selection), files_of(run.spark, folder, part.files))
     names = [f"datasets/{arm}" for arm in arms]
     swap = _swap_plan(run) if any(ARMS[arm].copy_of for arm in arms) else None
     step = partial(copy_chosen, folder=folder, arms=arms, swap=swap)
     files = run.warehouse.write_files(rows, names, step, by_shard=names)
-    _check_all_there(
-        {arm: held[arm] for arm in arms}, {name: sum(file["n_records"] for file in files[name]) for name in names}
-    )
+    for arm, name in zip(arms, names, strict=True):
+        _check_all_there(arm, total(held[arm])[0], sum(file["n_records"] for file in files[name]))
     for name in names:
         replace_shards(run.warehouse, name, files[name], part.outdated, of_table(run, STAGE, name, provenance))
 
@@ -93,19 +100,13 @@ def _swap_plan(run: Run) -> SwapPlan:
     return SwapPlan(run.lexicon, run.tokenizer, surfaces, rate, seed)
 
 
-def _read_cuts(run: Run) -> Cuts:
-    return Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
-
-
-def _check_all_there(held: Mapping[str, Held], written: Mapping[str, int]) -> None:
-    for arm, of_arm in held.items():
-        n_docs, n_found = total(of_arm)[0], written[f"datasets/{arm}"]
-        if n_found != n_docs:
-            raise WarehouseError(
-                f"{n_docs} documents were chosen for the arm {arm}, but {n_found} were found in the table documents: "
-                "document_scores was made from other documents, run score_documents again; or another tool has "
-                "changed rows of documents in place, run tokenize_corpus again"
-            )
+def _check_all_there(arm: str, n_docs: int, n_found: int) -> None:
+    if n_found != n_docs:
+        raise WarehouseError(
+            f"{n_docs} documents were chosen for the arm {arm}, but {n_found} were found in the table documents: "
+            "document_scores was made from other documents, run score_documents again; or another tool has "
+            "changed rows of documents in place, run tokenize_corpus again"
+        )
 
 
 STAGE = Stage(

@@ -29,7 +29,7 @@ def run(run: Run, provenance: Provenance) -> None:
     part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
     folder = run.warehouse.location("documents").uri
     step = partial(score_files, folder=folder, plan=plan, shards=part.shards)
-    with run.progress.watch(run.spark, STAGE.name, f"scores of {part}"):
+    with run.progress.watch(run.spark, STAGE.name, f"scores of {part}", n_bytes=sum(part.files.values())):
         files = run.warehouse.write_files(frame_of_files(run.spark, part.files), [_TABLE], step)
         replace_shards(run.warehouse, _TABLE, files[_TABLE], part.outdated, provenance)
 

@@ -94,9 +94,7 @@ def _load(
         for table in _ROWS:
             removed = None if loaded is None and not number else outdated
             replace_shards(run.warehouse, table, files.get(table, []), removed, provenance)
-        contents = {table: run.warehouse.content(table) for table in (*_ROWS, BLOCK_LIST)}
-        tables = {name: content.rows for name, content in contents.items() if content}
-        commit_shards(run.warehouse, rows.values(), provenance, tables)
+        commit_shards(run.warehouse, rows.values(), provenance, run.warehouse.rows((*_ROWS, BLOCK_LIST)))
     return documents
 
 

@@ -15,9 +15,6 @@ from pyarrow import fs
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.report.read_report import read_report
-from jobs.report.releases_section import with_releases
-from jobs.report.render_page import make_page
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES
@@ -35,6 +32,10 @@ MODEL_REPORT = "model_report.html"
 
 def run(run: Run, provenance: Provenance) -> None:
     """Reads the tables and writes the page."""
+    # Matplotlib and pandas, which a dry run and the other stages do not need.
+    from jobs.report.read_report import read_report
+    from jobs.report.render_page import make_page
+
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
     location, made = report_location(run.settings), _with_block_list(run, provenance)
@@ -66,14 +67,15 @@ def update_releases(run: Run) -> None:
 
 
 def _with_releases(run: Run, page: str, made: Provenance) -> str:
+    from jobs.report.releases_section import with_releases
+
     shown = {name: rows for name, rows in made.tables.items() if name != BLOCK_LIST}
     return with_releases(page, run.settings.warehouse.path, shown, run.settings.refresh.max_drift)
 
 
 def _with_block_list(run: Run, provenance: Provenance) -> Provenance:
     """A page has texts and names of sources: what is forgotten must leave it at once."""
-    blocked = run.warehouse.content(BLOCK_LIST)
-    return replace(provenance, tables={**provenance.tables, BLOCK_LIST: blocked.rows}) if blocked else provenance
+    return replace(provenance, tables={**provenance.tables, **run.warehouse.rows([BLOCK_LIST])})
 
 
 def _made_of(page: str) -> Provenance | None:

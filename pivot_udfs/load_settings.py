@@ -119,6 +119,8 @@ def _problem(fault: Any, keys: list[str], model: type[BaseModel]) -> str:
         return f"is not a known key; {hint}known keys: {', '.join(sorted(known))}"
     if fault["type"] == "missing":
         return "is missing; it must be set"
+    if fault["type"] == "list_type":
+        return 'input should be a list, such as ["a", "b"] (in a shell in single quotes)'
     message = str(fault["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 

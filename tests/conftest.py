@@ -1,6 +1,8 @@
 """What many tests share: the samples' tokenizer, and one local Spark session, started when first used."""
 
+import fcntl
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from jobs.report.report_types import Report
 
 # Busy machines are slow machines: a deadline would test the machine.
 settings.register_profile("project", deadline=None, print_blob=True)
@@ -83,16 +87,44 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> SmallCorpus:
-    """A small corpus that has been rebuilt once; tests that change its tables ask for ``copied``."""
-    from jobs import rebuild_corpus
+def _rebuilt(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> tuple[SmallCorpus, "Report"]:
+    """A small corpus, and the content of its report. The first test process that asks rebuilds it for all others."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "small-corpus"
+    kept = folder / "rebuilt.pickle"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(_rebuild(folder)))
+    made: tuple[SmallCorpus, Report] = pickle.loads(kept.read_bytes())  # noqa: S301 - written above
+    return made
 
-    small = write_small_corpus(tmp_path_factory.mktemp("pipeline"))
-    log_text = must_work(run_job(rebuild_corpus.main, small))
+
+def _rebuild(folder: Path) -> tuple[SmallCorpus, "Report"]:
+    from jobs import rebuild_corpus
+    from jobs.report import read_report
+
+    small, reports = write_small_corpus(folder), []
+    read = read_report.read_report
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read_report, "read_report", lambda run: reports.append(read(run)) or reports[0])
+        log_text = must_work(run_job(rebuild_corpus.main, small))
     assert len(stages_run(log_text)) == 5
     assert "count_cooccurrence: warning: " in log_text
     assert " lexicon words occur in no document, for example " in log_text
-    return small
+    return small, reports[0]
+
+
+@pytest.fixture(scope="session")
+def corpus(_rebuilt: tuple[SmallCorpus, "Report"]) -> SmallCorpus:
+    """A small corpus that has been rebuilt once; tests that change its tables ask for ``copied``."""
+    return _rebuilt[0]
+
+
+@pytest.fixture(scope="session")
+def report(_rebuilt: tuple[SmallCorpus, "Report"]) -> "Report":
+    """The content of that rebuild's page."""
+    return _rebuilt[1]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from jobs.gpu.training.scored_runs import ScoredRuns, one_run
 from jobs.gpu.training.training_setup import deterministic
 
 Row = dict[str, Any]
-PILOT_RATES, PILOT_SEED = (5e-6, 1e-5, 2e-5, 5e-5), 100
+PILOT_RATES, PILOT_SEED = (1e-6, 2e-6, 5e-6, 1e-5), 100
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "pyarrow", "triton", "pydantic")
 
 

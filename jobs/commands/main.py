@@ -95,10 +95,15 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _run(prog: str, jobs: Mapping[str, Job], words: Sequence[str], others: Mapping[str, str]) -> int:
     if words and (job := jobs.get(words[0])):
-        argv = _rest(words)
-        return int(
-            importlib.import_module(job.module).main([*demo_arguments(job.config), *argv] if job.config else argv)
-        )
+        _name_commands()
+        argv = demo_arguments(job.config) + _rest(words) if job.config else _rest(words)
+        try:
+            return int(importlib.import_module(job.module).main(argv))
+        except ModuleNotFoundError as error:
+            if jobs is JOBS:
+                raise
+            sys.stderr.write(f"{prog}: there is no package {error.name}: pip install 'semantic-pivots[gpu]'\n")
+            return 2
     parser = argparse.ArgumentParser(
         prog=prog, description="Pivot-rich pretraining corpora for cross-lingual transfer."
     )
@@ -110,6 +115,14 @@ def _run(prog: str, jobs: Mapping[str, Job], words: Sequence[str], others: Mappi
     argcomplete.autocomplete(parser)
     parser.parse_args(words)
     return 2
+
+
+def _name_commands() -> None:
+    """Lets jobs name each other as the user does."""
+    from jobs.framework.command_line import commands  # found on the module path that ``_main`` has set
+
+    for prog, jobs in ((NAME, JOBS), (f"{NAME} {_MODEL}", MODEL_JOBS)):
+        commands.update({job.module.rpartition(".")[2]: f"{prog} {name}" for name, job in jobs.items()})
 
 
 def demo_arguments(config: str) -> list[str]:

@@ -6,6 +6,7 @@ after an interrupt. This module needs neither Spark nor torch.
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -18,6 +19,8 @@ from pivot_udfs import __version__
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 
 S = TypeVar("S", bound=BaseModel)
+commands: dict[str, str] = {}
+"""What a user of the installed command types for a job, by the job's name; empty where jobs are run by their files."""
 
 
 class Arguments(argparse.Namespace):
@@ -71,7 +74,8 @@ def run_command(
 def report_error(name: str, error: Exception) -> int:
     """Writes an error and returns the exit code: 2 and one line for what the user can fix, else 1 and the traceback."""
     if known := user_error(error):
-        write_error(name, known)
+        error = type(known)(*(re.sub(r"(?<=\brun )\w+", _typed, str(part)) for part in known.args))
+        write_error(commands.get(name, name), error)
         return 2
     write_traceback(error)
     if cause := worker_error(str(error)):
@@ -79,9 +83,13 @@ def report_error(name: str, error: Exception) -> int:
     return 1
 
 
+def _typed(job: re.Match[str]) -> str:
+    return commands.get(job[0], job[0])
+
+
 def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=commands.get(name, name), description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", required=True, help="a TOML file, see conf/")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="overrides one key")

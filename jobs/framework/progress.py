@@ -1,14 +1,16 @@
-"""Progress of a run on standard error: the stage, the share of tasks done, throughput and the time left.
+"""Progress of a run on standard error: the stage, the bytes and tasks done, throughput and the time left.
 
-A thread asks Spark's status tracker for completed tasks. On a terminal one line is redrawn, in a log one is written
-every ten seconds. Lines begin with the time (UTC) and the seconds since the run began.
+A thread asks Spark's status tracker for completed tasks, another receives the bytes that running tasks report. On a
+terminal one line is redrawn, in a log one is written every ten seconds. Lines begin with the time (UTC) and the seconds
+since the run began.
 """
 
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,10 +19,14 @@ from pyspark.sql import SparkSession
 from tqdm import tqdm
 
 from jobs.framework.log_lines import is_json, is_shown, write_line
+from pivot_udfs.runtime.report_read import ADDRESS
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} tasks [{elapsed}{postfix}]"
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+_READ = 0.99
+"""Share of the files' bytes that have been read where all rows have been: footers are not counted."""
+_EXECUTORS = "org.apache.spark.status.ExecutorSummaryWrapper"
 
 
 class StageRun(NamedTuple):
@@ -43,7 +49,25 @@ class Progress:
         self.stages: list[StageRun] = []
         self.shares: Mapping[str, float] = {}
         """The stages of a rebuild, and how much of its time each takes; empty for a job that is one stage."""
+        self.n_read = 0
+        """The bytes that tasks reported since the last ``watch`` began."""
         self._started = self._watching_since = time.monotonic()
+
+    def listen(self, spark: SparkSession) -> None:
+        """Lets the workers of a session report the bytes that they read (``report_read``)."""
+        host = str(spark.conf.get("spark.driver.host"))
+        with suppress(OSError):  # progress is of tasks alone
+            own = spark.conf.get("spark.driver.bindAddress", host)
+            family, _, _, _, place = socket.getaddrinfo(own, 0, type=socket.SOCK_DGRAM)[0]
+            receiver = socket.socket(family, socket.SOCK_DGRAM)
+            receiver.bind(place)
+            spark.sparkContext.environment[ADDRESS] = f"{host}:{receiver.getsockname()[1]}"
+            threading.Thread(target=self._receive, args=(receiver,), daemon=True).start()
+
+    def _receive(self, receiver: socket.socket) -> None:
+        while True:
+            number = receiver.recv(32)
+            self.n_read += int(number) if number.isdigit() else 0
 
     def stage_seconds(self) -> float:
         """Seconds since the last ``watch`` began."""
@@ -82,16 +106,18 @@ class Progress:
         what: str,
         detail: Callable[[], str] | None = None,
         part: tuple[int, int] = (0, 1),
+        n_bytes: int = 0,
     ) -> Iterator[None]:
         """Reports progress while the ``with`` block runs Spark jobs.
 
-        ``detail`` returns more, such as a number; ``part`` is which of how many equal parts of the stage this is.
+        ``detail`` returns more, such as a number; ``part`` is which of how many equal parts of the stage this is;
+        ``n_bytes`` are those of the files that tasks read, where that is known.
         """
         done = threading.Event()
         group = f"{stage}: {what}"
         spark.sparkContext.setJobDescription(group)  # starts the session, where nothing has
-        self._watching_since = time.monotonic()
-        watcher = threading.Thread(target=self._watch, args=(spark, group, detail, done, part), daemon=True)
+        self._watching_since, self.n_read = time.monotonic(), 0
+        watcher = threading.Thread(target=self._watch, args=(spark, group, detail, done, part, n_bytes), daemon=True)
         watcher.start()
         try:
             yield
@@ -110,24 +136,28 @@ class Progress:
         detail: Callable[[], str] | None,
         done: threading.Event,
         part: tuple[int, int],
+        n_bytes: int,
     ) -> None:
         terminal = sys.stderr.isatty() and not is_json() and is_shown("INFO")
         interval = _POLL_SECONDS if terminal else _LOG_SECONDS
         pace = Pace()
         with tqdm(desc=label, bar_format=_BAR, file=sys.stderr, disable=not terminal, leave=False) as bar:
             while not done.wait(interval):
-                stages, n_done, n_all = _tasks(spark)
+                stages, *tasks = _tasks(spark)
+                n_read = min(self.n_read, n_bytes)
+                n_done, n_all = (n_read, n_bytes) if 0 < n_read < _READ * n_bytes else tasks
                 left = pace.seconds_left(time.monotonic(), stages, n_done, n_all)
-                fraction = (part[0] + n_done / max(n_all, 1)) / part[1]
-                whole = self.rebuild_seconds_left(label.partition(": ")[0], fraction)
-                times = [f"{left:.0f} s left"] if left is not None else []
-                times += [f"about {whole / 60:.0f} min for the rebuild"] if whole is not None else []
-                known = ", ".join(([detail()] if detail else []) + times)
+                share = n_read / n_bytes if n_read else n_done / max(n_all, 1)
+                whole = self.rebuild_seconds_left(label.partition(": ")[0], (part[0] + share) / part[1])
+                known = [f"{n_read / 1e6:.1f} of {n_bytes / 1e6:.1f} MB read"] if n_read else []
+                known += [f"{tasks[0]} of {tasks[1]} tasks"] + ([detail()] if detail else [])
+                known += [f"{left:.0f} s left"] if left is not None else []
+                known += [f"about {whole / 60:.0f} min for the rebuild"] if whole is not None else []
                 if terminal:
-                    bar.total, bar.n = n_all or None, n_done
-                    bar.set_postfix_str(known)
+                    bar.total, bar.n = 1.0, share
+                    bar.set_postfix_str(", ".join(known))
                 elif n_all:
-                    self.say(label, f"{n_done} of {n_all} tasks{', ' + known if known else ''}")
+                    self.say(label, ", ".join(known))
 
 
 class Pace:
@@ -153,10 +183,14 @@ def core_seconds() -> float:
     context: Any = SparkContext._active_spark_context
     if context is None:
         return 0.0
-    # Not the total of executorList, which in local mode is the time since the session began.
-    store = context._jsc.sc().statusStore()
-    stages = store.stageList(None, False, False, getattr(store, "stageList$default$4")(), None)
-    return sum(int(stages.apply(number).executorRunTime()) for number in range(stages.size())) / 1000
+    # Spark's own sums: executorList gives in local mode the time since the session began, and lists of stages or tasks
+    # keep only the newest.
+    kept = context._jsc.sc().statusStore().store()
+    executors = kept.view(context._jvm.java.lang.Class.forName(_EXECUTORS)).iterator()
+    total = 0
+    while executors.hasNext():
+        total += int(executors.next().info().totalDuration())
+    return total / 1000
 
 
 def _tasks(spark: SparkSession) -> tuple[frozenset[int], int, int]:

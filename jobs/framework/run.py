@@ -12,7 +12,7 @@ from pivot_udfs.provenance import TableVersion
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.settings import Settings
 from pivot_udfs.shards.list_shards import Shard, list_shards
-from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
+from pivot_udfs.tokenization.backends import TokenizerSpec, fastest, read_tokenizer
 
 
 @dataclass
@@ -44,8 +44,13 @@ class Run:
 
     @cached_property
     def tokenizer(self) -> TokenizerSpec:
-        """The configured tokenizer, checked."""
-        return load_tokenizer(self.settings.tokenizer.path, self.settings.tokenizer.backend)
+        """The configured tokenizer, checked, with the fastest backend that fits it."""
+        chosen = self.settings.tokenizer
+        return fastest(self._tokenizer_file, chosen.path) if chosen.backend == "auto" else self._tokenizer_file
+
+    @cached_property
+    def _tokenizer_file(self) -> TokenizerSpec:
+        return read_tokenizer(self.settings.tokenizer.path, self.settings.tokenizer.backend)
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -82,4 +87,4 @@ class Run:
 
     def file_hash(self, name: str) -> str:
         """SHA-256 of ``tokenizer`` or ``lexicon``."""
-        return self.tokenizer.sha256 if name == "tokenizer" else self.lexicon.sha256
+        return self._tokenizer_file.sha256 if name == "tokenizer" else self.lexicon.sha256

@@ -14,7 +14,7 @@ from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
-from jobs.framework.progress import StageRun, core_seconds
+from jobs.framework.progress import Progress, StageRun, core_seconds
 from jobs.framework.spark_session import LateSession, check_store, start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
@@ -63,15 +63,16 @@ def with_run(
 
 def _in_session(name: str, settings: Settings, body: Callable[..., object], *own: Arguments) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
-    output, budget = JvmOutput(), settings.cooccurrence.memory_budget_mb
+    output, budget, progress = JvmOutput(), settings.cooccurrence.memory_budget_mb, Progress()
 
     def start() -> SparkSession:
         session = start_session(f"semantic-pivots {name}", settings.spark, budget, output)
         check_store(session, resolve(settings.warehouse.path))
+        progress.listen(session)
         return session
 
     try:
-        body(Run(cast(SparkSession, LateSession(start)), settings), *own)
+        body(Run(cast(SparkSession, LateSession(start)), settings, progress), *own)
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None

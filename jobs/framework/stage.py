@@ -61,15 +61,14 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
 def make_provenance(run: Run, stage: Stage) -> Provenance:
     """The provenance of what a stage would write now; files of the tables that it reads are among its own."""
     settings = result_settings(*(getattr(run.settings, section) for section in stage.sections))
-    contents = {table: run.warehouse.content(table) for table in stage.tables_read(run.settings)}
-    read = {table: content for table, content in contents.items() if content}
-    made = [content.provenance.files for content in read.values() if content.provenance]
+    contents = map(run.warehouse.content, stage.tables_read(run.settings))
+    made = [content.provenance.files for content in contents if content and content.provenance]
     inherited = {name: sha256 for files in made for name, sha256 in files.items()}
     return Provenance(
         job=stage.name,
         version=stage.version,
         settings=json.loads(redact(json.dumps(settings))),
-        tables={table: content.rows for table, content in read.items()},
+        tables=run.warehouse.rows(stage.tables_read(run.settings)),
         files=inherited | {name: run.file_hash(name) for name in stage.files if name != "shards"},
         packages={name: metadata.version(name) for name in stage.packages},
     )
@@ -91,8 +90,7 @@ def why_anew(run: Run, stage: Stage, provenance: Provenance) -> str | None:
 def of_table(run: Run, stage: Stage, table: str, provenance: Provenance) -> Provenance:
     """The provenance that a stage would give to one of its tables now."""
     first = () if table in stage.first else stage.first
-    made_from = {name: content.rows for name in first if (content := run.warehouse.content(name))}
-    return replace(provenance, tables={**provenance.tables, **made_from})
+    return replace(provenance, tables={**provenance.tables, **run.warehouse.rows(first)})
 
 
 def why_write(run: Run, table: str, now: Provenance) -> str | None:

@@ -123,6 +123,9 @@ _JVM_ENDED = (
         "cooccurrence.memory_budget_mb, or use fewer cores (spark.master = 'local[1]')",
     ),
 )
+_JVM_FAULT = re.compile(
+    r"^(?:Exception in thread .*|Error: .*|Unrecognized .*|[\w.]+(?:Exception|Error): .*)$", re.MULTILINE
+)
 _BY_ERRNO = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN_FILES),
@@ -155,7 +158,13 @@ def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | 
         return None
     text = f"{type(error).__name__}: {text}"
     ended = _by_pattern(text, _JVM_ENDED)
-    return _by_pattern(text, _REMEDIES) or (ended and _by_pattern(output, _REMEDIES)) or ended
+    return _by_pattern(text, _REMEDIES) or (ended and (_by_pattern(output, _REMEDIES) or _with_cause(ended, output)))
+
+
+def _with_cause(ended: SetupError, output: str) -> SetupError:
+    """The error with the first line in which a JVM that has ended names a fault."""
+    found = _JVM_FAULT.search(output)
+    return SetupError(f"{ended} (it wrote: {found[0]})") if found else ended
 
 
 def _with_credentials(error: SemanticPivotsError) -> SemanticPivotsError:

@@ -66,10 +66,8 @@ def remove_documents(
     replace_shards(run.warehouse, "quarantine", [], gone, provenance)
     _rewrite_documents(run, blocks, found, provenance)
     rows = rows_after(found, {path: row for path, row in loaded.items() if path not in gone})
-    tables = {table: run.warehouse.content(table) for table in ("quarantine", "documents", BLOCK_LIST)}
-    commit_shards(
-        run.warehouse, rows.values(), provenance, {name: content.rows for name, content in tables.items() if content}
-    )
+    tables = run.warehouse.rows(("quarantine", "documents", BLOCK_LIST))
+    commit_shards(run.warehouse, rows.values(), provenance, tables)
     return rows
 
 
@@ -93,9 +91,8 @@ def _rewrite_documents(run: Run, blocks: BlockList, found: Sequence[Found], prov
         blocked[each.file] += each.n_docs
     mixed = [file for file, n_rows in rows.items() if blocked[file] < n_rows]
     kept = files_without(run.warehouse, "documents", mixed, partial(is_blocked, blocks=blocks))
-    list_content = run.warehouse.content(BLOCK_LIST)
-    if rows and list_content:
-        run.warehouse.commit("documents", kept, provenance, list(rows), {BLOCK_LIST: list_content.rows})
+    if rows:
+        run.warehouse.commit("documents", kept, provenance, list(rows), run.warehouse.rows([BLOCK_LIST]))
 
 
 def _provenance(run: Run) -> Provenance:

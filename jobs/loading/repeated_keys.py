@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.stage import Run
-from jobs.framework.task_sizes import tasks_of_files
+from jobs.framework.task_sizes import frame_of_files
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.storage.read_parquet import read_named_files
 
@@ -28,11 +28,10 @@ def describe_repeated_keys(run: Run, files: Mapping[str, int], n_docs: int, most
     if not files:
         return None
     one_in = -(-n_docs // most_keys)
-    rows = [(task, file) for task, of_task in enumerate(tasks_of_files(run.spark, files)) for file in of_task]
-    names = run.spark.createDataFrame(rows, "task int, file string").repartitionById(rows[-1][0] + 1, "task")
     read = partial(read_named_files, folder=run.warehouse.location("documents").uri, schema=_KEY)
-    keys = names.select("file").mapInArrow(read, from_arrow_schema(_KEY)).select(F.xxhash64(*_KEY.names).alias("key"))
-    shared = keys.where(F.pmod("key", F.lit(one_in)) == 0).groupBy("key").count().where("count > 1")
+    keys = frame_of_files(run.spark, files).mapInArrow(read, from_arrow_schema(_KEY))
+    hashes = keys.select(F.xxhash64(*_KEY.names).alias("key"))
+    shared = hashes.where(F.pmod("key", F.lit(one_in)) == 0).groupBy("key").count().where("count > 1")
     n_keys, n_shared = shared.agg(F.count("*"), F.sum("count")).collect()[0]
     sample = f" in a sample of one in {one_in:,} keys" if one_in > 1 else ""
     return f"{n_shared:,} documents share {n_keys:,} keys (source, doc_id){sample}" if n_keys else None

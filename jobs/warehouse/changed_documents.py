@@ -11,7 +11,6 @@ from jobs.warehouse.commit import data_files
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import changed_files, files_with_shards, shards_in
-from pivot_udfs.errors import DamagedTableError
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.schemas import PINNED
 
@@ -36,11 +35,7 @@ def covered_documents(warehouse: Warehouse, table: str, now: Provenance) -> Tabl
     None where there is no such table, or it was made with anything else than ``now``, but for more or fewer rows of
     tables that are not pinned.
     """
-    try:
-        content = warehouse.content(table)
-    except DamagedTableError:
-        return None
-    made, documents = content.provenance if content and content.exact else None, now.tables["documents"]
+    made, documents = warehouse.made(table), now.tables["documents"]
     if made is None or difference(made, now, same_rows=PINNED):
         return None
     before = made.tables["documents"]

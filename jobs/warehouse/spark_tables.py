@@ -4,7 +4,7 @@ Spark reads. Python workers write Parquet files, and the driver commits them thr
 provenance of its rows. A run sees each table as it was when the run first looked at it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,8 +27,6 @@ from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, st
 
 KEPT = ("documents", BLOCK_LIST, RELEASES)
 """Tables whose damaged log is never replaced by the project itself."""
-Check = Callable[[dict[str, int]], None]
-"""Called with the number of rows of each table; raises where they are not what they must be."""
 
 
 class TableSize(NamedTuple):
@@ -88,6 +86,15 @@ class Warehouse:
                 remedy = "restore it from a copy; no other table has the list of what is blocked"
             return content, DamagedTableError(f"table {name}: {error}: {remedy}")
         return content, None
+
+    def made(self, name: str) -> Provenance | None:
+        """The provenance of a table's rows; None where it has none, is damaged, or was changed by another tool."""
+        content, damage = self._state(name)
+        return content.provenance if content and content.exact and not damage else None
+
+    def rows(self, names: Iterable[str]) -> dict[str, TableVersion]:
+        """The identity of the rows of those tables that are there."""
+        return {name: content.rows for name in names if (content := self.content(name))}
 
     def read(self, name: str) -> DataFrame:
         """A table with the rows that this run found or made; errors as for ``check_source``."""
@@ -160,30 +167,15 @@ class Warehouse:
                 "as it is; choose another warehouse.path"
             )
 
-    def write(
-        self,
-        rows: DataFrame,
-        names: Sequence[str],
-        provenance: Provenance,
-        step: TableStep | None = None,
-        check: Check | None = None,
-    ) -> dict[str, int]:
-        """Replaces tables, each in one commit; earlier versions stay readable. Returns their numbers of rows.
+    def write(self, rows: DataFrame, names: Sequence[str], provenance: Provenance, step: TableStep) -> None:
+        """Replaces tables, each in one commit; earlier versions stay readable.
 
-        ``step`` makes the tables' rows of ``rows`` in one pass; None: they are the rows of the one table. ``check`` is
-        called before the first commit; if it raises, no table is changed. Raises WarehouseError where another run has
-        changed one of the tables, or one that was read.
+        ``step`` makes the tables' rows of ``rows`` in one pass. Raises WarehouseError where another run has changed one
+        of the tables, or one that was read.
         """
-        if step is None:
-            rows = rows.select(*table_of(names[0]).schema.names)
-            step = partial(rows_of_table, table=names[0], schema=table_of(names[0]).schema)
         files = self.write_files(rows, names, step)
-        n_rows = {name: sum(file["n_records"] for file in of_table) for name, of_table in files.items()}
-        if check:
-            check(n_rows)
         for name in names:
             self.commit(name, files[name], provenance)
-        return n_rows
 
     def write_files(
         self, rows: DataFrame, names: Sequence[str], step: TableStep, by_shard: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""Adds a release at the end of a rebuild."""
+"""Adds a release at the end of a rebuild; apart from ``releases``, which the model side reads without Spark."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime

@@ -4,6 +4,7 @@ Languages of one kind of script are not distinguished: "main" is a word of Frenc
 read, so that words of several tokens are not seen.
 """
 
+import unicodedata
 from collections.abc import Sequence
 
 import numba as nb
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from pivot_udfs.counting.whole_words import IS_CONTINUED, is_whole
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
-from pivot_udfs.text.script_tables import spaced_table
+from pivot_udfs.text.script_tables import fold, spaced_table
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -29,7 +30,7 @@ def word_kinds(spec: TokenizerSpec, lexicon: Lexicon) -> Bytes:
     for lang, word in lexicon.words:
         for form in surface_forms(word):
             found[form] = found.get(form, 0) | kind_of[lang]
-    forms = (surface_forms(text.removeprefix(" "))[0] for text in vocabulary(spec).texts)
+    forms = (fold(unicodedata.normalize("NFC", text.removeprefix(" "))) for text in vocabulary(spec).texts)
     return np.array([found.get(form, 0) for form in forms], np.uint8)
 
 

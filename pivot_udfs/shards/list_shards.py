@@ -152,7 +152,7 @@ def _shards_only(given: str, entries: Iterable[Entry]) -> list[Entry]:
     others = [f"{len(paths)} {kind}, such as {_names(paths, 1)}" for kind, paths in skipped.items() if paths]
     if not shards:
         found = f"{' and '.join(others) or 'no file'} (names that begin with '.' or '_' are skipped)"
-        remedy = f"shards end in {', '.join(EXTENSIONS)}: correct the path or rename the files"
+        remedy = f"shards end in {', '.join(EXTENSIONS)}: correct the path, or convert the files (docs/tutorial.md)"
         raise _refused(given, f"holds no shard: found {found}; {remedy}")
     for kind, paths in skipped.items():
         if paths:

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.errors import WarehouseError
+from pivot_udfs.runtime.report_read import report_read
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 
@@ -61,10 +62,12 @@ def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.R
     """The rows of an open file, as ``read_files`` gives them."""
     for number in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(number)
+        n_bytes = sum(group.column(place).total_compressed_size for place in range(group.num_columns))
         n_rows = max(1, min(group.num_rows, group.num_rows * _BATCH_BYTES // max(1, group.total_byte_size)))
         for batch in parquet.iter_batches(n_rows, [number], schema.names, use_threads=False):
             columns = [batch.column(field.name).cast(field.type) for field in schema]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            report_read(n_bytes * batch.num_rows // group.num_rows)
 
 
 def read_listed(

@@ -18,7 +18,7 @@ _UNSPACED_SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Mya
 
 def fold(text: str) -> str:
     """The text with case ignored, character by character; same number of characters."""
-    return "".join(map(_fold_character, text))
+    return text.lower() if text.isascii() else "".join(map(_fold_character, text))
 
 
 def _fold_character(character: str) -> str:

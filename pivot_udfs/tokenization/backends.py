@@ -63,6 +63,12 @@ def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
     is ready at once) or a backend's name. Raises TokenizerError where the file is missing, broken or of a wrong kind,
     or the backend does not fit it.
     """
+    spec = read_tokenizer(path, backend)
+    return fastest(spec, path) if backend == "auto" else spec
+
+
+def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
+    """``load_tokenizer`` without ``fastest``, which takes a second: for ``auto``, the backend is the reference."""
     if backend == "reference":
         backend = "sentencepiece" if path.endswith(".model") else "tokenizers"
     if backend not in _BACKENDS:
@@ -80,7 +86,7 @@ def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
         raise TokenizerError(
             f"{path}: tokenizers cannot build it ({error}); save it again as a tokenizer.json"
         ) from None
-    return spec if backend == "tokenizers" else _fastest(spec, path, backend)
+    return fastest(spec, path, backend) if backend in _FAST else spec
 
 
 def _read_bytes(path: str) -> bytes:
@@ -121,8 +127,10 @@ def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> Tok
     return spec
 
 
-def _fastest(spec: TokenizerSpec, path: str, wanted: str) -> TokenizerSpec:
+def fastest(spec: TokenizerSpec, path: str, wanted: str = "auto") -> TokenizerSpec:
     """The first fast backend with the reference's ids, or the one that is wanted; logs which do not fit and why."""
+    if spec.kind == "sentencepiece":
+        return spec
     reasons: list[str] = []
     # fastokens is 7.5 times slower than the loops where digits are split off first, and faster elsewhere.
     by_speed = _FAST if splits_digits(json.loads(spec.payload)) else _FAST[::-1]

@@ -13,6 +13,7 @@ from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 
 ROWS = [*counted.sample_rows(), {"en": "ok", "fr": "d\u2019accord", "zh": "ok", "ja": "OK"}]
+FORMS = counted.forms_of(ROWS)
 SPACED, UNSPACED = ("en", "fr"), ("zh", "ja")
 
 
@@ -28,14 +29,13 @@ def lexicon() -> Lexicon:
 
 def expected(lang: str, text: str, tokens: list[oracle.Token]) -> tuple[int, int]:
     """Words, and foreign ones."""
-    forms = counted.forms_of(ROWS)
     own = SPACED if lang in SPACED else UNSPACED
     other = UNSPACED if lang in SPACED else SPACED if lang in UNSPACED else ()
     n_words = n_foreign = 0
     for k, token in enumerate(tokens):
         word = oracle.folded(text[token.start : token.end].removeprefix(" "))
-        is_foreign = any(word in forms[of] for of in other) and not any(word in forms[of] for of in own)
-        is_word = any(word in of for of in forms.values()) and oracle.is_whole_word(text, tokens, k)
+        is_foreign = any(word in FORMS[of] for of in other) and not any(word in FORMS[of] for of in own)
+        is_word = any(word in of for of in FORMS.values()) and oracle.is_whole_word(text, tokens, k)
         n_words, n_foreign = n_words + is_word, n_foreign + (is_word and is_foreign)
     return n_words, n_foreign
 

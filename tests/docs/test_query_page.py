@@ -10,12 +10,12 @@ import pytest
 from small_corpus import SmallCorpus, rows_of
 
 from jobs import query_tables
-from pivot_udfs.schemas import STAGE_TABLES, TABLES, table_of
+from pivot_udfs.schemas import STAGE_TABLES, table_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 TEXT = (Path(__file__).parents[2] / "docs" / "query.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(python|sql)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 BLOCKS, IN_A_CATALOG = BLOCKS[:-2], BLOCKS[-2:]
@@ -75,15 +75,12 @@ def test_a_query_that_is_not_valid_is_an_error_of_the_user(
     assert len(error.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [*STAGE_TABLES, "releases", "datasets/pivot"])
-def test_spark_shows_what_a_table_and_its_columns_are(name: str, spark: "SparkSession", corpus: SmallCorpus) -> None:
+@pytest.mark.parametrize("name", ["pivots", "datasets/pivot"])
+def test_spark_shows_what_a_table_is(name: str, spark: "SparkSession", corpus: SmallCorpus) -> None:
     place = f"delta.`{corpus.folder}/warehouse/{name}`"
     detail = spark.sql(f"DESCRIBE DETAIL {place}").collect()[0]
     assert detail["description"] == table_of(name).description
     assert detail["name"] == name
-    if name in TABLES:
-        comments = {row["col_name"]: row["comment"] for row in spark.sql(f"DESCRIBE TABLE {place}").collect()}
-        assert comments == {field.name: field.metadata[b"comment"].decode() for field in TABLES[name].schema}
 
 
 def test_tables_registered_in_a_catalog_are_found_by_name(spark: "SparkSession", corpus: SmallCorpus) -> None:

@@ -3,13 +3,20 @@
 import json
 import time
 from collections.abc import Iterator, ValuesView
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.framework import log_lines
 from jobs.framework.progress import Pace, Progress, StageRun, core_seconds
 from jobs.loading.check_records import progress_message
+from pivot_udfs.runtime.report_read import ADDRESS, report_read
+from pivot_udfs.storage.read_parquet import read_named_files
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
 
 if TYPE_CHECKING:
@@ -79,6 +86,39 @@ def test_the_time_left_of_a_rebuild_is_that_of_stages_that_were_not_reached(monk
     assert progress.rebuild_seconds_left("count", 0.5) == pytest.approx(60 * (0.3 + 0.2) / 0.5)
 
 
+def _session(host: str = "127.0.0.1") -> Any:
+    return SimpleNamespace(
+        conf=SimpleNamespace(get=lambda key, default=None: host if key == "spark.driver.host" else default),
+        sparkContext=SimpleNamespace(environment={}),
+    )
+
+
+def test_bytes_that_tasks_report_reach_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress, session = Progress(), _session()
+    progress.listen(session)
+    for name, value in session.sparkContext.environment.items():
+        monkeypatch.setenv(name, value)
+    for n_bytes in (7, 1 << 40, 0):
+        report_read(n_bytes)
+    deadline = time.monotonic() + 20
+    while progress.n_read < (1 << 40) + 7 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert progress.n_read == (1 << 40) + 7
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "no-such-host.invalid:9", "127.0.0.1:", "nonsense"])
+def test_reports_to_an_address_where_nothing_listens_are_dropped(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv(ADDRESS, address)
+    report_read(1)
+    report_read(1)
+
+
+def test_a_driver_without_an_address_of_its_own_does_not_listen() -> None:
+    session = _session("no-such-host.invalid")
+    Progress().listen(session)
+    assert session.sparkContext.environment == {}
+
+
 @pytest.mark.spark
 def test_core_seconds_are_those_of_tasks_and_not_of_the_time_between_them(spark: "SparkSession") -> None:
     def sleep(numbers: Iterator[int]) -> Iterator[int]:
@@ -91,3 +131,20 @@ def test_core_seconds_are_those_of_tasks_and_not_of_the_time_between_them(spark:
     assert after - before >= 4
     time.sleep(1)
     assert core_seconds() == after
+
+
+@pytest.mark.spark
+def test_workers_report_what_they_read(spark: "SparkSession", tmp_path: Path) -> None:
+    rows = pa.RecordBatch.from_pydict({"number": pa.array(range(1000))})
+    pq.write_table(pa.Table.from_batches([rows]), tmp_path / "rows.parquet")
+    progress = Progress()
+    progress.listen(spark)
+    step = partial(read_named_files, folder=str(tmp_path), schema=rows.schema)
+    try:
+        with progress.watch(spark, "a_stage", "rows"):
+            frame = spark.createDataFrame([("rows.parquet",)], "file string")
+            assert frame.mapInArrow(step, "number long").count() == 1000
+    finally:
+        del spark.sparkContext.environment[ADDRESS]
+    with pq.ParquetFile(tmp_path / "rows.parquet") as parquet:
+        assert progress.n_read == parquet.metadata.row_group(0).column(0).total_compressed_size

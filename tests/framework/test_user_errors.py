@@ -97,6 +97,18 @@ KNOWN = [
     (JVM_DIED, "java.lang.UnsupportedClassVersionError: org/apache/spark/Main has been compiled", "Java 17 or later"),
     (JVM_DIED, "Segmentation fault", "Spark's JVM did not start: SPARK_HOME must be unset"),
     (
+        JVM_DIED,
+        "Error occurred during initialization of boot layer\n"
+        "java.lang.module.FindException: Module jdk.incubator.vector not found\n",
+        "or later (it wrote: java.lang.module.FindException: Module jdk.incubator.vector not found)",
+    ),
+    (
+        JVM_DIED,
+        "Unrecognized VM option 'UseGC'\nError: Could not create the Java Virtual Machine.\n"
+        "Error: A fatal exception has occurred. Program will exit.\n",
+        "(it wrote: Unrecognized VM option 'UseGC')",
+    ),
+    (
         "Answer from Java side is empty",
         "ERROR DiskBlockManager: Failed to create any local dir.",
         "set spark.local.dir",

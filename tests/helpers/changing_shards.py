@@ -16,7 +16,7 @@ import tokenizer_files
 from deltalake import DeltaTable
 from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
-from jobs import maintain_warehouse, rebuild_corpus
+from jobs import forget_documents, maintain_warehouse, rebuild_corpus
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import table_of
@@ -122,6 +122,33 @@ def assert_as_from_nothing(corpus: SmallCorpus, *overrides: str) -> None:
         assert table(corpus.warehouse, name) == table(anew, name), name
     assert loaded_shards(corpus.warehouse) == loaded_shards(anew)
     shutil.rmtree(anew)
+
+
+def assert_as_without(
+    corpus: SmallCorpus, keys: Sequence[Key] = (), shards: Sequence[str] = (), names: Sequence[str] = CHECKED
+) -> None:
+    """Compares with a rebuild of shards from which the records were removed by hand, then puts the shards back."""
+    before = {path: path.read_bytes() for path in (corpus.folder / "shards").iterdir()}
+    for path in before:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        path.write_text("\n".join(line for line in lines if key_of(line) not in keys), encoding="utf-8")
+        if path.name in shards:
+            path.unlink()
+    rebuild(corpus, f"warehouse.path={corpus.folder}/anew")
+    for path, content in before.items():
+        path.write_bytes(content)
+    for name in names:
+        ours, other = (table(corpus.folder / of, name, ["record"]) for of in ("warehouse", "anew"))
+        assert ours == other, name
+    numbers = ("shard", "n_docs", "n_rejected", "n_tokens", "status")
+    assert loaded_shards(corpus.warehouse, numbers) == loaded_shards(corpus.folder / "anew", numbers)
+
+
+def forget(
+    corpus: SmallCorpus, *arguments: str, dry: bool = False, overrides: Sequence[str] = ()
+) -> tuple[int, str, str]:
+    """Runs ``forget_documents`` with its own arguments."""
+    return run_job(lambda argv: forget_documents.main([*argv, *arguments]), corpus, *overrides, dry=dry)
 
 
 def maintain(corpus: SmallCorpus) -> str:

@@ -7,6 +7,7 @@ list of Arrow tables, one for each partition; steps run in this process, one par
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import deltalake
@@ -19,8 +20,11 @@ from pyspark.sql.types import StructType
 
 from jobs import count_cooccurrence, rebuild_corpus, tokenize_corpus
 from jobs.framework import run_stages
+from pivot_udfs.tokenization.backends import fastest, read_tokenizer
 
 _TYPES = {"int": pa.int32(), "long": pa.int64(), "string": pa.string()}
+_read_tokenizer, _fastest = cache(read_tokenizer), cache(fastest)
+"""Each file is read and probed once; no test changes one."""
 _COMPARE = {"!=": pc.not_equal, ">": pc.greater}
 
 
@@ -169,6 +173,8 @@ def run_without_spark(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(run_stages, "start_session", lambda *_: LocalSession())
     patch.setattr(run_stages, "check_machine", lambda *_, **__: None)
     patch.setattr(run_stages, "check_store", lambda *_: None)
+    patch.setattr("jobs.framework.run.read_tokenizer", _read_tokenizer)
+    patch.setattr("jobs.framework.run.fastest", _fastest)
     patch.setattr("pivot_udfs.count_cooccurrence.release_memory", lambda: None)
     patch.setattr(tokenize_corpus, "_warn_of_repeated_keys", lambda *_: None)
 

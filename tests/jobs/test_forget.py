@@ -1,17 +1,15 @@
 """Forgetting gives the tables of a rebuild without what was forgotten, and later rebuilds keep it out."""
 
 import json
-from collections.abc import Sequence
 
 import pytest
 from changing_shards import (
     CHECKED,
     FEW_ARMS,
-    Key,
-    key_of,
+    assert_as_without,
+    forget,
     keys_of,
     killed_at_each_commit,
-    loaded_shards,
     rebuild,
     table,
     write_keys,
@@ -22,30 +20,6 @@ from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, forget_documents, rebuild_corpus
 from pivot_udfs.provenance import Provenance, TableVersion
-
-
-def forget(corpus: SmallCorpus, *arguments: str, dry: bool = False) -> tuple[int, str, str]:
-    return run_job(lambda argv: forget_documents.main([*argv, *arguments]), corpus, dry=dry)
-
-
-def assert_as_without(
-    corpus: SmallCorpus, keys: Sequence[Key] = (), shards: Sequence[str] = (), names: Sequence[str] = CHECKED
-) -> None:
-    """Compares with a rebuild of shards from which the records were removed by hand, then puts the shards back."""
-    before = {path: path.read_bytes() for path in (corpus.folder / "shards").iterdir()}
-    for path in before:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        path.write_text("\n".join(line for line in lines if key_of(line) not in keys), encoding="utf-8")
-        if path.name in shards:
-            path.unlink()
-    rebuild(corpus, f"warehouse.path={corpus.folder}/anew")
-    for path, content in before.items():
-        path.write_bytes(content)
-    for name in names:
-        ours, other = (table(corpus.folder / of, name, ["record"]) for of in ("warehouse", "anew"))
-        assert ours == other, name
-    numbers = ("shard", "n_docs", "n_rejected", "n_tokens", "status")
-    assert loaded_shards(corpus.warehouse, numbers) == loaded_shards(corpus.folder / "anew", numbers)
 
 
 def n_blocked(corpus: SmallCorpus) -> int:
@@ -194,8 +168,6 @@ def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world:
     assert_as_without(world, keys)
 
 
-@pytest.mark.spark
-@pytest.mark.timeout(900)
 def test_every_table_is_as_without_what_was_forgotten(with_pivots: SmallCorpus) -> None:
     keys = keys_of(with_pivots, "0.jsonl")[:20]
     must_work(forget(with_pivots, "--keys", write_keys(with_pivots, keys)))

@@ -12,13 +12,13 @@ from pivot_udfs.load_settings import load_settings
 from pivot_udfs.settings import Settings
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from jobs.report.report_types import Report
 
 
 @pytest.mark.spark
 @pytest.mark.timeout(900)
-def test_outputs_are_the_golden_ones(spark: "SparkSession", corpus: SmallCorpus, pytestconfig: pytest.Config) -> None:
-    made = outputs_of_every_stage(corpus)
+def test_outputs_are_the_golden_ones(corpus: SmallCorpus, report: "Report", pytestconfig: pytest.Config) -> None:
+    made = outputs_of_every_stage(corpus, report)
     if pytestconfig.getoption("update_golden"):
         golden_outputs.write_golden(made)
     golden = golden_outputs.read_golden()
@@ -26,7 +26,7 @@ def test_outputs_are_the_golden_ones(spark: "SparkSession", corpus: SmallCorpus,
     assert faults == []
 
 
-def outputs_of_every_stage(corpus: SmallCorpus) -> dict[str, dict[str, Any]]:
+def outputs_of_every_stage(corpus: SmallCorpus, report: "Report") -> dict[str, dict[str, Any]]:
     from jobs import rebuild_corpus
 
     settings = load_settings(corpus.config, [], Settings)
@@ -36,21 +36,16 @@ def outputs_of_every_stage(corpus: SmallCorpus) -> dict[str, dict[str, Any]]:
     for stage in rebuild_corpus.STAGES:
         outputs = {
             name: golden_outputs.table_hash(warehouse / name, corpus.folder) for name in stage.writes(settings)
-        } or {"page": page_hash(corpus)}
+        } or {"page": page_hash(corpus, report)}
         inputs = {name: hashes[name] for name in stage.tables_read(settings)}
         made[stage.name] = {"version": stage.version, "inputs": inputs, "outputs": outputs}
         hashes |= outputs
     return made
 
 
-def page_hash(corpus: SmallCorpus) -> str:
-    from jobs.framework.spark_session import start_session
-    from jobs.framework.stage import Run
-    from jobs.report.read_report import read_report
+def page_hash(corpus: SmallCorpus, report: "Report") -> str:
     from jobs.report.render_page import make_page
 
-    settings = load_settings(corpus.config, [], Settings)
-    report = read_report(Run(start_session("golden", settings.spark), settings))
     page = make_page(replace(report, tables=(), warehouse=""))
     return golden_outputs.text_hash(golden_outputs.without_figures(page, [str(corpus.folder)]))
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from changing_shards import write_long_shard
 from deltalake import DeltaTable
 from small_corpus import SmallCorpus, files_in, must_work, run, stages_run
 
+from jobs import rebuild_corpus
 from jobs.framework import run_summary
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.provenance import Provenance
@@ -19,7 +21,7 @@ from pivot_udfs.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]
 
 
@@ -34,20 +36,22 @@ def summary_of(warehouse: Path) -> dict[str, Any]:
     return dict(json.loads((warehouse / run_summary.FILE).read_text(encoding="utf-8")))
 
 
-def test_a_second_rebuild_skips_everything_and_says_why(spark: "SparkSession", corpus: SmallCorpus) -> None:
-    before = files_in(corpus.warehouse)
-    log_text = must_work(run("rebuild_corpus", corpus, "cooccurrence.memory_budget_mb=700"))
+@pytest.mark.spark
+def test_a_second_rebuild_skips_everything_and_says_why(spark: "SparkSession", copied: SmallCorpus) -> None:
+    before = files_in(copied.warehouse)
+    log_text = must_work(run("rebuild_corpus", copied, "cooccurrence.memory_budget_mb=700"))
     assert stages_run(log_text) == []
     for stage in [*STAGES, "write_report"]:
         assert f"{stage}: skipped: inputs, configuration and code are unchanged" in log_text
-    assert files_in(corpus.warehouse) == before
-    summary = summary_of(corpus.warehouse)
+    assert files_in(copied.warehouse) == before
+    summary = summary_of(copied.warehouse)
     assert [(stage["stage"], stage["ran"]) for stage in summary["stages"]] == [
         (name, False) for name in (*STAGES, "write_report")
     ]
     assert summary["release"] is None
 
 
+@pytest.mark.spark
 def test_a_changed_setting_reruns_what_depends_on_it(spark: "SparkSession", copied: SmallCorpus) -> None:
     log_text = must_work(run("rebuild_corpus", copied, "pivots.n_pivots=20"))
     assert stages_run(log_text) == STAGES[2:]
@@ -69,6 +73,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(spark: "SparkSession", copi
         assert (size["files"], size["bytes"]) == (len(files), sum(path.stat().st_size for path in files)), name
 
 
+@pytest.mark.spark
 def test_every_commit_records_its_provenance(spark: "SparkSession", corpus: SmallCorpus) -> None:
     fingerprints: dict[str, set[str]] = {}
     for table in [*STAGE_TABLES, "datasets/pivot"]:
@@ -88,6 +93,7 @@ def test_every_commit_records_its_provenance(spark: "SparkSession", corpus: Smal
     assert "cooccurrence.memory_budget_mb" not in made.settings
 
 
+@pytest.mark.spark
 def test_dry_run_prints_and_writes_nothing(corpus: SmallCorpus, spark: "SparkSession", tmp_path: Path) -> None:
     override = f"warehouse.path={tmp_path}/new"
     code, printed, errors = run("rebuild_corpus", corpus, override, dry=True)
@@ -107,6 +113,7 @@ def test_dry_run_prints_and_writes_nothing(corpus: SmallCorpus, spark: "SparkSes
     assert files_in(corpus.warehouse) == before
 
 
+@pytest.mark.spark
 def test_a_dry_run_of_one_job_says_what_that_job_does(copied: SmallCorpus) -> None:
     code, printed, errors = run("find_pivots", copied, dry=True)
     assert (code, "find_pivots: would run: asked for, though unchanged" in printed) == (0, True), errors
@@ -116,6 +123,7 @@ def test_a_dry_run_of_one_job_says_what_that_job_does(copied: SmallCorpus) -> No
     assert (code, "no table corpus_totals" in errors) == (2, True)
 
 
+@pytest.mark.spark
 def test_the_report_is_written_again_when_it_would_differ(copied: SmallCorpus) -> None:
     page = copied.warehouse / "report.html"
     _, printed, _ = run("rebuild_corpus", copied, "report.n_examples=2", dry=True)
@@ -125,6 +133,7 @@ def test_the_report_is_written_again_when_it_would_differ(copied: SmallCorpus) -
     assert f"write_report: would run: {page} is not there yet" in printed
 
 
+@pytest.mark.spark
 def test_files_that_moved_change_nothing(copied: SmallCorpus, tmp_path: Path) -> None:
     tokenizer, lexicon = tmp_path / "moved.json", tmp_path / "moved.tsv"
     shutil.copy(Path(__file__).parents[1] / "samples" / "tokenizer.json", tokenizer)
@@ -134,18 +143,19 @@ def test_files_that_moved_change_nothing(copied: SmallCorpus, tmp_path: Path) ->
     assert printed.count("would be skipped") == len(STAGES) + 1, printed + errors
 
 
-def test_maintenance_of_tables_runs_nothing_again(spark: "SparkSession", copied: SmallCorpus) -> None:
-    table = DeltaTable(f"{copied.warehouse}/documents")
+def test_maintenance_of_tables_runs_nothing_again(with_pivots: SmallCorpus) -> None:
+    write_long_shard(with_pivots.folder, 5, seed=50)
+    must_work(run("rebuild_corpus", with_pivots))
+    table, n_stages = DeltaTable(f"{with_pivots.warehouse}/documents"), len(rebuild_corpus.STAGES)
     assert table.optimize.compact()["numFilesRemoved"] > 1
     assert table.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
-    assert table.version() > 0
-    _, printed, errors = run("rebuild_corpus", copied, dry=True)
-    assert printed.count("would be skipped") == len(STAGES) + 1, printed + errors
-    must_work(run("score_documents", copied))
+    _, printed, errors = run("rebuild_corpus", with_pivots, dry=True)
+    assert printed.count("would be skipped") == n_stages, printed + errors
+    must_work(run("score_documents", with_pivots))
     DeltaTable(str(table.table_uri)).delete("lang = 'en'")
-    _, printed, _ = run("rebuild_corpus", copied, dry=True)
+    _, printed, _ = run("rebuild_corpus", with_pivots, dry=True)
     assert "tokenize_corpus: would run: " in printed
     assert f"documents is version {table.version() + 1} " in printed
-    assert "they are restored" in must_work(run("rebuild_corpus", copied))
-    _, printed, errors = run("rebuild_corpus", copied, dry=True)
-    assert printed.count("would be skipped") == len(STAGES) + 1, printed + errors
+    assert "they are restored" in must_work(run("rebuild_corpus", with_pivots))
+    _, printed, errors = run("rebuild_corpus", with_pivots, dry=True)
+    assert printed.count("would be skipped") == n_stages, printed + errors

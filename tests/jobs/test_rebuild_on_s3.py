@@ -35,7 +35,7 @@ def rebuild(corpus: SmallCorpus, bucket: str) -> subprocess.CompletedProcess[str
     """In a process of its own: Spark takes credentials from the environment in which its JVM was started."""
     places = {"corpus.inputs": "shards", "tokenizer.path": "tokenizer.json", "lexicon.path": "lexicon.tsv"}
     sets = [f"{key}={bucket.replace('s3:', 's3a:')}/{name}" for key, name in places.items()]
-    sets += [f"warehouse.path={bucket.replace('s3:', 's3a:')}/warehouse"]
+    sets += [f"warehouse.path={bucket.replace('s3:', 's3a:')}/warehouse", 'selection.arms=["pivot"]']
     command = [sys.executable, "jobs/rebuild_corpus.py", "--config", corpus.config]
     command += [part for override in sets for part in ("--set", override)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}

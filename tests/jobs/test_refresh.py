@@ -5,23 +5,32 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from changing_shards import CHECKED, FEW_ARMS, rebuild, stop_before_commit, table, write_long_shard
+from changing_shards import (
+    CHECKED,
+    FEW_ARMS,
+    Key,
+    assert_as_without,
+    forget,
+    keys_of,
+    rebuild,
+    shards_with_pivots,
+    stop_before_commit,
+    table,
+    write_keys,
+    write_long_shard,
+)
 from deltalake import DeltaTable
 from small_corpus import SmallCorpus, must_work, rows_of, run_job
 
-from jobs import (
-    count_cooccurrence,
-    filter_documents,
-    forget_documents,
-    rebuild_corpus,
-    score_documents,
-    tokenize_corpus,
-)
+from jobs import count_cooccurrence, filter_documents, rebuild_corpus, score_documents, tokenize_corpus
 from pivot_udfs.schemas import PINNED, STAGE_TABLES
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 PINS = "refresh.rule=on_request"
 ON_DRIFT = ("refresh.rule=on_drift", "refresh.max_drift=0.0")
 APPENDED = ("document_scores", *(f"datasets/{arm}" for arm in FEW_ARMS))
@@ -83,6 +92,29 @@ def assert_pivot_arm_follows_the_pinned_tables(corpus: SmallCorpus) -> None:
     assert 0 < len(found) < len(held)
 
 
+@pytest.mark.spark
+@pytest.mark.timeout(900)
+def test_spark_follows_changed_and_forgotten_documents_until_it_refreshes(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild_corpus, "STAGES", rebuild_corpus.STAGES[:-1])
+    monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+    corpus = shards_with_pivots(tmp_path)
+    rebuild(corpus, PINS)
+    change_shards(corpus.folder)
+    assert "drift: today's counts would change " in rebuild(corpus, PINS)
+    release = rows_of(corpus, "releases")[-1]
+    assert 0 < release["pivot_drift"] < 1
+    missed = {arm: missed > 0 for arm, missed in release["budget_missed"]}
+    assert missed == {arm: arm != "lexicon_swap" for arm in FEW_ARMS}
+    keys = sorted({*keys_of(corpus, "0.jsonl")[:20]} - keys_in(corpus, "selection_cuts"))
+    assert "refresh: " not in forget_keys(corpus, keys)
+    assert_as_scored_and_cut_anew(corpus)
+    assert_pivot_arm_follows_the_pinned_tables(corpus)
+    assert "refresh: it was requested" in refresh(corpus, PINS)
+    assert_as_without(corpus, keys, names=EVERY)
+
+
 def test_between_refreshes_scores_and_datasets_follow_the_documents(with_pivots: SmallCorpus) -> None:
     before = versions(with_pivots)
     assert "no table has changed" in rebuild(with_pivots, PINS)
@@ -102,11 +134,6 @@ def test_between_refreshes_scores_and_datasets_follow_the_documents(with_pivots:
         assert found
         assert Counter(found) <= table(with_pivots.warehouse, name)
     assert_as_scored_and_cut_anew(with_pivots)
-    assert_pivot_arm_follows_the_pinned_tables(with_pivots)
-    release = max(rows_of(with_pivots, "releases"), key=lambda row: int(row["release"]))
-    assert 0 < release["pivot_drift"] < 1
-    missed = {arm: missed > 0 for arm, missed in release["budget_missed"]}
-    assert missed == {arm: arm != "lexicon_swap" for arm in FEW_ARMS}
     for name in (*EVERY, "shards"):
         DeltaTable(with_pivots.warehouse / name).optimize.compact()
     before = versions(with_pivots)
@@ -120,21 +147,18 @@ def test_between_refreshes_scores_and_datasets_follow_the_documents(with_pivots:
     assert_as_from_nothing(with_pivots)
 
 
-@pytest.mark.parametrize(
-    ("rule", "apart"),
-    [((PINS,), 3), *(pytest.param(rule, 1, marks=pytest.mark.nightly) for rule in ((PINS,), ON_DRIFT))],
-)
+@pytest.mark.parametrize("rule", [(PINS,), ON_DRIFT])
 def test_a_run_killed_at_any_commit_is_completed_by_the_next(
-    with_pivots: SmallCorpus, monkeypatch: pytest.MonkeyPatch, rule: tuple[str, ...], apart: int
+    with_pivots: SmallCorpus, monkeypatch: pytest.MonkeyPatch, rule: tuple[str, ...]
 ) -> None:
-    """Killed before its first commit, then each time after so many more commits."""
+    """Killed before its first commit, then each time after one more commit."""
     change_shards(with_pivots.folder)
     for job in (tokenize_corpus.main, count_cooccurrence.main):
         must_work(run_job(job, with_pivots, *rule))
     n_commits = len((*APPENDED, "releases", *(() if rule == (PINS,) else PINNED)))
-    for n_done in range(0, n_commits, apart):
+    for n_done in range(n_commits):
         with monkeypatch.context() as patch:
-            stop_before_commit(patch, min(n_done, apart) + 1)
+            stop_before_commit(patch, min(n_done, 1) + 1)
             code, _, errors = run_job(rebuild_corpus.main, with_pivots, *rule)
             assert code == 130, errors
     rebuild(with_pivots, *rule)
@@ -145,27 +169,24 @@ def test_a_run_killed_at_any_commit_is_completed_by_the_next(
     assert rows_of(with_pivots, "releases")[-1]["budget_missed"] is not None
 
 
-def forget(corpus: SmallCorpus, keys: Sequence[tuple[str, str]]) -> str:
-    path = corpus.folder / "keys.tsv"
-    path.write_text("".join(f"{source}\t{doc_id}\n" for source, doc_id in [("source", "doc_id"), *keys]), "utf-8")
-    arguments = ["--keys", str(path)]
-    return must_work(run_job(lambda argv: forget_documents.main([*argv, *arguments]), corpus, PINS))
+def forget_keys(corpus: SmallCorpus, keys: Sequence[Key]) -> str:
+    return must_work(forget(corpus, "--keys", write_keys(corpus, keys), overrides=[PINS]))
 
 
-def keys_in(corpus: SmallCorpus, name: str) -> set[tuple[str, str]]:
+def keys_in(corpus: SmallCorpus, name: str) -> set[Key]:
     return {(row["source"], row["doc_id"]) for row in rows_of(corpus, name) if row["source"]}
 
 
 def test_forgotten_documents_leave_every_table_between_refreshes(with_pivots: SmallCorpus) -> None:
     before = versions(with_pivots)
     keys = sorted(keys_in(with_pivots, "datasets/pivot") - keys_in(with_pivots, "selection_cuts"))[:3]
-    assert "refresh: " not in forget(with_pivots, keys)
+    assert "refresh: " not in forget_keys(with_pivots, keys)
     assert {name: versions(with_pivots)[name] for name in PINNED} == {name: before[name] for name in PINNED}
     for name in APPENDED:
         assert not keys_in(with_pivots, name) & set(keys)
     assert_as_scored_and_cut_anew(with_pivots)
     cut = min(keys_in(with_pivots, "selection_cuts"))
-    assert "refresh: selection_cuts names a document that was forgotten" in forget(with_pivots, [cut])
+    assert "refresh: selection_cuts names a document that was forgotten" in forget_keys(with_pivots, [cut])
     assert cut not in keys_in(with_pivots, "selection_cuts")
     assert "refresh: " not in rebuild(with_pivots, PINS)
 

@@ -19,22 +19,22 @@ OLD = {"id": "", "version": 7, "fingerprint": ""}
 
 
 def test_tables_of_another_configuration_are_refused(
-    corpus: SmallCorpus, spark: "SparkSession", tmp_path: Path
+    copied: SmallCorpus, spark: "SparkSession", tmp_path: Path
 ) -> None:
     other_words = tmp_path / "other.tsv"
-    other_words.write_bytes((corpus.folder / "lexicon.tsv").read_bytes() + b"\n")
+    other_words.write_bytes((copied.folder / "lexicon.tsv").read_bytes() + b"\n")
     cases = [
         ("find_pivots", "cooccurrence.window=5", "made with cooccurrence.window = 50, this run has 5"),
         ("find_pivots", f"lexicon.path={other_words}", "made with another lexicon"),
         ("count_cooccurrence", f"tokenizer.path={tokenizer_files.byte_level(tmp_path)}", "made with another tokenizer"),
         ("score_documents", "pivots.association=llr", "made with pivots.association = npmi, this run has llr"),
     ]
-    before = files_in(corpus.warehouse)
+    before = files_in(copied.warehouse)
     for name, override, log_text in cases:
-        code, _, errors = run(name, corpus, override)
+        code, _, errors = run(name, copied, override)
         assert (code, "WarehouseError" in errors, log_text in errors) == (2, True, True), errors
         assert "run " in errors.split(log_text)[1]
-    assert files_in(corpus.warehouse) == before
+    assert files_in(copied.warehouse) == before
 
 
 def test_a_foreign_table_is_left_as_it_is(spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path) -> None:

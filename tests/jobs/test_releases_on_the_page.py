@@ -87,8 +87,7 @@ def test_drift_is_since_the_newest_release_with_another_pivot_set(
 
 def run_of(folder: Path, pins: bool = True, blocked: TableVersion | None = None) -> Any:
     settings = Settings.model_construct(warehouse=Warehouse(path=str(folder)), report=Report())
-    content = SimpleNamespace(rows=blocked) if blocked else None
-    warehouse = SimpleNamespace(content={BLOCK_LIST: content}.get)
+    warehouse = SimpleNamespace(rows=lambda _: {BLOCK_LIST: blocked} if blocked else {})
     return SimpleNamespace(settings=settings, pins=pins, warehouse=warehouse)
 
 

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@pytest.fixture(scope="module")
-def report(spark: "SparkSession", corpus: SmallCorpus) -> Report:
-    """The report of the small corpus."""
-    from jobs.framework.stage import Run
-    from jobs.report.read_report import read_report
-    from pivot_udfs.load_settings import load_settings
-    from pivot_udfs.settings import Settings
-
-    return read_report(Run(spark, load_settings(corpus.config, [], Settings)))
-
-
 def test_each_arm_is_compared_with_its_pair_or_the_pivot_arm() -> None:
     assert compared_arms(["pivot", "pivot_matched", "matched", "random", "lexicon_swap"]) == {
         "pivot_matched": "matched",
@@ -81,7 +70,7 @@ class TestOfTables:
                 assert len(example.raw) == len(raw)
                 assert example.raw == raw if raw.isprintable() else example.raw.isprintable()
 
-    def test_arms(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
+    def test_arms(self, report: Report, corpus: SmallCorpus) -> None:
         """Tokens of an arm with replaced words are those of the original."""
         originals = {arm.name: ARMS[arm.name].copy_of or arm.name for arm in report.arms}
         rows = {arm: rows_of(corpus, f"datasets/{original}") for arm, original in originals.items()}
@@ -90,7 +79,7 @@ class TestOfTables:
             assert (arm.n_docs, arm.n_tokens) == (len(rows[arm.name]), sum(row["n_tokens"] for row in rows[arm.name]))
             assert arm.n_in_pivot == len(keys[arm.name] & keys["pivot"])
 
-    def test_mixes(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
+    def test_mixes(self, report: Report, corpus: SmallCorpus) -> None:
         keys = {"language": "lang", "source": "source", "length": "octave"}
         names = [ARMS[arm.name].copy_of or arm.name for arm in report.arms]
         tables = {"corpus": "document_scores"} | {
@@ -112,7 +101,7 @@ class TestOfTables:
                 assert distance == pytest.approx(sum(shares) / 2)
         assert {arm for mix in report.mixes for arm in mix.distances} == set(report.compared)
 
-    def test_budgets(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
+    def test_budgets(self, report: Report, corpus: SmallCorpus) -> None:
         """The pivot arm's budgets are the share of each language's tokens; the controls' what the pivot arm holds."""
         tokens: Counter[str] = Counter()
         for row in rows_of(corpus, "document_scores"):
@@ -128,7 +117,7 @@ class TestOfTables:
         assert [(b.lang, b.amount) for b, _ in arms["parallel"].budgets] == [("all", arms["pivot"].n_tokens)]
         assert all(taken <= b.amount for arm in report.arms for b, taken in arm.budgets)
 
-    def test_densities(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
+    def test_densities(self, report: Report, corpus: SmallCorpus) -> None:
         scores = rows_of(corpus, "document_scores")
         for language in report.densities:
             of_language = [row for row in scores if row["lang"] == language.lang]
@@ -140,7 +129,7 @@ class TestOfTables:
             assert all(p.shrunken >= (language.cut or 0) for p in language.sample if p.taken)
         assert sum(language.n_taken for language in report.densities) == report.arms[0].n_docs
 
-    def test_word_pairs(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
+    def test_word_pairs(self, report: Report, corpus: SmallCorpus) -> None:
         counts = rows_of(corpus, "word_cooccurrence")
         shown = [(p.lang_a, row.word_a, p.lang_b, row.word_b) for p in report.language_pairs for row in p.pairs]
         by_words = {(r["lang_a"], r["word_a"], r["lang_b"], r["word_b"]): r for r in counts}
@@ -156,14 +145,15 @@ class TestOfTables:
                 words = (pair.lang_a, row.word_a), (pair.lang_b, row.word_b)
                 assert row.is_translation == (words in cells)
 
-    def test_pivots_and_examples(self, report: Report, corpus: SmallCorpus, spark: "SparkSession") -> None:
+    def test_pivots_and_examples(self, report: Report, corpus: SmallCorpus) -> None:
         pivots = sorted(rows_of(corpus, "pivots"), key=lambda row: row["rank"])
         assert [pivot.token for pivot in report.pivots] == [row["token"] for row in pivots]
         assert all(pivot.pairs for pivot in report.pivots)
         n_docs = {row["token_id"]: row["doc_count"] for row in rows_of(corpus, "token_totals")}
         near = {(r["token_id"], r["lang"], r["word"]): r["doc_count"] for r in rows_of(corpus, "token_cooccurrence")}
+        pairs = rows_of(corpus, "pair_pivots")
         for pivot in report.pivots[:100]:
-            linked = [row for row in rows_of(corpus, "pair_pivots") if row["token_id"] == pivot.token_id]
+            linked = [row for row in pairs if row["token_id"] == pivot.token_id]
             words = {(row[f"lang_{side}"], row[f"word_{side}"]) for row in linked for side in "ab"}
             shares = [near[pivot.token_id, *word] / n_docs[pivot.token_id] for word in words]
             assert pivot.overlap == pytest.approx(median(shares))

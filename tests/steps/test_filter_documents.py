@@ -122,7 +122,6 @@ def test_renamed_columns_are_an_error(tmp_path: Path) -> None:
 def test_an_arm_with_fewer_documents_than_chosen_is_an_error() -> None:
     from jobs.filter_documents import _check_all_there
 
-    held = {"pivot": {"en": (2, 40), "fr": (1, 7)}}
-    _check_all_there(held, {"datasets/pivot": 3})
+    _check_all_there("pivot", 3, 3)
     with pytest.raises(WarehouseError, match=r"3 documents.*arm pivot, but 2.*score_documents"):
-        _check_all_there(held, {"datasets/pivot": 2})
+        _check_all_there("pivot", 3, 2)

@@ -188,6 +188,8 @@ def test_the_report_is_self_contained_and_has_its_provenance(config: Path) -> No
         "Arms",
         'href="report.html"',
         '<th scope="row">pivot-matched</th><td>difference: contrast</td>',
+        "Precision at 1, by layer",
+        "precision at 1 of each language",
         "Labels and causality",
         "Largest: ",
         "Median: ",
