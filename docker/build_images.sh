@@ -4,8 +4,8 @@
 #   apt-get install buildah debootstrap
 #   docker/build_images.sh [--base IMAGE] [--gpu]
 # Without --base the base image is Debian 12, made by debootstrap, for machines that reach no image registry; it gets the
-# certificate authorities that were added to the machine. --gpu builds the image of the model side too (7 GB) and imports
-# every module of it there.
+# certificate authorities that were added to the machine. --gpu builds the image of the model side, too (7.7 GB; 22 GB
+# are needed meanwhile), and imports every module of it there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 base="" gpu=""

@@ -6,6 +6,7 @@ Tables are named as in ``docs/tables.md``, those of datasets ``datasets_<arm>``.
 """
 
 import json
+import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable
@@ -39,15 +40,18 @@ class Query(Arguments):
 def run(settings: Settings, query: Query) -> None:
     """Prints the rows as they are computed; raises ConfigError where the query is not valid."""
     tables, builder = ArrowTables(settings.warehouse.path, settings.warehouse.release), QueryBuilder()
+    names = []
     for name in table_names(resolve(settings.warehouse.path)):
         if table := tables.delta(name):
-            builder.register(name.replace("/", "_"), table)
+            names.append(name.replace("/", "_"))
+            builder.register(names[-1], table)
     try:
         _print(pa.RecordBatchReader.from_stream(builder.execute(query.sql)), query.format == "json")
     except BrokenPipeError:
         sys.stderr.close()
     except Exception as error:  # DataFusion's errors have no class of their own
-        raise ConfigError(f"--sql: {reason(error)}") from None
+        known = f"; tables: {', '.join(names)}" if re.search("table .* not found", str(error)) else ""
+        raise ConfigError(f"--sql: {reason(error)}{known}") from None
 
 
 def _print(rows: pa.RecordBatchReader, as_json: bool) -> None:

@@ -66,15 +66,12 @@ class Run:
         """The tables with other rows than those that the table ``shards`` lists; the rows that it lists, by table."""
         shards = self.warehouse.content("shards")
         listed = {name: rows for name, rows in (shards.tables if shards else {}).items() if name != BLOCK_LIST}
-        contents = {table: self.warehouse.content(table) for table in listed}
-        return {
-            table: listed[table] for table, content in contents.items() if content and content.rows != listed[table]
-        }
+        return {table: listed[table] for table, rows in self.warehouse.rows(listed).items() if rows != listed[table]}
 
     def ahead_of_shards(self) -> str | None:
         """Describes the first of ``tables_ahead``; None where there is none."""
         for table, listed in self.tables_ahead().items():
-            rows = getattr(self.warehouse.content(table), "rows", None)
+            rows = self.warehouse.rows([table])[table]
             return f"{self.warehouse.table_path(table)} is {rows}, but the table shards lists those of {listed}"
         return None
 

@@ -7,10 +7,8 @@ written beside the corpus report, which links to it, unless ``model_report.path`
 """
 
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from jobs.framework.command_line import run_command
@@ -20,6 +18,7 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
 from jobs.report.language_names import shown_token
+from jobs.report.plot_style import packaged, template
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.stores import resolve
@@ -62,10 +61,7 @@ def report_path(settings: ModelSettings) -> Path:
 
 def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) -> str:
     """The page as HTML; ``corpus_report`` is the address of the corpus report relative to it, empty for no link."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
+    filters = {
         "shown": shown_token,
         "f3": lambda value: "–" if value is None or value != value else f"{value:.3f}",
         "lang_of": lambda direction: direction.split("-")[1],
@@ -79,9 +75,8 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     }
     # Only the style sheet and the figures are trusted; everything else is escaped.
     safe = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704
-    style = Markup(resources.files("jobs.report").joinpath("report.css").read_text(encoding="utf-8"))  # noqa: S704
-    template = environment.from_string(resources.files("jobs.gpu.report").joinpath(PAGE).read_text(encoding="utf-8"))
-    return template.render(
+    style = Markup(packaged("report.css"))  # noqa: S704
+    return template(PAGE, filters, "jobs.gpu.report").render(
         report=report, figures=safe, style=style, corpus_report=corpus_report, provenance=made_from.to_json()
     )
 

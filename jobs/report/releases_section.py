@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.framework.stage import Run
-from jobs.report.render_page import packaged, page_environment
+from jobs.report.plot_style import template
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.releases import Release, read_releases
 from pivot_udfs.errors import WarehouseError
@@ -29,14 +29,10 @@ def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], 
     releases = read_releases(resolve(warehouse))
     listed = sorted(releases, reverse=True)[:_N_LISTED]
     shards = {number: _shards_of(warehouse, number) for number in sorted(releases)[-_N_LISTED - 1 :]}
-    html = (
-        page_environment()
-        .from_string(packaged("releases.html"))
-        .render(
-            rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
-            max_drift=max_drift,
-            described=next((number for number in listed if _describes(shown, releases[number])), None),
-        )
+    html = template("releases.html", {}).render(
+        rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
+        max_drift=max_drift,
+        described=next((number for number in listed if _describes(shown, releases[number])), None),
     )
     return _SECTION.sub(lambda _: html.strip(), page, count=1)
 

@@ -4,13 +4,12 @@ The template escapes everything that comes from the corpus; only figures, style 
 """
 
 import re
-from importlib import resources
+from collections.abc import Callable
 
-import jinja2
 from markupsafe import Markup, escape
 
 from jobs.report.language_names import language_name, shown_token
-from jobs.report.plot_style import PANEL, WIDE
+from jobs.report.plot_style import PANEL, WIDE, packaged, template
 from jobs.report.plots import N_LEAST_DOCS, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 from jobs.report.report_types import N_PIVOTS_LISTED, N_WORD_PAIRS_LISTED, Report
 from jobs.report.verdict import judge
@@ -24,16 +23,15 @@ _LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
 
 def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
     """The page as HTML; ``model_report`` is the model report's address relative to it, ``made_of`` its provenance."""
-    environment = page_environment()
-    environment.filters |= {"n": "{:,}".format, "pct": _percent, "size": _size, "card": _card}
-    environment.filters |= {"lang": language_name, "shown": shown_token, "flow": _flow, "code": _code, "group": _group}
+    filters: dict[str, Callable[..., object]] = {"n": "{:,}".format, "pct": _percent, "size": _size, "card": _card}
+    filters |= {"lang": language_name, "shown": shown_token, "flow": _flow, "code": _code, "group": _group}
     figures = {
         "reach": _reach(report),
         "densities": draw_densities(report.densities),
         "lengths": draw_lengths(report.densities),
         "share_by_length": draw_share_by_length(report.densities),
     }
-    return environment.from_string(packaged("report.html")).render(
+    return template("report.html", filters).render(
         report=report,
         intake=report.intake,
         association=ASSOCIATIONS[report.association],
@@ -57,11 +55,6 @@ def _reach(report: Report) -> str:
     return "".join(f'<div class="{kind}">{svg}</div>' for kind, svg in drawn.items() if svg)
 
 
-def page_environment() -> jinja2.Environment:
-    """The settings of every template."""
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
 def _search_entries(report: Report) -> list[tuple[str, str]]:
     """A title and a line of text for each pivot and word pair."""
     pivots = [
@@ -82,11 +75,6 @@ def _search_entries(report: Report) -> list[tuple[str, str]]:
         for row in pair.pairs
     ]
     return pivots + pairs
-
-
-def packaged(name: str) -> str:
-    """A template or style sheet of this package."""
-    return resources.files("jobs.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _card(value: int) -> str:

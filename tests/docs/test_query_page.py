@@ -72,6 +72,8 @@ def test_a_query_that_is_not_valid_is_an_error_of_the_user(
 ) -> None:
     assert query_tables.main(["--config", corpus.config, "--sql", "SELECT token FROM no_such_table"]) == 2
     assert "query_tables: ConfigError: --sql: " in (error := capsys.readouterr().err)
+    assert "; tables: " in error
+    assert "pair_pivots" in error
     assert len(error.splitlines()) == 1
 
 

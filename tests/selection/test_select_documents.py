@@ -161,8 +161,9 @@ def places(rows: list[Row]) -> set[int]:
     return {row["record"] for row in rows}
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
-@pytest.mark.parametrize("order", [["half_a", "half_b"], ["half_b"]])
+@pytest.mark.parametrize(
+    ("share", "order"), [*((share, ["half_a", "half_b"]) for share in (0.1, 0.2, 0.5)), (0.2, ["half_b"])]
+)
 def test_halves_are_the_ends_of_each_stratum(scores: "DataFrame", share: float, order: list[str]) -> None:
     """Equally many documents of each language, source and length, also where only one of the two is written."""
     found = arms(scores, Selection(arms=order, half_share=share))
