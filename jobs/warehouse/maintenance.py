@@ -12,11 +12,11 @@ from contextlib import suppress
 from functools import partial
 
 import pyarrow as pa
-from deltalake import ColumnProperties, DeltaTable, PostCommitHookProperties, WriterProperties
+from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
-from jobs.warehouse.commit import data_files
+from jobs.warehouse.commit import KEEP_LOG, LOG_CLEANUP, data_files
 from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature, stored_files
 from jobs.warehouse.releases import read_release
@@ -37,8 +37,6 @@ _TOMBSTONE_HOURS = 168
 _ROW_GROUP_BYTES = 8 << 20
 """Of stored rows, which take about four times that in memory."""
 _LONG = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-_KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
-"""The commit with the provenance of the rows stays, however old it is."""
 _PURGE_THREADS = 16
 _COUNTED_LAST = "corpus_totals"
 _COUNTS = {*made_by("count_cooccurrence")} - {_COUNTED_LAST}
@@ -61,6 +59,7 @@ def maintain_table(
     try:
         stored, done = stored_files(table), []
         if keep is not None:
+            done += _keep_log(delta, dry_run)
             done += _compact(delta, settings, file_mb, dry_run)
             done += _vacuum(delta, stored, settings.retention_hours, keep, dry_run)
             done += _remove_unfinished(table, settings.retention_hours, dry_run)
@@ -108,6 +107,15 @@ def _amount(sizes: Collection[int]) -> str:
     return f"{len(sizes):,} files of {sum(sizes) / 1e6:,.1f} MB"
 
 
+def _keep_log(delta: DeltaTable, dry_run: bool) -> list[str]:
+    """Compacting would remove commits of more than 30 days from the log."""
+    if LOG_CLEANUP in delta.metadata().configuration:
+        return []
+    if not dry_run:
+        delta.alter.set_table_properties({LOG_CLEANUP: "false"}, post_commithook_properties=KEEP_LOG)
+    return [f"{'would set' if dry_run else 'set'} {LOG_CLEANUP} = false"]
+
+
 def _compact(delta: DeltaTable, settings: Maintenance, file_mb: int, dry_run: bool) -> list[str]:
     """Any two files of less than half of the target fit into one."""
     small = [n_bytes for n_bytes in data_files(delta).values() if 2 * n_bytes < file_mb << 20]
@@ -115,9 +123,7 @@ def _compact(delta: DeltaTable, settings: Maintenance, file_mb: int, dry_run: bo
         return []
     if dry_run:
         return [f"would compact {_amount(small)}"]
-    done = delta.optimize.compact(
-        target_size=file_mb << 20, writer_properties=_writer(delta), post_commithook_properties=_KEEP_LOG
-    )
+    done = delta.optimize.compact(target_size=file_mb << 20, writer_properties=_writer(delta))
     return [f"compacted {done['numFilesRemoved']:,} files into {done['numFilesAdded']:,}"]
 
 
@@ -146,7 +152,7 @@ def _vacuum(
         enforce_retention_duration=False,
         full=True,
         keep_versions=list(keep),
-        post_commithook_properties=_KEEP_LOG,
+        post_commithook_properties=KEEP_LOG,
     )
     # It also lists files that an earlier VACUUM removed, and would commit to the log each time.
     unused = [stored[path] for path in vacuum(dry_run=True) if path in stored]
