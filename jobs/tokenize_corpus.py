@@ -17,7 +17,13 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.framework.task_sizes import pack_files
-from jobs.loading.check_records import check_quarantine_share, check_row_counts, no_documents, progress_message
+from jobs.loading.check_records import (
+    ReadShards,
+    check_quarantine_share,
+    check_row_counts,
+    no_documents,
+    progress_message,
+)
 from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
 from jobs.loading.repeated_keys import describe_repeated_keys
@@ -82,15 +88,18 @@ def _load(
     }
     batches = batches_of(changes.added, int(run.settings.corpus.batch_gb * 1e9)) or [[]]
     gone = changes.removed - {shard.path for shard in changes.added}
-    first = max((row.batch for row in rows.values()), default=-1) + 1
+    first, read = max((row.batch for row in rows.values()), default=-1) + 1, ReadShards()
     for number, batch in enumerate(batches):
         outdated = (changes.removed & {shard.path for shard in batch}) | (gone if not number else frozenset())
         rows = {path: row for path, row in rows.items() if path not in outdated}
         files, counts = _write_batch(run, batch, blocks, (number, len(batches)))
         documents += files.get("documents", [])
         rows |= {s.path: _loaded(s, counts[s.path], first + number) for s in batch}
-        if number == len(batches) - 1 and not any(row.n_docs for row in rows.values()):
-            raise no_documents(total(counts.values()))
+        read, is_last = read.plus(counts), number == len(batches) - 1
+        if is_last and not any(row.n_docs for row in rows.values()):
+            raise no_documents(read.read)
+        for shards, all_read in ((ReadShards().plus(counts), False), (read, is_last)):
+            check_quarantine_share(shards, run.settings.corpus.max_quarantine_share, all_read)
         for table in _ROWS:
             removed = None if loaded is None and not number else outdated
             replace_shards(run.warehouse, table, files.get(table, []), removed, provenance)
@@ -120,7 +129,6 @@ def _write_batch(
     n_docs, n_rejected = (sum(file["n_records"] for file in files[table]) for table in ("documents", "quarantine"))
     check_row_counts(counts.value, n_docs, n_rejected)
     _log_totals(run, counts.value)
-    check_quarantine_share(counts.value, run.settings.corpus.max_quarantine_share)
     return files, counts.value
 
 
