@@ -100,7 +100,7 @@ def test_one_bad_shard_of_a_batch_alone_is_judged_with_the_rest_of_the_run() -> 
     bad, good = ShardCount(500, 1, 9, (Rejections("corrupt_stream", 1, "x"),)), ShardCount(500, 0, 9)
     check_quarantine_share(ReadShards().plus({"a": bad}), 0.01)
     check_quarantine_share(ReadShards().plus({"a": bad}).plus({"b": good}), 0.01, all_read=True)
-    with pytest.raises(CorpusError, match="^2 of 3 shards"):
+    with pytest.raises(CorpusError, match=r"^2 of 3 shards"):
         check_quarantine_share(ReadShards().plus({"a": bad}).plus({"b": good}).plus({"c": bad}), 0.01)
 
 
