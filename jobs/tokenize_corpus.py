@@ -25,7 +25,15 @@ from jobs.loading.check_records import (
     progress_message,
 )
 from jobs.loading.forget import forget_blocked
-from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
+from jobs.loading.loaded_shards import (
+    LOADED,
+    LOADING,
+    LoadedShard,
+    ShardChanges,
+    batches_of,
+    compare_shards,
+    read_loaded,
+)
 from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
@@ -48,7 +56,7 @@ def run(run: Run, provenance: Provenance) -> None:
     blocks = read_block_list(run.warehouse)
     loaded = {} if anew else forget_blocked(run, blocks, read_loaded(run.warehouse.location("shards")))
     changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run))
-    if anew or changes:
+    if anew or changes or run.half_loaded():
         run.progress.say(STAGE.name, str(changes))
         _warn_of_repeated_keys(run, _load(run, provenance, changes, None if anew else loaded, blocks))
     else:
@@ -59,7 +67,8 @@ def why(run: Run, provenance: Provenance) -> str | None:
     """What an earlier run left undone, or how the listed shards differ from those that are loaded."""
     loaded = read_loaded(run.warehouse.location("shards"))
     changes = compare_shards(_listed(run, read_block_list(run.warehouse)), loaded, partial(_content_ids, run))
-    return run.ahead_of_shards() or run.unapplied_block_list() or (str(changes) if changes else None)
+    unfinished = run.ahead_of_shards() or run.unapplied_block_list()
+    return unfinished or (str(changes) if changes else run.half_loaded())
 
 
 def _listed(run: Run, blocks: BlockList) -> list[Shard]:
@@ -103,7 +112,8 @@ def _load(
         for table in _ROWS:
             removed = None if loaded is None and not number else outdated
             replace_shards(run.warehouse, table, files.get(table, []), removed, provenance)
-        commit_shards(run.warehouse, rows.values(), provenance, run.warehouse.rows((*_ROWS, BLOCK_LIST)))
+        loading = (row._replace(status=LOADED if is_last else LOADING) for row in rows.values())
+        commit_shards(run.warehouse, loading, provenance, run.warehouse.rows((*_ROWS, BLOCK_LIST)))
     return documents
 
 
