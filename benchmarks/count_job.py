@@ -20,8 +20,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from benchmarks.common import fresh, median, parse, report, seconds, settings_for, start_run
 from jobs import count_cooccurrence, tokenize_corpus
 from jobs.framework.stage import Run, make_provenance
-from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS
+from pivot_udfs.count_cooccurrence import COUNTED
 from pivot_udfs.count_cooccurrence import count_cooccurrence as count_documents
+from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import TABLES

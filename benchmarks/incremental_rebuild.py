@@ -1,16 +1,20 @@
 """A rebuild after one of 100 shards was added, changed or removed, against the rebuild of all, on ``local[2]``.
 
-    python -m benchmarks.incremental_rebuild --corpus FOLDER [--batches 10]
+    python -m benchmarks.incremental_rebuild --corpus FOLDER [--batches 10] [--repeat 1]
 
 The corpus' documents are written to 100 shards, of which 99 are loaded first; then pivots and cuts stay. Each row of
 the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers), and the bytes of
-new files in the warehouse.
+new files in the warehouse. With ``--repeat`` each document is written so many times, with the lines of each copy in
+another order: such a corpus has fewer distinct cells of counts than one of as many different documents.
 """
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from benchmarks.common import fresh, parse, read_documents, report, seconds, settings_for, start_run
 from jobs import rebuild_corpus
@@ -25,62 +29,60 @@ Figures = dict[str, dict[str, float]]
 
 def main() -> None:
     """Runs it."""
-    arguments = parse(__doc__, batches={"type": int, "default": 10, "help": "batches of the first load"})
+    arguments = parse(
+        __doc__,
+        batches={"type": int, "default": 10, "help": "batches of a second first load; 0: none"},
+        repeat={"type": int, "default": 1, "help": "how often each document is written"},
+    )
     root = Path(fresh(f"{arguments.scratch}/bench-incremental"))
-    parts = _parts(read_documents(arguments.corpus))
-    folder = root / "shards"
+    folder, documents = root / "shards", read_documents(arguments.corpus)
     folder.mkdir(parents=True)
     for number in range(_N_SHARDS - 1):
-        _write(folder, number, parts[number])
+        _write(folder, number, _lines(documents, number, arguments.repeat))
     settings = settings_for(arguments, str(folder), str(root / "warehouse"), refresh=Refresh(rule="on_request"))
-    _rebuild(settings_for(arguments, str(folder), str(root / "warm")))
+    some = [str(path) for path in sorted(folder.iterdir())[:: 3 * arguments.repeat]]
+    _rebuild(_changed(settings, root / "warm", corpus=Corpus(inputs=some)))
     figures = {"first_load": _rebuild(settings), "nothing_changed": _rebuild(settings)}
-    figures |= {name: _after(settings, change, folder, parts) for name, change in _CHANGES.items()}
-    n_bytes = sum(path.stat().st_size for path in folder.iterdir())
-    batched = settings.model_copy(
-        update={
-            "corpus": Corpus(inputs=[str(folder)], batch_gb=n_bytes / arguments.batches / 1e9),
-            "warehouse": settings.warehouse.model_copy(update={"path": str(root / "batched")}),
-        }
-    )
-    figures["first_load_in_batches"] = _rebuild(batched)
-    fresh(str(root))
-    report("incremental_rebuild", {"input_bytes": n_bytes, "batches": arguments.batches, "stages": figures})
-
-
-def _add(folder: Path, parts: list[list[str]]) -> None:
-    _write(folder, _N_SHARDS - 1, parts[-1])
-
-
-def _change(folder: Path, parts: list[list[str]]) -> None:
-    _write(folder, 3, parts[3][1:])
-
-
-def _remove(folder: Path, parts: list[list[str]]) -> None:
+    _write(folder, _N_SHARDS - 1, _lines(documents, _N_SHARDS - 1, arguments.repeat))
+    figures["one_added"] = _rebuild(settings)
+    _write(folder, 3, islice(_lines(documents, 3, arguments.repeat), 1, None))
+    figures["one_changed"] = _rebuild(settings)
     (folder / "007.jsonl").unlink()
+    figures["one_removed"] = _rebuild(settings)
+    n_bytes = sum(path.stat().st_size for path in folder.iterdir())
+    if arguments.batches:
+        corpus = Corpus(inputs=[str(folder)], batch_gb=n_bytes / arguments.batches / 1e9)
+        figures["first_load_in_batches"] = _rebuild(_changed(settings, root / "batched", corpus=corpus))
+    fresh(str(root))
+    name = "incremental_rebuild" + (f"_{arguments.repeat}x" if arguments.repeat > 1 else "")
+    report(name, {"input_bytes": n_bytes, "batches": arguments.batches, "stages": figures})
 
 
-_CHANGES = {"one_added": _add, "one_changed": _change, "one_removed": _remove}
+def _changed(settings: Settings, warehouse: Path, **sections: Any) -> Settings:
+    path = settings.warehouse.model_copy(update={"path": str(warehouse)})
+    return settings.model_copy(update={"warehouse": path, **sections})
 
 
-def _after(
-    settings: Settings, change: Callable[[Path, list[list[str]]], None], folder: Path, parts: list[list[str]]
-) -> Figures:
-    change(folder, parts)
-    return _rebuild(settings)
+def _lines(documents: list[Document], number: int, repeat: int) -> Iterator[str]:
+    """JSON lines of a shard: every hundredth document, ``repeat`` times."""
+    for place in range(number, len(documents), _N_SHARDS):
+        document = documents[place]
+        for copy in range(repeat):
+            record = {"source": document.source, "id": f"{document.doc_id}-{place}-{copy}", "lang": document.lang}
+            yield json.dumps(record | {"text": _copy(document.text, copy)}, ensure_ascii=False)
 
 
-def _parts(documents: list[Document]) -> list[list[str]]:
-    """JSON lines of each shard: every hundredth document."""
-    lines = [
-        json.dumps({"source": d.source, "id": f"{d.doc_id}-{k}", "text": d.text, "lang": d.lang}, ensure_ascii=False)
-        for k, d in enumerate(documents)
-    ]
-    return [lines[start::_N_SHARDS] for start in range(_N_SHARDS)]
+def _copy(text: str, number: int) -> str:
+    """The text itself, or with its lines in an order that depends on the number of the copy."""
+    lines = text.splitlines(keepends=True)
+    if number:
+        Random(number).shuffle(lines)  # noqa: S311 - a benchmark
+    return "".join(lines)
 
 
-def _write(folder: Path, number: int, lines: list[str]) -> None:
-    (folder / f"{number:03}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+def _write(folder: Path, number: int, lines: Iterable[str]) -> None:
+    with (folder / f"{number:03}.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
 
 
 def _rebuild(settings: Settings) -> Figures:
@@ -94,6 +96,7 @@ def _rebuild(settings: Settings) -> Figures:
             "core_seconds": round(_core_seconds() - core, 2),
             "bytes": _bytes_below(Path(settings.warehouse.path)) - n_bytes,
         }
+    print(figures, flush=True)
     return figures
 
 

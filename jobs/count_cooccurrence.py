@@ -17,7 +17,6 @@ from dataclasses import replace
 from functools import cache, partial
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
@@ -28,8 +27,9 @@ from jobs.warehouse.changed_documents import covered_documents
 from jobs.warehouse.commit_history import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
-from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, window_in_tokens
-from pivot_udfs.count_files import count_files, count_languages
+from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
+from pivot_udfs.count_files import count_files, count_languages, sum_languages
+from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
@@ -135,18 +135,17 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
             stored = run.warehouse.files(table)
             parts = frame_of_files(run.spark, stored).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS))
             rows, n_bytes = rows.union(parts), n_bytes + sum(stored.values())
-        totals = totals.union(run.warehouse.read(_LAST).select(*CORPUS_TOTALS.names))
-    sums = [F.sum(name).alias(name) for name in ("n_docs", "n_tokens")]
     with run.progress.watch(run.spark, STAGE.name, "rows of counts", n_bytes=n_bytes):
         rows = gathered(rows, len(plan.lexicon.words))
         run.warehouse.write(rows, list(_COUNTS), provenance, partial(sum_counts, plan=sum_plan))
-        run.warehouse.write(totals.groupBy("lang").agg(*sums).where("n_docs != 0"), [_LAST], provenance)
+        languages = [totals.toArrow(), *([run.warehouse.read_small(_LAST)] if add else [])]
+        run.warehouse.commit_rows(_LAST, sum_languages(languages), provenance)
 
 
 def _warn_of_missing_words(run: Run) -> None:
     """Misspelt cells of a lexicon show as words that are never found."""
-    found = run.warehouse.read("word_totals").select("lang", "word").collect()
-    if message := describe_missing(run.lexicon, ((row.lang, row.word) for row in found)):
+    found = run.warehouse.read_small("word_totals").to_pylist()
+    if message := describe_missing(run.lexicon, ((row["lang"], row["word"]) for row in found)):
         run.progress.say(STAGE.name, f"warning: {message}")
 
 

@@ -51,7 +51,7 @@ def run(run: Run, provenance: Provenance) -> None:
 
 def read_cuts(run: Run) -> Cuts:
     """The content of ``selection_cuts``."""
-    return Cuts.from_rows(run.warehouse.read(_CUTS).collect())
+    return Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
 
 
 def arm_budgets(run: Run, cuts: Cuts) -> tuple[dict[str, Held], list[Budget]]:

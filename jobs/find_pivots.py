@@ -69,7 +69,7 @@ def known_drift(run: Run) -> float | None:
 
 def _stay(run: Run, plan: PivotPlan) -> bool:
     """Measures how much the pivots by today's counts differ from the pinned ones; whether these stay."""
-    pinned = [row["token_id"] for row in run.warehouse.read("pivots").collect()]
+    pinned = run.warehouse.read_small("pivots").column("token_id").to_pylist()
     with run.progress.watch(run.spark, STAGE.name, "drift"):
         step = partial(pair_pivots, plan=plan)
         pairs = _associations(run, plan).mapInArrow(step, from_arrow_schema(PAIR_PIVOTS))
@@ -85,10 +85,10 @@ def _stay(run: Run, plan: PivotPlan) -> bool:
 
 def pivot_plan(run: Run) -> PivotPlan:
     """What the workers need, from the settings and the totals; raises WarehouseError where no document is counted."""
-    n_docs = sum(run.warehouse.read("corpus_totals").toArrow().column("n_docs").to_pylist())
+    n_docs = sum(run.warehouse.read_small("corpus_totals").column("n_docs").to_pylist())
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
-    numbers, words = run.lexicon.word_numbers(), run.warehouse.read("word_totals").toArrow()
+    numbers, words = run.lexicon.word_numbers(), run.warehouse.read_small("word_totals")
     word_docs = np.zeros(len(numbers), np.int64)
     names = zip(words.column("lang").to_pylist(), words.column("word").to_pylist(), strict=True)
     word_docs[[numbers[name] for name in names]] = words.column("doc_count").to_numpy()
@@ -100,7 +100,7 @@ def token_figures(run: Run, n_docs: int) -> TokenFigures:
     """What is known of every token, from the counts."""
     vocab = vocabulary(run.tokenizer)
     counts, docs, words, sources = (np.zeros(vocab.size, np.int64) for _ in range(4))
-    totals, groups = (run.warehouse.read(table).toArrow() for table in ("token_totals", "token_sources"))
+    totals, groups = map(run.warehouse.read_small, ("token_totals", "token_sources"))
     counts[totals.column("token_id").to_numpy()] = totals.column("count").to_numpy()
     docs[totals.column("token_id").to_numpy()] = totals.column("doc_count").to_numpy()
     np.add.at(words, groups.column("token_id").to_numpy(), groups.column("word_count").to_numpy())

@@ -21,8 +21,7 @@ _TABLE = "document_scores"
 
 def run(run: Run, provenance: Provenance) -> None:
     """Writes one row of scores for every document that has none by these pivots, and removes those of other rows."""
-    rows = run.warehouse.read("pivots").select("token_id", "half_balance").collect()
-    balances = {row["token_id"]: row["half_balance"] for row in rows}
+    balances = {row["token_id"]: row["half_balance"] for row in run.warehouse.read_small("pivots").to_pylist()}
     if not balances:
         raise _no_pivots(run)
     plan = score_plan(balances, run.tokenizer, run.lexicon)

@@ -3,10 +3,7 @@
 Whole documents are collected into a block; when the block has reached its share of the budget, the kernels count it
 row by row and emit its cells in batches. A document is never cut, so a cell's counts add up over blocks, workers and
 rebuilds: the result does not depend on the budget, the batches or the partitions. A block emits 0.3 cells a token;
-emitting every pair would be 20.
-
-A row of counts is one Arrow row, its columns and counts packed as bytes: Spark shuffles and sorts some thousand rows,
-not millions of cells. ``sum_counts`` adds the rows of all blocks up.
+emitting every pair would be 20. ``sum_counts`` adds the rows of all blocks up.
 """
 
 import ctypes
@@ -14,7 +11,6 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 from zlib import crc32
 
@@ -25,6 +21,7 @@ import pyarrow.compute as pc
 
 from pivot_udfs.counting.context_kernel import Events, Tokens, count_contexts
 from pivot_udfs.counting.dense_row import WHOLE_DOCUMENT, Cells, count_items, new_cells, order_by_row
+from pivot_udfs.counting.partial_rows import Kind, packed_rows
 from pivot_udfs.counting.whole_words import count_words, word_shapes
 from pivot_udfs.counting.word_pair_kernel import PlacedHits, count_word_pairs
 from pivot_udfs.matching.lexicon import Lexicon
@@ -35,31 +32,12 @@ from pivot_udfs.text.identify_language import language_model
 from pivot_udfs.tokenization.backends import TokenizerSpec, forget_encoders
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
-PARTIAL_ROWS = pa.schema(
-    [
-        pa.field("kind", pa.int32(), nullable=False),  # a Kind
-        pa.field("row", pa.int32(), nullable=False),  # word id; group of sources in TOKEN_SOURCES; 0 in the totals
-        pa.field("columns", pa.binary(), nullable=False),  # int32: token or word ids, ascending, each once
-        pa.field("pair_counts", pa.binary(), nullable=False),  # int64, one a column
-        pa.field("doc_counts", pa.binary(), nullable=False),  # int64, one a column
-    ]
-)
 COUNTED = pa.schema([DOCUMENTS.field(name) for name in ("source", "lang", "text", "token_ids")])
 """What is read of documents."""
 _FIXED_BYTES = 560 << 20
 """Memory of a worker before it holds a document: interpreter, compiled kernels, the trie, one batch."""
 _SLICE_BYTES = 2 << 20
 _OUT_CELLS = 1 << 17
-
-
-class Kind(IntEnum):
-    """Which table a row of counts belongs to."""
-
-    TOKEN_COOCCURRENCE = 0
-    WORD_COOCCURRENCE = 1
-    WORD_TOTALS = 2
-    TOKEN_TOTALS = 3
-    TOKEN_SOURCES = 4
 
 
 @dataclass(frozen=True)
@@ -219,19 +197,3 @@ def _source_groups(sources: pa.StringArray) -> npt.NDArray[np.uint8]:
 def _totals(kind: Kind, counts: Any, docs: Any, row: int = 0) -> pa.RecordBatch:
     items = np.flatnonzero(docs).astype(np.int32)
     return packed_rows(kind, np.full_like(items, row), items, counts[items], docs[items])
-
-
-def packed_rows(kind: Kind, rows: Any, columns: Any, pairs: Any, docs: Any) -> pa.RecordBatch:
-    """Cells (int32, int32, int64, int64, each (N,)), ordered by row, as a batch in PARTIAL_ROWS; they are copied."""
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
-    bounds = np.append(starts, len(rows))
-    packed = [
-        pa.Array.from_buffers(
-            pa.binary(),
-            len(starts),
-            [None, pa.py_buffer((bounds * values.itemsize).astype(np.int32)), pa.py_buffer(values.tobytes())],
-        )
-        for values in (columns, pairs, docs)
-    ]
-    kinds = np.full(len(starts), kind, np.int32)
-    return pa.RecordBatch.from_arrays([pa.array(kinds), pa.array(rows[starts]), *packed], schema=PARTIAL_ROWS)

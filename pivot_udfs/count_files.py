@@ -1,14 +1,15 @@
 """Counts the files by which two versions of ``documents`` differ: those of removed files with a minus sign."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS, CountPlan, count_cooccurrence
+from pivot_udfs.count_cooccurrence import COUNTED, CountPlan, count_cooccurrence
+from pivot_udfs.counting.partial_rows import negated_rows
 from pivot_udfs.schemas import CORPUS_TOTALS, DOCUMENTS
 from pivot_udfs.storage.read_parquet import ReadFiles, read_files
 
@@ -27,7 +28,7 @@ def count_files(
     for sign, group in groupby(sorted(files), key=itemgetter(0)):
         documents = read([file for _, file in group], folder, COUNTED)
         for rows in count_cooccurrence(documents, plan):
-            yield rows if sign > 0 else _negative(rows)
+            yield rows if sign > 0 else negated_rows(rows)
 
 
 def count_languages(
@@ -42,10 +43,8 @@ def count_languages(
             yield from table.to_batches()
 
 
-def _negative(rows: pa.RecordBatch) -> pa.RecordBatch:
-    columns = {name: rows.column(name) for name in rows.schema.names}
-    for name in ("pair_counts", "doc_counts"):
-        _, bounds, values = columns[name].buffers()
-        negative = pa.py_buffer(-np.frombuffer(values, np.int64))
-        columns[name] = pa.Array.from_buffers(pa.binary(), rows.num_rows, [None, bounds, negative])
-    return pa.RecordBatch.from_arrays(list(columns.values()), schema=PARTIAL_ROWS)
+def sum_languages(parts: Sequence[pa.Table]) -> list[dict[str, Any]]:
+    """The rows of ``corpus_totals``, by language, from rows of ``count_languages`` and stored ones."""
+    sums = pa.concat_tables(parts).group_by("lang").aggregate([("n_docs", "sum"), ("n_tokens", "sum")])
+    rows = sums.rename_columns(CORPUS_TOTALS.names).sort_by("lang").to_pylist()
+    return [row for row in rows if row["n_docs"]]

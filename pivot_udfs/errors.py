@@ -40,6 +40,10 @@ class DamagedTableError(WarehouseError):
     """Files of a table or of its log are missing or cut: the message names the remedy."""
 
 
+class MissingVersionError(WarehouseError):
+    """The rows of a named version are gone: its log was cleaned up, its files removed, or its table made anew."""
+
+
 class ModelError(SemanticPivotsError):
     """The model cannot be loaded or read: use another model, or allow what it needs."""
 

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.count_cooccurrence import Kind, packed_rows
+from pivot_udfs.counting.partial_rows import Counts, Kind, packed_rows, unpacked_rows
 from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.lexicon import Lexicon
 
 _OUT_CELLS = 1 << 17
-_Counts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 TABLE_OF = {
     Kind.TOKEN_COOCCURRENCE: "token_cooccurrence",
     Kind.WORD_COOCCURRENCE: "word_cooccurrence",
@@ -54,7 +53,7 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
     ordered by row and column, without those that are zero. Raises WarehouseError where a sum is negative: the stored
     counts are not those of the documents that were removed.
     """
-    waiting: list[tuple[int, _Counts]] = []
+    waiting: list[tuple[int, Counts]] = []
     kind, n_cells = -1, 0
     for (row_kind, row), counts in _whole_rows(batches, plan):
         if not len(counts[0]):
@@ -94,12 +93,12 @@ def _packed(batch: pa.RecordBatch, kind: Kind, numbers: Mapping[tuple[str, str],
     return packed_rows(kind, rows, columns, pairs, docs)
 
 
-def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], _Counts]]:
+def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], Counts]]:
     size = max(plan.vocabulary_size, len(plan.lexicon.words))
     pairs, docs = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    current, parts = (-1, -1), list[_Counts]()
+    current, parts = (-1, -1), list[Counts]()
     for batch in batches:
-        for key, part in _parts(batch):
+        for key, part in unpacked_rows(batch):
             if key != current and parts:
                 yield current, _added(parts, pairs, docs)
                 parts = []
@@ -111,7 +110,7 @@ def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tu
         yield current, _added(parts, pairs, docs)
 
 
-def _check_counts(kind: Kind, counts: _Counts) -> None:
+def _check_counts(kind: Kind, counts: Counts) -> None:
     least = 0 if kind is Kind.TOKEN_SOURCES else 1
     if counts[1].min() < least or counts[2].min() < 1:
         raise WarehouseError(
@@ -120,23 +119,7 @@ def _check_counts(kind: Kind, counts: _Counts) -> None:
         )
 
 
-def _parts(batch: pa.RecordBatch) -> Iterator[tuple[tuple[int, int], _Counts]]:
-    kinds, rows = batch.column("kind").to_pylist(), batch.column("row").to_pylist()
-    packed = (
-        _unpacked(batch.column("columns"), np.int32),
-        _unpacked(batch.column("pair_counts"), np.int64),
-        _unpacked(batch.column("doc_counts"), np.int64),
-    )
-    yield from zip(zip(kinds, rows, strict=True), zip(*packed, strict=True), strict=True)
-
-
-def _unpacked(column: pa.BinaryArray, dtype: Any) -> Iterator[npt.NDArray[Any]]:
-    """The array in each cell of a binary column, without a copy."""
-    for value in column:
-        yield np.frombuffer(value.as_buffer(), dtype)
-
-
-def _added(parts: list[_Counts], pairs: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]) -> _Counts:
+def _added(parts: list[Counts], pairs: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]) -> Counts:
     """The sum of parts of one row; a part has each column once. ``pairs`` and ``docs`` are zero before and after."""
     if len(parts) == 1:
         return parts[0]
@@ -150,10 +133,11 @@ def _added(parts: list[_Counts], pairs: npt.NDArray[np.int64], docs: npt.NDArray
     return total
 
 
-def _table_rows(kind: Kind, rows: list[tuple[int, _Counts]], plan: SumPlan) -> pa.RecordBatch:
+def _table_rows(kind: Kind, rows: list[tuple[int, Counts]], plan: SumPlan) -> pa.RecordBatch:
     lengths = [len(counts[0]) for _, counts in rows]
     row_ids = np.repeat(np.array([row for row, _ in rows], np.int32), lengths)
-    columns, pairs, docs = (np.concatenate([counts[k] for _, counts in rows]) for k in range(3))
+    columns = np.concatenate([counts[0] for _, counts in rows])
+    pairs, docs = (np.concatenate([counts[k] for _, counts in rows], dtype=np.int64) for k in (1, 2))
     counted = {"pair_count": pairs, "doc_count": docs}
     totals = {"count": pairs, "doc_count": docs}
     if kind is Kind.TOKEN_COOCCURRENCE:

@@ -49,12 +49,15 @@ _OPEN_FILES, _LEAST_OPEN_FILES = 4096, 512
 def check_machine(settings: Settings, files: Collection[str] = (), writes: bool = True) -> None:
     """Raises SetupError, ConfigError or StoreError for the first fault found that would stop a run on this machine.
 
-    ``files``: those that the run reads (``tokenizer``, ``lexicon``); ``writes``: whether it writes tables.
+    ``files``: those that the run reads (``tokenizer``, ``lexicon``) or writes (``report``); ``writes``: whether it
+    writes tables.
     """
     check_limits()
     for name in sorted({"tokenizer", "lexicon"}.intersection(files)):
         check_file(f"{name}.path", getattr(settings, name).path)
     check_folder(settings.warehouse.path, writes)
+    if "report" in files and settings.report.path:
+        check_output("report.path", settings.report.path)
     check_temporary_folder(settings.spark.conf.get("spark.local.dir"))
     check_spark_settings(settings.spark.master, settings.spark.conf)
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
@@ -92,27 +95,43 @@ def check_file(key: str, place: str) -> None:
         raise ConfigError(f"{key} = {place}: there is no such file{where}")
 
 
-def check_folder(place: str, writes: bool = True) -> None:
-    """Makes sure that a warehouse can be read, or written; it may be missing yet, and stores are not asked."""
+def check_folder(place: str, writes: bool = True, key: str = "warehouse.path") -> None:
+    """Makes sure that a folder can be read, or written; it may be missing yet, and stores are not asked."""
+    location = resolve(place)
+    if location.is_local:
+        _check_folder(Path(location.path), key, place, writes)
+
+
+def check_output(key: str, place: str) -> None:
+    """Makes sure that a local file can be written; it and folders above it may be missing yet."""
     location = resolve(place)
     if not location.is_local:
         return
-    folder = Path(location.path)
+    path = Path(location.path)
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{key} = {place}: it is no regular file: choose another path")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise SetupError(f"{key} = {place}: the file cannot be written: change its mode, or choose another path")
+    _check_folder(path.parent, key, place)
+
+
+def _check_folder(folder: Path, key: str, place: str, writes: bool = True) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
     if not there.is_dir():
         what = "a link to nothing" if there.is_symlink() and not there.exists() else "a file"
-        raise ConfigError(f"warehouse.path = {place}: {there} is {what}, a folder is needed: choose another path")
+        raise ConfigError(f"{key} = {place}: {there} is {what}, a folder is needed: choose another path")
     if writes:
-        _check_writable(there, "warehouse.path", place)
+        _check_writable(there, key, place)
 
 
 def check_temporary_folder(local_dir: str | None) -> None:
-    """Makes sure that Spark and Python can write temporary files."""
+    """Makes sure that Spark and Python can write temporary files; folders of Spark may be missing yet."""
     # Python passes over a TMPDIR that it cannot write and takes another folder, Java and Spark do not.
     place = os.environ.get("TMPDIR") or tempfile.gettempdir()
     _check_writable(Path(place), "TMPDIR", place)
-    for folder in filter(os.path.isdir, (local_dir or "").split(",")):
-        _check_writable(Path(folder), "spark.local.dir", folder)
+    key = "SPARK_LOCAL_DIRS" if os.environ.get("SPARK_LOCAL_DIRS") else "spark.local.dir"
+    for folder in filter(None, (os.environ.get("SPARK_LOCAL_DIRS") or local_dir or "").split(",")):
+        _check_folder(Path(folder).absolute(), key, folder)
 
 
 def _check_writable(folder: Path, name: str, place: str) -> None:

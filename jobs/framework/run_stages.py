@@ -15,7 +15,7 @@ from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.progress import Progress, StageRun, core_seconds
-from jobs.framework.spark_session import LateSession, check_store, start_session
+from jobs.framework.spark_session import LateSession, check_store, start_session, warn_of_memory
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
@@ -43,30 +43,36 @@ def with_run(
     ``stages`` are what ``body`` runs, in order; ``plan`` prints the plan (None: what the stages would do). Both are
     called with the run and, where ``arguments`` is a class, the job's own. Returns the exit code, see ``command_line``.
     """
+    files = {file for stage in stages for file in stage.files}
 
     def check(settings: Settings) -> bool:
-        files = {file for stage in stages for file in stage.files}
         writes = any(stage.writes(settings) for stage in stages)
-        check_machine(settings, files, writes)
+        check_machine(settings, files | {"report" for stage in stages if "report" in stage.sections}, writes)
+        warn_of_memory(name, settings.spark, settings.cooccurrence.memory_budget_mb)
         return writes
+
+    def with_files(run: Run, *own: Arguments, body: Callable[..., object]) -> None:
+        for file in sorted(files - {"shards"}):
+            run.file_hash(file)  # reads it, before anything is computed
+        body(run, *own)
 
     def run(settings: Settings, *own: Arguments) -> None:
         with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext():
-            _in_session(name, settings, body, *own)
+            _in_session(name, settings, partial(with_files, body=body), *own)
 
     def show(settings: Settings, *own: Arguments) -> None:
         check(settings)
-        _in_session(name, settings, plan or partial(print_plan, stages=stages), *own)
+        _in_session(name, settings, partial(with_files, body=plan or partial(print_plan, stages=stages)), *own)
 
     return run_command(name, description, Settings, run, argv, show, arguments)
 
 
 def _in_session(name: str, settings: Settings, body: Callable[..., object], *own: Arguments) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
-    output, budget, progress = JvmOutput(), settings.cooccurrence.memory_budget_mb, Progress()
+    output, progress = JvmOutput(), Progress()
 
     def start() -> SparkSession:
-        session = start_session(f"semantic-pivots {name}", settings.spark, budget, output)
+        session = start_session(f"semantic-pivots {name}", settings.spark, output)
         check_store(session, resolve(settings.warehouse.path))
         progress.listen(session)
         return session

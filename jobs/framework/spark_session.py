@@ -40,31 +40,27 @@ _ALWAYS = {
 }
 _LOCAL = {
     "spark.driver.memory": LOCAL_DRIVER_MEMORY,
+    "spark.log.level": "ERROR",
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.enabled": "false",
     "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # Spark creates it; it stays empty
 }
+_CLUSTER = {"spark.log.level": "WARN"}
 
 
-def start_session(
-    app_name: str, spark: Spark, memory_budget_mb: int | None = None, output: JvmOutput | None = None
-) -> SparkSession:
-    """The Spark session of a job; warns if executors have less memory for Python than the budgets of their workers.
+def start_session(app_name: str, spark: Spark, output: JvmOutput | None = None) -> SparkSession:
+    """The Spark session of a job.
 
     ``output`` takes what a JVM that is started here writes to standard error. Raises ConfigError where the Delta jars
     are missing.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = _conf(app_name, spark)
-    if memory_budget_mb and (warning := memory_warning(conf.get, memory_budget_mb)):
-        log.warning(warning)
     if output and SparkContext._gateway is None:
         output.launch(conf)
     session = SparkSession.builder.config(conf=conf).getOrCreate()
-    if _is_local(conf):
-        session.sparkContext.setLogLevel("ERROR")
-    elif "PYSPARK_GATEWAY_PORT" not in os.environ:
+    if not _is_local(conf) and "PYSPARK_GATEWAY_PORT" not in os.environ:
         _send_code(session)
     _check_jvm(session)
     if output:
@@ -104,7 +100,7 @@ def _conf(app_name: str, spark: Spark) -> SparkConf:
         conf.setIfMissing("spark.master", spark.master)
     elif not submitted:
         conf.setIfMissing("spark.master", "local[*]")
-    for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else {}):
+    for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else _CLUSTER):
         for key, value in defaults.items():
             conf.setIfMissing(key, value)
     if _is_local(conf):  # else Spark looks up the name of the machine, which in a container may have no address
@@ -121,6 +117,12 @@ def with_delta(extensions: str | None) -> str:
     """Spark's list of session extensions, with Delta's added where it is missing."""
     given = [name.strip() for name in (extensions or "").split(",") if name.strip()]
     return ",".join(given if _DELTA in given else [*given, _DELTA])
+
+
+def warn_of_memory(app_name: str, spark: Spark, memory_budget_mb: int) -> None:
+    """Warns where the executors of a session would have less memory for Python than the budgets of their workers."""
+    if warning := memory_warning(_conf(app_name, spark).get, memory_budget_mb):
+        log.warning(warning)
 
 
 def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> str | None:

@@ -37,7 +37,7 @@ def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tupl
     wanted = reduce(or_, ((F.col("shard") == key["shard"]) & (F.col("record") == key["record"]) for key in keys))
     rows = run.warehouse.read(f"datasets/{PIVOT}").where(wanted).collect()
     by_key = {tuple(row[name] for name in _KEY): row for row in rows}
-    pivots = {row["token_id"] for row in run.warehouse.read("pivots").select("token_id").collect()}
+    pivots = {*run.warehouse.read_small("pivots").column("token_id").to_pylist()}
     documents = [by_key[tuple(key)] for key in keys]
     examples = []
     for row in documents:

@@ -31,7 +31,7 @@ _N_THREADS = 3
 
 def read_report(run: Run) -> Report:
     """Everything that the page shows, from the newest version of each table."""
-    selection, cuts = run.settings.selection, Cuts.from_rows(run.warehouse.read("selection_cuts").collect())
+    selection, cuts = run.settings.selection, Cuts.from_rows(run.warehouse.read_small("selection_cuts").to_pylist())
     mark = partial(mark_documents, run.warehouse.read("document_scores"), cuts, selection)
     taken = mark([PIVOT]).withColumn("taken", F.col(PIVOT) if PIVOT in selection.arms else F.lit(False))
     by_group = sums_by_group(mark(selection.arms), selection.arms).persist()
@@ -56,7 +56,7 @@ def read_report(run: Run) -> Report:
         rule=_rule(selection),
         shrinkage_tokens=selection.shrinkage_tokens,
         min_doc_count=run.settings.pivots.min_word_doc_count,
-        n_pivots=run.warehouse.read("pivots").count(),
+        n_pivots=run.warehouse.read_small("pivots").num_rows,
         intake=intake.result(),
         language_pairs=pairs[:N_LANGUAGE_PAIRS],
         n_language_pairs=len(pairs),

@@ -48,7 +48,7 @@ def read_drift(run: Run) -> tuple[int, float] | None:
         before = ArrowTables(path, max(others)).rows("pivots", ["token_id"], ds.scalar(True))
     except WarehouseError:  # its files are no longer there
         return None
-    now = run.warehouse.read("pivots").select("token_id").collect()
+    now = run.warehouse.read_small("pivots").to_pylist()
     return max(others), drift_between(*([row["token_id"] for row in rows] for rows in (before, now)))
 
 

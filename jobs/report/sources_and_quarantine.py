@@ -60,6 +60,6 @@ def _text_bytes(run: Run) -> int | None:
     words = vocabulary(run.tokenizer)
     if words.byte_lengths is None or words.normal_form:
         return None
-    totals = run.warehouse.read("token_totals").select("token_id", "count").toArrow()
+    totals = run.warehouse.read_small("token_totals")
     ids, counts = (totals.column(name).to_numpy() for name in ("token_id", "count"))
     return int(words.byte_lengths[ids].astype(np.int64) @ counts)

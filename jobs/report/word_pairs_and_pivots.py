@@ -21,7 +21,7 @@ def read_language_pairs(run: Run) -> tuple[LanguagePair, ...]:
     sums = cooccurrence.groupBy(*pair).agg(F.count("*").alias("n"), F.sum("doc_count").alias("doc_counts"))
     concepts = run.warehouse.read("pair_pivots").groupBy(*pair).agg(F.countDistinct("concept").alias("linked"))
     rows = sums.join(concepts, on=pair, how="left").orderBy(F.desc("doc_counts"), *pair).collect()
-    n_docs = run.warehouse.read("corpus_totals").agg(F.sum("n_docs")).collect()[0][0] or 0
+    n_docs = sum(run.warehouse.read_small("corpus_totals").column("n_docs").to_pylist())
     strongest = _strongest_pairs(run, cooccurrence, n_docs)
     return tuple(
         LanguagePair(row["lang_a"], row["lang_b"], row["n"], row["linked"] or 0, strongest.get((row[0], row[1]), ()))

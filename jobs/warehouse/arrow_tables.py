@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from jobs.warehouse.commit_history import Content, maintained_version, read_content
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.open_table import missing_version, open_delta
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.location import Location
@@ -26,7 +26,7 @@ class ArrowTables:
     """The tables under one path, with the rows that a release has (its number; None: the newest).
 
     Of tables that it lacks, or where there is no release, the newest version is read. Raises WarehouseError where there
-    is no such release.
+    is no such release; reading a table whose rows of the release are no longer there raises MissingVersionError.
     """
 
     def __init__(self, path: str, release: int | None = None) -> None:
@@ -94,9 +94,10 @@ class ArrowTables:
         if release is None or name not in release.versions or release.holds(name, content.rows):
             return newest, content
         # Files of the released version itself may have been compacted and vacuumed since.
-        version = maintained_version(newest, release.versions[name])
-        content, delta = read_content(newest, version), open_delta(self.location(name), version)
-        return delta or newest, content
+        version, location = maintained_version(newest, release.versions[name]), self.location(name)
+        if not release.names(name, content.id):
+            raise missing_version(location, version, "the table was made anew since")
+        return open_delta(location, version), read_content(newest, version)
 
 
 def _dataset(delta: DeltaTable, location: Location) -> ds.Dataset:

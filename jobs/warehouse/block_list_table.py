@@ -47,17 +47,17 @@ def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
 def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockList | None:
     """What was blocked where forgetting is all that changed ``documents`` between two of its versions, else None.
 
-    The versions differ in the documents that ``before`` has and this list blocks. None also where the block list of
-    that time is no longer there.
+    The versions differ in the documents that ``before`` has and this list blocks. None also where the commits between
+    them or the block list of that time are no longer there.
     """
-    delta = open_delta(warehouse.location("documents"))
-    commits = commits_between(delta, before, after) if delta else []
-    applied = [commit.tables.get(BLOCK_LIST) for commit in commits]
+    delta, blocked = open_delta(warehouse.location("documents")), warehouse.content(BLOCK_LIST)
+    commits = commits_between(delta, before, after) if delta else None
+    applied = [commit.tables.get(BLOCK_LIST) for commit in commits or ()]
     if not applied:
         return None
     entries: set[Blocked] = set()
     for rows in applied:
-        if rows is None:
+        if rows is None or blocked is None or rows.id != blocked.id:
             return None
         try:
             entries |= {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), rows.version)}

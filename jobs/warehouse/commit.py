@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
@@ -29,8 +29,12 @@ from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
 
-_CONFIGURATION = {"delta.checkpointInterval": "10"}
-"""As Delta Lake's own library has it; delta-rs alone would write its first checkpoint at version 99."""
+LOG_CLEANUP = "delta.enableExpiredLogCleanup"
+"""Off, so that the log keeps the commits with the provenance of rows and the versions that releases name."""
+KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+"""The same for commits to tables without the property; ``DeltaTable.optimize`` ignores it."""
+_CONFIGURATION = {"delta.checkpointInterval": "10", LOG_CLEANUP: "false"}
+"""delta-rs alone would write its first checkpoint at version 99, and Delta Lake's own library has 10."""
 
 
 def commit_files(
@@ -70,7 +74,9 @@ def commit_files(
     mode = "overwrite" if removed is None else "append"
     try:
         if delta:
-            delta.create_write_transaction([*added, *gone], mode, nullable, [], commit_properties=properties)
+            delta.create_write_transaction(
+                [*added, *gone], mode, nullable, [], commit_properties=properties, post_commithook_properties=KEEP_LOG
+            )
         else:
             about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
             delta = _created(table, nullable, added, about, properties)
@@ -94,11 +100,13 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
 
     Raises WarehouseError where the table no longer has that version or its files, or another run commits meanwhile.
     """
-    delta = open_delta(table)
+    delta, once = open_delta(table), CommitProperties(max_commit_retries=0)
     try:
         if delta is None or str(delta.metadata().id) != rows.id:
             raise WarehouseError(f"{table} is not the table that had {rows}")
-        delta.restore(maintained_version(delta, rows.version), commit_properties=CommitProperties(max_commit_retries=0))
+        delta.restore(
+            maintained_version(delta, rows.version), commit_properties=once, post_commithook_properties=KEEP_LOG
+        )
     except (DeltaError, *STORE_ERRORS) as error:
         raise WarehouseError(f"{table} cannot be restored to {rows} ({reason(error)})") from None
     return read_content(delta)

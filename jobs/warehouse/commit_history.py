@@ -126,9 +126,11 @@ def row_versions(delta: DeltaTable, fingerprint: str) -> list[int]:
     return found
 
 
-def commits_between(delta: DeltaTable, before: int, after: int) -> list[Commit]:
-    """The commits that changed rows after one version and up to another, without those that a RESTORE undid."""
+def commits_between(delta: DeltaTable, before: int, after: int) -> list[Commit] | None:
+    """The commits that changed rows between two versions, less those that a RESTORE undid; None if some are gone."""
     commits = [commit for commit in commits_of(delta) if commit.version <= after]
+    if sum(commit.version > before for commit in commits) < after - before:
+        return None
     return [commit for commit in _standing(commits) if commit.version > before and changes_rows(commit)]
 
 

@@ -8,19 +8,18 @@ import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 
 import pyarrow as pa
-from deltalake import ColumnProperties, DeltaTable, PostCommitHookProperties, WriterProperties
+from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
-from jobs.warehouse.commit import data_files
+from jobs.warehouse.commit import KEEP_LOG, LOG_CLEANUP, data_files
 from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature, stored_files
 from jobs.warehouse.releases import read_release
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import MissingVersionError, WarehouseError
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.schemas import made_by
 from pivot_udfs.settings import Maintenance
@@ -37,8 +36,6 @@ _TOMBSTONE_HOURS = 168
 _ROW_GROUP_BYTES = 8 << 20
 """Of stored rows, which take about four times that in memory."""
 _LONG = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-_KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
-"""The commit with the provenance of the rows stays, however old it is."""
 _PURGE_THREADS = 16
 _COUNTED_LAST = "corpus_totals"
 _COUNTS = {*made_by("count_cooccurrence")} - {_COUNTED_LAST}
@@ -61,6 +58,7 @@ def maintain_table(
     try:
         stored, done = stored_files(table), []
         if keep is not None:
+            done += _keep_log(delta, dry_run)
             done += _compact(delta, settings, file_mb, dry_run)
             done += _vacuum(delta, stored, settings.retention_hours, keep, dry_run)
             done += _remove_unfinished(table, settings.retention_hours, dry_run)
@@ -108,6 +106,15 @@ def _amount(sizes: Collection[int]) -> str:
     return f"{len(sizes):,} files of {sum(sizes) / 1e6:,.1f} MB"
 
 
+def _keep_log(delta: DeltaTable, dry_run: bool) -> list[str]:
+    """Compacting would remove commits of more than 30 days from the log."""
+    if LOG_CLEANUP in delta.metadata().configuration:
+        return []
+    if not dry_run:
+        delta.alter.set_table_properties({LOG_CLEANUP: "false"}, post_commithook_properties=KEEP_LOG)
+    return [f"{'would set' if dry_run else 'set'} {LOG_CLEANUP} = false"]
+
+
 def _compact(delta: DeltaTable, settings: Maintenance, file_mb: int, dry_run: bool) -> list[str]:
     """Any two files of less than half of the target fit into one."""
     small = [n_bytes for n_bytes in data_files(delta).values() if 2 * n_bytes < file_mb << 20]
@@ -115,9 +122,7 @@ def _compact(delta: DeltaTable, settings: Maintenance, file_mb: int, dry_run: bo
         return []
     if dry_run:
         return [f"would compact {_amount(small)}"]
-    done = delta.optimize.compact(
-        target_size=file_mb << 20, writer_properties=_writer(delta), post_commithook_properties=_KEEP_LOG
-    )
+    done = delta.optimize.compact(target_size=file_mb << 20, writer_properties=_writer(delta))
     return [f"compacted {done['numFilesRemoved']:,} files into {done['numFilesAdded']:,}"]
 
 
@@ -146,7 +151,7 @@ def _vacuum(
         enforce_retention_duration=False,
         full=True,
         keep_versions=list(keep),
-        post_commithook_properties=_KEEP_LOG,
+        post_commithook_properties=KEEP_LOG,
     )
     # It also lists files that an earlier VACUUM removed, and would commit to the log each time.
     unused = [stored[path] for path in vacuum(dry_run=True) if path in stored]
@@ -189,25 +194,24 @@ def kept_versions(root: Location, table: str) -> list[int]:
     """Versions of a table, other than the newest, that can still be needed.
 
     They are the version of the newest release, and the one to which the next run may have to roll the table back
-    because an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
+    because an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``. Raises WarehouseError where
+    the table, or one of those that name versions, cannot be read.
     """
-    try:
-        delta, release = open_delta(root.child(table)), read_release(root)
-        rows = _rows_to_restore(root, table)
-    except WarehouseError:
-        return []  # of a damaged table no version can be restored
+    delta, release, rows = open_delta(root.child(table)), read_release(root), _rows_to_restore(root, table)
     if delta is None:
         return []
-    named = [rows.version] if rows and rows.id == str(delta.metadata().id) else []
-    named += [release.versions[table]] if release and table in release.versions else []
+    table_id = str(delta.metadata().id)
+    named = [rows.version] if rows and rows.id == table_id else []
+    named += [release.versions[table]] if release and release.names(table, table_id) else []
     versions = {maintained_version(delta, version) for version in named} - {int(delta.version())}
-    return sorted(version for version in versions if _opened(root.child(table), version))
+    return sorted(version for version in versions if _has_version(root.child(table), version))
 
 
 def is_counted(root: Location) -> bool:
     """Whether the counts, if there are any, are those of the newest rows of ``documents``.
 
-    Where they are not, the files by which the two differ are counted by the next run.
+    Where they are not, the files by which the two differ are counted by the next run. Raises WarehouseError where one
+    of the tables cannot be read.
     """
     documents, counts = _content(root, "documents"), _content(root, _COUNTED_LAST)
     counted = counts.provenance.tables.get("documents") if counts and counts.provenance else None
@@ -223,12 +227,14 @@ def _rows_to_restore(root: Location, table: str) -> TableVersion | None:
     return shards.tables.get(table) if shards else None
 
 
-def _opened(table: Location, version: int | None = None) -> DeltaTable | None:
-    with suppress(WarehouseError):
-        return open_delta(table, version)
-    return None
+def _has_version(table: Location, version: int) -> bool:
+    try:
+        open_delta(table, version)
+    except MissingVersionError:
+        return False
+    return True
 
 
 def _content(root: Location, table: str) -> Content | None:
-    delta = _opened(root.child(table))
+    delta = open_delta(root.child(table))
     return read_content(delta) if delta else None

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
 from jobs.warehouse.commit_history import Content, hash_of_paths
-from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, table_files
@@ -19,6 +19,8 @@ from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, ta
 LOG = "_delta_log"
 _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
 """What delta-rs reports of a log whose files are damaged or missing, as opposed to a store that does not answer."""
+_NO_VERSION = re.compile("No files in log segment|LogSegment end version|metadata or protocol")
+"""What delta-rs reports of a version that begins before the log does, or after it ends."""
 _COMMIT = re.compile(rf"{LOG}/(\d{{20}})\.json")
 _SUPPORTED = frozenset(
     {
@@ -31,26 +33,47 @@ _PROPERTIES = {"delta.appendOnly": "true", "delta.columnMapping.mode": "name|id"
 """Properties with the values that make it impossible to replace a table's rows."""
 
 
-def open_delta(table: Location, version: int | None = None) -> DeltaTable | None:
-    """The table, at its newest version or a given one; None where there is none.
+@overload
+def open_delta(table: Location, version: int) -> DeltaTable: ...
 
-    Raises DamagedTableError where its log is damaged, WarehouseError where it cannot be read for another reason.
+
+@overload
+def open_delta(table: Location, version: None = None) -> DeltaTable | None: ...
+
+
+def open_delta(table: Location, version: int | None = None) -> DeltaTable | None:
+    """The table, at its newest version or a given one; None where there is no table and no version is given.
+
+    Raises MissingVersionError where its log does not have the given version, DamagedTableError where its log is
+    damaged, WarehouseError where it cannot be read for another reason.
     """
     if table.is_local and os.path.lexists(table.path) and not Path(table.path).is_dir():
         raise WarehouseError(f"{table} is no folder: remove it, or choose another warehouse.path")
     try:
         uri = delta_uri(table)
         return DeltaTable(uri, version=version, storage_options=delta_options(uri))
-    except TableNotFoundError:
-        return None
     except (DeltaError, *STORE_ERRORS) as error:
         why = reason(error)
+        if version is not None and (isinstance(error, TableNotFoundError) or _NO_VERSION.search(why)):
+            raise missing_version(table, version, "its log no longer has it") from None
+        if isinstance(error, TableNotFoundError):
+            return None
         kind = DamagedTableError if _DAMAGE.search(why) else WarehouseError
         raise kind(f"the log of {table} cannot be read ({why})") from None
 
 
+def missing_version(table: Location, version: int, why: str) -> MissingVersionError:
+    """The error of rows that are named by a version and are no longer there."""
+    return MissingVersionError(
+        f"version {version} of {table} is no longer there ({why}): use a newer release, or restore it from a copy"
+    )
+
+
 def stored_rows(table: Location, version: int | None = None) -> list[dict[str, Any]]:
-    """All rows of a small table; none where there is no table. Raises DamagedTableError where it cannot be read."""
+    """All rows of a small table; none where there is no table and no version is given.
+
+    Raises MissingVersionError where it does not have the version, DamagedTableError where it cannot be read.
+    """
     try:
         delta = open_delta(table, version)
         return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []

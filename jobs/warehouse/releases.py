@@ -27,6 +27,11 @@ class Release(NamedTuple):
         made = Provenance.from_json(self.provenance)
         return made is not None and made.tables.get(name) == rows
 
+    def names(self, name: str, table_id: str) -> bool:
+        """Whether the release has rows of the table with this id: one that was made anew counts its versions from 0."""
+        made = Provenance.from_json(self.provenance)
+        return made is not None and name in made.tables and made.tables[name].id == table_id
+
     def row(self) -> dict[str, Any]:
         """The row of the table."""
         missed = None if self.budget_missed is None else list(self.budget_missed.items())

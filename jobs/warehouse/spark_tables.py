@@ -21,6 +21,7 @@ from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.read_parquet import read_files
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
 
@@ -100,6 +101,16 @@ class Warehouse:
         reader = self.spark.read.format("delta").option("versionAsOf", self.check_source(name).newest)
         return reader.load(self.location(name).hadoop_path)
 
+    def read_small(self, name: str) -> pa.Table:
+        """All rows of a table as ``read``, in its schema, on the driver; errors as for ``check_source``.
+
+        Spark spends more than a core-second on the log of each table that it reads.
+        """
+        if not self.check_source(name).exact:  # another tool may have deleted rows without rewriting files
+            return self.read(name).toArrow()
+        schema = table_of(name).schema
+        return pa.Table.from_batches(read_files([*self.files(name)], self.location(name).uri, schema), schema)
+
     def check_source(self, name: str) -> Content:
         """The state of a table that can be read, found without Spark.
 
@@ -156,17 +167,12 @@ class Warehouse:
                 "as it is; choose another warehouse.path"
             )
 
-    def write(
-        self, rows: DataFrame, names: Sequence[str], provenance: Provenance, step: TableStep | None = None
-    ) -> None:
+    def write(self, rows: DataFrame, names: Sequence[str], provenance: Provenance, step: TableStep) -> None:
         """Replaces tables, each in one commit; earlier versions stay readable.
 
-        ``step`` makes the tables' rows of ``rows`` in one pass; None: they are the rows of the one table. Raises
-        WarehouseError where another run has changed one of the tables, or one that was read.
+        ``step`` makes the tables' rows of ``rows`` in one pass. Raises WarehouseError where another run has changed one
+        of the tables, or one that was read.
         """
-        if step is None:
-            rows = rows.select(*table_of(names[0]).schema.names)
-            step = partial(rows_of_table, table=names[0], schema=table_of(names[0]).schema)
         files = self.write_files(rows, names, step)
         for name in names:
             self.commit(name, files[name], provenance)

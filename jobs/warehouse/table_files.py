@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.commit_history import maintained_version
 from jobs.warehouse.open_table import open_delta
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
 
 _THREADS = 16
@@ -91,16 +91,11 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
     if delta is None:
         return None
     newest = data_files(delta).keys()
-
-    def files_at(version: int) -> dict[str, int]:
-        opened = open_delta(table, version)
-        return data_files(opened) if opened else {}
-
     try:
-        earlier = {} if before is None else files_at(maintained_version(delta, before))
+        earlier = {} if before is None else data_files(open_delta(table, maintained_version(delta, before)))
         # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
         for version in dict.fromkeys((after, maintained_version(delta, after))):
-            later = files_at(version)
+            later = data_files(open_delta(table, version))
             changes = FileChanges(
                 {path: size for path, size in later.items() if path not in earlier},
                 {path: size for path, size in earlier.items() if path not in later},
@@ -109,6 +104,6 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
             found = table.filesystem.get_file_info([table.child(path).path for path in old])
             if [info.size for info in found] == list(old.values()):
                 return changes
-    except WarehouseError:
+    except MissingVersionError:
         return None
     return None

@@ -171,6 +171,38 @@ def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             preflight.check_temporary_folder(f"{tmp_path},{disk}")
 
 
+@pytest.mark.parametrize("key", ["spark.local.dir", "SPARK_LOCAL_DIRS"])
+def test_missing_temporary_folders_of_spark_must_be_such_as_can_be_made(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(folders: str) -> None:
+        if key == "SPARK_LOCAL_DIRS":
+            monkeypatch.setenv(key, folders)
+        preflight.check_temporary_folder(folders if key == "spark.local.dir" else "/proc/not-used")
+
+    check(f"{tmp_path}/new/deep,{tmp_path}")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(SetupError, match=f"^{key} = /proc/x: /proc cannot be written"):
+        check(f"{tmp_path},/proc/x")
+    with pytest.raises(ConfigError, match=f"^{key} = {tmp_path}/file/x: .*is a file, a folder is needed"):
+        check(f"{tmp_path}/file/x")
+
+
+def test_a_report_must_be_a_file_that_can_be_written(tmp_path: Path) -> None:
+    preflight.check_output("report.path", str(tmp_path / "new" / "report.html"))
+    preflight.check_output("report.path", "s3a://bucket/report.html")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "page").touch()
+    preflight.check_output("report.path", str(tmp_path / "page"))
+    with pytest.raises(SetupError, match=r"^report.path = /proc/x/report.html: /proc cannot be written"):
+        preflight.check_output("report.path", "/proc/x/report.html")
+    with pytest.raises(ConfigError, match=f"^report.path = {tmp_path}: it is no regular file"):
+        preflight.check_output("report.path", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"^report.path = {tmp_path}/page/x: {tmp_path}/page is a file"):
+        preflight.check_output("report.path", str(tmp_path / "page" / "x"))
+
+
 def test_missing_files_are_reported_with_the_folder_they_were_looked_for_in(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     preflight.check_file("tokenizer.path", str(tmp_path / "there"))

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyspark import SparkContext
 
+from jobs.framework import spark_session
 from jobs.framework.spark_session import LateSession, memory_warning, with_delta
 from pivot_udfs.load_settings import load_settings
-from pivot_udfs.settings import Settings
+from pivot_udfs.settings import Settings, Spark
 
 ROOT = Path(__file__).parents[2]
 DELTA = "io.delta.sql.DeltaSparkSessionExtension"
@@ -67,6 +69,25 @@ def test_the_cluster_command_and_its_configuration_agree() -> None:
         found = settings.spark.conf | {"spark.executor.cores": cores}
         assert settings.spark.conf["spark.executor.memoryOverhead"]
         assert memory_warning(found.get, settings.cooccurrence.memory_budget_mb) is None
+
+
+@pytest.mark.parametrize(
+    ("master", "given", "level"),
+    [
+        ("yarn", {}, "WARN"),
+        ("spark://host:7077", {}, "WARN"),
+        ("k8s://https://h:1", {}, "WARN"),
+        ("local-cluster[2,1,1024]", {}, "ERROR"),
+        ("local[2]", {}, "ERROR"),
+        ("yarn", {"spark.log.level": "INFO"}, "INFO"),
+        ("local[2]", {"spark.log.level": "DEBUG"}, "DEBUG"),
+    ],
+)
+def test_the_lines_of_spark_begin_at_warnings_unless_another_level_is_set(
+    master: str, given: dict[str, str], level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SparkContext, "_jvm", None)  # else its properties are among the settings
+    assert spark_session._conf("a job", Spark(master=master, conf=given)).get("spark.log.level") == level
 
 
 def test_a_session_starts_when_it_is_first_used_and_once() -> None:

@@ -15,7 +15,8 @@ import pytest
 import tokenizers
 import zstandard
 
-from pivot_udfs.count_cooccurrence import PARTIAL_ROWS, CountPlan, count_cooccurrence, window_in_tokens
+from pivot_udfs.count_cooccurrence import CountPlan, count_cooccurrence, window_in_tokens
+from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
 from pivot_udfs.matching.lexicon import Lexicon, parse_lexicon
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.sum_counts import SumPlan, sum_counts

@@ -92,9 +92,6 @@ class LocalFrame:
         assert match, condition
         return self._each(lambda part: part.filter(_COMPARE[match[2]](part[match[1]], int(match[3]))))
 
-    def groupBy(self, *names: str) -> "LocalGroups":  # noqa: N802
-        return LocalGroups(self._whole, names)
-
     def collect(self) -> list[Row]:
         return [Row(**row) for row in self._whole.to_pylist()]
 
@@ -102,33 +99,9 @@ class LocalFrame:
         return self._whole
 
 
-@dataclass
-class LocalGroups:
-    """Rows grouped by columns."""
-
-    table: pa.Table
-    names: tuple[str, ...]
-
-    def agg(self, *sums: "Sum") -> LocalFrame:
-        groups = self.table.group_by(list(self.names)).aggregate([(each.column, "sum") for each in sums])
-        return LocalFrame([groups.rename_columns([*self.names, *(each.name for each in sums)])])
-
-
-@dataclass
-class Sum:
-    """``F.sum(column).alias(name)``."""
-
-    column: str
-    name: str = ""
-
-    def alias(self, name: str) -> "Sum":
-        return Sum(self.column, name)
-
-
 class LocalFunctions:
     """``pyspark.sql.functions``."""
 
-    sum = Sum
     broadcast = staticmethod(lambda frame: frame)
 
 
@@ -199,9 +172,9 @@ def run_without_spark(patch: pytest.MonkeyPatch) -> None:
     """Lets the jobs run on local frames; the warning of repeated keys, which needs joins, is left out."""
     patch.setattr(run_stages, "start_session", lambda *_: LocalSession())
     patch.setattr(run_stages, "check_machine", lambda *_, **__: None)
+    patch.setattr(run_stages, "check_store", lambda *_: None)
     patch.setattr("jobs.framework.run.read_tokenizer", _read_tokenizer)
     patch.setattr("jobs.framework.run.fastest", _fastest)
-    patch.setattr(count_cooccurrence, "F", LocalFunctions)
     patch.setattr("pivot_udfs.count_cooccurrence.release_memory", lambda: None)
     patch.setattr(tokenize_corpus, "_warn_of_repeated_keys", lambda *_: None)
 

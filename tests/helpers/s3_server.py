@@ -1,5 +1,6 @@
 """An S3 server on this machine, and the environment that leads all three libraries to it."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,14 +18,31 @@ ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 SERVER = """
-import sys
+import pickle, sys
+from moto.s3.models import s3_backends
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer
-answer = DomainDispatcherApplication.__call__
+answer, states, contents = DomainDispatcherApplication.__call__, [], {}
 def without_condition(self, environ, start_response):
     environ.pop("HTTP_IF_NONE_MATCH", None)
     return answer(self, environ, start_response)
+def objects():
+    keys = {f"{name}/{key}": of for name, bucket in s3_backends["123456789012"]["aws"].buckets.items()
+            for key, of in bucket.keys.items()}
+    return {key: contents.setdefault(of, of.value) for key, of in keys.items()}
+def with_states(self, environ, start_response):
+    operation = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}"
+    if operation == "GET /_states?":
+        start_response("200 OK", [])
+        found = pickle.dumps(states)
+        states.clear()
+        return [found]
+    if not operation.startswith(("GET", "HEAD")):
+        states.append((operation, objects()))
+    return answer(self, environ, start_response)
 if "ignores_conditions" in sys.argv:
     DomainDispatcherApplication.__call__ = without_condition
+if "keeps_states" in sys.argv:
+    DomainDispatcherApplication.__call__ = with_states
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
@@ -41,6 +59,13 @@ def s3_server(*arguments: str) -> Iterator[str]:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         process.terminate()
+
+
+def taken_states(server: str) -> list[tuple[str, dict[str, bytes]]]:
+    """Operations since the last call on a server that ``keeps_states``, and all objects before each, by bucket/key."""
+    with urlopen(f"{server}/_states") as answer:  # noqa: S310 - the server above
+        states: list[tuple[str, dict[str, bytes]]] = pickle.loads(answer.read())  # noqa: S301
+    return states
 
 
 def make_bucket(server: str, test: str, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -77,13 +77,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("moment", ["tokenize_corpus: runs", "count_cooccurrence: runs", "filter_documents: runs"])
+@pytest.mark.parametrize("stage", ["tokenize_corpus", "count_cooccurrence", "score_documents", "filter_documents"])
 def test_a_run_that_loses_a_worker_ends_with_the_tables_of_a_local_run(
     corpus: SmallCorpus,
     cluster: tuple[str, list[subprocess.Popen[bytes]]],
     python_without_this_code: str,
     tmp_path: Path,
-    moment: str,
+    stage: str,
 ) -> None:
     url, workers = cluster
     conf = ", ".join(f'"{k}" = "{v}"' for k, v in {**CONF, "spark.pyspark.python": python_without_this_code}.items())
@@ -92,7 +92,7 @@ def test_a_run_that_loses_a_worker_ends_with_the_tables_of_a_local_run(
     command += [part for setting in settings for part in ("--set", setting)]
     log = tmp_path / "run.log"
     with log.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as run:
-        while moment not in log.read_text(encoding="utf-8") and run.poll() is None:
+        while f"{stage}: runs" not in log.read_text(encoding="utf-8") and run.poll() is None:
             time.sleep(0.1)
         time.sleep(1)
         kill(workers[2])

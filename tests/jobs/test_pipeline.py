@@ -13,7 +13,8 @@ import pytest
 from small_corpus import SmallCorpus, rows_of
 
 from pivot_udfs.arms import ARMS
-from pivot_udfs.count_cooccurrence import COUNTED, PARTIAL_ROWS, count_cooccurrence
+from pivot_udfs.count_cooccurrence import COUNTED, count_cooccurrence
+from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
 from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.schemas import DATASET, STAGE_TABLES, table_of
 from pivot_udfs.tokenization.backends import TokenizerSpec

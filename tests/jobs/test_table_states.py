@@ -12,6 +12,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, must_work, rows_of, run, stages_run
 
 from jobs import rebuild_corpus
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -147,6 +148,18 @@ def test_features_that_delta_rs_can_commit_to_are_accepted(spark: "SparkSession"
     must_work(run("find_pivots", copied))
     made = spark.read.format("delta").load(f"{copied.warehouse}/pivots").collect()
     assert sorted((row.asDict() for row in made), key=repr) == rows(replace(copied, copy=None), "pivots")
+
+
+@pytest.mark.spark
+def test_small_tables_are_read_without_rows_that_deletion_vectors_delete(
+    spark: "SparkSession", copied: SmallCorpus
+) -> None:
+    table, wanted = f"delta.`{copied.warehouse}/token_totals`", rows(copied, "token_totals")
+    spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    assert sorted(Warehouse(spark, str(copied.warehouse)).read_small("token_totals").to_pylist(), key=repr) == wanted
+    spark.sql(f"DELETE FROM {table} WHERE token_id = {wanted[0]['token_id']}")  # noqa: S608
+    found = Warehouse(spark, str(copied.warehouse)).read_small("token_totals").to_pylist()
+    assert sorted(found, key=repr) == wanted[1:]
 
 
 @pytest.mark.spark

@@ -15,7 +15,10 @@ from word_cases import TINY, TRAPS, WORDS
 
 from pivot_udfs import count_cooccurrence as step
 from pivot_udfs import sum_counts
+from pivot_udfs.count_files import sum_languages
+from pivot_udfs.counting.partial_rows import Kind, packed_rows
 from pivot_udfs.errors import TokenizerError, WarehouseError
+from pivot_udfs.schemas import CORPUS_TOTALS
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 WINDOWS = [1, 10, 100, "document"]
@@ -185,7 +188,7 @@ def test_ids_of_another_tokenizer_are_refused(sample_tokenizer: TokenizerSpec, t
 def test_counts_are_64_bit(sample_tokenizer: TokenizerSpec) -> None:
     plan = plan_of(TINY, sample_tokenizer, 10)
     columns, large = np.array([3, 7], np.int32), np.array([1 << 40, 1 << 33])
-    half = step.packed_rows(step.Kind.TOKEN_TOTALS, np.zeros(2, np.int32), columns, large, large)
+    half = packed_rows(Kind.TOKEN_TOTALS, np.zeros(2, np.int32), columns, large, large)
     assert counted.summed([half] * 3, plan).token_totals == {3: [3 << 40] * 2, 7: [3 << 33] * 2}
 
 
@@ -206,3 +209,14 @@ def test_overlaps_where_folding_shortens_the_word(sample_tokenizer: TokenizerSpe
     tables = counted.counted(batches_of(documents), plan_of(rows, sample_tokenizer, window))
     assert tables.word_cooccurrence == {("en", "水", "ja", "水kkkk水"): [1, 1]}
     assert_same(tables, expected(documents, rows, window))
+
+
+def test_languages_without_documents_left_have_no_total() -> None:
+    stored = pa.table({"lang": ["en", "fr"], "n_docs": [5, 2], "n_tokens": [50, 20]}, schema=CORPUS_TOTALS)
+    changed = pa.table(
+        {"lang": ["fr", "ja", "en"], "n_docs": [-2, 1, -1], "n_tokens": [-20, 0, -4]}, schema=CORPUS_TOTALS
+    )
+    assert sum_languages([changed, stored]) == [
+        {"lang": "en", "n_docs": 4, "n_tokens": 46},
+        {"lang": "ja", "n_docs": 1, "n_tokens": 0},
+    ]
