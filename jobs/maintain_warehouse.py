@@ -48,7 +48,7 @@ def _each_table(settings: Settings, report: Callable[[str], object], dry_run: bo
         try:
             report(f"{name}: {_maintain(root, name, settings, dry_run)}")
         except WarehouseError as error:
-            errors.append(str(error))
+            errors.append(f"{name}: {error}")
     if errors:
         raise WarehouseError(f"{len(errors)} tables of {root} were not maintained:", *errors)
 

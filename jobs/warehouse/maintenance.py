@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 
 import pyarrow as pa
@@ -20,7 +19,7 @@ from jobs.warehouse.commit import KEEP_LOG, LOG_CLEANUP, data_files
 from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
 from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature, stored_files
 from jobs.warehouse.releases import read_release
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import MissingVersionError, WarehouseError
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.schemas import made_by
 from pivot_udfs.settings import Maintenance
@@ -195,25 +194,24 @@ def kept_versions(root: Location, table: str) -> list[int]:
     """Versions of a table, other than the newest, that can still be needed.
 
     They are the version of the newest release, and the one to which the next run may have to roll the table back
-    because an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``.
+    because an earlier run was stopped: that of the newest ``shards`` or ``corpus_totals``. Raises WarehouseError where
+    the table, or one of those that name versions, cannot be read.
     """
-    try:
-        delta, release = open_delta(root.child(table)), read_release(root)
-        rows = _rows_to_restore(root, table)
-    except WarehouseError:
-        return []  # of a damaged table no version can be restored
+    delta, release, rows = open_delta(root.child(table)), read_release(root), _rows_to_restore(root, table)
     if delta is None:
         return []
-    named = [rows.version] if rows and rows.id == str(delta.metadata().id) else []
-    named += [release.versions[table]] if release and table in release.versions else []
+    table_id = str(delta.metadata().id)
+    named = [rows.version] if rows and rows.id == table_id else []
+    named += [release.versions[table]] if release and release.names(table, table_id) else []
     versions = {maintained_version(delta, version) for version in named} - {int(delta.version())}
-    return sorted(version for version in versions if _opened(root.child(table), version))
+    return sorted(version for version in versions if _has_version(root.child(table), version))
 
 
 def is_counted(root: Location) -> bool:
     """Whether the counts, if there are any, are those of the newest rows of ``documents``.
 
-    Where they are not, the files by which the two differ are counted by the next run.
+    Where they are not, the files by which the two differ are counted by the next run. Raises WarehouseError where one
+    of the tables cannot be read.
     """
     documents, counts = _content(root, "documents"), _content(root, _COUNTED_LAST)
     counted = counts.provenance.tables.get("documents") if counts and counts.provenance else None
@@ -229,12 +227,14 @@ def _rows_to_restore(root: Location, table: str) -> TableVersion | None:
     return shards.tables.get(table) if shards else None
 
 
-def _opened(table: Location, version: int | None = None) -> DeltaTable | None:
-    with suppress(WarehouseError):
-        return open_delta(table, version)
-    return None
+def _has_version(table: Location, version: int) -> bool:
+    try:
+        open_delta(table, version)
+    except MissingVersionError:
+        return False
+    return True
 
 
 def _content(root: Location, table: str) -> Content | None:
-    delta = _opened(root.child(table))
+    delta = open_delta(root.child(table))
     return read_content(delta) if delta else None

@@ -131,6 +131,33 @@ def test_counts_that_belong_to_the_totals_are_kept(corpus: SmallCorpus) -> None:
     assert files_of(corpus, "word_totals") == kept
 
 
+def damage(corpus: SmallCorpus, table: str) -> None:
+    """The log and the data files cannot be read."""
+    for path in (corpus.warehouse / table).rglob("*.*"):
+        path.write_bytes(b"no table")
+
+
+@pytest.mark.parametrize("unreadable", ["releases", "shards", "corpus_totals"])
+def test_a_table_whose_needed_versions_are_not_known_stays_as_it_is(corpus: SmallCorpus, unreadable: str) -> None:
+    """Each of the others needs the first version of documents."""
+    first = write(corpus, "documents")
+    made = Provenance("rebuild_corpus", 1, tables={"documents": first.rows}).to_json()
+    release = {"release": 0, "committed_at": datetime.now(UTC), "versions": [("documents", 0)], "provenance": made}
+    others: dict[str, dict[str, Any]] = {
+        "releases": {"row": release},
+        "shards": {"tables": {"documents": first.rows}},
+        "corpus_totals": {"read": {"documents": first.rows}},
+    }
+    write(corpus, unreadable, **others[unreadable])
+    write(corpus, "documents", removed=files_of(corpus, "documents")[:1])
+    before = files_of(corpus, "documents")
+    damage(corpus, unreadable)
+    code, _, errors = run_job(maintain_warehouse.main, corpus, *EAGER)
+    assert (code, files_of(corpus, "documents")) == (2, before)
+    (line,) = [line for line in errors.splitlines() if line.strip().startswith("documents: ")]
+    assert f"{corpus.warehouse}/{unreadable} cannot be read" in line
+
+
 def test_a_table_with_an_error_does_not_stop_the_others(corpus: SmallCorpus) -> None:
     write_deltalake(corpus.warehouse / "documents", pa.table({"a": [1]}))
     write(corpus, "pivots")
