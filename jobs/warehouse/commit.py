@@ -22,8 +22,8 @@ from jobs.warehouse.commit_history import (
     maintained_version,
     read_content,
 )
-from jobs.warehouse.open_table import open_delta
-from pivot_udfs.errors import WarehouseError
+from jobs.warehouse.open_table import check_files, missing_version, open_delta
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -81,9 +81,7 @@ def commit_files(
             about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
             delta = _created(table, nullable, added, about, properties)
     except (DeltaError, *STORE_ERRORS) as error:
-        if isinstance(error, CommitFailedError) or "already exists" in str(error):
-            raise written_by_another(table, reason(error)) from None
-        raise WarehouseError(f"{table} cannot be committed to ({reason(error)})") from None
+        raise _commit_error(table, error) from None
     return Content(
         str(delta.metadata().id), version, version, provenance, version, files=paths, tables=dict(tables or {})
     )
@@ -98,18 +96,28 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
 def roll_back(table: Location, rows: TableVersion) -> Content:
     """Makes the rows of an earlier version the newest, by a commit that restores its files or compacted ones.
 
-    Raises WarehouseError where the table no longer has that version or its files, or another run commits meanwhile.
+    Raises MissingVersionError where the table no longer has that version or its files, WarehouseError where it cannot
+    be read or committed to, or another run commits meanwhile.
     """
-    delta, once = open_delta(table), CommitProperties(max_commit_retries=0)
+    delta = open_delta(table)
+    if delta is None or str(delta.metadata().id) != rows.id:
+        raise missing_version(table, rows.version, "the table was made anew since")
+    version = maintained_version(delta, rows.version)
     try:
-        if delta is None or str(delta.metadata().id) != rows.id:
-            raise WarehouseError(f"{table} is not the table that had {rows}")
-        delta.restore(
-            maintained_version(delta, rows.version), commit_properties=once, post_commithook_properties=KEEP_LOG
-        )
+        check_files(table, open_delta(table, version), read_content(delta, version))
+        once = CommitProperties(max_commit_retries=0)
+        delta.restore(version, commit_properties=once, post_commithook_properties=KEEP_LOG)
+    except DamagedTableError as error:
+        raise missing_version(table, version, str(error)) from None
     except (DeltaError, *STORE_ERRORS) as error:
-        raise WarehouseError(f"{table} cannot be restored to {rows} ({reason(error)})") from None
+        raise _commit_error(table, error) from None
     return read_content(delta)
+
+
+def _commit_error(table: Location, error: Exception) -> WarehouseError:
+    if isinstance(error, CommitFailedError) or "already exists" in str(error):
+        return written_by_another(table, reason(error))
+    return WarehouseError(f"{table} cannot be committed to ({reason(error)})")
 
 
 def _created(
