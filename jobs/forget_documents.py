@@ -82,11 +82,18 @@ def run(run: Run, request: Request) -> None:
             "the tables of an earlier run cannot be restored: run rebuild_corpus, which leaves these out"
         )
     _forget(run, entries, loaded)
-    rebuild_corpus.run_changed(run, rebuild_corpus.STAGES[1:])
+    half_loaded = run.half_loaded()
+    if not half_loaded:
+        rebuild_corpus.run_changed(run, rebuild_corpus.STAGES[1:])
     if request.purge:
         n_files = sum(purge(run.warehouse.location(table)) for table in tables_with_rows(run))
         run.progress.say(_NAME, f"{n_files:,} files of older versions are removed")
     _print_copies(run, request)
+    if half_loaded:
+        raise WarehouseError(
+            f"{half_loaded}: documents and quarantine are without what is forgotten, and no release is added; "
+            "run rebuild_corpus, which removes it from the other tables, then this again"
+        )
 
 
 def plan(run: Run, request: Request) -> None:

@@ -17,9 +17,23 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.framework.task_sizes import pack_files
-from jobs.loading.check_records import check_quarantine_share, check_row_counts, no_documents, progress_message
+from jobs.loading.check_records import (
+    ReadShards,
+    check_quarantine_share,
+    check_row_counts,
+    no_documents,
+    progress_message,
+)
 from jobs.loading.forget import forget_blocked
-from jobs.loading.loaded_shards import LoadedShard, ShardChanges, batches_of, compare_shards, read_loaded
+from jobs.loading.loaded_shards import (
+    LOADED,
+    LOADING,
+    LoadedShard,
+    ShardChanges,
+    batches_of,
+    compare_shards,
+    read_loaded,
+)
 from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
@@ -42,7 +56,7 @@ def run(run: Run, provenance: Provenance) -> None:
     blocks = read_block_list(run.warehouse)
     loaded = {} if anew else forget_blocked(run, blocks, read_loaded(run.warehouse.location("shards")))
     changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run))
-    if anew or changes:
+    if anew or changes or run.half_loaded():
         run.progress.say(STAGE.name, str(changes))
         _warn_of_repeated_keys(run, _load(run, provenance, changes, None if anew else loaded, blocks))
     else:
@@ -53,7 +67,8 @@ def why(run: Run, provenance: Provenance) -> str | None:
     """What an earlier run left undone, or how the listed shards differ from those that are loaded."""
     loaded = read_loaded(run.warehouse.location("shards"))
     changes = compare_shards(_listed(run, read_block_list(run.warehouse)), loaded, partial(_content_ids, run))
-    return run.ahead_of_shards() or run.unapplied_block_list() or (str(changes) if changes else None)
+    unfinished = run.ahead_of_shards() or run.unapplied_block_list()
+    return unfinished or (str(changes) if changes else run.half_loaded())
 
 
 def _listed(run: Run, blocks: BlockList) -> list[Shard]:
@@ -82,19 +97,23 @@ def _load(
     }
     batches = batches_of(changes.added, int(run.settings.corpus.batch_gb * 1e9)) or [[]]
     gone = changes.removed - {shard.path for shard in changes.added}
-    first = max((row.batch for row in rows.values()), default=-1) + 1
+    first, read = max((row.batch for row in rows.values()), default=-1) + 1, ReadShards()
     for number, batch in enumerate(batches):
         outdated = (changes.removed & {shard.path for shard in batch}) | (gone if not number else frozenset())
         rows = {path: row for path, row in rows.items() if path not in outdated}
         files, counts = _write_batch(run, batch, blocks, (number, len(batches)))
         documents += files.get("documents", [])
         rows |= {s.path: _loaded(s, counts[s.path], first + number) for s in batch}
-        if number == len(batches) - 1 and not any(row.n_docs for row in rows.values()):
-            raise no_documents(total(counts.values()))
+        read, is_last = read.plus(counts), number == len(batches) - 1
+        if is_last and not any(row.n_docs for row in rows.values()):
+            raise no_documents(read.read)
+        for shards, all_read in ((ReadShards().plus(counts), False), (read, is_last)):
+            check_quarantine_share(shards, run.settings.corpus.max_quarantine_share, all_read)
         for table in _ROWS:
             removed = None if loaded is None and not number else outdated
             replace_shards(run.warehouse, table, files.get(table, []), removed, provenance)
-        commit_shards(run.warehouse, rows.values(), provenance, run.warehouse.rows((*_ROWS, BLOCK_LIST)))
+        loading = (row._replace(status=LOADED if is_last else LOADING) for row in rows.values())
+        commit_shards(run.warehouse, loading, provenance, run.warehouse.rows((*_ROWS, BLOCK_LIST)))
     return documents
 
 
@@ -120,7 +139,6 @@ def _write_batch(
     n_docs, n_rejected = (sum(file["n_records"] for file in files[table]) for table in ("documents", "quarantine"))
     check_row_counts(counts.value, n_docs, n_rejected)
     _log_totals(run, counts.value)
-    check_quarantine_share(counts.value, run.settings.corpus.max_quarantine_share)
     return files, counts.value
 
 

@@ -103,7 +103,9 @@ SHARDS = _table(
     _N_TOKENS,
     _long("batch", "Number of the batch that it was read in, from 0."),
     _long("n_blocked", "Records that are on the block list and in no table."),
-    _string("status", "loaded: its records are in documents and quarantine."),
+    _string(
+        "status", "loaded: its records are in documents and quarantine; loading: so, but the run had batches to come."
+    ),
 )
 DOCUMENTS = _table(
     "documents",

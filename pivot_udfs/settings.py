@@ -68,9 +68,9 @@ class Corpus(Section):
     batch_gb: Annotated[float, Field(gt=0, le=1 << 20)] = Field(default=32.0, json_schema_extra=NO_RESULT)
     """Input files, in GB, whose records are committed together; a run that was stopped goes on after the last batch."""
     max_quarantine_share: Annotated[float, Field(ge=0, le=1)] = Field(default=0.01, json_schema_extra=NO_RESULT)
-    """Largest share of a batch's records that may be rejected, and of its shards that may be empty or not readable to
-    their end; beyond it the run stops before the batch is committed. Not checked in batches of fewer than 100 records,
-    or 20 shards."""
+    """Largest share of a run's records that may be rejected, and of its shards that may be empty or not readable to
+    their end, so far or in one batch; beyond it the run stops before the batch is committed. Of fewer than 100 records
+    10 may be rejected, of fewer than 20 shards one may be bad, but not all that the run reads."""
 
     @field_validator("max_record_bytes")
     @classmethod

@@ -6,6 +6,7 @@ from functools import cached_property
 from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
+from jobs.loading.loaded_shards import LOADED, read_loaded
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import TableVersion
@@ -81,6 +82,14 @@ class Run:
         if shards is None or blocked is None or shards.tables.get(BLOCK_LIST) == blocked.rows:
             return None
         return f"{self.warehouse.table_path(BLOCK_LIST)} is {blocked.rows}, which was not applied to documents yet"
+
+    def half_loaded(self) -> str | None:
+        """Why ``documents`` may lack shards; None where the run that loaded the newest ones reached its last batch."""
+        if self.warehouse.content("shards") is None:
+            return None
+        if all(row.status == LOADED for row in read_loaded(self.warehouse.location("shards")).values()):
+            return None
+        return f"{self.warehouse.table_path('documents')} has only the first batches of a run that was stopped"
 
     def file_hash(self, name: str) -> str:
         """SHA-256 of ``tokenizer`` or ``lexicon``."""

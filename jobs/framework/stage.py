@@ -54,7 +54,9 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
         run.warehouse.check_source(table)
         _check_made_alike(run, table)
     check_together(run.warehouse, tables, () if run.settings.refresh.rule == "always" else PINNED)
-    if "documents" in tables and (behind := run.ahead_of_shards() or run.unapplied_block_list()):
+    if "documents" not in tables:
+        return
+    if behind := run.ahead_of_shards() or run.unapplied_block_list() or run.half_loaded():
         raise WarehouseError(f"{behind}: run tokenize_corpus again (rebuild_corpus does)")
 
 

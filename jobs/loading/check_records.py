@@ -1,12 +1,14 @@
 """Compares the records that were read with those that were written, and describes both."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.shards.quarantine_reasons import SHARD_REASONS
 from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total
 
-_LEAST_RECORDS, _LEAST_SHARDS = 100, 20
+_RECORDS, _SHARDS = (100, 10), (20, 1)
+"""Fewer than the first are not judged by their share, but more bad ones than the second are too many."""
 _MOST_REASONS = 5
 """How many reasons a message names."""
 
@@ -32,16 +34,29 @@ def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> 
         )
 
 
-def check_quarantine_share(counts: ShardCounts, max_share: float) -> None:
-    """Raises CorpusError, with the most frequent reasons, where a batch exceeds ``corpus.max_quarantine_share``.
+class ReadShards(NamedTuple):
+    """Sums over shards that were read."""
 
-    It is the share of records that are rejected, and of shards that are empty or not readable to their end; fewer than
-    100 records, or 20 shards, are not judged.
+    n_shards: int = 0
+    read: ShardCount = ShardCount(0, 0, 0)
+    lost: ShardCount = ShardCount(0, 0, 0)
+    """The rejections that stand for the rest of a shard, or for all of it."""
+
+    def plus(self, counts: ShardCounts) -> "ReadShards":
+        """The sums over these shards as well."""
+        lost = map(_of_whole_shards, counts.values())
+        return ReadShards(self.n_shards + len(counts), total([self.read, *counts.values()]), total([self.lost, *lost]))
+
+
+def check_quarantine_share(shards: ReadShards, max_share: float, all_read: bool = False) -> None:
+    """Raises CorpusError, with the most frequent reasons, where shards exceed ``corpus.max_quarantine_share``.
+
+    It is the share of records that are rejected, and of shards that are empty or not readable to their end. Of fewer
+    than 100 records 10 may be rejected, of fewer than 20 shards one, but not all that a run reads (``all_read``).
     """
-    read = total(counts.values())
-    lost = total(_of_whole_shards(count) for count in counts.values())
-    _check_share("shards are empty or cannot be read to their end", lost, len(counts), _LEAST_SHARDS, max_share)
-    _check_share("records are rejected", read, read.n_docs + read.n_rejected, _LEAST_RECORDS, max_share)
+    read, lost, n_shards = shards.read, shards.lost, shards.n_shards
+    _check_share("shards are empty or cannot be read to their end", lost, n_shards, _SHARDS, max_share, all_read)
+    _check_share("records are rejected", read, read.n_docs + read.n_rejected, _RECORDS, max_share, all_read)
 
 
 def no_documents(read: ShardCount) -> CorpusError:
@@ -56,8 +71,12 @@ def _of_whole_shards(count: ShardCount) -> ShardCount:
     return ShardCount(0, sum(of.n_records for of in rejections), 0, rejections)
 
 
-def _check_share(what: str, bad: ShardCount, n_all: int, least: int, max_share: float) -> None:
-    if n_all >= least and bad.n_rejected / n_all > max_share:
+def _check_share(
+    what: str, bad: ShardCount, n_all: int, limits: tuple[int, int], max_share: float, all_read: bool
+) -> None:
+    least, allowed = limits
+    is_judged = n_all >= least or bad.n_rejected > allowed or (all_read and bad.n_rejected == n_all)
+    if bad.n_rejected and is_judged and bad.n_rejected / n_all > max_share:
         raise CorpusError(
             f"{bad.n_rejected:,} of {n_all:,} {what} ({bad.n_rejected / n_all:.2%}), more than"
             f" corpus.max_quarantine_share allows ({max_share:.2%}): {_reasons(bad.rejections)}; or raise"

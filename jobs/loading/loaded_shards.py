@@ -12,6 +12,8 @@ from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.shards.list_shards import Shard
 from pivot_udfs.storage.location import Location
 
+LOADED, LOADING = "loaded", "loading"
+"""Values of ``status``; LOADING: more batches of the run are to come, so that ``documents`` lacks shards."""
 _N_NAMED = 5
 
 
@@ -27,7 +29,7 @@ class LoadedShard(NamedTuple):
     n_tokens: int
     batch: int
     n_blocked: int = 0
-    status: str = "loaded"
+    status: str = LOADED
 
 
 @dataclass(frozen=True)

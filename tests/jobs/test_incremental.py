@@ -1,5 +1,6 @@
 """Rebuilds after shards were added, changed, removed or touched equal a rebuild from nothing, also after kills."""
 
+import gzip
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_a_touched_shard_runs_nothing_again_but_its_entry(world: SmallCorpus) ->
     rebuild(world)
     assert versions(world) == before | {"shards": before["shards"] + 1}
     assert "skipped" in rebuild(world)
+
+
+@pytest.mark.parametrize("batches", [(), (BATCHES,)])
+def test_a_run_whose_new_shards_are_all_truncated_stops(world: SmallCorpus, batches: tuple[str]) -> None:
+    rebuild(world)
+    content = gzip.compress((world.folder / "shards" / "0.jsonl").read_bytes())
+    for number in range(3):
+        (world.folder / "shards" / f"new{number}.jsonl.gz").write_bytes(content[:-4])
+    code, _, errors = run_job(rebuild_corpus.main, world, "corpus.max_quarantine_share=0.1", *batches)
+    assert (code, " shards are empty or cannot be read to their end (100.00%)" in errors) == (2, True), errors
 
 
 def test_shards_are_replaced_in_files_that_were_compacted(world: SmallCorpus) -> None:

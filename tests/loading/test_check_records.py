@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.loading.check_records import _REMEDIES, check_quarantine_share, check_row_counts, no_documents
+from jobs.loading.check_records import _REMEDIES, ReadShards, check_quarantine_share, check_row_counts, no_documents
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.shards.quarantine_reasons import REASONS, SHARD_REASONS
 from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total
@@ -62,17 +62,52 @@ def test_a_batch_with_too_large_a_share_of_quarantine_is_an_error(
     counts: ShardCounts, max_share: float, beginning: str | None
 ) -> None:
     if beginning is None:
-        return check_quarantine_share(counts, max_share)
+        return check_quarantine_share(ReadShards().plus(counts), max_share)
     with pytest.raises(CorpusError, match=r"or raise corpus\.max_quarantine_share$") as error:
-        check_quarantine_share(counts, max_share)
+        check_quarantine_share(ReadShards().plus(counts), max_share)
     assert str(error.value).startswith(beginning)
     return None
+
+
+@pytest.mark.parametrize("kind", [("corrupt_stream", 500_000), ("empty_shard", 0), ("page_too_large", 7)])
+@pytest.mark.parametrize("n_shards", [1, 2, 19, 20, 99])
+@pytest.mark.parametrize("n_batches", [1, 3])
+def test_a_run_in_which_all_shards_are_bad_stops(kind: tuple[str, int], n_shards: int, n_batches: int) -> None:
+    bad = ShardCount(kind[1], 1, 9, (Rejections(kind[0], 1, "x"),))
+    read, counts = ReadShards(), {str(number): bad for number in range(n_shards)}
+    for start in range(n_batches):
+        read = read.plus(dict(list(counts.items())[start::n_batches]))
+    with pytest.raises(CorpusError, match=f"^{n_shards} of {n_shards} shards are empty or cannot be read"):
+        check_quarantine_share(read, 0.5, all_read=True)
+    check_quarantine_share(read, 1.0, all_read=True)
+
+
+@pytest.mark.parametrize(
+    ("counts", "beginning"),
+    [
+        (_batch(1, 0, Rejections("not_json", 1, "x")), "1 of 1 records"),
+        (_batch(1, 0, Rejections("not_json", 99, "x")), "99 of 99 records"),
+        (_batch(1, 88, Rejections("not_json", 11, "x")), "11 of 99 records"),
+        (_batch(3, 500, *[Rejections("corrupt_stream", 1, "x")] * 2), "2 of 3 shards"),
+    ],
+)
+def test_few_records_and_shards_are_judged_by_their_number(counts: ShardCounts, beginning: str) -> None:
+    with pytest.raises(CorpusError, match=f"^{beginning}"):
+        check_quarantine_share(ReadShards().plus(counts), 0.01, all_read=True)
+
+
+def test_one_bad_shard_of_a_batch_alone_is_judged_with_the_rest_of_the_run() -> None:
+    bad, good = ShardCount(500, 1, 9, (Rejections("corrupt_stream", 1, "x"),)), ShardCount(500, 0, 9)
+    check_quarantine_share(ReadShards().plus({"a": bad}), 0.01)
+    check_quarantine_share(ReadShards().plus({"a": bad}).plus({"b": good}), 0.01, all_read=True)
+    with pytest.raises(CorpusError, match=r"^2 of 3 shards"):
+        check_quarantine_share(ReadShards().plus({"a": bad}).plus({"b": good}).plus({"c": bad}), 0.01)
 
 
 def test_the_error_of_a_large_share_has_the_most_frequent_reasons_and_a_remedy() -> None:
     counts = _batch(3, 90, Rejections("not_json", 4, "at 3"), Rejections("missing_id", 6, "docid is missing"))
     with pytest.raises(CorpusError, match="10 of 100 records") as error:
-        check_quarantine_share(counts, 0.05)
+        check_quarantine_share(ReadShards().plus(counts), 0.05)
     assert str(error.value) == (
         "10 of 100 records are rejected (10.00%), more than corpus.max_quarantine_share allows (5.00%): 6 missing_id, "
         "4 not_json (such as: docid is missing); set corpus.fields.id to the field that identifies a document, or to "
