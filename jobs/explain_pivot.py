@@ -15,6 +15,7 @@ from jobs.explaining.table_states import provenance_of
 from jobs.framework.command_line import Arguments, run_command
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.errors import TokenizerError
+from pivot_udfs.provenance import other_content
 from pivot_udfs.settings import Settings
 from pivot_udfs.tokenization.backends import load_tokenizer
 from pivot_udfs.tokenization.vocabulary import Vocabulary, vocabulary
@@ -50,8 +51,8 @@ def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
     made = provenance_of(tables, "pivots").files["tokenizer"]
     if made != tokenizer.sha256:
         raise TokenizerError(
-            f"{tables.table_path('pivots')} was made with the tokenizer {made[:12]}, tokenizer.path is "
-            f"{tokenizer.sha256[:12]}: set tokenizer.path to the table's"
+            f"{tables.table_path('pivots')} was made with {other_content('tokenizer', made, tokenizer.sha256)}: set "
+            "tokenizer.path to the table's"
         )
     return vocabulary(tokenizer)
 

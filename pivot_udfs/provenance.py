@@ -108,10 +108,17 @@ def difference(made: Provenance | None, now: Provenance, same_rows: Collection[s
         if before.get((kind, key)) != after.get((kind, key)):
             if kind == "tables" and (kind, key) in before and (kind, key) in after:
                 return f"tables {key} = {_other_version(made.tables[key], now.tables[key])}"
+            if kind == "files" and key in made.files and key in now.files:
+                return other_content(key, made.files[key], now.files[key])
             return f"{kind} {key} = {_shown(made, kind, key)}, now {_shown(now, kind, key)}"
     if made.version != now.version:
         return f"version {made.version} of {now.job}, now {now.version}"
     return None
+
+
+def other_content(name: str, made: str, now: str) -> str:
+    """Describes a file (``tokenizer``, ``lexicon``, ...) with another SHA-256 than the one of the same role before."""
+    return f"another {name}: the file's content has changed (SHA-256 {made[:12]}, now {now[:12]})"
 
 
 def _other_version(before: TableVersion, after: TableVersion) -> str:

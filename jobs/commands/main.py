@@ -62,6 +62,7 @@ MODEL_JOBS = {
 }
 SAMPLES = {"corpus.inputs": "shards", "tokenizer.path": "tokenizer.json", "lexicon.path": "lexicon.tsv"}
 """Settings of the demos that name files of ``tests/samples``."""
+_INSTALL_GPU = "pip install '.[gpu]' in a checkout, or 'FILE[gpu]' with the path of the wheel"
 _MODEL, _CONFIG, _SAMPLES = "model", "config", "samples"
 
 
@@ -102,7 +103,7 @@ def _run(prog: str, jobs: Mapping[str, Job], words: Sequence[str], others: Mappi
         except ModuleNotFoundError as error:
             if jobs is JOBS:
                 raise
-            sys.stderr.write(f"{prog}: there is no package {error.name}: pip install 'semantic-pivots[gpu]'\n")
+            sys.stderr.write(f"{prog}: there is no package {error.name}: {_INSTALL_GPU}\n")
             return 2
     parser = argparse.ArgumentParser(
         prog=prog, description="Pivot-rich pretraining corpora for cross-lingual transfer."

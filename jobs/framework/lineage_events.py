@@ -41,7 +41,7 @@ def reported(run: Run, stage: Stage) -> Iterator[None]:
         from openlineage.client.uuid import generate_new_uuid
     except ImportError:
         raise SetupError(
-            "lineage.target needs the client of OpenLineage: pip install 'semantic-pivots[lineage]', or leave it empty"
+            "lineage.target needs the client of OpenLineage: pip install openlineage-python, or leave it empty"
         ) from None
     run_id = str(generate_new_uuid())
     _send(run, stage, lambda: _event(run, stage, run_id, "START"))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pivot_udfs.errors import ConfigError, SetupError
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.stores import resolve
+from pivot_udfs.storage.stores import resolve, where
 
 OLDEST_JAVA = 17
 LOCAL_DRIVER_MEMORY = "3g"
@@ -91,8 +91,7 @@ def check_file(key: str, place: str) -> None:
     """Makes sure that a local file is there."""
     location = resolve(place)
     if location.is_local and not Path(location.path).is_file():
-        where = "" if Path(place).is_absolute() or "://" in place else f" in the working directory, {Path.cwd()}"
-        raise ConfigError(f"{key} = {place}: there is no such file{where}")
+        raise ConfigError(f"{key} = {place}: there is no such file{where(place)}")
 
 
 def check_folder(place: str, writes: bool = True, key: str = "warehouse.path") -> None:

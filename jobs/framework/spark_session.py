@@ -12,7 +12,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +73,10 @@ class LateSession:
     def __init__(self, start: Callable[[], SparkSession]) -> None:
         self._start = start
 
-    @cached_property
-    def _session(self) -> SparkSession:
-        return self._start()
-
     def __getattr__(self, name: str) -> Any:
         """What the session has by this name."""
+        if "_session" not in vars(self):
+            self._session = self._start()
         return getattr(self._session, name)
 
 

@@ -9,7 +9,7 @@ from jobs.framework.run import Run as Run
 from jobs.warehouse.commit_history import check_together
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
-from pivot_udfs.provenance import Provenance, difference, is_place, shown
+from pivot_udfs.provenance import Provenance, difference, is_place, other_content, shown
 from pivot_udfs.schemas import DATASETS, PINNED, TABLES, made_by, table_of
 from pivot_udfs.setting_sections.setting_types import Section
 from pivot_udfs.settings import Settings
@@ -125,8 +125,8 @@ def _check_made_alike(run: Run, table: str) -> None:
     for name in ("tokenizer", "lexicon"):
         if name in made.files and made.files[name] != run.file_hash(name):
             raise WarehouseError(
-                f"{path} was made with another {name} ({made.files[name][:12]}) than {name}.path names now "
-                f"({run.file_hash(name)[:12]}): run {made.job} again, or choose another warehouse.path"
+                f"{path} was made with {other_content(name, made.files[name], run.file_hash(name))}: run {made.job} "
+                f"again, correct {name}.path, or choose another warehouse.path"
             )
 
 

@@ -52,6 +52,10 @@ _REMEDIES = (
         "Spark's master does not answer: check spark.master, and that the cluster runs",
     ),
     Remedy(
+        r"Unable to execute HTTP request: ([^\n]*)|ConnectException: (Call From [^\n]* failed)",
+        "the store does not answer Spark{note}: check its address and the network (docs/stores.md)",
+    ),
+    Remedy(
         r"Invalid (?:maximum|initial) heap size: -Xm[sx](\S*)|Failed to parse byte string: (?:-Xm[sx])?(\S*)|"
         r"NumberFormatException: Size must be specified as bytes[^\n]*",
         "a memory size{note} is not valid: write spark.driver.memory, for example, as 3g or 512m",
@@ -138,6 +142,15 @@ _REFUSED = re.compile(
     r"AuthenticationFailed|AuthorizationFailure|security/credentials|api/token"
 )
 """What pyarrow and delta-rs report where a store refuses access, or where there are no credentials."""
+_UNREACHABLE = re.compile(
+    r"NETWORK_CONNECTION|(?:tcp connect|dns|CURL) error|[Cc]ould(?:n't| not) (?:connect|resolve)|Connection refused|"
+    r"Connection timed out|operation timed out|ConnectException|UnknownHostException"
+)
+"""What they report, and Hadoop's client, where a store does not answer."""
+_STORE_REMEDIES = (
+    (_REFUSED, ": check the credentials of the store (docs/stores.md)"),
+    (_UNREACHABLE, ": check the address of the store (of S3: AWS_ENDPOINT_URL) and the network (docs/stores.md)"),
+)
 _WORKER_TRACEBACK = re.compile(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
 _OWN_ERROR = re.compile(r"(?:pivot_udfs\.)errors\.(\w+): (.*)")
 
@@ -145,7 +158,7 @@ _OWN_ERROR = re.compile(r"(?:pivot_udfs\.)errors\.(\w+): (.*)")
 def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | None:
     """The error as one that the user can fix, None where no remedy is known; ``output``: what the JVM wrote."""
     if isinstance(error, SemanticPivotsError):
-        return _with_credentials(error)
+        return _with_remedy(error)
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
         return SetupError(_filled(_BY_ERRNO[error.errno], str(error.filename or "")))
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
@@ -153,7 +166,7 @@ def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | 
     text = str(error)
     if own := _OWN_ERROR.fullmatch(worker_error(text) or ""):
         kind: type[SemanticPivotsError] | None = getattr(errors, own[1], None)
-        return _with_credentials(kind(own[2])) if kind else None
+        return _with_remedy(kind(own[2])) if kind else None
     if isinstance(error, KeyError | TypeError | ValueError | AssertionError) and "Java" not in text:
         return None
     text = f"{type(error).__name__}: {text}"
@@ -167,10 +180,11 @@ def _with_cause(ended: SetupError, output: str) -> SetupError:
     return SetupError(f"{ended} (it wrote: {found[0]})") if found else ended
 
 
-def _with_credentials(error: SemanticPivotsError) -> SemanticPivotsError:
-    """The error, with what to do about it where a store refuses access."""
-    is_refused = len(error.args) == 1 and _REFUSED.search(str(error))
-    return type(error)(f"{error}: check the credentials of the store (docs/stores.md)") if is_refused else error
+def _with_remedy(error: SemanticPivotsError) -> SemanticPivotsError:
+    """The error, with what to do about it where a store refuses access or does not answer, once."""
+    text = str(error)
+    remedies = [remedy for pattern, remedy in _STORE_REMEDIES if pattern.search(text)] if len(error.args) == 1 else []
+    return type(error)(text + remedies[0]) if remedies and not text.endswith(remedies[0]) else error
 
 
 def worker_error(text: str) -> str | None:

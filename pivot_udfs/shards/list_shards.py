@@ -16,7 +16,7 @@ from pivot_udfs.errors import CorpusError
 from pivot_udfs.storage.list_files import Entry, list_folder, list_tree, look_up, parts_below
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
-from pivot_udfs.storage.stores import STORE_ERRORS, resolve
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve, where
 
 _LOG = logging.getLogger(__name__)
 _CODECS = {"": "", ".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
@@ -74,7 +74,7 @@ def list_shards(inputs: Sequence[str]) -> list[Shard]:
 
 
 def _refused(given: str, why: str) -> CorpusError:
-    return CorpusError(f"corpus.inputs: '{printable(given)}' {why}")
+    return CorpusError(f"corpus.inputs: '{printable(given)}'{where(given)} {why}")
 
 
 def shard_format(path: str) -> ShardFormat | None:

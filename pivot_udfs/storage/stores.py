@@ -55,6 +55,11 @@ def resolve(place: str) -> Location:
     return _remote(place, scheme, authority, path.rstrip("/"))
 
 
+def where(place: str) -> str:
+    """For messages: where a relative local path is looked for; empty for absolute paths and URIs."""
+    return "" if Path(place).is_absolute() or _URI.fullmatch(place) else f" (working directory: {Path.cwd()})"
+
+
 def _local(place: str, path: str) -> Location:
     if not path or "\0" in path:
         raise _malformed(place, "a local path or a URI")

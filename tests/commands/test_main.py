@@ -59,8 +59,8 @@ def test_the_model_side_without_its_packages_says_how_to_install_them(
 ) -> None:
     monkeypatch.setitem(MODEL_JOBS, "demo", JOBS["demo"]._replace(module="no_such_package"))
     assert main(["model", "demo"]) == 2
-    line = "semantic-pivots model: there is no package no_such_package: pip install 'semantic-pivots[gpu]'\n"
-    assert capsys.readouterr().err == line
+    line = "semantic-pivots model: there is no package no_such_package: pip install '.[gpu]' in a checkout, or "
+    assert capsys.readouterr().err == f"{line}'FILE[gpu]' with the path of the wheel\n"
 
 
 def test_the_demo_finds_its_samples_from_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ def test_missing_files_are_reported_with_the_folder_they_were_looked_for_in(tmp_
     (tmp_path / "there").touch()
     preflight.check_file("tokenizer.path", str(tmp_path / "there"))
     preflight.check_file("tokenizer.path", "s3a://bucket/tokenizer.json")
-    with pytest.raises(ConfigError, match=f"lexicon.path = no.tsv: .* in the working directory, {os.getcwd()}$"):  # noqa: PTH109
+    with pytest.raises(ConfigError, match=rf"no.tsv: .* \(working directory: {Path.cwd()}\)$"):
         preflight.check_file("lexicon.path", "no.tsv")
     with pytest.raises(ConfigError, match=r"lexicon.path = /no.tsv: there is no such file$"):
         preflight.check_file("lexicon.path", "/no.tsv")

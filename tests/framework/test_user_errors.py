@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from jobs.framework.user_errors import user_error, worker_error
-from pivot_udfs.errors import SemanticPivotsError, SetupError, TokenizerError, WarehouseError
+from pivot_udfs.errors import CorpusError, SemanticPivotsError, SetupError, TokenizerError, WarehouseError
 
 IN_A_WORKER = """An error occurred while calling o77.collectToPython.
 : org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 0.0 failed 1 times
@@ -199,3 +199,37 @@ def test_a_store_that_refuses_access_is_said_to_need_credentials(cause: str) -> 
     known = user_error(WarehouseError(f"s3://b/w cannot be read ({cause})"))
     assert isinstance(known, WarehouseError)
     assert str(known).endswith(f"({cause}): check the credentials of the store (docs/stores.md)")
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, Could not connect to server",
+        "client error (Connect): tcp connect error: Connection refused (os error 111)",
+        "client error (Connect): dns error: failed to lookup address information: Name or service not known",
+        "google::cloud::Status(UNAVAILABLE: PerformWork() - CURL error [6]=Couldn't resolve host name)",
+        "hdfsListDirectory failed, java.net.ConnectException: Call From a/127.0.0.1 to b:8020 failed",
+    ],
+)
+def test_a_store_that_does_not_answer_is_said_to_need_an_address(cause: str) -> None:
+    for error in (CorpusError(f"corpus.inputs: cannot be listed: {cause}"), WarehouseError(f"no log ({cause})")):
+        assert "check the address of the store (of S3: AWS_ENDPOINT_URL) and the network" in str(user_error(error))
+        assert "credentials" not in str(user_error(error))
+
+
+def test_sparks_own_client_that_cannot_reach_a_store_is_one_line() -> None:
+    trace = (
+        "An error occurred while calling o1.exists.\n: java.net.ConnectException: getFileStatus on s3a://b/w: software."
+        "amazon.awssdk.core.exception.SdkClientException: Unable to execute HTTP request: Connect to h:9 failed: "
+        "Connection refused\n\tat java.base/sun.nio.ch.Net.pollConnect(Native Method)"
+    )
+    known = "the store does not answer Spark (Connect to h:9 failed: Connection refused): check its address"
+    assert known in str(user_error(RuntimeError(trace)))
+
+
+@pytest.mark.parametrize("cause", ["AWS Error ACCESS_DENIED", "AWS Error NETWORK_CONNECTION during HeadObject"])
+def test_what_to_do_about_a_store_is_said_once(cause: str) -> None:
+    once = user_error(WarehouseError(f"s3://b/w cannot be read ({cause})"))
+    assert once is not None
+    assert "check the " in str(once)
+    assert str(user_error(once)) == str(once)

@@ -25,8 +25,12 @@ def test_tables_of_another_configuration_are_refused(
     other_words.write_bytes((copied.folder / "lexicon.tsv").read_bytes() + b"\n")
     cases = [
         ("find_pivots", "cooccurrence.window=5", "made with cooccurrence.window = 50, this run has 5"),
-        ("find_pivots", f"lexicon.path={other_words}", "made with another lexicon"),
-        ("count_cooccurrence", f"tokenizer.path={tokenizer_files.byte_level(tmp_path)}", "made with another tokenizer"),
+        ("find_pivots", f"lexicon.path={other_words}", "made with another lexicon: the file's content has changed"),
+        (
+            "count_cooccurrence",
+            f"tokenizer.path={tokenizer_files.byte_level(tmp_path)}",
+            "made with another tokenizer: the",
+        ),
         ("score_documents", "pivots.association=llr", "made with pivots.association = npmi, this run has llr"),
     ]
     before = files_in(copied.warehouse)

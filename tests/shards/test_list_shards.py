@@ -159,6 +159,20 @@ def test_inputs_that_match_nothing_are_errors(corpus: Path, given: str, says: st
     assert given in str(error.value)
 
 
+@pytest.mark.parametrize("given", ["nowhere", "nowhere/*.jsonl", "page.md"])
+def test_a_relative_input_is_reported_with_the_working_directory(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.md").touch()
+    with pytest.raises(CorpusError) as error:
+        list_shards([given])
+    assert f"corpus.inputs: '{given}' (working directory: {tmp_path}) " in str(error.value)
+    with pytest.raises(CorpusError) as error:
+        list_shards([f"{tmp_path}/{given}"])
+    assert "working directory" not in str(error.value)
+
+
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="holds no shard: found no file"):
         list_shards([str(tmp_path)])

@@ -23,7 +23,12 @@ MADE = Provenance(
 CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"settings": MADE.settings | {"cooccurrence.window": 10}}, "settings cooccurrence.window = 50, now 10"),
     ({"settings": {}}, "settings cooccurrence.window = 50, now none"),
-    ({"files": {"lexicon": "c" * 64}}, f"files lexicon = {'b' * 12}, now {'c' * 12}"),
+    (
+        {"files": {"lexicon": "c" * 64}},
+        f"another lexicon: the file's content has changed (SHA-256 {'b' * 12}, now {'c' * 12})",
+    ),
+    ({"files": {}}, f"files lexicon = {'b' * 12}, now none"),
+    ({"files": MADE.files | {"tokenizer": "d" * 64}}, f"files tokenizer = none, now {'d' * 12}"),
     ({"packages": {"regex": "2026.2"}}, "packages regex = 2026.1, now 2026.2"),
     ({"packages": {**MADE.packages, "numpy": "2"}}, "packages numpy = none, now 2"),
     ({"version": 3}, "version 2 of count_cooccurrence, now 3"),

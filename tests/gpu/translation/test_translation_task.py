@@ -133,7 +133,9 @@ def test_a_task_file_is_read_as_it_was_written(concepts: list[Concept], tokens: 
 
 def test_task_of_another_tokenizer_is_refused(concepts: list[Concept], tokens: WordTokens, tmp_path: Path) -> None:
     write_task(_build(concepts, tokens), tmp_path / "task.jsonl")
-    with pytest.raises(TaskError, match=r"was made from files tokenizer = t, now u: run jobs.gpu.build_.*again"):
+    with pytest.raises(
+        TaskError, match=r"another tokenizer: .* changed \(SHA-256 t, now u\): run jobs.gpu.build_.*again"
+    ):
         read_task(tmp_path / "task.jsonl", Provenance("task", 1, files={"tokenizer": "u"}))
     (tmp_path / "broken.jsonl").write_text('{"kind": "other"}\n')
     with pytest.raises(TaskError, match="is not a task file"):
