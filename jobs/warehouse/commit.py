@@ -51,7 +51,7 @@ def commit_files(
     Returns the state of the table after it. ``began`` is the state when the run looked at the table first (None: there
     was none; it is created); ``removed`` are paths (None: all, so that ``files`` become the whole content); ``tables``
     are states of other tables that belong to this one, for ``Content.tables``. Raises WarehouseError where another run
-    has changed the table's rows since ``began``, or the commit is refused.
+    has changed the table's rows since ``began``, a file is no longer there, or the commit is refused.
     """
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
@@ -73,6 +73,7 @@ def commit_files(
     nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
     mode = "overwrite" if removed is None else "append"
     try:
+        _check_there(table, files)
         if delta:
             delta.create_write_transaction(
                 [*added, *gone], mode, nullable, [], commit_properties=properties, post_commithook_properties=KEEP_LOG
@@ -85,6 +86,16 @@ def commit_files(
     return Content(
         str(delta.metadata().id), version, version, provenance, version, files=paths, tables=dict(tables or {})
     )
+
+
+def _check_there(table: Location, files: Sequence[dict[str, Any]]) -> None:
+    found = table.filesystem.get_file_info([table.child(file["path"]).path for file in files])
+    for file, info in zip(files, found, strict=True):
+        if info.size != file["n_bytes"]:
+            raise WarehouseError(
+                f"{table} was not committed to: {file['path']}, which this run wrote, was removed or cut since: run "
+                "this again, and a VACUUM only while no job runs, or of files that are older than any run takes"
+            )
 
 
 def data_files(delta: DeltaTable) -> dict[str, int]:

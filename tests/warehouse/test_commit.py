@@ -116,6 +116,21 @@ def test_maintenance_of_the_table_does_not_stop_a_commit(table: Location) -> Non
     assert data_files(table) == ["c"]
 
 
+@pytest.mark.parametrize("lost", ["removed", "cut"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_files_that_are_gone_are_not_committed(table: Location, lost: str, is_first: bool) -> None:
+    began = None if is_first else commit(table, None, "a")
+    written = files(table, "b", "c")
+    if lost == "removed":
+        (Path(table.path) / "c").unlink()
+    else:
+        (Path(table.path) / "c").write_bytes(b"PAR1")
+    with pytest.raises(WarehouseError, match="was not committed to: c, which this run wrote"):
+        commit_files(table, began, SCHEMA, written, MADE)
+    delta = open_delta(table)
+    assert (delta and delta.version()) == (None if is_first else 0)
+
+
 def vacuum(table: Location) -> None:
     DeltaTable(table.path).vacuum(0, dry_run=False, enforce_retention_duration=False)
 
