@@ -16,7 +16,7 @@ from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
-from jobs.loading.find_copies import copies, tables_with_rows
+from jobs.loading.find_copies import check_folders, copies, tables_with_rows
 from jobs.loading.forget import Found, find_documents, remove_documents, rows_after
 from jobs.loading.forget_requests import read_keys, shards_named
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
@@ -51,7 +51,7 @@ class Request(Arguments):
             nargs="+",
             default=[],
             metavar="FOLDER",
-            help="searched for packed datasets and checkpoints that were made from what is forgotten",
+            help="searched for packed datasets, checkpoints and models that were made from what is forgotten",
         )
         parser.add_argument("--purge", action="store_true", help="remove the files of older versions of the tables")
 
@@ -69,6 +69,7 @@ class Request(Arguments):
 
 def run(run: Run, request: Request) -> None:
     """Blocks, removes what is blocked from all tables, and lists what still holds it."""
+    check_folders(request.artefacts)
     loaded = read_loaded(run.warehouse.location("shards"))
     entries = request.entries(run, loaded)
     documents = run.warehouse.content("documents")
@@ -98,6 +99,7 @@ def run(run: Run, request: Request) -> None:
 
 def plan(run: Run, request: Request) -> None:
     """What would be forgotten."""
+    check_folders(request.artefacts)
     loaded = read_loaded(run.warehouse.location("shards"))
     entries = request.entries(run, loaded)
     _describe(run, entries, find_documents(run, BlockList.of(read_entries(run.warehouse) | entries)))
@@ -133,7 +135,7 @@ def _print_copies(run: Run, request: Request) -> None:
     sys.stdout.write("still holds what was forgotten:\n" if lines else "nothing else holds what was forgotten\n")
     sys.stdout.write("".join(f"  {clean(line)}\n" for line in lines))
     if not request.artefacts:
-        sys.stdout.write("packed datasets and checkpoints were not looked for: give --artefacts FOLDER\n")
+        sys.stdout.write("packed datasets, checkpoints and models were not looked for: give --artefacts FOLDER\n")
 
 
 main = partial(with_run, _NAME, __doc__, rebuild_corpus.STAGES, run, plan=plan, arguments=Request)

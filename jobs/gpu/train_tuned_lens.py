@@ -125,7 +125,7 @@ def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:
     used = result_settings(settings.tuned_lens) | model_settings(settings.model)
     used["training.start_token"] = settings.training.start_token
     files = {"packed": str(packed.manifest["file"]["sha256"]), **model_hashes(settings.model)}
-    return Provenance("train_tuned_lens", VERSION, used, files=files)
+    return Provenance("train_tuned_lens", VERSION, used, packed.provenance.tables, files)
 
 
 main = partial(run_command, "train_tuned_lens", __doc__, ModelSettings, train)

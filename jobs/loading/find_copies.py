@@ -3,27 +3,36 @@
 import json
 from collections.abc import Iterator, Sequence
 
+from pyarrow import fs
+
 from jobs.framework.stage import Run
 from jobs.warehouse.commit import data_files
 from jobs.warehouse.commit_history import commits_of
 from jobs.warehouse.open_table import LOG, open_delta, stored_files
 from jobs.warehouse.releases import read_release
+from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.storage.list_files import list_folder, list_tree
+from pivot_udfs.storage.list_files import list_folder, list_tree, look_up
 from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.redact import printable
 from pivot_udfs.storage.stores import resolve
 
-_ARTEFACTS = ("manifest.json", "state.json")
-"""Files of packed datasets and checkpoints that hold a provenance under the key ``provenance``."""
+_TABLES = ("documents", "quarantine", "document_scores", "selection_cuts")
+_ARTEFACTS = ("manifest.json", "state.json", "_provenance.json")
+"""Files of packed datasets, checkpoints and models; the last is a provenance, the others hold one in ``provenance``."""
+
+
+def check_folders(folders: Sequence[str]) -> None:
+    """Raises ConfigError where one of ``--artefacts`` is no folder, so that nothing would be found in it."""
+    for folder in folders:
+        if look_up(resolve(folder)).type != fs.FileType.Directory:
+            raise ConfigError(f"--artefacts {printable(folder)} is no folder: correct the path, nothing is forgotten")
 
 
 def tables_with_rows(run: Run) -> list[str]:
     """The tables that this run's settings make and that hold rows of single documents, or name them."""
     return [
-        "documents",
-        "quarantine",
-        "document_scores",
-        "selection_cuts",
+        *_TABLES,
         *(f"datasets/{arm}" for arm in run.settings.selection.arms),
     ]
 
@@ -37,7 +46,7 @@ def other_datasets(run: Run) -> list[str]:
 def copies(run: Run, folders: Sequence[str]) -> Iterator[str]:
     """One line for each table and artefact that can still hold forgotten documents, after the tables were made again.
 
-    ``folders`` are searched for packed datasets and checkpoints.
+    ``folders`` are searched for packed datasets, checkpoints and models.
     """
     older = [line for name in tables_with_rows(run) for line in _older_versions(run, name)]
     yield from older
@@ -47,8 +56,8 @@ def copies(run: Run, folders: Sequence[str]) -> Iterator[str]:
     for name in other_datasets(run):
         yield f"{run.warehouse.table_path(name)}: its newest version; it is not in selection.arms: remove the folder"
     for folder in folders:
-        for entry in list_tree(resolve(folder)):
-            if entry.location.name in _ARTEFACTS:
+        for entry in list_tree(resolve(folder), hidden=True):
+            if entry.location.name in _ARTEFACTS and entry.type == fs.FileType.File:
                 yield from _outdated(run, entry.location)
 
 
@@ -68,11 +77,20 @@ def _older_versions(run: Run, name: str) -> Iterator[str]:
 
 
 def _outdated(run: Run, file: Location) -> Iterator[str]:
-    """An artefact that was made from other rows of a table than the newest, or from a dataset that stays as it is."""
+    """An artefact made from other rows of documents than the newest of a table, or from a dataset that stays."""
     with file.open_input() as stream:
-        made = Provenance.from_json(json.dumps(json.loads(stream.read()).get("provenance")))
+        text = stream.read()
+    try:
+        tree = json.loads(text)
+    except ValueError:
+        yield f"{file}: cannot be read, so that it is not known what it was made from"
+        return
+    made = Provenance.from_tree(tree.get("provenance", tree)) if isinstance(tree, dict) else None
     kept = other_datasets(run)
     for name, rows in (made.tables if made else {}).items():
+        if name not in _TABLES and not name.startswith("datasets/"):
+            continue  # counts and pivots hold no document
         content = run.warehouse.content(name)
-        if content and content.id == rows.id and (content.rows != rows or name in kept):
-            yield f"{file}: made by {made.job if made else ''} from {name} {rows}"
+        if content is None or content.rows != rows or name in kept:
+            other = "" if content and content.id == rows.id else ", which was made anew or is of another warehouse"
+            yield f"{file}: made by {made.job if made else ''} from {name} {rows}{other}"

@@ -1,4 +1,4 @@
-"""Lists folders of local and object stores, hidden names left out.
+"""Lists folders of local and object stores, names that begin with "." or "_" left out unless they are asked for.
 
 Local folders are listed by ``os.scandir``, which takes names that are not UTF-8 and shows links and special files.
 """
@@ -54,18 +54,18 @@ def list_folder(folder: Location) -> list[Entry]:
     return sorted((e for e in entries if not _is_hidden(e.location.name)), key=lambda e: e.location.path)
 
 
-def list_tree(folder: Location) -> Iterator[Entry]:
-    """The visible files below a folder, listed by one request where the store is remote.
+def list_tree(folder: Location, hidden: bool = False) -> Iterator[Entry]:
+    """The visible files below a folder, or all (``hidden``), listed by one request where the store is remote.
 
     Links to local folders are followed after the folders themselves, and each folder is listed once.
     """
     if folder.is_local:
-        yield from _local_tree(folder)
+        yield from _local_tree(folder, hidden)
         return
     selector = fs.FileSelector(folder.path, allow_not_found=True, recursive=True)
     for info in folder.filesystem.get_file_info(selector):
         entry = _remote_entry(folder, info)
-        if entry.type != fs.FileType.Directory and not any(map(_is_hidden, parts_below(folder, entry))):
+        if entry.type != fs.FileType.Directory and (hidden or not any(map(_is_hidden, parts_below(folder, entry)))):
             yield entry
 
 
@@ -83,11 +83,13 @@ def _remote_entry(place: Location, info: fs.FileInfo) -> Entry:
     return Entry(location, info.type, info.size or 0, info.mtime_ns or 0, location.uri)
 
 
-def _local_folder(folder: Location) -> list[Entry]:
+def _local_folder(folder: Location, hidden: bool = False) -> list[Entry]:
     real = os.path.realpath(folder.path)
     try:
         with os.scandir(folder.path) as found:
-            visible = sorted((entry.name, entry.is_symlink()) for entry in found if not _is_hidden(entry.name))
+            visible = sorted(
+                (entry.name, entry.is_symlink()) for entry in found if hidden or not _is_hidden(entry.name)
+            )
     except (FileNotFoundError, NotADirectoryError):
         return []
     entries = []
@@ -116,7 +118,7 @@ def _local_entry(location: Location, real: str) -> Entry:
     return Entry(location, kind, status.st_size, status.st_mtime_ns, identity)
 
 
-def _local_tree(root: Location) -> Iterator[Entry]:
+def _local_tree(root: Location, hidden: bool) -> Iterator[Entry]:
     folders, links, seen = deque([root]), deque[Location](), set[str]()
     while folders or links:
         folder = (folders or links).popleft()
@@ -124,7 +126,7 @@ def _local_tree(root: Location) -> Iterator[Entry]:
         if real in seen:
             continue
         seen.add(real)
-        for entry in _local_folder(folder):
+        for entry in _local_folder(folder, hidden):
             if entry.type != fs.FileType.Directory:
                 yield entry
             elif entry.identity == f"{real.rstrip('/')}/{entry.location.name}":

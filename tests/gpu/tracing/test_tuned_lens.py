@@ -14,8 +14,10 @@ from tiny_models import tiny_model
 from training_world import make_traced_world, run_options
 
 from jobs.gpu import trace_layers, train_tuned_lens
+from jobs.gpu.common.files import read_provenance
 from jobs.gpu.models.load_model import save_model
 from jobs.gpu.models.output_head import captured_outputs, find_output_head
+from jobs.gpu.packing.packed_file import open_packed
 from jobs.gpu.tracing.ablation import Unembedding
 from jobs.gpu.tracing.lenses import OURS, THEIRS, Lens, load_lens, save_lens
 from jobs.gpu.tracing.train_lens import LensTrainer
@@ -38,6 +40,13 @@ def _random_lens(n_layers: int = 3, size: int = 32) -> Lens:
         for k, weight in enumerate(lens.parameters()):
             weight.copy_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(k)))
     return lens
+
+
+def test_a_lens_records_the_tables_of_the_held_out_part(config: Path) -> None:
+    results = config.parent / "results"
+    made, packed = read_provenance(results / "tuned_lens"), open_packed(results / "packed" / "held_out").provenance
+    assert made is not None
+    assert made.tables == packed.tables != {}
 
 
 def test_every_middle_layer_is_nearer_to_the_models_prediction(config: Path) -> None:
