@@ -30,7 +30,7 @@ from jobs.warehouse.table_files import FileChanges, changed_files
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
 from pivot_udfs.count_files import count_files, count_languages, sum_languages
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -93,13 +93,14 @@ def _rolled_back(run: Run, made: Provenance) -> bool:
         of_table = run.warehouse.made(table)
         if of_table and of_table.fingerprint == made.fingerprint:
             continue
-        delta = open_delta(run.warehouse.location(table))
-        rows = rows_made_from(delta, made.fingerprint) if delta else None
-        if rows is None:
-            return False
         try:
+            delta = open_delta(run.warehouse.location(table))
+            rows = rows_made_from(delta, made.fingerprint) if delta else None
+            if rows is None:
+                raise MissingVersionError(f"{table} has no rows of the run that made {_LAST}")
             run.warehouse.roll_back(table, rows)
-        except WarehouseError:
+        except (DamagedTableError, MissingVersionError) as error:
+            run.progress.say(STAGE.name, f"counts all documents: {error}")
             return False
     return True
 

@@ -6,6 +6,7 @@ It needs neither Spark nor Java. Licences and origins come from ``[sources.<name
 """
 
 import os.path
+import sys
 from functools import partial
 
 from jobs.describing.croissant import croissant
@@ -14,9 +15,10 @@ from jobs.describing.dataset_facts import DatasetFacts, read_facts
 from jobs.describing.spdx import spdx_document
 from jobs.describing.training_summary import training_summary
 from jobs.framework.command_line import run_command
-from jobs.framework.log_lines import say, write_line
+from jobs.framework.log_lines import clean, say, write_line
+from jobs.framework.preflight import check_folder
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.releases import read_release
+from jobs.warehouse.releases import Release, read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.location import Location
@@ -29,16 +31,33 @@ CARD, CROISSANT, SUMMARY, SPDX = "README.md", "croissant.json", "training_conten
 
 def run(settings: Settings) -> None:
     """Writes four files for each configured arm, into ``<description.path>/<arm>``."""
-    root = resolve(settings.warehouse.path)
-    release = read_release(root, settings.warehouse.release)
-    if release is None:
-        raise WarehouseError(f"there is no release at {root}: run rebuild_corpus first, or correct warehouse.path")
-    tables = ArrowTables(settings.warehouse.path, release.release)
-    folder = resolve(settings.description.path) if settings.description.path else root.child("descriptions")
+    release, tables, folder = _asked_for(settings)
     for arm in settings.selection.arms:
         facts = read_facts(tables, release, arm, settings.description, settings.sources)
         _warn(facts)
         _write(facts, folder.child(arm), tables.location(f"datasets/{arm}"))
+
+
+def plan(settings: Settings) -> None:
+    """Prints the files that would be written; raises as ``run`` where the release, a dataset or the folder is not."""
+    release, tables, folder = _asked_for(settings)
+    tables.check(f"datasets/{arm}" for arm in settings.selection.arms)
+    for arm in settings.selection.arms:
+        files = ", ".join((CARD, CROISSANT, SUMMARY, SPDX))
+        sys.stdout.write(
+            clean(f"{arm}: would describe release {release.release} in {folder.child(arm)}: {files}") + "\n"
+        )
+
+
+def _asked_for(settings: Settings) -> tuple[Release, ArrowTables, Location]:
+    """The release, its tables, and the folder of the descriptions, which can be written."""
+    root = resolve(settings.warehouse.path)
+    release = read_release(root, settings.warehouse.release)
+    if release is None:
+        raise WarehouseError(f"there is no release at {root}: run rebuild_corpus first, or correct warehouse.path")
+    folder = resolve(settings.description.path) if settings.description.path else root.child("descriptions")
+    check_folder(settings.description.path or settings.warehouse.path, key="description.path")
+    return release, ArrowTables(settings.warehouse.path, release.release), folder
 
 
 def _warn(facts: DatasetFacts) -> None:
@@ -63,7 +82,7 @@ def _write(facts: DatasetFacts, folder: Location, table: Location) -> None:
     say(f"{facts.arm}: {facts.total.n_docs:,} documents, {facts.total.n_tokens:,} tokens: {folder}")
 
 
-main = partial(run_command, NAME, __doc__, Settings, run)
+main = partial(run_command, NAME, __doc__, Settings, run, plan=plan)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ It reads the tables without Spark.
 """
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from functools import partial
 
-from jobs.explaining.explain_place import explain_place, place_of
-from jobs.explaining.print_explanation import print_explanation
+from jobs.explaining.explain_place import DOCUMENT_TABLES, Place, explain_place, place_of
+from jobs.explaining.print_explanation import print_explanation, print_plan
 from jobs.framework.command_line import Arguments, run_command
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.errors import ConfigError
@@ -37,18 +38,28 @@ class DocumentArguments(Arguments):
 
 def run(settings: Settings, arguments: DocumentArguments) -> None:
     """Prints the explanation."""
-    tables = ArrowTables(settings.warehouse.path, settings.warehouse.release)
-    record, by_key, by_place = arguments.record, (arguments.source, arguments.id), (arguments.shard, arguments.record)
-    if by_key == (None, None) and arguments.shard is not None and record is not None and 0 <= record < 1 << 63:
-        place = arguments.shard, record
-    elif by_place == (None, None) and arguments.source is not None and arguments.id is not None:
-        place = place_of(tables, arguments.source, arguments.id)
-    else:
-        raise ConfigError("give either --source and --id, or --shard and --record, a number from 0")
+    tables, place, _ = _asked_for(settings, arguments)
     print_explanation(explain_place(tables, place), tables.release, arguments.format == "json")
 
 
-main = partial(run_command, "explain_document", __doc__, Settings, run, arguments=DocumentArguments)
+def plan(settings: Settings, arguments: DocumentArguments) -> None:
+    """Prints which record would be explained; raises as ``run`` where it, or a table, is not there."""
+    tables, (shard, record), names = _asked_for(settings, arguments)
+    print_plan(f"record {record} of {shard}", tables, names)
+
+
+def _asked_for(settings: Settings, arguments: DocumentArguments) -> tuple[ArrowTables, Place, Sequence[str]]:
+    """The tables, the record's place, and the names of the tables that an explanation surely needs."""
+    tables = ArrowTables(settings.warehouse.path, settings.warehouse.release)
+    record, by_key, by_place = arguments.record, (arguments.source, arguments.id), (arguments.shard, arguments.record)
+    if by_key == (None, None) and arguments.shard is not None and record is not None and 0 <= record < 1 << 63:
+        return tables, (arguments.shard, record), ("documents", "quarantine")
+    if by_place == (None, None) and arguments.source is not None and arguments.id is not None:
+        return tables, place_of(tables, arguments.source, arguments.id), DOCUMENT_TABLES
+    raise ConfigError("give either --source and --id, or --shard and --record, a number from 0")
+
+
+main = partial(run_command, "explain_document", __doc__, Settings, run, plan=plan, arguments=DocumentArguments)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ It reads the tables without Spark.
 from argparse import ArgumentParser
 from functools import partial
 
-from jobs.explaining.explain_token import explain_token, token_id_of
-from jobs.explaining.print_explanation import print_explanation
+from jobs.explaining.explain_token import TOKEN_TABLES, explain_token, token_id_of
+from jobs.explaining.print_explanation import print_explanation, print_plan
 from jobs.explaining.table_states import provenance_of
 from jobs.framework.command_line import Arguments, run_command
 from jobs.warehouse.arrow_tables import ArrowTables
-from pivot_udfs.errors import TokenizerError
+from pivot_udfs.errors import ConfigError, TokenizerError
 from pivot_udfs.provenance import other_content
 from pivot_udfs.settings import Settings
 from pivot_udfs.tokenization.backends import load_tokenizer
@@ -39,10 +39,23 @@ class TokenArguments(Arguments):
 
 def run(settings: Settings, arguments: TokenArguments) -> None:
     """Prints the explanation."""
+    tables, vocab, token_id = _asked_for(settings, arguments)
+    print_explanation(explain_token(tables, vocab, token_id), tables.release, arguments.format == "json")
+
+
+def plan(settings: Settings, arguments: TokenArguments) -> None:
+    """Prints which token would be explained; raises as ``run`` where it, or a table, is not there."""
+    tables, vocab, token_id = _asked_for(settings, arguments)
+    print_plan(f"token {token_id}, {vocab.texts[token_id]!r}", tables, TOKEN_TABLES)
+
+
+def _asked_for(settings: Settings, arguments: TokenArguments) -> tuple[ArrowTables, Vocabulary, int]:
     tables = ArrowTables(settings.warehouse.path, settings.warehouse.release)
     vocab = _vocabulary(settings, tables)
     token_id = arguments.token_id if arguments.token is None else token_id_of(vocab, arguments.token)
-    print_explanation(explain_token(tables, vocab, token_id), tables.release, arguments.format == "json")
+    if not 0 <= token_id < vocab.size:
+        raise ConfigError(f"--token-id {token_id}: expected 0 to {vocab.size - 1}")
+    return tables, vocab, token_id
 
 
 def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
@@ -57,7 +70,7 @@ def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
     return vocabulary(tokenizer)
 
 
-main = partial(run_command, "explain_pivot", __doc__, Settings, run, arguments=TokenArguments)
+main = partial(run_command, "explain_pivot", __doc__, Settings, run, plan=plan, arguments=TokenArguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import pyarrow as pa
@@ -39,6 +39,15 @@ class Query(Arguments):
 
 def run(settings: Settings, query: Query) -> None:
     """Prints the rows as they are computed; raises ConfigError where the query is not valid."""
+    _execute(settings, query, lambda rows: _print(rows, query.format == "json"))
+
+
+def plan(settings: Settings, query: Query) -> None:
+    """Prints the columns that the rows would have; raises ConfigError where the query is not valid."""
+    _execute(settings, query, lambda rows: _print_line([f"would print the columns {', '.join(rows.schema.names)}"]))
+
+
+def _execute(settings: Settings, query: Query, use: Callable[[pa.RecordBatchReader], None]) -> None:
     tables, builder = ArrowTables(settings.warehouse.path, settings.warehouse.release), QueryBuilder()
     names = []
     for name in table_names(resolve(settings.warehouse.path)):
@@ -46,7 +55,7 @@ def run(settings: Settings, query: Query) -> None:
             names.append(name.replace("/", "_"))
             builder.register(names[-1], table)
     try:
-        _print(pa.RecordBatchReader.from_stream(builder.execute(query.sql)), query.format == "json")
+        use(pa.RecordBatchReader.from_stream(builder.execute(query.sql)))
     except BrokenPipeError:
         sys.stderr.close()
     except Exception as error:  # DataFusion's errors have no class of their own
@@ -69,7 +78,7 @@ def _print_line(cells: Iterable[str]) -> None:
     sys.stdout.write("\t".join(clean(cell) for cell in cells) + "\n")
 
 
-main = partial(run_command, "query_tables", __doc__, Settings, run, arguments=Query)
+main = partial(run_command, "query_tables", __doc__, Settings, run, plan=plan, arguments=Query)
 
 
 if __name__ == "__main__":

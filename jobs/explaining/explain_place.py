@@ -16,7 +16,7 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.schemas import DOCUMENT_SCORES, PAIR_PIVOTS, QUARANTINE
 from pivot_udfs.settings import Selection
 
-_READ = ("documents", "document_scores", "pivots", "pair_pivots", "selection_cuts")
+DOCUMENT_TABLES = ("documents", "document_scores", "pivots", "pair_pivots", "selection_cuts")
 Place = tuple[str, int]
 """Shard and record."""
 
@@ -100,7 +100,7 @@ def explain_place(tables: ArrowTables, place: Place) -> DocumentExplanation | Re
 def _explain_document(tables: ArrowTables, here: ds.Expression, token_ids: Sequence[int]) -> DocumentExplanation:
     settings = provenance_of(tables, "selection_cuts").settings
     selection = Selection(**{key.removeprefix("selection."): value for key, value in settings.items()})
-    states = states_of(tables, [*_READ, *(f"datasets/{arm}" for arm in selection.arms)])
+    states = states_of(tables, [*DOCUMENT_TABLES, *(f"datasets/{arm}" for arm in selection.arms)])
     scored = tables.rows("document_scores", DOCUMENT_SCORES.names, here)[0]
     mean = _language_density(tables, scored["lang"])
     n_tokens = scored["n_tokens"] if selection.shrinkage_tokens else max(scored["n_tokens"], 1)

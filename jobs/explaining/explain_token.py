@@ -15,7 +15,7 @@ from pivot_udfs.errors import ConfigError
 from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.tokenization.vocabulary import Vocabulary
 
-_READ = ("token_totals", "token_sources", "corpus_totals", "pair_pivots", "pivots")
+TOKEN_TABLES = ("token_totals", "token_sources", "corpus_totals", "pair_pivots", "pivots")
 _EVERY = ds.scalar(True)
 
 
@@ -57,10 +57,8 @@ def token_id_of(vocab: Vocabulary, text: str) -> int:
 
 
 def explain_token(tables: ArrowTables, vocab: Vocabulary, token_id: int) -> TokenExplanation:
-    """Explains a token; raises ConfigError where the vocabulary has no such id, WarehouseError as ``states_of``."""
-    if not 0 <= token_id < vocab.size:
-        raise ConfigError(f"--token-id {token_id}: expected 0 to {vocab.size - 1}")
-    states, is_token = states_of(tables, _READ), ds.field("token_id") == token_id
+    """Explains a token of the vocabulary; raises WarehouseError as ``states_of``."""
+    states, is_token = states_of(tables, TOKEN_TABLES), ds.field("token_id") == token_id
     n_docs = sum(row["n_docs"] for row in tables.rows("corpus_totals", ["n_docs"], _EVERY))
     totals = tables.rows("token_totals", ["count", "doc_count"], is_token)
     groups = tables.rows("token_sources", ["word_count"], is_token)

@@ -10,6 +10,7 @@ from jobs.explaining.explain_place import DocumentExplanation, PivotOfDocument, 
 from jobs.explaining.explain_token import TokenExplanation
 from jobs.explaining.table_states import describe_states
 from jobs.framework.log_lines import clean
+from jobs.warehouse.arrow_tables import ArrowTables
 
 Explanation = DocumentExplanation | RejectedRecord | TokenExplanation
 _N_PAIRS = 5
@@ -22,9 +23,18 @@ def print_explanation(explanation: Explanation, release: int | None, as_json: bo
         tree = {"release": release} | asdict(explanation)
         sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
         return
-    of = "no release, newest versions" if release is None else f"release {release}"
-    for line in [*_describe(explanation), *describe_states(explanation.tables, of)]:
+    for line in [*_describe(explanation), *describe_states(explanation.tables, _release(release))]:
         sys.stdout.write(clean(line) + "\n")
+
+
+def print_plan(what: str, tables: ArrowTables, names: Sequence[str]) -> None:
+    """Writes what would be explained; raises WarehouseError where one of the tables is not there."""
+    tables.check(names)
+    sys.stdout.write(clean(f"would explain {what} ({_release(tables.release)}), from {', '.join(names)}") + "\n")
+
+
+def _release(release: int | None) -> str:
+    return "no release, newest versions" if release is None else f"release {release}"
 
 
 def _describe(explanation: Explanation) -> list[str]:

@@ -1,6 +1,6 @@
 """The tables of a warehouse, read through delta-rs and Arrow: for jobs that answer in seconds, without Spark."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -57,6 +57,20 @@ class ArrowTables:
         opened = self._open(name)
         return opened[0] if opened else None
 
+    def check(self, names: Iterable[str]) -> None:
+        """Raises WarehouseError where one of these tables is not there, or its log cannot be read."""
+        for name in names:
+            self._existing(name)
+
+    def _existing(self, name: str) -> DeltaTable:
+        delta = self.delta(name)
+        if delta is None:
+            raise WarehouseError(
+                f"there is no table {name} at {self.table_path(name)}: run rebuild_corpus first, or correct "
+                "warehouse.path"
+            )
+        return delta
+
     def rows(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> list[dict[str, Any]]:
         """The rows that satisfy a predicate, as ``batches``."""
         return [row for batch in self.batches(name, columns, predicate) for row in batch.to_pylist()]
@@ -66,14 +80,9 @@ class ArrowTables:
 
         Raises WarehouseError where there is no such table, or it cannot be read.
         """
-        opened = self._open(name)
-        if opened is None:
-            raise WarehouseError(
-                f"there is no table {name} at {self.table_path(name)}: run rebuild_corpus first, or correct "
-                "warehouse.path"
-            )
+        delta = self._existing(name)
         try:
-            dataset = _dataset(opened[0], self.location(name))
+            dataset = _dataset(delta, self.location(name))
             yield from dataset.to_batches(columns=list(columns), filter=predicate)
         except (DeltaError, pa.ArrowException, *STORE_ERRORS) as error:
             raise WarehouseError(

@@ -5,11 +5,10 @@ from contextlib import suppress
 from jobs.warehouse.commit_history import commits_between
 from jobs.warehouse.open_table import open_delta, stored_rows
 from jobs.warehouse.spark_tables import Warehouse
-from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
-from pivot_udfs.storage.stores import STORE_ERRORS
 
 _VERSION = 1
 
@@ -61,6 +60,6 @@ def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockLis
             return None
         try:
             entries |= {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), rows.version)}
-        except (WarehouseError, *STORE_ERRORS):
+        except MissingVersionError:
             return None
     return BlockList.of(entries)

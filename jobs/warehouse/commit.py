@@ -22,8 +22,8 @@ from jobs.warehouse.commit_history import (
     maintained_version,
     read_content,
 )
-from jobs.warehouse.open_table import open_delta
-from pivot_udfs.errors import WarehouseError
+from jobs.warehouse.open_table import check_files, missing_version, open_delta
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -51,7 +51,7 @@ def commit_files(
     Returns the state of the table after it. ``began`` is the state when the run looked at the table first (None: there
     was none; it is created); ``removed`` are paths (None: all, so that ``files`` become the whole content); ``tables``
     are states of other tables that belong to this one, for ``Content.tables``. Raises WarehouseError where another run
-    has changed the table's rows since ``began``, or the commit is refused.
+    has changed the table's rows since ``began``, a file is no longer there, or the commit is refused.
     """
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
@@ -73,6 +73,7 @@ def commit_files(
     nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
     mode = "overwrite" if removed is None else "append"
     try:
+        _check_there(table, files)
         if delta:
             delta.create_write_transaction(
                 [*added, *gone], mode, nullable, [], commit_properties=properties, post_commithook_properties=KEEP_LOG
@@ -81,12 +82,20 @@ def commit_files(
             about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
             delta = _created(table, nullable, added, about, properties)
     except (DeltaError, *STORE_ERRORS) as error:
-        if isinstance(error, CommitFailedError) or "already exists" in str(error):
-            raise written_by_another(table, reason(error)) from None
-        raise WarehouseError(f"{table} cannot be committed to ({reason(error)})") from None
+        raise _commit_error(table, error) from None
     return Content(
         str(delta.metadata().id), version, version, provenance, version, files=paths, tables=dict(tables or {})
     )
+
+
+def _check_there(table: Location, files: Sequence[dict[str, Any]]) -> None:
+    found = table.filesystem.get_file_info([table.child(file["path"]).path for file in files])
+    for file, info in zip(files, found, strict=True):
+        if info.size != file["n_bytes"]:
+            raise WarehouseError(
+                f"{table} was not committed to: {file['path']}, which this run wrote, was removed or cut since: run "
+                "this again, and a VACUUM only while no job runs, or of files that are older than any run takes"
+            )
 
 
 def data_files(delta: DeltaTable) -> dict[str, int]:
@@ -98,18 +107,28 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
 def roll_back(table: Location, rows: TableVersion) -> Content:
     """Makes the rows of an earlier version the newest, by a commit that restores its files or compacted ones.
 
-    Raises WarehouseError where the table no longer has that version or its files, or another run commits meanwhile.
+    Raises MissingVersionError where the table no longer has that version or its files, WarehouseError where it cannot
+    be read or committed to, or another run commits meanwhile.
     """
-    delta, once = open_delta(table), CommitProperties(max_commit_retries=0)
+    delta = open_delta(table)
+    if delta is None or str(delta.metadata().id) != rows.id:
+        raise missing_version(table, rows.version, "the table was made anew since")
+    version = maintained_version(delta, rows.version)
     try:
-        if delta is None or str(delta.metadata().id) != rows.id:
-            raise WarehouseError(f"{table} is not the table that had {rows}")
-        delta.restore(
-            maintained_version(delta, rows.version), commit_properties=once, post_commithook_properties=KEEP_LOG
-        )
+        check_files(table, open_delta(table, version), read_content(delta, version))
+        once = CommitProperties(max_commit_retries=0)
+        delta.restore(version, commit_properties=once, post_commithook_properties=KEEP_LOG)
+    except DamagedTableError as error:
+        raise missing_version(table, version, str(error)) from None
     except (DeltaError, *STORE_ERRORS) as error:
-        raise WarehouseError(f"{table} cannot be restored to {rows} ({reason(error)})") from None
+        raise _commit_error(table, error) from None
     return read_content(delta)
+
+
+def _commit_error(table: Location, error: Exception) -> WarehouseError:
+    if isinstance(error, CommitFailedError) or "already exists" in str(error):
+        return written_by_another(table, reason(error))
+    return WarehouseError(f"{table} cannot be committed to ({reason(error)})")
 
 
 def _created(

@@ -14,6 +14,7 @@ from pivot_udfs.load_settings import fingerprint
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import PINNED
 from pivot_udfs.storage.redact import printable, reason
+from pivot_udfs.storage.stores import STORE_ERRORS
 
 FILES_AFTER = "semanticPivotsFiles"
 """Key of a commit: ``hash_of_paths`` of the data files after it; where its end was cut, the table has others."""
@@ -93,11 +94,12 @@ def read_content(delta: DeltaTable, version: int | None = None) -> Content:
 
 
 def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
-    """The newest commits of a table, newest first; raises DamagedTableError where one has no content of a commit."""
+    """The newest commits of a table, newest first; raises WarehouseError, DamagedTableError where one is damaged."""
     try:
         history = delta.history(limit)
-    except DeltaError as error:
-        raise DamagedTableError(f"the log of {printable(delta.table_uri)} cannot be read ({reason(error)})") from None
+    except (DeltaError, *STORE_ERRORS) as error:
+        kind = DamagedTableError if isinstance(error, DeltaError) else WarehouseError
+        raise kind(f"the log of {printable(delta.table_uri)} cannot be read ({reason(error)})") from None
     return [
         Commit(
             entry["version"],

@@ -78,6 +78,8 @@ def stored_rows(table: Location, version: int | None = None) -> list[dict[str, A
         delta = open_delta(table, version)
         return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
+        if version is not None and isinstance(error, FileNotFoundError):
+            raise missing_version(table, version, "its files were removed") from None
         remedy = "run rebuild_corpus, or restore it from a copy"
         raise DamagedTableError(f"{table} cannot be read ({reason(error)}): {remedy}") from None
 

@@ -13,6 +13,7 @@ import pytest
 from huggingface_hub import DatasetCard
 from spdx_python_model import v3_0_1 as spdx
 
+from jobs import query_tables
 from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
 from jobs.framework.markdown import table
 from jobs.warehouse.spark_tables import Warehouse
@@ -180,6 +181,33 @@ def test_a_warehouse_without_a_release_is_an_error_of_the_user(
     (tmp_path / "run.toml").write_text(SETTINGS.format(folder=tmp_path), encoding="utf-8")
     assert main(["--config", f"{tmp_path}/run.toml"]) == 2
     assert "WarehouseError: there is no release at" in capsys.readouterr().err
+
+
+def test_a_dry_run_names_the_files_and_writes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_release(tmp_path)
+    asked = ["--config", str(tmp_path / "run.toml"), "--dry-run"]
+    before = sorted(tmp_path.rglob("*"))
+    assert main(asked) == 0
+    line = f"pivot: would describe release 0 in {tmp_path}/warehouse/descriptions/pivot: README.md, croissant.json, "
+    assert line in capsys.readouterr().out
+    for override, message in (
+        ("warehouse.release=7", "has no release 7"),
+        ('selection.arms=["pivot", "random"]', "there is no table datasets/random at "),
+        ("description.path=/proc/x", "description.path = /proc/x: /proc cannot be written"),
+    ):
+        assert main([*asked, "--set", override]) == 2
+        assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_of_a_query_checks_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_release(tmp_path)
+    asked = ["--config", str(tmp_path / "run.toml"), "--dry-run", "--sql"]
+    assert query_tables.main([*asked, "SELECT lang, count(*) AS n FROM datasets_pivot GROUP BY lang"]) == 0
+    assert capsys.readouterr().out.endswith("\nwould print the columns lang, n\n")
+    for sql, message in (("SELECT no FROM datasets_pivot", "No field named no"), ("SELEC 1", "--sql: ")):
+        assert query_tables.main([*asked, sql]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_cells_stay_cells() -> None:

@@ -208,3 +208,21 @@ def test_a_token_is_found_by_its_text(corpus: SmallCorpus, pivots: dict[int, Row
         code, out, err = explain(explain_pivot.main, corpus, *arguments)
         assert (code, out, len(err)) == (2, "", 1)
         assert message in err[0]
+
+
+def test_a_dry_run_names_what_would_be_explained(corpus: SmallCorpus, pivots: dict[int, Row]) -> None:
+    source, doc_id, _, _ = corpus.documents[0]
+    number, pivot = next(iter(pivots.items()))
+    for main, arguments, line in (
+        (explain_document.main, ["--source", source, "--id", doc_id], "would explain record "),
+        (
+            explain_pivot.main,
+            ["--token-id", str(number)],
+            f"would explain token {number}, {pivot['token']!r} (release ",
+        ),
+    ):
+        code, out, err = explain(main, corpus, *arguments, "--dry-run")
+        assert (code, err) == (0, [])
+        assert out.splitlines()[-1].startswith(line)
+    code, _, err = explain(explain_document.main, corpus, "--source", source, "--id", "missing", "--dry-run")
+    assert (code, len(err)) == (2, 1)

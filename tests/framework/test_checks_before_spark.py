@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from s3_server import make_bucket, put, s3_server
 
-from jobs import count_cooccurrence, rebuild_corpus
+from jobs import (
+    count_cooccurrence,
+    describe_release,
+    explain_document,
+    explain_pivot,
+    query_tables,
+    rebuild_corpus,
+)
 from jobs.framework import run_stages
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +77,28 @@ def test_a_dry_run_warns_of_executors_with_less_memory_than_their_workers_budget
         conf = f'spark.conf={{"spark.executor.cores" = "4", "spark.executor.memoryOverhead" = "{overhead}"}}'
         assert start(*of_cluster, conf) == 0
         assert ("spark.executor.memoryOverhead is 1024 MB" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (describe_release.main, [], "there is no release at "),
+        (query_tables.main, ["--sql", "SELECT 1"], "there are no tables at "),
+        (explain_document.main, ["--source", "s", "--id", "1"], "there is no table documents at "),
+        (explain_document.main, ["--shard", "s", "--record", "1"], "there is no table documents at "),
+        (explain_pivot.main, ["--token-id", "7"], "pivots is not there"),
+    ],
+)
+def test_a_dry_run_without_the_tables_that_are_read_is_refused(
+    main: Callable[..., int],
+    arguments: list[str],
+    message: str,
+    start: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert start(main=lambda argv: main([*argv, *arguments])) == 2
+    assert message in (error := capsys.readouterr().err)
+    assert "run rebuild_corpus first, or correct warehouse.path" in error
 
 
 def test_a_lexicon_in_a_store_is_read_first(

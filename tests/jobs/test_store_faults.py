@@ -6,12 +6,13 @@ import shutil
 from typing import Any
 
 import pytest
-from changing_shards import CHECKED, assert_as_from_nothing, rebuild, write_shard
+from changing_shards import CHECKED, assert_as_from_nothing, rebuild, stop_before_commit, write_shard
+from deltalake import DeltaTable
 from pyarrow import fs
 from small_corpus import SmallCorpus, run_job
 from store_states import WatchedFiles, store_states
 
-from jobs import rebuild_corpus
+from jobs import count_cooccurrence, rebuild_corpus
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.storage.location import Location
 
@@ -60,6 +61,31 @@ def test_a_store_that_fails_at_any_operation_ends_the_run_with_one_line(world: S
         assert os.strerror(code) in line or SAYS[code] in line, errors
         shutil.rmtree(world.warehouse / "_runs")  # of a process that has ended
     rebuild(world)
+    assert_as_from_nothing(world)
+
+
+@pytest.mark.parametrize("n_commits", [3, 5])
+def test_a_store_that_fails_while_tables_are_restored_is_no_reason_to_make_them_anew(
+    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, n_commits: int
+) -> None:
+    """A run was stopped before it committed shards, or between the tables of counts."""
+    monkeypatch.setattr(count_cooccurrence, "_STORED_COST", 0)
+    rebuild(world)
+    write_shard(world.folder, 5, seed=50)
+    with monkeypatch.context() as patch:
+        stop_before_commit(patch, n_commits)
+        assert run_job(rebuild_corpus.main, world)[0] == 130
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("Generic S3 error: operation timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DeltaTable, "restore", fails)
+        code, _, errors = run_job(rebuild_corpus.main, world)
+    assert (code, "operation timed out" in errors.splitlines()[-1]) == (2, True), errors
+    log_text = rebuild(world)
+    assert "anew" not in log_text
+    assert "counts all documents" not in log_text
     assert_as_from_nothing(world)
 
 

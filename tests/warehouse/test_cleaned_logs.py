@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from deltalake import DeltaTable
 
 from jobs.gpu.common.read_tables import open_table
 from jobs.warehouse.arrow_tables import ArrowTables
@@ -19,7 +20,7 @@ from jobs.warehouse.open_table import open_delta, stored_rows
 from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import changed_files
 from jobs.warehouse.write_release import write_release
-from pivot_udfs.errors import MissingVersionError
+from pivot_udfs.errors import MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.settings import Maintenance
@@ -140,6 +141,19 @@ def test_a_difference_to_a_version_that_is_gone_is_all_documents(cleaned: Wareho
     assert changed_files(table, 1, content.version) is None
     part = documents_to_read(cleaned, TableVersion(content.id, 1, content.rows.fingerprint), content.rows)
     assert (part.shards, part.outdated, len(part.files)) == (None, None, 16)
+
+
+def test_a_difference_that_a_store_does_not_give_is_an_error(
+    cleaned: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(table: Location, version: int | None = None) -> DeltaTable | None:
+        if version is None:
+            return open_delta(table)
+        raise WarehouseError(f"the log of {table} cannot be read (operation timed out)")
+
+    monkeypatch.setattr("jobs.warehouse.table_files.open_delta", fails)
+    with pytest.raises(WarehouseError, match="timed out"):
+        changed_files(cleaned.location("documents"), 12, 15)
 
 
 def test_commits_of_which_some_are_gone_are_not_known(cleaned: Warehouse) -> None:

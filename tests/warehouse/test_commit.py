@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from jobs.warehouse.commit import commit_files
+from jobs.warehouse.commit import commit_files, roll_back
 from jobs.warehouse.commit_history import Content, read_content
 from jobs.warehouse.open_table import check_files, open_delta, refused_feature
-from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
@@ -114,6 +114,72 @@ def test_maintenance_of_the_table_does_not_stop_a_commit(table: Location) -> Non
     DeltaTable(table.path).optimize.compact()
     assert commit(table, began, "c").version == 2
     assert data_files(table) == ["c"]
+
+
+@pytest.mark.parametrize("lost", ["removed", "cut"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_files_that_are_gone_are_not_committed(table: Location, lost: str, is_first: bool) -> None:
+    began = None if is_first else commit(table, None, "a")
+    written = files(table, "b", "c")
+    if lost == "removed":
+        (Path(table.path) / "c").unlink()
+    else:
+        (Path(table.path) / "c").write_bytes(b"PAR1")
+    with pytest.raises(WarehouseError, match="was not committed to: c, which this run wrote"):
+        commit_files(table, began, SCHEMA, written, MADE)
+    delta = open_delta(table)
+    assert (delta and delta.version()) == (None if is_first else 0)
+
+
+def vacuum(table: Location) -> None:
+    DeltaTable(table.path).vacuum(0, dry_run=False, enforce_retention_duration=False)
+
+
+@pytest.mark.parametrize("lost", ["files", "a part of a file", "table"])
+def test_a_roll_back_to_rows_that_are_gone_says_so(table: Location, lost: str) -> None:
+    first = commit(table, None, "a")
+    commit(table, first, "b")
+    if lost == "files":
+        vacuum(table)
+    elif lost == "table":
+        first = replace(first, id="another")
+    else:
+        (Path(table.path) / "a").write_bytes(b"PAR1")
+    with pytest.raises(MissingVersionError, match=r"version 0 of .*/t is no longer there"):
+        roll_back(table, first.rows)
+    assert data_files(table) == ["b"]
+
+
+def test_a_roll_back_of_a_store_that_fails_is_no_loss(table: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = commit(table, None, "a")
+    commit(table, first, "b")
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("Generic S3 error: operation timed out")
+
+    for name in ("restore", "history"):
+        with monkeypatch.context() as patch:
+            patch.setattr(DeltaTable, name, fails)
+            with pytest.raises(WarehouseError, match="timed out") as error:
+                roll_back(table, first.rows)
+        assert type(error.value) is WarehouseError
+    roll_back(table, first.rows)
+    assert data_files(table) == ["a"]
+
+
+def test_a_commit_during_a_roll_back_wins(table: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = commit(table, None, "a")
+    second, restore = commit(table, first, "b"), DeltaTable.restore
+
+    def slowly(self: DeltaTable, *arguments: Any, **named: Any) -> None:
+        commit(table, second, "other")
+        restore(self, *arguments, **named)
+
+    monkeypatch.setattr(DeltaTable, "restore", slowly)
+    with pytest.raises(WarehouseError, match="another run has written") as error:
+        roll_back(table, first.rows)
+    assert not isinstance(error.value, MissingVersionError)
+    assert data_files(table) == ["other"]
 
 
 def damage(table: Location) -> str:

@@ -102,7 +102,7 @@ def test_traces_and_scores_of_two_models_are_not_joined(whole: Path, capsys: pyt
     shutil.rmtree(whole.parent / "results" / "traces")
     assert trace_layers.main(["--config", str(whole), "--set", f"model.path={whole.parent / 'other'}"]) == 0
     error = _fail(whole, capsys)
-    assert "results/scores was made from files model/model.safetensors = " in error
+    assert "results/scores was made from another model/model.safetensors: " in error
     assert "traces and scores must be of one model" in error
 
 
@@ -131,7 +131,7 @@ def test_results_of_another_task_or_table_are_not_explained(whole: Path, capsys:
     assert "traces was made from tables pair_pivots = version 0, now version 1" in _fail(whole, capsys)
     task = whole.parent / "results" / "task.jsonl"
     task.write_text("".join(task.read_text().splitlines(keepends=True)[:-1]))
-    assert "traces was made from files task = " in _fail(whole, capsys)
+    assert "traces was made from another task: " in _fail(whole, capsys)
 
 
 def test_an_explanation_of_another_release_is_not_reported(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +141,7 @@ def test_an_explanation_of_another_release_is_not_reported(whole: Path, capsys: 
     assert write_model_report.main(arguments) == 0
     tree = json.loads(path.read_text())
     n, pivots = tree["directions"]["all"]["n_pairs"], tree["directions"]["all"]["latent_behaviour"]["pivot"]
-    assert f"Of the {n} words and directions traced here {pivots} have one" in " ".join(page.read_text().split())
+    assert f"Of the {n} words and directions traced here {pivots} show one" in " ".join(page.read_text().split())
     tree["provenance"]["version"] -= 1
     path.write_text(json.dumps(tree))
     assert write_model_report.main(arguments) == 2
