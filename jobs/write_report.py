@@ -24,6 +24,8 @@ from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 PAGE = "report.html"
+_SHARDS = "shards"
+"""Not compared: what the page has of shards is in ``documents`` and ``quarantine`` too, but for a touched shard."""
 _END = "</html>"
 _RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
@@ -53,7 +55,8 @@ def why_write(run: Run, now: Provenance) -> str | None:
     made = _made_of(page)
     if made is None:
         return f"{location} has no provenance, or is incomplete"
-    changed = difference(made, _with_block_list(run, now), {*PINNED, BLOCK_LIST} if run.pins else None)
+    compared = {*PINNED, BLOCK_LIST} if run.pins else {*made.tables, *now.tables, BLOCK_LIST} - {_SHARDS}
+    changed = difference(made, _with_block_list(run, now), compared)
     return f"{location} was made with {changed}" if changed else None
 
 
@@ -69,7 +72,7 @@ def update_releases(run: Run) -> None:
 def _with_releases(run: Run, page: str, made: Provenance) -> str:
     from jobs.report.releases_section import with_releases
 
-    shown = {name: rows for name, rows in made.tables.items() if name != BLOCK_LIST}
+    shown = {name: rows for name, rows in made.tables.items() if name not in (BLOCK_LIST, _SHARDS)}
     return with_releases(page, run.settings.warehouse.path, shown, run.settings.refresh.max_drift)
 
 

@@ -1,6 +1,7 @@
 """Between refreshes the page stays, but for the releases that it lists."""
 
 import html
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from changing_shards import rebuild, write_shard
 from small_corpus import SmallCorpus
 
-from jobs import write_report
+from jobs import rebuild_corpus, write_report
+from jobs.framework.stage import Run
 from jobs.report import releases_section
 from jobs.warehouse.releases import Release, read_release
 from pivot_udfs.errors import WarehouseError
@@ -52,6 +54,27 @@ def test_the_page_lists_each_release_with_what_changed(world: SmallCorpus) -> No
     start, end = empty.split('<section id="releases"></section>')
     assert page.read_text().startswith(start)
     assert page.read_text().endswith(end)
+
+
+def test_a_touched_shard_runs_no_later_stage(with_pivots: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = with_pivots.warehouse / write_report.PAGE
+
+    def write_page(run: Run, provenance: Provenance) -> None:
+        made = write_report._with_block_list(run, provenance)
+        page.write_text(write_report._with_releases(run, page_made_of(made), made), encoding="utf-8")
+
+    stages = [*rebuild_corpus.STAGES, replace(write_report.STAGE, run=write_page)]
+    monkeypatch.setattr(rebuild_corpus, "STAGES", stages)
+    for rule in ("always", "on_drift", "on_request"):
+        rebuild(with_pivots, f"refresh.rule={rule}")
+        for path in (with_pivots.folder / "shards").iterdir():
+            os.utime(path)
+        log_text = rebuild(with_pivots, f"refresh.rule={rule}")
+        assert "tokenize_corpus: runs: shards: 4 touched" in log_text
+        assert log_text.count(": runs: ") == 1, log_text
+        assert "The other sections describe the newest one." in page.read_text(encoding="utf-8")
+    write_shard(with_pivots.folder, 9, seed=9)
+    assert "write_report: runs: " in rebuild(with_pivots)
 
 
 @pytest.mark.parametrize(
