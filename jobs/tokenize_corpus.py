@@ -187,7 +187,7 @@ def _warn_of_repeated_keys(run: Run, files: Sequence[dict[str, Any]]) -> None:
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=4,
+    version=5,
     reads=(),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
