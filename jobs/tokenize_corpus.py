@@ -187,12 +187,14 @@ def _warn_of_repeated_keys(run: Run, files: Sequence[dict[str, Any]]) -> None:
     with run.progress.watch(run.spark, STAGE.name, "repeated keys"):
         repeated = describe_repeated_keys(run, sizes, n_docs)
     if repeated:
-        run.progress.say(STAGE.name, f"warning: {repeated}; all kept; is a shard read twice?")
+        run.progress.say(
+            STAGE.name, f"warning: {repeated}; all are kept: check whether corpus.inputs names a shard twice"
+        )
 
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=4,
+    version=5,
     reads=(),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),
