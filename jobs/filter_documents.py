@@ -63,7 +63,7 @@ def arm_budgets(run: Run, cuts: Cuts) -> tuple[dict[str, Held], list[Budget]]:
 
 
 def _arms_by_coverage(run: Run, provenance: Provenance) -> dict[TableVersion | None, list[str]]:
-    """The arms to write, all where none has to be, by the documents that they cover; None: none that can stay."""
+    """Arms to write, by the documents that they cover already (None: none); all arms if none is outdated."""
     now = {arm: of_table(run, STAGE, f"datasets/{arm}", provenance) for arm in run.settings.selection.arms}
     outdated = {arm: made for arm, made in now.items() if why_write(run, f"datasets/{arm}", made)}
     found: dict[TableVersion | None, list[str]] = defaultdict(list)

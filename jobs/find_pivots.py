@@ -34,7 +34,7 @@ from pivot_udfs.tokenization.vocabulary import vocabulary
 
 
 def run(run: Run, provenance: Provenance) -> None:
-    """Writes ``pair_pivots``, then ``pivots`` from it; of pinned ones it measures the drift only."""
+    """Writes ``pair_pivots``, then ``pivots`` from it; if the pivots are pinned, only their drift is measured."""
     plan = pivot_plan(run)
     if run.pins and why_anew(run, STAGE, provenance) is None and _stay(run, plan):
         return

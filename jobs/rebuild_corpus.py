@@ -2,7 +2,7 @@
 
     spark-submit jobs/rebuild_corpus.py --config conf/demo.toml [--set table.key=value] [--dry-run]
 
-A stage is skipped when its inputs, its configuration and its code are those that made its tables, or its page.
+A stage is skipped when its inputs, its settings and its version are those that made its tables, or its page.
 """
 
 import sys

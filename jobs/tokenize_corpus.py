@@ -24,6 +24,7 @@ from jobs.loading.check_records import (
     no_documents,
     progress_message,
 )
+from jobs.loading.emptied_folders import check_emptied_folders
 from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import (
     LOADED,
@@ -72,7 +73,11 @@ def why(run: Run, provenance: Provenance) -> str | None:
 
 
 def _listed(run: Run, blocks: BlockList) -> list[Shard]:
-    return [shard for shard in run.shards if shard.path not in blocks.shards]
+    listed = [shard for shard in run.shards if shard.path not in blocks.shards]
+    if run.warehouse.made("shards"):
+        loaded = read_loaded(run.warehouse.location("shards"))
+        check_emptied_folders(loaded.keys() - blocks.shards - {shard.path for shard in listed})
+    return listed
 
 
 def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
@@ -182,12 +187,14 @@ def _warn_of_repeated_keys(run: Run, files: Sequence[dict[str, Any]]) -> None:
     with run.progress.watch(run.spark, STAGE.name, "repeated keys"):
         repeated = describe_repeated_keys(run, sizes, n_docs)
     if repeated:
-        run.progress.say(STAGE.name, f"warning: {repeated}; all kept; is a shard read twice?")
+        run.progress.say(
+            STAGE.name, f"warning: {repeated}; all are kept: check whether corpus.inputs names a shard twice"
+        )
 
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=4,
+    version=5,
     reads=(),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),

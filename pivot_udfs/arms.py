@@ -39,8 +39,8 @@ class Arm:
     budget: Literal["rule", "pivot_arm"] = "pivot_arm"
     """Where token budgets come from: ``selection.rule``, or what the pivot arm holds of the same stratum."""
     pair: str | None = None
-    """The arm that it is compared with, if both are to take equally many documents of each stratum instead: as many as
-    the one has that may take fewer. The other arm has the same strata and names this one."""
+    """The other arm of a pair, which has the same strata and names this one. Both take as many documents of a stratum
+    as the smaller one has."""
     share: Literal["half_share"] | None = None
     """For arms of a pair: the key of ``[selection]`` with the largest share of a stratum that each takes."""
     copy_of: str | None = None

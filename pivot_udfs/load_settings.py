@@ -14,13 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.setting_sections.setting_types import Section
-from pivot_udfs.storage.redact import redact
+from pivot_udfs.storage.redact import SENSITIVE, redact
 
 S = TypeVar("S", bound=BaseModel)
-_SECRET_KEY = re.compile(
-    r"^spark\..*(?:secret|passw|token|credential|signature|(?:access|account|private|api|encryption)[._-]?key)",
-    re.IGNORECASE,
-)
+_SECRET_KEY = re.compile(rf"^spark\..*(?:{SENSITIVE}|token|[._]auth$)", re.IGNORECASE)
 """Settings of Spark are the only ones that may hold secrets."""
 
 

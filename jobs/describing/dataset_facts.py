@@ -37,7 +37,7 @@ class DatasetFacts:
     arm: str
     about: Description
     sources: Mapping[str, Source]
-    """By name: those of the dataset's documents, with what the settings say, or defaults."""
+    """Sources of the dataset's documents by name, with their settings or defaults."""
     sizes: Mapping[tuple[str, str], Size]
     """By source and language, the largest first."""
     location: str

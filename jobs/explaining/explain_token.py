@@ -53,7 +53,7 @@ def token_id_of(vocab: Vocabulary, text: str) -> int:
         raise ConfigError(f"{len(ids)} tokens have the text {text!r}: choose one by --token-id ({ids[:10]})")
     near = [repr(token) for token in dict.fromkeys(vocab.texts) if token.strip().lower() == text.strip().lower()]
     hint = f"; there is {', '.join(near[:10])}" if near else ""
-    raise ConfigError(f"no token of the tokenizer has the text {text!r}{hint}: spaces and case count")
+    raise ConfigError(f"no token of the tokenizer has the text {text!r}{hint}: spaces and case must match")
 
 
 def explain_token(tables: ArrowTables, vocab: Vocabulary, token_id: int) -> TokenExplanation:

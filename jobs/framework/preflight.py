@@ -95,14 +95,14 @@ def check_file(key: str, place: str) -> None:
 
 
 def check_folder(place: str, writes: bool = True, key: str = "warehouse.path") -> None:
-    """Makes sure that a folder can be read, or written; it may be missing yet, and stores are not asked."""
+    """Makes sure that a folder can be read, or written. It need not exist; object stores are not checked."""
     location = resolve(place)
     if location.is_local:
         _check_folder(Path(location.path), key, place, writes)
 
 
 def check_output(key: str, place: str) -> None:
-    """Makes sure that a local file can be written; it and folders above it may be missing yet."""
+    """Makes sure that a local file can be written. It and the folders above it need not exist."""
     location = resolve(place)
     if not location.is_local:
         return

@@ -104,7 +104,7 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> None:
             stage.run(run, provenance)
     else:
         pinned = ", or pinned until the next refresh" if run.pins else ""
-        run.progress.say(stage.name, f"skipped: inputs, configuration and code are unchanged{pinned}")
+        run.progress.say(stage.name, f"skipped: inputs, settings and version are unchanged{pinned}")
     seconds = round(time.monotonic() - began, 1), round(core_seconds() - worked, 1)
     run.progress.stages.append(StageRun(stage.name, runs, reason, *seconds))
 

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072b2", "#e69f00", "#009e73", "#c62828", "#56b4e9", "#cc79a7"
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
-"""Colours that colour-blind readers can distinguish: those of Okabe and Ito (2008), but for a red that is red."""
+"""Colours that colour-blind readers can distinguish: those of Okabe and Ito (2008), with a stronger red."""
 INK, PALE, QUIET = "#26292e", "#d3d8df", "#6b7280"
 PANEL, WIDE = 3.0, 9.2
 """Widths of figures in inches: of one panel, which a phone has room for, and of a whole page."""

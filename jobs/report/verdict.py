@@ -8,7 +8,7 @@ from jobs.report.report_types import N_PIVOTS_JUDGED, Report
 
 _FEW_DOCS, _FEW_SOURCES, _N_EXAMPLES = 50, 3, 3
 _LARGE_SHARE = 0.2
-"""Of the best pivots, of an arm's tokens: a larger share is a finding."""
+"""Share of the best pivots, or of an arm's tokens, above which a check reports a finding."""
 _OVERLAP = 0.5
 _SHORT = 0.05
 _QUARANTINED = 0.01

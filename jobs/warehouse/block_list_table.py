@@ -44,7 +44,7 @@ def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
 
 
 def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockList | None:
-    """What was blocked where forgetting is all that changed ``documents`` between two of its versions, else None.
+    """The entries blocked between two versions of ``documents``, if forgetting was the only change; else None.
 
     The versions differ in the documents that ``before`` has and this list blocks. None also where the commits between
     them or the block list of that time are no longer there.

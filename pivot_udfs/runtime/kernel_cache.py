@@ -70,13 +70,13 @@ def cache_folder() -> Path:
     """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen).resolve() if chosen else Path(tempfile.gettempdir(), f"semantic-pivots-kernels-{os.getuid()}")
-    with contextlib.suppress(FileExistsError):
+    with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=bool(chosen))
     if _is_private(folder):
         return folder
     log.warning(
-        "%s is not used for compiled kernels, since other users own it or may write to it, and kernels are compiled "
-        "again in every process: set NUMBA_CACHE_DIR to a folder of this user with mode 700%s",
+        "%s is not used for compiled kernels: it cannot be made, or others own it or may write to it. Kernels are "
+        "compiled again in every process: set NUMBA_CACHE_DIR to a folder of this user with mode 700%s",
         *(folder, " (chmod go-w)" if chosen else ""),
     )
     return Path(tempfile.mkdtemp(prefix="semantic-pivots-kernels-"))
@@ -114,5 +114,8 @@ def _imported(source: str, module: str) -> list[str]:
 
 
 def _is_private(folder: Path) -> bool:
-    found = folder.lstat()
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

@@ -117,12 +117,14 @@ def _path(schema: Any, field: str) -> Path | None:
     if field in schema.names:
         return (field,)
     head, *rest = field.split(".")
-    kind: Any = schema.field(schema.names.index(head)).type if rest and head in schema.names else None
+    if head not in schema.names:
+        return None
+    kind: Any = schema.field(schema.names.index(head)).type
     for name in rest:
         if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
             return None
         kind = kind.field(name).type
-    return (head, *rest) if kind is not None else None
+    return (head, *rest)
 
 
 def _batches(file: _WatchedFile, parquet: Any, columns: list[str], corpus: Corpus) -> Iterator[Any]:

@@ -4,26 +4,27 @@ import os
 import re
 
 HIDDEN = "***"
-_SENSITIVE = (
-    r"secret|password|passwd|pwd|(?:session|sas|access|auth|security|bearer|oauth|refresh)[._-]?token|token[._-]?secret"
-    r"|(?:access|account|api|private|storage|shared|encryption)[._-]?key|credential|signature|x-amz-[a-z-]+"
+SENSITIVE = (
+    r"secret|passw|passphrase|pass(?![a-z])|pwd|(?:session|sas|access|auth|security|bearer|oauth|refresh)[._-]?token|token[._-]?secret"
+    r"|(?:access|account|api|app|private|storage|shared|encryption)[._-]?key|credential|signature|x-amz-[a-z-]+"
 )
 _PATTERNS = (
     # scheme://user:password@host; a password may hold slashes, "host:8020/" is no user with a password.
     (re.compile(r"(://)[^\s/:@'\"]*:(?!\d{1,5}(?:/|$))[^\s@'\"]*@"), rf"\1{HIDDEN}@"),
-    (re.compile(r"(s3[an]?://)[^\s/:@'\"]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    (re.compile(r"((?:s3[an]?|https?)://)[^\s/:@'\"]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     # uri?name=value&name=value
     (re.compile(r"([?&](?:amp;)?[\w.-]+=)[^&\s'\",)]+"), rf"\1{HIDDEN}"),
     # name=value, "name": "value", --name value
     (
-        re.compile(rf"((?:{_SENSITIVE})[\w.-]*['\"]?\s*(?:=>|[=:])\s*['\"]?)[^\s'\",;&)}}]+", re.IGNORECASE),
+        re.compile(rf"((?:{SENSITIVE})[\w.-]*['\"]?\s*(?:=>|[=:])\s*['\"]?)[^\s'\",;&)}}]+", re.IGNORECASE),
         rf"\1{HIDDEN}",
     ),
-    (re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", re.DOTALL), HIDDEN),
+    (re.compile(r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}\b"), HIDDEN),
     (re.compile(r"\bsig=[^&\s'\"]+"), f"sig={HIDDEN}"),
 )
-_SECRET_VARIABLE = re.compile(rf"{_SENSITIVE}|connection_string", re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(rf"{SENSITIVE}|connection_string|_token$|_pat$", re.IGNORECASE)
 _SHORTEST_SECRET = 8
 _CAUSE = re.compile(r"\n\s*(?:\x1b\[\d+m)?↳(?:\x1b\[0m)?\s*")
 

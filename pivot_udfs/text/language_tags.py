@@ -20,15 +20,15 @@ _NOT_A_NUMBER = "nan"  # written by data frames for a missing label; Min Nan Chi
 def usable_language(label: Any) -> str | None:
     """The language that a record's label (any value) names, or None where the language has to be identified.
 
-    Of a list the first usable tag counts. None for ``und``, ``zxx``, ``mis`` and a bare ``nan``, which name no
-    language.
+    Of a list the first usable tag counts. None for ``und``, ``zxx``, ``mis``, a bare ``nan`` and codes that no registry
+    has, such as ``un``, ``jp`` and ``cn``: they name no language.
     """
     if isinstance(label, list):
         return next((language for item in label if isinstance(item, str) and (language := usable_language(item))), None)
     if not isinstance(label, str) or label.strip().lower() == _NOT_A_NUMBER:
         return None
     language = language_of(label)
-    return None if language in _UNUSABLE else language
+    return None if language is None or language in _UNUSABLE or not _is_registered(language) else language
 
 
 def language_of(tag: str) -> str | None:
@@ -37,6 +37,11 @@ def language_of(tag: str) -> str | None:
     None where the string is no tag: longer than 35 characters, a name such as ``English``, or with other characters.
     """
     return _language_of(tag) if len(tag) <= MAX_TAG_CHARS else None
+
+
+@lru_cache(maxsize=4_096)
+def _is_registered(language: str) -> bool:
+    return langcodes.tag_is_valid(language)
 
 
 @lru_cache(maxsize=4_096)

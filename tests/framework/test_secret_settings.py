@@ -18,6 +18,11 @@ SECRET_KEYS = [
     "spark.executorEnv.AWS_SECRET_ACCESS_KEY",
     "spark.hadoop.fs.gs.auth.service.account.private.key",
     "spark.authenticate.secret",
+    "spark.executorEnv.APP_PWD",
+    "spark.executorEnv.PGPASS",
+    "spark.redis.auth",
+    "spark.hadoop.b2.app.key",
+    "spark.jdbc.pass",
 ]
 
 

@@ -42,7 +42,7 @@ def test_a_second_rebuild_skips_everything_and_says_why(spark: "SparkSession", c
     log_text = must_work(run("rebuild_corpus", copied, "cooccurrence.memory_budget_mb=700"))
     assert stages_run(log_text) == []
     for stage in [*STAGES, "write_report"]:
-        assert f"{stage}: skipped: inputs, configuration and code are unchanged" in log_text
+        assert f"{stage}: skipped: inputs, settings and version are unchanged" in log_text
     assert files_in(copied.warehouse) == before
     summary = summary_of(copied.warehouse)
     assert [(stage["stage"], stage["ran"]) for stage in summary["stages"]] == [

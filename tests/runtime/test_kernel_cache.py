@@ -71,6 +71,15 @@ def test_a_folder_that_others_could_have_filled_is_not_used(mine: Path, kind: st
     assert taken.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("chosen", ["/dev/null/kernels", "/proc/none/kernels"])
+def test_a_chosen_folder_that_cannot_be_made_is_not_used(
+    mine: Path, chosen: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", chosen)
+    assert cache_folder.__wrapped__().stat().st_mode & 0o777 == 0o700
+    assert "cannot be made" in caplog.text
+
+
 def test_another_user_s_folder_is_not_used(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     user = os.getuid()
     mine.with_name(f"semantic-pivots-kernels-{user + 1}").mkdir(mode=0o700)

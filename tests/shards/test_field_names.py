@@ -88,6 +88,20 @@ def test_a_null_struct_is_a_missing_field(tmp_path: Path) -> None:
         assert reasons_of(read(path, limits_of({"id": "meta.id"}))) == [None, "missing_id"]
 
 
+@pytest.mark.parametrize("path", ["other.x", "other.x.y", "text.x", "meta.y", "meta.x.y", "meta.", ".x", "."])
+def test_an_optional_path_that_the_shard_lacks_is_a_missing_field(tmp_path: Path, path: str) -> None:
+    for shard in both(tmp_path, [{"id": "1", "text": "eau", "meta": {"x": 1}}]):
+        assert read(shard, limits_of({"lang": path, "source": path})) == [Document(0, "x", "1", None, "eau")]
+
+
+@pytest.mark.parametrize("field", ["id", "text"])
+def test_a_required_path_whose_first_column_is_missing_is_named(tmp_path: Path, field: str) -> None:
+    path = both(tmp_path, [{"id": "1", "text": "eau"}])[0]
+    found = read(path, limits_of({field: "other.x"}))
+    assert reasons_of(found) == ["missing_columns"]
+    assert "no column other.x among id, text" in str(found[0])
+
+
 def test_missing_columns_are_named_as_they_were_set(tmp_path: Path) -> None:
     path = both(tmp_path, [{"doc": "a", "meta": {"x": "b"}}])[0]
     found = read(path, limits_of({"id": "meta.id", "text": "raw"}))

@@ -265,3 +265,18 @@ def test_the_causes_of_an_error_of_delta_rs_are_in_its_line() -> None:
     assert reason(error) == "Generic LocalFileSystem error: Unable to copy: No space left on device"
     assert reason(OSError("first\nsecond")) == "first"
     assert reason(OSError()) == "OSError"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://ghp_hunter2hunter2@maven.example/a",
+        "Authorization: Basic aHVudGVyMjpodW50ZXIy",
+        "-----BEGIN RSA PRIVATE KEY-----\nhunter2\nhunter2\n-----END RSA PRIVATE KEY-----",
+    ],
+)
+def test_credentials_of_other_forms_are_not_shown(text: str) -> None:
+    shown = redact(text)
+    assert "***" in shown
+    assert "hunter2" not in shown
+    assert "aHVudGVy" not in shown

@@ -70,7 +70,29 @@ def test_min_nan_is_no_mandarin(tag: str) -> None:
     assert language_of(tag) == usable_language(tag) == "nan"
 
 
-@pytest.mark.parametrize("tag", ["und", "zxx", "MIS", "und-Latn", "nan", "NaN", " nan ", "", " ", "English", "a\0"])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "un",
+        "jp",
+        "cn",
+        "gr",
+        "cz",
+        "xx",
+        "xx-Latn",
+        "und",
+        "zxx",
+        "MIS",
+        "und-Latn",
+        "nan",
+        "NaN",
+        " nan ",
+        "",
+        " ",
+        "English",
+        "a\0",
+    ],
+)
 def test_labels_without_a_language_are_not_used(tag: str) -> None:
     assert usable_language(tag) is None
     assert usable_language([tag, "fra_Latn"]) == "fr"
