@@ -131,7 +131,7 @@ def _named(entry: Blocked) -> str:
 
 
 def _print_copies(run: Run, request: Request) -> None:
-    lines = list(copies(run, request.artefacts))
+    lines = list(copies(run, request.artefacts, with_quarantine=not request.shards))
     sys.stdout.write("still holds what was forgotten:\n" if lines else "nothing else holds what was forgotten\n")
     sys.stdout.write("".join(f"  {clean(line)}\n" for line in lines))
     if not request.artefacts:

@@ -12,6 +12,7 @@ from jobs.warehouse.open_table import LOG, open_delta, stored_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance
+from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
 from pivot_udfs.storage.list_files import list_folder, list_tree, look_up
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable
@@ -43,13 +44,20 @@ def other_datasets(run: Run) -> list[str]:
     return sorted(set(names) - set(tables_with_rows(run)))
 
 
-def copies(run: Run, folders: Sequence[str]) -> Iterator[str]:
+def copies(run: Run, folders: Sequence[str], with_quarantine: bool = False) -> Iterator[str]:
     """One line for each table and artefact that can still hold forgotten documents, after the tables were made again.
 
-    ``folders`` are searched for packed datasets, checkpoints and models.
+    ``folders`` are searched for packed datasets, checkpoints and models. ``with_quarantine``: what was forgotten were
+    not shards, so that rejected records, which have no key, may be of it.
     """
     older = [line for name in tables_with_rows(run) for line in _older_versions(run, name)]
     yield from older
+    rejected = run.warehouse.size("quarantine") if with_quarantine else None
+    if rejected and rejected.rows:
+        yield (
+            f"{run.warehouse.table_path('quarantine')}: perhaps, {rejected.rows:,} rejected records with up to "
+            f"{RAW_BYTES:,} bytes each; they have no key: forget their shards"
+        )
     release = read_release(run.warehouse.root)
     if older and release and release.release:
         yield f"releases before {release.release}, which name these versions"

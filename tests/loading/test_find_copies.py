@@ -61,6 +61,16 @@ def test_artefacts_of_counts_and_pivots_are_not_named(run: Any, tmp_path: Path) 
     assert list(copies(run, [str(tmp_path)])) == []
 
 
+def test_rejected_records_are_named_where_keys_or_sources_are_forgotten(run: Any) -> None:
+    row = {"shard": "a", "record": 3, "reason": "document_too_large", "detail": "x", "raw": b'{"source": "web"'}
+    run.warehouse.commit_rows("quarantine", [row], MADE)
+    assert list(copies(run, [])) == []
+    [line] = copies(run, [], with_quarantine=True)
+    assert line.startswith(f"{run.warehouse.table_path('quarantine')}: perhaps, 1 rejected records with up to 1,024")
+    run.warehouse.commit_rows("quarantine", [], MADE)
+    assert not any("perhaps" in line for line in copies(run, [], with_quarantine=True))
+
+
 def test_an_artefact_that_cannot_be_read_is_named(run: Any, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_bytes(b'{"provenance": \xff')
     assert [line.split(": ")[0] for line in copies(run, [str(tmp_path)])] == [str(tmp_path / "state.json")]
