@@ -6,6 +6,7 @@ checks the rest, so that the memory for a line is a small multiple of its length
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -101,10 +102,10 @@ def _shortened(line: bytes, names: CorpusFields) -> bytes:
         values = _stored_values(line, paths)
     except (msgspec.DecodeError, RecursionError) as error:
         try:
-            values = _stored_values(_TOKEN.sub(_marked, line), paths)
+            values = _stored_values(_substituted(_TOKEN, _marked, line), paths)
         except (msgspec.DecodeError, RecursionError):
             raise RecordError("not_json", str(error)) from None
-        values = [_ESCAPE.sub(_restored, value) for value in values]
+        values = [_substituted(_ESCAPE, _restored, value) for value in values]
     kept = [
         b"%s:%s" % (json.dumps(path).encode(), _emptied(value, _MAX_LABEL_BYTES if path == names.lang else 0))
         for path, value in zip(paths, values, strict=True)
@@ -120,9 +121,20 @@ def _decoded(line: bytes) -> str:
         raise RecordError("invalid_utf8", str(error)) from None
 
 
+def _substituted(pattern: re.Pattern[bytes], replaced: Callable[[re.Match[bytes]], bytes], data: bytes) -> bytes:
+    """What ``pattern.sub`` gives, which holds an object for each match and for what is between them."""
+    found, end = bytearray(), 0
+    for match in pattern.finditer(data):
+        found += data[end : match.start()]
+        found += replaced(match)
+        end = match.end()
+    found += data[end:]
+    return bytes(found)
+
+
 def _marked(token: re.Match[bytes]) -> bytes:
     r"""JSON for a token that only Python accepts: ``\/`` stands for the ``\u`` of a lone surrogate and nothing else."""
-    return _ESCAPE.sub(_mark, token[0]) if token[0].startswith(b'"') else b" 0.0 "
+    return _substituted(_ESCAPE, _mark, token[0]) if token[0].startswith(b'"') else b" 0.0 "
 
 
 def _mark(escape: re.Match[bytes]) -> bytes:
