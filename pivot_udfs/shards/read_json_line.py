@@ -6,6 +6,7 @@ checks the rest, so that the memory for a line is a small multiple of its length
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -18,10 +19,16 @@ from pivot_udfs.shards.validate_record import Fields, Unsupported, check_surroga
 
 _WHOLE_BYTES = 1 << 20
 """Longest line that is parsed whole, which may need 50 times its length."""
-_NOT_A_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+")|-?Infinity|NaN', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?Infinity|NaN', re.DOTALL)
 """A string, or what Python writes for floats that JSON does not have."""
+_HEX = rb"[\da-fA-F]{2}"
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB]%b\\u[dD][c-fC-F]%b|(u)(?=[dD][89a-fA-F]%b)|.)" % (_HEX, _HEX, _HEX), re.DOTALL
+)
+r"""An escape or a surrogate pair in a string; of a lone surrogate the ``\u``, whose ``u`` is a group."""
+_RAW = msgspec.json.Decoder(msgspec.Raw)
 _TOO_DEEP = "depth limit exceeded"
-_MAX_LABEL_BYTES = 64 << 10
+_MAX_LABEL_BYTES = 1 << 20
 _NUMBER = Unsupported("number")
 _TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: "string", type(None): "null"}
 
@@ -29,7 +36,7 @@ _TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: 
 def read_json_line(line: bytes, names: CorpusFields) -> Fields:
     """The values of the wanted fields; raises RecordError where the line is no JSON object or a field is malformed."""
     if len(line) > _WHOLE_BYTES:
-        return _read_long(line, names)
+        line = _shortened(line, names)
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -73,10 +80,9 @@ def _read_leniently(line: bytes, fault: str) -> Any:
         raise RecordError("blank_line", f"line of {len(line)} white space bytes")
     if fault.startswith(_TOO_DEEP):  # where Python gives up depends on its release
         raise RecordError("not_json", fault)
+    text = _decoded(line)
     try:
-        return json.loads(line.decode(), parse_int=_integer)
-    except UnicodeDecodeError as error:
-        raise RecordError("invalid_utf8", str(error)) from None
+        return json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):
         raise RecordError("not_json", fault) from None
 
@@ -86,26 +92,78 @@ def _integer(digits: str) -> float:
     return int(digits) if len(digits) <= MAX_KEY_BYTES else float(digits)
 
 
-def _read_long(line: bytes, names: CorpusFields) -> Fields:
+def _shortened(line: bytes, names: CorpusFields) -> bytes:
+    """A record of the wanted values of a long line alone, each under its path; it is judged as the line would be."""
+    if line.isspace():
+        raise RecordError("blank_line", f"line of {len(line)} white space bytes")
+    _decoded(line)
+    paths = [path for path in dict.fromkeys((names.id, names.text, names.source, names.lang)) if path]
     try:
-        doc_id, text, source = (_decoded(_stored(line, path)) for path in (names.id, names.text, names.source))
-        lang = _stored(line, names.lang)
-        label = msgspec.json.decode(lang) if 0 < len(lang) <= _MAX_LABEL_BYTES else None
-        return Fields(doc_id, text, source, label)
+        values = _stored_values(line, paths)
+    except (msgspec.DecodeError, RecursionError) as error:
+        try:
+            values = _stored_values(_substituted(_TOKEN, _marked, line), paths)
+        except (msgspec.DecodeError, RecursionError):
+            raise RecordError("not_json", str(error)) from None
+        values = [_substituted(_ESCAPE, _restored, value) for value in values]
+    kept = [
+        b"%s:%s" % (json.dumps(path).encode(), _emptied(value, _MAX_LABEL_BYTES if path == names.lang else 0))
+        for path, value in zip(paths, values, strict=True)
+        if value
+    ]
+    return b"{%s}" % b",".join(kept)
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode()
     except UnicodeDecodeError as error:
         raise RecordError("invalid_utf8", str(error)) from None
+
+
+def _substituted(pattern: re.Pattern[bytes], replaced: Callable[[re.Match[bytes]], bytes], data: bytes) -> bytes:
+    """What ``pattern.sub`` gives, which holds an object for each match and for what is between them."""
+    found, end = bytearray(), 0
+    for match in pattern.finditer(data):
+        found += data[end : match.start()]
+        found += replaced(match)
+        end = match.end()
+    found += data[end:]
+    return bytes(found)
+
+
+def _marked(token: re.Match[bytes]) -> bytes:
+    r"""JSON for a token that only Python accepts: ``\/`` stands for the ``\u`` of a lone surrogate and nothing else."""
+    return _substituted(_ESCAPE, _mark, token[0]) if token[0].startswith(b'"') else b" 0.0 "
+
+
+def _mark(escape: re.Match[bytes]) -> bytes:
+    if escape[1]:
+        return rb"\/"
+    return b"/" if escape[0] == rb"\/" else escape[0]
+
+
+def _restored(escape: re.Match[bytes]) -> bytes:
+    return rb"\u" if escape[0] == rb"\/" else escape[0]
+
+
+def _emptied(value: bytes, max_bytes: int) -> bytes:
+    """A longer object or array without its content."""
+    if len(value) <= max_bytes or value[:1] not in (b"{", b"["):
+        return value
+    return value[:1] + value[-1:]
+
+
+def _stored_values(line: bytes, paths: list[str]) -> list[bytes]:
+    try:
+        return [_stored(line, path) for path in paths]
     except msgspec.ValidationError as error:
+        _RAW.decode(line)
         raise RecordError("not_an_object", str(error)) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        if (as_numbers := _NOT_A_NUMBER.sub(lambda found: found[1] or b"0.0", line)) != line:
-            return _read_long(as_numbers, names)
-        raise RecordError("not_json" if line.strip() else "blank_line", str(error)) from None
 
 
 def _stored(line: bytes, path: str) -> bytes:
     """The stored bytes at a path, empty where there is none."""
-    if not path:
-        return b""
     head, _, rest = path.partition(".")
     keys = (path, head) if rest else (path,)
     whole, *parent = (bytes(value) for value in msgspec.structs.astuple(_decoder(keys).decode(line)))
@@ -118,13 +176,3 @@ def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     names = [f"key_{number}" for number in range(len(keys))]
     columns = [(name, msgspec.Raw, msgspec.Raw(b"")) for name in names]
     return msgspec.json.Decoder(msgspec.defstruct("Keys", columns, rename=dict(zip(names, keys, strict=True))))
-
-
-def _decoded(stored: bytes) -> Any:
-    """A text or number; of other values only the type."""
-    if stored[:1] in (b"{", b"["):
-        return Unsupported("object" if stored[:1] == b"{" else "array")
-    try:
-        return _plain(msgspec.json.decode(stored)) if stored else None
-    except msgspec.ValidationError:  # an integer with too many digits
-        return _NUMBER

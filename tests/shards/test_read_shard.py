@@ -10,12 +10,24 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_files import BAD_LINES, GOOD_LINES, LINE, PACK, line_of, many_lines, read, reasons_of, write
+from shard_files import (
+    BAD_LINES,
+    GOOD_LINES,
+    LIMITS,
+    LINE,
+    PACK,
+    line_of,
+    many_lines,
+    read,
+    reasons_of,
+    with_limits,
+    write,
+)
 
 from pivot_udfs.errors import CorpusError, StoreError
 from pivot_udfs.shards import read_json_line
-from pivot_udfs.shards.quarantine_reasons import REASONS, SHARD_REASONS, Rejected
-from pivot_udfs.shards.validate_record import Document
+from pivot_udfs.shards.quarantine_reasons import REASONS, SHARD_REASONS, RecordError, Rejected
+from pivot_udfs.shards.validate_record import Document, ShardName, check_record
 from pivot_udfs.storage.location import Location
 
 
@@ -144,23 +156,54 @@ def test_a_store_that_fails_at_any_read_is_an_error_and_no_damage(
             read(Path(f"/x{ending}"))
 
 
-@pytest.mark.parametrize(("line", "expected"), GOOD_LINES)
-def test_a_long_line_gives_the_same_document(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, expected: tuple[str, str, str | None, str]
-) -> None:
-    """But for what only the lenient reader accepts: lone surrogates in fields that are not used."""
-    monkeypatch.setattr(read_json_line, "_WHOLE_BYTES", 0)
-    found = read(write(tmp_path, line))
-    source, doc_id, lang, text = expected
-    lenient = b'"\\ud800"' in line
-    assert reasons_of(found) == (["not_json"] if lenient else [None])
-    assert lenient or found == [Document(0, source, doc_id, lang, text)]
+ODD_VALUES = [
+    *(
+        b'"eau"',
+        b'"a\\/b"',
+        b'"\\ud83d\\ude00"',
+        b'"\\ud800"',
+        b'"\\ude00\\ud83d\\ud83d\\ude00"',
+        b'"\\/d800"',
+        b'"\\\\ud800"',
+    ),
+    *(b'"NaN \\" \\ud800"', b'"\\\\"', b'"\xff"', b'"\\q"', b'"\\ud8"', b'"\x01"', b'"', b"'a'"),
+    *(b"NaN", b"-Infinity", b"-NaN", b"1NaN", b"NaN1", b"NaN NaN", b"1e999", b"-0", b"01", b"9" * 25, b"9" * 5_000),
+    *(
+        b'[NaN, "\\ud800", "fr"]',
+        b'{"x": 1e999}',
+        b"[1,]",
+        b"[",
+        b"{NaN: 1}",
+        b'{"\\ud800": "fr"}',
+        b'["\\u0066r", "\\ud800"]',
+        b"tru",
+        b"null",
+    ),
+]
+ODD_LINES = [b'{"id": 1, "text": "b", %s: %s}' % (key, value) for key in (b'"lang"', b'"x"') for value in ODD_VALUES]
+ODD_LINES += [b'{"id": 1, "te\\u0078t": "b\\u00e9", "l\\u0061ng": "fr", "x": %s}' % value for value in ODD_VALUES]
+ODD_LINES += [b'{"id": %s, "text": "b"}' % value for value in ODD_VALUES]
+ODD_LINES += [b'{"id": 1, "text": %s}' % value for value in ODD_VALUES] + ODD_VALUES
 
 
-@pytest.mark.parametrize(("line", "reason"), BAD_LINES)
-def test_a_long_line_that_is_bad_is_rejected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, reason: str
-) -> None:
-    monkeypatch.setattr(read_json_line, "_WHOLE_BYTES", -1)
-    (found,) = reasons_of(read(write(tmp_path, line + b"\n")))
-    assert found == reason or (found, reason) in {("not_json", "lone_surrogate"), ("not_an_object", "not_json")}
+@pytest.mark.parametrize("line", [line for line, _ in BAD_LINES + GOOD_LINES] + ODD_LINES)
+def test_a_long_line_is_judged_as_a_short_one(tmp_path: Path, line: bytes) -> None:
+    shards = (write(tmp_path, content + b"\n") for content in (line, line + b" " * (1 << 20)))
+    limits = with_limits(max_record_bytes=2 << 20)
+    short, long = ([getattr(item, "reason", item) for item in read(path, limits)] for path in shards)
+    assert long == short
+
+
+@given(st.lists(st.sampled_from(ODD_VALUES), min_size=4, max_size=4))
+def test_a_long_line_of_any_values_is_judged_as_a_short_one(values: list[bytes]) -> None:
+    line = b'{"id": %s, "text": %s, "lang": [%s], "x": {"y": %s}}' % tuple(values)
+    outcomes: list[Document | str] = []
+    for whole_bytes in (1 << 20, -1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(read_json_line, "_WHOLE_BYTES", whole_bytes)
+            try:
+                values_read = read_json_line.read_json_line(line, LIMITS.fields)
+                outcomes.append(check_record(0, values_read, ShardName("x.jsonl", "x"), LIMITS))
+            except RecordError as error:
+                outcomes.append(error.reason)
+    assert outcomes[0] == outcomes[1]

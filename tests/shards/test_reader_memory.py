@@ -78,10 +78,25 @@ def empty_objects_and_nan(path: Path) -> dict[str, int]:
     return {"document": 2}
 
 
+def numbers_that_json_does_not_have(path: Path) -> dict[str, int]:
+    """Four million tokens that only Python accepts."""
+    _line(path, "other", b"[" + b"NaN," * 4_000_000 + b"1]")
+    return {"document": 2}
+
+
+def lone_surrogates(path: Path) -> dict[str, int]:
+    """Two million escapes that only Python accepts."""
+    _line(path, "other", b'"' + b"\\ud800" * 2_000_000 + b'"')
+    return {"document": 2}
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's peak of memory")
 @pytest.mark.parametrize(
     "make",
-    [repeated_source, large_texts, repeated_text, empty_objects, empty_lists_as_labels, empty_objects_and_nan],
+    [
+        *(repeated_source, large_texts, repeated_text, empty_objects, empty_lists_as_labels, empty_objects_and_nan),
+        *(numbers_that_json_does_not_have, lone_surrogates),
+    ],
 )
 def test_a_reader_needs_little_memory_whatever_a_shard_expands_to(
     tmp_path: Path, make: Callable[[Path], dict[str, int]]
