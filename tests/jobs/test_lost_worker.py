@@ -1,13 +1,9 @@
 """On a standalone cluster that loses a worker in the middle of a run, the tables are those of a local run."""
 
-import os
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pyspark
@@ -15,13 +11,13 @@ import pytest
 from changing_shards import CHECKED, table
 from deltalake import DeltaTable
 from small_corpus import SmallCorpus
+from standalone_cluster import kill, standalone_cluster
 
 from pivot_udfs.arms import DEFAULT_ARMS
 from pivot_udfs.schemas import PINNED
 
 pytestmark = [pytest.mark.nightly, pytest.mark.cluster, pytest.mark.spark, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
-SPARK = Path(pyspark.__file__).parent
 CONF = {
     "spark.executor.memory": "800m",
     "spark.driver.memory": "1g",
@@ -43,38 +39,9 @@ def python_without_this_code(tmp_path: Path) -> str:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """The URL of a master, and three workers of one core each, with their executors in their process groups."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"spark://127.0.0.1:{free.getsockname()[1]}"
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(name: str, *arguments: str) -> None:
-        command = [str(SPARK / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", "--host", "127.0.0.1"]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYSPARK", "SPARK"))}
-        log = (tmp_path / f"{len(started)}.log").open("wb")
-        started.append(
-            subprocess.Popen(
-                [*command, "--webui-port", "0", *arguments],
-                env=environment | {"SPARK_HOME": str(SPARK), "SPARK_DAEMON_MEMORY": "300m"},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        )
-
-    start("master.Master", "--port", url.rpartition(":")[2])
-    for number in range(3):
-        start("worker.Worker", "--cores", "1", "--memory", "1g", "--work-dir", f"{tmp_path}/work{number}", url)
-    yield url, started[1:]
-    for process in started:
-        kill(process)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """The URL of a master, and three workers."""
+    with standalone_cluster(tmp_path, 3) as started:
+        yield started
 
 
 @pytest.mark.parametrize("stage", ["tokenize_corpus", "count_cooccurrence", "score_documents", "filter_documents"])
