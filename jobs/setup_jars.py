@@ -10,11 +10,14 @@ it early.
 import argparse
 import hashlib
 import importlib.util
+import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -66,7 +69,18 @@ def fetch(jars: Sequence[str], folder: Path, target: Path) -> None:
     """Fetches jars from Maven Central by Ivy (in ``folder``, Spark's) or Maven; raises JarError."""
     (target / "ivy.xml").write_text(_ivy_module(jars), encoding="utf-8")
     ivy, retrieved = next(map(str, folder.glob("ivy-*.jar")), "ivy.jar"), f"{target}/[artifact]-[revision].[ext]"
-    by_ivy = ["java", "-jar", ivy, "-cache", f"{target}/cache", "-ivy", f"{target}/ivy.xml", "-types", "jar"]
+    home = os.environ.get("JAVA_HOME")
+    by_ivy = [
+        str(Path(home, "bin", "java")) if home else "java",
+        "-jar",
+        ivy,
+        "-cache",
+        f"{target}/cache",
+        "-ivy",
+        f"{target}/ivy.xml",
+        "-types",
+        "jar",
+    ]
     by_maven = ["mvn", "-q", "-B", "dependency:copy", f"-DoutputDirectory={target}"]
     output = ""
     for command in ([*by_ivy, "-retrieve", retrieved], *([*by_maven, f"-Dartifact={jar}"] for jar in jars)):
@@ -95,6 +109,9 @@ def _ivy_module(jars: Iterable[str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """The job; returns its exit code."""
     parser = argparse.ArgumentParser(prog="setup_jars", description="Installs the jars that Spark needs.")
+    parser.add_argument("--version", action="version", version=f"semantic-pivots {_version()}")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="json: an error is one object")
+    parser.add_argument("--log-level", choices=("info", "warning", "error"), default="info", help="errors are shown")
     for name, what in STORES.items():
         parser.add_argument(f"--{name}", action="store_true", help=f"also the jars of {what}")
     parser.add_argument("--jars", type=Path, metavar="FOLDER", help="default: that of the installed pyspark")
@@ -108,9 +125,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             fetched = install(folder, read_sums(CONF / f"{name}-jars.sha256"))
             sys.stdout.write(f"{folder}: {name}: {', '.join(fetched) or 'all jars are there'}\n")
     except (JarError, OSError) as error:
-        sys.stderr.write(f"setup_jars: {error}\n")
+        sys.stderr.write(_as_json(error) if arguments.log_format == "json" else f"setup_jars: {error}\n")
         return 2
     return 0
+
+
+def _as_json(error: Exception) -> str:
+    """A line with the names that the other jobs use."""
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    record = {"time": time, "level": "ERROR", "job": "setup_jars", "stage": "", "message": str(error)}
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _version() -> str:
+    sys.path.append(str(CONF.parent))
+    try:
+        return str(importlib.import_module("pivot_udfs").__version__)
+    except ModuleNotFoundError:  # an image has this file before the package
+        return "unknown"
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def _write_batch(
 
     known: dict[int, float] = {}
 
-    def detail() -> str:
+    def detail() -> tuple[str, dict[str, int]]:
         return progress_message(counts.value, sizes, run.progress.stage_seconds(), known)
 
     with run.progress.watch(run.spark, STAGE.name, "documents, quarantine", detail, part):

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -51,6 +52,7 @@ def run_command(
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    separate_errors()
     parser.parse_args(argv, namespace=options)
     start_logging(name, options.log_format == "json", options.log_level.upper())
     try:
@@ -69,6 +71,15 @@ def run_command(
     except Exception as error:
         return report_error(name, error)
     return 0
+
+
+def separate_errors() -> None:
+    """Under ``spark-submit``, which sends standard error of its Python to standard output, takes its own instead."""
+    if "PYSPARK_GATEWAY_PORT" in os.environ and os.path.sameopenfile(1, 2):
+        with suppress(OSError):  # not on Linux, or a socket: lines stay where Spark sends them
+            errors = os.open(f"/proc/{os.getppid()}/fd/2", os.O_WRONLY | os.O_APPEND)
+            os.dup2(errors, 2)
+            os.close(errors)
 
 
 def report_error(name: str, error: Exception) -> int:

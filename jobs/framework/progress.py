@@ -104,14 +104,14 @@ class Progress:
         spark: SparkSession,
         stage: str,
         what: str,
-        detail: Callable[[], str] | None = None,
+        detail: Callable[[], tuple[str, Mapping[str, object]]] | None = None,
         part: tuple[int, int] = (0, 1),
         n_bytes: int = 0,
     ) -> Iterator[None]:
         """Reports progress while the ``with`` block runs Spark jobs.
 
-        ``detail`` returns more, such as a number; ``part`` is which of how many equal parts of the stage this is;
-        ``n_bytes`` are those of the files that tasks read, where that is known.
+        ``detail`` returns more, as text and as values of JSON lines; ``part`` is which of how many equal parts of the
+        stage this is; ``n_bytes`` are those of the files that tasks read, where that is known.
         """
         done = threading.Event()
         group = f"{stage}: {what}"
@@ -133,7 +133,7 @@ class Progress:
         self,
         spark: SparkSession,
         label: str,
-        detail: Callable[[], str] | None,
+        detail: Callable[[], tuple[str, Mapping[str, object]]] | None,
         done: threading.Event,
         part: tuple[int, int],
         n_bytes: int,
@@ -150,14 +150,19 @@ class Progress:
                 share = n_read / n_bytes if n_read else n_done / max(n_all, 1)
                 whole = self.rebuild_seconds_left(label.partition(": ")[0], (part[0] + share) / part[1])
                 known = [f"{n_read / 1e6:.1f} of {n_bytes / 1e6:.1f} MB read"] if n_read else []
-                known += [f"{tasks[0]} of {tasks[1]} tasks"] + ([detail()] if detail else [])
+                more, values = detail() if detail else ("", {})
+                known += [f"{tasks[0]} of {tasks[1]} tasks"] + ([more] if more else [])
                 known += [f"{left:.0f} s left"] if left is not None else []
                 known += [f"about {whole / 60:.0f} min for the rebuild"] if whole is not None else []
                 if terminal:
                     bar.total, bar.n = 1.0, share
                     bar.set_postfix_str(", ".join(known))
                 elif n_all:
-                    self.say(label, ", ".join(known))
+                    read = {"bytes_read": n_read, "bytes": n_bytes} if n_read else {}
+                    of_tasks = {"tasks_done": tasks[0], "tasks": tasks[1]}
+                    times = {"seconds_left": left, "rebuild_seconds_left": whole}
+                    rounded = {name: round(time) for name, time in times.items() if time is not None}
+                    self.say(label, ", ".join(known), **read, **of_tasks, **values, **rounded)
 
 
 class Pace:

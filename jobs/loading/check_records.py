@@ -92,13 +92,18 @@ def _reasons(rejections: Sequence[Rejections]) -> str:
     return f"{numbers} (such as: {first.detail}){remedy}"
 
 
-def progress_message(counts: ShardCounts, sizes: Mapping[str, int], seconds: float, known: dict[int, float]) -> str:
-    """What has been read in so many seconds; another thread may be adding to the counts.
+def progress_message(
+    counts: ShardCounts, sizes: Mapping[str, int], seconds: float, known: dict[int, float]
+) -> tuple[str, dict[str, int]]:
+    """What has been read in so many seconds, as text and as numbers; another thread may be adding to the counts.
 
     ``known`` keeps when each number of shards was first seen, so that the rate is that until the last shard.
     """
     done = counts.copy()
     read, n_bytes = total(done.values()), sum(sizes[shard] for shard in done)
     rate = read.n_tokens / max(known.setdefault(len(done), seconds), 1e-9)
-    share = f"{n_bytes / 1e6:,.1f} of {sum(sizes.values()) / 1e6:,.1f} MB"
-    return f"{len(done):,} of {len(sizes):,} shards, {share}, {read.n_docs:,} documents, {rate:,.0f} tokens/s"
+    n_all = sum(sizes.values())
+    share = f"{n_bytes / 1e6:,.1f} of {n_all / 1e6:,.1f} MB"
+    values = {"shards_read": len(done), "shards": len(sizes), "bytes_read": n_bytes, "bytes": n_all}
+    values |= {"documents": read.n_docs, "tokens_per_second": round(rate)}
+    return f"{len(done):,} of {len(sizes):,} shards, {share}, {read.n_docs:,} documents, {rate:,.0f} tokens/s", values

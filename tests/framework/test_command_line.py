@@ -3,6 +3,9 @@
 import argparse
 import errno
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,3 +146,27 @@ def test_json_lines_have_time_level_job_stage_and_message(config: str, capsys: p
     assert lines[1]["rows"] == 3
     assert lines[3]["traceback"][0] == "Traceback (most recent call last):"
     start_logging()
+
+
+AS_SPARK_SUBMIT = """
+import subprocess, sys
+sys.exit(subprocess.run(sys.argv[1:], stderr=subprocess.STDOUT).returncode)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("is_submitted", [True, False])
+def test_errors_leave_the_standard_output_to_which_spark_submit_sends_them(is_submitted: bool) -> None:
+    root = Path(__file__).parents[2]
+    job = [sys.executable, str(root / "jobs" / "query_tables.py"), "--config", "nowhere.toml", "--sql", "SELECT 1"]
+    port = {"PYSPARK_GATEWAY_PORT": "1"} if is_submitted else {}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_SPARK_SUBMIT, *job],
+        env=os.environ | {"PYTHONPATH": str(root)} | port,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors, other = (done.stderr, done.stdout) if is_submitted else (done.stdout, done.stderr)
+    assert (done.returncode, other) == (2, "")
+    assert errors.startswith("query_tables: ConfigError: ")

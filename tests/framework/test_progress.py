@@ -2,17 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterator, ValuesView
+from collections.abc import Callable, Iterator, ValuesView
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.framework import log_lines
+from jobs.framework import progress as progress_module
 from jobs.framework.progress import Pace, Progress, StageRun, core_seconds
 from jobs.loading.check_records import progress_message
 from pivot_udfs.runtime.report_read import ADDRESS, report_read
@@ -68,9 +69,53 @@ def test_shard_counts_that_grow_while_they_are_read_are_reported() -> None:
     sizes = {"a": 1_500_000, "b": 600_000, "c": 900_000}
     known: dict[int, float] = {}
     line = "2 of 3 shards, 2.1 of 3.0 MB, 5 documents, 10 tokens/s"
-    assert progress_message(counts, sizes, 10.0, known) == line
+    numbers = {"shards_read": 2, "shards": 3, "bytes_read": 2_100_000, "bytes": 3_000_000}
+    numbers |= {"documents": 5, "tokens_per_second": 10}
+    assert progress_message(counts, sizes, 10.0, known) == (line, numbers)
     later = progress_message(ShardCounts(a=counts["a"], b=counts["b"]), sizes, 1000.0, known)
-    assert later == line, "the rate is that until the last shard"
+    assert later == (line, numbers), "the rate is that until the last shard"
+
+
+@pytest.fixture
+def json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Runs a ``watch`` until it has written two lines, of 2 and 4 of 8 tasks; returns these."""
+    asked: list[int] = []
+
+    def tasks(_: Any) -> tuple[frozenset[int], int, int]:
+        asked.append(min(2 * len(asked) + 2, 4))
+        return frozenset({1}), asked[-1], 8
+
+    def run(progress: Progress, n_read: int, **options: Any) -> list[dict[str, Any]]:
+        session = SimpleNamespace(sparkContext=SimpleNamespace(setJobDescription=lambda _: None))
+        deadline = time.monotonic() + 20
+        with progress.watch(cast(Any, session), "count", "rows", **options):
+            progress.n_read = n_read
+            while len(asked) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return [json.loads(line) for line in capsys.readouterr().err.splitlines()][:2]
+
+    monkeypatch.setattr(progress_module, "_tasks", tasks)
+    monkeypatch.setattr(progress_module, "_LOG_SECONDS", 0.1)
+    monkeypatch.setattr(log_lines, "_json_job", ["a_job"])
+    return run
+
+
+def test_a_progress_line_as_json_has_its_numbers_as_fields(json_lines: Callable[..., Any]) -> None:
+    progress = Progress()
+    progress.shares = {"count": 1.0}
+    first, second = json_lines(progress, 500_000, detail=lambda: ("7 rows", {"rows": 7}), n_bytes=1_000_000)
+    for line in (first, second):
+        assert line.items() >= {"bytes_read": 500_000, "bytes": 1_000_000, "tasks": 8, "rows": 7}.items()
+        assert isinstance(line["rebuild_seconds_left"], int)
+    assert (first["tasks_done"], second["tasks_done"]) == (2, 4)
+    assert first["message"].startswith("rows: 0.5 of 1.0 MB read, 2 of 8 tasks, 7 rows, ")
+
+
+def test_the_seconds_left_are_a_field_where_they_are_known(json_lines: Callable[..., Any]) -> None:
+    first, second = json_lines(Progress(), 0)
+    assert "seconds_left" not in first
+    assert isinstance(second["seconds_left"], int)
+    assert second.keys().isdisjoint({"bytes", "bytes_read", "rebuild_seconds_left"})
 
 
 def test_the_time_left_of_a_rebuild_is_that_of_stages_that_were_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:

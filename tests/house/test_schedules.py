@@ -15,7 +15,8 @@ COMMANDS = re.findall(rf"(jobs/\w+\.py){_GAP}--config{_GAP}(\S+?)(?:{_GAP}--log-
 
 
 def test_every_way_of_scheduling_has_its_command() -> None:
-    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 7
+    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 11
+    assert sum(job == "jobs/describe_release.py" for job, _, _ in COMMANDS) == 4, "cron, systemd, Airflow, Kubernetes"
 
 
 @pytest.mark.parametrize(("job", "config", "log_format"), COMMANDS)
