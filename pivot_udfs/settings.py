@@ -60,7 +60,7 @@ class Corpus(Section):
     max_zstd_window_mb: Annotated[int, Field(ge=1, le=1 << 11)] = 128
     """Memory that reading one zstd shard may take beside everything else; ``zstd --long=31`` needs up to 2048."""
     max_parquet_page_mb: Annotated[int, Field(ge=1, le=1 << 11)] = 256
-    """Largest page of a Parquet shard, decompressed; reading takes about twice as much."""
+    """Largest page, or lists of a row group, of a Parquet shard, decompressed; reading takes about twice as much."""
     fields: CorpusFields = CorpusFields()
     """Names of the fields in other corpora, such as ``{id = "url"}`` or ``{text = "raw_content", id = "doc_id"}``."""
     shards_per_task_mb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(default=64, json_schema_extra=NO_RESULT)

@@ -12,7 +12,7 @@ REASONS: dict[str, str] = {
     "corrupt_stream": "the file is truncated or damaged; what follows the damage is not read",
     "unsupported_form": "the Parquet file is encrypted, or the zstd stream needs a dictionary; the rest is not read",
     "zstd_window_too_large": "the zstd stream needs more memory than corpus.max_zstd_window_mb; the rest is not read",
-    "page_too_large": "a page of the Parquet file is larger than corpus.max_parquet_page_mb; the rest is not read",
+    "page_too_large": "a Parquet page or list is larger than corpus.max_parquet_page_mb; the rest is not read",
     "missing_columns": "the Parquet file has no column corpus.fields.id or corpus.fields.text; no row is read",
     "record_too_large": "the line is longer than corpus.max_record_bytes",
     "blank_line": "the line is empty",

@@ -23,6 +23,8 @@ _MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 4, 256
 _PAGE_BUFFER_BYTES = 4 << 20
 _LARGE_VALUE_BYTES, _HIGH_RATIO = 16 << 10, 16
 _FIRST_PAGES = 4
+_ITEM_BYTES = 16
+"""What an item of a list takes beside its value."""
 _SHOWN_COLUMNS = 20
 
 Path = tuple[str, ...]
@@ -74,10 +76,9 @@ class _WatchedFile:
 
 def _rows(file: _WatchedFile, corpus: Corpus) -> Iterator[Fields]:
     try:
-        parquet = pq.ParquetFile(
-            file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
-        )
+        parquet = _open(file)
         schema, n_rows = parquet.schema_arrow, parquet.metadata.num_rows
+        parquet = _open(file, metadata=parquet.metadata, read_dictionary=_listed_strings(parquet.schema))
     except Exception as error:
         raise _damage(error, "the footer cannot be read") from None
     paths = _paths(schema, corpus, n_rows)
@@ -94,6 +95,24 @@ def _rows(file: _WatchedFile, corpus: Corpus) -> Iterator[Fields]:
         raise _damage(error, f"{n_rows - n_read} of {n_rows} rows not read") from None
     if n_read != n_rows:
         raise StreamDamageError(f"the footer says {n_rows} rows, the row groups have {n_read}")
+
+
+def _open(file: _WatchedFile, **options: Any) -> Any:
+    return pq.ParquetFile(
+        file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True, **options
+    )
+
+
+def _leaves(schema: Any) -> list[Any]:
+    return [schema.column(number) for number in range(len(schema))]
+
+
+def _listed_strings(schema: Any) -> list[str]:
+    """The leaves of strings in lists, of which each value is to be held once, however often it is repeated."""
+    strings = [
+        leaf for leaf in _leaves(schema) if leaf.physical_type == "BYTE_ARRAY" and leaf.converted_type != "DECIMAL"
+    ]
+    return [leaf.path for leaf in strings if leaf.max_repetition_level]
 
 
 def _damage(error: Exception, lost: str) -> StreamDamageError:
@@ -128,11 +147,14 @@ def _path(schema: Any, field: str) -> Path | None:
 
 
 def _batches(file: _WatchedFile, parquet: Any, columns: list[str], corpus: Corpus) -> Iterator[Any]:
-    paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+    leaves, max_bytes = _leaves(parquet.schema), corpus.max_parquet_page_mb << 20
     for group, chunks in enumerate(column_chunks(file)):  # one by one: all before a damaged group is read
-        for path, chunk in zip(paths, chunks, strict=True):
-            if chunk and any(f"{path}.".startswith(f"{name}.") for name in columns):
-                _check_pages(file, path, chunk, corpus.max_parquet_page_mb << 20)
+        for leaf, chunk in zip(leaves, chunks, strict=True):
+            if chunk and any(f"{leaf.path}.".startswith(f"{name}.") for name in columns):
+                if leaf.max_repetition_level:
+                    _check_lists(leaf.path, chunk, max_bytes)
+                else:
+                    _check_pages(file, leaf.path, chunk, max_bytes)
         n_rows = _batch_rows(parquet.metadata.row_group(group))
         for batch in parquet.iter_batches(n_rows, [group], columns, use_threads=False):
             batch.validate()
@@ -148,11 +170,22 @@ def _check_pages(file: _WatchedFile, path: str, chunk: Chunk, max_bytes: int) ->
     n_pages = chunk.n_values + 1 if suspicious else _FIRST_PAGES
     largest = largest_page(file, chunk.start, chunk.n_stored, max_bytes, n_pages)
     if largest > max_bytes:
-        raise StreamDamageError(
-            f"column {path} has a page of {largest >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
-            " raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller pages",
-            "page_too_large",
-        )
+        raise _too_large(path, "a page", "pages", largest, max_bytes)
+
+
+def _check_lists(path: str, chunk: Chunk, max_bytes: int) -> None:
+    """Refuses lists that do not fit: one row may have all items of its row group."""
+    n_bytes = chunk.n_bytes + _ITEM_BYTES * chunk.n_values
+    if n_bytes > max_bytes:
+        raise _too_large(path, "lists in a row group", "row groups", n_bytes, max_bytes)
+
+
+def _too_large(path: str, what: str, parts: str, n_bytes: int, max_bytes: int) -> StreamDamageError:
+    return StreamDamageError(
+        f"column {path} has {what} of {n_bytes >> 20} MiB decompressed; expected at most {max_bytes >> 20}:"
+        f" raise corpus.max_parquet_page_mb and the memory of the workers, or write the file with smaller {parts}",
+        "page_too_large",
+    )
 
 
 def _batch_rows(group: Any) -> int:

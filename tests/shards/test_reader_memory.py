@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,6 +56,30 @@ def repeated_text(path: Path) -> dict[str, int]:
     return {"document": 80}
 
 
+def repeated_label(path: Path) -> dict[str, int]:
+    """A label of 30 kB that one dictionary entry gives 30,000 times to one row: 900 MB."""
+    _one_row(path, pa.array([["z" * 30_000] * 30_000]))
+    return {"document": 1}
+
+
+def repeated_label_without_dictionary(path: Path) -> dict[str, int]:
+    """The same label stored 4,000 times: 120 MB."""
+    _one_row(path, pa.array([["z" * 30_000] * 4_000]), use_dictionary=False)
+    return {"document": 1}
+
+
+def missing_labels(path: Path) -> dict[str, int]:
+    """Twenty million missing labels in one row."""
+    items = pa.nulls(20_000_000, pa.string())
+    _one_row(path, pa.ListArray.from_arrays(pa.array([0, len(items)], "int32"), items))
+    return {"page_too_large": 1}
+
+
+def _one_row(path: Path, lang: pa.Array, **options: Any) -> None:
+    table = pa.table({"id": ["a"], "text": ["eau"], "lang": lang})
+    pq.write_table(table, path.with_suffix(".parquet"), compression="zstd", **options)
+
+
 def _line(path: Path, field: str, value: bytes) -> None:
     lines = [b'{"id": "a", "text": "eau", "%s": %s}' % (field.encode(), value), json.dumps(SMALL[0]).encode()]
     path.with_suffix(".jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(b"\n".join(lines)))
@@ -95,6 +120,7 @@ def lone_surrogates(path: Path) -> dict[str, int]:
     "make",
     [
         *(repeated_source, large_texts, repeated_text, empty_objects, empty_lists_as_labels, empty_objects_and_nan),
+        *(repeated_label, repeated_label_without_dictionary, missing_labels),
         *(numbers_that_json_does_not_have, lone_surrogates),
     ],
 )
