@@ -12,8 +12,8 @@ from pivot_udfs.setting_sections.selection_settings import Pivots
 
 
 def test_an_empty_table_of_pivots_names_each_limit() -> None:
-    empty = SimpleNamespace(select=lambda *_: SimpleNamespace(collect=list))
-    warehouse = SimpleNamespace(read=lambda _: empty, table_path=lambda name: f"w/{name}")
+    empty = SimpleNamespace(to_pylist=list)
+    warehouse = SimpleNamespace(read_small=lambda _: empty, table_path=lambda name: f"w/{name}")
     run = SimpleNamespace(warehouse=warehouse, settings=SimpleNamespace(pivots=Pivots(min_sources=3)))
     with pytest.raises(WarehouseError, match="w/pivots is empty") as caught:
         score_documents.run(cast(Any, run), Provenance("score_documents", 1))

@@ -104,7 +104,7 @@ def test_drift_is_since_the_newest_release_with_another_pivot_set(
     today = [{"token_id": token} for token in (3, 4, 5, 6)]
     run = run_of(tmp_path)
     run.warehouse.content = {"pivots": SimpleNamespace(rows=NEW)}.get
-    run.warehouse.read = lambda _: SimpleNamespace(select=lambda _: SimpleNamespace(collect=lambda: today))
+    run.warehouse.read_small = lambda _: SimpleNamespace(to_pylist=lambda: today)
     assert releases_section.read_drift(run) == expected
 
 
