@@ -96,7 +96,7 @@ def test_a_changed_checkpoint_is_not_mixed_with_its_older_traces(
     assert sweep_revisions.main(run_options(config, *options)) == 0
     save_model(tiny_model(seed=1, vocabulary=400), model)
     assert sweep_revisions.main(run_options(config, *options)) == 2
-    assert "holds results made from files model/model.safetensors" in capsys.readouterr().err
+    assert "holds results made from another model/model.safetensors: " in capsys.readouterr().err
 
 
 def test_a_folder_that_is_missing_is_no_revision_of_a_local_model(

@@ -128,7 +128,7 @@ def test_checkpoints_of_another_run_are_refused(config: Path, capsys: pytest.Cap
     )
     save_model(tiny_model("smollm", seed=1, vocabulary=400), config.parent / "other")
     assert run_training(config, f"model.path={config.parent / 'other'}") == 2
-    assert "belongs to another run, made from files model/model.safetensors = " in capsys.readouterr().err
+    assert "belongs to another run, made from another model/model.safetensors: " in capsys.readouterr().err
     assert pack_dataset.main(run_options(config, "packing.seed=1")) == 0
     assert run_training(config) == 2
     assert "belongs to another run, made from settings packing.seed = 0, now 1" in capsys.readouterr().err

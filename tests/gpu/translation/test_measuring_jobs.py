@@ -74,7 +74,7 @@ def test_results_of_another_model_are_not_mixed(config: Path, capsys: pytest.Cap
     save_model(tiny_model(seed=1, vocabulary=400), other)
     code = evaluate_translation.main(["--config", str(config), "--set", f"model.path={other}"])
     assert code == 2
-    assert "scores holds results made from files model/model.safetensors = " in capsys.readouterr().err
+    assert "scores holds results made from another model/model.safetensors: " in capsys.readouterr().err
 
 
 def test_results_of_an_earlier_release_are_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
