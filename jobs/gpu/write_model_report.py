@@ -18,7 +18,7 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
 from jobs.report.language_names import shown_token
-from jobs.report.plot_style import packaged, template
+from jobs.report.templates import packaged, template
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.stores import resolve

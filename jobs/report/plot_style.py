@@ -1,4 +1,4 @@
-"""The look of both reports: templates, colours, Matplotlib's settings, figures as SVG; no Spark, no torch.
+"""The look of both reports: colours, Matplotlib's settings, figures as SVG; no Spark, no torch.
 
 Text in figures stays text: the browser draws every script with the page's fonts, and readers can search it. Dense
 scatter plots are embedded bitmaps. Colours are variables of the style sheet, which has others for dark screens. Each
@@ -10,12 +10,10 @@ import html
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -53,20 +51,6 @@ _STYLE: Any = {
     "ytick.labelsize": 8,
     "figure.constrained_layout.use": True,
 }
-
-
-def packaged(name: str, package: str = "jobs.report") -> str:
-    """A template, style sheet or script of a package."""
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
-
-
-def template(name: str, filters: Mapping[str, Callable[..., object]], package: str = "jobs.report") -> jinja2.Template:
-    """A template of a package, which escapes what it is given, with these filters."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= filters
-    return environment.from_string(packaged(name, package))
 
 
 @contextmanager

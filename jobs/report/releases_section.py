@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.framework.stage import Run
-from jobs.report.plot_style import template
+from jobs.report.templates import template
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.releases import Release, read_releases
 from pivot_udfs.errors import WarehouseError

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from markupsafe import Markup, escape
 
 from jobs.report.language_names import language_name, shown_token
-from jobs.report.plot_style import PANEL, WIDE, packaged, template
+from jobs.report.plot_style import PANEL, WIDE
 from jobs.report.plots import N_LEAST_DOCS, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 from jobs.report.report_types import N_PIVOTS_LISTED, N_WORD_PAIRS_LISTED, Report
+from jobs.report.templates import packaged, template
 from jobs.report.verdict import judge
 from pivot_udfs.shards.quarantine_reasons import REASONS
 

@@ -5,7 +5,8 @@ import re
 
 HIDDEN = "***"
 SENSITIVE = (
-    r"secret|passw|passphrase|pass(?![a-z])|pwd|(?:session|sas|access|auth|security|bearer|oauth|refresh)[._-]?token|token[._-]?secret"
+    r"secret|passw|passphrase|pass(?![a-z])|pwd"
+    r"|(?:session|sas|access|auth|security|bearer|oauth|refresh)[._-]?token|token[._-]?secret"
     r"|(?:access|account|api|app|private|storage|shared|encryption)[._-]?key|credential|signature|x-amz-[a-z-]+"
 )
 _PATTERNS = (

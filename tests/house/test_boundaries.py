@@ -14,7 +14,7 @@ GPU = sorted((ROOT / "jobs" / "gpu").rglob("*.py"))
 CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not in GPU)
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
 SHARED = [
-    *(ROOT / "jobs" / "report" / f"{name}.py" for name in ("language_names", "plot_style")),
+    *(ROOT / "jobs" / "report" / f"{name}.py" for name in ("language_names", "plot_style", "templates")),
     *(ROOT / "jobs" / "framework" / f"{name}.py" for name in ("command_line", "log_lines", "markdown", "user_errors")),
     *(
         ROOT / "jobs" / "warehouse" / f"{name}.py"
