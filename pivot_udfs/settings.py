@@ -157,7 +157,7 @@ class Lineage(Section):
 
 
 class Spark(Section):
-    """Spark's own settings; what ``spark-submit`` has takes precedence. Without it, ``spark-defaults.conf`` comes next."""
+    """Spark's own settings, before those of ``spark-defaults.conf``; what ``spark-submit`` has takes precedence."""
 
     master: str = Field(default="", json_schema_extra=NO_RESULT)
     """Spark's master, such as ``local[4]``; empty: that of spark-submit, or ``local[*]`` without it."""
