@@ -223,7 +223,7 @@ def test_tables_of_another_tokenizer_are_refused(config: Path, capsys: pytest.Ca
     other = write_tokenizer(config.parent / "other-tokenizer.json", vocabulary=399, extra="quite other words")
     options = ["--set", f"tokenizer.path={other}", "--set", f"results.path={config.parent / 'r2'}"]
     assert trace_layers.main(["--config", str(config), *options]) == 2
-    assert "was made with the tokenizer" in capsys.readouterr().err
+    assert "was made with another tokenizer" in capsys.readouterr().err
     assert evaluate_translation.main(["--config", str(config), *options]) == 2
     assert "have other tokens than in tokenizer.path" in capsys.readouterr().err
 
