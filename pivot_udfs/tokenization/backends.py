@@ -9,23 +9,21 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
 import sentencepiece
 import tokenizers
-from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, splits_digits, unsupported_by_loops
-from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
+from pivot_udfs.tokenization.encoders import fastokens_encoder, sentencepiece_encoder, tokenizers_encoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
+from pivot_udfs.tokenization.text_batch import Encoder
 from pivot_udfs.tokenization.token_bytes import is_byte_level
 
 Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
@@ -46,14 +44,6 @@ class TokenizerSpec:
     backend: Backend
     sha256: str
     payload: bytes = field(repr=False, compare=False)
-
-
-class Encoder(Protocol):
-    """Texts to ids; special tokens are neither added nor recognised in the text."""
-
-    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The ids of all texts in a row, int32, and where each begins, int64 (len(texts) + 1,)."""
-        ...
 
 
 def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
@@ -155,7 +145,7 @@ def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
     added = reference_tokenizer(reference).get_added_tokens_decoder().values()
     texts = probe_texts(token.content for token in added)
     try:
-        return first_difference(texts, encoder(fast).encode(texts), encoder(reference).encode(texts))
+        return first_difference(texts, encoder(fast)(texts), encoder(reference)(texts))
     except BaseException as error:  # a panic of the Rust library is no Exception
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
@@ -169,14 +159,14 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if spec.backend == "sentencepiece":
-        return SentencePieceEncoder(sentencepiece_processor(spec))
+        return sentencepiece_encoder(sentencepiece_processor(spec))
     if spec.backend == "byte_level":
         return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
-    reference = TokenizersEncoder(reference_tokenizer(spec))
+    reference = tokenizers_encoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
         import fastokens  # a GPU machine need not have it
 
-        return FastokensEncoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
+        return fastokens_encoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
     return reference
 
 
