@@ -125,15 +125,22 @@ def _zstd_failure(problem: str, head: bytes, max_window_bytes: int) -> StreamDam
         return StreamDamageError("the zstd stream needs a dictionary: compress it without one", "unsupported_form")
     if _TOO_MUCH_MEMORY not in problem:
         return StreamDamageError(problem)
+    window = _window_bytes(head)
+    remedy = "raise corpus.max_zstd_window_mb, and the memory of the workers by as much"
+    if window > 1 << zstandard.WINDOWLOG_MAX:
+        remedy = "no setting allows it: compress with a smaller one"
     return StreamDamageError(
-        f"the zstd stream has a window of {_window_bytes(head) >> 20} MiB; expected at most {max_window_bytes >> 20}:"
-        " raise corpus.max_zstd_window_mb, and the memory of the workers by as much",
+        f"the zstd stream has a window of {window >> 20} MiB; expected at most {max_window_bytes >> 20}: {remedy}",
         "zstd_window_too_large",
     )
 
 
 def _window_bytes(head: bytes) -> int:
-    return zstandard.get_frame_parameters(head).window_size
+    """The window that a frame declares (RFC 8878, 3.1.1.1.2); the library does not show one above 2 GiB."""
+    if head[4] & 0x20:
+        return zstandard.get_frame_parameters(head).window_size
+    base = 1 << 10 + (head[5] >> 3)
+    return base + base // 8 * (head[5] & 7)
 
 
 class LineSplitter:
