@@ -85,9 +85,7 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
         with _panics_as_errors():
             encoder(spec).encode(probe_texts(()))
     except Exception as error:
-        raise TokenizerError(
-            f"{path}: tokenizers cannot use it ({error}); save it again as a tokenizer.json"
-        ) from None
+        raise TokenizerError(f"{path}: tokenizers cannot use it ({error}); save it again as a tokenizer.json") from None
     return fastest(spec, path, backend) if backend in _FAST else spec
 
 
