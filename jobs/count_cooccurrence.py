@@ -30,7 +30,7 @@ from jobs.warehouse.table_files import FileChanges, changed_files
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
 from pivot_udfs.count_files import count_files, count_languages, sum_languages
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
-from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
+from pivot_udfs.errors import DamagedTableError, MissingVersionError, TransientError
 from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -58,7 +58,7 @@ def run(run: Run, provenance: Provenance) -> None:
         step_provenance = replace(provenance, tables={"documents": version})
         changed = changes(before and before.version, version.version)
         if changed is None:
-            raise WarehouseError(f"{version} of documents has lost files while it was read: run it again")
+            raise TransientError(f"{version} of documents has lost files while it was read: run it again")
         blocks = forgotten_between(run.warehouse, before.version, version.version) if before else None
         if blocks:
             removed, read = FileChanges({}, changed.removed), partial(read_blocked, blocks=blocks)
@@ -171,7 +171,7 @@ def gathered(rows: DataFrame, n_words: int) -> DataFrame:
 
 STAGE = Stage(
     name="count_cooccurrence",
-    version=3,
+    version=4,
     reads=("documents",),
     sections=("lexicon", "cooccurrence"),
     files=("tokenizer", "lexicon"),
