@@ -68,16 +68,19 @@ def test_fastokens_gives_the_ids_of_tokenizers_for_long_s(folder: Path, name: st
     assert first_difference(texts, got, wanted) is None
 
 
+@pytest.mark.parametrize("step", tokenizer_files.STEPS)
 @pytest.mark.parametrize("name", tokenizer_files.OTHER_FAMILIES)
-def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokenizers(folder: Path, name: str) -> None:
+def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokenizers(
+    folder: Path, name: str, step: int
+) -> None:
     """Every character, after a letter, spaces, a numeral, an apostrophe and signs, and before letters and signs."""
     path = tokenizer_files.family(folder, name)
     spec = load_tokenizer(path)
     assert spec.backend == "fastokens"
     with pytest.raises(TokenizerError, match="byte_level does not fit"):
         load_tokenizer(path, "byte_level")
-    points = [point for plane in ((0, 0xD800), (0xE000, 0x33500), (0xE0000, 0xE0200)) for point in range(*plane)]
-    texts = [f"a{char}  {char}1{char}s'{char}are!{char}A{char}!{char}\n" for char in map(chr, points)]
+    characters = tokenizer_files.characters(step)
+    texts = [f"a{char}  {char}1{char}s'{char}are!{char}A{char}!{char}\n" for char in characters]
     joined = ["\u0130".join(texts[k : k + 64]) for k in range(0, len(texts), 64)]
     got, wanted = (encoder(spec).encode(joined), encoder(load_tokenizer(path, "tokenizers")).encode(joined))
     assert first_difference(joined, got, wanted) is None
