@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.framework.refresh import allowed_drift
+from jobs.framework.refresh import allowed_drift, drift_between
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
@@ -23,7 +23,6 @@ from pivot_udfs.find_pivots import (
     PivotPlan,
     TokenFigures,
     associate_files,
-    drift_between,
     find_pair_pivots,
     pair_pivots,
 )
