@@ -53,9 +53,13 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """
     processor = sentencepiece_processor(spec) if spec.kind == "sentencepiece" else None
     ids, (starts, ends) = _sentencepiece_spans(processor, text) if processor else _huggingface_spans(spec, text)
-    if ids and vocabulary(spec).texts[ids[0]] == " " and not text[:1].isspace():
+    if ids and vocabulary(spec).texts[ids[0]] == " " and not _is_space_at(text, starts[0]):
         ends[0] = starts[0]  # the space that a tokenizer puts before every text
     return starts, ends
+
+
+def _is_space_at(text: str, byte: int) -> bool:
+    return text.encode()[byte : byte + 4].decode(errors="ignore")[:1].isspace()
 
 
 def _huggingface_spans(spec: TokenizerSpec, text: str) -> tuple[list[int], Spans]:

@@ -100,9 +100,15 @@ def test_a_split_character_gives_its_whole_span_to_each(specs: dict[str, Tokeniz
     assert spelled(specs["byte_fallback"], "the ꙮ")[-3:] == ["ꙮ"] * 3
 
 
-def test_a_token_of_no_text_is_empty_at_its_place(specs: dict[str, TokenizerSpec]) -> None:
-    spec = specs["sentencepiece_model"]
-    texts = spelled(spec, "xx 水")
+@pytest.mark.parametrize("name", ["sentencepiece_model", "unigram", "byte_fallback"])
+def test_the_space_put_before_a_text_covers_nothing(specs: dict[str, TokenizerSpec], name: str) -> None:
+    texts = spelled(specs[name], "xx 水")
+    assert "".join(texts) == "xx 水"
+    assert texts[0] == ""
+
+
+def test_spaces_that_are_dropped_before_a_text_move_nothing(specs: dict[str, TokenizerSpec]) -> None:
+    texts = spelled(specs["sentencepiece_model"], "  xx 水")
     assert "".join(texts) == "xx 水"
     assert texts[0] == ""
 
