@@ -73,9 +73,9 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
     number = write_release(run.warehouse, tables, lambda: (find_pivots.known_drift(run), _budget_missed(run)))
     run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
     write_report.update_releases(run)
+    write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
     if database := run.settings.catalog.database:
         register_tables(run.warehouse, [*tables, RELEASES, BLOCK_LIST], database)
-    write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
 
 
 def _budget_missed(run: Run) -> dict[str, float] | None:
