@@ -116,8 +116,10 @@ def _listed_strings(schema: Any) -> list[str]:
 
 
 def _damage(error: Exception, lost: str) -> StreamDamageError:
+    if isinstance(error, StreamDamageError):
+        return StreamDamageError(f"{error}; {lost}", error.reason)
     reason = "unsupported_form" if "decrypt" in str(error) else "corrupt_stream"  # the library's word
-    return StreamDamageError(f"{error}; {lost}", getattr(error, "reason", reason))
+    return StreamDamageError(f"{error}; {lost}", reason)
 
 
 def _paths(schema: Any, corpus: Corpus, n_rows: int) -> dict[str, Path]:
