@@ -65,6 +65,13 @@ def sample_tokenizer() -> TokenizerSpec:
     return load_tokenizer(str(SAMPLES / "tokenizer.json"))
 
 
+class FixedEnvironment(dict[str, str]):
+    """Of Python workers. Runs do not change it: Spark starts new workers for each address at which a run listens."""
+
+    def __setitem__(self, key: str, value: str) -> None:
+        pass
+
+
 @pytest.fixture(scope="session")
 def s3_port() -> int:
     """The port at which Spark expects an S3 server, which a test may start there."""
@@ -94,6 +101,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, s3_port: int) -> Iterator["S
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_port}"}.items():
             patch.setenv(name, value)
         session = start_session("tests", Spark(master="local[2]", conf=conf))
+    session.sparkContext.environment = FixedEnvironment(session.sparkContext.environment)
     yield session
     session.stop()
 
