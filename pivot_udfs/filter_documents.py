@@ -1,4 +1,4 @@
-"""The executor step of the filter: copies the chosen documents into their arms.
+"""The executor steps of the filter: copy the chosen documents into their arms, and count what these hold.
 
 ``copy_chosen`` reads the Parquet files of ``documents`` directly, one row group at a time: passing a token list through
 Spark's rows costs several times as much as reading and writing it, and no join with the documents is needed.
@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.arms import ARMS
+from pivot_udfs.count_files import count_languages
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.swap_words import SwapPlan, swap_words
-from pivot_udfs.schemas import DATASET, DOCUMENTS
+from pivot_udfs.schemas import CORPUS_TOTALS, DATASET, DOCUMENTS
 from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard
 from pivot_udfs.storage.stores import resolve
 
@@ -29,6 +30,7 @@ PLACES = pa.schema(
         pa.field("last", pa.int64(), nullable=False),
     ]
 )
+HELD = pa.schema([pa.field("table", pa.string(), nullable=False), *CORPUS_TOTALS])
 _PLACE = pa.schema([DOCUMENTS.field(name) for name in ("shard", "record")])
 _RECORDS_PER_SHARD = 1 << 40
 _OF_KEYS = ("pivot_density", "shrunken_density")
@@ -40,6 +42,19 @@ def record_ranges(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa
         records = pa.Table.from_batches(read_files([file], folder, _PLACE), _PLACE).group_by("shard")
         ranges = records.aggregate([("record", "min"), ("record", "max")]).rename_columns(PLACES.names[1:])
         yield from ranges.add_column(0, "file", pa.repeat(file, ranges.num_rows)).cast(PLACES).to_batches()
+
+
+def count_held(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
+    """Documents and tokens by language of files of several tables (paths in the folder, the URI of the warehouse).
+
+    Yields batches in HELD; a language of a table may come more than once.
+    """
+    for batch in batches:
+        for place, file in enumerate(batch.column("file").to_pylist()):
+            first, second, *_ = file.split("/")
+            table = f"{first}/{second}" if first == "datasets" else first
+            for rows in count_languages(iter([batch.slice(place, 1)]), folder):
+                yield pa.RecordBatch.from_arrays([pa.repeat(table, len(rows)), *rows], schema=HELD)
 
 
 def copy_chosen(

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.selection.budgeted_sample import Cut, Draw, mark, take
-from jobs.selection.budgets import Held, control_budgets, count_strata, language_budgets, stratum
+from jobs.selection.budgets import control_budgets, count_strata, language_budgets, stratum
 from jobs.selection.shrunken_density import SHRUNKEN, language_densities, language_sums, with_shrunken_density
 from pivot_udfs.arms import ARMS, PIVOT, Arm
 from pivot_udfs.settings import Selection
@@ -70,23 +70,10 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
 
 
-def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
-    """What the arms that are cut, and altered copies of them, take of some scores; and tokens by language.
-
-    Arguments as above. Tokens of a copy are those before words are replaced.
-    """
-    arms = list(dict.fromkeys((*_decided(selection), *selection.arms)))
-    sums = [
-        F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
-        for arm in arms
-    ]
-    by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
-    marked = mark_documents(scores, cuts, selection, arms)
-    rows = marked.groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
-    held: dict[str, Held] = {
-        arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm]["n_docs"]} for arm in arms
-    }
-    return held, {row["lang"]: row["all"] for row in rows}
+def count_chosen(chosen: DataFrame, arms: Sequence[str]) -> dict[str, int]:
+    """How many of the documents of ``select_documents`` each arm takes."""
+    counts: dict[str, int] = chosen.agg(*(F.count_if(arm).alias(arm) for arm in arms)).collect()[0].asDict()
+    return counts
 
 
 def _decided(selection: Selection) -> list[str]:

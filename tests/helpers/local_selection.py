@@ -4,17 +4,16 @@ Which documents are chosen is simpler than in the jobs; what is read, written an
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
 import pyarrow as pa
 import pytest
-from local_frames import LocalFrame, LocalFunctions
+from local_frames import LocalFrame
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, rebuild_corpus, score_documents, tokenize_corpus
 from jobs.selection.budgeted_sample import Cut
-from jobs.selection.budgets import Held
 from jobs.selection.select_documents import Cuts
 from pivot_udfs.arms import PIVOT
 from pivot_udfs.settings import Selection
@@ -28,8 +27,7 @@ def select_without_spark(patch: pytest.MonkeyPatch) -> None:
     """Lets ``rebuild_corpus``, on local frames, end after the datasets; before it ``load_and_count``."""
     jobs = (tokenize_corpus, count_cooccurrence, find_pivots, score_documents, filter_documents)
     patch.setattr(rebuild_corpus, "STAGES", [job.STAGE for job in jobs])
-    patch.setattr(filter_documents, "F", LocalFunctions)
-    for function in (decide_cuts, count_arms, select_documents, with_files):
+    for function in (decide_cuts, count_chosen, select_documents, with_files):
         patch.setattr(filter_documents, function.__name__, function)
 
 
@@ -64,18 +62,9 @@ def select_documents(scores: LocalFrame, cuts: Cuts, selection: Selection) -> Lo
     return LocalFrame([pa.Table.from_pylist([row for row in rows if any(row[arm] for arm in selection.arms)])])
 
 
-def count_arms(scores: LocalFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
-    """(documents, tokens) of each arm by language, and tokens by language."""
-    held: dict[str, dict[str, tuple[int, int]]] = {arm: {} for arm in selection.arms}
-    for row in select_documents(scores, cuts, selection).collect():
-        for arm in selection.arms:
-            n_docs, n_tokens = held[arm].get(row["lang"], (0, 0))
-            if row[arm]:
-                held[arm][row["lang"]] = n_docs + 1, n_tokens + row["n_tokens"]
-    tokens = defaultdict[str, int](int)
-    for row in scores.collect():
-        tokens[row["lang"]] += row["n_tokens"]
-    return dict(held), tokens
+def count_chosen(chosen: LocalFrame, arms: Sequence[str]) -> dict[str, int]:
+    """How many documents each arm has."""
+    return {arm: sum(row[arm] for row in chosen.collect()) for arm in arms}
 
 
 def with_files(keys: LocalFrame, files: pa.Table) -> LocalFrame:

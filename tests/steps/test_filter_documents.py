@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.filter_documents import copy_chosen, record_ranges
+from pivot_udfs.filter_documents import copy_chosen, count_held, record_ranges
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.storage import read_parquet
 
@@ -125,3 +125,25 @@ def test_an_arm_with_fewer_documents_than_chosen_is_an_error() -> None:
     _check_all_there("pivot", 3, 3)
     with pytest.raises(WarehouseError, match=r"3 documents.*arm pivot, but 2.*score_documents"):
         _check_all_there("pivot", 3, 2)
+
+
+def test_documents_and_tokens_are_counted_by_table_and_language(tmp_path: Path) -> None:
+    """In files at any depth of a table's folder."""
+    rows = [
+        {"source": "s", "doc_id": str(n), "lang": lang, "text": "", "token_ids": [1] * n, "n_tokens": n, "shard": "a"}
+        | {"record": n}
+        for n, lang in enumerate(["en", "fr", "en"])
+    ]
+    files = ["document_scores/1.parquet", "datasets/pivot/1.parquet", "datasets/pivot/x/2.parquet"]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        write_documents(tmp_path / file, rows[: 2 if "scores" in file else 3], rows_per_group=2)
+    batch = pa.record_batch({"file": files, "sign": [1, 1, 1]})
+    found = pa.Table.from_batches(count_held(iter([batch]), f"file:{tmp_path}")).group_by(["table", "lang"])
+    sums = found.aggregate([("n_docs", "sum"), ("n_tokens", "sum")]).to_pylist()
+    assert {tuple(row.values()) for row in sums} == {
+        ("document_scores", "en", 1, 0),
+        ("document_scores", "fr", 1, 1),
+        ("datasets/pivot", "en", 4, 4),
+        ("datasets/pivot", "fr", 2, 2),
+    }
