@@ -11,6 +11,8 @@ another order: such a corpus has fewer distinct cells of counts than one of as m
 
 import json
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -26,6 +28,8 @@ from pivot_udfs.shards.validate_record import Document
 _N_SHARDS = 100
 _N_FORGOTTEN = 1_000
 _TICKS = os.sysconf("SC_CLK_TCK")
+_TIMES: dict[tuple[int, str], float] = {}
+"""Processor time by process: its number and when it started."""
 Figures = dict[str, dict[str, float]]
 
 
@@ -36,6 +40,7 @@ def main() -> None:
         batches={"type": int, "default": 10, "help": "batches of a second first load; 0: none"},
         repeat={"type": int, "default": 1, "help": "how often each document is written"},
     )
+    threading.Thread(target=_keep_times, daemon=True).start()
     root = Path(fresh(f"{arguments.scratch}/bench-incremental"))
     folder, documents = root / "shards", read_documents(arguments.corpus)
     folder.mkdir(parents=True)
@@ -130,12 +135,20 @@ def _core_seconds() -> float:
         except OSError:
             continue
         pid = int(stat.parent.name)
-        parents[pid], times[pid] = int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
+        parents[pid], times[pid] = int(fields[1]), ((pid, fields[19]), sum(map(int, fields[11:13])) / _TICKS)
     ours, found = {os.getpid()}, set[int]()
     while ours:
         found |= ours
         ours = {pid for pid, parent in parents.items() if parent in ours} - found
-    return sum(times.get(pid, 0.0) for pid in found)
+    _TIMES.update(times[pid] for pid in found if pid in times)
+    return sum(_TIMES.copy().values())
+
+
+def _keep_times() -> None:
+    """Looks at all processes each second: an idle Python worker that Spark ends is in no parent's time."""
+    while True:
+        _core_seconds()
+        time.sleep(1)
 
 
 def _bytes_below(folder: Path) -> int:
