@@ -30,16 +30,16 @@ from jobs.warehouse.table_files import FileChanges, changed_files
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
 from pivot_udfs.count_files import count_files, count_languages, sum_languages
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
-from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
+from pivot_udfs.errors import DamagedTableError, MissingVersionError, TransientError
 from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import CORPUS_TOTALS
 from pivot_udfs.storage.read_parquet import ReadFiles, read_files
-from pivot_udfs.sum_counts import TABLE_OF, SumPlan, stored_counts, sum_counts
+from pivot_udfs.sum_counts import LAYOUTS, SumPlan, stored_counts, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
-_COUNTS = tuple(TABLE_OF.values())
+_COUNTS = tuple(layout.table for layout in LAYOUTS.values())
 _LAST = "corpus_totals"
 """The table that is committed last: the others, where they are ahead of it, are of a run that was stopped."""
 _STORED_COST = 1.0
@@ -58,7 +58,7 @@ def run(run: Run, provenance: Provenance) -> None:
         step_provenance = replace(provenance, tables={"documents": version})
         changed = changes(before and before.version, version.version)
         if changed is None:
-            raise WarehouseError(f"{version} of documents has lost files while it was read: run it again")
+            raise TransientError(f"{version} of documents has lost files while it was read: run it again")
         blocks = forgotten_between(run.warehouse, before.version, version.version) if before else None
         if blocks:
             removed, read = FileChanges({}, changed.removed), partial(read_blocked, blocks=blocks)
@@ -131,7 +131,7 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
     totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
     n_bytes = sum(changes.added.values()) + sum(changes.removed.values())
     if add:
-        for kind, table in TABLE_OF.items():
+        for kind, (table, *_) in LAYOUTS.items():
             step = partial(stored_counts, kind=kind, folder=run.warehouse.location(table).uri, plan=sum_plan)
             stored = run.warehouse.files(table)
             parts = frame_of_files(run.spark, stored).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS))
@@ -171,7 +171,7 @@ def gathered(rows: DataFrame, n_words: int) -> DataFrame:
 
 STAGE = Stage(
     name="count_cooccurrence",
-    version=3,
+    version=4,
     reads=("documents",),
     sections=("lexicon", "cooccurrence"),
     files=("tokenizer", "lexicon"),

@@ -9,7 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.framework.refresh import allowed_drift
+from jobs.framework.refresh import allowed_drift, drift_between
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
@@ -21,7 +21,6 @@ from pivot_udfs.find_pivots import (
     TokenFigures,
     associate_files,
     best_hubs,
-    drift_between,
     find_pair_pivots,
     pair_pivots,
 )
@@ -118,7 +117,7 @@ def _associations(run: Run, plan: PivotPlan) -> DataFrame:
 
 STAGE = Stage(
     name="find_pivots",
-    version=4,
+    version=5,
     reads=("corpus_totals", "word_totals", "token_totals", "token_sources", "token_cooccurrence"),
     sections=("pivots", "lexicon"),
     files=("tokenizer", "lexicon"),

@@ -14,12 +14,14 @@ from pyarrow import fs
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean, say
 from jobs.framework.preflight import check_folder
+from jobs.framework.user_errors import user_error
 from jobs.warehouse.maintenance import is_counted, kept_versions, maintain_table
 from jobs.warehouse.open_table import LOG
 from jobs.warehouse.run_marker import mark_in_use
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import TransientError, WarehouseError
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
+from pivot_udfs.shards.list_shards import HIDDEN
 from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -48,9 +50,11 @@ def _each_table(settings: Settings, report: Callable[[str], object], dry_run: bo
         try:
             report(f"{name}: {_maintain(root, name, settings, dry_run)}")
         except WarehouseError as error:
-            errors.append(f"{name}: {error}")
+            errors.append((f"{name}: {error}", user_error(error)))
     if errors:
-        raise WarehouseError(f"{len(errors)} tables of {root} were not maintained:", *errors)
+        passes = all(isinstance(error, TransientError) for _, error in errors)
+        lines = [f"{len(errors)} tables of {root} were not maintained:", *(line for line, _ in errors)]
+        raise (TransientError if passes else WarehouseError)(*lines)
 
 
 def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> str:
@@ -63,7 +67,7 @@ def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> s
 def table_names(root: Location) -> list[str]:
     """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
-        datasets = list_folder(root.child("datasets"))
+        datasets = list_folder(root.child("datasets"), HIDDEN)
         names = [*TABLES, *(f"datasets/{entry.location.name}" for entry in datasets)]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:

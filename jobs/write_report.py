@@ -126,7 +126,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 
 STAGE = Stage(
     name="write_report",
-    version=5,
+    version=6,
     reads=(*STAGE_TABLES, "datasets/*"),
     sections=("report",),
     files=("tokenizer", "lexicon"),

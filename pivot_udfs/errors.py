@@ -1,8 +1,13 @@
 """The errors a user can fix, named by what must be changed; a message says what was got, expected, and what to do."""
 
+import os
+
 
 class SemanticPivotsError(Exception):
     """Base of all errors that this project raises on purpose: a message, and further lines as further arguments."""
+
+    exit_code = 2
+    """Of a process that ends with the error: someone has to change something."""
 
     def __str__(self) -> str:
         return "\n  ".join(str(part) for part in self.args)
@@ -42,6 +47,13 @@ class DamagedTableError(WarehouseError):
 
 class MissingVersionError(WarehouseError):
     """The rows of a named version are gone: its log was cleaned up, its files removed, or its table made anew."""
+
+
+class TransientError(WarehouseError):
+    """A fault that can pass: a store does not answer, or another run or tool uses or has changed the tables."""
+
+    exit_code = os.EX_TEMPFAIL
+    """75: the same command can succeed later, so that a scheduler should run it again."""
 
 
 class ModelError(SemanticPivotsError):

@@ -5,7 +5,7 @@ word's as one packed row, to the tasks of the concepts that have the word. Pair 
 for each word pair, whatever the corpus: the driver holds them all to rank the hubs.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, groupby, pairwise
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pivot_udfs.counting.associations import associate
+from pivot_udfs.counting.associations import MEASURES
 from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
@@ -102,7 +102,7 @@ def _associated(plan: PivotPlan, words: Any, tokens: Any, docs: Any) -> tuple[An
     both, of_word, of_token = (
         counts.astype(np.float64) for counts in (docs, plan.word_docs[words], plan.tokens.doc_count[tokens])
     )
-    values = associate(pivots.association, both, of_word, of_token, float(plan.n_docs))
+    values = MEASURES[pivots.association].associate(both, of_word, of_token, float(plan.n_docs))
     above = np.flatnonzero(values > pivots.score_floor)
     order = above[np.argsort(words[above], kind="stable")]
     return words[order], tokens[order], values[order]
@@ -142,42 +142,48 @@ def pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iterator[
 
 
 def best_hubs(pairs: pa.Table, plan: PivotPlan) -> list[dict[str, Any]]:
-    """The rows of ``pivots``, best first: the tokens that are pivots of many concepts, from rows of ``pair_pivots``."""
-    pairs = pairs.sort_by([("token_id", "ascending"), ("score", "ascending")])  # a sum of doubles depends on its order
+    """The rows of ``pivots``, best first: the tokens that are pivots of many concepts, from rows of ``pair_pivots``.
+
+    A pair has one vote, of which each of its pivots has its score divided by their number.
+    """
     concepts, scores = (pairs.column(name).to_numpy() for name in ("concept", "score"))
-    languages = pc.binary_join_element_wise(pairs.column("lang_a"), pairs.column("lang_b"), "/").combine_chunks()
+    named = pc.binary_join_element_wise(pairs.column("lang_a"), pairs.column("lang_b"), "/").combine_chunks()
+    languages = named.dictionary_encode().indices.to_numpy()
     ids, rows = np.unique(pairs.column("token_id").to_numpy(), return_inverse=True)
+    numbers = concepts * (int(languages.max(initial=0)) + 1) + languages
+    _, of_pair, n_pivots = np.unique(numbers, return_inverse=True, return_counts=True)
     in_a = concept_halves(range(len(plan.lexicon.concepts)), plan.pivots.half_seed)[concepts]
-    a, b = (np.bincount(rows, np.where(half, np.maximum(scores, 0.0), 0.0), len(ids)) for half in (in_a, ~in_a))
+    a, b = (_sums(rows, np.where(half, np.maximum(scores, 0.0), 0.0)) for half in (in_a, ~in_a))
     figures = {
         "token_id": ids,
         "token": np.array(vocabulary(plan.tokenizer).texts, object)[ids],
-        "score": np.bincount(rows, scores, len(ids)),
+        "score": _sums(rows, scores),
         "half_balance": np.divide(a - b, a + b, out=np.zeros(len(ids)), where=a + b != 0),
-        "n_concepts": _n_distinct(rows, concepts, len(ids)),
-        "n_language_pairs": _n_distinct(rows, languages.dictionary_encode().indices.to_numpy(), len(ids)),
+        "n_concepts": _n_distinct(rows, concepts),
+        "n_language_pairs": _n_distinct(rows, languages),
     }
     figures |= {name: getattr(plan.tokens, name)[ids] for name in ("doc_share", "word_share", "n_sources")}
+    ranked_by = {"score": figures["score"], "votes": _sums(rows, scores / n_pivots[of_pair])}[plan.pivots.rank_by]
     kept = np.flatnonzero(
         (figures["n_concepts"] >= plan.pivots.min_concepts)
         & (figures["doc_share"] <= plan.pivots.max_doc_share)
         & (figures["n_sources"] >= plan.pivots.min_sources)
     )
-    best = kept[np.lexsort((ids[kept], -figures["score"][kept]))][: plan.pivots.n_pivots]
+    best = kept[np.lexsort((ids[kept], -ranked_by[kept]))][: plan.pivots.n_pivots]
     hubs: list[dict[str, Any]] = pa.table({name: values[best] for name, values in figures.items()}).to_pylist()
     return [hub | {"rank": rank} for rank, hub in enumerate(hubs, 1)]
 
 
-def _n_distinct(rows: npt.NDArray[np.int64], values: npt.NDArray[Any], n_rows: int) -> npt.NDArray[np.int64]:
-    """How many distinct values (integers, 0 or more) each row number has, int64 (n_rows,)."""
+def _sums(rows: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The sum of each row number's values. A sum of doubles depends on its order; sorted, it is always the same."""
+    order = np.lexsort((values, rows))
+    return np.bincount(rows[order], values[order]).astype(np.float64, copy=False)
+
+
+def _n_distinct(rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many distinct values (integers, 0 or more) each row number has."""
     width = int(values.max(initial=0)) + 1
-    return np.bincount(np.unique(rows * width + values) // width, minlength=n_rows)
-
-
-def drift_between(pinned: Collection[int], found: Collection[int]) -> float:
-    """The share of the larger of two pivot sets (token ids) that the other lacks, in [0, 1]; 0 where both are empty."""
-    largest = max(len(pinned), len(found))
-    return 1 - len({*pinned} & {*found}) / largest if largest else 0.0
+    return np.bincount(np.unique(rows * width + values) // width)
 
 
 def _word(plan: PivotPlan, number: int, parts: list[dict[str, Any]]) -> _Word:

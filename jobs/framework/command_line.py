@@ -1,7 +1,7 @@
 """The command line of every job: ``--config``, ``--set``, ``--dry-run``, ``--log-level``, exit codes.
 
-Exit codes: 0; 2 for what the user can fix, with one line that says how; 1 for anything else, with a traceback; 130
-after an interrupt. This module needs neither Spark nor torch.
+Exit codes: 0; 2 for what the user can fix and 75 for a fault that can pass, with one line that says what to do; 1 for
+anything else, with a traceback; 130 after an interrupt. This module needs neither Spark nor torch.
 """
 
 import argparse
@@ -83,11 +83,11 @@ def separate_errors() -> None:
 
 
 def report_error(name: str, error: Exception) -> int:
-    """Writes an error and returns the exit code: 2 and one line for what the user can fix, else 1 and the traceback."""
+    """Writes an error and returns the exit code: that of a known error, of which one line is written, or 1."""
     if known := user_error(error):
-        error = type(known)(*(re.sub(r"(?<=\brun )\w+", _typed, str(part)) for part in known.args))
-        write_error(commands.get(name, name), error)
-        return 2
+        known = type(known)(*(re.sub(r"(?<=\brun )\w+", _typed, str(part)) for part in known.args))
+        write_error(commands.get(name, name), known)
+        return known.exit_code
     write_traceback(error)
     if cause := worker_error(str(error)):
         write_line(f"{name}: a worker failed: {cause}", "ERROR")

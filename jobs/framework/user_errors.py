@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from pivot_udfs import errors
-from pivot_udfs.errors import ConfigError, SemanticPivotsError, SetupError
+from pivot_udfs.errors import ConfigError, SemanticPivotsError, SetupError, StoreError, TransientError
 from pivot_udfs.storage.redact import printable
 
 
@@ -18,6 +18,7 @@ class Remedy(NamedTuple):
 
     pattern: str
     line: str
+    kind: type[SemanticPivotsError] = SetupError
 
 
 _FULL = "a disk is full{note}: free space there, or choose another warehouse.path, TMPDIR or spark.local.dir"
@@ -35,13 +36,18 @@ _REMEDIES = (
     Remedy(
         r"\[DELTA_(?:PATH_DOES_NOT_EXIST|TABLE_NOT_FOUND)\] ([^\n]*)|TableNotFoundError: ([^\n]*)",
         "a table was removed during the run{note}: run this again",
+        TransientError,
     ),
     Remedy(
         r"AccessDeniedException: (\w+://[^\s:]+)|NoA\w*Credentials?\w*Exception|NoAuthWithAWSException|"
         r"AbfsRestOperationException[^\n]*\b40[13]\b|GoogleJsonResponseException: 40[13]|credentials were not found",
         "the store refuses Spark access{note}, which takes credentials of its own: see docs/stores.md",
     ),
-    Remedy(r"Input/output error|Stale file handle|Transport endpoint is not connected", _FAILED),
+    Remedy(
+        r"Input/output error|Stale file handle|Transport endpoint is not connected|\[Errno (?:110|112|113)\]",
+        _FAILED,
+        TransientError,
+    ),
     Remedy(r"Read-only file system|ReadOnlyFilesystem", _READ_ONLY),
     Remedy(
         r"(?:Could not parse Master|[Ii]nvalid (?:Spark|master)) URL: ?'?([^'\n]*)",
@@ -50,10 +56,12 @@ _REMEDIES = (
     Remedy(
         r"All masters are unresponsive|Failed to connect to master",
         "Spark's master does not answer: check spark.master, and that the cluster runs",
+        TransientError,
     ),
     Remedy(
         r"Unable to execute HTTP request: ([^\n]*)|ConnectException: (Call From [^\n]* failed)",
         "the store does not answer Spark{note}: check its address and the network (docs/stores.md)",
+        TransientError,
     ),
     Remedy(
         r"Invalid (?:maximum|initial) heap size: -Xm[sx](\S*)|Failed to parse byte string: (?:-Xm[sx])?(\S*)|"
@@ -107,6 +115,14 @@ _REMEDIES = (
         r"Failed to create (?:any )?local dir",
         "Spark cannot make a folder for temporary files: set spark.local.dir, or TMPDIR, to one that can be written",
     ),
+    Remedy(
+        r"\[PYTHON_VERSION_MISMATCH\] Python in worker has different version: ([\d.]+)",
+        "workers run Python {0}, the driver does not: set spark.pyspark.python to a Python of the driver's version",
+    ),
+    Remedy(
+        r"IOException: Cannot run program \"([^\"]*)\"",
+        "a worker cannot start {0}: set spark.pyspark.python to a Python that is there on every node",
+    ),
     Remedy(r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark", _OTHER_SPARK),
     Remedy(
         r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)|"
@@ -117,6 +133,7 @@ _REMEDIES = (
         r"FAILED_READ_FILE[^\]]*\] Encountered error while reading file (\S+?)\.?(?:\s|$)|"
         r"FileNotFoundError: [^\n]*?([^\s']*/part-[^\s']*\.parquet)",
         "a table's file cannot be read{note}: VACUUM removed it during the run, or it is damaged; run rebuild_corpus",
+        TransientError,
     ),
 )
 _JVM_ENDED = (
@@ -133,7 +150,7 @@ _JVM_FAULT = re.compile(
 _BY_ERRNO = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN_FILES),
-    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), _FAILED),
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTUNREACH), _FAILED),
     errno.EROFS: _READ_ONLY,
     **dict.fromkeys((errno.EACCES, errno.EPERM), _DENIED),
 }
@@ -147,12 +164,27 @@ _UNREACHABLE = re.compile(
     r"Connection timed out|operation timed out|ConnectException|UnknownHostException"
 )
 """What they report, and Hadoop's client, where a store does not answer."""
+_OVERLOADED = re.compile(
+    r"SLOW_?DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT|HTTP status (?:429|5\d\d)|"
+    r"\b(?:429 Too Many|500 Internal Server Error|502 Bad Gateway|503 Service Unavailable|504 Gateway Timeout)|"
+    r"SocketTimeoutException|Connection reset|(?:[Rr]ead|[Rr]equest) timed out|Input/output error|Remote I/O error|"
+    r"Stale file handle|endpoint is not connected|No route to host|Host is down",
+    re.IGNORECASE,
+)
+"""What they report where a store, or a mounted file system, fails at a request."""
 _STORE_REMEDIES = (
-    (_REFUSED, ": check the credentials of the store (docs/stores.md)"),
-    (_UNREACHABLE, ": check the address of the store (of S3: AWS_ENDPOINT_URL) and the network (docs/stores.md)"),
+    (_REFUSED, ": check the credentials of the store (docs/stores.md)", None),
+    (
+        _UNREACHABLE,
+        ": check the address of the store (of S3: AWS_ENDPOINT_URL) and the network (docs/stores.md)",
+        TransientError,
+    ),
+    (_OVERLOADED, ": the store has failed or is overloaded, run this again later", TransientError),
 )
 _WORKER_TRACEBACK = re.compile(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)$", re.MULTILINE)
 _OWN_ERROR = re.compile(r"(?:pivot_udfs\.)errors\.(\w+): (.*)")
+_OF_STORE = re.compile(r"OSError: (?!\[Errno)(.*)", re.DOTALL)
+"""What pyarrow raises for remote stores."""
 
 
 def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | None:
@@ -160,13 +192,17 @@ def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | 
     if isinstance(error, SemanticPivotsError):
         return _with_remedy(error)
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
-        return SetupError(_filled(_BY_ERRNO[error.errno], str(error.filename or "")))
+        line = _BY_ERRNO[error.errno]
+        return (TransientError if line is _FAILED else SetupError)(_filled(line, str(error.filename or "")))
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return ConfigError(f"{printable(error.object)} is not UTF-8: correct the argument or setting")
     text = str(error)
-    if own := _OWN_ERROR.fullmatch(worker_error(text) or ""):
+    last = worker_error(text) or f"{type(error).__name__}: {text}"
+    if own := _OWN_ERROR.fullmatch(last):
         kind: type[SemanticPivotsError] | None = getattr(errors, own[1], None)
         return _with_remedy(kind(own[2])) if kind else None
+    if (store := _OF_STORE.fullmatch(last)) and (known := _with_remedy(unknown := StoreError(store[1]))) is not unknown:
+        return known
     if isinstance(error, KeyError | TypeError | ValueError | AssertionError) and "Java" not in text:
         return None
     text = f"{type(error).__name__}: {text}"
@@ -174,17 +210,19 @@ def user_error(error: BaseException, output: str = "") -> SemanticPivotsError | 
     return _by_pattern(text, _REMEDIES) or (ended and (_by_pattern(output, _REMEDIES) or _with_cause(ended, output)))
 
 
-def _with_cause(ended: SetupError, output: str) -> SetupError:
+def _with_cause(ended: SemanticPivotsError, output: str) -> SemanticPivotsError:
     """The error with the first line in which a JVM that has ended names a fault."""
     found = _JVM_FAULT.search(output)
-    return SetupError(f"{ended} (it wrote: {found[0]})") if found else ended
+    return type(ended)(f"{ended} (it wrote: {found[0]})") if found else ended
 
 
 def _with_remedy(error: SemanticPivotsError) -> SemanticPivotsError:
-    """The error, with what to do about it where a store refuses access or does not answer, once."""
+    """The error, with what to do about it, once, where a store fails, does not answer or refuses access."""
     text = str(error)
-    remedies = [remedy for pattern, remedy in _STORE_REMEDIES if pattern.search(text)] if len(error.args) == 1 else []
-    return type(error)(text + remedies[0]) if remedies and not text.endswith(remedies[0]) else error
+    for pattern, remedy, kind in _STORE_REMEDIES if len(error.args) == 1 else ():
+        if pattern.search(text):
+            return (kind or type(error))(text if text.endswith(remedy) else text + remedy)
+    return error
 
 
 def worker_error(text: str) -> str | None:
@@ -193,10 +231,10 @@ def worker_error(text: str) -> str | None:
     return found[-1].strip() if found else None
 
 
-def _by_pattern(text: str, remedies: tuple[Remedy, ...]) -> SetupError | None:
-    for pattern, line in remedies:
+def _by_pattern(text: str, remedies: tuple[Remedy, ...]) -> SemanticPivotsError | None:
+    for pattern, line, kind in remedies:
         if found := re.search(pattern, text):
-            return SetupError(_filled(line, next((group for group in found.groups() if group), "")))
+            return kind(_filled(line, next((group for group in found.groups() if group), "")))
     return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pivot_udfs.errors import CorpusError
+from pivot_udfs.errors import CorpusError, TransientError
 from pivot_udfs.shards.quarantine_reasons import SHARD_REASONS
 from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total
 
@@ -25,10 +25,10 @@ _REMEDIES = {
 
 
 def check_row_counts(counts: ShardCounts, n_documents: int, n_rejected: int) -> None:
-    """Raises CorpusError where the rows written to ``documents`` and ``quarantine`` are not as many as were read."""
+    """Raises TransientError where the rows written to ``documents`` and ``quarantine`` are not as many as were read."""
     read = total(counts.values())
     if read[:2] != (n_documents, n_rejected):
-        raise CorpusError(
+        raise TransientError(
             f"read {read.n_docs} documents and {read.n_rejected} rejected records, but wrote {n_documents} and "
             f"{n_rejected}: the shards changed while they were read; run it again"
         )

@@ -23,7 +23,7 @@ from jobs.warehouse.commit_history import (
     read_content,
 )
 from jobs.warehouse.open_table import check_files, missing_version, open_delta
-from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -92,7 +92,7 @@ def _check_there(table: Location, files: Sequence[dict[str, Any]]) -> None:
     found = table.filesystem.get_file_info([table.child(file["path"]).path for file in files])
     for file, info in zip(files, found, strict=True):
         if info.size != file["n_bytes"]:
-            raise WarehouseError(
+            raise TransientError(
                 f"{table} was not committed to: {file['path']}, which this run wrote, was removed or cut since: run "
                 "this again, and a VACUUM only while no job runs, or of files that are older than any run takes"
             )
@@ -155,9 +155,9 @@ def unchanged(table: Location, began: Content | None) -> DeltaTable | None:
     return delta
 
 
-def written_by_another(table: Location, why: str) -> WarehouseError:
+def written_by_another(table: Location, why: str) -> TransientError:
     """The error of a run whose tables another run has changed."""
-    return WarehouseError(
+    return TransientError(
         f"another run has written {table} meanwhile ({why}): nothing of this run went into it; wait "
         "until the other has ended, then run this again"
     )

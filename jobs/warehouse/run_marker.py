@@ -21,7 +21,7 @@ from typing import NamedTuple
 from pyarrow import fs
 
 from jobs.warehouse.conditional_put import check_conditional_put
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import TransientError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS
@@ -125,7 +125,7 @@ def _must_wait(folder: Location, mark: Mark, waited: float, first: dict[str, int
             continue
         lives = is_renewed or other.machine == mark.machine
         if (info.size and lives) or (not info.size and name < mark.file):
-            raise WarehouseError(
+            raise TransientError(
                 f"{folder} shows another run: {printable(f'{other.job} on {other.host}, process {other.pid}')}, begun "
                 f"at {other.started}: wait until it has ended, or stop it"
             )

@@ -15,7 +15,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
 from jobs.warehouse.commit_history import Content, read_content
-from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
+from jobs.warehouse.open_table import LOG, check_files, open_delta
+from jobs.warehouse.refused_features import refused_feature
 from jobs.warehouse.releases import TABLE as RELEASES
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion

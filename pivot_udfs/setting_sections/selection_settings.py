@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import DEFAULT_ARMS, known_arm
+from pivot_udfs.counting.associations import MEASURES, known_measure
 from pivot_udfs.schemas import N_SOURCE_GROUPS
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, Count, Language, Long, Once, Section, Share
 
@@ -15,9 +16,9 @@ ArmName = Annotated[str, AfterValidator(known_arm)]
 class Pivots(Section):
     """Which tokens are pivots."""
 
-    association: Literal["npmi", "lift_difference", "llr"] = "npmi"
-    """The measure of association between a word and a token: normalized pointwise mutual information, the difference of
-    shares of documents, or Dunning's log-likelihood ratio."""
+    association: Annotated[str, AfterValidator(known_measure)] = "npmi"
+    """The measure of association between a word and a token: ``npmi`` (normalized pointwise mutual information),
+    ``lift_difference`` (the difference of shares of documents), or ``llr`` (Dunning's log-likelihood ratio)."""
     pivots_per_pair: Count = 50
     """Pivots kept for each word pair, the best ones."""
     min_score: float | None = None
@@ -36,23 +37,24 @@ class Pivots(Section):
     """Groups of sources in which a pivot must occur: sources are counted in 32 groups, by their hash."""
     n_pivots: Count = 1000
     """Number of corpus pivots, the best ones."""
+    rank_by: Literal["score", "votes"] = "score"
+    """What makes a corpus pivot better: the sum of its pair scores; or of each pair score divided by the number of the
+    pair's pivots, so that a repeated template, which gives its words many pivots, counts less."""
     half_seed: Annotated[int, Long] = 0
     """Seed of the random split of the concepts into the halves A and B, see ``half_balance``."""
 
     @field_validator("min_score")
     @classmethod
     def _can_be_exceeded(cls, score: float | None, info: ValidationInfo) -> float | None:
-        association = info.data.get("association")
-        if score is not None and association in ("npmi", "lift_difference") and not -1 <= score < 1:
-            raise ValueError(f"{association} is in [-1, 1] and must exceed it: -1 <= min_score < 1 is allowed")
+        measure = MEASURES.get(name := info.data.get("association", ""))
+        if score is not None and measure and measure.is_bounded and not -1 <= score < 1:
+            raise ValueError(f"{name} is in [-1, 1] and must exceed it: -1 <= min_score < 1 is allowed")
         return score
 
     @property
     def score_floor(self) -> float:
         """The ``min_score`` in force."""
-        if self.min_score is not None:
-            return self.min_score
-        return 0.15 if self.association == "npmi" else 0.0
+        return MEASURES[self.association].min_score if self.min_score is None else self.min_score
 
 
 class Refresh(Section):

@@ -15,7 +15,7 @@ import pytest
 from jobs.framework.command_line import Arguments, run_command
 from jobs.framework.log_lines import say, start_logging
 from jobs.framework.progress import Progress
-from pivot_udfs.errors import ConfigError
+from pivot_udfs.errors import ConfigError, TransientError
 from pivot_udfs.setting_sections.setting_types import Section
 from pivot_udfs.settings import Spark
 
@@ -100,6 +100,13 @@ def test_what_the_user_can_fix_is_one_line_and_returns_2(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(line)
+
+
+def test_a_fault_that_passes_returns_75(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the error is reported as: names of jobs in it are those that the user types."""
+    for error in (TransientError("another run: wait"), OSError(errno.EIO, "Input/output error", "/w")):
+        assert run(config, raising(error)) == os.EX_TEMPFAIL == 75
+        assert capsys.readouterr().err.startswith("a_job: TransientError: ")
 
 
 def test_anything_else_is_a_traceback_without_secrets_and_returns_1(

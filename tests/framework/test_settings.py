@@ -8,7 +8,7 @@ from minimal_settings import MINIMAL, load
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.load_settings import fingerprint, load_settings, resolved_toml, result_settings
-from pivot_udfs.settings import Settings
+from pivot_udfs.settings import CorpusFields, Settings
 
 ROOT = Path(__file__).parents[2]
 PIPELINE_CONFIGS = [
@@ -42,6 +42,8 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
         ("selection.share=0.5", "selection.share", 0.5),
         ('selection.arms=["pivot"]', "selection.arms", ["pivot"]),
         ('spark.conf={"spark.executor.cores" = "2"}', "spark.conf", {"spark.executor.cores": "2"}),
+        ('spark.conf."spark.executor.memory"=3g', "spark.conf", {"spark.executor.memory": "3g"}),
+        ("corpus . 'fields' = {id = ''}", "corpus.fields", CorpusFields(id="")),
     ],
 )
 def test_set_forms(tmp_path: Path, override: str, path: str, value: Any) -> None:
@@ -71,7 +73,7 @@ FAULTS = [
     ("pivots.n_pivots=0", ["pivots.n_pivots = 0", "greater than or equal to 1"]),
     ("pivots.n_pivots=1.0", ["pivots.n_pivots = 1.0", "integer"]),
     ("pivots.min_sources=33", ["pivots.min_sources = 33", "less than or equal to 32"]),
-    ("pivots.association=pmi", ["pivots.association = 'pmi'", "'npmi', 'lift_difference' or 'llr'"]),
+    ("pivots.association=pmi", ["pivots.association = 'pmi'", "known measures: 'npmi', 'lift_difference', 'llr'"]),
     ("pivots.max_doc_share=2", ["pivots.max_doc_share = 2", "less than or equal to 1"]),
     ("cooccurrence.window=0", ["cooccurrence.window = 0:", "greater than or equal to 1", "'document'"]),
     ("cooccurrence.window=doc", ["cooccurrence.window = 'doc':", "integer", "or input should be 'document'"]),

@@ -5,7 +5,14 @@ import errno
 import pytest
 
 from jobs.framework.user_errors import user_error, worker_error
-from pivot_udfs.errors import CorpusError, SemanticPivotsError, SetupError, TokenizerError, WarehouseError
+from pivot_udfs.errors import (
+    CorpusError,
+    SemanticPivotsError,
+    SetupError,
+    TokenizerError,
+    TransientError,
+    WarehouseError,
+)
 
 IN_A_WORKER = """An error occurred while calling o77.collectToPython.
 : org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 0.0 failed 1 times
@@ -30,6 +37,19 @@ KNOWN = [
     ),
     ("Generic LocalFileSystem error: Unable to open file /w/x: Too many open files (os error 24)", "", "too many open"),
     ("java.io.FileNotFoundException: /w/t/_delta_log/0.json (Permission denied)", "", "permission denied (/w/t/_del"),
+    (
+        IN_A_WORKER.format(
+            cause="pyspark.errors.exceptions.base.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] Python in worker has "
+            "different version: 3.12 than that in driver: 3.11, PySpark cannot run with different minor versions."
+        ),
+        "",
+        "workers run Python 3.12, the driver does not: set spark.pyspark.python",
+    ),
+    (
+        'java.io.IOException: Cannot run program "/opt/python": error=2, No such file or directory',
+        "",
+        "a worker cannot start /opt/python: set spark.pyspark.python",
+    ),
     ("java.nio.file.FileSystemException: /w: Read-only file system", "", "a file system is read-only: choose another"),
     (
         "org.apache.spark.SparkException: Could not parse Master URL: 'lokal'",
@@ -119,7 +139,10 @@ KNOWN = [
 
 STORE_ERRORS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "a disk is full (/w/x): "),
-    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN), "a disk or a mounted store has failed (/w/x): "),
+    **dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTUNREACH),
+        "a disk or a mounted store has failed (/w/x): ",
+    ),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "permission denied (/w/x): "),
     errno.EROFS: "a file system is read-only (/w/x): ",
 }
@@ -128,14 +151,14 @@ STORE_ERRORS = {
 @pytest.mark.parametrize(("code", "line"), STORE_ERRORS.items())
 def test_an_error_of_a_store_is_known_by_its_number(code: int, line: str) -> None:
     found = user_error(OSError(code, "whatever the store says", "/w/x"))
-    assert isinstance(found, SetupError)
+    assert isinstance(found, TransientError if "has failed" in line else SetupError)
     assert str(found).startswith(line)
 
 
 @pytest.mark.parametrize(("text", "output", "line"), KNOWN, ids=range(len(KNOWN)))
 def test_known_errors_say_what_to_do_in_one_line(text: str, output: str, line: str) -> None:
     found = user_error(RuntimeError(text), output)
-    assert isinstance(found, SetupError)
+    assert isinstance(found, SetupError | TransientError)
     assert line in str(found)
     assert "\n" not in str(found)
 
@@ -233,3 +256,41 @@ def test_what_to_do_about_a_store_is_said_once(cause: str) -> None:
     assert once is not None
     assert "check the " in str(once)
     assert str(user_error(once)) == str(once)
+
+
+PASSING = [
+    "When listing objects: AWS Error NETWORK_CONNECTION during ListObjectsV2 operation: curlCode: 28, Timeout",
+    "When uploading part: AWS Error SLOW_DOWN during UploadPart operation: Please reduce your request rate.",
+    "AWS Error UNKNOWN (HTTP status 503) during HeadObject operation: No response body.",
+    "Generic S3 error: Error after 10 retries in 9 s: Server returned non-2xx status code: 503 Service Unavailable: ",
+    "Generic S3 error: HTTP error: operation timed out",
+    "[Errno 5] Input/output error: '/mnt/store/a.jsonl'",
+    "[Errno 110] Connection timed out",
+    "[Errno 113] No route to host",
+]
+
+
+@pytest.mark.parametrize("text", PASSING)
+def test_a_store_that_does_not_answer_is_a_fault_that_passes_wherever_it_is_met(text: str) -> None:
+    """On the driver, in an error of this project, and in a worker with or without one."""
+    in_errors = [CorpusError(f"s3://b/x cannot be listed ({text})"), WarehouseError(f"t cannot be read ({text})")]
+    in_workers = [f"pivot_udfs.errors.StoreError: shard x cannot be read: {text}; check", f"OSError: {text}"]
+    raised = [OSError(text), *in_errors, *(RuntimeError(IN_A_WORKER.format(cause=cause)) for cause in in_workers)]
+    found = [user_error(error) for error in raised]
+    assert [(type(error), error and error.exit_code) for error in found] == [(TransientError, 75)] * len(raised), found
+    assert all("\n" not in str(error) for error in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AWS Error ACCESS_DENIED during HeadObject operation (HTTP status 403)",
+        "AWS Error NO_SUCH_BUCKET during ListObjectsV2 operation",
+        "[Errno 13] Permission denied: '/mnt/store/timeout-503.jsonl'",
+        "[Errno 2] No such file or directory: '/mnt/store/a.jsonl'",
+    ],
+)
+def test_a_store_that_refuses_or_lacks_something_is_no_fault_that_passes(text: str) -> None:
+    raised = [CorpusError(f"s3://b/x cannot be listed ({text})"), OSError(text)]
+    raised.append(RuntimeError(IN_A_WORKER.format(cause=f"pivot_udfs.errors.StoreError: shard x: {text}")))
+    assert {error.exit_code for each in raised if (error := user_error(each))} == {2}

@@ -1,8 +1,10 @@
 """Tiny tokenizers trained on the spot, as files: the kinds that people bring, on text of four languages."""
 
 import json
+import unicodedata
 from pathlib import Path
 
+import pytest
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -20,6 +22,10 @@ TEXTS = [
     "e\u0301te\u0301 \ufb01n Å 1234",
     "a <|end|> b<|end|>c <s> [mark] x[mark]y",
 ]
+
+
+STEPS = (16, pytest.param(1, marks=pytest.mark.nightly))
+"""Of ``characters``, in the tests and in ``make torture``."""
 
 
 def byte_level(folder: Path, plain: str = "[mark]") -> str:
@@ -129,6 +135,35 @@ def unigram(folder: Path) -> str:
     return _saved(tokenizer, folder / "unigram.json")
 
 
+def unigram_bytes(folder: Path) -> str:
+    """Unigram that falls back to bytes; the library treats unknown characters in a row as one."""
+    config = json.loads(Path(unigram(folder)).read_text(encoding="utf-8"))
+    config["normalizer"], config["model"]["byte_fallback"] = None, True
+    config["model"]["vocab"] += [[f"<0x{byte:02X}>", -20.0] for byte in range(256)]
+    return _saved(Tokenizer.from_str(json.dumps(config)), folder / "unigram_bytes.json")
+
+
+def marked_words(folder: Path, kind: str, texts: list[str]) -> str:
+    """A vocabulary of all words and characters of ``texts``, without spaces: "##" of WordPiece, "</w>", WordLevel."""
+    unknown = "[UNK]"
+    tokenizer: Tokenizer
+    trainer: trainers.Trainer
+    if kind == "##":
+        tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
+        trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=[unknown], show_progress=False)
+    elif kind == "</w>":
+        tokenizer = Tokenizer(models.BPE(unk_token=unknown, end_of_word_suffix=kind))
+        trainer = trainers.BpeTrainer(
+            vocab_size=900, special_tokens=[unknown], end_of_word_suffix=kind, show_progress=False
+        )
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token=unknown))
+        trainer = trainers.WordLevelTrainer(special_tokens=[unknown], show_progress=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.train_from_iterator([*CORPUS, *texts], trainer)
+    return _saved(tokenizer, folder / "marked_words.json")
+
+
 def sentencepiece_model(folder: Path) -> str:
     """SentencePiece with byte fallback."""
     text = folder / "corpus.txt"
@@ -148,3 +183,16 @@ def sentencepiece_model(folder: Path) -> str:
 def _saved(tokenizer: Tokenizer, path: Path) -> str:
     tokenizer.save(str(path))
     return str(path)
+
+
+def characters(step: int) -> list[str]:
+    """All characters of the planes in use, but only every ``step``-th ideograph, Hangul syllable and unassigned one."""
+    planes = ((0, 0xD800), (0xE000, 0x33500), (0xE0000, 0xE0200))
+    points = [chr(point) for plane in planes for point in range(*plane)]
+    return [char for k, char in enumerate(points) if k % step == 0 or not _is_one_of_many(char)]
+
+
+def _is_one_of_many(char: str) -> bool:
+    return unicodedata.category(char) in ("Co", "Cn") or unicodedata.name(char, "").startswith(
+        ("CJK UNIFIED", "HANGUL SYL")
+    )

@@ -1,7 +1,12 @@
 """The commands in ``docs/schedule.md`` are those of jobs that exist, and take the arguments that are given."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -55,3 +60,64 @@ def test_executors_reach_the_driver_by_the_name_and_ports_of_its_service() -> No
     assert (given["spark.driver.port"], given["spark.blockManager.port"]) == (ports["driver"], ports["blocks"])
     assert given["spark.driver.host"] == service["metadata"]["name"]
     assert given["spark.kubernetes.container.image"] == pod["spec"]["containers"][0]["image"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "ended"),
+    [([0, 0], 0), ([2], 2), ([1], 1), ([75, 0, 0], 0), ([0, 75, 0, 0], 0), ([75, 75, 75], 75), ([75, 137], 137)],
+)
+def test_the_script_for_cron_tries_again_after_faults_that_pass_alone(
+    tmp_path: Path, codes: list[int], ended: int
+) -> None:
+    """``codes``: of the jobs that are run, in order."""
+    [script] = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    python, sleep = tmp_path / ".venv" / "bin" / "python", tmp_path / "bin" / "sleep"
+    for path, text in ((python, 'read -r code < codes; sed -i 1d codes; exit "$code"'), (sleep, "exit 0")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+    (tmp_path / "codes").write_text("".join(f"{code}\n" for code in codes), encoding="utf-8")
+    done = subprocess.run(
+        ["sh", "-c", script.replace("/srv/corpus", str(tmp_path))],
+        env=os.environ | {"PATH": f"{sleep.parent}:{os.environ['PATH']}"},
+        check=False,
+    )
+    assert (done.returncode, (tmp_path / "codes").read_text(encoding="utf-8")) == (ended, "")
+
+
+class FailForGoodError(Exception):
+    """Stands for ``AirflowFailException``."""
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"), [(0, None), (75, RuntimeError), (2, FailForGoodError), (-9, FailForGoodError)]
+)
+def test_airflow_tries_again_after_faults_that_pass_alone(
+    monkeypatch: pytest.MonkeyPatch, code: int, raised: type[Exception] | None
+) -> None:
+    [text] = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    modules: dict[str, Any] = {name: ModuleType(name) for name in ("airflow", "airflow.sdk", "airflow.exceptions")}
+    modules["airflow.sdk"].task = modules["airflow.sdk"].dag = lambda **_: lambda function: function
+    modules["airflow.exceptions"].AirflowFailException = FailForGoodError
+    modules["pendulum"] = ModuleType("pendulum")
+    modules["pendulum"].datetime = lambda *_, **__: None
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], code))
+    names: dict[str, Any] = {}
+    exec(text.removesuffix("rebuild_corpus()\n"), names)  # noqa: S102 - the code of the page
+    if raised is None:
+        names["run_job"]("a job")
+    else:
+        with pytest.raises(raised):
+            names["run_job"]("a job")
+
+
+def test_systemd_and_kubernetes_try_again_after_faults_that_pass_alone() -> None:
+    [prevented] = re.findall(r"^RestartPreventExitStatus=(.*)$", TEXT, re.MULTILINE)
+    assert {"1", "2", "130"} <= set(prevented.split())
+    assert "75" not in prevented
+    blocks = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    cron, *_, job = (found for block in blocks for found in yaml.safe_load_all(block))
+    for spec in (cron["spec"]["jobTemplate"]["spec"], job["spec"]):
+        assert spec["podFailurePolicy"]["rules"][-1]["onExitCodes"] == {"operator": "NotIn", "values": [75]}

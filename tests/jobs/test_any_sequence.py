@@ -161,7 +161,7 @@ class AnySequence(ShardRules):
             patch.setattr(run_stages, "mark_in_use", lambda *_: nullcontext())
             patch.setattr(Warehouse, "commit", overtaken)
             code, _, errors = run_job(rebuild_corpus.main, self.corpus, *self.settings.overrides)
-        assert (code == 2) == (left <= 0), errors
+        assert (code == 75) == (left <= 0), errors
         assert code == 0 or "another run has written" in errors, errors
         self.loaded = self._listed()
         self._check()

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.framework.refresh import drift_between
 from pivot_udfs.find_pivots import (
     ASSOCIATIONS,
     PivotPlan,
     TokenFigures,
     associate_files,
     best_hubs,
-    drift_between,
     find_pair_pivots,
 )
 from pivot_udfs.schemas import PAIR_PIVOTS, TOKEN_COOCCURRENCE

@@ -141,13 +141,13 @@ def test_of_runs_that_begin_together_one_goes_on(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_jobs_that_write_tables_stop_with_exit_code_2(
+def test_jobs_that_write_tables_stop_with_exit_code_75_while_another_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_stages, "start_session", lambda *_: pytest.fail("a session was started"))
     argv = ["--config", str(ROOT / "conf" / "demo.toml"), "--set", f"warehouse.path={tmp_path}"]
     with mark_in_use(resolve(str(tmp_path)), "forget_documents"):
-        assert [rebuild_corpus.main(argv), maintain_warehouse.main(argv)] == [2, 2]
+        assert [rebuild_corpus.main(argv), maintain_warehouse.main(argv)] == [75, 75]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all("shows another run: forget_documents on " in line for line in lines)
