@@ -19,14 +19,15 @@ from jobs.framework.spark_session import LateSession, check_store, start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
-from pivot_udfs.schemas import PINNED
+from pivot_udfs.schemas import PINNED, made_by
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
 
 
 def run_job(stage: Stage, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Runs a job that is one stage; returns the exit code, see ``command_line``."""
-    return with_run(stage.name, description, [stage], partial(run_stage, stage=stage), argv)
+    reads_release = not made_by(stage.name)
+    return with_run(stage.name, description, [stage], partial(run_stage, stage=stage), argv, None, None, reads_release)
 
 
 def with_run(
@@ -37,11 +38,13 @@ def with_run(
     argv: Sequence[str] | None = None,
     plan: Callable[..., object] | None = None,
     arguments: type[Arguments] | None = None,
+    reads_release: bool = False,
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
     ``stages`` are what ``body`` runs, in order; ``plan`` prints the plan (None: what the stages would do). Both are
-    called with the run and, where ``arguments`` is a class, the job's own. Returns the exit code, see ``command_line``.
+    called with the run and, where ``arguments`` is a class, the job's own. ``reads_release``: the tables are those of
+    ``warehouse.release``, for jobs that write none. Returns the exit code, see ``command_line``.
     """
     files = {file for stage in stages for file in stage.files}
 
@@ -58,16 +61,19 @@ def with_run(
 
     def run(settings: Settings, *own: Arguments) -> None:
         with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext():
-            _in_session(name, settings, partial(with_files, body=body), *own)
+            _in_session(name, settings, partial(with_files, body=body), reads_release, *own)
 
     def show(settings: Settings, *own: Arguments) -> None:
         check(settings)
-        _in_session(name, settings, partial(with_files, body=plan or partial(print_plan, stages=stages)), *own)
+        planned = partial(with_files, body=plan or partial(print_plan, stages=stages))
+        _in_session(name, settings, planned, reads_release, *own)
 
-    return run_command(name, description, Settings, run, argv, show, arguments)
+    return run_command(name, description, Settings, run, argv, show, arguments, reads_release)
 
 
-def _in_session(name: str, settings: Settings, body: Callable[..., object], *own: Arguments) -> None:
+def _in_session(
+    name: str, settings: Settings, body: Callable[..., object], reads_release: bool, *own: Arguments
+) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
     output, progress = JvmOutput(), Progress()
 
@@ -78,7 +84,8 @@ def _in_session(name: str, settings: Settings, body: Callable[..., object], *own
         return session
 
     try:
-        body(Run(cast(SparkSession, LateSession(start)), settings, progress), *own)
+        release = settings.warehouse.release if reads_release else None
+        body(Run(cast(SparkSession, LateSession(start)), settings, progress, release=release), *own)
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None

@@ -14,9 +14,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
-from jobs.warehouse.commit_history import Content, read_content
-from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature
+from jobs.warehouse.commit_history import Content
+from jobs.warehouse.open_table import LOG, check_files, missing_version, open_delta, refused_feature
 from jobs.warehouse.releases import TABLE as RELEASES
+from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, table_of
@@ -40,12 +41,17 @@ class TableSize(NamedTuple):
 
 
 class Warehouse:
-    """The Delta tables under one path: table t lies at ``<path>/<t>``; raises StoreError for an unsupported scheme."""
+    """The Delta tables under one path: table t lies at ``<path>/<t>``; raises StoreError for an unsupported scheme.
 
-    def __init__(self, spark: SparkSession, path: str) -> None:
+    With the number of a release, its rows are read, and nothing must be written; raises WarehouseError where there is
+    no such release.
+    """
+
+    def __init__(self, spark: SparkSession, path: str, release: int | None = None) -> None:
         self.spark = spark
         self.path = path.rstrip("/")
         self.root = resolve(path)
+        self._release = None if release is None else read_release(self.root, release)
         self._known: dict[str, tuple[Content | None, DamagedTableError | None]] = {}
 
     def location(self, name: str) -> Location:
@@ -75,10 +81,12 @@ class Warehouse:
     def _look(self, name: str) -> tuple[Content | None, DamagedTableError | None]:
         table, content = self.location(name), None
         try:
-            if delta := open_delta(table):
-                content = read_content(delta)
+            if opened := open_released(table, name, self._release):
+                delta, content = opened
                 check_files(table, delta, content)
         except DamagedTableError as error:
+            if self._release and content and name in self._release.versions:
+                raise missing_version(table, content.newest, str(error)) from None
             remedy = f"run {table_of(name).maker} again (rebuild_corpus does)"
             if name == RELEASES or (name in KEPT and content is None):
                 remedy = f"restore its log, or remove {self.table_path(name)} and run rebuild_corpus"
