@@ -12,7 +12,7 @@ CORPUS ?= tests/samples/shards
 # Two processes, each file in one of them; what starts Spark comes first (tests/conftest.py).
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-dev setup-gpu demo demo-model test torture check dist bench bench-gpu docs lock clean
+.PHONY: help setup setup-dev setup-gpu demo demo-model test torture check check-report dist bench bench-gpu docs lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,11 @@ check: setup-dev setup-gpu ## lint, types, formatting
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --exclude jobs/gpu
 	$(BIN)/mypy --python-executable $(GPU_BIN)/python --package jobs.gpu
+
+check-report: setup-dev ## the reports in Chromium or Chrome: layout, search, axe (needs npm)
+	command -v chromium || command -v google-chrome
+	npm install --silent --no-save --no-package-lock axe-core@4.14.1
+	$(BIN)/python -m pytest tests/report/test_page_in_browser.py
 
 dist: setup ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
 	rm -rf dist

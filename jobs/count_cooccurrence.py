@@ -171,7 +171,7 @@ def gathered(rows: DataFrame, n_words: int) -> DataFrame:
 
 STAGE = Stage(
     name="count_cooccurrence",
-    version=3,
+    version=4,
     reads=("documents",),
     sections=("lexicon", "cooccurrence"),
     files=("tokenizer", "lexicon"),

@@ -111,7 +111,7 @@ def _check_all_there(arm: str, n_docs: int, n_found: int) -> None:
 
 STAGE = Stage(
     name="filter_documents",
-    version=4,
+    version=5,
     reads=("documents", "document_scores", "pivots"),
     sections=("selection",),
     files=(),

@@ -152,7 +152,7 @@ def _total(scores: Column) -> Column:
 
 STAGE = Stage(
     name="find_pivots",
-    version=4,
+    version=5,
     reads=("corpus_totals", "word_totals", "token_totals", "token_sources", "token_cooccurrence"),
     sections=("pivots", "lexicon"),
     files=("tokenizer", "lexicon"),

@@ -21,6 +21,7 @@ from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import TransientError, WarehouseError
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Settings
+from pivot_udfs.shards.list_shards import HIDDEN
 from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -66,7 +67,7 @@ def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> s
 def table_names(root: Location) -> list[str]:
     """The project's tables that a warehouse has, ``datasets/<arm>`` last; raises WarehouseError where it has none."""
     try:
-        datasets = list_folder(root.child("datasets"))
+        datasets = list_folder(root.child("datasets"), HIDDEN)
         names = [*TABLES, *(f"datasets/{entry.location.name}" for entry in datasets)]
         logs = root.filesystem.get_file_info([root.child(name).child(LOG).path for name in names])
     except STORE_ERRORS as error:

@@ -47,7 +47,7 @@ def _no_pivots(run: Run) -> WarehouseError:
 
 STAGE = Stage(
     name="score_documents",
-    version=4,
+    version=5,
     reads=("documents", "pivots"),
     sections=(),
     files=("tokenizer", "lexicon"),

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pivot_udfs.counting.associations import associate
+from pivot_udfs.counting.associations import MEASURES
 from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.schemas import PAIR_PIVOTS
@@ -99,7 +99,7 @@ def _associated(plan: PivotPlan, words: Any, tokens: Any, docs: Any) -> tuple[An
     both, of_word, of_token = (
         counts.astype(np.float64) for counts in (docs, plan.word_docs[words], plan.tokens.doc_count[tokens])
     )
-    values = associate(pivots.association, both, of_word, of_token, float(plan.n_docs))
+    values = MEASURES[pivots.association].associate(both, of_word, of_token, float(plan.n_docs))
     above = np.flatnonzero(values > pivots.score_floor)
     order = above[np.argsort(words[above], kind="stable")]
     return words[order], tokens[order], values[order]

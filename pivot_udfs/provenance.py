@@ -107,7 +107,7 @@ def difference(made: Provenance | None, now: Provenance, same_rows: Collection[s
     for kind, key in sorted({*before, *after}, key=lambda place: (_COMPARED.index(place[0]), place[1])):
         if before.get((kind, key)) != after.get((kind, key)):
             if kind == "tables" and (kind, key) in before and (kind, key) in after:
-                return f"tables {key} = {_other_version(made.tables[key], now.tables[key])}"
+                return other_rows(key, made.tables[key], now.tables[key])
             if kind == "files" and key in made.files and key in now.files:
                 return other_content(key, made.files[key], now.files[key])
             return f"{kind} {key} = {_shown(made, kind, key)}, now {_shown(now, kind, key)}"
@@ -121,10 +121,11 @@ def other_content(name: str, made: str, now: str) -> str:
     return f"another {name}: the file's content has changed (SHA-256 {made[:12]}, now {now[:12]})"
 
 
-def _other_version(before: TableVersion, after: TableVersion) -> str:
-    how = " with other rows" if before.version == after.version else ""
-    how = how if before.id == after.id else " of a new table"
-    return f"version {before.version}, now version {after.version}{how}"
+def other_rows(name: str, made: TableVersion, now: TableVersion) -> str:
+    """Describes a table with other rows than those that were read before."""
+    how = " with other rows" if made.version == now.version else ""
+    how = how if made.id == now.id else " of a new table"
+    return f"tables {name} = version {made.version}, now version {now.version}{how}"
 
 
 def is_place(key: str) -> bool:

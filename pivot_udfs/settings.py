@@ -159,12 +159,13 @@ class Lineage(Section):
 
 
 class Spark(Section):
-    """Spark's own settings; what the cluster or ``spark-submit --conf`` sets takes precedence."""
+    """Spark's own settings, before those of ``spark-defaults.conf``; what ``spark-submit`` has takes precedence."""
 
     master: str = Field(default="", json_schema_extra=NO_RESULT)
     """Spark's master, such as ``local[4]``; empty: that of spark-submit, or ``local[*]`` without it."""
     conf: dict[Annotated[str, AfterValidator(spark_key)], str] = Field(default={}, json_schema_extra=NO_RESULT)
-    """Any ``spark.*`` keys; sizes of memory are written as ``3g`` or ``512m``."""
+    """Any ``spark.*`` keys; sizes of memory are written as ``3g`` or ``512m``. Under ``spark-submit`` those that only
+    count when the JVM starts, such as ``spark.driver.memory`` and ``spark.jars.packages``, are warned about."""
 
 
 class Settings(Section):

@@ -4,7 +4,8 @@ import json
 import re
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.describing.fill_template import filled
+from jobs.framework.markdown import table
+from jobs.report.templates import template
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
 
@@ -32,7 +33,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         "columns": columns,
         "settings": [(f"`{key}`", f"`{json.dumps(settings[key])}`") for key in sorted(settings)],
     }
-    return filled("dataset_card.md", facts=facts, **values)
+    return template("dataset_card.md", {}, "jobs.describing").render(facts=facts, table=table, **values)
 
 
 def _header(facts: DatasetFacts) -> str:

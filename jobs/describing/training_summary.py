@@ -4,7 +4,8 @@ It describes what a dataset contributes to a model's training; the model's own i
 """
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.describing.fill_template import filled
+from jobs.framework.markdown import table
+from jobs.report.templates import template
 from pivot_udfs.arms import ARMS
 from pivot_udfs.setting_sections.description_settings import SourceKind
 
@@ -35,7 +36,7 @@ def training_summary(facts: DatasetFacts) -> str:
         "sections": [(title, _sources(facts, kind)) for kind, title in _SECTIONS.items()],
         "not_stated": _NOT_STATED,
     }
-    return filled("training_summary.md", facts=facts, **values)
+    return template("training_summary.md", {}, "jobs.describing").render(facts=facts, table=table, **values)
 
 
 def _sources(facts: DatasetFacts, kind: SourceKind) -> list[tuple[object, ...]]:

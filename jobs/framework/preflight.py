@@ -18,6 +18,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from jobs.framework.spark_settings import check_spark_settings, defaults_file, spark_defaults, spark_home
 from pivot_udfs.errors import ConfigError, SetupError
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve, where
@@ -35,13 +36,6 @@ _STORE_JARS = {
 """By scheme: the option of ``setup_jars`` that installs the jars with which Spark reads the store, and one of them."""
 _LOG = logging.getLogger(__name__)
 _OTHER_JARS = ("spark.jars", "spark.jars.packages", "spark.driver.extraClassPath")
-_MASTER = re.compile(
-    r"local|local\[(\*|\d+)(,\d+)?\]|local-cluster\[\d+,\s*\d+,\s*\d+\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*|yarn|k8s://\S+"
-)
-_MEMORY_KEY = re.compile(
-    r"spark\.(?:(?:driver|executor)\.(?:memory|memoryOverhead|pyspark\.memory)|driver\.maxResultSize)"
-)
-_MEMORY = re.compile(r"\d+([kmgt]b?|)", re.IGNORECASE)
 _LEAST_FREE = 32 << 20
 _OPEN_FILES, _LEAST_OPEN_FILES = 4096, 512
 
@@ -58,7 +52,7 @@ def check_machine(settings: Settings, files: Collection[str] = (), writes: bool 
     check_folder(settings.warehouse.path, writes)
     if "report" in files and settings.report.path:
         check_output("report.path", settings.report.path)
-    check_temporary_folder(settings.spark.conf.get("spark.local.dir"))
+    check_temporary_folder((spark_defaults() | settings.spark.conf).get("spark.local.dir"))
     check_spark_settings(settings.spark.master, settings.spark.conf)
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         if warning := local_memory_warning(settings, _memory_of_machine()):
@@ -150,20 +144,11 @@ def _check_writable(folder: Path, name: str, place: str) -> None:
         )
 
 
-def check_spark_settings(master: str, conf: dict[str, str]) -> None:
-    """Checks what Spark would otherwise refuse with a stack trace: the master, and sizes of memory."""
-    for key, value in ({"spark.master": master} | conf).items():
-        if key == "spark.master" and value and not _MASTER.fullmatch(value):
-            raise ConfigError(
-                f"spark.master = {value!r} is no master: use local[*], local[4], yarn, spark://host:port or k8s://"
-            )
-        if _MEMORY_KEY.fullmatch(key) and not _MEMORY.fullmatch(value.strip()):
-            raise ConfigError(f"{key} = {value!r} is no size of memory: write it like 3g or 512m")
-
-
 def local_memory_warning(settings: Settings, available: float) -> str | None:
     """A warning where a local session and its Python workers may use more than this many MiB; None for a cluster."""
-    conf, local = settings.spark.conf, re.fullmatch(r"local(?:\[(\*|\d+).*\])?", settings.spark.master or "local[*]")
+    conf = spark_defaults() | settings.spark.conf
+    master = settings.spark.master or conf.get("spark.master") or "local[*]"
+    local = re.fullmatch(r"local(?:\[(\*|\d+).*\])?", master)
     if not local:
         return None
     cores = os.cpu_count() or 1 if local[1] == "*" else int(local[1] or 1)
@@ -210,9 +195,8 @@ def check_spark_home(spark_home: str | None) -> None:
 
 def check_jars(warehouse: str, conf: dict[str, str]) -> None:
     """Makes sure that Spark has the jars of Delta Lake and of the warehouse's store, where it takes no others."""
-    home = Path(os.environ.get("SPARK_HOME") or str(metadata.distribution("pyspark").locate_file("pyspark")))
-    defaults = Path(os.environ.get("SPARK_CONF_DIR") or home / "conf", "spark-defaults.conf")
-    if defaults.is_file() or not conf.keys().isdisjoint(_OTHER_JARS):
+    home = spark_home()
+    if defaults_file().is_file() or not conf.keys().isdisjoint(_OTHER_JARS):
         return
     needed = [("Spark has no Delta Lake", "delta-spark", "")]
     if store := _STORE_JARS.get(scheme := resolve(warehouse).scheme):

@@ -15,7 +15,7 @@ from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.progress import Progress, StageRun, core_seconds
-from jobs.framework.spark_session import LateSession, check_store, start_session, warn_of_memory
+from jobs.framework.spark_session import LateSession, check_store, start_session, warn_of_settings
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
@@ -51,7 +51,7 @@ def with_run(
     def check(settings: Settings) -> bool:
         writes = any(stage.writes(settings) for stage in stages)
         check_machine(settings, files | {"report" for stage in stages if "report" in stage.sections}, writes)
-        warn_of_memory(name, settings.spark, settings.cooccurrence.memory_budget_mb)
+        warn_of_settings(name, settings.spark, settings.cooccurrence.memory_budget_mb)
         return writes
 
     def with_files(run: Run, *own: Arguments, body: Callable[..., object]) -> None:

@@ -1,8 +1,7 @@
 """A Spark session with Delta, the same under ``spark-submit`` and under plain ``python``.
 
-What the cluster or ``spark-submit --conf`` sets takes precedence over ``[spark.conf]`` of the TOML file, and that over
-the defaults here; Delta's extension is added to those that are set. The Delta jars come from Spark's ``jars/`` folder,
-where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
+``spark_settings`` describes which settings take precedence; Delta's extension is added to those that are set. The Delta
+jars come from Spark's ``jars/`` folder, where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
 """
 
 import atexit
@@ -11,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pyspark.sql import SparkSession
 from jobs.framework.code_zip import build_zip
 from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.preflight import LOCAL_DRIVER_MEMORY, mebibytes
+from jobs.framework.spark_settings import PYTHON, spark_defaults, too_late
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 from pivot_udfs.storage.location import Location
@@ -54,8 +54,8 @@ def start_session(app_name: str, spark: Spark, output: JvmOutput | None = None) 
     ``output`` takes what a JVM that is started here writes to standard error. Raises ConfigError where the Delta jars
     are missing.
     """
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     conf = _conf(app_name, spark)
+    os.environ["PYSPARK_PYTHON"] = conf.get(PYTHON) or os.environ.get("PYSPARK_PYTHON") or sys.executable
     if output and SparkContext._gateway is None:
         output.launch(conf)
     session = SparkSession.builder.config(conf=conf).getOrCreate()
@@ -92,18 +92,25 @@ def _conf(app_name: str, spark: Spark) -> SparkConf:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if submitted:
         SparkContext._ensure_initialized()
-    conf = SparkConf().setAppName(app_name)
-    if spark.master:
-        conf.setIfMissing("spark.master", spark.master)
-    elif not submitted:
-        conf.setIfMissing("spark.master", "local[*]")
-    for defaults in (spark.conf, _ALWAYS, _LOCAL if _is_local(conf) else _CLUSTER):
-        for key, value in defaults.items():
-            conf.setIfMissing(key, value)
+    conf = SparkConf()
+    own = {"spark.app.name": app_name} | _ALWAYS
+    for defaults in (
+        {"spark.master": spark.master} if spark.master else {},
+        spark.conf,
+        {} if submitted else spark_defaults(),
+        {"spark.master": "local[*]"},
+    ):
+        _set_missing(conf, defaults)
+    _set_missing(conf, own | (_LOCAL if _is_local(conf) else _CLUSTER))
     if _is_local(conf):  # else Spark looks up the name of the machine, which in a container may have no address
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     conf.set(_EXTENSIONS, with_delta(conf.get(_EXTENSIONS)))
     return conf
+
+
+def _set_missing(conf: SparkConf, settings: Mapping[str, str]) -> None:
+    for key, value in settings.items():
+        conf.setIfMissing(key, value)
 
 
 def _is_local(conf: SparkConf) -> bool:
@@ -116,9 +123,13 @@ def with_delta(extensions: str | None) -> str:
     return ",".join(given if _DELTA in given else [*given, _DELTA])
 
 
-def warn_of_memory(app_name: str, spark: Spark, memory_budget_mb: int) -> None:
-    """Warns where the executors of a session would have less memory for Python than the budgets of their workers."""
-    if warning := memory_warning(_conf(app_name, spark).get, memory_budget_mb):
+def warn_of_settings(app_name: str, spark: Spark, memory_budget_mb: int) -> None:
+    """Warns of settings that come too late, and of less memory for Python than the budgets of an executor's workers."""
+    conf = _conf(app_name, spark)
+    jvm: Any = SparkContext._jvm
+    if "PYSPARK_GATEWAY_PORT" in os.environ and (late := too_late(spark.conf, jvm.System.getProperty)):
+        log.warning("no effect under spark-submit have %s of spark.conf: give spark-submit --conf", ", ".join(late))
+    if warning := memory_warning(conf.get, memory_budget_mb):
         log.warning(warning)
 
 

@@ -115,6 +115,14 @@ _REMEDIES = (
         r"Failed to create (?:any )?local dir",
         "Spark cannot make a folder for temporary files: set spark.local.dir, or TMPDIR, to one that can be written",
     ),
+    Remedy(
+        r"\[PYTHON_VERSION_MISMATCH\] Python in worker has different version: ([\d.]+)",
+        "workers run Python {0}, the driver does not: set spark.pyspark.python to a Python of the driver's version",
+    ),
+    Remedy(
+        r"IOException: Cannot run program \"([^\"]*)\"",
+        "a worker cannot start {0}: set spark.pyspark.python to a Python that is there on every node",
+    ),
     Remedy(r"'JavaPackage' object is not callable|NoSuchMethodError: [^\n]*org\.apache\.spark", _OTHER_SPARK),
     Remedy(
         r"java\.io\.FileNotFoundException: ([^\n]*) \(Permission denied\)|AccessDeniedException: ([^\n]*)|"

@@ -23,7 +23,7 @@ from accelerate import Accelerator
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import progress_bar, say
-from jobs.gpu.common.files import read_provenance, results_path, write_provenance
+from jobs.gpu.common.files import publish, read_provenance, results_path, write_provenance
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import pick_device, save_model
@@ -34,7 +34,6 @@ from jobs.gpu.training.checkpoints import (
     RunState,
     list_checkpoints,
     load_checkpoint,
-    publish,
     read_state,
     save_checkpoint,
 )

@@ -5,12 +5,11 @@
 Writes ``<results.path>/base/``. A GGUF file takes many times longer to load and cannot be trained.
 """
 
-import shutil
 from functools import partial
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.common.files import results_path
+from jobs.gpu.common.files import publish, results_path
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model, save_model
 from jobs.gpu.models.vocabulary_check import check_vocabulary
@@ -23,11 +22,7 @@ def convert(settings: ModelSettings) -> None:
     model = load_model(settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}))
     check_vocabulary(settings.model, model, tokenizer)
     final = results_path(settings, "base")
-    partial = final.with_name(".partial-base")
-    shutil.rmtree(partial, ignore_errors=True)
-    save_model(model, partial, tokenizer)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
+    publish(final, lambda folder: save_model(model, folder, tokenizer))
     say("saved", model=final)
 
 

@@ -8,7 +8,7 @@ direction), ``explanation.json`` (the statistics of every direction) and ``trace
 labels, controls and causality, and of precision at 1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -37,14 +37,14 @@ from jobs.gpu.translation.corpus_counts import (
     read_pair_pivots,
     read_word_counts,
 )
-from jobs.gpu.translation.lexicon_concepts import Concept, folded, read_concepts
+from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.translation_task import Task, task_sha256
 from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 5
+VERSION = 6
 SAMPLED_SHARE = 0.1
 """Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
@@ -65,9 +65,9 @@ def explain(settings: ModelSettings) -> None:
     pair_counts, word_counts = read_pair_counts(tables["word_cooccurrence"]), read_word_counts(tables["word_totals"])
     pivots = read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots)
     tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
-    concepts, _ = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, concepts, tokens)
+    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
+    concepts, _ = read_concepts(settings.lexicon.path, settings.lexicon.languages)
     own_tokens = concept_tokens(concepts, settings.lexicon.languages, tokens).with_own_tokens()
     directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings, own_tokens)
     explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
@@ -153,7 +153,6 @@ def join_pairs(
     pair_counts: Mapping[PairKey, PairCount],
     word_counts: Mapping[WordKey, int],
     pivots: Mapping[PairKey, list[int]],
-    concepts: Sequence[Concept],
     tokens: WordTokens,
 ) -> pa.Table:
     """One row per traced pair: labels, effects of removal, score, counts, and every best word of some layer.
@@ -183,19 +182,10 @@ def join_pairs(
                 "target_count": word_counts.get((target, row["target"]), 0),
                 "n_pair_pivots": len(pivots.get(key, [])),
                 "best_words": [tokens.texts[k] for k in words],
-                "pivot_is_whole_word": _has_whole_word(row, concepts, tokens),
                 "best_word_is_pair_pivot": not set(words).isdisjoint(pivots.get(key, [])),
             }
         )
     return pa.Table.from_pylist(rows)
-
-
-def _has_whole_word(row: Mapping[str, Any], concepts: Sequence[Concept], tokens: WordTokens) -> bool | None:
-    """Whether a token of the word that decides the label is the whole word; null if nothing decides."""
-    if row["pivot_language"] is None:
-        return None
-    word = folded(concepts[row["concept"]].words[row["pivot_language"]])
-    return word in (folded(tokens.texts[token]).strip() for token in row["pivot_ids"])
 
 
 def _change(row: Mapping[str, Any], name: str) -> float | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import progress_bar, say
-from jobs.gpu.common.files import file_sha256, read_provenance, results_path, write_json, write_provenance
+from jobs.gpu.common.files import file_sha256, publish, read_provenance, results_path, write_json, write_provenance
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
@@ -27,7 +27,6 @@ from jobs.gpu.pack_dataset import held_out_folder, pack_held_out
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
 from jobs.gpu.tracing.lenses import Lens, lens_file, load_lens, save_lens
 from jobs.gpu.tracing.train_lens import LensTrainer
-from jobs.gpu.training.checkpoints import publish
 from pivot_udfs.errors import ModelError, PackedFileError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference

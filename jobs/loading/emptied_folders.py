@@ -7,6 +7,7 @@ from dataclasses import replace
 from pyarrow import fs
 
 from pivot_udfs.errors import CorpusError
+from pivot_udfs.shards.list_shards import HIDDEN
 from pivot_udfs.storage.list_files import list_folder, look_up
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable
@@ -22,7 +23,7 @@ def check_emptied_folders(unlisted: Iterable[str]) -> None:
     for folder, n_shards in sorted(folders.items()):
         try:
             there = _nearest(resolve(folder or "/"))
-            is_empty = there is not None and not list_folder(there)
+            is_empty = there is not None and not list_folder(there, HIDDEN)
         except STORE_ERRORS:  # not among the inputs, which could be listed
             continue
         if is_empty:

@@ -12,6 +12,7 @@ from jobs.warehouse.open_table import LOG, open_delta, stored_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance
+from pivot_udfs.shards.list_shards import HIDDEN
 from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
 from pivot_udfs.storage.list_files import list_folder, list_tree, look_up
 from pivot_udfs.storage.location import Location
@@ -40,7 +41,7 @@ def tables_with_rows(run: Run) -> list[str]:
 
 def other_datasets(run: Run) -> list[str]:
     """The datasets in the warehouse that are not in ``selection.arms``, so that no stage makes them again."""
-    names = [f"datasets/{entry.location.name}" for entry in list_folder(run.warehouse.location("datasets"))]
+    names = [f"datasets/{entry.location.name}" for entry in list_folder(run.warehouse.location("datasets"), HIDDEN)]
     return sorted(set(names) - set(tables_with_rows(run)))
 
 
@@ -64,7 +65,7 @@ def copies(run: Run, folders: Sequence[str], with_quarantine: bool = False) -> I
     for name in other_datasets(run):
         yield f"{run.warehouse.table_path(name)}: its newest version; it is not in selection.arms: remove the folder"
     for folder in folders:
-        for entry in list_tree(resolve(folder), hidden=True):
+        for entry in list_tree(resolve(folder)):
             if entry.location.name in _ARTEFACTS and entry.type == fs.FileType.File:
                 yield from _outdated(run, entry.location)
 

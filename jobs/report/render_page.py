@@ -14,9 +14,9 @@ from jobs.report.plots import N_LEAST_DOCS, draw_densities, draw_lengths, draw_r
 from jobs.report.report_types import N_PIVOTS_LISTED, N_WORD_PAIRS_LISTED, Report
 from jobs.report.templates import packaged, template
 from jobs.report.verdict import judge
+from pivot_udfs.counting.associations import MEASURES
 from pivot_udfs.shards.quarantine_reasons import REASONS
 
-ASSOCIATIONS = {"npmi": "NPMI", "lift_difference": "lift difference", "llr": "log-likelihood ratio"}
 _CARD_DIGITS = 7
 """Larger numbers are shortened in the cards at the top, which have no room for more."""
 _LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
@@ -35,7 +35,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
     return template("report.html", filters).render(
         report=report,
         intake=report.intake,
-        association=ASSOCIATIONS[report.association],
+        association=MEASURES[report.association].title,
         best=report.pivots[:N_PIVOTS_LISTED],
         n_word_pairs=N_WORD_PAIRS_LISTED,
         meanings=REASONS,

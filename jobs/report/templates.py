@@ -1,4 +1,4 @@
-"""Templates, style sheets and scripts of both reports; no Spark, no torch, no Matplotlib."""
+"""Templates, style sheets and scripts of both reports and of descriptions; no Spark, no torch, no Matplotlib."""
 
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -12,9 +12,14 @@ def packaged(name: str, package: str = "jobs.report") -> str:
 
 
 def template(name: str, filters: Mapping[str, Callable[..., object]], package: str = "jobs.report") -> jinja2.Template:
-    """A template of a package, which escapes what it is given, with these filters."""
+    """A template of a package with these filters; one of HTML escapes what it is given."""
+    is_html = name.endswith(".html")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=is_html,  # noqa: S701 - Markdown is not HTML
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=is_html,
+        keep_trailing_newline=not is_html,
     )
     environment.filters |= filters
     return environment.from_string(packaged(name, package))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
@@ -58,10 +59,17 @@ def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -
     language mix is never another.
     """
     if selection.rule == "top_share":
-        return {language: int(selection.share * n_tokens) for language, n_tokens in language_tokens.items()}
-    total = sum(language_tokens.values())
-    quotas = selection.language_quotas or {lang: n / total for lang, n in language_tokens.items()}
-    return {lang: int(selection.tokens * quotas.get(lang, 0.0)) for lang in {**language_tokens, **quotas}}
+        return {language: share_of(selection.share, n_tokens) for language, n_tokens in language_tokens.items()}
+    if selection.language_quotas:
+        shares = dict.fromkeys(language_tokens, 0.0) | selection.language_quotas
+        return {lang: share_of(share, selection.tokens) for lang, share in shares.items()}
+    total = max(1, sum(language_tokens.values()))
+    return {lang: selection.tokens * n_tokens // total for lang, n_tokens in language_tokens.items()}
+
+
+def share_of(share: float, amount: int) -> int:
+    """A share of an amount, rounded down; the share is the decimal number that was set: 0.29 of 100 is 29."""
+    return int(Fraction(str(share)) * amount)
 
 
 def count_strata(marked: DataFrame, draws: Sequence[Draw]) -> Strata:
@@ -101,7 +109,7 @@ def control_budgets(strata: Strata, selection: Selection) -> dict[str, dict[str,
 
 def _pair_budget(arm: Arm, here: InStratum, there: InStratum | None, selection: Selection) -> int:
     fewer = min(here.n_candidates, there.n_candidates if there else 0)
-    return min(fewer, int(getattr(selection, arm.share) * here.n_docs)) if arm.share else fewer
+    return min(fewer, share_of(getattr(selection, arm.share), here.n_docs)) if arm.share else fewer
 
 
 def unmatched(cuts: Iterable[Cut]) -> dict[str, tuple[int, int]]:

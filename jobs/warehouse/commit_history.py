@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError
 
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import fingerprint
-from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.provenance import Provenance, TableVersion, other_rows
 from pivot_udfs.schemas import PINNED
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS
@@ -235,8 +235,8 @@ def _check_inputs(warehouse: Contents, table: str, seen: set[str], pinned: Colle
         content = warehouse.content(name)
         if content and content.rows != read:
             raise WarehouseError(
-                f"{_at_version(warehouse, table)} was made from {name} {read}, {warehouse.table_path(name)} is "
-                f"{content.rows} now: run {made.job} again (rebuild_corpus does)"
+                f"{_at_version(warehouse, table)} was made with {other_rows(name, read, content.rows)}: run "
+                f"{made.job} again (rebuild_corpus does)"
             )
 
 

@@ -17,7 +17,8 @@ from pyarrow import fs
 
 from jobs.warehouse.commit import KEEP_LOG, LOG_CLEANUP, data_files
 from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
-from jobs.warehouse.open_table import LOG, check_files, open_delta, refused_feature, stored_files
+from jobs.warehouse.open_table import LOG, check_files, open_delta, stored_files
+from jobs.warehouse.refused_features import refused_feature
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import MissingVersionError, WarehouseError
 from pivot_udfs.provenance import TableVersion

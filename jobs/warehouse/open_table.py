@@ -1,4 +1,4 @@
-"""Opens a table through delta-rs, and checks that its files are there and that it can be committed to."""
+"""Opens a table through delta-rs, and checks that its files are there."""
 
 import os
 import re
@@ -22,15 +22,6 @@ _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|meta
 _NO_VERSION = re.compile("No files in log segment|LogSegment end version|metadata or protocol")
 """What delta-rs reports of a version that begins before the log does, or after it ends."""
 _COMMIT = re.compile(rf"{LOG}/(\d{{20}})\.json")
-_SUPPORTED = frozenset(
-    {
-        "appendOnly", "changeDataFeed", "checkConstraints", "deletionVectors", "generatedColumns", "invariants",
-        "timestampNtz", "v2Checkpoint", "variantType",
-    }
-)  # fmt: skip
-"""Writer features of Delta tables that delta-rs commits to."""
-_PROPERTIES = {"delta.appendOnly": "true", "delta.columnMapping.mode": "name|id"}
-"""Properties with the values that make it impossible to replace a table's rows."""
 
 
 @overload
@@ -108,14 +99,3 @@ def stored_files(table: Location) -> dict[str, int]:
     """Size in bytes of every file, by its path within the table."""
     files = table.filesystem.get_file_info(fs.FileSelector(table.path, recursive=True))
     return {file.path.removeprefix(f"{table.path}/"): file.size for file in files if file.is_file}
-
-
-def refused_feature(delta: DeltaTable) -> str | None:
-    """The first property or writer feature of a table for which its rows cannot be replaced by delta-rs."""
-    properties = delta.metadata().configuration
-    for name, refused in _PROPERTIES.items():
-        if re.fullmatch(refused, properties.get(name) or "", re.IGNORECASE):
-            return f"{name} = {properties[name]}"
-    unsupported = {*(delta.protocol().writer_features or [])} - _SUPPORTED
-    # Others depend on domainMetadata, and are the ones that a user has switched on.
-    return min(unsupported, key=lambda name: (name == "domainMetadata", name), default=None)

@@ -15,7 +15,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
 from jobs.warehouse.commit_history import Content
-from jobs.warehouse.open_table import LOG, check_files, missing_version, open_delta, refused_feature
+from jobs.warehouse.open_table import LOG, check_files, missing_version, open_delta
+from jobs.warehouse.refused_features import refused_feature
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError

@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from pivot_udfs.counting.whole_words import IS_CONTINUED, is_whole
+from pivot_udfs.counting.whole_words import IS_CONTINUED, bare, is_whole
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.text.script_tables import fold, spaced_table
 from pivot_udfs.tokenization.backends import TokenizerSpec
@@ -22,7 +22,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def word_kinds(spec: TokenizerSpec, lexicon: Lexicon) -> Bytes:
-    """The kinds of the languages that have each token's text, but for one space before, as a lexicon word.
+    """The kinds of the languages that have each token's text, ``bare``, as a lexicon word.
 
     uint8 (vocabulary size,): 1 for languages written with spaces, 2 without, 3 for both; 0 where it is no word.
     """
@@ -30,7 +30,7 @@ def word_kinds(spec: TokenizerSpec, lexicon: Lexicon) -> Bytes:
     for lang, word in lexicon.words:
         for form in surface_forms(word):
             found[form] = found.get(form, 0) | kind_of[lang]
-    forms = (fold(unicodedata.normalize("NFC", text.removeprefix(" "))) for text in vocabulary(spec).texts)
+    forms = (fold(unicodedata.normalize("NFC", bare(text))) for text in vocabulary(spec).texts)
     return np.array([found.get(form, 0) for form in forms], np.uint8)
 
 

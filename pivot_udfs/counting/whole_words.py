@@ -15,8 +15,8 @@ from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 IS_WORD, CONTINUES, IS_CONTINUED = 1, 2, 4
-"""Bits of a token's shape: but for one space before, it is letters, marks, numbers and underscores, with a letter;
-it begins with a word character of a script written with spaces; it ends with one."""
+"""Bits of a token's shape: ``bare``, it is letters, marks, numbers and underscores, with a letter; it begins with a
+word character of a script written with spaces; it ends with one."""
 _U = nb.uint64
 _BYTE = re.compile(r"\\x[0-9a-f]{2}")
 
@@ -28,11 +28,15 @@ def word_shapes(spec: TokenizerSpec) -> npt.NDArray[np.uint8]:
     return np.array([_shape(text, is_word_character) for text in vocabulary(spec).texts], np.uint8)
 
 
+def bare(text: str) -> str:
+    """The text of a token without one space before and after."""
+    return text.removeprefix(" ").removesuffix(" ")
+
+
 def _shape(text: str, is_word_character: npt.NDArray[np.bool_]) -> int:
     if not text:
         return 0
-    bare = text.removeprefix(" ")
-    kinds = {unicodedata.category(character)[0] for character in bare if character != "_"}
+    kinds = {unicodedata.category(character)[0] for character in bare(text) if character != "_"}
     first, last = (_joins(text, end, is_word_character) for end in (0, -1))
     return IS_WORD * ("L" in kinds and kinds <= set("LMN")) + CONTINUES * first + IS_CONTINUED * last
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.arms import DEFAULT_ARMS, known_arm
+from pivot_udfs.counting.associations import MEASURES, known_measure
 from pivot_udfs.schemas import N_SOURCE_GROUPS
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, Count, Language, Long, Once, Section, Share
 
@@ -15,9 +16,9 @@ ArmName = Annotated[str, AfterValidator(known_arm)]
 class Pivots(Section):
     """Which tokens are pivots."""
 
-    association: Literal["npmi", "lift_difference", "llr"] = "npmi"
-    """The measure of association between a word and a token: normalized pointwise mutual information, the difference of
-    shares of documents, or Dunning's log-likelihood ratio."""
+    association: Annotated[str, AfterValidator(known_measure)] = "npmi"
+    """The measure of association between a word and a token: ``npmi`` (normalized pointwise mutual information),
+    ``lift_difference`` (the difference of shares of documents), or ``llr`` (Dunning's log-likelihood ratio)."""
     pivots_per_pair: Count = 50
     """Pivots kept for each word pair, the best ones."""
     min_score: float | None = None
@@ -42,17 +43,15 @@ class Pivots(Section):
     @field_validator("min_score")
     @classmethod
     def _can_be_exceeded(cls, score: float | None, info: ValidationInfo) -> float | None:
-        association = info.data.get("association")
-        if score is not None and association in ("npmi", "lift_difference") and not -1 <= score < 1:
-            raise ValueError(f"{association} is in [-1, 1] and must exceed it: -1 <= min_score < 1 is allowed")
+        measure = MEASURES.get(name := info.data.get("association", ""))
+        if score is not None and measure and measure.is_bounded and not -1 <= score < 1:
+            raise ValueError(f"{name} is in [-1, 1] and must exceed it: -1 <= min_score < 1 is allowed")
         return score
 
     @property
     def score_floor(self) -> float:
         """The ``min_score`` in force."""
-        if self.min_score is not None:
-            return self.min_score
-        return 0.15 if self.association == "npmi" else 0.0
+        return MEASURES[self.association].min_score if self.min_score is None else self.min_score
 
 
 class Refresh(Section):

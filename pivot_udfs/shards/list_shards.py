@@ -24,6 +24,8 @@ _FORMATS = {
     f"{kind}{end}": ("jsonl", codec) for kind in (".jsonl", ".json", ".ndjson") for end, codec in _CODECS.items()
 }
 _FORMATS[".parquet"] = ("parquet", "")
+HIDDEN = (".", "_")
+"""Beginnings of names that are skipped in folders and globs."""
 _MAGIC = frozenset("*?[")
 _MOST_NAMES = 10
 """How many files a warning names."""
@@ -90,7 +92,7 @@ def _shards_of(given: str) -> list[Entry]:
     location = resolve(given)
     named = look_up(location)
     if named.type == fs.FileType.Directory:
-        return _shards_only(given, list_tree(location))
+        return _shards_only(given, list_tree(location, HIDDEN))
     if named.type == fs.FileType.File and shard_format(location.path) is None:
         raise _refused(given, f"has no known extension; shards end in {', '.join(EXTENSIONS)}: rename the file")
     if named.type == fs.FileType.File:
@@ -107,7 +109,7 @@ def _expand_glob(pattern: Location) -> Iterator[Entry]:
     first = next(number for number, part in enumerate(parts) if _MAGIC.intersection(part))
     for entry in _match_parts(replace(pattern, path="/".join(parts[:first]) or "/"), parts[first:]):
         if entry.type == fs.FileType.Directory:
-            yield from list_tree(entry.location)
+            yield from list_tree(entry.location, HIDDEN)
         else:
             yield entry
 
@@ -116,11 +118,11 @@ def _match_parts(folder: Location, parts: list[str]) -> Iterator[Entry]:
     """The files and folders below a folder that match the pattern's remaining parts."""
     pattern, rest = parts[0], parts[1:]
     if pattern == "**":
-        for entry in list_tree(folder):
+        for entry in list_tree(folder, HIDDEN):
             if matches_parts(parts_below(folder, entry), parts):
                 yield entry
         return
-    for entry in list_folder(folder):
+    for entry in list_folder(folder, HIDDEN):
         if fnmatch.fnmatchcase(entry.location.name, pattern):
             if not rest:
                 yield entry

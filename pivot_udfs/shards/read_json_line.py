@@ -4,6 +4,7 @@ Lines of usual size are parsed whole. Of longer ones ``msgspec`` gives the store
 checks the rest, so that the memory for a line is a small multiple of its length, whatever it holds.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Callable
@@ -34,7 +35,11 @@ _TYPES = {dict: "object", list: "array", bool: "boolean", float: "number", str: 
 
 
 def read_json_line(line: bytes, names: CorpusFields) -> Fields:
-    """The values of the wanted fields; raises RecordError where the line is no JSON object or a field is malformed."""
+    """The values of the wanted fields; raises RecordError where the line is no JSON object or a field is malformed.
+
+    A byte order mark before the object is skipped: it begins every file of a concatenation.
+    """
+    line = line.removeprefix(codecs.BOM_UTF8)
     if len(line) > _WHOLE_BYTES:
         line = _shortened(line, names)
     try:

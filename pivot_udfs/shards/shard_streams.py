@@ -16,7 +16,6 @@ from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
 
 _INPUT_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20
-_BOM = b"\xef\xbb\xbf"
 _TOO_MUCH_MEMORY = "Frame requires too much memory"  # the library's words
 _ZSTD_HEADER_BYTES = 18
 _ZSTD_INPUT_BYTES = 32 << 10
@@ -33,25 +32,15 @@ class StreamDamageError(Exception):
 
 
 def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Iterator[bytes]:
-    """The content of a stream in blocks of at most 16 MiB, without a leading UTF-8 byte order mark.
+    """The content of a stream in blocks of at most 16 MiB.
 
     ``codec`` is ``""``, ``"gzip"`` (any number of members, zero padding) or ``"zstd"`` (any number of frames, of each
     of which at most ``max_zstd_window_bytes`` may have to be held). Raises StreamDamageError where the stream is
     truncated or corrupt, after all that could be read was yielded.
     """
     if codec == "zstd":
-        return _drop_bom(_read_zstd(stream, max_zstd_window_bytes))
-    return _drop_bom(_read_gzip(stream) if codec == "gzip" else iter(lambda: stream.read(_BLOCK_BYTES), b""))
-
-
-def _drop_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    head = b""
-    for block in blocks:
-        head += block
-        if len(head) >= len(_BOM):
-            break
-    yield head.removeprefix(_BOM)
-    yield from blocks
+        return _read_zstd(stream, max_zstd_window_bytes)
+    return _read_gzip(stream) if codec == "gzip" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
 
 
 def _read_gzip(stream: BinaryIO) -> Iterator[bytes]:

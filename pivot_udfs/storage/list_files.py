@@ -1,4 +1,4 @@
-"""Lists folders of local and object stores, names that begin with "." or "_" left out unless they are asked for.
+"""Lists folders of local and object stores.
 
 Local folders are listed by ``os.scandir``, which takes names that are not UTF-8 and shows links and special files.
 """
@@ -42,20 +42,21 @@ def look_up(location: Location) -> Entry:
     return _remote_entry(location, location.filesystem.get_file_info(location.path))
 
 
-def list_folder(folder: Location) -> list[Entry]:
-    """The visible files and folders in a folder, sorted by name; empty where there is no such folder.
+def list_folder(folder: Location, hidden: tuple[str, ...] = ()) -> list[Entry]:
+    """The files and folders in a folder, sorted by name; empty where there is no such folder.
 
-    A link to a local folder that contains the link is skipped with a warning.
+    Names that begin with one of ``hidden`` are left out, and a link to a local folder that contains the link is skipped
+    with a warning.
     """
     if folder.is_local:
-        return _local_folder(folder)
+        return _local_folder(folder, hidden)
     selector = fs.FileSelector(folder.path, allow_not_found=True)
     entries = (_remote_entry(folder, info) for info in folder.filesystem.get_file_info(selector))
-    return sorted((e for e in entries if not _is_hidden(e.location.name)), key=lambda e: e.location.path)
+    return sorted((e for e in entries if not e.location.name.startswith(hidden)), key=lambda e: e.location.path)
 
 
-def list_tree(folder: Location, hidden: bool = False) -> Iterator[Entry]:
-    """The visible files below a folder, or all (``hidden``), listed by one request where the store is remote.
+def list_tree(folder: Location, hidden: tuple[str, ...] = ()) -> Iterator[Entry]:
+    """The files below a folder, ``hidden`` as for ``list_folder``; listed by one request where the store is remote.
 
     Links to local folders are followed after the folders themselves, and each folder is listed once.
     """
@@ -65,7 +66,8 @@ def list_tree(folder: Location, hidden: bool = False) -> Iterator[Entry]:
     selector = fs.FileSelector(folder.path, allow_not_found=True, recursive=True)
     for info in folder.filesystem.get_file_info(selector):
         entry = _remote_entry(folder, info)
-        if entry.type != fs.FileType.Directory and (hidden or not any(map(_is_hidden, parts_below(folder, entry)))):
+        is_hidden = any(name.startswith(hidden) for name in parts_below(folder, entry))
+        if entry.type != fs.FileType.Directory and not is_hidden:
             yield entry
 
 
@@ -74,22 +76,16 @@ def parts_below(folder: Location, entry: Entry) -> list[str]:
     return entry.location.path[len(folder.path) :].strip("/").split("/")
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "_"))
-
-
 def _remote_entry(place: Location, info: fs.FileInfo) -> Entry:
     location = replace(place, path=info.path)
     return Entry(location, info.type, info.size or 0, info.mtime_ns or 0, location.uri)
 
 
-def _local_folder(folder: Location, hidden: bool = False) -> list[Entry]:
+def _local_folder(folder: Location, hidden: tuple[str, ...]) -> list[Entry]:
     real = os.path.realpath(folder.path)
     try:
         with os.scandir(folder.path) as found:
-            visible = sorted(
-                (entry.name, entry.is_symlink()) for entry in found if hidden or not _is_hidden(entry.name)
-            )
+            visible = sorted((each.name, each.is_symlink()) for each in found if not each.name.startswith(hidden))
     except (FileNotFoundError, NotADirectoryError):
         return []
     entries = []
@@ -118,7 +114,7 @@ def _local_entry(location: Location, real: str) -> Entry:
     return Entry(location, kind, status.st_size, status.st_mtime_ns, identity)
 
 
-def _local_tree(root: Location, hidden: bool) -> Iterator[Entry]:
+def _local_tree(root: Location, hidden: tuple[str, ...]) -> Iterator[Entry]:
     folders, links, seen = deque([root]), deque[Location](), set[str]()
     while folders or links:
         folder = (folders or links).popleft()

@@ -1,10 +1,11 @@
 """Language labels reduced to one code, ISO 639-1 where the language has one; the corpus is counted by language."""
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import langcodes
+from langcodes.registry_parser import parse_registry
 from langcodes.tag_parser import LanguageTagError
 
 MAX_TAG_CHARS = 35
@@ -44,12 +45,21 @@ def _is_registered(language: str) -> bool:
     return langcodes.tag_is_valid(language)
 
 
+@cache
+def _extended_languages() -> frozenset[str]:
+    """Tags such as ``zh-yue`` and ``ar-arz``: a language behind its macrolanguage (RFC 5646, section 2.2.2)."""
+    extended = [entry for entry in parse_registry() if entry["Type"] == "extlang"]  # type: ignore[no-untyped-call]
+    return frozenset(f"{prefix}-{entry['Subtag']}" for entry in extended for prefix in entry["Prefix"])
+
+
 @lru_cache(maxsize=4_096)
 def _language_of(tag: str) -> str | None:
     if not _TAG.fullmatch(tag.strip()):
         return None
     tag = tag.strip().replace("_", "-").lower()
-    first = tag.partition("-")[0]
+    first, *others = tag.split("-")
+    if others and f"{first}-{others[0]}" in _extended_languages():
+        return _language_of(tag.partition("-")[2])
     try:
         standard = langcodes.standardize_tag(tag, macro=True)
     except LanguageTagError:  # subtags in a wrong order or repeated; the language is clear

@@ -1,7 +1,8 @@
 """What each id of a vocabulary stands for, as bytes: pure functions on the parsed ``tokenizer.json``.
 
 Vocabularies write bytes in three ways: byte-level BPE through a table of 256 printable characters, byte
-fallback as ``<0xE6>``, and all others as text with a mark for the space.
+fallback as ``<0xE6>``, and all others as text with a mark for the space. Where tokens carry no space but a mark of how
+words are put together (``##`` of WordPiece, ``</w>``), the space that the mark stands for is part of the bytes.
 """
 
 import re
@@ -76,16 +77,22 @@ def token_bytes(config: Mapping[str, Any], vocab: Mapping[str, int], added: Mapp
     model, alphabet = config["model"], byte_alphabet() if is_byte_level(config) else {}
     prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
     for token, token_id in vocab.items():
-        if alphabet:
-            is_written = alphabet.keys() >= set(token)
-            found[token_id] = bytes(alphabet[char] for char in token) if is_written else token.encode()
-        elif model.get("byte_fallback") and _BYTE_ENTRY.fullmatch(token):
-            found[token_id] = entry_bytes(token, is_byte=True)
+        begins = model.get("type") == "WordLevel" or (prefix and not token.startswith(prefix))
+        ends = suffix and token.endswith(suffix)
+        bare = token.removeprefix(prefix).removesuffix(suffix)
+        if not alphabet:
+            raw = entry_bytes(bare, is_byte=bool(model.get("byte_fallback") and is_byte_entry(token)))
         else:
-            found[token_id] = entry_bytes(token.removeprefix(prefix).removesuffix(suffix), is_byte=False)
+            raw = bytes(map(alphabet.__getitem__, bare)) if alphabet.keys() >= set(bare) else bare.encode()
+        found[token_id] = b" " * bool(begins) + raw + b" " * bool(ends)
     for token_id, content in added.items():
         found[token_id] = content.encode()
     return found
+
+
+def is_byte_entry(entry: str) -> bool:
+    """Whether an entry is written as a byte, ``<0xE6>``."""
+    return _BYTE_ENTRY.fullmatch(entry) is not None
 
 
 def entry_bytes(entry: str, is_byte: bool) -> bytes:

@@ -5,7 +5,8 @@ says for which documents. What is left over (altered by a normalizer, SentencePi
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.text.script_tables import byte_places
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, reference_tokenizer, sentencepiece_processor
+from pivot_udfs.tokenization.token_bytes import is_byte_entry
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
-_SPACE_MARK = "▁"
 Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -50,8 +51,14 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     byte that the vocabulary lacks is dropped by the library, whose own offsets are wrong from there on; here it shifts
     nothing. Characters that a normalizer drops, and whitespace between tokens, may be in no span.
     """
-    if spec.kind == "sentencepiece":
-        return _sentencepiece_spans(sentencepiece_processor(spec), text)
+    processor = sentencepiece_processor(spec) if spec.kind == "sentencepiece" else None
+    ids, (starts, ends) = _sentencepiece_spans(processor, text) if processor else _huggingface_spans(spec, text)
+    if ids and vocabulary(spec).texts[ids[0]] == " " and not text[:1].isspace():
+        ends[0] = starts[0]  # the space that a tokenizer puts before every text
+    return starts, ends
+
+
+def _huggingface_spans(spec: TokenizerSpec, text: str) -> tuple[list[int], Spans]:
     encoding = reference_tokenizer(spec).encode(text, add_special_tokens=False)
     lengths = vocabulary(spec).byte_lengths
     if lengths is not None:
@@ -60,13 +67,25 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
         whole = (ends[-1] if len(ends) else 0) == len(known)
         if whole and taken_as_they_are(spec, [text]).all():
             starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
-            return known[starts], known[ends - 1] + 1
+            return encoding.ids, (known[starts], known[ends - 1] + 1)
     places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
     byte_of = byte_places(text)
-    return byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]
+    starts, ends = byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]
+    _divide_bytes(encoding.tokens, starts, ends, byte_of)
+    return encoding.ids, (starts, ends)
 
 
-def _sentencepiece_spans(processor: Any, text: str) -> Spans:
+def _divide_bytes(tokens: Sequence[str], starts: NDArray[np.int64], ends: NDArray[np.int64], byte_of: Any) -> None:
+    """Gives the byte tokens of unknown characters in a row their own character's span each, not that of the row."""
+    spans = groupby(range(len(tokens)), key=lambda k: (starts[k], ends[k], is_byte_entry(tokens[k])))
+    for (start, end, is_byte), of_span in spans:
+        places = list(of_span)
+        if is_byte and len(places) == end - start:
+            character = np.searchsorted(byte_of, np.arange(start, end), side="right")
+            starts[places], ends[places] = byte_of[character - 1], byte_of[character]
+
+
+def _sentencepiece_spans(processor: Any, text: str) -> tuple[list[int], Spans]:
     """Spans by the origin of each normalized byte: every token of an expanded character covers that character.
 
     The library's own spans give such a character to the last of its tokens, and nothing to those before.
@@ -79,9 +98,7 @@ def _sentencepiece_spans(processor: Any, text: str) -> Spans:
     starts = origin[bounds[:-1]]
     next_origin = np.searchsorted(origin, origin[bounds[1:] - 1], side="right")
     ends = origin[np.minimum(next_origin, len(origin) - 1)]
-    if pieces and pieces[0].piece == _SPACE_MARK and processor.normalize("a").startswith(_SPACE_MARK):
-        ends[0] = starts[0]  # the space that the model puts before every text
-    return starts, ends
+    return [piece.id for piece in pieces], (starts, ends)
 
 
 def check_ids(spec: TokenizerSpec, text: str, ids: NDArray[np.int32]) -> None:

@@ -105,34 +105,6 @@ def test_spark_home_must_hold_the_spark_of_the_installed_pyspark(tmp_path: Path)
             preflight.check_spark_home(a_spark(tmp_path / version, version))
 
 
-MASTERS = ["", "local", "local[*]", "local[4]", "local[2,3]", "local-cluster[2,1,1024]", "yarn", "k8s://https://h:1"]
-
-
-@pytest.mark.parametrize("master", [*MASTERS, "spark://host:7077", "spark://a:7077,b:7077"])
-def test_masters_of_every_kind_are_accepted(master: str) -> None:
-    preflight.check_spark_settings(master, {})
-    preflight.check_spark_settings("", {"spark.master": master or "yarn"})
-
-
-@pytest.mark.parametrize(
-    "master", ["lokal", "local[", "local[two]", "spark://", "spark://host", "mesos://h:1", "http://h"]
-)
-def test_what_is_no_master_is_refused(master: str) -> None:
-    with pytest.raises(ConfigError, match=r"spark.master = '.*' is no master: use local\[\*\]"):
-        preflight.check_spark_settings(master, {})
-
-
-@pytest.mark.parametrize("size", ["3g", "512m", "2G", "1048576k", "10g", "3072"])
-def test_memory_sizes_are_accepted(size: str) -> None:
-    preflight.check_spark_settings("", {"spark.driver.memory": size, "spark.executor.memoryOverhead": size})
-
-
-@pytest.mark.parametrize("size", ["3 bananas", "3kg", "", "-1g", "3.5g", "g", "0x3g"])
-def test_what_is_no_memory_size_is_refused(size: str) -> None:
-    with pytest.raises(ConfigError, match=r"spark.driver.memory = .* is no size of memory: write it like 3g"):
-        preflight.check_spark_settings("", {"spark.driver.memory": size})
-
-
 def test_a_warehouse_must_be_a_folder_that_can_be_written(tmp_path: Path) -> None:
     preflight.check_folder(str(tmp_path / "new" / "deep"))
     preflight.check_folder("s3a://bucket/warehouse")

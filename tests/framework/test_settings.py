@@ -71,7 +71,7 @@ FAULTS = [
     ("pivots.n_pivots=0", ["pivots.n_pivots = 0", "greater than or equal to 1"]),
     ("pivots.n_pivots=1.0", ["pivots.n_pivots = 1.0", "integer"]),
     ("pivots.min_sources=33", ["pivots.min_sources = 33", "less than or equal to 32"]),
-    ("pivots.association=pmi", ["pivots.association = 'pmi'", "'npmi', 'lift_difference' or 'llr'"]),
+    ("pivots.association=pmi", ["pivots.association = 'pmi'", "known measures: 'npmi', 'lift_difference', 'llr'"]),
     ("pivots.max_doc_share=2", ["pivots.max_doc_share = 2", "less than or equal to 1"]),
     ("cooccurrence.window=0", ["cooccurrence.window = 0:", "greater than or equal to 1", "'document'"]),
     ("cooccurrence.window=doc", ["cooccurrence.window = 'doc':", "integer", "or input should be 'document'"]),

@@ -37,6 +37,19 @@ KNOWN = [
     ),
     ("Generic LocalFileSystem error: Unable to open file /w/x: Too many open files (os error 24)", "", "too many open"),
     ("java.io.FileNotFoundException: /w/t/_delta_log/0.json (Permission denied)", "", "permission denied (/w/t/_del"),
+    (
+        IN_A_WORKER.format(
+            cause="pyspark.errors.exceptions.base.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] Python in worker has "
+            "different version: 3.12 than that in driver: 3.11, PySpark cannot run with different minor versions."
+        ),
+        "",
+        "workers run Python 3.12, the driver does not: set spark.pyspark.python",
+    ),
+    (
+        'java.io.IOException: Cannot run program "/opt/python": error=2, No such file or directory',
+        "",
+        "a worker cannot start /opt/python: set spark.pyspark.python",
+    ),
     ("java.nio.file.FileSystemException: /w: Read-only file system", "", "a file system is read-only: choose another"),
     (
         "org.apache.spark.SparkException: Could not parse Master URL: 'lokal'",

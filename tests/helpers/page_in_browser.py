@@ -1,6 +1,6 @@
 """Pages in headless Chromium: ``python tests/helpers/page_in_browser.py PAGE...`` lists violations found by axe.
 
-Needs ``chromium`` or ``google-chrome`` on the PATH and, for axe, ``npm install --no-save axe-core`` in the repository.
+Needs ``chromium`` or ``google-chrome`` on the PATH and, for axe, what ``make check-report`` fetches.
 """
 
 import html
@@ -25,7 +25,7 @@ return violations.map((v) => `${v.id}: ${v.nodes.map((node) => node.target.join(
 """
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="neither chromium nor google-chrome is on the PATH")
 needs_axe = pytest.mark.skipif(
-    not (CHROMIUM and AXE.is_file()), reason="needs chromium and `npm install --no-save axe-core`"
+    not (CHROMIUM and AXE.is_file()), reason="needs chromium, and axe-core from `make check-report`"
 )
 
 

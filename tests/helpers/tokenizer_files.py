@@ -129,6 +129,35 @@ def unigram(folder: Path) -> str:
     return _saved(tokenizer, folder / "unigram.json")
 
 
+def unigram_bytes(folder: Path) -> str:
+    """Unigram that falls back to bytes; the library treats unknown characters in a row as one."""
+    config = json.loads(Path(unigram(folder)).read_text(encoding="utf-8"))
+    config["normalizer"], config["model"]["byte_fallback"] = None, True
+    config["model"]["vocab"] += [[f"<0x{byte:02X}>", -20.0] for byte in range(256)]
+    return _saved(Tokenizer.from_str(json.dumps(config)), folder / "unigram_bytes.json")
+
+
+def marked_words(folder: Path, kind: str, texts: list[str]) -> str:
+    """A vocabulary of all words and characters of ``texts``, without spaces: "##" of WordPiece, "</w>", WordLevel."""
+    unknown = "[UNK]"
+    tokenizer: Tokenizer
+    trainer: trainers.Trainer
+    if kind == "##":
+        tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
+        trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=[unknown], show_progress=False)
+    elif kind == "</w>":
+        tokenizer = Tokenizer(models.BPE(unk_token=unknown, end_of_word_suffix=kind))
+        trainer = trainers.BpeTrainer(
+            vocab_size=900, special_tokens=[unknown], end_of_word_suffix=kind, show_progress=False
+        )
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token=unknown))
+        trainer = trainers.WordLevelTrainer(special_tokens=[unknown], show_progress=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.train_from_iterator([*CORPUS, *texts], trainer)
+    return _saved(tokenizer, folder / "marked_words.json")
+
+
 def sentencepiece_model(folder: Path) -> str:
     """SentencePiece with byte fallback."""
     text = folder / "corpus.txt"

@@ -1,8 +1,8 @@
 """Budgets follow from the rule and the registry of arms."""
 
 import math
+from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,18 +23,21 @@ from pivot_udfs.settings import Selection
 TOKENS = st.dictionaries(st.sampled_from(["en", "fr", "zh", "ja", "mul"]), st.integers(1, 10**9), min_size=1)
 
 
-@given(tokens=TOKENS, share=st.floats(1e-6, 1))
-def test_top_share_is_of_each_language(tokens: dict[str, int], share: float) -> None:
-    budgets = language_budgets(Selection(rule="top_share", share=share), tokens)
-    assert budgets == {lang: math.floor(share * n) for lang, n in tokens.items()}
+@given(tokens=TOKENS, hundredths=st.integers(1, 100))
+def test_top_share_is_of_each_language(tokens: dict[str, int], hundredths: int) -> None:
+    budgets = language_budgets(Selection(rule="top_share", share=hundredths / 100), tokens)
+    assert budgets == {lang: hundredths * n // 100 for lang, n in tokens.items()}
 
 
 @given(tokens=TOKENS, total=st.integers(1, 10**9))
 def test_a_token_budget_is_shared_as_the_corpus_is(tokens: dict[str, int], total: int) -> None:
     budgets = language_budgets(Selection(rule="token_budget", tokens=total), tokens)
-    assert sum(budgets.values()) <= total
-    for lang, n_tokens in tokens.items():
-        assert budgets[lang] == pytest.approx(total * n_tokens / sum(tokens.values()), abs=1)
+    assert budgets == {lang: math.floor(Fraction(total * n, sum(tokens.values()))) for lang, n in tokens.items()}
+
+
+@given(tokens=TOKENS)
+def test_a_budget_of_all_tokens_takes_all(tokens: dict[str, int]) -> None:
+    assert language_budgets(Selection(rule="token_budget", tokens=sum(tokens.values())), tokens) == tokens
 
 
 def test_language_quotas_divide_the_token_budget() -> None:
@@ -71,16 +74,16 @@ STRATUM = st.integers(0, 200).flatmap(
 STRATA = st.dictionaries(st.sampled_from("abcdefg"), STRATUM)
 
 
-@given(here=STRATA, there=STRATA, share=st.floats(0.01, 0.5))
+@given(here=STRATA, there=STRATA, hundredths=st.integers(1, 50))
 def test_both_arms_of_a_pair_take_the_smaller_number_within_the_share(
-    here: dict[str, InStratum], there: dict[str, InStratum], share: float
+    here: dict[str, InStratum], there: dict[str, InStratum], hundredths: int
 ) -> None:
     there = {of: found._replace(n_docs=here[of].n_docs) if of in here else found for of, found in there.items()}
     strata = {"half_a": here, "half_b": there, "matched": here, "pivot_matched": there, "random": here}
-    budgets = control_budgets(strata, Selection(half_share=share))
+    budgets = control_budgets(strata, Selection(half_share=hundredths / 100))
     for of in {*here, *there}:
         fewer = min(found[of].n_candidates if of in found else 0 for found in (here, there))
-        wanted = min(fewer, math.floor(share * (here.get(of) or there[of]).n_docs))
+        wanted = min(fewer, hundredths * (here.get(of) or there[of]).n_docs // 100)
         assert {budgets[arm].get(of, 0) for arm in ("half_a", "half_b")} == {wanted}
         assert {budgets[arm].get(of, 0) for arm in ("matched", "pivot_matched")} == {fewer}
     assert budgets["random"] == {of: found.pivot_tokens for of, found in here.items() if found.pivot_tokens}

@@ -9,13 +9,15 @@ from pivot_udfs.text.language_tags import language_of, usable_language
 WRITTEN = {
     "en": ["en", "EN", "en-US", "en_GB", "eng", "eng_Latn", "ENG", " en "],
     "fr": ["fr", "fra", "fre", "fr-CA", "fr-ca-x-quebec"],
-    "zh": ["zh", "zh-Hans", "zh_TW", "zho", "chi", "cmn", "cmn-Hans-CN"],
+    "zh": ["zh", "zh-Hans", "zh-cmn", "zh-CHS", "zh_TW", "zho", "chi", "cmn", "cmn-Hans-CN"],
     "ja": ["ja", "jpn", "ja-JP", "jpn_Jpan"],
     "de": ["ger", "deu", "de-1996"],
     "he": ["iw", "heb"],
     "ar": ["arb_Arab", "ara"],
     "nb": ["nob"],
-    "yue": ["yue", "yue-HK"],
+    "yue": ["yue", "yue-HK", "zh-yue", "zh_yue_Hant-HK"],
+    "arz": ["arz", "ar-arz"],
+    "ms": ["ms-zsm"],
     "mul": ["mul", "MUL"],
     "und": ["und"],
     "xx": ["xx"],
@@ -62,7 +64,7 @@ def test_a_code_is_its_own_language(tag: str) -> None:
     assert language is None or (len(language) in (2, 3) and language_of(language) == language)
 
 
-MIN_NAN = ["zh-min-nan", "zh_min_nan", "ZH-MIN-NAN", "nan-Hant", "nan_Latn"]
+MIN_NAN = ["zh-min-nan", "zh-nan", "zh_nan-Hant-TW", "zh_min_nan", "ZH-MIN-NAN", "nan-Hant", "nan_Latn"]
 
 
 @pytest.mark.parametrize("tag", MIN_NAN)

@@ -14,7 +14,7 @@ import sentencepiece
 import tokenizer_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, load_tokenizer
@@ -151,6 +151,16 @@ def test_auto_falls_back_with_a_warning(
     assert ids.tolist() == expected_ids(path, "the 水 🙂")
     with pytest.raises(TokenizerError, match="fastokens does not fit"):
         load_tokenizer(path, "fastokens")
+
+
+def test_tokens_that_are_whole_words_are_found_beside_other_added_tokens(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_file(tokenizer_files.family(tmp_path, "gpt2"))
+    words = [AddedToken("껔", single_word=True, normalized=True, special=False)]
+    tokenizer.add_tokens([*words, AddedToken("れ", normalized=False, special=False)])
+    path = str(tmp_path / "added.json")
+    tokenizer.save(path)
+    for text in ("껔れ껔", "껔 껔a れ껔"):
+        assert encoder(load_tokenizer(path)).encode([text])[0].tolist() == expected_ids(path, text)
 
 
 def test_a_differing_backend_is_found(byte_level: str) -> None:

@@ -11,7 +11,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from jobs.warehouse.commit import commit_files, roll_back
 from jobs.warehouse.commit_history import Content, read_content
-from jobs.warehouse.open_table import check_files, open_delta, refused_feature
+from jobs.warehouse.open_table import check_files, open_delta
+from jobs.warehouse.refused_features import refused_feature
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.location import Location

@@ -164,8 +164,7 @@ def test_a_newer_input_is_refused(rebuilt: Tables) -> None:
     """Scores joined to documents that were tokenized again would belong to other documents."""
     rebuilt.add("documents", "tokenize_corpus", 5, settings=1)
     message = refused(rebuilt, "document_scores", "documents")
-    assert "/w/word_totals version 2 was made from documents version 4" in message
-    assert "/w/documents is version 5" in message
+    assert "/w/word_totals version 2 was made with tables documents = version 4, now version 5" in message
     assert "run count_cooccurrence again" in message
     for name in ("word_totals", "token_cooccurrence"):
         rebuilt.add(name, "count_cooccurrence", 6, "documents")

@@ -29,7 +29,6 @@ def explain_rows(rows: Rows, n_resamples: int, seed: int) -> dict[str, Any]:
         "n_pairs": len(rows),
         **{name: _counts(rows, name) for name in (*LABELS, "control_behaviour")},
         "pivot_language": {k: sum(row["pivot_language"] == k for row in pivots) for k in languages},
-        "decided_by_part": sum(not row["pivot_is_whole_word"] for row in pivots),
         "causality": {label: _causality(rows, label, n_resamples, seed) for label in ("pivot", "direct")},
         "auc": {label: _aucs(rows, label, n_resamples, seed) for label in LABELS},
         "correlation": _correlations(rows, n_resamples, seed),
@@ -76,15 +75,14 @@ def markdown_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
     """Labels, controls and causality of every direction, as Markdown."""
     head = (
         "direction", "words", "pivot", "direct", "undecided", "random concepts: pivot", "paper's label: pivot",
-        "decided by a part of the word", "log p without pivot", "without random", "without rival",
-        "pivot less random", "pivot less rival", "direct words: pivot less random",
+        "log p without pivot", "without random", "without rival", "pivot less random", "pivot less rival",
+        "direct words: pivot less random",
     )  # fmt: skip
     lines = []
     for name, row in directions.items():
         labels, causality = row["latent_behaviour"], row["causality"]
         cells = [name, row["n_pairs"], *(labels[k] for k in LATENT_LABELS), row["control_behaviour"]["pivot"]]
-        cells += [row["behaviour"]["pivot"], row["decided_by_part"]]
-        cells += [_cell(causality["pivot"][k]) for k in _COMPARED]
+        cells += [row["behaviour"]["pivot"], *(_cell(causality["pivot"][k]) for k in _COMPARED)]
         lines.append([*cells, _cell(causality["direct"]["difference"])])
     return table(head, lines) + "\n"
 

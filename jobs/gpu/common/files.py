@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from jobs.gpu.common.settings import ModelSettings
@@ -47,19 +49,26 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync(path: Path) -> None:
+def publish(final: Path, write: Callable[[Path], None]) -> None:
+    """Replaces a folder by the one that ``write`` fills, whole or not at all, and makes sure that it is on disk."""
+    partial = final.with_name(f".partial-{final.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write(partial)
+    for path in [*partial.rglob("*"), partial]:
+        _sync(path)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
     """Flushes a file, or the names in a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flushes all files of a folder and of the folders in it, and their names, to disk."""
-    for path in [*folder.rglob("*"), folder]:
-        sync(path)
 
 
 def write_provenance(folder: Path, record: Provenance) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
-from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.provenance import Provenance, TableVersion, other_content
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import table_files
@@ -45,10 +45,6 @@ class PinnedTable:
         """The version's files, listed once, so that every scan of them reads the rows in the same order."""
         return self.table.to_pyarrow_dataset(filesystem=table_files(self.location))
 
-    def file_sha256(self, kind: str) -> str | None:
-        """SHA-256 (hex) of the ``tokenizer`` or ``lexicon`` that the rows were made with; None where not recorded."""
-        return self.provenance.files.get(kind) if self.provenance else None
-
 
 def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedTable:
     """A table, such as ``datasets/pivot``, with the rows that a release has (None: the newest).
@@ -72,20 +68,18 @@ def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedT
 
 def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str | None = None) -> None:
     """Refuses a table made with another tokenizer (TokenizerError) or, if given, another lexicon (WarehouseError)."""
-    found = pinned.file_sha256("tokenizer")
-    if found is None:
-        raise WarehouseError(f"{pinned.name} version {pinned.version} does not say which tokenizer made it: rebuild it")
-    if found != tokenizer_sha256:
-        raise TokenizerError(
-            f"{pinned.name} version {pinned.version} was made with the tokenizer {found[:12]}, tokenizer.path is "
-            f"{tokenizer_sha256[:12]}: set tokenizer.path to the table's, or rebuild the tables"
-        )
-    lexicon = pinned.file_sha256("lexicon") if lexicon_sha256 else None
-    if lexicon_sha256 and lexicon and lexicon != lexicon_sha256:
-        raise WarehouseError(
-            f"{pinned.name} version {pinned.version} was made with the lexicon {lexicon[:12]}, "
-            f"lexicon.path is {lexicon_sha256[:12]}: rebuild the table, or use its lexicon"
-        )
+    found, made = f"{pinned.name} version {pinned.version}", pinned.provenance.files if pinned.provenance else {}
+    if "tokenizer" not in made:
+        raise WarehouseError(f"{found} does not say which tokenizer made it: rebuild it")
+    for name, now, kind in (
+        ("tokenizer", tokenizer_sha256, TokenizerError),
+        ("lexicon", lexicon_sha256, WarehouseError),
+    ):
+        if now and made.get(name, now) != now:
+            raise kind(
+                f"{found} was made with {other_content(name, made[name], now)}: set {name}.path to that of the table, "
+                "or rebuild the tables"
+            )
 
 
 def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from jobs.gpu.common.files import file_sha256, write_json
 from pivot_udfs.errors import PackedFileError
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, other_content
 
 FORMAT = 4
 
@@ -137,8 +137,8 @@ def _open(folder: Path, manifest: dict[str, Any], tokenizer_sha256: str | None) 
     made_with = manifest_provenance(folder, manifest).files.get("tokenizer", "")
     if tokenizer_sha256 and made_with != tokenizer_sha256:
         raise PackedFileError(
-            f"{folder} was packed with the tokenizer {made_with[:12]}, tokenizer.path is {tokenizer_sha256[:12]}: pack "
-            "again, or set tokenizer.path"
+            f"{folder} was made with {other_content('tokenizer', made_with, tokenizer_sha256)}: pack again, or set "
+            "tokenizer.path"
         )
     try:
         path = folder / manifest["file"]["name"]

@@ -18,16 +18,21 @@ Tokens = tuple[int, ...]
 class ConceptTokens:
     """The tokens by which a layer can be seen to represent a concept in some language, per language and concept.
 
-    They are the first token of its word, with and without a leading space, where that token covers whole characters
-    only; at most two, possibly none.
+    ``firsts`` are the first token of its word, with and without a leading space, where that token covers whole
+    characters only; at most two, possibly none. ``wholes`` are those of them that are the whole word.
     """
 
     languages: tuple[str, ...]
     firsts: tuple[tuple[Tokens, ...], ...]
+    wholes: tuple[tuple[Tokens, ...], ...]
 
     def sets(self, concept: int) -> list[list[int]]:
         """Per language the tokens of a concept."""
         return [list(of_language[concept]) for of_language in self.firsts]
+
+    def is_word(self, language: int, concept: int | None) -> bool:
+        """Whether a concept has a token that is its whole word in a language, given by its place."""
+        return concept is not None and bool(self.wholes[language][concept])
 
     def ids(self, device: torch.device | None = None) -> Tensor:
         """All first tokens, int64 (languages, concepts, 2), -1 where there is none."""
@@ -46,26 +51,25 @@ class ConceptTokens:
     def random_concept(self, concept: int, seed: str) -> int | None:
         """A concept drawn by ``seed`` with tokens in all languages in which ``concept`` has some, none of them shared.
 
-        None if there is no such concept among the 500 that are tried.
+        It has whole words where ``concept`` has some. None if there is no such concept among the 500 that are tried.
         """
-        own = [set(of_language[concept]) for of_language in self.firsts]
         n = len(self.firsts[0])
         for other in random.Random(seed).sample(range(n), min(n, 500)):  # noqa: S311
-            theirs = [of_language[other] for of_language in self.firsts]
-            if all(b and a.isdisjoint(b) for a, b in zip(own, theirs, strict=True) if a):
+            tokens, words = ([(of[concept], of[other]) for of in kind] for kind in (self.firsts, self.wholes))
+            if all(b and set(a).isdisjoint(b) for a, b in tokens if a) and all(b for a, b in words if a):
                 return other
         return None
 
 
 def concept_tokens(concepts: Sequence[Concept], languages: Sequence[str], tokens: WordTokens) -> ConceptTokens:
     """The first tokens of all concepts; a concept without a word in a language has none there."""
-    found = []
+    found: dict[bool, list[tuple[Tokens, ...]]] = {False: [], True: []}
     for language in languages:
         words = [concept.words.get(language, "") for concept in concepts]
-        found.append(
-            tuple(map(_distinct, tokens.first_whole(words), tokens.first_whole([f" {word}" for word in words])))
-        )
-    return ConceptTokens(tuple(languages), tuple(found))
+        forms = (words, [f" {word}" for word in words])
+        for alone, of_languages in found.items():
+            of_languages.append(tuple(map(_distinct, *(tokens.first_whole(form, alone) for form in forms))))
+    return ConceptTokens(tuple(languages), tuple(found[False]), tuple(found[True]))
 
 
 def _distinct(*tokens: int | None) -> Tokens:

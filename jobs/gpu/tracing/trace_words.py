@@ -102,13 +102,18 @@ class Tracer:
         return _Word(word, [*prompt, *forced], own, sets, control)
 
     def _sets(self, word: TaskWord, concept: int | None) -> list[list[int]]:
-        """Per language a concept's tokens; in a third language only those that do not occur in source or target."""
+        """Per language a concept's tokens.
+
+        In a third language they are those that are the whole word, if there are any, and none that occurs in source
+        or target.
+        """
         if concept is None:
             return [[] for _ in self.concepts.languages]
         sets, pair = self.concepts.sets(concept), (_plain(word.source), _plain(word.target))
         for k, language in enumerate(self.concepts.languages):
             if language not in word.direction.split("-"):
-                sets[k] = [t for t in sets[k] if not any(_plain(self.tokens.texts[t]) in text for text in pair)]
+                own = self.concepts.wholes[k][concept] or sets[k]
+                sets[k] = [t for t in own if not any(_plain(self.tokens.texts[t]) in text for text in pair)]
         return sets
 
     def _read(self, runner: PromptRunner, words: Sequence[_Word]) -> LayerReadings:
@@ -138,17 +143,20 @@ class Tracer:
     def _labels(
         self, word: _Word, ids: NDArray[Any], probabilities: NDArray[Any], sums: NDArray[Any], reached: NDArray[Any]
     ) -> tuple[tuple[str, int], Latent, Latent]:
-        """The paper's label, the latent-language label, and the same label of the random concept."""
+        """The paper's label, the latent-language label, and the same label of the random concept.
+
+        A third language takes part in the latter two where the word is one token.
+        """
         pair = word.word.direction.split("-")
         best = ids[:, 0].tolist()
         old = behaviour(best, probabilities[:, 0].tolist(), self.tokens.of(pair[0], word.word.source))
         decides, n = [token not in self.tokens.wordless for token in best], len(self.concepts.languages)
         latent = []
-        for first in (0, n):
+        for first, concept in ((0, word.word.concept), (n, word.control)):
             third = [
                 k
                 for k, language in enumerate(self.concepts.languages)
-                if language not in pair and word.sets[_LANGUAGES + first + k]
+                if language not in pair and word.sets[_LANGUAGES + first + k] and self.concepts.is_word(k, concept)
             ]
             p = {self.concepts.languages[k]: sums[:, _LANGUAGES + first + k].tolist() for k in third}
             others = {self.concepts.languages[k]: reached[:, first + k].tolist() for k in third}

@@ -9,7 +9,6 @@ import json
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-from jobs.gpu.common.files import file_sha256, sync, sync_folder, write_json
+from jobs.gpu.common.files import file_sha256, publish, write_json
 from jobs.gpu.models.load_model import save_model
 from pivot_udfs.errors import CheckpointError
 from pivot_udfs.provenance import Provenance, difference
@@ -57,18 +56,6 @@ def save_checkpoint(
     publish(folder / f"step-{state.step:08d}", write)
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
-
-
-def publish(final: Path, write: Callable[[Path], None]) -> None:
-    """Replaces a folder by the one that ``write`` fills, whole or not at all, and makes sure that it is on disk."""
-    partial = final.with_name(f".partial-{final.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(partial)
-    sync_folder(partial)
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
-    sync(final.parent)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -81,15 +81,23 @@ class WordTokens:
         """The tokens of ``of`` that cover a whole character."""
         return frozenset(token for token in self.of(language, word) if _PIECES.sub("", self.texts[token]).strip())
 
-    def first_whole(self, words: Sequence[str]) -> list[int | None]:
-        """The first token of each word that is not blank; None if it has pieces of characters or is special."""
+    def first_whole(self, words: Sequence[str], alone: bool = False) -> list[int | None]:
+        """The first token of each word that is not blank; None if it has pieces of characters or is special.
+
+        With ``alone``, also None where other tokens follow: the token is the whole word.
+        """
         if not words:
             return []
         flat, offsets = self._encoder.encode(list(words))
-        firsts = [next((k for k in flat[a:b].tolist() if k not in self._blank), None) for a, b in pairwise(offsets)]
+        own = [[k for k in flat[a:b].tolist() if k not in self._blank] for a, b in pairwise(offsets)]
         return [
-            None if k is None or k in self._vocabulary.special_ids or _PIECES.search(self.texts[k]) else k
-            for k in firsts
+            None
+            if not ids
+            or (alone and len(ids) > 1)
+            or ids[0] in self._vocabulary.special_ids
+            or _PIECES.search(self.texts[ids[0]])
+            else ids[0]
+            for ids in own
         ]
 
     def unencodable(self, concepts: Sequence[Concept], languages: Sequence[str]) -> list[tuple[str, str]]:

@@ -46,14 +46,11 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
         assert row["sampled_pair_count"] in (0, row["pair_count"]), "each pair occurs in one document"
         assert row["target_count"] == 10 + row["concept"]
         assert row["n_pair_pivots"] == 3
-        assert (row["pivot_is_whole_word"] is None) == (row["latent_behaviour"] == "undecided")
     found = json.loads((config.parent / "results" / "explanation.json").read_text())
     one = found["directions"]["fr-zh"]
     mine = [row for row in pairs if row["direction"] == "fr-zh"]
     assert one["n_pairs"] == len(mine) == one["behaviour"]["direct"] + one["behaviour"]["pivot"]
     assert len(mine) == sum(one["latent_behaviour"].values()) == sum(one["control_behaviour"].values())
-    pivots = [row for row in mine if row["latent_behaviour"] == "pivot"]
-    assert one["decided_by_part"] == sum(not row["pivot_is_whole_word"] for row in pivots)
     both = [row for row in pairs if row["latent_behaviour"] == "direct"]
     both = [row for row in both if None not in (row["control_effect"], row["rival_effect"])]
     effect = found["directions"]["all"]["causality"]["direct"]["difference"]

@@ -42,7 +42,7 @@ def test_sequences_of_any_length_cover_the_tokens(config: Path) -> None:
 def test_damaged_files_are_refused(config: Path) -> None:
     run_packing(config)
     folder = config.parent / "results" / "packed" / "pivot"
-    with pytest.raises(PackedFileError, match="packed with the tokenizer"):
+    with pytest.raises(PackedFileError, match="was made with another tokenizer"):
         open_packed(folder, "0" * 64)
     tokens = tokens_file(folder)
     raw = tokens.read_bytes()

@@ -35,6 +35,20 @@ def test_first_tokens_begin_the_word_and_cover_whole_characters(tokens: WordToke
     }
 
 
+def test_whole_words_are_the_first_tokens_that_no_other_token_follows(tokens: WordTokens, tmp_path: Path) -> None:
+    concepts, _ = read_concepts(str(write_lexicon(tmp_path / "lexicon.tsv")), ["en", "fr"])
+    found, whole = concept_tokens(concepts, ["en", "fr"], tokens), 0
+    for k, words in enumerate(LEXICON):
+        for language in (0, 1):
+            of_word = found.wholes[language][k]
+            expected = {t for t in found.firsts[language][k] if tokens.texts[t].strip() == words[language]}
+            assert set(of_word) == expected
+            assert found.is_word(language, k) == bool(expected)
+            whole += bool(expected)
+    assert 0 < whole < 2 * len(LEXICON)
+    assert not found.is_word(0, None)
+
+
 def test_a_concept_without_a_word_has_no_tokens(tokens: WordTokens) -> None:
     found = concept_tokens([Concept(0, {"en": "cat"}, "", 0.0)], ["en", "fr"], tokens)
     assert found.firsts[1] == ((),)
@@ -43,13 +57,14 @@ def test_a_concept_without_a_word_has_no_tokens(tokens: WordTokens) -> None:
 
 def test_the_random_concept_is_another_one_with_tokens_in_the_same_languages_and_none_shared() -> None:
     firsts = (((1,), (2,), (1, 3), (), (4,)), ((5,), (), (6,), (7,), (8,)))
-    found = ConceptTokens(("en", "fr"), firsts)
+    found = ConceptTokens(("en", "fr"), firsts, (((), (2,), (3,), (), (4,)), ((), (), (), (), ())))
     assert {found.random_concept(0, str(seed)) for seed in range(40)} == {4}
-    assert {found.random_concept(1, str(seed)) for seed in range(40)} == {0, 2, 4}
-    assert ConceptTokens(("en",), (((1,), (1,)),)).random_concept(0, "seed") is None
+    assert {found.random_concept(1, str(seed)) for seed in range(40)} == {2, 4}, "2 is a whole word, 1 is none"
+    assert ConceptTokens(("en",), (((1,), (1,)),), (((), ()),)).random_concept(0, "seed") is None
     assert found.random_concept(1, "seed") == found.random_concept(1, "seed")
 
 
 def test_tokens_of_ones_own_are_no_other_concepts() -> None:
-    found = ConceptTokens(("en", "fr"), (((1,), (2, 3), (3,), ()), ((1,), (1,), (), (9, 8))))
+    firsts = (((1,), (2, 3), (3,), ()), ((1,), (1,), (), (9, 8)))
+    found = ConceptTokens(("en", "fr"), firsts, firsts)
     assert found.with_own_tokens() == {"en": {0}, "fr": {3}}

@@ -17,7 +17,7 @@ from tiny_models import tiny_model
 from training_world import final_weights, make_training_world, read_log, run_options, run_training, share_packed
 
 from jobs.gpu import pack_dataset
-from jobs.gpu.common.files import sync_folder
+from jobs.gpu.common.files import publish
 from jobs.gpu.models.load_model import save_model
 from jobs.gpu.training.checkpoints import list_checkpoints
 
@@ -176,9 +176,13 @@ def test_tied_weights_are_stored_once(tmp_path: Path) -> None:
 
 
 def test_files_in_inner_folders_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
     real, opened = os.open, []
     monkeypatch.setattr(os, "open", lambda path, *flags: opened.append(Path(path)) or real(path, *flags))
-    sync_folder(tmp_path)
-    assert set(opened) == {tmp_path, tmp_path / "model", tmp_path / "model" / "config.json"}
+
+    def write(folder: Path) -> None:
+        (folder / "model").mkdir()
+        (folder / "model" / "config.json").write_text("{}")
+
+    publish(tmp_path / "final", write)
+    partial = tmp_path / ".partial-final"
+    assert {tmp_path, partial, partial / "model", partial / "model" / "config.json"} <= set(opened)

@@ -181,6 +181,19 @@ def test_the_deciding_layer_of_a_trace_has_a_word_as_its_best_token(config: Path
     assert all(row["latent_behaviour"] == "undecided" for row in undecided)
 
 
+def test_no_label_is_decided_by_a_piece_of_a_word(config: Path) -> None:
+    tokens = WordTokens(load_tokenizer(str(config.parent / "tokenizer.json")))
+    labels: dict[bool, set[bool]] = {False: set(), True: set()}
+    for row in pq.read_table(config.parent / "results" / "traces").to_pylist():
+        assert all(tokens.texts[token].strip() == LEXICON[row["concept"]][0] for token in row["pivot_ids"])
+        for number, label in ((row["concept"], "latent_behaviour"), (row["control_concept"], "control_behaviour")):
+            english = "" if number is None else LEXICON[number][0]
+            is_word = any(len(tokens.ids(text)) == 1 for text in (english, f" {english}"))
+            labels[is_word].add(row[label] != "undecided")
+    assert True in labels[True]
+    assert labels[False] == {False}
+
+
 def test_a_trace_is_the_same_with_and_without_a_shared_prefix(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = config.parent / "whole"
     monkeypatch.setattr(task_model, "reuse_is_exact", lambda *_: False)
@@ -223,7 +236,7 @@ def test_tables_of_another_tokenizer_are_refused(config: Path, capsys: pytest.Ca
     other = write_tokenizer(config.parent / "other-tokenizer.json", vocabulary=399, extra="quite other words")
     options = ["--set", f"tokenizer.path={other}", "--set", f"results.path={config.parent / 'r2'}"]
     assert trace_layers.main(["--config", str(config), *options]) == 2
-    assert "was made with the tokenizer" in capsys.readouterr().err
+    assert "was made with another tokenizer" in capsys.readouterr().err
     assert evaluate_translation.main(["--config", str(config), *options]) == 2
     assert "have other tokens than in tokenizer.path" in capsys.readouterr().err
 
