@@ -89,6 +89,7 @@ def run(run: Run, request: Request) -> None:
     if not half_loaded:
         rebuild_corpus.run_changed(run, rebuild_corpus.STAGES[1:])
     if request.purge:
+        run.warehouse.check_marker()
         n_files = sum(purge(run.warehouse.location(table)) for table in tables_with_rows(run))
         run.progress.say(_NAME, f"{n_files:,} files of older versions are removed")
     _print_copies(run, request)

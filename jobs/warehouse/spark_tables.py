@@ -4,7 +4,7 @@ Spark reads. Python workers write Parquet files, and the driver commits them thr
 provenance of its rows. A run sees each table as it was when the run first looked at it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,13 +45,14 @@ class Warehouse:
     """The Delta tables under one path: table t lies at ``<path>/<t>``; raises StoreError for an unsupported scheme.
 
     With the number of a release, its rows are read, and nothing must be written; raises WarehouseError where there is
-    no such release.
+    no such release. ``check_marker`` is called before each commit; it raises where the run must not go on.
     """
 
     def __init__(self, spark: SparkSession, path: str, release: int | None = None) -> None:
         self.spark = spark
         self.path = path.rstrip("/")
         self.root = resolve(path)
+        self.check_marker: Callable[[], None] = lambda: None
         self._release = None if release is None else read_release(self.root, release)
         self._known: dict[str, tuple[Content | None, DamagedTableError | None]] = {}
 
@@ -208,6 +209,7 @@ class Warehouse:
         tables: Mapping[str, TableVersion] | None = None,
     ) -> None:
         """Commits files to a table, as ``commit_files``; raises WarehouseError if a table that was read has changed."""
+        self.check_marker()
         for read in provenance.tables:
             unchanged(self.location(read), self.content(read))
         table, (began, damage) = self.location(name), self._state(name)
@@ -242,4 +244,5 @@ class Warehouse:
 
     def roll_back(self, name: str, rows: TableVersion) -> None:
         """Makes earlier rows of a table the newest; raises WarehouseError where they are no longer there."""
+        self.check_marker()
         self._known[name] = roll_back(self.location(name), rows), None
