@@ -47,7 +47,7 @@ def read_report(run: Run) -> Report:
         mixes = pool.submit(read_mixes, by_group, languages, selection.arms)
         intake = pool.submit(read_intake, run, by_group)
         densities = read_densities(taken, languages)
-        examples = read_examples(run, taken, [language.lang for language in densities])
+        examples = read_examples(run, taken, mark(selection.arms), [language.lang for language in densities])
     by_group.unpersist()
     pairs = pairs_.result()
     return Report(

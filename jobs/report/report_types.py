@@ -153,7 +153,7 @@ class Report:
     """The arm that each arm is compared with."""
     mixes: tuple[Mix, ...]
     examples: tuple[tuple[Row, Passage], ...]
-    """Documents of the pivot arm in DATASET, each with its text or its densest passage."""
+    """Documents of the pivot arm in DATASET with their ``arms``, each with its text or its densest passage."""
     tables: tuple[tuple[str, int, Provenance], ...]
     """Name, version and provenance of each table."""
     settings: dict[str, str]
