@@ -69,8 +69,8 @@ def _read_toml(path: str) -> dict[str, Any]:
 def _apply_override(tree: dict[str, Any], override: str) -> str:
     """Sets the key in ``tree``; returns it."""
     dotted, equals, text = override.partition("=")
-    tables = [table.strip() for table in dotted.split(".")]
-    if not equals or not all(tables) or len(tables) < 2:
+    tables = _keys_of(dotted)
+    if not equals or len(tables) < 2:
         raise ConfigError(f"--set {dotted!r}: expected table.key=value, such as cooccurrence.window=10")
     for table in tables[:-1]:
         tree = tree.setdefault(table, {})
@@ -80,6 +80,17 @@ def _apply_override(tree: dict[str, Any], override: str) -> str:
     with suppress(ValueError, RecursionError):
         tree[tables[-1]] = tomllib.loads(f"value = {text}")["value"]
     return ".".join(tables)
+
+
+def _keys_of(dotted: str) -> list[str]:
+    """The keys of a dotted key as in TOML, with quotes around those that have dots; none where it is not one."""
+    keys: list[str] = []
+    with suppress(ValueError, RecursionError):
+        tree: Any = tomllib.loads(f"{dotted.strip()} = 0")
+        while isinstance(tree, dict):
+            [(key, tree)] = tree.items()
+            keys.append(key)
+    return keys
 
 
 def _explain(error: ValidationError, tree: dict[str, Any], model: type[BaseModel]) -> dict[str, str]:

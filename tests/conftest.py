@@ -80,6 +80,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
         "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.adaptive.coalescePartitions.enabled": "true",
+        # Compiling a plan takes longer than running it on so few rows; processes of their own do compile.
+        "spark.sql.codegen.wholeStage": "false",
     }
     session = start_session("tests", Spark(master="local[2]", conf=conf))
     yield session

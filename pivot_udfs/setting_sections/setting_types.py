@@ -31,7 +31,7 @@ def _each_once(values: list[T]) -> list[T]:
 def spark_key(key: str) -> str:
     """Checks that a key is one of Spark's."""
     if not key.startswith("spark."):
-        raise ValueError("keys begin with 'spark.'; Spark ignores others")
+        raise ValueError("keys begin with 'spark.', in quotes as they have dots; Spark ignores others")
     return key
 
 

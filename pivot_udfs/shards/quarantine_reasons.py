@@ -10,7 +10,7 @@ MAX_KEY_BYTES = 4_096
 REASONS: dict[str, str] = {
     "empty_shard": "the file holds no record",
     "corrupt_stream": "the file is truncated or damaged; what follows the damage is not read",
-    "unsupported_form": "the Parquet file is encrypted, or the zstd stream needs a dictionary; the rest is not read",
+    "unsupported_form": "the Parquet file is encrypted or Arrow lacks its codec, or a zstd stream needs a dictionary",
     "zstd_window_too_large": "the zstd stream needs more memory than corpus.max_zstd_window_mb; the rest is not read",
     "page_too_large": "a Parquet page or list is larger than corpus.max_parquet_page_mb; the rest is not read",
     "missing_columns": "the Parquet file has no column corpus.fields.id or corpus.fields.text; no row is read",

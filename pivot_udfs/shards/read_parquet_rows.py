@@ -4,6 +4,7 @@ A batch has at most four rows unless all of a row group is small: a few stored b
 pyarrow raises the same exceptions for damaged content and for a failing store, so the file's own failures are recorded.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -26,6 +27,7 @@ _FIRST_PAGES = 4
 _ITEM_BYTES = 16
 """What an item of a list takes beside its value."""
 _SHOWN_COLUMNS = 20
+_UNSUPPORTED = re.compile("decrypt|not supported|not implemented|not built")  # the library's words
 
 Path = tuple[str, ...]
 """A column and the fields within it."""
@@ -116,8 +118,10 @@ def _listed_strings(schema: Any) -> list[str]:
 
 
 def _damage(error: Exception, lost: str) -> StreamDamageError:
-    reason = "unsupported_form" if "decrypt" in str(error) else "corrupt_stream"  # the library's word
-    return StreamDamageError(f"{error}; {lost}", getattr(error, "reason", reason))
+    if isinstance(error, StreamDamageError):
+        return StreamDamageError(f"{error}; {lost}", error.reason)
+    reason = "unsupported_form" if _UNSUPPORTED.search(str(error)) else "corrupt_stream"
+    return StreamDamageError(f"{error}; {lost}", reason)
 
 
 def _paths(schema: Any, corpus: Corpus, n_rows: int) -> dict[str, Path]:

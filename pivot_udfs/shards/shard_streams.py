@@ -7,7 +7,7 @@ last 512 stored bytes complete.
 
 import zlib
 from collections.abc import Generator, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO
 
 import zstandard
@@ -16,6 +16,8 @@ from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
 
 _INPUT_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 _TOO_MUCH_MEMORY = "Frame requires too much memory"  # the library's words
 _ZSTD_HEADER_BYTES = 18
 _ZSTD_INPUT_BYTES = 32 << 10
@@ -35,16 +37,20 @@ def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Ite
     """The content of a stream in blocks of at most 16 MiB.
 
     ``codec`` is ``""``, ``"gzip"`` (any number of members, zero padding) or ``"zstd"`` (any number of frames, of each
-    of which at most ``max_zstd_window_bytes`` may have to be held). Raises StreamDamageError where the stream is
-    truncated or corrupt, after all that could be read was yielded.
+    of which at most ``max_zstd_window_bytes`` may have to be held); where the first bytes are those of another one,
+    that one is read. Raises StreamDamageError where the stream is truncated or corrupt, after all that could be read
+    was yielded.
     """
+    head = stream.read(_INPUT_BYTES)
+    codec = "gzip" if head.startswith(_GZIP) else "zstd" if head.startswith(_ZSTD) else codec
+    if codec and head.lstrip(_BLANK).startswith(b"{"):
+        codec = ""
     if codec == "zstd":
-        return _read_zstd(stream, max_zstd_window_bytes)
-    return _read_gzip(stream) if codec == "gzip" else iter(lambda: stream.read(_BLOCK_BYTES), b"")
+        return _read_zstd(head, stream, max_zstd_window_bytes)
+    return _read_gzip(head, stream) if codec else chain([head], iter(lambda: stream.read(_BLOCK_BYTES), b""))
 
 
-def _read_gzip(stream: BinaryIO) -> Iterator[bytes]:
-    data = stream.read(_INPUT_BYTES)
+def _read_gzip(data: bytes, stream: BinaryIO) -> Iterator[bytes]:
     while data:
         data = yield from _gzip_member(data, stream)
         while not (data := data.lstrip(b"\0")):
@@ -85,8 +91,7 @@ def _salvage(before: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         before, data = attempt, attempt.unconsumed_tail
 
 
-def _read_zstd(stream: BinaryIO, max_window_bytes: int) -> Iterator[bytes]:
-    data = stream.read(_ZSTD_INPUT_BYTES)
+def _read_zstd(data: bytes, stream: BinaryIO, max_window_bytes: int) -> Iterator[bytes]:
     while data:
         while len(data) < _ZSTD_HEADER_BYTES and (more := stream.read(_ZSTD_INPUT_BYTES)):
             data += more
@@ -120,15 +125,22 @@ def _zstd_failure(problem: str, head: bytes, max_window_bytes: int) -> StreamDam
         return StreamDamageError("the zstd stream needs a dictionary: compress it without one", "unsupported_form")
     if _TOO_MUCH_MEMORY not in problem:
         return StreamDamageError(problem)
+    window = _window_bytes(head)
+    remedy = "raise corpus.max_zstd_window_mb, and the memory of the workers by as much"
+    if window > 1 << zstandard.WINDOWLOG_MAX:
+        remedy = "no setting allows it: compress with a smaller one"
     return StreamDamageError(
-        f"the zstd stream has a window of {_window_bytes(head) >> 20} MiB; expected at most {max_window_bytes >> 20}:"
-        " raise corpus.max_zstd_window_mb, and the memory of the workers by as much",
+        f"the zstd stream has a window of {window >> 20} MiB; expected at most {max_window_bytes >> 20}: {remedy}",
         "zstd_window_too_large",
     )
 
 
 def _window_bytes(head: bytes) -> int:
-    return zstandard.get_frame_parameters(head).window_size
+    """The window that a frame declares (RFC 8878, 3.1.1.1.2); the library does not show one above 2 GiB."""
+    if head[4] & 0x20:
+        return zstandard.get_frame_parameters(head).window_size
+    base = 1 << 10 + (head[5] >> 3)
+    return base + base // 8 * (head[5] & 7)
 
 
 class LineSplitter:

@@ -9,7 +9,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -81,11 +82,10 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
         raise TokenizerError(f"{path}: backend sentencepiece reads a .model file; use auto for a tokenizer.json")
     spec = TokenizerSpec("huggingface", "tokenizers", sha256, _checked_json(path, raw))
     try:
-        reference_tokenizer(spec)
+        with _panics_as_errors():
+            encoder(spec).encode(probe_texts(()))
     except Exception as error:
-        raise TokenizerError(
-            f"{path}: tokenizers cannot build it ({error}); save it again as a tokenizer.json"
-        ) from None
+        raise TokenizerError(f"{path}: tokenizers cannot use it ({error}); save it again as a tokenizer.json") from None
     return fastest(spec, path, backend) if backend in _FAST else spec
 
 
@@ -157,11 +157,21 @@ def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
         return "an added token is single_word, which it judges otherwise beside another added token"
     texts = probe_texts(token.content for token in added)
     try:
-        return first_difference(texts, encoder(fast).encode(texts), encoder(reference).encode(texts))
-    except BaseException as error:  # a panic of the Rust library is no Exception
-        if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            raise
+        with _panics_as_errors():
+            return first_difference(texts, encoder(fast).encode(texts), encoder(reference).encode(texts))
+    except Exception as error:
         return f"it refuses this tokenizer ({str(error).partition(chr(10))[0]})"
+
+
+@contextmanager
+def _panics_as_errors() -> Iterator[None]:
+    """A panic of a Rust library is no ``Exception``; within a ``with`` block it is one."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise RuntimeError(str(error)) from None
 
 
 @lru_cache(maxsize=8)

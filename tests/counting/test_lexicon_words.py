@@ -10,16 +10,11 @@ from hypothesis import strategies as st
 from pivot_udfs.counting.lexicon_words import count_lexicon_words, foreign_kinds, word_kinds
 from pivot_udfs.counting.whole_words import word_shapes
 from pivot_udfs.matching.lexicon import Lexicon
-from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
+from pivot_udfs.tokenization.backends import TokenizerSpec
 
 ROWS = [*counted.sample_rows(), {"en": "ok", "fr": "d\u2019accord", "zh": "ok", "ja": "OK"}]
 FORMS = counted.forms_of(ROWS)
 SPACED, UNSPACED = ("en", "fr"), ("zh", "ja")
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> TokenizerSpec:
-    return load_tokenizer(str(counted.SAMPLES / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +47,9 @@ def check(documents: list[tuple[str, str]], tokenizer: TokenizerSpec, lexicon: L
     return found
 
 
-def test_real_text(tokenizer: TokenizerSpec, lexicon: Lexicon) -> None:
+def test_real_text(sample_tokenizer: TokenizerSpec, lexicon: Lexicon) -> None:
     texts = [(lang, text[:600]) for _, of in counted.sample_texts() for lang, text in of[:14]]
-    found = check(texts, tokenizer, lexicon)
+    found = check(texts, sample_tokenizer, lexicon)
     assert sum(n_foreign for _, n_foreign in found) > 20
     assert all(n_words >= n_foreign for n_words, n_foreign in found)
     assert sum(n_words for n_words, _ in found) > 200
@@ -70,13 +65,13 @@ PIECES = ["water", " water", "Water", "OK", " ok", "水", "人", "s", " ", "的 
     )
 )
 def test_whole_words_and_those_of_the_other_kind_are_counted(
-    documents: list[tuple[str, str]], tokenizer: TokenizerSpec, lexicon: Lexicon
+    documents: list[tuple[str, str]], sample_tokenizer: TokenizerSpec, lexicon: Lexicon
 ) -> None:
-    check(documents, tokenizer, lexicon)
+    check(documents, sample_tokenizer, lexicon)
 
 
-def test_an_english_word_is_foreign_in_chinese_only(tokenizer: TokenizerSpec, lexicon: Lexicon) -> None:
+def test_an_english_word_is_foreign_in_chinese_only(sample_tokenizer: TokenizerSpec, lexicon: Lexicon) -> None:
     texts = [(lang, "我喜欢 water 和 waters") for lang in ("zh", "ja", "en", "fr", "mul")]
     for (lang, text), wanted in zip(texts, (1, 1, 0, 0, 0), strict=True):
-        ((_, n_foreign),) = check([(lang, text)], tokenizer, lexicon)
+        ((_, n_foreign),) = check([(lang, text)], sample_tokenizer, lexicon)
         assert n_foreign == wanted, lang

@@ -8,7 +8,7 @@ from minimal_settings import MINIMAL, load
 
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.load_settings import fingerprint, load_settings, resolved_toml, result_settings
-from pivot_udfs.settings import Settings
+from pivot_udfs.settings import CorpusFields, Settings
 
 ROOT = Path(__file__).parents[2]
 PIPELINE_CONFIGS = [
@@ -42,6 +42,8 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
         ("selection.share=0.5", "selection.share", 0.5),
         ('selection.arms=["pivot"]', "selection.arms", ["pivot"]),
         ('spark.conf={"spark.executor.cores" = "2"}', "spark.conf", {"spark.executor.cores": "2"}),
+        ('spark.conf."spark.executor.memory"=3g', "spark.conf", {"spark.executor.memory": "3g"}),
+        ("corpus . 'fields' = {id = ''}", "corpus.fields", CorpusFields(id="")),
     ],
 )
 def test_set_forms(tmp_path: Path, override: str, path: str, value: Any) -> None:

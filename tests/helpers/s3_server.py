@@ -21,22 +21,27 @@ SERVER = """
 import pickle, sys
 from moto.s3.models import s3_backends
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer
-answer, states, contents = DomainDispatcherApplication.__call__, [], {}
+answer, states, contents, keeps = DomainDispatcherApplication.__call__, [], {}, False
 def without_condition(self, environ, start_response):
     environ.pop("HTTP_IF_NONE_MATCH", None)
     return answer(self, environ, start_response)
 def objects():
     keys = {f"{name}/{key}": of for name, bucket in s3_backends["123456789012"]["aws"].buckets.items()
             for key, of in bucket.keys.items()}
-    return {key: contents.setdefault(of, of.value) for key, of in keys.items()}
+    for of in keys.values():
+        if of not in contents:
+            contents[of] = of.value
+    return {key: contents[of] for key, of in keys.items()}
 def with_states(self, environ, start_response):
+    global keeps
     operation = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}"
     if operation == "GET /_states?":
         start_response("200 OK", [])
-        found = pickle.dumps(states)
+        found, keeps = pickle.dumps(states), not keeps
         states.clear()
+        contents.clear()
         return [found]
-    if not operation.startswith(("GET", "HEAD")):
+    if keeps and not operation.startswith(("GET", "HEAD")):
         states.append((operation, objects()))
     return answer(self, environ, start_response)
 if "ignores_conditions" in sys.argv:
@@ -62,7 +67,10 @@ def s3_server(*arguments: str) -> Iterator[str]:
 
 
 def taken_states(server: str) -> list[tuple[str, dict[str, bytes]]]:
-    """Operations since the last call on a server that ``keeps_states``, and all objects before each, by bucket/key."""
+    """Operations since the last call on a server that ``keeps_states``, and all objects before each, by bucket/key.
+
+    Every other call starts a recording, and has none itself.
+    """
     with urlopen(f"{server}/_states") as answer:  # noqa: S310 - the server above
         states: list[tuple[str, dict[str, bytes]]] = pickle.loads(answer.read())  # noqa: S301
     return states

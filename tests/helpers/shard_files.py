@@ -10,6 +10,7 @@ import zstandard
 from hypothesis import strategies as st
 
 from pivot_udfs.settings import Corpus
+from pivot_udfs.shards.list_shards import list_shards
 from pivot_udfs.shards.quarantine_reasons import Rejected
 from pivot_udfs.shards.read_shard import read_shard
 from pivot_udfs.shards.validate_record import Document
@@ -36,6 +37,11 @@ def with_limits(**changes: int) -> Corpus:
 
 def read(path: Path, limits: Corpus = LIMITS) -> list[Document | Rejected]:
     return list(read_shard(str(path), limits))
+
+
+def listed_names(folder: Path, *inputs: str) -> list[str]:
+    """The shards of these inputs, relative to the folder."""
+    return [shard.path.removeprefix(f"{folder}/") for shard in list_shards(inputs)]
 
 
 def write(folder: Path, data: bytes, name: str = "x.jsonl") -> Path:

@@ -1,8 +1,10 @@
 """Tiny tokenizers trained on the spot, as files: the kinds that people bring, on text of four languages."""
 
 import json
+import unicodedata
 from pathlib import Path
 
+import pytest
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -20,6 +22,10 @@ TEXTS = [
     "e\u0301te\u0301 \ufb01n Å 1234",
     "a <|end|> b<|end|>c <s> [mark] x[mark]y",
 ]
+
+
+STEPS = (16, pytest.param(1, marks=pytest.mark.nightly))
+"""Of ``characters``, in the tests and in ``make torture``."""
 
 
 def byte_level(folder: Path, plain: str = "[mark]") -> str:
@@ -177,3 +183,16 @@ def sentencepiece_model(folder: Path) -> str:
 def _saved(tokenizer: Tokenizer, path: Path) -> str:
     tokenizer.save(str(path))
     return str(path)
+
+
+def characters(step: int) -> list[str]:
+    """All characters of the planes in use, but only every ``step``-th ideograph, Hangul syllable and unassigned one."""
+    planes = ((0, 0xD800), (0xE000, 0x33500), (0xE0000, 0xE0200))
+    points = [chr(point) for plane in planes for point in range(*plane)]
+    return [char for k, char in enumerate(points) if k % step == 0 or not _is_one_of_many(char)]
+
+
+def _is_one_of_many(char: str) -> bool:
+    return unicodedata.category(char) in ("Co", "Cn") or unicodedata.name(char, "").startswith(
+        ("CJK UNIFIED", "HANGUL SYL")
+    )

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ print(len(sys.argv) - 1)
 """
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Every module that a file names in an import, wherever it stands."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -58,6 +60,15 @@ def test_every_room_is_looked_at() -> None:
     assert {path.parent.name for path in UDFS} >= {"pivot_udfs", "shards", "tokenization", "counting"}
     assert {path.parent.name for path in GPU} >= {"gpu", "common", "training", "report"}
     assert {path.parent.name for path in CORPUS_SIDE} >= {"jobs", "framework", "warehouse", "report"}
+    assert ("jobs.gpu.models.load_model", "torch") in imports_of(GPU, "torch")
+
+
+def test_tests_lie_in_folders_of_the_code() -> None:
+    """But for those of whole jobs, of steps (``pivot_udfs/*.py``), of the documentation and of the repository."""
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    others = [folder for folder in folders if not any((ROOT / top / folder).is_dir() for top in ("jobs", "pivot_udfs"))]
+    assert {str(folder) for folder in others} == {"jobs", "steps", "docs", "house"}
 
 
 def test_pivot_udfs_import_without_spark_and_torch() -> None:
@@ -68,42 +79,35 @@ def test_pivot_udfs_import_without_spark_and_torch() -> None:
     assert done.stdout.strip() == str(len(modules))
 
 
-def allowed(path: Path, *forbidden: str) -> list[str]:
-    return [name for name in imported(path) if name.split(".")[0] in forbidden]
+def imports_of(paths: list[Path], *forbidden: str) -> list[tuple[str, str]]:
+    """(module, what it imports) where that is in a forbidden package."""
+    found = [(module_name(path), name) for path in paths for name in sorted(imported(path))]
+    return [(module, name) for module, name in found if name.split(".")[0] in forbidden]
 
 
-@pytest.mark.parametrize("path", UDFS, ids=module_name)
-def test_pivot_udfs_never_name_spark_torch_or_jobs(path: Path) -> None:
-    assert allowed(path, "pyspark", "delta", "torch", "transformers", "jobs") == []
+def test_pivot_udfs_never_name_spark_torch_or_jobs() -> None:
+    assert imports_of(UDFS, "pyspark", "delta", "torch", "transformers", "jobs") == []
 
 
-@pytest.mark.parametrize("path", GPU, ids=module_name)
-def test_the_model_side_never_imports_spark(path: Path) -> None:
-    corpus_side = {module_name(other) for other in CORPUS_SIDE if other not in SHARED} - {
-        "jobs",
-        "jobs.report",
-        "jobs.framework",
-        "jobs.warehouse",
-    }
-    assert allowed(path, "pyspark", "delta") == []
-    assert imported(path) & corpus_side == set()
+def test_the_model_side_never_imports_spark() -> None:
+    packages = {"jobs", "jobs.report", "jobs.framework", "jobs.warehouse"}
+    corpus_side = {module_name(path) for path in CORPUS_SIDE if path not in SHARED} - packages
+    assert imports_of(GPU, "pyspark", "delta") == []
+    assert [pair for pair in imports_of(GPU, "jobs") if pair[1] in corpus_side] == []
 
 
-@pytest.mark.parametrize("path", SHARED, ids=module_name)
-def test_what_both_sides_share_needs_neither_spark_nor_torch(path: Path) -> None:
-    assert allowed(path, "pyspark", "delta", "torch", "transformers") == []
+def test_what_both_sides_share_needs_neither_spark_nor_torch() -> None:
+    assert imports_of(SHARED, "pyspark", "delta", "torch", "transformers") == []
 
 
-@pytest.mark.parametrize("path", CORPUS_SIDE, ids=module_name)
-def test_the_corpus_side_never_imports_torch(path: Path) -> None:
-    assert allowed(path, "torch", "transformers", "accelerate") == []
+def test_the_corpus_side_never_imports_torch() -> None:
+    assert imports_of(CORPUS_SIDE, "torch", "transformers", "accelerate") == []
 
 
-@pytest.mark.parametrize("path", ENTRIES, ids=module_name)
-def test_no_job_shadows_a_module(path: Path) -> None:
+def test_no_job_shadows_a_module() -> None:
     """spark-submit puts a job's folder first on sys.path, so a job named like a module stands in its place."""
     others = {"pyspark", "delta", "torch", "numpy", "pyarrow", "tokenizers", "regex", "pivot_udfs", "jobs", "tests"}
-    assert path.stem not in sys.stdlib_module_names | others
+    assert {path.stem for path in ENTRIES} & (sys.stdlib_module_names | others) == set()
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -142,6 +146,6 @@ def test_the_readme_has_150_lines_of_120_characters_at_most() -> None:
     assert [line for line in lines if len(line) > 120] == []
 
 
-@pytest.mark.parametrize("path", [*UDFS, *CORPUS_SIDE, *GPU], ids=module_name)
-def test_a_module_has_250_lines_at_most(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+def test_a_module_has_250_lines_at_most() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in [*UDFS, *CORPUS_SIDE, *GPU]}
+    assert {module_name(path): n for path, n in lines.items() if n > 250} == {}

@@ -213,7 +213,7 @@ def test_a_killed_run_is_completed_after_maintenance(world: SmallCorpus, monkeyp
         log_text = rebuild(world)
         assert "reads all shards anew" not in log_text
         assert "counts all documents" not in log_text
-        assert_as_from_nothing(world)
+    assert_as_from_nothing(world)
 
 
 def test_all_documents_are_counted_where_the_counts_are_larger_than_they(

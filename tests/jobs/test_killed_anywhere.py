@@ -35,7 +35,7 @@ from pivot_udfs.storage.stores import resolve
 _SELECTED = (*PINNED, "document_scores", *(f"datasets/{arm}" for arm in ARMS))
 _IS_BLOCKED = "blocked/_delta_log/00000000000000000000.json"
 Job = Callable[[SmallCorpus], object]
-_TRIED = 5
+_TRIED = 3
 """Operations of each scenario that are tried here."""
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,19 @@ NO_FIGURES = {
 EVIL = '<script>alert(1)</script> & "x" $a_1$'
 
 
+@cache
+def plain_page() -> str:
+    return make_page(made_up_report())
+
+
+@cache
+def page_with_markup() -> str:
+    """Markup in names and texts."""
+    return make_page(made_up_report(EVIL, EVIL + "\n\n next"))
+
+
 def test_the_page_is_self_contained() -> None:
-    page = make_page(made_up_report())
+    page = plain_page()
     reader = PageReader(page)
     assert reader.tags["link"] == reader.tags["iframe"] == 0
     assert not any("src" in attributes for tag, attributes in reader.attributes if tag == "script")
@@ -49,7 +61,7 @@ def test_the_page_is_self_contained() -> None:
 
 
 def test_the_page_escapes_what_comes_from_the_corpus() -> None:
-    page = make_page(made_up_report(EVIL, EVIL + "\n\n next"))
+    page = page_with_markup()
     reader = PageReader(page)
     assert reader.tags["script"] == 2
     assert "".join(reader.marks).startswith(EVIL)
@@ -66,7 +78,7 @@ def test_the_page_of_a_release_that_was_asked_for_names_it_at_its_top() -> None:
 
 
 def test_the_same_values_give_the_same_page() -> None:
-    assert make_page(made_up_report()) == make_page(made_up_report())
+    assert make_page(made_up_report()) == plain_page()
 
 
 def test_the_model_report_is_linked_only_if_it_is_there(tmp_path: Path) -> None:
@@ -78,7 +90,7 @@ def test_the_model_report_is_linked_only_if_it_is_there(tmp_path: Path) -> None:
     (page.parent / "model_report.html").write_text("x")
     assert model_report_beside(resolve(str(page))) == "model_report.html"
     assert "model_report.html" in PageReader(make_page(made_up_report(), "model_report.html")).addresses
-    without = make_page(made_up_report())
+    without = plain_page()
     assert "model_report.html" not in PageReader(without).addresses
     assert "There was no model report" in without
 
@@ -138,7 +150,7 @@ def test_pivots_of_any_score_are_plotted(scores: list[float]) -> None:
 
 
 def test_figures_have_a_label_and_the_colours_of_the_style_sheet() -> None:
-    page = make_page(made_up_report())
+    page = plain_page()
     figures = [attributes for tag, attributes in PageReader(page).attributes if tag == "svg"]
     assert {figure["role"] for figure in figures} == {"img"}
     assert "Chinese: number of documents by pivot density" in {figure["aria-label"] for figure in figures}
@@ -148,7 +160,7 @@ def test_figures_have_a_label_and_the_colours_of_the_style_sheet() -> None:
 
 
 def test_headers_of_tables_have_a_scope_and_their_boxes_a_name() -> None:
-    attributes = PageReader(make_page(made_up_report())).attributes
+    attributes = PageReader(plain_page()).attributes
     assert {cell.get("scope") for tag, cell in attributes if tag == "th"} == {"col", "row"}
     boxes = [box["aria-label"] for _, box in attributes if box.get("class") == "scroll"]
     assert len(boxes) == len(set(boxes)) > 5
@@ -169,12 +181,12 @@ def test_the_search_has_all_pivots_and_word_pairs() -> None:
 
 
 def test_quarantined_records_are_shown_with_where_they_are() -> None:
-    page = make_page(made_up_report(EVIL))
+    page = page_with_markup()
     assert "<code>not_json</code>: the line is not JSON" in page
     assert "<li><code>a.jsonl</code>, record 7: &lt;script&gt;alert(1)" in page
 
 
 def test_unfilled_budgets_and_empty_arms_are_shown() -> None:
-    page = make_page(made_up_report())
+    page = plain_page()
     assert '<td class="n">110</td><td class="n">100</td><td class="n">90.9%</td>' in page
     assert "<strong>It is empty.</strong>" in page

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
+from shard_files import listed_names
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.shards.list_shards import list_shards, shard_format
@@ -30,13 +31,9 @@ def corpus(tmp_path: Path) -> Path:
 ALL = ["a.jsonl", "b.json.gz", "sub/E.JSONL.ZSTD", "sub/c.ndjson.zst", "sub/deep/d.parquet"]
 
 
-def _names(corpus: Path, *inputs: str) -> list[str]:
-    return [shard.path.removeprefix(f"{corpus}/") for shard in list_shards(inputs)]
-
-
 def test_a_folder_is_read_recursively(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert _names(corpus, str(corpus)) == ALL
+        assert listed_names(corpus, str(corpus)) == ALL
     assert "1 files of unknown extension skipped" in caplog.text
     assert "LICENCES.md" in caplog.text
 
@@ -60,7 +57,7 @@ def test_a_folder_is_read_recursively(corpus: Path, caplog: pytest.LogCaptureFix
     ],
 )
 def test_a_glob_names_files_and_folders(corpus: Path, pattern: str, expected: list[str]) -> None:
-    assert _names(corpus, f"{corpus}/{pattern}") == expected
+    assert listed_names(corpus, f"{corpus}/{pattern}") == expected
 
 
 PARTS = st.sampled_from(["*", "**", "**", "sub", "s*", "deep", "[ad].*", "*.jsonl", "?.*", "x.jsonl"])
@@ -76,7 +73,7 @@ def test_globs_match_what_the_shell_matches(corpus: Path, parts: list[str]) -> N
     names = {str(file.relative_to(corpus)) for file in files}
     expected = [name for name in ALL if name in names]
     try:
-        found = _names(corpus, "/".join([str(corpus), *parts]))
+        found = listed_names(corpus, "/".join([str(corpus), *parts]))
     except CorpusError:
         found = []
     assert found == expected
@@ -136,8 +133,8 @@ def test_a_shard_that_several_inputs_name_is_listed_once(corpus: Path, monkeypat
 def test_a_name_with_magic_characters_or_escapes(tmp_path: Path) -> None:
     for name in ("x[1].jsonl", "é 水.jsonl"):
         (tmp_path / name).write_bytes(b"")
-    assert _names(tmp_path, f"{tmp_path}/x[1].jsonl") == ["x[1].jsonl"]
-    assert _names(tmp_path, (tmp_path / "é 水.jsonl").as_uri()) == ["é 水.jsonl"]
+    assert listed_names(tmp_path, f"{tmp_path}/x[1].jsonl") == ["x[1].jsonl"]
+    assert listed_names(tmp_path, (tmp_path / "é 水.jsonl").as_uri()) == ["é 水.jsonl"]
 
 
 @pytest.mark.parametrize(

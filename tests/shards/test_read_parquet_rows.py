@@ -68,6 +68,21 @@ def test_parquet_without_the_columns_or_rows(tmp_path: Path) -> None:
     ]
 
 
+def test_a_column_whose_name_is_not_utf8_is_damage(tmp_path: Path) -> None:
+    path = _parquet(tmp_path, {"id": ["a"], "text": ["b"], "other": ["c"]})
+    found = read(write(tmp_path, path.read_bytes().replace(b"other", b"oth\xe9r"), "y.parquet"))
+    assert reasons_of(found) == ["corrupt_stream"]
+
+
+def test_a_codec_that_the_library_lacks_is_no_damage(tmp_path: Path) -> None:
+    snappy, lzo = (b"\x19\x18\x04text\x15" + codec for codec in (b"\x02", b"\x06"))  # path and codec in the footer
+    data = _parquet(tmp_path, {"id": ["a"], "text": ["b"]}).read_bytes()
+    assert data.count(snappy) == 1
+    found = read(write(tmp_path, data.replace(snappy, lzo), "y.parquet"))
+    assert reasons_of(found) == ["unsupported_form"]
+    assert "LZO" in str(found[0])
+
+
 def test_parquet_in_many_row_groups_and_batches(tmp_path: Path) -> None:
     texts = [f"{number} eau" if number % 5 else None for number in range(3_000)]
     columns = {"id": [str(number) for number in range(3_000)], "text": texts, "lang": ["fr"] * 3_000}

@@ -61,6 +61,13 @@ def test_records_in_are_documents_and_rejections(tmp_path: Path, ending: str) ->
     assert reasons_of(found) == [reason for _, reason in BAD_LINES] + [None] * len(GOOD_LINES)
 
 
+@pytest.mark.parametrize("ending", PACK)
+@pytest.mark.parametrize("packed", PACK)
+def test_compression_is_that_of_the_content_whatever_the_name(tmp_path: Path, packed: str, ending: str) -> None:
+    path = write(tmp_path, PACK[packed](b"\n" + line_of() + b"\n" + line_of()), "x" + ending)
+    assert reasons_of(read(path)) == ["blank_line", None, None]
+
+
 def test_an_unknown_source_is_the_name_of_the_shard(tmp_path: Path) -> None:
     path = write(tmp_path, gzip.compress(b'{"id": "1", "text": "b"}'), "wiki.v2-0001.JSONL.GZ")
     assert read(path) == [Document(0, "wiki.v2-0001", "1", None, "b")]

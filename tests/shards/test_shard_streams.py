@@ -140,6 +140,15 @@ def test_a_window_that_the_library_refuses_is_no_damage(tmp_path: Path) -> None:
     assert "3072 MiB" in str(found[0])
 
 
+@pytest.mark.parametrize("descriptor", [0xB0, 0xFF])
+def test_a_window_above_what_the_library_reads_is_no_damage(tmp_path: Path, descriptor: int) -> None:
+    frame = bytearray(zstandard.ZstdCompressor(write_content_size=False).compress(many_lines(3)))
+    frame[5] = descriptor
+    found = read(write(tmp_path, pack_zstd(many_lines(2)) + bytes(frame), "x.jsonl.zst"))
+    assert reasons_of(found) == [None, None, "zstd_window_too_large"]
+    assert "no setting allows it" in str(found[-1])
+
+
 def test_many_small_frames_and_skippable_ones_are_one_stream(tmp_path: Path) -> None:
     skippable = bytes.fromhex("5f2a4d18 00040000") + bytes(1024)
     frames = [pack_zstd(line + b"\n") + skippable * (k % 3) for k, line in enumerate(many_lines(700).splitlines())]

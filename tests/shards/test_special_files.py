@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shard_files import listed_names
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.shards.list_shards import list_shards, shard_format
 from pivot_udfs.shards.open_shard import open_shard
-
-
-def _names(corpus: Path, *inputs: str) -> list[str]:
-    return [shard.path.removeprefix(f"{corpus}/") for shard in list_shards(inputs)]
 
 
 @pytest.fixture
@@ -41,7 +38,7 @@ def odd_folder(tmp_path: Path) -> Iterator[Path]:
 def test_each_file_is_read_once_and_special_files_are_skipped_by_name(
     odd_folder: Path, caplog: pytest.LogCaptureFixture, pattern: str
 ) -> None:
-    shards = _names(odd_folder, f"{odd_folder}{pattern}")
+    shards = listed_names(odd_folder, f"{odd_folder}{pattern}")
     assert len(shards) == 2
     assert {Path(name).name for name in shards} <= {"a.jsonl", "hard.jsonl", "0.jsonl", "b.jsonl"}
     assert [(odd_folder / name).stat().st_ino for name in shards] == [
@@ -57,7 +54,7 @@ def test_a_link_is_read_where_the_file_itself_is_not_among_the_inputs(tmp_path: 
     (tmp_path / "shards").mkdir()
     for name in ("b.jsonl", "a.jsonl"):
         (tmp_path / "shards" / name).symlink_to("../blobs/5e1f")
-    assert _names(tmp_path, str(tmp_path / "shards")) == ["shards/a.jsonl"]
+    assert listed_names(tmp_path, str(tmp_path / "shards")) == ["shards/a.jsonl"]
 
 
 def test_a_file_that_the_input_names_by_a_link_is_read_once(odd_folder: Path) -> None:
@@ -81,14 +78,14 @@ def test_names_that_are_not_utf_8(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with open_shard(shards[1].path) as stream:
         assert stream.read() == b"sur\xe9.jsonl"
     assert "other\\udce9" in caplog.text
-    assert _names(tmp_path, f"{tmp_path}/a*") == ["a.jsonl"]
+    assert listed_names(tmp_path, f"{tmp_path}/a*") == ["a.jsonl"]
     assert list_shards([f"{tmp_path}/s*"]) == shards[1:] == list_shards([shards[1].path])
 
 
 def test_names_reach_messages_escaped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("new\nline.jsonl", "red\x1b[31m.txt", "line\nfeed"):
         (tmp_path / name).write_bytes(b"")
-    assert _names(tmp_path, str(tmp_path)) == ["new\nline.jsonl"]
+    assert listed_names(tmp_path, str(tmp_path)) == ["new\nline.jsonl"]
     assert "\\x1b[31m" in caplog.text
     with pytest.raises(CorpusError) as error:
         list_shards([f"{tmp_path}/line\nf*"])

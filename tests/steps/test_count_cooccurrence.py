@@ -1,6 +1,7 @@
 """Counts equal the brute-force oracle: real text, hand-made traps, generated text; any batches, order, memory."""
 
 import random
+from functools import cache
 from pathlib import Path
 
 import counted
@@ -28,8 +29,8 @@ DOCUMENT = st.tuples(
 )
 
 
-@pytest.fixture(scope="module")
-def pieces() -> list[Encoded]:
+@cache
+def real_text() -> tuple[Encoded, ...]:
     """A few dozen short pieces of real text, each shard's share."""
     draw, documents = random.Random(5), []  # noqa: S311
     for _, texts in counted.sample_texts():
@@ -37,13 +38,24 @@ def pieces() -> list[Encoded]:
             start = draw.randrange(max(1, len(text) - 500))
             documents.append((lang, text[start : start + 500]))
     assert {lang for lang, _ in documents} == {"en", "fr", "zh", "ja", "mul"}
-    return counted.with_sample_tokenizer(documents)
+    return tuple(counted.with_sample_tokenizer(documents))
+
+
+@cache
+def tables_of_real_text(window: int | str) -> oracle.Tables:
+    """By the oracle, with the sample lexicon."""
+    return expected(real_text(), counted.sample_rows(), window)
+
+
+@pytest.fixture
+def pieces() -> list[Encoded]:
+    return list(real_text())
 
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_real_text(pieces: list[Encoded], sample_tokenizer: TokenizerSpec, window: int | str) -> None:
     rows = counted.sample_rows()
-    wanted = expected(pieces, rows, window)
+    wanted = tables_of_real_text(window)
     assert len(wanted.word_totals) > 100
     assert len(wanted.word_cooccurrence) > 20
     assert_same(counted.counted(batches_of(pieces), plan_of(rows, sample_tokenizer, window)), wanted)
@@ -168,7 +180,7 @@ def test_sliced_and_large_columns(pieces: list[Encoded], sample_tokenizer: Token
     ]
     batch = table.cast(pa.schema([*fields, pa.field("token_ids", pa.list_(pa.int32()))])).to_batches()[0]
     batches = [batch.slice(0, 7), batch.slice(7, 0), batch.slice(7)] if sliced else [batch]
-    assert_same(counted.counted(batches, plan), expected(pieces, counted.sample_rows(), 10))
+    assert_same(counted.counted(batches, plan), tables_of_real_text(10))
 
 
 def test_no_documents(sample_tokenizer: TokenizerSpec) -> None:
@@ -198,7 +210,7 @@ def test_sums_leave_in_batches(
 ) -> None:
     plan = plan_of(counted.sample_rows(), sample_tokenizer, 10)
     monkeypatch.setattr(sum_counts, "_OUT_CELLS", out_cells)
-    assert_same(counted.counted(batches_of(pieces), plan), expected(pieces, counted.sample_rows(), 10))
+    assert_same(counted.counted(batches_of(pieces), plan), tables_of_real_text(10))
 
 
 @pytest.mark.parametrize("window", [100, "document"])

@@ -1,12 +1,14 @@
 """Tokenizer backends give the reference's ids, say so when they cannot, and refuse what is no tokenizer."""
 
 import functools
+import json
 import logging
 import pickle
 import unicodedata
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,16 +68,19 @@ def test_fastokens_gives_the_ids_of_tokenizers_for_long_s(folder: Path, name: st
     assert first_difference(texts, got, wanted) is None
 
 
+@pytest.mark.parametrize("step", tokenizer_files.STEPS)
 @pytest.mark.parametrize("name", tokenizer_files.OTHER_FAMILIES)
-def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokenizers(folder: Path, name: str) -> None:
+def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokenizers(
+    folder: Path, name: str, step: int
+) -> None:
     """Every character, after a letter, spaces, a numeral, an apostrophe and signs, and before letters and signs."""
     path = tokenizer_files.family(folder, name)
     spec = load_tokenizer(path)
     assert spec.backend == "fastokens"
     with pytest.raises(TokenizerError, match="byte_level does not fit"):
         load_tokenizer(path, "byte_level")
-    points = [point for plane in ((0, 0xD800), (0xE000, 0x33500), (0xE0000, 0xE0200)) for point in range(*plane)]
-    texts = [f"a{char}  {char}1{char}s'{char}are!{char}A{char}!{char}\n" for char in map(chr, points)]
+    characters = tokenizer_files.characters(step)
+    texts = [f"a{char}  {char}1{char}s'{char}are!{char}A{char}!{char}\n" for char in characters]
     joined = ["\u0130".join(texts[k : k + 64]) for k in range(0, len(texts), 64)]
     got, wanted = (encoder(spec).encode(joined), encoder(load_tokenizer(path, "tokenizers")).encode(joined))
     assert first_difference(joined, got, wanted) is None
@@ -196,7 +201,7 @@ def test_a_spec_travels_and_its_encoder_is_built_once(byte_level: str) -> None:
         ("broken.json", b'{"model": {"type"', "auto", "is not JSON"),
         ("binary.json", b"\xff\xfe\x00", "auto", "is not JSON"),
         ("vocab.json", b'{"the": 0}', "auto", "has no 'model'"),
-        ("odd.json", b'{"model": {"type": "BPE"}}', "auto", "cannot build it"),
+        ("odd.json", b'{"model": {"type": "BPE"}}', "auto", "cannot use it"),
         ("random.json", b'{"model": {"type": "BPE", "dropout": 0.1}}', "auto", "model.dropout"),
         ("empty.model", b"", "auto", "no SentencePiece model"),
         ("broken.model", b"version https://git-lfs", "auto", "no SentencePiece model"),
@@ -212,6 +217,21 @@ def test_what_is_no_tokenizer_is_refused(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(TokenizerError, match=message):
         load_tokenizer(name if "://" in name else str(tmp_path / name), backend)
+
+
+SHORTER_THAN_ITS_MARK = {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]], "continuing_subword_prefix": "##"}
+
+
+@pytest.mark.parametrize("change", [{"unk_id": None}, {"type": "BPE", **SHORTER_THAN_ITS_MARK}])
+@pytest.mark.parametrize("backend", ["auto", "reference", "fastokens"])
+def test_a_tokenizer_that_fails_on_a_text_is_refused(tmp_path: Path, change: dict[str, Any], backend: str) -> None:
+    """Without a token for unknown characters; with a merge at which the library panics."""
+    path = Path(tokenizer_files.unigram(tmp_path))
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["model"] |= change
+    path.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(TokenizerError, match="cannot use it"):
+        load_tokenizer(str(path), backend)
 
 
 def test_a_folder_is_refused_and_a_uri_is_read(tmp_path: Path, byte_level: str) -> None:

@@ -6,20 +6,13 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
-from small_world import LEXICON, write_lexicon, write_tokenizer
+from small_world import LEXICON, write_lexicon
 
 from jobs.gpu.tracing.concept_tokens import ConceptTokens, concept_tokens
 from jobs.gpu.translation.lexicon_concepts import Concept, read_concepts
 from jobs.gpu.translation.word_tokens import WordTokens
-from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
-
-
-@pytest.fixture(name="tokens", scope="module")
-def _tokens(tmp_path_factory: pytest.TempPathFactory) -> WordTokens:
-    path = write_tokenizer(tmp_path_factory.mktemp("tokens") / "tokenizer.json")
-    return WordTokens(load_tokenizer(str(path)))
 
 
 def test_first_tokens_begin_the_word_and_cover_whole_characters(tokens: WordTokens, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
-from small_world import write_tokenizer
 from tiny_models import tiny_model
 
 from jobs.gpu.translation.prompt_runner import PromptRunner, batches_of_one_length, reuse_is_exact, shared_prefix_length
@@ -17,7 +16,6 @@ from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, sco
 from jobs.gpu.translation.translation_task import Task, TaskWord
 from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.tokenization.backends import load_tokenizer
 
 pytestmark = pytest.mark.torch
 EXAMPLES = [("pain", "面包"), ("chat", "猫")]
@@ -26,12 +24,6 @@ WORDS = [
     TaskWord("fr-zh", 1, "maison", "房子", ("eau", "livre", "soleil")),
     TaskWord("fr-zh", 2, "œil", "眼睛", ("eau", "arbre", "soleil")),
 ]
-
-
-@pytest.fixture(name="tokens", scope="module")
-def _tokens(tmp_path_factory: pytest.TempPathFactory) -> WordTokens:
-    path = write_tokenizer(tmp_path_factory.mktemp("tokens") / "tokenizer.json")
-    return WordTokens(load_tokenizer(str(path)))
 
 
 def _by_definition(model: object, tokens: WordTokens, source: str, target: str) -> float:

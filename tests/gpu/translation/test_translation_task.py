@@ -24,12 +24,6 @@ SETTINGS = Translation(n_draws=2, n_examples=2, n_distractors=3, n_neighbours=6)
 DIRECTIONS = [("fr", "zh"), ("fr", "en"), ("en", "fr")]
 
 
-@pytest.fixture(name="tokens", scope="module")
-def _tokens(tmp_path_factory: pytest.TempPathFactory) -> WordTokens:
-    path = write_tokenizer(tmp_path_factory.mktemp("tokens") / "tokenizer.json")
-    return WordTokens(load_tokenizer(str(path)))
-
-
 @pytest.fixture(name="concepts", scope="module")
 def _concepts(tmp_path_factory: pytest.TempPathFactory) -> list[Concept]:
     path = write_lexicon(tmp_path_factory.mktemp("lexicon") / "lexicon.tsv")
