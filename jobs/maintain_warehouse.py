@@ -29,6 +29,7 @@ from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 NAME = "maintain_warehouse"
 _NOT_COUNTED = " (data files stay until count_cooccurrence has counted the newest documents)"
+_UPLOADS = "unfinished uploads are not looked for: let a lifecycle rule of the bucket remove them (docs/maintenance.md)"
 
 
 def run(settings: Settings) -> None:
@@ -54,6 +55,8 @@ def _each_table(
             report(f"{name}: {_maintain(root, name, settings, dry_run)}")
         except WarehouseError as error:
             errors.append((f"{name}: {error}", user_error(error)))
+    if root.scheme in ("s3", "gs"):
+        report(f"{root}: {_UPLOADS}")
     if errors:
         passes = all(isinstance(error, TransientError) for _, error in errors)
         lines = [f"{len(errors)} tables of {root} were not maintained:", *(line for line, _ in errors)]

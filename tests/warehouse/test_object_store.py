@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from s3_server import make_bucket, put, s3_server
 
+from jobs import maintain_warehouse
 from jobs.maintain_warehouse import table_names
 from jobs.warehouse.commit import commit_files
 from jobs.warehouse.commit_history import read_content
@@ -20,7 +21,7 @@ from pivot_udfs.errors import CorpusError, StoreError, WarehouseError
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TOKEN_TOTALS
-from pivot_udfs.settings import Maintenance
+from pivot_udfs.settings import Maintenance, Settings, Warehouse
 from pivot_udfs.shards.list_shards import list_shards
 from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage.stores import resolve, table_files
@@ -113,7 +114,7 @@ def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) 
     assert versions == [0, 1]
 
 
-def test_a_table_is_maintained_and_purged(bucket: str) -> None:
+def test_a_table_is_maintained_and_purged(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     root, schema, made = (
         resolve(f"s3a://{bucket}/ware house"),
         TOKEN_TOTALS,
@@ -128,6 +129,8 @@ def test_a_table_is_maintained_and_purged(bucket: str) -> None:
     assert table_names(root) == ["token_totals"]
     line = maintain_table(table, Maintenance(min_small_files=2, retention_hours=0), 64, [], dry_run=False)
     assert "compacted 2 files into 1, removed 2 files" in line
+    maintain_warehouse.plan(Settings.model_construct(warehouse=Warehouse(path=root.uri), maintenance=Maintenance()))
+    assert "let a lifecycle rule of the bucket remove them (docs/maintenance.md)" in capsys.readouterr().out
     put(f"{table.uri}/left.parquet", b"PAR1")
     assert purge(table) == 1
     read = open_delta(table)
