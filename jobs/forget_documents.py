@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from jobs import rebuild_corpus
+from jobs import rebuild_corpus, write_report
 from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
@@ -137,6 +137,7 @@ def _named(entry: Blocked) -> str:
 def _print_copies(run: Run, request: Request) -> None:
     compared = None if request.shards else "doc_id" if request.keys is not None else "source"
     lines = list(copies(run, request.artefacts, compared))
+    lines += [f"{page}: the report of one release: remove it" for page in write_report.pages_of_releases(run)]
     sys.stdout.write("still holds what was forgotten:\n" if lines else "nothing else holds what was forgotten\n")
     sys.stdout.write("".join(f"  {clean(line)}\n" for line in lines))
     if not request.artefacts:

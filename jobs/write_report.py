@@ -19,6 +19,7 @@ from jobs.framework.stage import Run, Stage
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES
+from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
@@ -98,6 +99,14 @@ def report_location(run: Run) -> Location:
     name = PurePosixPath(page.name)
     named = f"{name.stem}_release_{run.release}{name.suffix}"
     return replace(page, path=f"{page.path.removesuffix(page.name)}{named}")
+
+
+def pages_of_releases(run: Run) -> list[Location]:
+    """The pages of releases that were named: they keep what they show when documents are forgotten."""
+    page = report_location(run)
+    name, folder = PurePosixPath(page.name), replace(page, path=page.path.removesuffix(f"/{page.name}"))
+    pattern = re.compile(rf"{re.escape(name.stem)}_release_\d+{re.escape(name.suffix)}")
+    return [entry.location for entry in list_folder(folder) if pattern.fullmatch(entry.location.name)]
 
 
 def model_report_beside(page: Location) -> str | None:

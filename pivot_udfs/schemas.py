@@ -208,12 +208,7 @@ DATASET = _table(
     *_CONTENT,
     _DENSITY,
     _double("shrunken_density", "(n_pivot_tokens + k m) / (n_tokens + k), see selection.shrinkage_tokens."),
-    _double(
-        "cut",
-        "The shrunken density at which the pivot arm ends in this language, 1 - value of selection_cuts; null where "
-        "the language fits its budget entirely, or had no document when the cuts were decided.",
-        True,
-    ),
+    _double("cut", "The shrunken density at which the pivot arm ends in this language; null where it does not.", True),
     *_PLACE,
 )
 SELECTION_CUTS = _table(

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from pyarrow import fs
 
 from jobs.warehouse.conditional_put import check_conditional_put
-from pivot_udfs.errors import TransientError, WarehouseError
+from pivot_udfs.errors import StoreError, TransientError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS
@@ -87,7 +87,7 @@ def mark_in_use(warehouse: Location, job: str) -> Iterator[Callable[[], None]]:
     try:
         _begin(folder, mark)
         if unknown:
-            _LOG.warning(unknown)
+            raise StoreError(unknown)
         renewal.start()
         yield partial(_check_held, folder, mark)
     finally:

@@ -241,12 +241,14 @@ def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world:
     rows = TableVersion(str(made.metadata().id), 0, fingerprint)
     tree = json.loads(Provenance("pack_dataset", 1, tables={"documents": rows}).to_json())
     (world.folder / "packed").mkdir()
+    (world.warehouse / "report_release_0.html").touch()
     (world.folder / "packed" / "manifest.json").write_text(json.dumps({"provenance": tree}), encoding="utf-8")
     keys = keys_of(world, "0.jsonl")[:1]
     arguments = ("--keys", write_keys(world, keys), "--purge", "--artefacts", str(world.folder / "packed"))
     code, out, log_text = forget(world, *arguments)
     assert code == 0, log_text
     assert f"{world.folder}/packed/manifest.json: made by pack_dataset from documents version 0" in out
+    assert f"{world.warehouse}/report_release_0.html: the report of one release: remove it" in out
     assert "versions" not in out
     files = {str(path) for path in documents.glob("*.parquet")}
     assert files == {uri.removeprefix("file://") for uri in DeltaTable(documents).file_uris()}

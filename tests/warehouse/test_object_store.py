@@ -11,6 +11,7 @@ from s3_server import make_bucket, put, s3_server
 
 from jobs import maintain_warehouse
 from jobs.maintain_warehouse import table_names
+from jobs.warehouse import run_marker
 from jobs.warehouse.commit import commit_files
 from jobs.warehouse.commit_history import read_content
 from jobs.warehouse.conditional_put import check_conditional_put
@@ -167,6 +168,11 @@ def test_a_server_without_conditional_writes_is_refused(monkeypatch: pytest.Monk
         assert not root.exists()
 
 
-def test_a_store_that_cannot_be_asked_for_conditional_writes_is_warned_of(bucket: str) -> None:
+def test_a_store_that_cannot_be_asked_for_conditional_writes_is_refused(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "not known whether" in str(check_conditional_put(resolve("s3://no-such-bucket/warehouse")))
     assert check_conditional_put(resolve(f"s3://{bucket}/warehouse")) is None
+    monkeypatch.setattr(run_marker, "check_conditional_put", lambda _: "it is not known whether")
+    with pytest.raises(StoreError, match="not known whether"), mark_in_use(resolve(f"s3://{bucket}/w"), "a_job"):
+        pytest.fail("the run went on")
