@@ -253,7 +253,7 @@ def test_sparks_own_client_that_cannot_reach_a_store_is_one_line() -> None:
 def test_sparks_own_client_at_an_overloaded_store_is_one_line() -> None:
     trace = (
         "An error occurred while calling o1.load.\n: org.apache.hadoop.fs.s3a.AWSServiceThrottledException: "
-        "getFileStatus on s3a://b/w: S3Exception: Please reduce your request rate. (Service: S3, Status Code: 503)\n\tat x"
+        "getFileStatus on s3a://b/w: S3Exception: Please reduce your request rate. (Status Code: 503)\n\tat x"
     )
     found = user_error(RuntimeError(trace))
     assert isinstance(found, TransientError)
