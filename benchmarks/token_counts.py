@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parse(__doc__)
     spec = load_tokenizer(arguments.tokenizer)
     n_columns = vocabulary(spec).size
-    ids, starts = encoder(spec).encode([document.text for document in read_documents(arguments.corpus)])
+    ids, starts = encoder(spec)([document.text for document in read_documents(arguments.corpus)])
     n_docs = (
         int(np.searchsorted(starts, _MAX_TOKENS, side="right")) - 1 if starts[-1] > _MAX_TOKENS else len(starts) - 1
     )

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _row_groups(tokenizer: str, texts: list[str]) -> list[pa.Table]:
-    ids, starts = encoder(load_tokenizer(tokenizer)).encode(texts)
+    ids, starts = encoder(load_tokenizer(tokenizer))(texts)
     lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(ids, pa.int32()), type=ROWS.field(1).type)
     rows = pa.table([pa.array(range(len(lists)), pa.int64()), lists], schema=ROWS)
     step = max(1, len(lists) * _ROW_GROUP_IDS // max(1, len(ids)))

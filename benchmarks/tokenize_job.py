@@ -84,11 +84,9 @@ def _ratio(rates: dict[str, list[float]], other: str) -> float:
     return round(median([ours / its for ours, its in zip(rates["ours"], rates[other], strict=True)]), 2)
 
 
-class _NoEncoder:
-    """Gives no token to any text: what reading and writing alone cost."""
-
-    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return np.zeros(0, np.int32), np.zeros(len(texts) + 1, np.int64)
+def _no_tokens(texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """What reading and writing alone cost."""
+    return np.zeros(0, np.int32), np.zeros(len(texts) + 1, np.int64)
 
 
 def _tokenize(run: Run, spec: TokenizerSpec | None) -> tuple[int, int]:
@@ -96,7 +94,7 @@ def _tokenize(run: Run, spec: TokenizerSpec | None) -> tuple[int, int]:
     if spec:
         step = partial(tokenize_corpus, plan=dataclasses.replace(plan, tokenizer=spec), report=_ignore)
     else:
-        step = partial(tokenize_corpus, plan=plan, report=_ignore, encode=_NoEncoder())
+        step = partial(tokenize_corpus, plan=plan, report=_ignore, encode=_no_tokens)
     run.warehouse.write(task_numbers(run, plan), ["quarantine", "documents"], Provenance("benchmark", 1), step)
     row = run.warehouse.read("documents").agg(F.count("*"), F.sum("n_tokens")).collect()[0]
     return int(row[0]), int(row[1])

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import parse, read_documents, report
-from pivot_udfs.tokenization.backends import Backend, Encoder, TokenizerSpec, encoder, forget_encoders, load_tokenizer
-from pivot_udfs.tokenization.text_batch import Encoded, TextBatch
+from pivot_udfs.tokenization.backends import Backend, TokenizerSpec, encoder, forget_encoders, load_tokenizer
+from pivot_udfs.tokenization.text_batch import Encoded, Encoder, TextBatch
 
 _SLICES = 24
 _BATCH = 512
@@ -45,7 +45,7 @@ def _measured(path: str, slices: Sequence[Sequence[str]]) -> dict[str, Any]:
     backends = {name: made for name in _BACKENDS if (made := _made(spec, name)) is not None}
     loaded = time.perf_counter() - start
     for made in backends.values():  # compiles
-        made.encode(["Text 1."])
+        made(["Text 1."])
     passes, differing = [], dict.fromkeys(backends, 0)
     for turn in range(2):
         spent = dict.fromkeys(backends, 0.0)
@@ -54,7 +54,7 @@ def _measured(path: str, slices: Sequence[Sequence[str]]) -> dict[str, Any]:
             for name, made in backends.items():
                 if turn == 0 or name != "tokenizers":
                     start = time.perf_counter()
-                    ids[name] = [made.encode(TextBatch.of(texts[k : k + _BATCH])) for k in range(0, len(texts), _BATCH)]
+                    ids[name] = [made(TextBatch.of(texts[k : k + _BATCH])) for k in range(0, len(texts), _BATCH)]
                     spent[name] += time.perf_counter() - start
             if turn == 0:
                 for name in differing:

@@ -36,10 +36,10 @@ from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import CORPUS_TOTALS
 from pivot_udfs.storage.read_parquet import ReadFiles, read_files
-from pivot_udfs.sum_counts import TABLE_OF, SumPlan, stored_counts, sum_counts
+from pivot_udfs.sum_counts import LAYOUTS, SumPlan, stored_counts, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
-_COUNTS = tuple(TABLE_OF.values())
+_COUNTS = tuple(layout.table for layout in LAYOUTS.values())
 _LAST = "corpus_totals"
 """The table that is committed last: the others, where they are ahead of it, are of a run that was stopped."""
 _STORED_COST = 1.0
@@ -131,7 +131,7 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
     totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
     n_bytes = sum(changes.added.values()) + sum(changes.removed.values())
     if add:
-        for kind, table in TABLE_OF.items():
+        for kind, (table, *_) in LAYOUTS.items():
             step = partial(stored_counts, kind=kind, folder=run.warehouse.location(table).uri, plan=sum_plan)
             stored = run.warehouse.files(table)
             parts = frame_of_files(run.spark, stored).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS))

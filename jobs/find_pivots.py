@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.framework.refresh import allowed_drift
+from jobs.framework.refresh import allowed_drift, drift_between
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
 from jobs.framework.task_sizes import frame_of_files, least_tasks
@@ -23,7 +23,6 @@ from pivot_udfs.find_pivots import (
     PivotPlan,
     TokenFigures,
     associate_files,
-    drift_between,
     find_pair_pivots,
     pair_pivots,
 )
@@ -120,7 +119,10 @@ def _associations(run: Run, plan: PivotPlan) -> DataFrame:
 
 
 def _hubs(run: Run, plan: PivotPlan, pairs: DataFrame) -> list[dict[str, Any]]:
-    """The rows of ``pivots``, ranked on the driver, which holds ``n_pivots`` of them."""
+    """The rows of ``pivots``, ranked on the driver, which holds ``n_pivots`` of them.
+
+    A pair has one vote, of which each of its pivots has its score divided by their number.
+    """
     pivots, tokens = run.settings.pivots, plan.tokens
     admitted = np.flatnonzero((tokens.doc_share <= pivots.max_doc_share) & (tokens.n_sources >= pivots.min_sources))
     figures = {name: getattr(tokens, name)[admitted] for name in ("doc_share", "word_share", "n_sources")}
@@ -129,11 +131,14 @@ def _hubs(run: Run, plan: PivotPlan, pairs: DataFrame) -> list[dict[str, Any]]:
     concepts = run.spark.createDataFrame(pa.table({"concept": np.arange(len(halves)), "in_a": halves}))
     above_zero = F.when(F.col("score") > 0, F.col("score"))
     a, b = (_total(F.when(F.col("in_a") == half, above_zero)) for half in (True, False))
+    n_pivots_of_pair = F.max("rank").over(Window.partitionBy("concept", "lang_a", "lang_b"))
     hubs = (
-        pairs.join(F.broadcast(concepts), on="concept")
+        pairs.withColumn("vote", F.col("score") / n_pivots_of_pair)
+        .join(F.broadcast(concepts), on="concept")
         .groupBy("token_id", "token")
         .agg(
             _total(F.col("score")).alias("score"),
+            _total(F.col("vote")).alias("votes"),
             F.coalesce((a - b) / F.nullif(a + b, F.lit(0.0)), F.lit(0.0)).alias("half_balance"),
             F.countDistinct("concept").alias("n_concepts"),
             F.countDistinct("lang_a", "lang_b").alias("n_language_pairs"),
@@ -141,7 +146,7 @@ def _hubs(run: Run, plan: PivotPlan, pairs: DataFrame) -> list[dict[str, Any]]:
         .where(F.col("n_concepts") >= pivots.min_concepts)
         .join(F.broadcast(candidates), on="token_id", how="inner")
     )
-    best = hubs.orderBy(F.desc("score"), F.asc("token_id")).limit(pivots.n_pivots).collect()
+    best = hubs.orderBy(F.desc(pivots.rank_by), F.asc("token_id")).limit(pivots.n_pivots).drop("votes").collect()
     return [hub.asDict() | {"rank": rank} for rank, hub in enumerate(best, 1)]
 
 

@@ -144,7 +144,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 
 STAGE = Stage(
     name="write_report",
-    version=5,
+    version=7,
     reads=(*STAGE_TABLES, "datasets/*"),
     sections=("report",),
     files=("tokenizer", "lexicon"),

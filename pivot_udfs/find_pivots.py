@@ -4,7 +4,7 @@ The files of ``token_cooccurrence`` are read where they are needed. Only associa
 word's as one packed row, to the tasks of the concepts that have the word.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, groupby, pairwise
@@ -136,12 +136,6 @@ def find_pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iter
 def pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iterator[pa.RecordBatch]:
     """The rows of ``find_pair_pivots``."""
     return (rows for _, rows in find_pair_pivots(batches, plan))
-
-
-def drift_between(pinned: Collection[int], found: Collection[int]) -> float:
-    """The share of the larger of two pivot sets (token ids) that the other lacks, in [0, 1]; 0 where both are empty."""
-    largest = max(len(pinned), len(found))
-    return 1 - len({*pinned} & {*found}) / largest if largest else 0.0
 
 
 def _word(plan: PivotPlan, number: int, parts: list[dict[str, Any]]) -> _Word:

@@ -7,7 +7,7 @@ which stay in the cache. Memory depends on the vocabulary, not on the corpus.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,27 @@ from pivot_udfs.counting.partial_rows import Counts, Kind, packed_rows, unpacked
 from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.lexicon import Lexicon
+from pivot_udfs.schemas import TABLES
 
 _OUT_CELLS = 1 << 17
-TABLE_OF = {
-    Kind.TOKEN_COOCCURRENCE: "token_cooccurrence",
-    Kind.WORD_COOCCURRENCE: "word_cooccurrence",
-    Kind.WORD_TOTALS: "word_totals",
-    Kind.TOKEN_TOTALS: "token_totals",
-    Kind.TOKEN_SOURCES: "token_sources",
+
+
+class Layout(NamedTuple):
+    """A count table; its last two columns are the counts."""
+
+    table: str
+    row: str | None
+    """The column with the row of a cell: ids, or words, which stand for word ids; None for a table of totals."""
+    column: str
+    """The same for the column of a cell."""
+
+
+LAYOUTS = {
+    Kind.TOKEN_COOCCURRENCE: Layout("token_cooccurrence", "word", "token_id"),
+    Kind.WORD_COOCCURRENCE: Layout("word_cooccurrence", "word_a", "word_b"),
+    Kind.WORD_TOTALS: Layout("word_totals", None, "word"),
+    Kind.TOKEN_TOTALS: Layout("token_totals", None, "token_id"),
+    Kind.TOKEN_SOURCES: Layout("token_sources", "source_group", "token_id"),
 }
 
 
@@ -60,13 +73,13 @@ def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tup
             continue
         _check_counts(Kind(row_kind), counts)
         if waiting and (row_kind != kind or n_cells >= _OUT_CELLS):
-            yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
+            yield LAYOUTS[Kind(kind)].table, _table_rows(Kind(kind), waiting, plan)
             waiting, n_cells = [], 0
         kind = row_kind
         waiting.append((row, counts))
         n_cells += len(counts[0])
     if waiting:
-        yield TABLE_OF[Kind(kind)], _table_rows(Kind(kind), waiting, plan)
+        yield LAYOUTS[Kind(kind)].table, _table_rows(Kind(kind), waiting, plan)
 
 
 def stored_counts(
@@ -75,22 +88,22 @@ def stored_counts(
     """The rows of a count table (one string column, its files) as PARTIAL_ROWS, to be summed with new ones."""
     numbers = plan.lexicon.word_numbers()
     for files in batches:
-        for batch in read_counts(TABLE_OF[kind], files.column(0).to_pylist(), folder):
+        for batch in read_counts(LAYOUTS[kind].table, files.column(0).to_pylist(), folder):
             yield _packed(batch, kind, numbers)
 
 
 def _packed(batch: pa.RecordBatch, kind: Kind, numbers: Mapping[tuple[str, str], int]) -> pa.RecordBatch:
-    rows = np.zeros(batch.num_rows, np.int32)
-    if kind is Kind.TOKEN_SOURCES:
-        rows, columns = batch.column("source_group").to_numpy(), batch.column("token_id").to_numpy()
-    elif kind is Kind.TOKEN_COOCCURRENCE:
-        rows, columns = word_ids(batch, numbers), batch.column("token_id").to_numpy()
-    elif kind is Kind.WORD_COOCCURRENCE:
-        rows, columns = word_ids(batch, numbers, "_a"), word_ids(batch, numbers, "_b")
-    else:
-        columns = word_ids(batch, numbers) if kind is Kind.WORD_TOTALS else batch.column("token_id").to_numpy()
+    _, row, column = LAYOUTS[kind]
+    rows = _ids(batch, row, numbers) if row else np.zeros(batch.num_rows, np.int32)
     pairs, docs = (batch.column(name).to_numpy() for name in batch.schema.names[-2:])
-    return packed_rows(kind, rows, columns, pairs, docs)
+    return packed_rows(kind, rows, _ids(batch, column, numbers), pairs, docs)
+
+
+def _ids(batch: pa.RecordBatch, name: str, numbers: Mapping[tuple[str, str], int]) -> npt.NDArray[np.int32]:
+    if name.startswith("word"):
+        return word_ids(batch, numbers, name.removeprefix("word"))
+    ids: npt.NDArray[np.int32] = batch.column(name).to_numpy()
+    return ids
 
 
 def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], Counts]]:
@@ -113,9 +126,10 @@ def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tu
 def _check_counts(kind: Kind, counts: Counts) -> None:
     least = 0 if kind is Kind.TOKEN_SOURCES else 1
     if counts[1].min() < least or counts[2].min() < 1:
+        table = LAYOUTS[kind].table
         raise WarehouseError(
-            f"{TABLE_OF[kind]} would have negative counts: it does not count the documents that were removed; remove "
-            f"the folder of {TABLE_OF[kind]}, so that all documents are counted anew"
+            f"{table} would have negative counts: it does not count the documents that were removed; remove the folder "
+            f"of {table}, so that all documents are counted anew"
         )
 
 
@@ -138,25 +152,16 @@ def _table_rows(kind: Kind, rows: list[tuple[int, Counts]], plan: SumPlan) -> pa
     row_ids = np.repeat(np.array([row for row, _ in rows], np.int32), lengths)
     columns = np.concatenate([counts[0] for _, counts in rows])
     pairs, docs = (np.concatenate([counts[k] for _, counts in rows], dtype=np.int64) for k in (1, 2))
-    counted = {"pair_count": pairs, "doc_count": docs}
-    totals = {"count": pairs, "doc_count": docs}
-    if kind is Kind.TOKEN_COOCCURRENCE:
-        return _batch(_named(plan, row_ids) | {"token_id": columns} | counted)
-    if kind is Kind.WORD_COOCCURRENCE:
-        return _batch(_named(plan, row_ids, "_a") | _named(plan, columns, "_b") | counted)
-    if kind is Kind.TOKEN_SOURCES:
-        words = {"word_count": pairs, "doc_count": docs}
-        return _batch({"source_group": row_ids, "token_id": columns} | words)
-    if kind is Kind.WORD_TOTALS:
-        return _batch(_named(plan, columns) | totals)
-    return _batch({"token_id": columns} | totals)
+    table, row, column = LAYOUTS[kind]
+    ids = (_named(plan, row, row_ids) if row else {}) | _named(plan, column, columns)
+    return _batch(ids | dict(zip(TABLES[table].schema.names[-2:], (pairs, docs), strict=True)))
 
 
-def _named(plan: SumPlan, ids: npt.NDArray[np.int32], suffix: str = "") -> dict[str, pa.Array]:
-    return {
-        f"lang{suffix}": pa.DictionaryArray.from_arrays(pa.array(ids), plan.languages),
-        f"word{suffix}": pa.DictionaryArray.from_arrays(pa.array(ids), plan.words),
-    }
+def _named(plan: SumPlan, name: str, ids: npt.NDArray[np.int32]) -> dict[str, Any]:
+    if not name.startswith("word"):
+        return {name: ids}
+    languages, words = (pa.DictionaryArray.from_arrays(pa.array(ids), of) for of in (plan.languages, plan.words))
+    return {name.replace("word", "lang"): languages, name: words}
 
 
 def _batch(columns: dict[str, Any]) -> pa.RecordBatch:

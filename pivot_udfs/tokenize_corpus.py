@@ -17,8 +17,8 @@ from pivot_udfs.shards.quarantine_reasons import Rejected
 from pivot_udfs.shards.read_shard import read_shard
 from pivot_udfs.shards.validate_record import Document
 from pivot_udfs.text.identify_language import identify_languages
-from pivot_udfs.tokenization.backends import Encoder, TokenizerSpec, encoder
-from pivot_udfs.tokenization.text_batch import TextBatch
+from pivot_udfs.tokenization.backends import TokenizerSpec, encoder
+from pivot_udfs.tokenization.text_batch import Encoder, TextBatch
 
 BATCH_CHARACTERS = 4 << 20
 """Text of a batch, 4 to 16 MB; a larger document is a batch of its own."""
@@ -151,7 +151,7 @@ def _count_reasons(rejected: list[Rejected], rejections: dict[str, Rejections]) 
 def _documents(documents: list[Document], shard: str, encode: Encoder) -> pa.RecordBatch:
     numbers, sources, ids, languages, strings = zip(*documents, strict=True)
     texts = TextBatch(strings)
-    token_ids, offsets = encode.encode(texts)
+    token_ids, offsets = encode(texts)
     unlabelled = [text for lang, text in zip(languages, texts, strict=True) if not lang]
     identified = iter(identify_languages(unlabelled))
     columns = {

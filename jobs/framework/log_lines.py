@@ -71,7 +71,7 @@ def start_logging(job: str = "", as_json: bool = False, level: str = "INFO") -> 
     global _least
     _json_job[:], _least = [job] if as_json else [], logging.getLevelNamesMapping()[level]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(CleanFormatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(CleanFormatter())
     handler.addFilter(lambda record: not _is_interrupt(record))
     logging.basicConfig(level=max(logging.WARNING, _least), handlers=[handler])
 
@@ -86,20 +86,11 @@ class CleanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's lines; as JSON always one."""
-        if not _json_job:
-            return super().format(record)
         lines = self.formatException(record.exc_info).splitlines() if record.exc_info else []
-        message = f"{record.name}: {record.getMessage()}"
-        return _as_json(record.levelname, "", message, {"traceback": lines} if lines else {})
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """The record's line."""
-        return clean(super().formatMessage(record))
-
-    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's own name
-        """The lines of the traceback."""
-        lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
-        return "\n".join(clean(line) for line in lines)
+        lines, message = [clean(line) for line in lines], f"{record.name}: {record.getMessage()}"
+        if _json_job:
+            return _as_json(record.levelname, "", message, {"traceback": lines} if lines else {})
+        return "\n".join([clean(f"{record.levelname} {message}"), *lines])
 
 
 def is_shown(level: str) -> bool:

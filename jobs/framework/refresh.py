@@ -1,9 +1,9 @@
 """When pivots and the cuts of the arms are decided anew: by ``refresh.rule``, on request, or where they cannot stay.
 
-Between refreshes they are pinned: ``Run.pins``. The drift of the pivots is measured by ``jobs.find_pivots``.
+Between refreshes they are pinned: ``Run.pins``. ``jobs.find_pivots`` measures the drift of the pivots.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_write
 from jobs.warehouse.block_list_table import read_block_list
@@ -25,6 +25,12 @@ def decide_refresh(run: Run, stages: Sequence[Stage], requested: bool) -> None:
 def allowed_drift(refresh: Refresh) -> float:
     """The share of the pivot set that may differ from that of today's counts while the pivots stay, in [0, 1]."""
     return refresh.max_drift if refresh.rule == "on_drift" else 1.0
+
+
+def drift_between(pinned: Collection[int], found: Collection[int]) -> float:
+    """The share of the larger of two pivot sets (token ids) that the other lacks, in [0, 1]; 0 where both are empty."""
+    largest = max(len(pinned), len(found))
+    return 1 - len({*pinned} & {*found}) / largest if largest else 0.0
 
 
 def _why_not_pinned(run: Run, stages: Sequence[Stage]) -> str | None:

@@ -134,7 +134,8 @@ def _write(
             places = place_of_row.reindex(range(row, row := row + len(batch)), fill_value=-1).to_numpy()
             _put(writer, batch, places, vocabulary_size)
             if arm == "held_out":
-                n_bytes[places[places >= 0]] = _text_bytes(batch)[places >= 0]
+                of_texts = np.asarray(pc.binary_length(batch["text"].cast(pa.binary())))
+                n_bytes[places[places >= 0]] = of_texts[places >= 0]
             bar.update(int((places >= 0).sum()))
     manifest = writer.finish(
         {
@@ -165,10 +166,6 @@ def _put(writer: PackedWriter, batch: pa.RecordBatch, places: NDArray[np.int64],
         )
     for row in np.flatnonzero(places >= 0):
         writer.put(places[row], ids[offsets[row] : offsets[row + 1]])
-
-
-def _text_bytes(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    return np.asarray(pc.binary_length(batch["text"].cast(pa.binary())), np.int64)
 
 
 def _by_language(chosen: pd.DataFrame, n_bytes: NDArray[np.int64]) -> dict[str, dict[str, int]]:

@@ -15,8 +15,8 @@ from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import file_sha256, results_path, write_text
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.report.data import ModelReport, read_model_report
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
+from jobs.gpu.report.read_results import ModelReport, read_model_report
 from jobs.report.language_names import shown_token
 from jobs.report.templates import packaged, template
 from pivot_udfs.load_settings import result_settings

@@ -22,6 +22,8 @@ BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072b2", "#e69f00", "#009e73", "#c62828"
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
 """Colours that colour-blind readers can distinguish: those of Okabe and Ito (2008), with a stronger red."""
 INK, PALE, QUIET = "#26292e", "#d3d8df", "#6b7280"
+DOTS = "#8d97a4", "#1f83c6"
+"""Grey and blue of dots, which are bitmaps: visible on light and on dark screens."""
 PANEL, WIDE = 3.0, 9.2
 """Widths of figures in inches: of one panel, which a phone has room for, and of a whole page."""
 _VARIABLES = {

@@ -17,13 +17,12 @@ from matplotlib.ticker import (
 from pyspark.sql import Row
 
 from jobs.report.language_names import language_name
-from jobs.report.plot_style import BLUE, ORANGE, PALE, PANEL, QUIET, RED, SKY, as_svg, drawing, no_points, panel
+from jobs.report.plot_style import BLUE, DOTS, ORANGE, PALE, PANEL, QUIET, RED, SKY, as_svg, drawing, no_points, panel
 from jobs.report.report_types import LanguageDensity
 
 N_LEAST_DOCS = 10
 """Octaves of length with fewer documents are not drawn."""
-_GREY, _BLUE = "#8d97a4", "#1f83c6"
-"""Of dots, which are bitmaps: visible on light and on dark screens."""
+_GREY, _BLUE = DOTS
 
 
 def draw_densities(densities: Sequence[LanguageDensity]) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
+from jobs.framework.refresh import drift_between
 from jobs.framework.stage import Run
 from jobs.report.templates import template
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.releases import Release, read_releases
 from pivot_udfs.errors import DamagedTableError, MissingVersionError
-from pivot_udfs.find_pivots import drift_between
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.storage.stores import resolve
 

@@ -57,12 +57,16 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
     Raises LexiconError where it cannot be read, is not UTF-8, lacks a language or has it twice, has ragged rows, or has
     no pair.
     """
+    return parse_lexicon(read_lexicon(path), languages, path)
+
+
+def read_lexicon(path: str) -> bytes:
+    """The file of a lexicon (local path or URI); raises LexiconError where it cannot be read."""
     try:
         with resolve(path).open_input() as stream:
-            payload = stream.read()
+            return stream.read()
     except STORE_ERRORS as error:
         raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason(error)}; give a TSV file") from None
-    return parse_lexicon(payload, languages, path)
 
 
 def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lexicon") -> Lexicon:

@@ -53,7 +53,7 @@ def swap_words(documents: pa.RecordBatch, plan: SwapPlan) -> pa.RecordBatch:
         b"".join(_parts(text.encode(), hits[doc], f"{plan.seed}:{source}:{doc_id}", plan)).decode()
         for doc, (source, doc_id, text) in enumerate(keys)
     ]
-    token_ids, offsets = encoder(plan.tokenizer).encode(texts)
+    token_ids, offsets = encoder(plan.tokenizer)(texts)
     kind = documents.schema.field("token_ids").type
     new = {
         "text": pa.array(texts, pa.string()),

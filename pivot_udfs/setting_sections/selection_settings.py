@@ -37,6 +37,9 @@ class Pivots(Section):
     """Groups of sources in which a pivot must occur: sources are counted in 32 groups, by their hash."""
     n_pivots: Count = 1000
     """Number of corpus pivots, the best ones."""
+    rank_by: Literal["score", "votes"] = "score"
+    """What makes a corpus pivot better: the sum of its pair scores; or of each pair score divided by the number of the
+    pair's pivots, so that a repeated template, which gives its words many pivots, counts less."""
     half_seed: Annotated[int, Long] = 0
     """Seed of the random split of the concepts into the halves A and B, see ``half_balance``."""
 

@@ -110,21 +110,11 @@ class Location:
 
     def type(self) -> fs.FileType:
         """File, Directory, Unknown (such as a FIFO or a device) or NotFound; links are followed."""
-        return self._info().type
+        return self.filesystem.get_file_info([self._native_path])[0].type
 
     def exists(self) -> bool:
         """Whether there is a file or folder."""
         return bool(self.type() != fs.FileType.NotFound)
-
-    def size(self) -> int:
-        """Size of the file in bytes; raises STORE_ERRORS where there is no such file."""
-        n_bytes: int | None = self._info().size
-        if n_bytes is None:
-            raise FileNotFoundError(f"{self} is no file")
-        return n_bytes
-
-    def _info(self) -> fs.FileInfo:
-        return self.filesystem.get_file_info([self._native_path])[0]
 
 
 def utf8_path(path: str) -> str:

@@ -151,11 +151,12 @@ class _File:
 
     def close(self, table: str) -> pa.RecordBatch:
         self._writer.close()
+        n_bytes = self._stream.tell()
         self._stream.close()
         row = {
             "table": table,
             "path": self._location.name,
-            "n_bytes": self._location.size(),
+            "n_bytes": n_bytes,
             "n_records": self.n_records,
             "stats": json.dumps(self._statistics(), ensure_ascii=False),
         }

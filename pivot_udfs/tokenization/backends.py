@@ -9,24 +9,23 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
 import sentencepiece
 import tokenizers
-from numpy.typing import NDArray
 
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, splits_digits, unsupported_by_loops
-from pivot_udfs.tokenization.encoders import FastokensEncoder, SentencePieceEncoder, TokenizersEncoder
+from pivot_udfs.tokenization.encoders import fastokens_encoder, sentencepiece_encoder, tokenizers_encoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
+from pivot_udfs.tokenization.text_batch import Encoder
 from pivot_udfs.tokenization.token_bytes import is_byte_level
 
 Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
@@ -47,14 +46,6 @@ class TokenizerSpec:
     backend: Backend
     sha256: str
     payload: bytes = field(repr=False, compare=False)
-
-
-class Encoder(Protocol):
-    """Texts to ids; special tokens are neither added nor recognised in the text."""
-
-    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The ids of all texts in a row, int32, and where each begins, int64 (len(texts) + 1,)."""
-        ...
 
 
 def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
@@ -83,7 +74,7 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
     spec = TokenizerSpec("huggingface", "tokenizers", sha256, _checked_json(path, raw))
     try:
         with _panics_as_errors():
-            encoder(spec).encode(probe_texts(()))
+            encoder(spec)(probe_texts(()))
     except Exception as error:
         raise TokenizerError(f"{path}: tokenizers cannot use it ({error}); save it again as a tokenizer.json") from None
     return fastest(spec, path, backend) if backend in _FAST else spec
@@ -158,7 +149,7 @@ def _difference(fast: TokenizerSpec, reference: TokenizerSpec) -> str | None:
     texts = probe_texts(token.content for token in added)
     try:
         with _panics_as_errors():
-            return first_difference(texts, encoder(fast).encode(texts), encoder(reference).encode(texts))
+            return first_difference(texts, encoder(fast)(texts), encoder(reference)(texts))
     except Exception as error:
         return f"it refuses this tokenizer ({str(error).partition(chr(10))[0]})"
 
@@ -181,14 +172,14 @@ def encoder(spec: TokenizerSpec) -> Encoder:
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if spec.backend == "sentencepiece":
-        return SentencePieceEncoder(sentencepiece_processor(spec))
+        return sentencepiece_encoder(sentencepiece_processor(spec))
     if spec.backend == "byte_level":
         return ByteLevelEncoder(json.loads(spec.payload), reference_tokenizer(spec))
-    reference = TokenizersEncoder(reference_tokenizer(spec))
+    reference = tokenizers_encoder(reference_tokenizer(spec))
     if spec.backend == "fastokens":
         import fastokens  # a GPU machine need not have it
 
-        return FastokensEncoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
+        return fastokens_encoder(fastokens.Tokenizer.from_json_str(_without_gaps(spec.payload)), reference)
     return reference
 
 

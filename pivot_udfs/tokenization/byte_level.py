@@ -93,8 +93,8 @@ class ByteLevelEncoder:
         self._rules, self._model = read_rules(config), reference.model
         self._table, self._lock = new_table(), threading.Lock()
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Flat ids and offsets."""
+    def __call__(self, texts: Sequence[str]) -> Encoded:
+        """Flat ids and offsets; an ``Encoder``."""
         data, offsets = TextBatch.of(texts).buffers
         with self._lock:
             ids, starts, gaps = encode_texts(data, offsets, self._rules, self._table)

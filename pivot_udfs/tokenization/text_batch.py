@@ -1,6 +1,6 @@
 """What encoders take and give: texts that also lie in one Arrow buffer, and flat ids with offsets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Token ids, int32, and offsets o, int64 (n_texts + 1,): text k has ids[o[k]:o[k + 1]]."""
+Encoder = Callable[[Sequence[str]], Encoded]
+"""Special tokens are neither added nor recognised in the texts."""
 _BEYOND = " " * 32
 """Loops that read eight bytes at a time, from any byte, read beyond the last text."""
 

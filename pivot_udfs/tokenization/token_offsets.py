@@ -103,7 +103,7 @@ def _sentencepiece_spans(processor: Any, text: str) -> tuple[list[int], Spans]:
 
 def check_ids(spec: TokenizerSpec, text: str, ids: NDArray[np.int32]) -> None:
     """Raises TokenizerError where stored ids are not those of this tokenizer, or of this version of its library."""
-    expected, _ = encoder(spec).encode([text])
+    expected, _ = encoder(spec)([text])
     if np.array_equal(expected, ids):
         return
     shared = min(len(expected), len(ids))

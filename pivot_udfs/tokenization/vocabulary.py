@@ -76,6 +76,6 @@ def _ids_by_text(spec: TokenizerSpec) -> dict[str, list[int]]:
 
 def word_token_ids(spec: TokenizerSpec, word: str) -> frozenset[int]:
     """Ids of a word's own tokens: those it encodes to, bare and after a space, and those whose text it is."""
-    ids, _ = encoder(spec).encode([word, " " + word])
+    ids, _ = encoder(spec)([word, " " + word])
     same_text = [token_id for text in (word, " " + word) for token_id in _ids_by_text(spec).get(text, [])]
     return frozenset(ids.tolist()) | frozenset(same_text)

@@ -44,7 +44,7 @@ def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) 
 
 def test_log_records_are_one_line_each(hidden: None) -> None:
     record = logging.makeLogRecord({"msg": "%s is\nno shard of %s", "args": ("a\x1b[2Jb", SECRET), "name": "x"})
-    line = log_lines.CleanFormatter("%(levelname)s %(name)s: %(message)s").format(record)
+    line = log_lines.CleanFormatter().format(record)
     assert line == "Level None x: a\\x1b[2Jb is\\nno shard of ***".replace("Level None", record.levelname)
 
 

@@ -15,7 +15,7 @@ LANGUAGES = ("en", "fr", "zh")
 
 def dataset_rows(tokenizer: Path, n: int = 120) -> list[dict[str, Any]]:
     """Rows of ``documents`` and ``datasets/<arm>``, of three languages."""
-    encode = encoder(load_tokenizer(str(tokenizer))).encode
+    encode = encoder(load_tokenizer(str(tokenizer)))
     rows = []
     for k in range(n):
         text = f"document {k} " + "水 eau water " * (k % 7 + 1)

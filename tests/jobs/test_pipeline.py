@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ from small_corpus import SmallCorpus, rows_of
 from pivot_udfs.arms import ARMS
 from pivot_udfs.count_cooccurrence import COUNTED, count_cooccurrence
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
+from pivot_udfs.load_settings import load_settings
 from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.schemas import DATASET, STAGE_TABLES, table_of
+from pivot_udfs.settings import Settings
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import word_token_ids
 
@@ -148,6 +151,25 @@ def test_pivots(
     order = [(-row["score"], row["token_id"]) for row in rows]
     assert order == sorted(order)
     assert rows[-1]["score"] >= wanted[len(rows) - 1][1] - 1e-9
+
+
+def test_pivots_ranked_by_votes(
+    spark: "SparkSession", corpus: SmallCorpus, tables: oracle.Tables, brute_pairs: list[oracle_pivots.PairPivot]
+) -> None:
+    from jobs import find_pivots
+    from jobs.framework.stage import Run
+
+    run = Run(spark, load_settings(corpus.config, ["pivots.rank_by=votes"], Settings))
+    rows = find_pivots._hubs(run, find_pivots.pivot_plan(run), run.warehouse.read("pair_pivots"))
+    n_of_pair = Counter(pair[:5] for pair in brute_pairs)
+    votes: dict[int, list[float]] = {}
+    for pair in brute_pairs:
+        votes.setdefault(pair.token_id, []).append(pair.score / n_of_pair[pair[:5]])
+    by_score = oracle_pivots.pivots(brute_pairs, tables, len(corpus.documents), 10_000, 0.2, min_concepts=2)
+    best = sorted((math.fsum(votes[token]) for token, *_ in by_score), reverse=True)[:150]
+    assert [row["rank"] for row in rows] == list(range(1, len(best) + 1))
+    assert [math.fsum(votes[row["token_id"]]) for row in rows] == pytest.approx(best)
+    assert [row["token_id"] for row in rows] != [row[0] for row in by_score[: len(rows)]]
 
 
 def half_balance(pairs: list[oracle_pivots.PairPivot], token_id: int) -> float:

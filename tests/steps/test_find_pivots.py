@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from jobs.framework.refresh import drift_between
 from pivot_udfs.find_pivots import (
     ASSOCIATIONS,
     PivotPlan,
     TokenFigures,
     associate_files,
-    drift_between,
     find_pair_pivots,
 )
 from pivot_udfs.schemas import TOKEN_COOCCURRENCE

@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 
 from pivot_udfs.errors import StoreError
 from pivot_udfs.storage import location
+from pivot_udfs.storage.list_files import look_up
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason, redact
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, resolve, table_files
@@ -103,7 +104,7 @@ def test_a_file_of_any_name_is_written_and_read(tmp_path: Path, name: str) -> No
     with file.open_output() as stream:
         stream.write(b"raw")
     assert (tmp_path / name / "deep" / "file.gz").read_bytes() == b"raw"
-    assert (file.exists(), file.size()) == (True, 3)
+    assert (file.exists(), look_up(file).n_bytes) == (True, 3)
     for seekable in (False, True):
         with resolve(file.uri).open_input(seekable=seekable) as stream:
             assert stream.read() == b"raw"
@@ -134,7 +135,7 @@ def _commit(table: Location, value: int) -> None:
     name = f"{value}-{time.time_ns()}.parquet"
     with table.child(name).open_output() as stream:
         pq.write_table(rows, stream)
-    action = AddAction(name, table.child(name).size(), {}, 0, True, json.dumps({"numRecords": 1}))
+    action = AddAction(name, look_up(table.child(name)).n_bytes, {}, 0, True, json.dumps({"numRecords": 1}))
     uri, schema = delta_uri(table, for_commit=True), Schema.from_arrow(rows.schema)
     if DeltaTable.is_deltatable(uri):
         said = CommitProperties(max_commit_retries=0)

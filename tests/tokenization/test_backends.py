@@ -42,7 +42,7 @@ def expected_ids(path: str, text: str) -> list[int]:
 @settings(max_examples=60, deadline=None)
 def test_fastokens_gives_the_ids_of_tokenizers(byte_level: str, texts: list[str]) -> None:
     fast, slow = load_tokenizer(byte_level, "fastokens"), load_tokenizer(byte_level, "tokenizers")
-    got, wanted = encoder(fast).encode(texts), encoder(slow).encode(texts)
+    got, wanted = encoder(fast)(texts), encoder(slow)(texts)
     assert first_difference(texts, got, wanted) is None
     assert got[1].tolist() == wanted[1].tolist()
 
@@ -55,8 +55,8 @@ def test_odd_characters_of_real_text_get_the_ids_of_tokenizers(backend: str) -> 
     odd = [chr(c) for c in range(0x20000) if unicodedata.category(chr(c)) in kinds]
     odd += map(chr, range(0x11DE0, 0x11DEA))
     texts = [f"a{char}b  {char}1 {char}{char} '{char}s\n" for char in odd]
-    got = encoder(load_tokenizer(path, backend)).encode(texts)
-    assert first_difference(texts, got, encoder(load_tokenizer(path, "tokenizers")).encode(texts)) is None
+    got = encoder(load_tokenizer(path, backend))(texts)
+    assert first_difference(texts, got, encoder(load_tokenizer(path, "tokenizers"))(texts)) is None
 
 
 @pytest.mark.parametrize("name", ["cl100k", "qwen", "o200k"])
@@ -64,7 +64,7 @@ def test_fastokens_gives_the_ids_of_tokenizers_for_long_s(folder: Path, name: st
     """U+017F is an "s" in contractions to the reference only."""
     path = tokenizer_files.family(folder, name)
     texts = ["'\u017fare", "it'\u017ftthe a'\u017fS'LL", "\u212a's water"]
-    got, wanted = (encoder(load_tokenizer(path, backend)).encode(texts) for backend in ("fastokens", "tokenizers"))
+    got, wanted = (encoder(load_tokenizer(path, backend))(texts) for backend in ("fastokens", "tokenizers"))
     assert first_difference(texts, got, wanted) is None
 
 
@@ -82,7 +82,7 @@ def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokeni
     characters = tokenizer_files.characters(step)
     texts = [f"a{char}  {char}1{char}s'{char}are!{char}A{char}!{char}\n" for char in characters]
     joined = ["\u0130".join(texts[k : k + 64]) for k in range(0, len(texts), 64)]
-    got, wanted = (encoder(spec).encode(joined), encoder(load_tokenizer(path, "tokenizers")).encode(joined))
+    got, wanted = (encoder(spec)(joined), encoder(load_tokenizer(path, "tokenizers"))(joined))
     assert first_difference(joined, got, wanted) is None
 
 
@@ -91,7 +91,7 @@ def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokeni
 @settings(max_examples=40, deadline=None)
 def test_generated_texts_get_the_ids_of_tokenizers_in_other_families(folder: Path, name: str, texts: list[str]) -> None:
     spec, reference = _family(folder, name)
-    assert first_difference(texts, encoder(spec).encode(texts), encoder(reference).encode(texts)) is None
+    assert first_difference(texts, encoder(spec)(texts), encoder(reference)(texts)) is None
 
 
 @functools.cache
@@ -109,7 +109,7 @@ def test_auto_picks_the_loops_only_where_single_digits_are_split_off(folder: Pat
 
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
 def test_ids_are_flat_with_offsets(byte_level: str, backend: str) -> None:
-    ids, offsets = encoder(load_tokenizer(byte_level, backend)).encode(tokenizer_files.TEXTS)
+    ids, offsets = encoder(load_tokenizer(byte_level, backend))(tokenizer_files.TEXTS)
     assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
     assert offsets[0] == 0
     assert offsets[-1] == len(ids)
@@ -119,14 +119,14 @@ def test_ids_are_flat_with_offsets(byte_level: str, backend: str) -> None:
 
 @pytest.mark.parametrize("make", [tokenizer_files.byte_level, tokenizer_files.sentencepiece_model])
 def test_no_texts_give_no_ids(folder: Path, make: Callable[[Path], str]) -> None:
-    ids, offsets = encoder(load_tokenizer(make(folder))).encode([])
+    ids, offsets = encoder(load_tokenizer(make(folder)))([])
     assert (ids.tolist(), ids.dtype, offsets.tolist()) == ([], np.int32, [0])
 
 
 @pytest.mark.parametrize("backend", ["fastokens", "tokenizers"])
 def test_special_text_stays_plain_and_added_text_matches(byte_level: str, backend: str) -> None:
     spec = load_tokenizer(byte_level, backend)
-    ids, _ = encoder(spec).encode(["a<|end|>[mark]"])
+    ids, _ = encoder(spec)(["a<|end|>[mark]"])
     words = vocabulary(spec)
     assert not words.special_ids & set(ids.tolist())
     assert words.texts[ids[-1]] == "[mark]"
@@ -139,7 +139,7 @@ def test_truncation_and_padding_in_the_file_are_left_out(byte_level: str, folder
     tokenizer.enable_padding(length=8)
     tokenizer.save(str(folder / "truncating.json"))
     for backend in ("fastokens", "tokenizers"):
-        ids, _ = encoder(load_tokenizer(str(folder / "truncating.json"), backend)).encode(["water the cat"])
+        ids, _ = encoder(load_tokenizer(str(folder / "truncating.json"), backend))(["water the cat"])
         assert ids.tolist() == expected_ids(byte_level, "water the cat")
 
 
@@ -152,7 +152,7 @@ def test_auto_falls_back_with_a_warning(
         spec = load_tokenizer(path)
     assert spec.backend == "tokenizers"
     assert "fastokens does not fit" in caplog.text
-    ids, _ = encoder(spec).encode(["the 水 🙂"])
+    ids, _ = encoder(spec)(["the 水 🙂"])
     assert ids.tolist() == expected_ids(path, "the 水 🙂")
     with pytest.raises(TokenizerError, match="fastokens does not fit"):
         load_tokenizer(path, "fastokens")
@@ -165,12 +165,12 @@ def test_tokens_that_are_whole_words_are_found_beside_other_added_tokens(tmp_pat
     path = str(tmp_path / "added.json")
     tokenizer.save(path)
     for text in ("껔れ껔", "껔 껔a れ껔"):
-        assert encoder(load_tokenizer(path)).encode([text])[0].tolist() == expected_ids(path, text)
+        assert encoder(load_tokenizer(path))([text])[0].tolist() == expected_ids(path, text)
 
 
 def test_a_differing_backend_is_found(byte_level: str) -> None:
     texts = probe_texts(["<|end|>"])
-    ids, offsets = encoder(load_tokenizer(byte_level)).encode(texts)
+    ids, offsets = encoder(load_tokenizer(byte_level))(texts)
     changed = ids.copy()
     changed[offsets[3]] += 1
     assert first_difference(texts, (ids, offsets), (ids, offsets)) is None
@@ -180,7 +180,7 @@ def test_a_differing_backend_is_found(byte_level: str) -> None:
 def test_sentencepiece_gives_its_own_ids(folder: Path) -> None:
     path = tokenizer_files.sentencepiece_model(folder)
     processor = sentencepiece.SentencePieceProcessor(model_file=path)
-    ids, offsets = encoder(load_tokenizer(path)).encode(tokenizer_files.TEXTS)
+    ids, offsets = encoder(load_tokenizer(path))(tokenizer_files.TEXTS)
     rows = [ids[a:b].tolist() for a, b in pairwise(offsets)]
     assert rows == [processor.encode(text) for text in tokenizer_files.TEXTS]
 

@@ -89,7 +89,7 @@ def _expected(path: str, texts: list[str]) -> list[list[int]]:
 
 
 def _rows(encoder: ByteLevelEncoder, texts: list[str]) -> list[list[int]]:
-    ids, offsets = encoder.encode(texts)
+    ids, offsets = encoder(texts)
     assert (ids.dtype, offsets.dtype) == (np.int32, np.int64)
     assert (offsets[0], offsets[-1]) == (0, len(ids))
     return [ids[a:b].tolist() for a, b in pairwise(offsets.tolist())]

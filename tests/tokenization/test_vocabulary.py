@@ -49,7 +49,7 @@ def test_byte_lengths_only_where_they_are_positions(byte_level: str, folder: Pat
 def test_vocabulary_with_byte_fallback(folder: Path, make: Callable[[Path], str]) -> None:
     spec = load_tokenizer(make(folder))
     words = vocabulary(spec)
-    ids, _ = encoder(spec).encode(["the ꙮ"])
+    ids, _ = encoder(spec)(["the ꙮ"])
     texts = [words.texts[k] for k in ids]
     assert texts[-3:] == [r"\xea", r"\x99", r"\xae"]
     assert not words.has_letter[ids[-1]]

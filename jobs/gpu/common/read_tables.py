@@ -87,16 +87,13 @@ def read_columns(pinned: PinnedTable, columns: list[str]) -> pa.Table:
 
     Raises WarehouseError where files of this version were removed (vacuumed), or a column is missing.
     """
-    try:
-        with reading(pinned):
-            return pinned.dataset.to_table(columns=columns)
-    except (KeyError, ValueError, pa.ArrowException) as error:
-        raise WarehouseError(f"{pinned.name} version {pinned.version} lacks one of {columns}: {error}") from None
+    with reading(pinned):
+        return pinned.dataset.to_table(columns=columns)
 
 
 @contextmanager
 def reading(pinned: PinnedTable) -> Iterator[None]:
-    """A scan of a table, in which files that cannot be read are a ``WarehouseError``."""
+    """A scan of a table, in which a missing column, or a file that cannot be read, is a ``WarehouseError``."""
     from deltalake.exceptions import DeltaError
 
     try:
@@ -106,3 +103,5 @@ def reading(pinned: PinnedTable) -> Iterator[None]:
             f"{pinned.name} version {pinned.version}: files of this version cannot be read ({reason(error)}); it was "
             "probably vacuumed: use a newer version, or rebuild the table"
         ) from None
+    except (KeyError, ValueError, pa.ArrowException) as error:
+        raise WarehouseError(f"{pinned.name} version {pinned.version} lacks a column: {reason(error)}") from None

@@ -46,7 +46,10 @@ class LensTrainer:
             log_p = self._head.logits(hidden[-1]).log_softmax(dim=-1)
             self._adam.zero_grad()
             for layer in range(len(hidden) - 1):  # one by one: the logits of all layers would take gigabytes
-                self._divergence(log_p, self.lens.translated(hidden[layer], layer)).backward()  # type: ignore[no-untyped-call]
+                translated = self.lens.translated(hidden[layer], layer)
+                with self._rounded():
+                    loss = self._divergence(log_p, translated)
+                loss.backward()  # type: ignore[no-untyped-call]
             self._adam.step()
             self.step += 1
             yield self.step
@@ -63,6 +66,10 @@ class LensTrainer:
             read = [(x, self.lens.translated(x, layer)) for layer, x in enumerate(hidden[:-1])]
             found.append([[float(self._divergence(log_p, x)) for x in of_layer] for of_layer in read])
         return [{"logit": logit, "tuned": tuned} for logit, tuned in np.mean(found, axis=0).tolist()]
+
+    def _rounded(self) -> torch.autocast:
+        """Matrix products in bfloat16 on a GPU: in float32, those of the output head would take most of the time."""
+        return torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._model.device.type == "cuda")
 
     def _divergence(self, log_p: Tensor, hidden: Tensor) -> Tensor:
         log_q = self._head.logits(hidden).log_softmax(dim=-1)

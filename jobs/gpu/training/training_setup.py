@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.settings import ModelSettings, Training
@@ -17,7 +19,6 @@ from jobs.gpu.models.special_tokens import warn_without_start_token
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
-from jobs.gpu.training.fast_forward import keep_residual_in_bfloat16, skip_mask_creation
 from jobs.gpu.training.training_loop import make_optimizer
 from pivot_udfs.errors import PackedFileError, TrainingError
 from pivot_udfs.load_settings import result_settings
@@ -26,6 +27,8 @@ from pivot_udfs.tokenization.backends import TokenizerSpec
 
 VERSION = 2
 """Of training: raised when the same run gives other weights."""
+UNMASKED = "unmasked_sdpa"
+AttentionInterface.register(UNMASKED, sdpa_attention_forward)
 
 
 @contextmanager
@@ -80,6 +83,28 @@ def wrap(model: Any, options: Training, accelerator: Accelerator) -> tuple[Any, 
     if "_original_forward" in vars(inner):  # Accelerate's own makes all logits float32 at once; the loop casts itself
         del inner.forward, inner._original_forward
     return wrapped, optimizer
+
+
+def skip_mask_creation(model: Any, length: int) -> None:
+    """Makes attention causal without a mask, unless a 4-D mask is passed.
+
+    Otherwise transformers checks in every forward pass whether the positions are those of several packed sequences,
+    and waits for the device to answer. Models with a sliding window shorter than ``length`` (tokens of a sequence) need
+    their masks and are left as they are.
+    """
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    if config._attn_implementation == "sdpa" and (window is None or window >= length):
+        model.set_attn_implementation(UNMASKED)
+
+
+def keep_residual_in_bfloat16(model: Any) -> None:
+    """Casts the embeddings' output, and so the sum of all layers' outputs, to bfloat16.
+
+    Under autocast the layers' outputs are bfloat16, but their sum has the dtype of the float32 embeddings, and every
+    norm and addition moves twice the bytes. The weights stay float32.
+    """
+    model.get_input_embeddings().register_forward_hook(lambda _module, _inputs, output: output.to(torch.bfloat16))
 
 
 def open_held_out(settings: ModelSettings, tokenizer: TokenizerSpec, packed: PackedFile) -> PackedFile | None:

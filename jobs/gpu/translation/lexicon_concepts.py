@@ -3,10 +3,8 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pivot_udfs.errors import LexiconError
-from pivot_udfs.matching.lexicon import lexicon_rows, parse_lexicon, surface_forms
+from pivot_udfs.matching.lexicon import lexicon_rows, parse_lexicon, read_lexicon, surface_forms
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,7 @@ def read_concepts(path: str, languages: Sequence[str]) -> tuple[list[Concept], s
 
     Raises LexiconError where the file cannot be read, or lacks a language.
     """
-    try:
-        payload = Path(path).read_bytes()
-    except OSError as error:
-        raise LexiconError(f"lexicon.path = {path!r} cannot be read: {error.strerror}; give a TSV file") from None
+    payload = read_lexicon(path)
     lexicon = parse_lexicon(payload, languages, path)
     header, *rows = lexicon_rows(payload, path)
     concepts = []

@@ -51,11 +51,11 @@ class WordTokens:
 
     def ids(self, text: str) -> list[int]:
         """Ids of a text; special tokens are neither added nor recognised."""
-        return [int(token) for token in self._encoder.encode([text])[0]]
+        return [int(token) for token in self._encoder([text])[0]]
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of whole prompts, with the start token first if one is set."""
-        flat, offsets = self._encoder.encode(list(texts))
+        flat, offsets = self._encoder(list(texts))
         return [self._start + flat[a:b].tolist() for a, b in pairwise(offsets)]
 
     def answer(self, language: str, word: str) -> tuple[int, ...]:
@@ -88,7 +88,7 @@ class WordTokens:
         """
         if not words:
             return []
-        flat, offsets = self._encoder.encode(list(words))
+        flat, offsets = self._encoder(list(words))
         own = [[k for k in flat[a:b].tolist() if k not in self._blank] for a, b in pairwise(offsets)]
         return [
             None

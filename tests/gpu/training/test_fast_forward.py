@@ -21,9 +21,9 @@ from jobs.gpu.models.load_model import save_model
 from jobs.gpu.models.output_head import captured_outputs, find_layers
 from jobs.gpu.packing.packed_file import PackedFile
 from jobs.gpu.training import training_setup
-from jobs.gpu.training.fast_forward import keep_residual_in_bfloat16, skip_mask_creation
 from jobs.gpu.training.token_loss import loss_function, summed_loss
 from jobs.gpu.training.training_loop import Trainer
+from jobs.gpu.training.training_setup import keep_residual_in_bfloat16, skip_mask_creation
 
 pytestmark = pytest.mark.torch
 LENGTH = 64

@@ -19,6 +19,12 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 
 _CELLS = 5
 _JOBS = ("evaluate_translation", "trace_layers", "explain_behaviour", "run_experiment")
+_FILES = {
+    "evaluate_translation": "scores.json",
+    "explain_behaviour": "explanation.json",
+    "run_experiment": "experiment.json",
+    "sweep_revisions": "sweep.json",
+}
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,7 @@ class ModelReport:
 
 def read_model_report(settings: ModelSettings) -> ModelReport:
     """Reads all results; raises TaskError where there are no results, or the explanation is of another release."""
-    files = {"evaluate_translation": "scores.json", "explain_behaviour": "explanation.json"}
-    files |= {"run_experiment": "experiment.json"}
-    files |= {"sweep_revisions": "sweep.json"}
-    parts: dict[str, Any] = {job: _json(results_path(settings, name)) for job, name in files.items()}
+    parts: dict[str, Any] = {job: _json(results_path(settings, name)) for job, name in _FILES.items()}
     traces = parts["trace_layers"] = _rows(results_path(settings, "traces"))
     if not any(parts.values()):
         raise TaskError(f"{settings.results.path} holds no results: run jobs.gpu.evaluate_translation first")
@@ -55,6 +58,7 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
         raise TaskError(
             f"{settings.results.path}/explanation.json is of another release: run jobs.gpu.explain_behaviour again"
         )
+    directions = sorted(parts["explain_behaviour"].get("directions", {}).items(), key=lambda item: item[0] != "all")
     traced = read_provenance(results_path(settings, "traces"))
     pairs = _rows(results_path(settings, "explained_pairs.parquet"))
     return ModelReport(
@@ -63,7 +67,7 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
         trained_on_corpus=settings.model.trained_on_corpus,
         scores=parts["evaluate_translation"],
         left_out=_left_out(results_path(settings, "task.jsonl")),
-        curves={name: row["curves"] for name, row in _all_first(parts["explain_behaviour"])},
+        curves={name: row["curves"] for name, row in directions},
         precision=_precision(parts["explain_behaviour"]),
         heatmaps=_heatmaps(traces, settings),
         explanation=parts["explain_behaviour"],
@@ -89,11 +93,6 @@ def _left_out(path: Path) -> dict[str, dict[str, int]]:
         return {}
     with path.open(encoding="utf-8") as file:
         return dict(json.loads(file.readline()).get("left_out", {}))
-
-
-def _all_first(explanation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    directions = explanation.get("directions", {})
-    return sorted(directions.items(), key=lambda item: item[0] != "all")
 
 
 def _precision(explanation: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
