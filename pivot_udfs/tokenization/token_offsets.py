@@ -5,7 +5,8 @@ says for which documents. What is left over (altered by a normalizer, SentencePi
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.text.script_tables import byte_places
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, reference_tokenizer, sentencepiece_processor
-from pivot_udfs.tokenization.token_bytes import is_byte_entry
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -71,18 +71,21 @@ def _huggingface_spans(spec: TokenizerSpec, text: str) -> tuple[list[int], Spans
     places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
     byte_of = byte_places(text)
     starts, ends = byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]
-    _divide_bytes(encoding.tokens, starts, ends, byte_of)
+    # Unknown characters in a row have one span, that of the row; a byte token covers its own character.
+    bytes_at = np.flatnonzero(np.isin(encoding.ids, _byte_tokens(spec))).tolist()
+    for (start, end), of_span in groupby(bytes_at, key=lambda k: (starts[k], ends[k])):
+        run = list(of_span)
+        if len(run) == end - start:
+            character = np.searchsorted(byte_of, np.arange(start, end), side="right")
+            starts[run], ends[run] = byte_of[character - 1], byte_of[character]
     return encoding.ids, (starts, ends)
 
 
-def _divide_bytes(tokens: Sequence[str], starts: NDArray[np.int64], ends: NDArray[np.int64], byte_of: Any) -> None:
-    """Gives the byte tokens of unknown characters in a row their own character's span each, not that of the row."""
-    spans = groupby(range(len(tokens)), key=lambda k: (starts[k], ends[k], is_byte_entry(tokens[k])))
-    for (start, end, is_byte), of_span in spans:
-        places = list(of_span)
-        if is_byte and len(places) == end - start:
-            character = np.searchsorted(byte_of, np.arange(start, end), side="right")
-            starts[places], ends[places] = byte_of[character - 1], byte_of[character]
+@lru_cache(maxsize=8)
+def _byte_tokens(spec: TokenizerSpec) -> list[int]:
+    """The ids of ``<0x00>`` to ``<0xFF>``, where the vocabulary has them."""
+    ids = (reference_tokenizer(spec).token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+    return [token_id for token_id in ids if token_id is not None]
 
 
 def _sentencepiece_spans(processor: Any, text: str) -> tuple[list[int], Spans]:

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyspark
+from s3_server import free_port
 
 SPARK = Path(pyspark.__file__).parent
 
@@ -22,9 +22,7 @@ def standalone_cluster(
     Each worker has an address of its own, as Spark starts no second attempt of a task on the host of the first.
     ``folder`` takes logs, and for each worker a folder ``work<number>``.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"spark://127.0.0.1:{free.getsockname()[1]}"
+    url = f"spark://127.0.0.1:{free_port()}"
     started: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, host: str, *arguments: str) -> None:

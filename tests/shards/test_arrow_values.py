@@ -73,7 +73,7 @@ def _scalars(kind: pa.DataType, n_rows: int, seed: int, nulls: pa.Array) -> pa.A
     return pa.Array.from_buffers(kind, n_rows, [valid, pa.py_buffer(bits)])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=TYPES, n_rows=st.integers(1, 9), seed=st.integers(0, 511))
 def test_the_values_of_any_type_can_be_taken(kind: pa.DataType, n_rows: int, seed: int) -> None:
     column = array_of(kind, n_rows, seed)
@@ -82,7 +82,7 @@ def test_the_values_of_any_type_can_be_taken(kind: pa.DataType, n_rows: int, see
     assert all(type(value) in (type(None), str, int, bytes, list, Unsupported) for value in values)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(Fields._fields), kind=TYPES, seed=st.integers(0, 511), dictionary=st.booleans())
 def test_every_row_is_a_document_or_rejected(
     tmp_path: Path, name: str, kind: pa.DataType, seed: int, dictionary: bool

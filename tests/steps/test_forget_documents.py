@@ -40,7 +40,7 @@ def is_named(row: tuple[str, str, str, int], entries: set[Blocked]) -> bool:
     return bool(entries & {Blocked(source, doc_id), Blocked(source), Blocked(shard=shard)})
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, entries=ENTRIES)
 def test_blocked_documents_are_those_that_an_entry_names(
     tmp_path: Path, rows: list[tuple[str, str, str, int]], entries: set[Blocked]

@@ -43,7 +43,7 @@ def spelled(spec: TokenizerSpec, text: str) -> list[str]:
 
 @pytest.mark.parametrize("make", ALL_KINDS)
 @given(text=TEXT)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_spans_lie_in_the_text_in_order(
     specs: dict[str, TokenizerSpec], make: Callable[[Path], str], text: str
 ) -> None:
@@ -58,7 +58,7 @@ def test_spans_lie_in_the_text_in_order(
 
 
 @given(text=TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_byte_level_spans_are_the_tokens_bytes(specs: dict[str, TokenizerSpec], text: str) -> None:
     spec = specs["byte_level"]
     starts, ends = token_byte_spans(spec, text)
