@@ -158,6 +158,13 @@ class Lineage(Section):
     ``/api/v1/lineage`` is added); empty: no events. Needs the extra ``lineage``."""
 
 
+class Catalog(Section):
+    """Registers the tables by name after each rebuild; see ``docs/query.md``."""
+
+    database: Annotated[str, Field(pattern=r"^(\w+(\.\w+)*)?$")] = Field(default="", json_schema_extra=NO_RESULT)
+    """Database (schema) of Spark's catalog, such as ``corpus`` or ``unity.corpus``; empty: none."""
+
+
 class Spark(Section):
     """Spark's own settings, before those of ``spark-defaults.conf``; what ``spark-submit`` has takes precedence."""
 
@@ -184,6 +191,7 @@ class Settings(Section):
     lineage: Lineage = Lineage()
     description: Description = Description()
     sources: dict[str, Source] = Field(default={}, json_schema_extra=NO_RESULT)
+    catalog: Catalog = Catalog()
     spark: Spark = Spark()
 
     @model_validator(mode="after")
