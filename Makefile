@@ -58,7 +58,7 @@ test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch, then 
 	$(BIN)/python -m pytest $(IN_PARALLEL) --ignore tests/gpu
 	$(GPU_BIN)/python -m pytest $(IN_PARALLEL) tests/gpu
 
-torture: setup-dev ## every kill of every job, and long random sequences of changes (docs/reliability.md)
+torture: setup-dev ## every kill of every job, long random sequences of changes (docs/reliability.md), every character
 	$(BIN)/python -m pytest --ignore tests/gpu -m nightly
 
 check: setup-dev setup-gpu ## lint, types, formatting

@@ -4,8 +4,6 @@ Unlike a packed venv it needs no Python on the nodes, only the Linux distributio
 anywhere it is started as ``bin/python``. PySpark is left out: it comes with the nodes' Spark.
 
 usage: .venv/bin/python docker/pack_environment.py dist/environment.tar.gz [PACKAGE ...]
-
-A name that ends in ``.tar`` gives an archive without compression.
 """
 
 import io
@@ -13,9 +11,9 @@ import re
 import sys
 import sysconfig
 import tarfile
+from collections.abc import Sequence
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -32,11 +30,10 @@ exec "$root/bin/python.real" "$@"
 """
 
 
-def pack(target: Path, packages: list[str]) -> None:
-    """Writes the archive (tar, compressed by gzip) with these packages of the environment that runs this."""
+def pack(target: Path, packages: Sequence[str], level: int = 4) -> None:
+    """Writes the archive (tar, gzip of this level) with these packages of the environment that runs this."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    compression: dict[str, Any] = {"mode": "w"} if target.suffix == ".tar" else {"mode": "w:gz", "compresslevel": 4}
-    with tarfile.open(target, dereference=True, **compression) as archive:
+    with tarfile.open(target, "w:gz", compresslevel=level, dereference=True) as archive:
         _add_interpreter(archive)
         for name in packages:
             _add_package(archive, name)

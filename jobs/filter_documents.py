@@ -89,7 +89,7 @@ def _write(run: Run, provenance: Provenance, cuts: Cuts, arms: Sequence[str], be
     rows = with_files(chosen, files_of(run.spark, folder, part.files))
     names = [f"datasets/{arm}" for arm in arms]
     swap = _swap_plan(run) if any(ARMS[arm].copy_of for arm in arms) else None
-    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap)
+    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap, cuts=cuts.density_cuts)
     files = run.warehouse.write_files(rows, names, step, by_shard=names)
     for (arm, n_docs), name in zip(count_chosen(chosen, arms).items(), names, strict=True):
         _check_all_there(arm, n_docs, sum(file["n_records"] for file in files[name]))
@@ -125,7 +125,7 @@ def _check_all_there(arm: str, n_docs: int, n_found: int) -> None:
 
 STAGE = Stage(
     name="filter_documents",
-    version=5,
+    version=6,
     reads=("documents", "document_scores", "pivots"),
     sections=("selection",),
     files=(),

@@ -7,9 +7,7 @@ none of them changes. Expressions are Spark SQL over the columns of ``document_s
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from pydantic_core import core_schema
+from typing import Literal
 
 from pivot_udfs.schemas import DATASET, DOCUMENT_SCORES
 
@@ -186,27 +184,17 @@ def known_arm(name: str) -> str:
     return name
 
 
-class ContrastName(str):
-    """``<treatment>-<control>``, two different known arms; raises ValueError for other text."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> "ContrastName":
-        """Checks the text."""
-        if len({known_arm(arm) for arm in text.split("-")}) != 2 or text.count("-") > 1:
-            raise ValueError(f"{text!r} is not <treatment>-<control>, two different arms")
-        return super().__new__(cls, text)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """How settings validate it."""
-        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
-
-    @property
-    def arms(self) -> list[str]:
-        """Treatment and control."""
-        return self.split("-")
+def known_contrast(text: str) -> str:
+    """The text, if it is ``<treatment>-<control>``, two different known arms; else raises ValueError."""
+    if len({known_arm(arm) for arm in arms_of(text)}) != 2 or text.count("-") > 1:
+        raise ValueError(f"{text!r} is not <treatment>-<control>, two different arms")
+    return text
 
 
-CROSSOVER = ContrastName("half_a-half_b")
+def arms_of(contrast: str) -> list[str]:
+    """Treatment and control."""
+    return contrast.split("-")
+
+
+CROSSOVER = "half_a-half_b"
 """The contrast of the two halves of the concepts."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from s3_server import ENVIRONMENT, free_port
 from small_corpus import SmallCorpus, must_work, run_job, stages_run, write_small_corpus
 
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
@@ -64,8 +65,21 @@ def sample_tokenizer() -> TokenizerSpec:
     return load_tokenizer(str(SAMPLES / "tokenizer.json"))
 
 
+class FixedEnvironment(dict[str, str]):
+    """Of Python workers. Runs do not change it: Spark starts new workers for each address at which a run listens."""
+
+    def __setitem__(self, key: str, value: str) -> None:
+        pass
+
+
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
+def s3_port() -> int:
+    """The port at which Spark expects an S3 server, which a test may start there."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory, s3_port: int) -> Iterator["SparkSession"]:
     """A small Spark session with Delta; importing pyspark waits until a test asks for it."""
     from jobs.framework.spark_session import start_session
     from pivot_udfs.settings import Spark
@@ -83,7 +97,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
         # Compiling a plan takes longer than running it on so few rows; processes of their own do compile.
         "spark.sql.codegen.wholeStage": "false",
     }
-    session = start_session("tests", Spark(master="local[2]", conf=conf))
+    with pytest.MonkeyPatch.context() as patch:  # Spark has the environment in which its JVM is started
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_port}"}.items():
+            patch.setenv(name, value)
+        session = start_session("tests", Spark(master="local[2]", conf=conf))
+    session.sparkContext.environment = FixedEnvironment(session.sparkContext.environment)
     yield session
     session.stop()
 

@@ -115,7 +115,7 @@ def choose_learning_rate(context: Context) -> Iterator[Row]:
     ``run_experiment`` uses the rate after which it is largest.
     """
     found: dict[float, float] = {}
-    runs, arm = ScoredRuns(context.settings), context.settings.experiment.contrasts[0].arms[1]
+    runs, arm = ScoredRuns(context.settings), context.settings.experiment.arms[1]
     yield {"learning_rate": 0.0, METRICS[0]: _mean(runs.base_scores)}
     for rate in PILOT_RATES:
         settings = one_run(_with_rate(context.settings, rate), arm, PILOT_SEED)

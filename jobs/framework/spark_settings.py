@@ -47,9 +47,10 @@ def check_spark_settings(master: str, conf: Mapping[str, str]) -> None:
             raise ConfigError(f"{key} = {value!r} has no effect in spark.conf: {_ELSEWHERE[key]}")
         if _MEMORY_KEY.fullmatch(key) and not _MEMORY.fullmatch(value.strip()):
             raise ConfigError(f"{key} = {value!r} is no size of memory: write it like 3g or 512m")
+    is_local = master.startswith("local") and "PYSPARK_GATEWAY_PORT" not in os.environ  # else --master takes precedence
     key = PYTHON if PYTHON in conf else "PYSPARK_PYTHON"
     python = conf.get(PYTHON) or os.environ.get("PYSPARK_PYTHON")
-    if python and master.startswith("local") and not shutil.which(python):
+    if python and is_local and not shutil.which(python):
         raise ConfigError(f"{key} = {python!r}: there is no such program here: name a Python with these packages")
 
 

@@ -23,7 +23,7 @@ from jobs.gpu.models.model_files import model_settings
 from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import read_manifest
 from jobs.gpu.training.scored_runs import ScoredRuns, made_run, one_run
-from pivot_udfs.arms import ContrastName
+from pivot_udfs.arms import arms_of
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
@@ -36,13 +36,13 @@ def run(settings: ModelSettings) -> None:
         say("wrote", table=results_path(settings, "experiment.md"), contrast=contrast, seed=seed)
 
 
-def run_by_seed(settings: ModelSettings) -> Iterator[tuple[ContrastName, int]]:
+def run_by_seed(settings: ModelSettings) -> Iterator[tuple[str, int]]:
     """Runs the experiment; after every seed of a contrast the comparison is written, and (contrast, seed) yielded."""
     packed = {arm: _packed(one_run(settings, arm)) for arm in settings.experiment.arms}
     runs, results = ScoredRuns(settings), dict[tuple[str, int], RunResult]()
     for contrast in settings.experiment.contrasts:
         for seed in settings.experiment.seeds:
-            for arm in contrast.arms:
+            for arm in arms_of(contrast):
                 if (arm, seed) not in results:
                     say(f"arm {arm}, seed {seed}")
                     results[arm, seed] = runs.result(arm, seed)

@@ -81,18 +81,13 @@ def token_bytes(config: Mapping[str, Any], vocab: Mapping[str, int], added: Mapp
         ends = suffix and token.endswith(suffix)
         bare = token.removeprefix(prefix).removesuffix(suffix)
         if not alphabet:
-            raw = entry_bytes(bare, is_byte=bool(model.get("byte_fallback") and is_byte_entry(token)))
+            raw = entry_bytes(bare, is_byte=bool(model.get("byte_fallback") and _BYTE_ENTRY.fullmatch(token)))
         else:
             raw = bytes(map(alphabet.__getitem__, bare)) if alphabet.keys() >= set(bare) else bare.encode()
         found[token_id] = b" " * bool(begins) + raw + b" " * bool(ends)
     for token_id, content in added.items():
         found[token_id] = content.encode()
     return found
-
-
-def is_byte_entry(entry: str) -> bool:
-    """Whether an entry is written as a byte, ``<0xE6>``."""
-    return _BYTE_ENTRY.fullmatch(entry) is not None
 
 
 def entry_bytes(entry: str, is_byte: bool) -> bytes:

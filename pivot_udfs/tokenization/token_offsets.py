@@ -5,7 +5,8 @@ says for which documents. What is left over (altered by a normalizer, SentencePi
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.text.script_tables import byte_places
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, reference_tokenizer, sentencepiece_processor
-from pivot_udfs.tokenization.token_bytes import is_byte_entry
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 Spans = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -53,9 +53,13 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """
     processor = sentencepiece_processor(spec) if spec.kind == "sentencepiece" else None
     ids, (starts, ends) = _sentencepiece_spans(processor, text) if processor else _huggingface_spans(spec, text)
-    if ids and vocabulary(spec).texts[ids[0]] == " " and not text[:1].isspace():
+    if ids and vocabulary(spec).texts[ids[0]] == " " and not _is_space_at(text, starts[0]):
         ends[0] = starts[0]  # the space that a tokenizer puts before every text
     return starts, ends
+
+
+def _is_space_at(text: str, byte: int) -> bool:
+    return text.encode()[byte : byte + 4].decode(errors="ignore")[:1].isspace()
 
 
 def _huggingface_spans(spec: TokenizerSpec, text: str) -> tuple[list[int], Spans]:
@@ -69,20 +73,24 @@ def _huggingface_spans(spec: TokenizerSpec, text: str) -> tuple[list[int], Spans
             starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
             return encoding.ids, (known[starts], known[ends - 1] + 1)
     places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+    # Unknown characters in a row have one span, that of the row; a byte token covers its own character.
+    normalizer = reference_tokenizer(spec).normalizer
+    normalized = normalizer.normalize_str if normalizer else str
+    bytes_at = np.flatnonzero(np.isin(encoding.ids, _byte_tokens(spec))).tolist()
+    for (start, end), of_span in groupby(bytes_at, key=lambda k: encoding.offsets[k]):
+        run, widths = list(of_span), [len(normalized(character).encode()) for character in text[start:end]]
+        if sum(widths) == len(run):
+            places[run, 0] = np.repeat(np.arange(start, end), widths)
+            places[run, 1] = places[run, 0] + 1
     byte_of = byte_places(text)
-    starts, ends = byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]
-    _divide_bytes(encoding.tokens, starts, ends, byte_of)
-    return encoding.ids, (starts, ends)
+    return encoding.ids, (byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])])
 
 
-def _divide_bytes(tokens: Sequence[str], starts: NDArray[np.int64], ends: NDArray[np.int64], byte_of: Any) -> None:
-    """Gives the byte tokens of unknown characters in a row their own character's span each, not that of the row."""
-    spans = groupby(range(len(tokens)), key=lambda k: (starts[k], ends[k], is_byte_entry(tokens[k])))
-    for (start, end, is_byte), of_span in spans:
-        places = list(of_span)
-        if is_byte and len(places) == end - start:
-            character = np.searchsorted(byte_of, np.arange(start, end), side="right")
-            starts[places], ends[places] = byte_of[character - 1], byte_of[character]
+@lru_cache(maxsize=8)
+def _byte_tokens(spec: TokenizerSpec) -> list[int]:
+    """The ids of ``<0x00>`` to ``<0xFF>``, where the vocabulary has them."""
+    ids = (reference_tokenizer(spec).token_to_id(f"<0x{byte:02X}>") for byte in range(256))
+    return [token_id for token_id in ids if token_id is not None]
 
 
 def _sentencepiece_spans(processor: Any, text: str) -> tuple[list[int], Spans]:

@@ -179,17 +179,15 @@ def test_core_seconds_are_those_of_tasks_and_not_of_the_time_between_them(spark:
 
 
 @pytest.mark.spark
-def test_workers_report_what_they_read(spark: "SparkSession", tmp_path: Path) -> None:
+def test_workers_report_what_they_read(spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark.sparkContext, "environment", dict(spark.sparkContext.environment))
     rows = pa.RecordBatch.from_pydict({"number": pa.array(range(1000))})
     pq.write_table(pa.Table.from_batches([rows]), tmp_path / "rows.parquet")
     progress = Progress()
     progress.listen(spark)
     step = partial(read_named_files, folder=str(tmp_path), schema=rows.schema)
-    try:
-        with progress.watch(spark, "a_stage", "rows"):
-            frame = spark.createDataFrame([("rows.parquet",)], "file string")
-            assert frame.mapInArrow(step, "number long").count() == 1000
-    finally:
-        del spark.sparkContext.environment[ADDRESS]
+    with progress.watch(spark, "a_stage", "rows"):
+        frame = spark.createDataFrame([("rows.parquet",)], "file string")
+        assert frame.mapInArrow(step, "number long").count() == 1000
     with pq.ParquetFile(tmp_path / "rows.parquet") as parquet:
         assert progress.n_read == parquet.metadata.row_group(0).column(0).total_compressed_size

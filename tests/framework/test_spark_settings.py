@@ -67,6 +67,8 @@ def test_the_python_of_local_workers_must_be_there(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match=r"PYSPARK_PYTHON = '/nowhere/python': there is no such program"):
         check_spark_settings("local[2]", {})
     check_spark_settings("yarn", {"spark.pyspark.python": "./environment/bin/python"})  # a path on the executors
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")  # under spark-submit, whose --master takes precedence
+    check_spark_settings("local[2]", {})
 
 
 def test_keys_that_only_the_launcher_of_a_jvm_reads_are_found() -> None:

@@ -1,6 +1,7 @@
 """An S3 server on this machine, and the environment that leads all three libraries to it."""
 
 import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,17 +49,24 @@ if "ignores_conditions" in sys.argv:
     DomainDispatcherApplication.__call__ = without_condition
 if "keeps_states" in sys.argv:
     DomainDispatcherApplication.__call__ = with_states
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=int(sys.argv[1]), verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 input()
 """
 
 
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
-def s3_server(*arguments: str) -> Iterator[str]:
+def s3_server(*arguments: str, port: int = 0) -> Iterator[str]:
     """The address of a server in a process of its own: delta-rs holds the interpreter's lock while it waits."""
-    command = [sys.executable, "-c", SERVER, *arguments]
+    command = [sys.executable, "-c", SERVER, str(port), *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None

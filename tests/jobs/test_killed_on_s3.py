@@ -71,7 +71,7 @@ def test_a_run_killed_at_any_operation_is_completed_by_the_next(
             put(f"s3://{killed}/{key}", content)
         rebuild(world, f"warehouse.path=s3://{killed}/warehouse")
         assert _tables(killed) == after, f"after a kill before: {operation}"
-    maintenance = ("maintenance.retention_hours=0", f"warehouse.path=s3://{killed}/warehouse")
-    must_work(run_job(maintain_warehouse.main, world, *maintenance))
-    assert _tables(killed) == after, "after maintenance"
+        maintenance = ("maintenance.retention_hours=0", f"warehouse.path=s3://{killed}/warehouse")
+        must_work(run_job(maintain_warehouse.main, world, *maintenance))
+        assert _tables(killed) == after, f"after a kill before: {operation}, and maintenance"
     record_property("kills", (f"{name} (S3)", len(states), len(tried), ""))

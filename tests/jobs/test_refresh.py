@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from changing_shards import (
+    BATCHES,
     CHECKED,
     FEW_ARMS,
     Key,
@@ -23,6 +24,7 @@ from changing_shards import (
     write_long_shard,
 )
 from deltalake import DeltaTable
+from local_frames import load_and_count, run_without_spark
 from small_corpus import SmallCorpus, must_work, rows_of, run_job
 
 from jobs import count_cooccurrence, filter_documents, rebuild_corpus, score_documents, tokenize_corpus
@@ -97,12 +99,17 @@ def assert_pivot_arm_follows_the_pinned_tables(corpus: SmallCorpus) -> None:
 def test_spark_follows_changed_and_forgotten_documents_until_it_refreshes(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuild_corpus, "STAGES", rebuild_corpus.STAGES[:-1])
-    monkeypatch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+    """In the end documents and counts are those of a rebuild from nothing on local frames."""
+    stages = rebuild_corpus.STAGES[:-1]
+    load_and_count(monkeypatch)
+    monkeypatch.setattr(rebuild_corpus, "STAGES", stages)
+    monkeypatch.setattr(count_cooccurrence, "_STEP_BYTES", 1 << 30)
     corpus = shards_with_pivots(tmp_path)
     rebuild(corpus, PINS)
     change_shards(corpus.folder)
-    assert "drift: today's counts would change " in rebuild(corpus, PINS)
+    log_text = rebuild(corpus, PINS, BATCHES)
+    assert "drift: today's counts would change " in log_text
+    assert "counts all documents" not in log_text
     release = rows_of(corpus, "releases")[-1]
     assert 0 < release["pivot_drift"] < 1
     missed = {arm: missed > 0 for arm, missed in release["budget_missed"]}
@@ -112,7 +119,10 @@ def test_spark_follows_changed_and_forgotten_documents_until_it_refreshes(
     assert_as_scored_and_cut_anew(corpus)
     assert_pivot_arm_follows_the_pinned_tables(corpus)
     assert "refresh: it was requested" in refresh(corpus, PINS)
-    assert_as_without(corpus, keys, names=EVERY)
+    assert_pivot_arm_follows_the_pinned_tables(corpus)
+    monkeypatch.setattr(rebuild_corpus, "STAGES", stages[:2])
+    run_without_spark(monkeypatch)
+    assert_as_without(corpus, keys)
 
 
 def test_between_refreshes_scores_and_datasets_follow_the_documents(with_pivots: SmallCorpus) -> None:

@@ -6,6 +6,7 @@ the tables are the golden ones. A second run skips every stage.
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -81,8 +82,8 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
     corpus = write_small_corpus(folder)
     build_zip(folder / "semantic_pivots.zip", folder / "imports.log")
     shutil.copytree(ROOT / "jobs", folder / "app", ignore=shutil.ignore_patterns("gpu", "__pycache__"))
-    packed = [sys.executable, ROOT / "docker" / "pack_environment.py", folder / "environment.tar", *PACKED]
-    subprocess.run(packed, check=True, capture_output=True)
+    pack = runpy.run_path(str(ROOT / "docker" / "pack_environment.py"))["pack"]
+    pack(folder / "environment.tar.gz", PACKED, level=0)
     spark_home = spark_home_without_delta(folder / "spark")
     with standalone_cluster(folder, 2, spark_home=spark_home) as (master, _):
         command = [
@@ -94,7 +95,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
             "--conf", f"spark.executor.extraJavaOptions={os.environ['SPARK_SUBMIT_OPTS']}",
             "--conf", "spark.pyspark.python=./environment/bin/python",
             "--conf", f"spark.pyspark.driver.python={sys.executable}",
-            "--archives", f"{folder}/environment.tar#environment",
+            "--archives", f"{folder}/environment.tar.gz#environment",
             "--py-files", str(folder / "semantic_pivots.zip"), str(folder / "app" / "rebuild_corpus.py"),
             "--config", corpus.config, "--set", f"selection.arms={json.dumps(ARMS)}",
         ]  # fmt: skip
@@ -108,7 +109,7 @@ def submitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Submitted]:
     for done in (first, second):
         assert done.returncode == 0, done.stderr[-4_000:]
     yield Submitted(folder, first, second)
-    (folder / "environment.tar").unlink()
+    (folder / "environment.tar.gz").unlink()
     for path in folder.glob("work*"):
         shutil.rmtree(path, ignore_errors=True)
 

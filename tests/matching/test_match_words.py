@@ -77,7 +77,7 @@ def test_real_text() -> None:
     ),
     shared=st.sampled_from(["document_language", "all"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_generated_text(documents: list[Document], shared: str) -> None:
     check(documents, [*ROWS, *TINY], LANGUAGES, shared)
 
@@ -100,7 +100,7 @@ NESTED_PIECES = [*"ab水- s", "grand", "père", "grand-père", "a b"]
     ),
     shared=st.sampled_from(["document_language", "all"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_words_within_words(documents: list[Document], shared: str) -> None:
     check(documents, NESTED, counted.LANGUAGES, shared)
 

@@ -73,7 +73,7 @@ def _scalars(kind: pa.DataType, n_rows: int, seed: int, nulls: pa.Array) -> pa.A
     return pa.Array.from_buffers(kind, n_rows, [valid, pa.py_buffer(bits)])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=TYPES, n_rows=st.integers(1, 9), seed=st.integers(0, 511))
 def test_the_values_of_any_type_can_be_taken(kind: pa.DataType, n_rows: int, seed: int) -> None:
     column = array_of(kind, n_rows, seed)
@@ -82,7 +82,7 @@ def test_the_values_of_any_type_can_be_taken(kind: pa.DataType, n_rows: int, see
     assert all(type(value) in (type(None), str, int, bytes, list, Unsupported) for value in values)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(Fields._fields), kind=TYPES, seed=st.integers(0, 511), dictionary=st.booleans())
 def test_every_row_is_a_document_or_rejected(
     tmp_path: Path, name: str, kind: pa.DataType, seed: int, dictionary: bool
@@ -110,7 +110,9 @@ def test_the_detail_names_field_and_type(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"id": ids, "text": ["a", "b"]}), path)
     expected = "id is of type date32[day]; expected a string or an integer"
-    assert read(path) == [Rejected(record, "id_not_string", expected, text) for record, text in enumerate([b"a", b"b"])]
+    assert read(path) == [
+        Rejected(record, "id_not_string", expected, text, "x") for record, text in enumerate([b"a", b"b"])
+    ]
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.uint64(), pa.int64()])
@@ -142,7 +144,7 @@ def test_one_bad_byte_costs_one_row(tmp_path: Path, kind: pa.DataType) -> None:
     found = read(tmp_path / "x.parquet")
     assert reasons_of(found) == [None, None, "invalid_utf8", None, None]
     assert [item.text for item in found if isinstance(item, Document)] == ["eau", "水", "fin", "x" * 40]
-    assert found[2] == Rejected(2, "invalid_utf8", "text is not UTF-8", b"caf\xe9")
+    assert found[2] == Rejected(2, "invalid_utf8", "text is not UTF-8", b"caf\xe9", "x", "2")
 
 
 def test_long_strings_are_not_converted() -> None:

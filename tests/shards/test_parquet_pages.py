@@ -19,7 +19,7 @@ from pivot_udfs.shards.parquet_pages import Chunk, column_chunks, largest_page
 PLAIN: dict[str, Any] = {"use_dictionary": False, "data_page_size": 1, "write_batch_size": 1}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(0, 5_000), min_size=1, max_size=12),
     version=st.sampled_from(["1.0", "2.0"]),

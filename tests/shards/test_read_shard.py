@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shard_files import (
     BAD_LINES,
@@ -96,7 +96,6 @@ def test_a_path_of_unknown_extension_is_an_error() -> None:
         read(Path("/x.txt"))
 
 
-@settings(deadline=None)
 @given(st.lists(LINE, min_size=1, max_size=8))
 def test_any_lines_are_counted_alike_in_every_codec(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]

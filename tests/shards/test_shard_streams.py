@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from shard_files import LINE, PACK, line_of, many_lines, pack_zstd, read, reasons_of, with_limits, write
 
@@ -27,7 +27,6 @@ def _simple_split(data: bytes) -> list[bytes]:
     return lines if lines[-1] else lines[:-1]
 
 
-@settings(deadline=None)
 @given(st.lists(LINE, max_size=8), st.integers(1, 200), st.integers(1, 3_000), st.booleans())
 def test_any_cut_into_blocks_gives_the_same_lines(lines: list[bytes], size: int, limit: int, ends: bool) -> None:
     data = b"\n".join(lines) + (b"\n" if ends else b"")

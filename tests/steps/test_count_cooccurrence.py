@@ -105,7 +105,7 @@ def test_contexts_by_hand(sample_tokenizer: TokenizerSpec) -> None:
 @given(
     documents=st.lists(DOCUMENT, max_size=4), window=st.sampled_from([1, 2, 5, 100, "document"]), every=st.booleans()
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_generated_text(
     sample_tokenizer: TokenizerSpec, documents: list[tuple[str, str]], window: int | str, every: bool
 ) -> None:
@@ -123,7 +123,7 @@ def test_generated_text(
     block_bytes=st.sampled_from([1, 300, 1 << 24]),
     out_cells=st.sampled_from([1, 7, 1 << 17]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_batches_order_and_memory(
     sample_tokenizer: TokenizerSpec,
     documents: list[tuple[str, str]],

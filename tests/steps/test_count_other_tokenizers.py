@@ -101,7 +101,7 @@ def with_expanding_tokenizer(spec: TokenizerSpec, text: str) -> Encoded:
     ),
     window=st.sampled_from([1, 2, 100, "document"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_all_tokens_of_an_expanded_character_belong_to_its_hit(
     expanding: dict[str, TokenizerSpec], name: str, words: list[str], window: int | str
 ) -> None:

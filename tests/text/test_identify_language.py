@@ -80,7 +80,7 @@ def test_text_without_letters_is_undetermined(text: str) -> None:
 
 
 @given(TEXTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_has_a_code_of_two_or_three_letters(text: str) -> None:
     language = identify(text)
     assert 2 <= len(language) <= 3

@@ -39,7 +39,7 @@ def expected_ids(path: str, text: str) -> list[int]:
 
 
 @given(texts=st.lists(MULTILINGUAL, max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_fastokens_gives_the_ids_of_tokenizers(byte_level: str, texts: list[str]) -> None:
     fast, slow = load_tokenizer(byte_level, "fastokens"), load_tokenizer(byte_level, "tokenizers")
     got, wanted = encoder(fast)(texts), encoder(slow)(texts)
@@ -88,7 +88,7 @@ def test_auto_picks_fastokens_for_other_families_and_the_ids_are_those_of_tokeni
 
 @pytest.mark.parametrize("name", tokenizer_files.OTHER_FAMILIES)
 @given(texts=st.lists(MULTILINGUAL, max_size=5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_generated_texts_get_the_ids_of_tokenizers_in_other_families(folder: Path, name: str, texts: list[str]) -> None:
     spec, reference = _family(folder, name)
     assert first_difference(texts, encoder(spec)(texts), encoder(reference)(texts)) is None

@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from jobs.framework.markdown import table
 from jobs.gpu.analysis.contrasts import METRICS, Contrast, Runs, Words, correct_p_values
-from pivot_udfs.arms import ContrastName
 
 
-def compare(base: pa.Table, runs: Runs, contrasts: Sequence[ContrastName], half_a: Set[int]) -> dict[str, Any]:
+def compare(base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: Set[int]) -> dict[str, Any]:
     """The comparison as a tree for a JSON file.
 
     ``base`` are the scores before training, ``runs`` are by arm and seed; contrasts, the primary one first, without a

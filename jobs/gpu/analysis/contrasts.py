@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects, holm
 from jobs.gpu.analysis.dose_response import dose_slopes
-from pivot_udfs.arms import CROSSOVER, ContrastName
+from pivot_udfs.arms import CROSSOVER, arms_of
 from pivot_udfs.errors import TaskError
 
 METRICS = ("contrast", "score")
@@ -92,12 +92,12 @@ def tested_row(effect: Effect) -> dict[str, Any]:
 class Contrast:
     """One contrast, over the seeds that both arms have; ``half_a`` are the concepts of half A, for the crossover."""
 
-    def __init__(self, name: ContrastName, runs: Runs, words: Words, half_a: Set[int]) -> None:
+    def __init__(self, name: str, runs: Runs, words: Words, half_a: Set[int]) -> None:
         self._name, self._words, self._crossover = name, words, name == CROSSOVER
         self._half_a = sorted(half_a)
-        treatment, control = name.arms
+        treatment, control = arms_of(name)
         self.seeds = [seed for arm, seed in runs if arm == treatment and (control, seed) in runs]
-        self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in name.arms]
+        self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in arms_of(name)]
 
     def tree(self) -> dict[str, Any]:
         """The results as a part of a JSON file.

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from jobs.gpu.common.trace_settings import Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
-from pivot_udfs.arms import CROSSOVER, PIVOT, ContrastName
+from pivot_udfs.arms import CROSSOVER, PIVOT, arms_of, known_contrast
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
@@ -160,7 +160,9 @@ class Training(Section):
 class Experiment(Section):
     """The comparison of arms: each is trained on with each seed, and evaluated."""
 
-    contrasts: list[ContrastName] = Field(default=[ContrastName("pivot_matched-matched")], min_length=1)
+    contrasts: list[Annotated[str, AfterValidator(known_contrast)]] = Field(
+        default=["pivot_matched-matched"], min_length=1
+    )
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
@@ -172,7 +174,7 @@ class Experiment(Section):
     @property
     def arms(self) -> list[str]:
         """The arms that are trained on, in the order of the contrasts."""
-        return list(dict.fromkeys(arm for contrast in self.contrasts for arm in contrast.arms))
+        return list(dict.fromkeys(arm for contrast in self.contrasts for arm in arms_of(contrast)))
 
 
 class ModelReport(Section):

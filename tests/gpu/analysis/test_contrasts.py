@@ -15,7 +15,7 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
 from jobs.gpu.analysis.contrasts import RunResult
 from jobs.gpu.training.scored_runs import read_bits
-from pivot_udfs.arms import CROSSOVER, ContrastName
+from pivot_udfs.arms import CROSSOVER
 from pivot_udfs.errors import TaskError
 
 pytestmark = pytest.mark.torch
@@ -45,7 +45,7 @@ def test_a_plain_contrast_is_the_mean_over_concepts_and_seeds() -> None:
         ("matched", 1): _run((BASE + 0.1).tolist(), 2.5),
         ("pivot", 2): _run(BASE.tolist()),
     }
-    found = compare(_scores(BASE.tolist()), runs, [ContrastName("pivot-matched"), CROSSOVER], HALF_A)
+    found = compare(_scores(BASE.tolist()), runs, ["pivot-matched", CROSSOVER], HALF_A)
     assert found["before"]["score"]["all"]["mean"] == pytest.approx(0.3)
     assert found["after"]["score"]["matched"]["fr-zh"]["mean"] == pytest.approx(0.4)
     assert found["seeds"] == {"pivot": [0, 1, 2], "matched": [0, 1]}
@@ -69,7 +69,7 @@ def test_bits_per_byte_that_were_not_measured_are_not_shown(tmp_path: Path) -> N
     (tmp_path / "training.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
     run = RunResult(_scores(BASE.tolist()), read_bits(tmp_path), _run(BASE.tolist()).doses)
     runs = {("pivot", 0): run, ("matched", 0): run}
-    found = compare(_scores(BASE.tolist()), runs, [ContrastName("pivot-matched")], HALF_A)
+    found = compare(_scores(BASE.tolist()), runs, ["pivot-matched"], HALF_A)
     assert found["bits_per_byte"] == {"pivot": {}, "matched": {}}
     assert "bits per byte" not in markdown_table(found)
 
@@ -100,7 +100,7 @@ def test_a_concept_may_lack_a_direction() -> None:
     for arm, change in (("pivot", changed), ("matched", 0 * changed)):
         run = _run((BASE + change).tolist())
         runs[arm, 0] = RunResult(run.scores.slice(rows.start, 7), run.bits, run.doses)
-    found = compare(base, runs, [ContrastName("pivot-matched")], HALF_A)["contrasts"][0]
+    found = compare(base, runs, ["pivot-matched"], HALF_A)["contrasts"][0]
     assert found["effects"]["score"]["mean"] == pytest.approx((0.2 + 0.1 + 0.1 + 0.5) / 4)
 
 
@@ -108,6 +108,4 @@ def test_scores_of_different_tasks_are_not_compared() -> None:
     other = _run(BASE.tolist())
     cut = RunResult(other.scores.slice(0, 7), other.bits, other.doses)
     with pytest.raises(TaskError, match="scores of different tasks"):
-        compare(
-            _scores(BASE.tolist()), {("pivot", 0): cut, ("matched", 0): cut}, [ContrastName("pivot-matched")], HALF_A
-        )
+        compare(_scores(BASE.tolist()), {("pivot", 0): cut, ("matched", 0): cut}, ["pivot-matched"], HALF_A)
