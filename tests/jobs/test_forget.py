@@ -154,8 +154,10 @@ def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
 def test_forgetting_killed_at_any_commit_is_completed_by_the_next_run(
     world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, completed_by_rebuild: bool
 ) -> None:
+    with (world.folder / "shards" / "0.jsonl").open("a", encoding="utf-8") as shard:
+        shard.write('\n{"source": "web", "id": "1", "text": " "}')
     rebuild(world)
-    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1]], 0
+    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1], ("web", "1")], 0
     file = write_keys(world, keys)
 
     def run() -> tuple[int, str, str]:
