@@ -7,6 +7,7 @@
 # certificate authorities that were added to the machine. --gpu builds the image of the model side, too (7.7 GB; 22 GB
 # are needed meanwhile), and imports every module of it there.
 set -euo pipefail
+shopt -s inherit_errexit # else a base image that failed half-way would be committed and kept
 cd "$(dirname "$0")/.."
 base="" gpu=""
 while [ $# -gt 0 ]; do
@@ -17,6 +18,12 @@ while [ $# -gt 0 ]; do
     esac
 done
 export BUILDAH_ISOLATION=chroot
+storage=$(buildah info --format '{{.store.GraphRoot}}')
+free=$(df --output=avail --block-size=1G "$storage" | tail -n 1)
+if [ -n "$gpu" ] && [ "$free" -lt 22 ]; then
+    echo "docker/build_images.sh: $storage has $((free)) GB free, --gpu needs 22: free space there" >&2
+    exit 2
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -21,7 +21,8 @@ HEAD = """# Tables
 Delta tables; table *t* lies at `<warehouse.path>/<t>`. Column names are the contract: a table may get more columns,
 never fewer. Counts are 64-bit and additive: counts of disjoint sets of shards can be summed. The `userMetadata` of each
 commit is a provenance record in JSON: job, stage version, settings, the tables read with id and version, the hashes of
-tokenizer, lexicon and shard list, and the versions of packages that shape rows.
+tokenizer, lexicon and shard list, and the versions of packages that shape rows (`DESCRIBE HISTORY` in Spark,
+`DeltaTable(...).history()` in delta-rs).
 
 [definitions.md](definitions.md) defines the numbers.
 """
@@ -35,7 +36,15 @@ def page() -> str:
 def _table(name: str, table: Table) -> str:
     rows = [f"| `{field.name}` | {_type(field)} | {field.metadata[b'comment'].decode()} |" for field in table.schema]
     return "\n".join(
-        [f"## `{name}`\n", table.description, "", "| column | type | meaning |", "| --- | --- | --- |", *rows, ""]
+        [
+            f"## `{name}`\n",
+            f"{table.description} Made by `{table.maker}`.",
+            "",
+            "| column | type | meaning |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
     )
 
 

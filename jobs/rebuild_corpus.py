@@ -18,8 +18,10 @@ from jobs.framework.run_summary import write_summary
 from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import missed_budgets
 from jobs.warehouse.open_table import stored_rows
+from jobs.warehouse.register_tables import register_tables
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
+from pivot_udfs.schemas import BLOCK_LIST
 
 STAGES = [
     tokenize_corpus.STAGE,
@@ -51,7 +53,7 @@ class Request(Arguments):
 def run(run: Run, request: Request) -> None:
     """Runs what has changed, in order, and adds a release where a table has changed."""
     run_changed(run, STAGES, request)
-    sys.stdout.write(_summary(run, str(write_report.report_location(run.settings))))
+    sys.stdout.write(_summary(run, str(write_report.report_location(run))))
 
 
 def plan(run: Run, request: Request) -> None:
@@ -72,6 +74,8 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
     run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
     write_report.update_releases(run)
     write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
+    if database := run.settings.catalog.database:
+        register_tables(run.warehouse, [*tables, RELEASES, BLOCK_LIST], database)
 
 
 def _budget_missed(run: Run) -> dict[str, float] | None:

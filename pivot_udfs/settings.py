@@ -86,7 +86,8 @@ class Warehouse(Section):
     path: Place
     """A local folder or a URI; table *t* is at ``<path>/<t>``."""
     release: Annotated[int, Field(ge=0)] | None = Field(default=None, json_schema_extra=NO_RESULT)
-    """Which release of the tables is explained and read by the model side; unset: the newest."""
+    """Which release is read by the report, explanations, queries, descriptions and the model side; unset: the newest.
+    ``--release N`` of these jobs sets it; jobs that write tables do not use it."""
 
 
 class Tokenizer(Section):
@@ -141,7 +142,8 @@ class Report(Section):
     """The HTML page of a rebuild."""
 
     path: str = ""
-    """Where the page goes; empty: ``<warehouse.path>/report.html``."""
+    """Where the page goes; empty: ``<warehouse.path>/report.html``. That of release 3 has ``_release_3`` in its
+    name."""
     n_examples: Annotated[int, Field(ge=0, le=50)] = 4
     """Number of selected documents that are shown with their pivots marked."""
 
@@ -154,6 +156,13 @@ class Lineage(Section):
     )
     """A local file that events are appended to, or the address of a server (``http://host:5000``, to which
     ``/api/v1/lineage`` is added); empty: no events. Needs the extra ``lineage``."""
+
+
+class Catalog(Section):
+    """Registers the tables by name after each rebuild; see ``docs/query.md``."""
+
+    database: Annotated[str, Field(pattern=r"^(\w+(\.\w+)*)?$")] = Field(default="", json_schema_extra=NO_RESULT)
+    """Database (schema) of Spark's catalog, such as ``corpus`` or ``unity.corpus``; empty: none."""
 
 
 class Spark(Section):
@@ -182,6 +191,7 @@ class Settings(Section):
     lineage: Lineage = Lineage()
     description: Description = Description()
     sources: dict[str, Source] = Field(default={}, json_schema_extra=NO_RESULT)
+    catalog: Catalog = Catalog()
     spark: Spark = Spark()
 
     @model_validator(mode="after")

@@ -89,7 +89,7 @@ def _decide(tables: ArrowTables, arm: Arm, scored: Mapping[str, Any], selection:
     predicate = arm.predicate(selection.bilingual_languages, selection.seed)
     may_be_taken = evaluate([predicate], scored)
     if may_be_taken == [0]:
-        return ArmDecision(name, held, stratum, f"the arm takes only documents with {predicate}", None)
+        return ArmDecision(name, held, stratum, f"it does not satisfy the condition of the arm: {predicate}", None)
     if stratum is None or may_be_taken is None:
         return ArmDecision(name, held, stratum, "the expressions of this arm can be evaluated by Spark only", None)
     cuts = _cuts(tables, arm.name, stratum)
@@ -109,4 +109,4 @@ def _reason(arm: Arm, held: bool, cuts: Sequence[Mapping[str, Any]]) -> str:
         return f"the stratum fits {budget} entirely"
     first = f"{cut['source']} {cut['doc_id']} ({cut['shard']}, record {cut['record']})"
     place = "comes before the first document that is" if held else "is, or comes after, the first document"
-    return f"it {place} left out of {budget}: {first}, {arm.order or 'draw'} {cut['value']:.6g}"
+    return f"it {place} left out of {budget}: {first}, {arm.order or 'draw'} = {cut['value']:.6g}"

@@ -24,7 +24,7 @@ from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve, where
 
 OLDEST_JAVA = 17
-LOCAL_DRIVER_MEMORY = "3g"
+LOCAL_DRIVER_MEMORY = os.environ.get("SPARK_DRIVER_MEMORY") or "3g"
 """Of a local session, unless it is set."""
 _MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
 _STORE_JARS = {

@@ -153,7 +153,7 @@ class Progress:
                 more, values = detail() if detail else ("", {})
                 known += [f"{tasks[0]} of {tasks[1]} tasks"] + ([more] if more else [])
                 known += [f"{left:.0f} s left"] if left is not None else []
-                known += [f"about {whole / 60:.0f} min for the rebuild"] if whole is not None else []
+                known += [f"about {max(whole / 60, 1):.0f} min left of the rebuild"] if whole is not None else []
                 if terminal:
                     bar.total, bar.n = 1.0, share
                     bar.set_postfix_str(", ".join(known))

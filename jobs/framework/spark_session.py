@@ -128,7 +128,7 @@ def warn_of_settings(app_name: str, spark: Spark, memory_budget_mb: int) -> None
     conf = _conf(app_name, spark)
     jvm: Any = SparkContext._jvm
     if "PYSPARK_GATEWAY_PORT" in os.environ and (late := too_late(spark.conf, jvm.System.getProperty)):
-        log.warning("no effect under spark-submit have %s of spark.conf: give spark-submit --conf", ", ".join(late))
+        log.warning("these keys of spark.conf have no effect under spark-submit, give it --conf: %s", ", ".join(late))
     if warning := memory_warning(conf.get, memory_budget_mb):
         log.warning(warning)
 

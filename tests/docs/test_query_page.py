@@ -10,6 +10,8 @@ import pytest
 from small_corpus import SmallCorpus, rows_of
 
 from jobs import query_tables
+from jobs.warehouse.register_tables import register_tables
+from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.schemas import STAGE_TABLES, table_of
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 TEXT = (Path(__file__).parents[2] / "docs" / "query.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(python|sql)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-BLOCKS, IN_A_CATALOG = BLOCKS[:-2], BLOCKS[-2:]
+BLOCKS, (_, IN_A_CATALOG) = BLOCKS[:-1], BLOCKS[-1]
 QUESTIONS = ("pivots", "documents", "pair")
 Answers = list[list[tuple[Any, ...]]]
 
@@ -86,15 +88,16 @@ def test_spark_shows_what_a_table_is(name: str, spark: "SparkSession", corpus: S
 
 
 def test_tables_registered_in_a_catalog_are_found_by_name(spark: "SparkSession", corpus: SmallCorpus) -> None:
-    register, query = (text.replace("out/demo", f"{corpus.folder}/warehouse") for _, text in IN_A_CATALOG)
     try:
         for _ in range(2):
-            exec(register, {"spark": spark})  # noqa: S102 - a page of this project
-        assert [row["token"] for row in spark.sql(query).collect()] == [
+            register_tables(Warehouse(spark, str(corpus.warehouse)), [*STAGE_TABLES, "datasets/pivot"], "corpus")
+        assert [row["token"] for row in spark.sql(IN_A_CATALOG).collect()] == [
             row["token"] for row in sorted(rows_of(corpus, "pivots"), key=lambda row: int(row["rank"]))[:10]
         ]
-        registered = {row["tableName"] for row in spark.sql("SHOW TABLES IN corpus").collect()}
-        assert registered >= {*STAGE_TABLES, "datasets_pivot"}
+        assert {row["tableName"] for row in spark.sql("SHOW TABLES IN corpus").collect()} == {
+            *STAGE_TABLES,
+            "datasets_pivot",
+        }
         detail = {row["col_name"]: row["data_type"] for row in spark.sql("DESCRIBE EXTENDED corpus.pivots").collect()}
         assert detail["Comment"] == table_of("pivots").description
     finally:

@@ -8,11 +8,9 @@ it, and gives it its own. Whatever then continues on such a copy continues after
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,8 @@ from pivot_udfs.storage.location import Location
 
 Tree = dict[str, bytes]
 """The files of a folder: content by relative path."""
+_NO_PROCESS = 1 << 22
+"""A number above those that Linux gives to processes."""
 _COMMITS = ("create_write_transaction", "restore")
 
 
@@ -53,14 +53,8 @@ def write_tree(folder: Path, tree: Tree) -> None:
 
 def as_killed(tree: Tree) -> Tree:
     """A state as the process that is recorded in the marker of a run leaves it: ended."""
-    mine, ended = f"~{os.getpid()}", f"~{_ended_process()}"
+    mine, ended = f"~{os.getpid()}", f"~{_NO_PROCESS}"
     return {name.removesuffix(mine) + ended if name.endswith(mine) else name: tree[name] for name in tree}
-
-
-@cache
-def _ended_process() -> int:
-    with subprocess.Popen(["true"]) as process:
-        return process.pid
 
 
 @dataclass
