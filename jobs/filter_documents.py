@@ -86,7 +86,7 @@ def _write(run: Run, provenance: Provenance, cuts: Cuts, held: Mapping[str, Held
     rows = with_files(select_documents(scores, cuts, selection), files_of(run.spark, folder, part.files))
     names = [f"datasets/{arm}" for arm in arms]
     swap = _swap_plan(run) if any(ARMS[arm].copy_of for arm in arms) else None
-    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap)
+    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap, cuts=cuts.density_cuts)
     files = run.warehouse.write_files(rows, names, step, by_shard=names)
     for arm, name in zip(arms, names, strict=True):
         _check_all_there(arm, total(held[arm])[0], sum(file["n_records"] for file in files[name]))
@@ -111,7 +111,7 @@ def _check_all_there(arm: str, n_docs: int, n_found: int) -> None:
 
 STAGE = Stage(
     name="filter_documents",
-    version=5,
+    version=6,
     reads=("documents", "document_scores", "pivots"),
     sections=("selection",),
     files=(),

@@ -53,7 +53,7 @@ class Request(Arguments):
 def run(run: Run, request: Request) -> None:
     """Runs what has changed, in order, and adds a release where a table has changed."""
     run_changed(run, STAGES, request)
-    sys.stdout.write(_summary(run, str(write_report.report_location(run.settings))))
+    sys.stdout.write(_summary(run, str(write_report.report_location(run))))
 
 
 def plan(run: Run, request: Request) -> None:

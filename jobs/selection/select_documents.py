@@ -31,6 +31,11 @@ class Cuts:
     densities: Mapping[str, float]
     """Pivot tokens / tokens of each language, to which the densities of its documents are shrunken."""
 
+    @property
+    def density_cuts(self) -> dict[str, float]:
+        """The shrunken density at which the pivot arm ends, by language; not of languages that fit entirely."""
+        return {cut.stratum: 1 - cut.value for cut in self.cuts if cut.arm == PIVOT and cut.value is not None}
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows of ``selection_cuts``."""
         return [cut._asdict() | {"language_density": self._density(cut)} for cut in self.cuts]

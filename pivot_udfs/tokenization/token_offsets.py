@@ -53,9 +53,13 @@ def token_byte_spans(spec: TokenizerSpec, text: str) -> Spans:
     """
     processor = sentencepiece_processor(spec) if spec.kind == "sentencepiece" else None
     ids, (starts, ends) = _sentencepiece_spans(processor, text) if processor else _huggingface_spans(spec, text)
-    if ids and vocabulary(spec).texts[ids[0]] == " " and not text[:1].isspace():
+    if ids and vocabulary(spec).texts[ids[0]] == " " and not _is_space_at(text, starts[0]):
         ends[0] = starts[0]  # the space that a tokenizer puts before every text
     return starts, ends
+
+
+def _is_space_at(text: str, byte: int) -> bool:
+    return text.encode()[byte : byte + 4].decode(errors="ignore")[:1].isspace()
 
 
 def _huggingface_spans(spec: TokenizerSpec, text: str) -> tuple[list[int], Spans]:
@@ -69,16 +73,17 @@ def _huggingface_spans(spec: TokenizerSpec, text: str) -> tuple[list[int], Spans
             starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
             return encoding.ids, (known[starts], known[ends - 1] + 1)
     places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-    byte_of = byte_places(text)
-    starts, ends = byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])]
     # Unknown characters in a row have one span, that of the row; a byte token covers its own character.
+    normalizer = reference_tokenizer(spec).normalizer
+    normalized = normalizer.normalize_str if normalizer else str
     bytes_at = np.flatnonzero(np.isin(encoding.ids, _byte_tokens(spec))).tolist()
-    for (start, end), of_span in groupby(bytes_at, key=lambda k: (starts[k], ends[k])):
-        run = list(of_span)
-        if len(run) == end - start:
-            character = np.searchsorted(byte_of, np.arange(start, end), side="right")
-            starts[run], ends[run] = byte_of[character - 1], byte_of[character]
-    return encoding.ids, (starts, ends)
+    for (start, end), of_span in groupby(bytes_at, key=lambda k: encoding.offsets[k]):
+        run, widths = list(of_span), [len(normalized(character).encode()) for character in text[start:end]]
+        if sum(widths) == len(run):
+            places[run, 0] = np.repeat(np.arange(start, end), widths)
+            places[run, 1] = places[run, 0] + 1
+    byte_of = byte_places(text)
+    return encoding.ids, (byte_of[places[:, 0]], byte_of[np.maximum(places[:, 0], places[:, 1])])
 
 
 @lru_cache(maxsize=8)

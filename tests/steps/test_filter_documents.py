@@ -21,13 +21,21 @@ def write_documents(path: Path, rows: list[dict[str, Any]], rows_per_group: int)
     pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), path, row_group_size=rows_per_group)
 
 
+CUTS = {"en": 0.25}
+
+
 def make_documents(draw: random.Random, shards: Sequence[str]) -> list[dict[str, Any]]:
     """Documents in order of shards; gaps between record numbers stand for quarantined records."""
     rows = []
     for shard in shards:
         for record in sorted(draw.sample(range(20), draw.randrange(12))):
             ids = [draw.randrange(9) for _ in range(draw.randrange(5))]
-            row = {"source": "s", "doc_id": f"{shard}-{record}", "lang": "en", "text": "é" * record}
+            row = {
+                "source": "s",
+                "doc_id": f"{shard}-{record}",
+                "lang": draw.choice(["en", "fr"]),
+                "text": "é" * record,
+            }
             rows.append(row | {"token_ids": ids, "n_tokens": len(ids), "shard": shard, "record": record})
     return rows
 
@@ -46,7 +54,7 @@ def copied(keys: list[dict[str, Any]], folder: Path, batch_size: int) -> dict[st
     schema = pa.schema([*texts, ("record", pa.int64()), *((name, pa.float64()) for name in DENSITIES), *flags])
     batches = pa.Table.from_pylist(keys, schema=schema).to_batches(max_chunksize=batch_size)
     found: dict[str, list[dict[str, Any]]] = {"datasets/pivot": [], "datasets/random": []}
-    for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"]):
+    for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"], None, CUTS):
         assert batch.schema == DATASET
         assert len(batch.column("shard").unique()) == 1
         found[table] += batch.to_pylist()
@@ -70,7 +78,11 @@ def test_chosen_documents_are_copied_from_their_files(
     found = copied(keys, tmp_path, draw.choice([1, 4, 100]))
     for arm in ("pivot", "random"):
         wanted = [
-            documents[key["shard"], key["record"]] | {name: key[name] for name in DENSITIES} for key in keys if key[arm]
+            (row := documents[key["shard"], key["record"]])
+            | {name: key[name] for name in DENSITIES}
+            | {"cut": CUTS.get(row["lang"])}
+            for key in keys
+            if key[arm]
         ]
         got = {(row["shard"], row["record"]): row for row in found[f"datasets/{arm}"]}
         assert len(got) == len(found[f"datasets/{arm}"]) == len(wanted)

@@ -100,9 +100,24 @@ def test_a_split_character_gives_its_whole_span_to_each(specs: dict[str, Tokeniz
     assert spelled(specs["byte_fallback"], "the ꙮ")[-3:] == ["ꙮ"] * 3
 
 
-def test_a_token_of_no_text_is_empty_at_its_place(specs: dict[str, TokenizerSpec]) -> None:
-    spec = specs["sentencepiece_model"]
-    texts = spelled(spec, "xx 水")
+@pytest.mark.parametrize("normalizer", [None, {"type": "NFKC"}])
+def test_bytes_of_unknown_characters_in_a_row_cover_one_character_each(tmp_path: Path, normalizer: object) -> None:
+    path = Path(tokenizer_files.unigram_bytes(tmp_path))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": normalizer}), encoding="utf-8")
+    first, second = "\ua66e", "\u24d3"  # NFKC makes the second, a circled d, one byte
+    text, expected = first + second + first, [first] * 3 + [second] * (1 if normalizer else 3) + [first] * 3
+    assert spelled(load_tokenizer(str(path)), text)[-len(expected) :] == expected
+
+
+@pytest.mark.parametrize("name", ["sentencepiece_model", "unigram", "byte_fallback"])
+def test_the_space_put_before_a_text_covers_nothing(specs: dict[str, TokenizerSpec], name: str) -> None:
+    texts = spelled(specs[name], "xx 水")
+    assert "".join(texts) == "xx 水"
+    assert texts[0] == ""
+
+
+def test_spaces_that_are_dropped_before_a_text_move_nothing(specs: dict[str, TokenizerSpec]) -> None:
+    texts = spelled(specs["sentencepiece_model"], "  xx 水")
     assert "".join(texts) == "xx 水"
     assert texts[0] == ""
 
