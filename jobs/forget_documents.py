@@ -17,7 +17,7 @@ from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
 from jobs.loading.find_copies import check_folders, copies, tables_with_rows
-from jobs.loading.forget import Found, find_records, remove_records, rows_after
+from jobs.loading.forget import Found, find_records, remove_records, rows_after, sources_named
 from jobs.loading.forget_requests import read_keys, shards_named, with_copies
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
 from jobs.loading.restore_tables import restored
@@ -44,7 +44,7 @@ class Request(Arguments):
         """Adds the arguments."""
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--keys", metavar="FILE", help="JSON lines or TSV with source and doc_id of documents")
-        what.add_argument("--sources", nargs="+", metavar="NAME", help="all documents of these sources")
+        what.add_argument("--sources", nargs="+", metavar="NAME", help="all documents of these sources, names or globs")
         what.add_argument("--shards", nargs="+", metavar="SHARD", help="paths, folders or globs, as in corpus.inputs")
         parser.add_argument(
             "--artefacts",
@@ -60,7 +60,9 @@ class Request(Arguments):
         if self.keys is not None:
             return read_keys(self.keys)
         if self.sources:
-            return {Blocked(source) for source in self.sources}
+            if not (sources := sources_named(run, self.sources)):
+                raise ConfigError(f"--sources {' '.join(self.sources)} matches no source: nothing is forgotten")
+            return {Blocked(source) for source in sources}
         entries, missing = shards_named(self.shards or [], loaded)
         if missing:
             run.progress.say(_NAME, f"warning: no loaded shard is named by {', '.join(missing)}")

@@ -20,6 +20,7 @@ FOUND = pa.schema(
         pa.field("n_tokens", pa.int64(), nullable=False),  # 0 of rejected records
     ]
 )
+SOURCES = pa.schema([DOCUMENTS.field("source")])
 _KEY = ("source", "doc_id", "shard")
 
 
@@ -43,6 +44,14 @@ def find_blocked(
                 numbers[1] += n_tokens
         table = [(file, file_rows, *place, *numbers) for place, numbers in found.items()]
         yield pa.RecordBatch.from_pylist([dict(zip(FOUND.names, row, strict=True)) for row in table], schema=FOUND)
+
+
+def read_sources(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
+    """The sources of documents in files (one string column), each once a batch of files; batches in SOURCES."""
+    for batch in batches:
+        read = read_files(batch.column(0).to_pylist(), folder, SOURCES)
+        found = sorted({source for rows in read for source in rows.column(0).unique().to_pylist()})
+        yield pa.RecordBatch.from_arrays([pa.array(found, pa.string())], schema=SOURCES)
 
 
 def is_blocked(rows: pa.RecordBatch, blocks: BlockList) -> pa.BooleanArray:

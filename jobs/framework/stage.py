@@ -53,7 +53,8 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
     for table in tables:
         run.warehouse.check_source(table)
         _check_made_alike(run, table)
-    check_together(run.warehouse, tables, () if run.settings.refresh.rule == "always" else PINNED)
+    may_be_pinned = run.settings.refresh.rule != "always" or run.release is not None
+    check_together(run.warehouse, tables, PINNED if may_be_pinned else ())
     if "documents" not in tables:
         return
     if behind := run.ahead_of_shards() or run.unapplied_block_list() or run.half_loaded():

@@ -6,6 +6,7 @@ The block list is committed before: a run that is stopped between two commits is
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.table_files import files_between
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.forget_documents import FOUND, find_blocked, is_blocked
+from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked, read_sources
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.shards.block_list import Blocked, BlockList
@@ -49,6 +50,16 @@ def find_records(run: Run, table: str, blocks: BlockList) -> list[Found]:
         Found(row[0], row[1], row[2], Blocked(row.source, row.doc_id, row.shard), row.n_records, row.n_tokens)
         for row in frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(FOUND)).collect()
     ]
+
+
+def sources_named(run: Run, given: Sequence[str]) -> set[str]:
+    """Names of sources as they are; globs stand for the sources of documents that they match."""
+    globs = [name for name in given if any(character in name for character in "*?[")]
+    files = run.warehouse.files("documents") if globs else {}
+    step = partial(read_sources, folder=run.warehouse.location("documents").uri)
+    rows = frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(SOURCES)).collect() if files else []
+    found = {row.source for row in rows if any(fnmatchcase(row.source, glob) for glob in globs)}
+    return {*found, *(name for name in given if name not in globs)}
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:

@@ -138,6 +138,20 @@ def test_a_copy_of_a_forgotten_shard_under_another_path_stays_out(world: SmallCo
     assert (str(new) in listed) == (not is_loaded)
 
 
+def test_a_glob_stands_for_the_sources_that_it_matches(world: SmallCorpus) -> None:
+    rebuild(world)
+    sources = sorted({source for number in range(4) for source, _ in keys_of(world, f"{number}.jsonl")})
+    prefix = next(source for source in sources if not all(other[0] == source[0] for other in sources))[0]
+    matched = {source for source in sources if source.startswith(prefix)}
+    must_work(forget(world, "--sources", f"[{prefix}]*", "a name"))
+    blocked = DeltaTable(world.warehouse / "blocked").to_pyarrow_table()["source"].to_pylist()
+    assert set(blocked) == {*matched, "a name"}
+    left = DeltaTable(world.warehouse / "documents").to_pyarrow_table()["source"].to_pylist()
+    assert set(left) == {*sources} - matched
+    code, _, errors = forget(world, "--sources", "nothing*")
+    assert (code, "--sources nothing* matches no source" in errors) == (2, True), errors
+
+
 def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
     rebuild(world)
     source = keys_of(world, "0.jsonl")[0][0]
@@ -154,8 +168,10 @@ def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
 def test_forgetting_killed_at_any_commit_is_completed_by_the_next_run(
     world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, completed_by_rebuild: bool
 ) -> None:
+    with (world.folder / "shards" / "0.jsonl").open("a", encoding="utf-8") as shard:
+        shard.write('\n{"source": "web", "id": "1", "text": " "}')
     rebuild(world)
-    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1]], 0
+    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1], ("web", "1")], 0
     file = write_keys(world, keys)
 
     def run() -> tuple[int, str, str]:

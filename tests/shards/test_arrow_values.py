@@ -115,7 +115,7 @@ def test_the_detail_names_field_and_type(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", [pa.int8(), pa.uint64(), pa.int64()])
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint64(), pa.int64(), pa.decimal128(38, 0)])
 def test_integer_ids_and_sources_are_taken_as_text(tmp_path: Path, kind: pa.DataType) -> None:
     numbers = pa.array([0, 127], kind)
     pq.write_table(pa.table({"id": numbers, "text": ["a", "b"], "source": numbers}), tmp_path / "x.parquet")
