@@ -25,7 +25,14 @@ from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.replace_shards import replace_shards
 from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, unmatched
 from jobs.selection.locate_documents import files_of, with_files
-from jobs.selection.select_documents import Cuts, count_chosen, decide_cuts, select_documents
+from jobs.selection.select_documents import (
+    Cuts,
+    count_arms,
+    count_chosen,
+    decide_cuts,
+    decided_arms,
+    select_documents,
+)
 from jobs.warehouse.changed_documents import DocumentsToRead, covered_documents, documents_to_read
 from jobs.warehouse.table_files import files_with_shards
 from pivot_udfs.arms import ARMS
@@ -45,7 +52,7 @@ def run(run: Run, provenance: Provenance) -> None:
         with run.progress.watch(run.spark, STAGE.name, _CUTS):
             cuts = decide_cuts(run.warehouse.read(_SCORES), run.settings.selection)
         run.warehouse.commit_rows(_CUTS, cuts.rows(), provenance)
-    cuts = Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
+    cuts = read_cuts(run)
     with run.progress.watch(run.spark, STAGE.name, "datasets"):
         for before, arms in _arms_by_coverage(run, provenance).items():
             _write(run, provenance, cuts, arms, before)
@@ -55,8 +62,16 @@ def run(run: Run, provenance: Provenance) -> None:
         run.progress.say(STAGE.name, line)
 
 
+def read_cuts(run: Run) -> Cuts:
+    """The content of ``selection_cuts``."""
+    return Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
+
+
 def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
-    """What the dataset of each configured arm holds, and its budgets by today's scores."""
+    """What the dataset of each configured arm holds, and its budgets by today's scores.
+
+    Arms without a dataset on which a budget depends are counted by their cuts.
+    """
     selection, tables = run.settings.selection, {f"datasets/{arm}": arm for arm in run.settings.selection.arms}
     files = {f"{table}/{file}": n for table in (_SCORES, *tables) for file, n in run.warehouse.files(table).items()}
     step = partial(count_held, folder=run.warehouse.root.uri)
@@ -67,7 +82,9 @@ def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
         by_table[row["table"]][row["lang"]] = row["n_docs_sum"], row["n_tokens_sum"]
     held: dict[str, Held] = {arm: by_table[table] for table, arm in tables.items()}
     language_tokens = {lang: n_tokens for lang, (_, n_tokens) in by_table[_SCORES].items()}
-    return held, reported_budgets(selection, language_tokens, held)
+    others = [arm for arm in decided_arms(selection) if arm not in held]
+    of_others = count_arms(run.warehouse.read(_SCORES), read_cuts(run), selection, others) if others else {}
+    return held, reported_budgets(selection, language_tokens, held | of_others)
 
 
 def _arms_by_coverage(run: Run, provenance: Provenance) -> dict[TableVersion | None, list[str]]:

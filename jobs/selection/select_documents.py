@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.selection.budgeted_sample import Cut, Draw, mark, take
-from jobs.selection.budgets import control_budgets, count_strata, language_budgets, stratum
+from jobs.selection.budgets import Held, control_budgets, count_strata, language_budgets, stratum
 from jobs.selection.shrunken_density import SHRUNKEN, language_densities, language_sums, with_shrunken_density
 from pivot_udfs.arms import ARMS, PIVOT, Arm
 from pivot_udfs.settings import Selection
@@ -56,7 +56,7 @@ def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
     """Where the configured arms end in the table ``document_scores``."""
     languages = language_sums(scores)
     corpus = {row["lang"]: row["n_tokens"] for row in languages}
-    arms = [ARMS[name] for name in _decided(selection)]
+    arms = [ARMS[name] for name in decided_arms(selection)]
     by_rule = [arm for arm in arms if arm.budget == "rule"]
     controls = [arm for arm in arms if arm.budget == "pivot_arm"]
     ranked = with_shrunken_density(scores, language_densities(languages), selection.shrinkage_tokens)
@@ -75,13 +75,20 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
 
 
+def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> dict[str, Held]:
+    """What arms take of some scores by ``decide_cuts`` with the same settings."""
+    sums = [F.struct(F.count_if(arm), F.sum(F.when(F.col(arm), F.col("n_tokens")))).alias(arm) for arm in arms]
+    rows = mark_documents(scores, cuts, selection, arms).groupBy("lang").agg(*sums).collect()
+    return {arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm][0]} for arm in arms}
+
+
 def count_chosen(chosen: DataFrame, arms: Sequence[str]) -> dict[str, int]:
     """How many of the documents of ``select_documents`` each arm takes."""
     counts: dict[str, int] = chosen.agg(*(F.count_if(arm).alias(arm) for arm in arms)).collect()[0].asDict()
     return counts
 
 
-def _decided(selection: Selection) -> list[str]:
+def decided_arms(selection: Selection) -> list[str]:
     """The arms that are cut: the pivot arm first, which others refer to, the configured ones and their pairs."""
     drawn = _drawn(selection.arms)
     return list(dict.fromkeys((*drawn, *(pair for name in drawn if (pair := ARMS[name].pair)))))

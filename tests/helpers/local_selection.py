@@ -27,6 +27,7 @@ def select_without_spark(patch: pytest.MonkeyPatch) -> None:
     """Lets ``rebuild_corpus``, on local frames, end after the datasets; before it ``load_and_count``."""
     jobs = (tokenize_corpus, count_cooccurrence, find_pivots, score_documents, filter_documents)
     patch.setattr(rebuild_corpus, "STAGES", [job.STAGE for job in jobs])
+    patch.setattr(filter_documents, "count_arms", lambda *_: {})
     for function in (decide_cuts, count_chosen, select_documents, with_files):
         patch.setattr(filter_documents, function.__name__, function)
 
