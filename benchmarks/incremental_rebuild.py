@@ -1,29 +1,35 @@
-"""A rebuild after one of 100 shards was added, changed or removed, against the rebuild of all, on ``local[2]``.
+"""A rebuild after one of 100 shards was added, changed or removed, or documents were forgotten, against that of all.
 
     python -m benchmarks.incremental_rebuild --corpus FOLDER [--batches 10] [--repeat 1]
 
-The corpus' documents are written to 100 shards, of which 99 are loaded first; then pivots and cuts stay. Each row of
-the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers), and the bytes of
-new files in the warehouse. With ``--repeat`` each document is written so many times, with the lines of each copy in
+On ``local[2]``. The corpus' documents are written to 100 shards, of which 99 are loaded first; then pivots and cuts
+stay. Each row of the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers),
+and the bytes of new files in the warehouse. What is forgotten are 1,000 documents spread evenly over the corpus, with
+all their copies. With ``--repeat`` each document is written so many times, with the lines of each copy in
 another order: such a corpus has fewer distinct cells of counts than one of as many different documents.
 """
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from benchmarks.common import fresh, parse, read_documents, report, seconds, settings_for, start_run
-from jobs import rebuild_corpus
+from jobs import forget_documents, rebuild_corpus
 from jobs.framework.run_stages import run_stage
 from pivot_udfs.settings import Corpus, Refresh, Settings
 from pivot_udfs.shards.validate_record import Document
 
 _N_SHARDS = 100
+_N_FORGOTTEN = 1_000
 _TICKS = os.sysconf("SC_CLK_TCK")
+_TIMES: dict[tuple[int, str], float] = {}
+"""Processor time by process: its number and when it started."""
 Figures = dict[str, dict[str, float]]
 
 
@@ -34,6 +40,7 @@ def main() -> None:
         batches={"type": int, "default": 10, "help": "batches of a second first load; 0: none"},
         repeat={"type": int, "default": 1, "help": "how often each document is written"},
     )
+    threading.Thread(target=_keep_times, daemon=True).start()
     root = Path(fresh(f"{arguments.scratch}/bench-incremental"))
     folder, documents = root / "shards", read_documents(arguments.corpus)
     folder.mkdir(parents=True)
@@ -49,6 +56,7 @@ def main() -> None:
     figures["one_changed"] = _rebuild(settings)
     (folder / "007.jsonl").unlink()
     figures["one_removed"] = _rebuild(settings)
+    figures["forgotten"] = _forget(settings, root / "keys.jsonl", documents, arguments.repeat)
     n_bytes = sum(path.stat().st_size for path in folder.iterdir())
     if arguments.batches:
         corpus = Corpus(inputs=[str(folder)], batch_gb=n_bytes / arguments.batches / 1e9)
@@ -68,7 +76,8 @@ def _lines(documents: list[Document], number: int, repeat: int) -> Iterator[str]
     for place in range(number, len(documents), _N_SHARDS):
         document = documents[place]
         for copy in range(repeat):
-            record = {"source": document.source, "id": f"{document.doc_id}-{place}-{copy}", "lang": document.lang}
+            key = _key(document, place, copy)
+            record = {"source": key["source"], "id": key["doc_id"], "lang": document.lang}
             yield json.dumps(record | {"text": _copy(document.text, copy)}, ensure_ascii=False)
 
 
@@ -80,6 +89,10 @@ def _copy(text: str, number: int) -> str:
     return "".join(lines)
 
 
+def _key(document: Document, place: int, copy: int) -> dict[str, str]:
+    return {"source": document.source, "doc_id": f"{document.doc_id}-{place}-{copy}"}
+
+
 def _write(folder: Path, number: int, lines: Iterable[str]) -> None:
     with (folder / f"{number:03}.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
@@ -89,15 +102,28 @@ def _rebuild(settings: Settings) -> Figures:
     """Figures of each stage that ran, or of its check where it was skipped."""
     run, figures = start_run(settings), {}
     for stage in rebuild_corpus.STAGES:
-        core, n_bytes = _core_seconds(), _bytes_below(Path(settings.warehouse.path))
-        wall = seconds(lambda: run_stage(run, stage, skip_unchanged=True))  # noqa: B023 - called at once
-        figures[stage.name] = {
-            "seconds": round(wall, 2),
-            "core_seconds": round(_core_seconds() - core, 2),
-            "bytes": _bytes_below(Path(settings.warehouse.path)) - n_bytes,
-        }
+        figures[stage.name] = _measured(settings, lambda: run_stage(run, stage, skip_unchanged=True))  # noqa: B023
     print(figures, flush=True)
     return figures
+
+
+def _forget(settings: Settings, keys: Path, documents: list[Document], repeat: int) -> Figures:
+    """Figures of ``forget_documents``, with the stages that follow."""
+    places = range(0, len(documents), len(documents) // _N_FORGOTTEN)[:_N_FORGOTTEN]
+    rows = (_key(documents[place], place, copy) for place in places for copy in range(repeat))
+    keys.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    request = forget_documents.Request(keys=str(keys), sources=None, shards=None, artefacts=[], purge=False)
+    run = start_run(settings)
+    return {"forget_documents": _measured(settings, lambda: forget_documents.run(run, request))}
+
+
+def _measured(settings: Settings, body: Callable[[], object]) -> dict[str, float]:
+    core, n_bytes = _core_seconds(), _bytes_below(Path(settings.warehouse.path))
+    return {
+        "seconds": round(seconds(body), 2),
+        "core_seconds": round(_core_seconds() - core, 2),
+        "bytes": _bytes_below(Path(settings.warehouse.path)) - n_bytes,
+    }
 
 
 def _core_seconds() -> float:
@@ -109,12 +135,20 @@ def _core_seconds() -> float:
         except OSError:
             continue
         pid = int(stat.parent.name)
-        parents[pid], times[pid] = int(fields[1]), sum(map(int, fields[11:15])) / _TICKS
+        parents[pid], times[pid] = int(fields[1]), ((pid, fields[19]), sum(map(int, fields[11:13])) / _TICKS)
     ours, found = {os.getpid()}, set[int]()
     while ours:
         found |= ours
         ours = {pid for pid, parent in parents.items() if parent in ours} - found
-    return sum(times.get(pid, 0.0) for pid in found)
+    _TIMES.update(times[pid] for pid in found if pid in times)
+    return sum(_TIMES.copy().values())
+
+
+def _keep_times() -> None:
+    """Looks at all processes each second: an idle Python worker that Spark ends is in no parent's time."""
+    while True:
+        _core_seconds()
+        time.sleep(1)
 
 
 def _bytes_below(folder: Path) -> int:

@@ -82,7 +82,7 @@ def _write(facts: DatasetFacts, folder: Location, table: Location) -> None:
     say(f"{facts.arm}: {facts.total.n_docs:,} documents, {facts.total.n_tokens:,} tokens: {folder}")
 
 
-main = partial(run_command, NAME, __doc__, Settings, run, plan=plan)
+main = partial(run_command, NAME, __doc__, Settings, run, plan=plan, reads_release=True)
 
 
 if __name__ == "__main__":

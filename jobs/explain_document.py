@@ -59,7 +59,9 @@ def _asked_for(settings: Settings, arguments: DocumentArguments) -> tuple[ArrowT
     raise ConfigError("give either --source and --id, or --shard and --record, a number from 0")
 
 
-main = partial(run_command, "explain_document", __doc__, Settings, run, plan=plan, arguments=DocumentArguments)
+main = partial(
+    run_command, "explain_document", __doc__, Settings, run, plan=plan, arguments=DocumentArguments, reads_release=True
+)
 
 
 if __name__ == "__main__":

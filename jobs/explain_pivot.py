@@ -70,7 +70,9 @@ def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
     return vocabulary(tokenizer)
 
 
-main = partial(run_command, "explain_pivot", __doc__, Settings, run, plan=plan, arguments=TokenArguments)
+main = partial(
+    run_command, "explain_pivot", __doc__, Settings, run, plan=plan, arguments=TokenArguments, reads_release=True
+)
 
 
 if __name__ == "__main__":

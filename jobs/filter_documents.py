@@ -8,42 +8,55 @@ Data goes one way:
     -> datasets/<arm>
 
 Only keys and scores are shuffled. Each chosen key is sent to the task that reads the file with its document; workers
-write all arms in one pass over the texts and tokens. Where the cuts stay, only documents of changed shards are read.
+write all arms in one pass over the texts and tokens. Where the cuts stay, only scores and documents of changed shards
+are read; what each arm holds is counted in its dataset.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
+from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.replace_shards import replace_shards
-from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, total, unmatched
+from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, unmatched
 from jobs.selection.locate_documents import files_of, with_files
-from jobs.selection.select_documents import Cuts, count_arms, decide_cuts, select_documents
-from jobs.warehouse.changed_documents import covered_documents, documents_to_read
+from jobs.selection.select_documents import (
+    Cuts,
+    count_arms,
+    count_chosen,
+    decide_cuts,
+    decided_arms,
+    select_documents,
+)
+from jobs.warehouse.changed_documents import DocumentsToRead, covered_documents, documents_to_read
+from jobs.warehouse.table_files import files_with_shards
 from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.filter_documents import copy_chosen
+from pivot_udfs.filter_documents import HELD, copy_chosen, count_held
 from pivot_udfs.matching.swap_words import SwapPlan
 from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.schemas import DOCUMENT_SCORES
+from pivot_udfs.storage.read_parquet import read_listed
 
-_CUTS = "selection_cuts"
+_CUTS, _SCORES = "selection_cuts", "document_scores"
 
 
 def run(run: Run, provenance: Provenance) -> None:
     """Writes the cuts where they cannot stay, then brings the dataset of every configured arm to the documents."""
     if why_write(run, _CUTS, provenance):
         with run.progress.watch(run.spark, STAGE.name, _CUTS):
-            cuts = decide_cuts(run.warehouse.read("document_scores"), run.settings.selection)
+            cuts = decide_cuts(run.warehouse.read(_SCORES), run.settings.selection)
         run.warehouse.commit_rows(_CUTS, cuts.rows(), provenance)
     cuts = read_cuts(run)
     with run.progress.watch(run.spark, STAGE.name, "datasets"):
-        held, budgets = arm_budgets(run, cuts)
         for before, arms in _arms_by_coverage(run, provenance).items():
-            _write(run, provenance, cuts, {arm: held[arm] for arm in arms}, before)
+            _write(run, provenance, cuts, arms, before)
+        held, budgets = arm_budgets(run)
     run.budget_missed = missed_budgets(held, budgets)
     for line in describe_arms(held, budgets, unmatched(cuts.cuts)):
         run.progress.say(STAGE.name, line)
@@ -54,12 +67,24 @@ def read_cuts(run: Run) -> Cuts:
     return Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
 
 
-def arm_budgets(run: Run, cuts: Cuts) -> tuple[dict[str, Held], list[Budget]]:
-    """What each configured arm holds by the cuts, and its budgets by today's documents."""
-    selection = run.settings.selection
-    held, language_tokens = count_arms(run.warehouse.read("document_scores"), cuts, selection)
-    budgets = reported_budgets(selection, language_tokens, held)
-    return {arm: held[arm] for arm in selection.arms}, budgets
+def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
+    """What the dataset of each configured arm holds, and its budgets by today's scores.
+
+    Arms without a dataset on which a budget depends are counted by their cuts.
+    """
+    selection, tables = run.settings.selection, {f"datasets/{arm}": arm for arm in run.settings.selection.arms}
+    files = {f"{table}/{file}": n for table in (_SCORES, *tables) for file, n in run.warehouse.files(table).items()}
+    step = partial(count_held, folder=run.warehouse.root.uri)
+    rows = frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(HELD)).toArrow()
+    sums = rows.group_by(["table", "lang"]).aggregate([("n_docs", "sum"), ("n_tokens", "sum")]).to_pylist()
+    by_table: dict[str, dict[str, tuple[int, int]]] = {table: {} for table in (_SCORES, *tables)}
+    for row in sums:
+        by_table[row["table"]][row["lang"]] = row["n_docs_sum"], row["n_tokens_sum"]
+    held: dict[str, Held] = {arm: by_table[table] for table, arm in tables.items()}
+    language_tokens = {lang: n_tokens for lang, (_, n_tokens) in by_table[_SCORES].items()}
+    others = [arm for arm in decided_arms(selection) if arm not in held]
+    of_others = count_arms(run.warehouse.read(_SCORES), read_cuts(run), selection, others) if others else {}
+    return held, reported_budgets(selection, language_tokens, held | of_others)
 
 
 def _arms_by_coverage(run: Run, provenance: Provenance) -> dict[TableVersion | None, list[str]]:
@@ -72,26 +97,32 @@ def _arms_by_coverage(run: Run, provenance: Provenance) -> dict[TableVersion | N
     return found
 
 
-def _write(run: Run, provenance: Provenance, cuts: Cuts, held: Mapping[str, Held], before: TableVersion | None) -> None:
-    """Brings the datasets of arms, with what each is to hold in the end, to the documents."""
-    arms = list(held)
+def _write(run: Run, provenance: Provenance, cuts: Cuts, arms: Sequence[str], before: TableVersion | None) -> None:
+    """Brings the datasets of arms to the documents."""
     selection = run.settings.selection.model_copy(update={"arms": arms})
     part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
-    scores = run.warehouse.read("document_scores")
-    if part.shards is not None:
-        shards = run.spark.createDataFrame([(shard,) for shard in part.shards], "shard string")
-        scores = scores.join(F.broadcast(shards), on="shard", how="left_semi")
-        held, _ = count_arms(scores, cuts, selection)
+    chosen = select_documents(_scores_of(run, part), cuts, selection)
     folder = run.warehouse.location("documents").uri
-    rows = with_files(select_documents(scores, cuts, selection), files_of(run.spark, folder, part.files))
+    rows = with_files(chosen, files_of(run.spark, folder, part.files))
     names = [f"datasets/{arm}" for arm in arms]
     swap = _swap_plan(run) if any(ARMS[arm].copy_of for arm in arms) else None
-    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap)
+    step = partial(copy_chosen, folder=folder, arms=arms, swap=swap, cuts=cuts.density_cuts)
     files = run.warehouse.write_files(rows, names, step, by_shard=names)
-    for arm, name in zip(arms, names, strict=True):
-        _check_all_there(arm, total(held[arm])[0], sum(file["n_records"] for file in files[name]))
+    for (arm, n_docs), name in zip(count_chosen(chosen, arms).items(), names, strict=True):
+        _check_all_there(arm, n_docs, sum(file["n_records"] for file in files[name]))
     for name in names:
         replace_shards(run.warehouse, name, files[name], part.outdated, of_table(run, STAGE, name, provenance))
+
+
+def _scores_of(run: Run, part: DocumentsToRead) -> DataFrame:
+    """The scores of documents; those of some shards without Spark's reader, which spends a core-second on the log."""
+    if part.shards is None:
+        return run.warehouse.read(_SCORES)
+    table, sizes = run.warehouse.location(_SCORES), run.warehouse.files(_SCORES)
+    found = files_with_shards(table, part.shards)
+    files = {path: sizes[path] for path in (*found.whole, *found.mixed)}
+    step = partial(read_listed, folder=table.uri, schema=DOCUMENT_SCORES, shards=part.shards)
+    return frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(DOCUMENT_SCORES))
 
 
 def _swap_plan(run: Run) -> SwapPlan:
@@ -111,7 +142,7 @@ def _check_all_there(arm: str, n_docs: int, n_found: int) -> None:
 
 STAGE = Stage(
     name="filter_documents",
-    version=5,
+    version=6,
     reads=("documents", "document_scores", "pivots"),
     sections=("selection",),
     files=(),

@@ -4,12 +4,9 @@ spark-submit jobs/find_pivots.py --config conf/demo.toml [--set table.key=value]
 """
 
 from functools import partial
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.refresh import allowed_drift, drift_between
@@ -23,10 +20,10 @@ from pivot_udfs.find_pivots import (
     PivotPlan,
     TokenFigures,
     associate_files,
+    best_hubs,
     find_pair_pivots,
     pair_pivots,
 )
-from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -41,7 +38,7 @@ def run(run: Run, provenance: Provenance) -> None:
         step = partial(find_pair_pivots, plan=plan)
         run.warehouse.write(_associations(run, plan), ["pair_pivots"], provenance, step)
     with run.progress.watch(run.spark, STAGE.name, "hubs"):
-        hubs = _hubs(run, plan, run.warehouse.read("pair_pivots"))
+        hubs = best_hubs(run.warehouse.read_small("pair_pivots"), plan)
         run.warehouse.commit_rows("pivots", hubs, of_table(run, STAGE, "pivots", provenance))
     run.pivot_drift = 0.0
 
@@ -71,8 +68,8 @@ def _stay(run: Run, plan: PivotPlan) -> bool:
     pinned = run.warehouse.read_small("pivots").column("token_id").to_pylist()
     with run.progress.watch(run.spark, STAGE.name, "drift"):
         step = partial(pair_pivots, plan=plan)
-        pairs = _associations(run, plan).mapInArrow(step, from_arrow_schema(PAIR_PIVOTS))
-        found = [hub["token_id"] for hub in _hubs(run, plan, pairs)]
+        pairs = _associations(run, plan).mapInArrow(step, from_arrow_schema(PAIR_PIVOTS)).toArrow()
+        found = [hub["token_id"] for hub in best_hubs(pairs, plan)]
     run.pivot_drift = drift_between(pinned, found)
     run.progress.say(STAGE.name, f"drift: today's counts would change {run.pivot_drift:.1%} of the pivot set")
     if pinned and run.pivot_drift <= allowed_drift(run.settings.refresh):
@@ -116,43 +113,6 @@ def _associations(run: Run, plan: PivotPlan) -> DataFrame:
     rows = files.mapInArrow(partial(associate_files, folder=table.uri, plan=plan), from_arrow_schema(ASSOCIATIONS))
     n_tasks = min(least_tasks(run.spark), len(plan.lexicon.concepts))
     return rows.repartition(n_tasks, "concept").sortWithinPartitions("concept", "word")
-
-
-def _hubs(run: Run, plan: PivotPlan, pairs: DataFrame) -> list[dict[str, Any]]:
-    """The rows of ``pivots``, ranked on the driver, which holds ``n_pivots`` of them.
-
-    A pair has one vote, of which each of its pivots has its score divided by their number.
-    """
-    pivots, tokens = run.settings.pivots, plan.tokens
-    admitted = np.flatnonzero((tokens.doc_share <= pivots.max_doc_share) & (tokens.n_sources >= pivots.min_sources))
-    figures = {name: getattr(tokens, name)[admitted] for name in ("doc_share", "word_share", "n_sources")}
-    candidates = run.spark.createDataFrame(pa.table({"token_id": pa.array(admitted, pa.int32())} | figures))
-    halves = concept_halves(range(len(plan.lexicon.concepts)), pivots.half_seed)
-    concepts = run.spark.createDataFrame(pa.table({"concept": np.arange(len(halves)), "in_a": halves}))
-    above_zero = F.when(F.col("score") > 0, F.col("score"))
-    a, b = (_total(F.when(F.col("in_a") == half, above_zero)) for half in (True, False))
-    n_pivots_of_pair = F.max("rank").over(Window.partitionBy("concept", "lang_a", "lang_b"))
-    hubs = (
-        pairs.withColumn("vote", F.col("score") / n_pivots_of_pair)
-        .join(F.broadcast(concepts), on="concept")
-        .groupBy("token_id", "token")
-        .agg(
-            _total(F.col("score")).alias("score"),
-            _total(F.col("vote")).alias("votes"),
-            F.coalesce((a - b) / F.nullif(a + b, F.lit(0.0)), F.lit(0.0)).alias("half_balance"),
-            F.countDistinct("concept").alias("n_concepts"),
-            F.countDistinct("lang_a", "lang_b").alias("n_language_pairs"),
-        )
-        .where(F.col("n_concepts") >= pivots.min_concepts)
-        .join(F.broadcast(candidates), on="token_id", how="inner")
-    )
-    best = hubs.orderBy(F.desc(pivots.rank_by), F.asc("token_id")).limit(pivots.n_pivots).drop("votes").collect()
-    return [hub.asDict() | {"rank": rank} for rank, hub in enumerate(best, 1)]
-
-
-def _total(scores: Column) -> Column:
-    """Their sum. A sum of doubles depends on its order; sorted first, it is the same on every run."""
-    return F.aggregate(F.sort_array(F.collect_list(scores)), F.lit(0.0), lambda total, score: total + score)
 
 
 STAGE = Stage(

@@ -8,17 +8,17 @@ What is forgotten is added to the table ``blocked``, which later rebuilds read, 
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from jobs import rebuild_corpus
+from jobs import rebuild_corpus, write_report
 from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
 from jobs.loading.find_copies import check_folders, copies, tables_with_rows
-from jobs.loading.forget import Found, find_documents, remove_documents, rows_after
-from jobs.loading.forget_requests import read_keys, shards_named
+from jobs.loading.forget import Found, find_records, remove_records, rows_after, sources_named
+from jobs.loading.forget_requests import read_keys, shards_named, with_copies
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
 from jobs.loading.restore_tables import restored
 from jobs.warehouse.block_list_table import add_entries, read_entries
@@ -44,7 +44,7 @@ class Request(Arguments):
         """Adds the arguments."""
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--keys", metavar="FILE", help="JSON lines or TSV with source and doc_id of documents")
-        what.add_argument("--sources", nargs="+", metavar="NAME", help="all documents of these sources")
+        what.add_argument("--sources", nargs="+", metavar="NAME", help="all documents of these sources, names or globs")
         what.add_argument("--shards", nargs="+", metavar="SHARD", help="paths, folders or globs, as in corpus.inputs")
         parser.add_argument(
             "--artefacts",
@@ -55,16 +55,18 @@ class Request(Arguments):
         )
         parser.add_argument("--purge", action="store_true", help="remove the files of older versions of the tables")
 
-    def entries(self, run: Run, loaded: Collection[str]) -> set[Blocked]:
-        """Rows for the block list; globs stand for the loaded shards that they match."""
+    def entries(self, run: Run, loaded: Mapping[str, LoadedShard]) -> set[Blocked]:
+        """Rows for the block list; globs stand for the loaded shards that they match, and these for their copies."""
         if self.keys is not None:
             return read_keys(self.keys)
         if self.sources:
-            return {Blocked(source) for source in self.sources}
+            if not (sources := sources_named(run, self.sources)):
+                raise ConfigError(f"--sources {' '.join(self.sources)} matches no source: nothing is forgotten")
+            return {Blocked(source) for source in sources}
         entries, missing = shards_named(self.shards or [], loaded)
         if missing:
             run.progress.say(_NAME, f"warning: no loaded shard is named by {', '.join(missing)}")
-        return entries
+        return with_copies(entries, loaded)
 
 
 def run(run: Run, request: Request) -> None:
@@ -77,16 +79,19 @@ def run(run: Run, request: Request) -> None:
         add_entries(run.warehouse, entries)
         run.progress.say(_NAME, "no shard is loaded yet: what is blocked stays out when rebuild_corpus loads it")
         return
-    if not restored(run, _NAME, documents.provenance):
+    rejected = run.warehouse.opened("quarantine")
+    is_old = rejected and "source" not in [field.name for field in rejected.schema().fields]
+    if is_old or not restored(run, _NAME, documents.provenance):
         add_entries(run.warehouse, entries)
         raise WarehouseError(
-            "the tables of an earlier run cannot be restored: run rebuild_corpus, which leaves these out"
+            "the tables are of an earlier version or cannot be restored: run rebuild_corpus, which leaves these out"
         )
     _forget(run, entries, loaded)
     half_loaded = run.half_loaded()
     if not half_loaded:
         rebuild_corpus.run_changed(run, rebuild_corpus.STAGES[1:])
     if request.purge:
+        run.warehouse.check_marker()
         n_files = sum(purge(run.warehouse.location(table)) for table in tables_with_rows(run))
         run.progress.say(_NAME, f"{n_files:,} files of older versions are removed")
     _print_copies(run, request)
@@ -102,28 +107,29 @@ def plan(run: Run, request: Request) -> None:
     check_folders(request.artefacts)
     loaded = read_loaded(run.warehouse.location("shards"))
     entries = request.entries(run, loaded)
-    _describe(run, entries, find_documents(run, BlockList.of(read_entries(run.warehouse) | entries)))
+    _describe(run, entries, find_records(run, "documents", BlockList.of(read_entries(run.warehouse) | entries)))
 
 
 def _forget(run: Run, entries: set[Blocked], loaded: dict[str, LoadedShard]) -> None:
     blocks = BlockList.of(read_entries(run.warehouse) | entries)
-    found = find_documents(run, blocks)
+    found = find_records(run, "documents", blocks)
     _describe(run, entries, found)
     kept = {path: row for path, row in loaded.items() if path not in blocks.shards}
     if not any(row.n_docs for row in rows_after(found, kept).values()):
         raise ConfigError(f"no document would be left, nothing is forgotten: remove {run.warehouse.path} instead")
     add_entries(run.warehouse, entries)
     if run.unapplied_block_list():
-        remove_documents(run, blocks, found, loaded)
+        remove_records(run, blocks, found, loaded)
 
 
 def _describe(run: Run, entries: set[Blocked], found: Sequence[Found]) -> None:
-    n_docs, n_shards = sum(each.n_docs for each in found), len({each.in_shard for each in found})
+    n_docs, n_shards = sum(each.n_records for each in found), len({each.in_shard for each in found})
     run.progress.say(_NAME, f"{n_docs:,} documents of {n_shards:,} shards are blocked")
-    missing = sorted(map(_named, entries - {each.entry for each in found}))
+    given = {entry for entry in entries if not entry.content_id}  # those of contents go with their shards
+    missing = sorted(map(_named, given - {each.entry for each in found}))
     if missing:
         names = ", ".join(missing[:_MOST_NAMES])
-        run.progress.say(_NAME, f"warning: {len(missing):,} of {len(entries):,} match no document: {names}")
+        run.progress.say(_NAME, f"warning: {len(missing):,} of {len(given):,} match no document: {names}")
 
 
 def _named(entry: Blocked) -> str:
@@ -131,7 +137,9 @@ def _named(entry: Blocked) -> str:
 
 
 def _print_copies(run: Run, request: Request) -> None:
-    lines = list(copies(run, request.artefacts, with_quarantine=not request.shards))
+    compared = None if request.shards else "doc_id" if request.keys is not None else "source"
+    lines = list(copies(run, request.artefacts, compared))
+    lines += [f"{page}: the report of one release: remove it" for page in write_report.pages_of_releases(run)]
     sys.stdout.write("still holds what was forgotten:\n" if lines else "nothing else holds what was forgotten\n")
     sys.stdout.write("".join(f"  {clean(line)}\n" for line in lines))
     if not request.artefacts:

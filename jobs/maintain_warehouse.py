@@ -29,28 +29,34 @@ from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 NAME = "maintain_warehouse"
 _NOT_COUNTED = " (data files stay until count_cooccurrence has counted the newest documents)"
+_UPLOADS = "unfinished uploads are not looked for: let a lifecycle rule of the bucket remove them (docs/maintenance.md)"
 
 
 def run(settings: Settings) -> None:
     """Maintains all tables and reports one line for each; a table with an error does not stop the others."""
     check_folder(settings.warehouse.path)
-    with mark_in_use(resolve(settings.warehouse.path), NAME):
-        _each_table(settings, say, dry_run=False)
+    with mark_in_use(resolve(settings.warehouse.path), NAME) as check_marker:
+        _each_table(settings, say, False, check_marker)
 
 
 def plan(settings: Settings) -> None:
     """Prints what ``run`` would do."""
     check_folder(settings.warehouse.path, writes=False)
-    _each_table(settings, lambda line: sys.stdout.write(f"{clean(line)}\n"), dry_run=True)
+    _each_table(settings, lambda line: sys.stdout.write(f"{clean(line)}\n"), True, lambda: None)
 
 
-def _each_table(settings: Settings, report: Callable[[str], object], dry_run: bool) -> None:
+def _each_table(
+    settings: Settings, report: Callable[[str], object], dry_run: bool, check_marker: Callable[[], None]
+) -> None:
     root, errors = resolve(settings.warehouse.path), []
     for name in table_names(root):
+        check_marker()
         try:
             report(f"{name}: {_maintain(root, name, settings, dry_run)}")
         except WarehouseError as error:
             errors.append((f"{name}: {error}", user_error(error)))
+    if root.scheme in ("s3", "gs"):
+        report(f"{root}: {_UPLOADS}")
     if errors:
         passes = all(isinstance(error, TransientError) for _, error in errors)
         lines = [f"{len(errors)} tables of {root} were not maintained:", *(line for line, _ in errors)]

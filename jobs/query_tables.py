@@ -78,7 +78,7 @@ def _print_line(cells: Iterable[str]) -> None:
     sys.stdout.write("\t".join(clean(cell) for cell in cells) + "\n")
 
 
-main = partial(run_command, "query_tables", __doc__, Settings, run, plan=plan, arguments=Query)
+main = partial(run_command, "query_tables", __doc__, Settings, run, plan=plan, arguments=Query, reads_release=True)
 
 
 if __name__ == "__main__":

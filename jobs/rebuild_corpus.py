@@ -53,7 +53,7 @@ class Request(Arguments):
 def run(run: Run, request: Request) -> None:
     """Runs what has changed, in order, and adds a release where a table has changed."""
     run_changed(run, STAGES, request)
-    sys.stdout.write(_summary(run, str(write_report.report_location(run.settings))))
+    sys.stdout.write(_summary(run, str(write_report.report_location(run))))
 
 
 def plan(run: Run, request: Request) -> None:
@@ -81,7 +81,7 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
 def _budget_missed(run: Run) -> dict[str, float] | None:
     """Measured here where the datasets are those of an earlier run that was stopped before its release."""
     if run.budget_missed is None and run.warehouse.content("selection_cuts"):
-        run.budget_missed = missed_budgets(*filter_documents.arm_budgets(run, filter_documents.read_cuts(run)))
+        run.budget_missed = missed_budgets(*filter_documents.arm_budgets(run))
     return run.budget_missed
 
 

@@ -1,6 +1,6 @@
 """All tables in; one self-contained HTML page out.
 
-    spark-submit jobs/write_report.py --config conf/demo.toml [--set report.path=...] [--dry-run]
+    spark-submit jobs/write_report.py --config conf/demo.toml [--release N] [--set report.path=...] [--dry-run]
 
 Where pivots and cuts are pinned, a rebuild writes the page at refreshes; in between it only brings the section of the
 releases up to date.
@@ -10,6 +10,7 @@ import html
 import re
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePosixPath
 
 from pyarrow import fs
 
@@ -18,7 +19,7 @@ from jobs.framework.stage import Run, Stage
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES
-from pivot_udfs.settings import Settings
+from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
@@ -40,7 +41,7 @@ def run(run: Run, provenance: Provenance) -> None:
 
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
-    location, made = report_location(run.settings), _with_block_list(run, provenance)
+    location, made = report_location(run), _with_block_list(run, provenance)
     page = _with_releases(run, make_page(report, model_report_beside(location), made.to_json()), made)
     _write(location, page)
     run.progress.say("write_report", f"{location}: {len(page) / 1e6:.1f} MB")
@@ -48,7 +49,7 @@ def run(run: Run, provenance: Provenance) -> None:
 
 def why_write(run: Run, now: Provenance) -> str | None:
     """Why the page is not the one that would be written now; None when it is, or stays until the next refresh."""
-    location = report_location(run.settings)
+    location = report_location(run)
     page = _read(location)
     if page is None:
         return f"{location} is not there yet"
@@ -62,7 +63,7 @@ def why_write(run: Run, now: Provenance) -> str | None:
 
 def update_releases(run: Run) -> None:
     """Brings the section of the releases up to date, where the page is there; its other sections stay."""
-    location = report_location(run.settings)
+    location = report_location(run)
     page = _read(location)
     made = _made_of(page) if page else None
     if page and made and (updated := _with_releases(run, page, made)) != page:
@@ -73,7 +74,7 @@ def _with_releases(run: Run, page: str, made: Provenance) -> str:
     from jobs.report.releases_section import with_releases
 
     shown = {name: rows for name, rows in made.tables.items() if name not in (BLOCK_LIST, _SHARDS)}
-    return with_releases(page, run.settings.warehouse.path, shown, run.settings.refresh.max_drift)
+    return with_releases(page, run.settings.warehouse.path, shown, run.settings.refresh.max_drift, run.release)
 
 
 def _with_block_list(run: Run, provenance: Provenance) -> Provenance:
@@ -86,9 +87,26 @@ def _made_of(page: str) -> Provenance | None:
     return Provenance.from_json(html.unescape(found[1])) if found and page.rstrip().endswith(_END) else None
 
 
-def report_location(settings: Settings) -> Location:
-    """The page: ``report.path``, else ``report.html`` beside the tables."""
-    return resolve(settings.report.path) if settings.report.path else resolve(settings.warehouse.path).child(PAGE)
+def report_location(run: Run) -> Location:
+    """The page: ``report.path``, else ``report.html`` beside the tables; of a release that is named a file of its own.
+
+    That is ``report_release_3.html`` for release 3, so that the newest page stays.
+    """
+    path = run.settings.report.path
+    page = resolve(path) if path else resolve(run.settings.warehouse.path).child(PAGE)
+    if run.release is None:
+        return page
+    name = PurePosixPath(page.name)
+    named = f"{name.stem}_release_{run.release}{name.suffix}"
+    return replace(page, path=f"{page.path.removesuffix(page.name)}{named}")
+
+
+def pages_of_releases(run: Run) -> list[Location]:
+    """The pages of releases that were named: they keep what they show when documents are forgotten."""
+    page = report_location(run)
+    name, folder = PurePosixPath(page.name), replace(page, path=page.path.removesuffix(f"/{page.name}"))
+    pattern = re.compile(rf"{re.escape(name.stem)}_release_\d+{re.escape(name.suffix)}")
+    return [entry.location for entry in list_folder(folder) if pattern.fullmatch(entry.location.name)]
 
 
 def model_report_beside(page: Location) -> str | None:
@@ -126,7 +144,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 
 STAGE = Stage(
     name="write_report",
-    version=6,
+    version=7,
     reads=(*STAGE_TABLES, "datasets/*"),
     sections=("report",),
     files=("tokenizer", "lexicon"),

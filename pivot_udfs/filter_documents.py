@@ -1,12 +1,13 @@
-"""The executor step of the filter: copies the chosen documents into their arms.
+"""The executor steps of the filter: copy the chosen documents into their arms, and count what these hold.
 
 ``copy_chosen`` reads the Parquet files of ``documents`` directly, one row group at a time: passing a token list through
 Spark's rows costs several times as much as reading and writing it, and no join with the documents is needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.arms import ARMS
+from pivot_udfs.count_files import count_languages
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.swap_words import SwapPlan, swap_words
-from pivot_udfs.schemas import DATASET, DOCUMENTS
+from pivot_udfs.schemas import CORPUS_TOTALS, DATASET, DOCUMENTS
 from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard
 from pivot_udfs.storage.stores import resolve
 
@@ -29,6 +31,7 @@ PLACES = pa.schema(
         pa.field("last", pa.int64(), nullable=False),
     ]
 )
+HELD = pa.schema([pa.field("table", pa.string(), nullable=False), *CORPUS_TOTALS])
 _PLACE = pa.schema([DOCUMENTS.field(name) for name in ("shard", "record")])
 _RECORDS_PER_SHARD = 1 << 40
 _OF_KEYS = ("pivot_density", "shrunken_density")
@@ -42,14 +45,32 @@ def record_ranges(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa
         yield from ranges.add_column(0, "file", pa.repeat(file, ranges.num_rows)).cast(PLACES).to_batches()
 
 
+def count_held(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
+    """Documents and tokens by language of files of several tables (paths in the folder, the URI of the warehouse).
+
+    Yields batches in HELD; a language of a table may come more than once.
+    """
+    for batch in batches:
+        for place, file in enumerate(batch.column("file").to_pylist()):
+            first, second, *_ = file.split("/")
+            table = f"{first}/{second}" if first == "datasets" else first
+            for rows in count_languages(iter([batch.slice(place, 1)]), folder):
+                yield pa.RecordBatch.from_arrays([pa.repeat(table, len(rows)), *rows], schema=HELD)
+
+
 def copy_chosen(
-    batches: Iterator[pa.RecordBatch], folder: str, arms: Sequence[str], swap: SwapPlan | None = None
+    batches: Iterator[pa.RecordBatch],
+    folder: str,
+    arms: Sequence[str],
+    swap: SwapPlan | None = None,
+    cuts: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Reads the chosen documents from the files of ``documents`` and splits them into their arms.
 
     Holds the keys and one row group of one file in memory. ``batches`` have the columns file (its name in ``folder``,
     the URI of the table; empty if no file has the document), shard, record, pivot_density, shrunken_density, and a
-    boolean column for each arm; rows of one file are contiguous. Arms that are altered copies of others need ``swap``.
+    boolean column for each arm; rows of one file are contiguous. Arms that are altered copies of others need ``swap``;
+    ``cuts`` are the values of the column ``cut`` by language.
     Yields (``datasets/<arm>``, batch in DATASET with the rows of one shard).
 
     Raises WarehouseError where a chosen document can be in no file, or a file has other columns than DOCUMENTS.
@@ -64,7 +85,7 @@ def copy_chosen(
             )
         with location.child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as documents:
             check_columns(documents, DOCUMENTS, f"{location}/{file}")
-            for chosen in _chosen_rows(documents, keys, arms):
+            for chosen in _chosen_rows(documents, keys, arms, cuts):
                 yield from _split_into_arms(chosen, arms, swap)
 
 
@@ -75,7 +96,9 @@ def _by_file(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.Record
             yield file, batch.filter(pc.equal(files, file)).drop_columns(["file"])
 
 
-def _chosen_rows(documents: pq.ParquetFile, keys: pa.Table, arms: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _chosen_rows(
+    documents: pq.ParquetFile, keys: pa.Table, arms: Sequence[str], cuts: Mapping[str, float]
+) -> Iterator[pa.RecordBatch]:
     """The documents of a file that have a key: batches with the columns of DATASET and of the arms."""
     shards = keys.column("shard").unique()
     places = _places(keys, shards)
@@ -88,6 +111,7 @@ def _chosen_rows(documents: pq.ParquetFile, keys: pa.Table, arms: Sequence[str])
         if len(found):
             rows, of_keys = batch.take(found), keys.take(order[at[found]])
             columns = {name: rows.column(name) for name in rows.schema.names}
+            columns["cut"] = pa.array(map(cuts.get, columns["lang"].to_pylist()), pa.float64())
             columns |= {name: of_keys.column(name).combine_chunks() for name in (*_OF_KEYS, *arms)}
             yield pa.RecordBatch.from_arrays(
                 [columns[name] for name in (*DATASET.names, *arms)], [*DATASET.names, *arms]

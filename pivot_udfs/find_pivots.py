@@ -1,7 +1,8 @@
-"""The steps that find pair pivots: counted contexts in, associations by concept, the pivots of each word pair out.
+"""The steps that find pivots: counted contexts in, associations by concept, the pivots of each word pair, the hubs out.
 
 The files of ``token_cooccurrence`` are read where they are needed. Only associations above the floor are shuffled, a
-word's as one packed row, to the tasks of the concepts that have the word.
+word's as one packed row, to the tasks of the concepts that have the word. Pair pivots are at most ``pivots_per_pair``
+for each word pair, whatever the corpus: the driver holds them all to rank the hubs.
 """
 
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pivot_udfs.counting.associations import MEASURES
 from pivot_udfs.counting.read_counts import read_counts, word_ids
+from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.setting_sections.selection_settings import Pivots
@@ -86,7 +89,7 @@ def associate_files(batches: Iterator[pa.RecordBatch], folder: str, plan: PivotP
     """
     numbers = plan.lexicon.word_numbers()
     for files in batches:
-        for batch in read_counts("token_cooccurrence", files.column(0).to_pylist(), folder):
+        for batch in read_counts("token_cooccurrence", files.column(0).to_pylist(), folder, ("pair_count",)):
             words, tokens = word_ids(batch, numbers), batch.column("token_id").to_numpy()
             yield _packed(plan, *_associated(plan, words, tokens, batch.column("doc_count").to_numpy()))
 
@@ -136,6 +139,51 @@ def find_pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iter
 def pair_pivots(batches: Iterator[pa.RecordBatch], plan: PivotPlan) -> Iterator[pa.RecordBatch]:
     """The rows of ``find_pair_pivots``."""
     return (rows for _, rows in find_pair_pivots(batches, plan))
+
+
+def best_hubs(pairs: pa.Table, plan: PivotPlan) -> list[dict[str, Any]]:
+    """The rows of ``pivots``, best first: the tokens that are pivots of many concepts, from rows of ``pair_pivots``.
+
+    A pair has one vote, of which each of its pivots has its score divided by their number.
+    """
+    concepts, scores = (pairs.column(name).to_numpy() for name in ("concept", "score"))
+    named = pc.binary_join_element_wise(pairs.column("lang_a"), pairs.column("lang_b"), "/").combine_chunks()
+    languages = named.dictionary_encode().indices.to_numpy()
+    ids, rows = np.unique(pairs.column("token_id").to_numpy(), return_inverse=True)
+    numbers = concepts * (int(languages.max(initial=0)) + 1) + languages
+    _, of_pair, n_pivots = np.unique(numbers, return_inverse=True, return_counts=True)
+    in_a = concept_halves(range(len(plan.lexicon.concepts)), plan.pivots.half_seed)[concepts]
+    a, b = (_sums(rows, np.where(half, np.maximum(scores, 0.0), 0.0)) for half in (in_a, ~in_a))
+    figures = {
+        "token_id": ids,
+        "token": np.array(vocabulary(plan.tokenizer).texts, object)[ids],
+        "score": _sums(rows, scores),
+        "half_balance": np.divide(a - b, a + b, out=np.zeros(len(ids)), where=a + b != 0),
+        "n_concepts": _n_distinct(rows, concepts),
+        "n_language_pairs": _n_distinct(rows, languages),
+    }
+    figures |= {name: getattr(plan.tokens, name)[ids] for name in ("doc_share", "word_share", "n_sources")}
+    ranked_by = {"score": figures["score"], "votes": _sums(rows, scores / n_pivots[of_pair])}[plan.pivots.rank_by]
+    kept = np.flatnonzero(
+        (figures["n_concepts"] >= plan.pivots.min_concepts)
+        & (figures["doc_share"] <= plan.pivots.max_doc_share)
+        & (figures["n_sources"] >= plan.pivots.min_sources)
+    )
+    best = kept[np.lexsort((ids[kept], -ranked_by[kept]))][: plan.pivots.n_pivots]
+    hubs: list[dict[str, Any]] = pa.table({name: values[best] for name, values in figures.items()}).to_pylist()
+    return [hub | {"rank": rank} for rank, hub in enumerate(hubs, 1)]
+
+
+def _sums(rows: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The sum of each row number's values. A sum of doubles depends on its order; sorted, it is always the same."""
+    order = np.lexsort((values, rows))
+    return np.bincount(rows[order], values[order]).astype(np.float64, copy=False)
+
+
+def _n_distinct(rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many distinct values (integers, 0 or more) each row number has."""
+    width = int(values.max(initial=0)) + 1
+    return np.bincount(np.unique(rows * width + values) // width)
 
 
 def _word(plan: PivotPlan, number: int, parts: list[dict[str, Any]]) -> _Word:

@@ -1,4 +1,4 @@
-"""Finds blocked documents in files of the table ``documents``, reads them, and reads the files without them."""
+"""Finds blocked records in files of the tables ``documents`` and ``quarantine``, and reads blocked documents."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,31 +16,46 @@ FOUND = pa.schema(
         pa.field("source", pa.string()),  # source, doc_id, shard: the entry that blocks
         pa.field("doc_id", pa.string()),
         pa.field("shard", pa.string()),
-        pa.field("n_docs", pa.int64(), nullable=False),
-        pa.field("n_tokens", pa.int64(), nullable=False),
+        pa.field("n_records", pa.int64(), nullable=False),
+        pa.field("n_tokens", pa.int64(), nullable=False),  # 0 of rejected records
     ]
 )
+SOURCES = pa.schema([DOCUMENTS.field("source")])
 _KEY = ("source", "doc_id", "shard")
-_COMPARED = pa.schema([*(DOCUMENTS.field(name) for name in _KEY), DOCUMENTS.field("n_tokens")])
 
 
-def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockList) -> Iterator[pa.RecordBatch]:
-    """Counts the blocked documents in files (one string column) of the table in a folder; a batch in FOUND a file."""
+def find_blocked(
+    batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema, blocks: BlockList
+) -> Iterator[pa.RecordBatch]:
+    """Counts the blocked records in files (one string column) of the table in a folder; a batch in FOUND a file.
+
+    ``schema`` is DOCUMENTS or QUARANTINE.
+    """
+    compared = pa.schema([schema.field(name) for name in (*_KEY, "n_tokens") if name in schema.names])
     for file in (file for batch in batches for file in batch.column(0).to_pylist()):
         file_rows, found = 0, dict[tuple[str | None, ...], list[int]]()
-        for rows in read_files([file], folder, _COMPARED):
+        for rows in read_files([file], folder, compared):
             file_rows += rows.num_rows
             for row in rows.filter(is_blocked(rows, blocks)).to_pylist():
-                n_tokens = row.pop("n_tokens")
-                numbers = found.setdefault((row["shard"], *blocks.entry_of(**row)), [0, 0])
+                n_tokens = row.pop("n_tokens", 0)
+                entry = blocks.entry_of(**row)
+                numbers = found.setdefault((row["shard"], entry.source, entry.doc_id, entry.shard), [0, 0])
                 numbers[0] += 1
                 numbers[1] += n_tokens
         table = [(file, file_rows, *place, *numbers) for place, numbers in found.items()]
         yield pa.RecordBatch.from_pylist([dict(zip(FOUND.names, row, strict=True)) for row in table], schema=FOUND)
 
 
+def read_sources(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
+    """The sources of documents in files (one string column), each once a batch of files; batches in SOURCES."""
+    for batch in batches:
+        read = read_files(batch.column(0).to_pylist(), folder, SOURCES)
+        found = sorted({source for rows in read for source in rows.column(0).unique().to_pylist()})
+        yield pa.RecordBatch.from_arrays([pa.array(found, pa.string())], schema=SOURCES)
+
+
 def is_blocked(rows: pa.RecordBatch, blocks: BlockList) -> pa.BooleanArray:
-    """For each row of ``documents`` (source, doc_id and shard) whether it is blocked."""
+    """For each row (source, doc_id and shard) whether it is blocked."""
     keys = [rows.column(name).to_pylist() for name in _KEY]
     return pa.array(map(blocks.has, *keys), pa.bool_())
 

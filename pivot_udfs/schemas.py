@@ -122,15 +122,18 @@ QUARANTINE = _table(
     _long("record", "The record's number within its shard; null for the whole shard.", True),
     _string("reason", "Why it was rejected: a key of pivot_udfs.shards.quarantine_reasons.REASONS."),
     _string("detail", "What was found."),
-    _column(pa.binary(), "raw", "The record's first bytes, at most 1,024.", True),
+    _column(pa.binary(), "raw", "The record's first bytes, at most 1,024; null for a shard or the rest of one.", True),
+    _string("source", "The source that it would have as a document; null where that is not known.", True),
+    _string("doc_id", "The id that it would have as a document; null where that is not known.", True),
 )
 BLOCKED = _table(
     BLOCK_LIST,
     "forget_documents",
     "The block list: what forget_documents has removed and rebuilds keep out. Only there once it has run.",
-    _string("source", "Source of blocked records; null in the row of a shard.", True),
+    _string("source", "Source of blocked records; null in the rows of shards.", True),
     _string("doc_id", "Id of a blocked record; null where the whole source is blocked.", True),
-    _string("shard", "A shard that is not read; null in the row of a key.", True),
+    _string("shard", "Path of a shard that is not read; else null.", True),
+    _string("content_id", "SHA-256 (hex) of a shard whose records are blocked under any path; else null.", True),
 )
 _N_DOCS = _long("n_docs", "Number of documents.")
 CORPUS_TOTALS = _table("corpus_totals", _COUNT, "Documents and tokens by language.", _LANG, _N_DOCS, _N_TOKENS)
@@ -205,6 +208,7 @@ DATASET = _table(
     *_CONTENT,
     _DENSITY,
     _double("shrunken_density", "(n_pivot_tokens + k m) / (n_tokens + k), see selection.shrinkage_tokens."),
+    _double("cut", "The shrunken density at which the pivot arm ends in this language; null where it does not.", True),
     *_PLACE,
 )
 SELECTION_CUTS = _table(

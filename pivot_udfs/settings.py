@@ -86,7 +86,8 @@ class Warehouse(Section):
     path: Place
     """A local folder or a URI; table *t* is at ``<path>/<t>``."""
     release: Annotated[int, Field(ge=0)] | None = Field(default=None, json_schema_extra=NO_RESULT)
-    """Which release of the tables is explained and read by the model side; unset: the newest."""
+    """Which release is read by the report, explanations, queries, descriptions and the model side; unset: the newest.
+    ``--release N`` of these jobs sets it; jobs that write tables do not use it."""
 
 
 class Tokenizer(Section):
@@ -141,7 +142,8 @@ class Report(Section):
     """The HTML page of a rebuild."""
 
     path: str = ""
-    """Where the page goes; empty: ``<warehouse.path>/report.html``."""
+    """Where the page goes; empty: ``<warehouse.path>/report.html``. That of release 3 has ``_release_3`` in its
+    name."""
     n_examples: Annotated[int, Field(ge=0, le=50)] = 4
     """Number of selected documents that are shown with their pivots marked."""
 

@@ -49,14 +49,14 @@ class SumPlan:
     vocabulary_size: int
 
     @cached_property
-    def languages(self) -> pa.Array:
-        """Language of each word id."""
-        return pa.array([language for language, _ in self.lexicon.words], pa.string())
+    def languages(self) -> pa.DictionaryArray:
+        """Language of each word id; in a dictionary with repeated values Parquet's writer would write plain texts."""
+        return pa.array([language for language, _ in self.lexicon.words], pa.string()).dictionary_encode()
 
     @cached_property
-    def words(self) -> pa.Array:
+    def words(self) -> pa.DictionaryArray:
         """Surface of each word id."""
-        return pa.array([word for _, word in self.lexicon.words], pa.string())
+        return pa.array([word for _, word in self.lexicon.words], pa.string()).dictionary_encode()
 
 
 def sum_counts(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -160,8 +160,11 @@ def _table_rows(kind: Kind, rows: list[tuple[int, Counts]], plan: SumPlan) -> pa
 def _named(plan: SumPlan, name: str, ids: npt.NDArray[np.int32]) -> dict[str, Any]:
     if not name.startswith("word"):
         return {name: ids}
-    languages, words = (pa.DictionaryArray.from_arrays(pa.array(ids), of) for of in (plan.languages, plan.words))
-    return {name.replace("word", "lang"): languages, name: words}
+    return {name.replace("word", "lang"): _at(plan.languages, ids), name: _at(plan.words, ids)}
+
+
+def _at(values: pa.DictionaryArray, places: npt.NDArray[np.int32]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(values.indices.to_numpy()[places]), values.dictionary)
 
 
 def _batch(columns: dict[str, Any]) -> pa.RecordBatch:

@@ -101,12 +101,14 @@ def tokenize_corpus(
     encode = encode or encoder(plan.tokenizer)
     tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
     for shard in chain.from_iterable(plan.shards[task] for task in tasks):
-        identity = content_id(shard)
+        identity, blocks = content_id(shard), plan.blocks
+        whole = identity in blocks.content_ids
         n_docs = n_tokens = n_blocked = 0
         rejections: dict[str, Rejections] = {}
-        for batched, rejected in _batched(read_shard(shard, plan.corpus)):
-            documents = [each for each in batched if not plan.blocks.has_key(each.source, each.doc_id)]
-            n_blocked += len(batched) - len(documents)
+        for batched, refused in _batched(read_shard(shard, plan.corpus)):
+            documents = [each for each in batched if not (whole or blocks.has_key(each.source, each.doc_id))]
+            rejected = [each for each in refused if not (whole or blocks.has_key(each.source, each.doc_id))]
+            n_blocked += len(batched) + len(refused) - len(documents) - len(rejected)
             if rejected:
                 rows = [{"shard": shard, **record._asdict()} for record in rejected]
                 yield "quarantine", pa.RecordBatch.from_pylist(rows, schema=QUARANTINE)

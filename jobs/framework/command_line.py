@@ -39,14 +39,20 @@ def run_command(
     argv: Sequence[str] | None = None,
     plan: Callable[..., object] | None = None,
     arguments: type[Arguments] | None = None,
+    reads_release: bool = False,
 ) -> int:
     """Parses the command line, loads the settings (``model``) and runs the job; returns the exit code.
 
     ``plan`` is what ``--dry-run`` does after it has printed the settings. Both are called with the settings and, where
-    ``arguments`` is the class of the job's own, with these.
+    ``arguments`` is the class of the job's own, with these. ``reads_release``: the job takes ``--release N``, which
+    sets ``warehouse.release``.
     """
     parser, options = _parser(name, description), (arguments or Arguments)()
     own = [options] if arguments else []
+    if reads_release:
+        parser.add_argument(
+            "--release", metavar="N", help="number of the release that is read; default: warehouse.release, the newest"
+        )
     options.add_to(parser)
     if "_ARGCOMPLETE" in os.environ:  # set by a shell that completes; a GPU machine need not have the package
         import argcomplete
@@ -56,7 +62,8 @@ def run_command(
     parser.parse_args(argv, namespace=options)
     start_logging(name, options.log_format == "json", options.log_level.upper())
     try:
-        settings = load_settings(options.config, options.set, model)
+        release = [f"warehouse.release={options.release}"] if getattr(options, "release", None) else []
+        settings = load_settings(options.config, [*options.set, *release], model)
         hide(secret_values(settings.model_dump()))
         if not options.dry_run:
             run(settings, *own)

@@ -1,5 +1,6 @@
 """One run: its session, settings and input files, and what the tables' states say of each other."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +26,10 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     content_ids: dict[str, str] = field(default_factory=dict)
     """SHA-256 (hex) of the shards that this run had to compare with loaded ones, by path."""
+    release: int | None = None
+    """The number of the release whose tables are read; None: the newest tables, to which a run can add."""
+    check_marker: Callable[[], None] = lambda: None
+    """Raises where another run has taken this one for killed: see ``mark_in_use``."""
     refresh: str | None = None
     """Why pinned tables are made anew where their inputs have changed; None: ``refresh.rule`` decides."""
 
@@ -41,7 +46,9 @@ class Run:
     @cached_property
     def warehouse(self) -> Warehouse:
         """Where the tables are."""
-        return Warehouse(self.spark, self.settings.warehouse.path)
+        warehouse = Warehouse(self.spark, self.settings.warehouse.path, self.release)
+        warehouse.check_marker = self.check_marker
+        return warehouse
 
     @cached_property
     def tokenizer(self) -> TokenizerSpec:
@@ -85,9 +92,11 @@ class Run:
 
     def half_loaded(self) -> str | None:
         """Why ``documents`` may lack shards; None where the run that loaded the newest ones reached its last batch."""
-        if self.warehouse.content("shards") is None:
+        shards = self.warehouse.content("shards")
+        if shards is None:
             return None
-        if all(row.status == LOADED for row in read_loaded(self.warehouse.location("shards")).values()):
+        rows = read_loaded(self.warehouse.location("shards"), shards.newest)
+        if all(row.status == LOADED for row in rows.values()):
             return None
         return f"{self.warehouse.table_path('documents')} has only the first batches of a run that was stopped"
 

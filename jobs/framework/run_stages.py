@@ -19,14 +19,15 @@ from jobs.framework.spark_session import LateSession, check_store, start_session
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
-from pivot_udfs.schemas import PINNED
+from pivot_udfs.schemas import PINNED, made_by
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
 
 
 def run_job(stage: Stage, description: str | None, argv: Sequence[str] | None = None) -> int:
     """Runs a job that is one stage; returns the exit code, see ``command_line``."""
-    return with_run(stage.name, description, [stage], partial(run_stage, stage=stage), argv)
+    reads_release = not made_by(stage.name)
+    return with_run(stage.name, description, [stage], partial(run_stage, stage=stage), argv, None, None, reads_release)
 
 
 def with_run(
@@ -37,11 +38,13 @@ def with_run(
     argv: Sequence[str] | None = None,
     plan: Callable[..., object] | None = None,
     arguments: type[Arguments] | None = None,
+    reads_release: bool = False,
 ) -> int:
     """Parses the command line, starts a session, and runs ``body``, or prints the plan for ``--dry-run``.
 
     ``stages`` are what ``body`` runs, in order; ``plan`` prints the plan (None: what the stages would do). Both are
-    called with the run and, where ``arguments`` is a class, the job's own. Returns the exit code, see ``command_line``.
+    called with the run and, where ``arguments`` is a class, the job's own. ``reads_release``: the tables are those of
+    ``warehouse.release``, for jobs that write none. Returns the exit code, see ``command_line``.
     """
     files = {file for stage in stages for file in stage.files}
 
@@ -51,23 +54,36 @@ def with_run(
         warn_of_settings(name, settings.spark, settings.cooccurrence.memory_budget_mb)
         return writes
 
+    def release_of(settings: Settings) -> int | None:
+        return settings.warehouse.release if reads_release else None
+
     def with_files(run: Run, *own: Arguments, body: Callable[..., object]) -> None:
         for file in sorted(files - {"shards"}):
             run.file_hash(file)  # reads it, before anything is computed
         body(run, *own)
 
     def run(settings: Settings, *own: Arguments) -> None:
-        with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext():
-            _in_session(name, settings, partial(with_files, body=body), *own)
+        use = mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext(_no_marker)
+        with use as check_marker:
+            made = partial(Run, settings=settings, release=release_of(settings), check_marker=check_marker)
+            _in_session(name, settings, made, partial(with_files, body=body), *own)
 
     def show(settings: Settings, *own: Arguments) -> None:
         check(settings)
-        _in_session(name, settings, partial(with_files, body=plan or partial(print_plan, stages=stages)), *own)
+        made = partial(Run, settings=settings, release=release_of(settings))
+        planned = partial(with_files, body=plan or partial(print_plan, stages=stages))
+        _in_session(name, settings, made, planned, *own)
 
-    return run_command(name, description, Settings, run, argv, show, arguments)
+    return run_command(name, description, Settings, run, argv, show, arguments, reads_release)
 
 
-def _in_session(name: str, settings: Settings, body: Callable[..., object], *own: Arguments) -> None:
+def _no_marker() -> None:
+    """For jobs that write no table."""
+
+
+def _in_session(
+    name: str, settings: Settings, make_run: Callable[..., Run], body: Callable[..., object], *own: Arguments
+) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
     output, progress = JvmOutput(), Progress()
 
@@ -78,7 +94,7 @@ def _in_session(name: str, settings: Settings, body: Callable[..., object], *own
         return session
 
     try:
-        body(Run(cast(SparkSession, LateSession(start)), settings, progress), *own)
+        body(make_run(cast(SparkSession, LateSession(start)), progress=progress), *own)
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None

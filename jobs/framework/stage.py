@@ -53,11 +53,13 @@ def check_inputs(run: Run, tables: Sequence[str]) -> None:
     for table in tables:
         run.warehouse.check_source(table)
         _check_made_alike(run, table)
-    check_together(run.warehouse, tables, () if run.settings.refresh.rule == "always" else PINNED)
+    may_be_pinned = run.settings.refresh.rule != "always" or run.release is not None
+    check_together(run.warehouse, tables, PINNED if may_be_pinned else ())
     if "documents" not in tables:
         return
     if behind := run.ahead_of_shards() or run.unapplied_block_list() or run.half_loaded():
-        raise WarehouseError(f"{behind}: run tokenize_corpus again (rebuild_corpus does)")
+        remedy = "run tokenize_corpus again (rebuild_corpus does)" if run.release is None else "choose a newer release"
+        raise WarehouseError(f"{behind}: {remedy}")
 
 
 def make_provenance(run: Run, stage: Stage) -> Provenance:
@@ -115,12 +117,14 @@ def why_write(run: Run, table: str, now: Provenance) -> str | None:
 def _check_made_alike(run: Run, table: str) -> None:
     """A stage must not mix tables of one configuration with settings of another."""
     made, path = _provenance_of(run, table), run.warehouse.table_path(table)
+    remedy = f"run {made.job} again (rebuild_corpus does), or choose another warehouse.path"
+    if run.release is not None:
+        remedy = f"set it as release {run.release} has it"
     now = json.loads(redact(json.dumps(_all_settings(run.settings))))
     for key, value in made.settings.items():
         if not is_place(key) and key in now and now[key] != value:
             raise WarehouseError(
-                f"{path} was made with {key} = {shown(value)}, this run has {shown(now[key])}: "
-                f"run {made.job} again (rebuild_corpus does), or choose another warehouse.path"
+                f"{path} was made with {key} = {shown(value)}, this run has {shown(now[key])}: {remedy}"
             )
     for name in ("tokenizer", "lexicon"):
         if name in made.files and made.files[name] != run.file_hash(name):

@@ -59,7 +59,8 @@ _REMEDIES = (
         TransientError,
     ),
     Remedy(
-        r"Unable to execute HTTP request: ([^\n]*)|ConnectException: (Call From [^\n]* failed)",
+        r"Unable to execute HTTP request: ([^\n]*)|ConnectException: (Call From [^\n]* failed)|"
+        r"AWS(?:ServiceThrottled|Status500|ApiCallTimeout|ClientIO)Exception: ([^\n]*)",
         "the store does not answer Spark{note}: check its address and the network (docs/stores.md)",
         TransientError,
     ),

@@ -109,7 +109,7 @@ def load_task(settings: ModelSettings) -> Task:
     return task.only(wanted)
 
 
-main = partial(run_command, "build_translation_task", __doc__, ModelSettings, build)
+main = partial(run_command, "build_translation_task", __doc__, ModelSettings, build, reads_release=True)
 
 
 if __name__ == "__main__":

@@ -192,7 +192,7 @@ def _change(row: Mapping[str, Any], name: str) -> float | None:
     return None if row[name] is None else row[name] - row["log_probability"]
 
 
-main = partial(run_command, "explain_behaviour", __doc__, ModelSettings, explain)
+main = partial(run_command, "explain_behaviour", __doc__, ModelSettings, explain, reads_release=True)
 
 
 if __name__ == "__main__":

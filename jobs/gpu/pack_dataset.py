@@ -186,7 +186,7 @@ def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
     )
 
 
-main = partial(run_command, "pack_dataset", __doc__, ModelSettings, pack)
+main = partial(run_command, "pack_dataset", __doc__, ModelSettings, pack, reads_release=True)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _say_labels(direction: str, rows: pa.Table) -> None:
     say(f"traced {direction}", words=len(labels), **counts, pivot_of_controls=control.count("pivot"))
 
 
-main = partial(run_command, "trace_layers", __doc__, ModelSettings, trace)
+main = partial(run_command, "trace_layers", __doc__, ModelSettings, trace, reads_release=True)
 
 
 if __name__ == "__main__":

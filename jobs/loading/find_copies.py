@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
 from pyarrow import fs
 
 from jobs.framework.stage import Run
@@ -45,19 +46,18 @@ def other_datasets(run: Run) -> list[str]:
     return sorted(set(names) - set(tables_with_rows(run)))
 
 
-def copies(run: Run, folders: Sequence[str], with_quarantine: bool = False) -> Iterator[str]:
+def copies(run: Run, folders: Sequence[str], compared: str | None = None) -> Iterator[str]:
     """One line for each table and artefact that can still hold forgotten documents, after the tables were made again.
 
-    ``folders`` are searched for packed datasets, checkpoints and models. ``with_quarantine``: what was forgotten were
-    not shards, so that rejected records, which have no key, may be of it.
+    ``folders`` are searched for packed datasets, checkpoints and models. ``compared``: the column of ``quarantine`` by
+    which rejected records were found; of those without a value it is not known.
     """
     older = [line for name in tables_with_rows(run) for line in _older_versions(run, name)]
     yield from older
-    rejected = run.warehouse.size("quarantine") if with_quarantine else None
-    if rejected and rejected.rows:
+    if compared and (n_unknown := _n_unknown(run, compared)):
         yield (
-            f"{run.warehouse.table_path('quarantine')}: perhaps, {rejected.rows:,} rejected records with up to "
-            f"{RAW_BYTES:,} bytes each; they have no key: forget their shards"
+            f"{run.warehouse.table_path('quarantine')}: perhaps, {n_unknown:,} rejected records without {compared}, "
+            f"with up to {RAW_BYTES:,} bytes each: forget their shards"
         )
     release = read_release(run.warehouse.root)
     if older and release and release.release:
@@ -68,6 +68,13 @@ def copies(run: Run, folders: Sequence[str], with_quarantine: bool = False) -> I
         for entry in list_tree(resolve(folder)):
             if entry.location.name in _ARTEFACTS and entry.type == fs.FileType.File:
                 yield from _outdated(run, entry.location)
+
+
+def _n_unknown(run: Run, column: str) -> int:
+    """The rows of ``quarantine`` without a value, by the statistics of its files."""
+    delta = run.warehouse.opened("quarantine")
+    files = pa.table(delta.get_add_actions(flatten=True)).to_pylist() if delta else []
+    return sum(file.get(f"null_count.{column}") or 0 for file in files)
 
 
 def _older_versions(run: Run, name: str) -> Iterator[str]:

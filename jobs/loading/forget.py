@@ -6,6 +6,7 @@ The block list is committed before: a run that is stopped between two commits is
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import NamedTuple
 
@@ -14,85 +15,100 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.stage import Run
 from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.loaded_shards import LoadedShard
-from jobs.loading.replace_shards import commit_shards, files_without, replace_shards
+from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.table_files import files_between
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.forget_documents import FOUND, find_blocked, is_blocked
+from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked, read_sources
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import BLOCK_LIST
+from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.shards.block_list import Blocked, BlockList
 
 
 class Found(NamedTuple):
-    """Blocked documents of one shard in one file of ``documents`` that one entry of the block list blocks."""
+    """Blocked records of one shard in one file of a table that one entry of the block list blocks."""
 
     file: str
     file_rows: int
     in_shard: str
     entry: Blocked
-    n_docs: int
+    n_records: int
     n_tokens: int
 
 
-def find_documents(run: Run, blocks: BlockList) -> list[Found]:
-    """The blocked documents that the table still has; reads the keys of files whose statistics allow for one."""
-    location = run.warehouse.location("documents")
+def find_records(run: Run, table: str, blocks: BlockList) -> list[Found]:
+    """The blocked records that ``documents`` or ``quarantine`` still has.
+
+    Reads the keys of files whose statistics allow for one.
+    """
+    location = run.warehouse.location(table)
     sources = {*blocks.sources, *blocks.doc_ids}
     files = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
     if not files:
         return []
-    step = partial(find_blocked, folder=location.uri, blocks=blocks)
+    step = partial(find_blocked, folder=location.uri, schema=table_of(table).schema, blocks=blocks)
     return [
-        Found(
-            row.file, row.file_rows, row.in_shard, Blocked(row.source, row.doc_id, row.shard), row.n_docs, row.n_tokens
-        )
+        Found(row[0], row[1], row[2], Blocked(row.source, row.doc_id, row.shard), row.n_records, row.n_tokens)
         for row in frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(FOUND)).collect()
     ]
+
+
+def sources_named(run: Run, given: Sequence[str]) -> set[str]:
+    """Names of sources as they are; globs stand for the sources of documents that they match."""
+    globs = [name for name in given if any(character in name for character in "*?[")]
+    files = run.warehouse.files("documents") if globs else {}
+    step = partial(read_sources, folder=run.warehouse.location("documents").uri)
+    rows = frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(SOURCES)).collect() if files else []
+    found = {row.source for row in rows if any(fnmatchcase(row.source, glob) for glob in globs)}
+    return {*found, *(name for name in given if name not in globs)}
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:
     """Completes what was blocked after ``shards`` was committed; returns the rows of ``shards`` after that."""
     if run.unapplied_block_list() is None:
         return loaded
-    return remove_documents(run, blocks, find_documents(run, blocks), loaded)
+    return remove_records(run, blocks, find_records(run, "documents", blocks), loaded)
 
 
-def remove_documents(
+def remove_records(
     run: Run, blocks: BlockList, found: Sequence[Found], loaded: Mapping[str, LoadedShard]
 ) -> dict[str, LoadedShard]:
-    """Removes the blocked documents that were found, and blocked shards; returns the rows of ``shards`` after that."""
-    provenance = _provenance(run)
-    gone = blocks.shards & loaded.keys()
-    replace_shards(run.warehouse, "quarantine", [], gone, provenance)
-    _rewrite_documents(run, blocks, found, provenance)
-    rows = rows_after(found, {path: row for path, row in loaded.items() if path not in gone})
+    """Removes blocked rejected records, the blocked documents that were found, and blocked shards.
+
+    Returns the rows of ``shards`` after that.
+    """
+    provenance, rejected = _provenance(run), find_records(run, "quarantine", blocks)
+    _rewrite(run, "quarantine", blocks, rejected, provenance)
+    _rewrite(run, "documents", blocks, found, provenance)
+    rows = rows_after(found, {path: row for path, row in loaded.items() if path not in blocks.shards}, rejected)
     tables = run.warehouse.rows(("quarantine", "documents", BLOCK_LIST))
     commit_shards(run.warehouse, rows.values(), provenance, tables)
     return rows
 
 
-def rows_after(found: Collection[Found], loaded: Mapping[str, LoadedShard]) -> dict[str, LoadedShard]:
-    """The rows of ``shards`` without the numbers of documents that were found in these shards."""
+def rows_after(
+    found: Collection[Found], loaded: Mapping[str, LoadedShard], rejected: Collection[Found] = ()
+) -> dict[str, LoadedShard]:
+    """The rows of ``shards`` without the numbers of documents and rejected records that were found in these shards."""
     rows = dict(loaded)
-    for each in found:
+    for n_of, each in (*(("n_docs", each) for each in found), *(("n_rejected", each) for each in rejected)):
         if row := rows.get(each.in_shard):
             rows[each.in_shard] = row._replace(
-                n_docs=row.n_docs - each.n_docs,
+                **{n_of: getattr(row, n_of) - each.n_records},
                 n_tokens=row.n_tokens - each.n_tokens,
-                n_blocked=row.n_blocked + each.n_docs,
+                n_blocked=row.n_blocked + each.n_records,
             )
     return rows
 
 
-def _rewrite_documents(run: Run, blocks: BlockList, found: Sequence[Found], provenance: Provenance) -> None:
+def _rewrite(run: Run, table: str, blocks: BlockList, found: Sequence[Found], provenance: Provenance) -> None:
     """One commit, which names the block list, so that its difference is counted without the rows that stay."""
     blocked, rows = defaultdict[str, int](int), {each.file: each.file_rows for each in found}
     for each in found:
-        blocked[each.file] += each.n_docs
+        blocked[each.file] += each.n_records
     mixed = [file for file, n_rows in rows.items() if blocked[file] < n_rows]
-    kept = files_without(run.warehouse, "documents", mixed, partial(is_blocked, blocks=blocks))
+    kept = files_without(run.warehouse, table, mixed, partial(is_blocked, blocks=blocks))
     if rows:
-        run.warehouse.commit("documents", kept, provenance, list(rows), run.warehouse.rows([BLOCK_LIST]))
+        run.warehouse.commit(table, kept, provenance, list(rows), run.warehouse.rows([BLOCK_LIST]))
 
 
 def _provenance(run: Run) -> Provenance:

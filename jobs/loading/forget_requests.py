@@ -2,10 +2,11 @@
 
 import csv
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
+from jobs.loading.loaded_shards import LoadedShard
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.shards.block_list import Blocked
 from pivot_udfs.shards.list_shards import matches_parts, shard_path
@@ -70,6 +71,17 @@ def shards_named(given: Sequence[str], loaded: Collection[str]) -> tuple[set[Blo
             named = set() if any(character in location.path for character in "*?[") else {shard_path(location)}
         found |= named
     return {Blocked(shard=shard) for shard in found}, missing
+
+
+def with_copies(entries: Collection[Blocked], loaded: Mapping[str, LoadedShard]) -> set[Blocked]:
+    """Entries of shards, with the content of those that are loaded, and the loaded shards that have the same.
+
+    So a copy under another path is kept out as well. Shards without a document, which may be empty, are not compared.
+    """
+    named = [row for entry in entries if (row := loaded.get(entry.shard or ""))]
+    ids = {row.content_id for row in named if row.n_docs + row.n_blocked}
+    copies = (Blocked(shard=path) for path, row in loaded.items() if row.content_id in ids)
+    return {*entries, *copies, *(Blocked(content_id=content_id) for content_id in ids)}
 
 
 def _parts(location: Location) -> list[str]:

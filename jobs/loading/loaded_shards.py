@@ -60,9 +60,9 @@ class ShardChanges:
         return bool(self.added or self.removed or self.touched)
 
 
-def read_loaded(table: Location) -> dict[str, LoadedShard]:
-    """The rows of the newest version, by shard; none where there is no table."""
-    rows = [{name: row[name] for name in LoadedShard._fields if name in row} for row in stored_rows(table)]
+def read_loaded(table: Location, version: int | None = None) -> dict[str, LoadedShard]:
+    """The rows of a version (None: the newest), by shard; none where there is no table."""
+    rows = [{name: row[name] for name in LoadedShard._fields if name in row} for row in stored_rows(table, version)]
     return {row["shard"]: LoadedShard(**row) for row in rows}
 
 

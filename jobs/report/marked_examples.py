@@ -20,10 +20,13 @@ _LONGEST_EXAMPLE = 20_000
 _KEY = ("shard", "record")
 
 
-def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tuple[tuple[Row, Passage], ...]:
+def read_examples(
+    run: Run, scored: DataFrame, marked: DataFrame, languages: Sequence[str]
+) -> tuple[tuple[Row, Passage], ...]:
     """The densest ``report.n_examples`` documents of the pivot arm, taken from the languages in turn, in this order.
 
-    ``scored`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool).
+    ``scored`` is ``document_scores`` with ``shrunken_density`` (float) and ``taken`` (bool), ``marked`` the same with a
+    boolean column for each configured arm.
     """
     best = Window.partitionBy("lang").orderBy(F.desc(SHRUNKEN), "source", "doc_id")
     n_examples = run.settings.report.n_examples
@@ -36,7 +39,11 @@ def read_examples(run: Run, scored: DataFrame, languages: Sequence[str]) -> tupl
     # Spelled out, the keys exclude files and row groups by their statistics.
     wanted = reduce(or_, ((F.col("shard") == key["shard"]) & (F.col("record") == key["record"]) for key in keys))
     rows = run.warehouse.read(f"datasets/{PIVOT}").where(wanted).collect()
-    by_key = {tuple(row[name] for name in _KEY): row for row in rows}
+    arms = run.settings.selection.arms
+    held = {
+        tuple(row[:2]): [arm for arm in arms if row[arm]] for row in marked.where(wanted).select(*_KEY, *arms).collect()
+    }
+    by_key = {key: Row(**row.asDict(), arms=held[key]) for row in rows if (key := tuple(row[name] for name in _KEY))}
     pivots = {*run.warehouse.read_small("pivots").column("token_id").to_pylist()}
     documents = [by_key[tuple(key)] for key in keys]
     examples = []

@@ -18,6 +18,7 @@ from jobs.report.sources_and_quarantine import read_intake
 from jobs.report.word_pairs_and_pivots import read_language_pairs, read_pivots
 from jobs.selection.budgets import unmatched
 from jobs.selection.select_documents import Cuts, mark_documents
+from jobs.warehouse.releases import read_release
 from pivot_udfs.arms import PIVOT
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
@@ -30,7 +31,7 @@ _N_THREADS = 3
 
 
 def read_report(run: Run) -> Report:
-    """Everything that the page shows, from the newest version of each table."""
+    """Everything that the page shows, from the tables of the run."""
     selection, cuts = run.settings.selection, Cuts.from_rows(run.warehouse.read_small("selection_cuts").to_pylist())
     mark = partial(mark_documents, run.warehouse.read("document_scores"), cuts, selection)
     taken = mark([PIVOT]).withColumn("taken", F.col(PIVOT) if PIVOT in selection.arms else F.lit(False))
@@ -46,7 +47,7 @@ def read_report(run: Run) -> Report:
         mixes = pool.submit(read_mixes, by_group, languages, selection.arms)
         intake = pool.submit(read_intake, run, by_group)
         densities = read_densities(taken, languages)
-        examples = read_examples(run, taken, [language.lang for language in densities])
+        examples = read_examples(run, taken, mark(selection.arms), [language.lang for language in densities])
     by_group.unpersist()
     pairs = pairs_.result()
     return Report(
@@ -69,6 +70,7 @@ def read_report(run: Run) -> Report:
         examples=examples,
         tables=tables.result(),
         settings=_settings(run.settings),
+        release=read_release(run.warehouse.root, run.release) if run.release is not None else None,
     )
 
 

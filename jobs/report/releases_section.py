@@ -11,7 +11,7 @@ from jobs.framework.stage import Run
 from jobs.report.templates import template
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.releases import Release, read_releases
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import DamagedTableError, MissingVersionError
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.storage.stores import resolve
 
@@ -21,10 +21,13 @@ Shards = Mapping[str, Mapping[str, Any]]
 """Rows of the table ``shards`` by path."""
 
 
-def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], max_drift: float) -> str:
+def with_releases(
+    page: str, warehouse: str, shown: Mapping[str, TableVersion], max_drift: float, asked_for: int | None = None
+) -> str:
     """The page (HTML) with the newest releases of a warehouse, and what each has more or less than the one before.
 
-    ``shown`` are the rows that the other sections describe, by table. A drift above ``max_drift`` asks for a refresh.
+    ``shown`` are the rows that the other sections describe, by table; ``asked_for``: the release whose page was asked
+    for. A drift above ``max_drift`` asks for a refresh.
     """
     releases = read_releases(resolve(warehouse))
     listed = sorted(releases, reverse=True)[:_N_LISTED]
@@ -32,21 +35,25 @@ def with_releases(page: str, warehouse: str, shown: Mapping[str, TableVersion], 
     html = template("releases.html", {}).render(
         rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
         max_drift=max_drift,
-        described=next((number for number in listed if _describes(shown, releases[number])), None),
+        described=next(
+            (number for number in sorted(releases, reverse=True) if _describes(shown, releases[number])), None
+        ),
+        asked_for=asked_for,
     )
     return _SECTION.sub(lambda _: html.strip(), page, count=1)
 
 
 def read_drift(run: Run) -> tuple[int, float] | None:
-    """The newest release with other pivots, and the share of the pivot set that differs; None where there is none."""
+    """The newest earlier release with other pivots, and the share of the pivot set that differs; None without one."""
     path, today = run.settings.warehouse.path, run.warehouse.content("pivots")
     releases = read_releases(resolve(path))
-    others = [number for number, release in releases.items() if today and not release.holds("pivots", today.rows)]
+    earlier = {n: release for n, release in releases.items() if run.release is None or n < run.release}
+    others = [number for number, release in earlier.items() if today and not release.holds("pivots", today.rows)]
     if not others:
         return None
     try:
         before = ArrowTables(path, max(others)).rows("pivots", ["token_id"], ds.scalar(True))
-    except WarehouseError:  # its files are no longer there
+    except (DamagedTableError, MissingVersionError):
         return None
     now = run.warehouse.read_small("pivots").to_pylist()
     return max(others), drift_between(*([row["token_id"] for row in rows] for rows in (before, now)))
@@ -61,7 +68,7 @@ def _shards_of(warehouse: str, number: int) -> Shards | None:
     columns = ["shard", "content_id", "n_docs", "n_tokens"]
     try:
         return {row["shard"]: row for row in ArrowTables(warehouse, number).rows("shards", columns, ds.scalar(True))}
-    except WarehouseError:
+    except (DamagedTableError, MissingVersionError):
         return None
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pyspark.sql import Row
 
 from jobs.selection.budgets import Budget
+from jobs.warehouse.releases import Release
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.write_report import Passage
 
@@ -152,8 +153,10 @@ class Report:
     """The arm that each arm is compared with."""
     mixes: tuple[Mix, ...]
     examples: tuple[tuple[Row, Passage], ...]
-    """Documents of the pivot arm in DATASET, each with its text or its densest passage."""
+    """Documents of the pivot arm in DATASET with their ``arms``, each with its text or its densest passage."""
     tables: tuple[tuple[str, int, Provenance], ...]
     """Name, version and provenance of each table."""
     settings: dict[str, str]
     """Values by dotted key, of the settings that can change a table."""
+    release: Release | None = None
+    """The release that was asked for by its number; None: the newest tables."""

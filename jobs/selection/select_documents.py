@@ -31,6 +31,11 @@ class Cuts:
     densities: Mapping[str, float]
     """Pivot tokens / tokens of each language, to which the densities of its documents are shrunken."""
 
+    @property
+    def density_cuts(self) -> dict[str, float]:
+        """The shrunken density at which the pivot arm ends, by language; not of languages that fit entirely."""
+        return {cut.stratum: 1 - cut.value for cut in self.cuts if cut.arm == PIVOT and cut.value is not None}
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows of ``selection_cuts``."""
         return [cut._asdict() | {"language_density": self._density(cut)} for cut in self.cuts]
@@ -51,7 +56,7 @@ def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
     """Where the configured arms end in the table ``document_scores``."""
     languages = language_sums(scores)
     corpus = {row["lang"]: row["n_tokens"] for row in languages}
-    arms = [ARMS[name] for name in _decided(selection)]
+    arms = [ARMS[name] for name in decided_arms(selection)]
     by_rule = [arm for arm in arms if arm.budget == "rule"]
     controls = [arm for arm in arms if arm.budget == "pivot_arm"]
     ranked = with_shrunken_density(scores, language_densities(languages), selection.shrinkage_tokens)
@@ -70,26 +75,20 @@ def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> Dat
     return marked.select(*_KEPT, *selection.arms).where(reduce(or_, map(F.col, selection.arms)))
 
 
-def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
-    """What the arms that are cut, and altered copies of them, take of some scores; and tokens by language.
-
-    Arguments as above. Tokens of a copy are those before words are replaced.
-    """
-    arms = list(dict.fromkeys((*_decided(selection), *selection.arms)))
-    sums = [
-        F.struct(F.count_if(arm).alias("n_docs"), F.sum(F.when(F.col(arm), F.col("n_tokens"))).alias("n_tokens"))
-        for arm in arms
-    ]
-    by_arm = [struct.alias(arm) for struct, arm in zip(sums, arms, strict=True)]
-    marked = mark_documents(scores, cuts, selection, arms)
-    rows = marked.groupBy("lang").agg(F.sum("n_tokens").alias("all"), *by_arm).collect()
-    held: dict[str, Held] = {
-        arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm]["n_docs"]} for arm in arms
-    }
-    return held, {row["lang"]: row["all"] for row in rows}
+def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequence[str]) -> dict[str, Held]:
+    """What arms take of some scores by ``decide_cuts`` with the same settings."""
+    sums = [F.struct(F.count_if(arm), F.sum(F.when(F.col(arm), F.col("n_tokens")))).alias(arm) for arm in arms]
+    rows = mark_documents(scores, cuts, selection, arms).groupBy("lang").agg(*sums).collect()
+    return {arm: {row["lang"]: (row[arm][0], row[arm][1]) for row in rows if row[arm][0]} for arm in arms}
 
 
-def _decided(selection: Selection) -> list[str]:
+def count_chosen(chosen: DataFrame, arms: Sequence[str]) -> dict[str, int]:
+    """How many of the documents of ``select_documents`` each arm takes."""
+    counts: dict[str, int] = chosen.agg(*(F.count_if(arm).alias(arm) for arm in arms)).collect()[0].asDict()
+    return counts
+
+
+def decided_arms(selection: Selection) -> list[str]:
     """The arms that are cut: the pivot arm first, which others refer to, the configured ones and their pairs."""
     drawn = _drawn(selection.arms)
     return list(dict.fromkeys((*drawn, *(pair for name in drawn if (pair := ARMS[name].pair)))))

@@ -10,9 +10,9 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.commit_history import Content, maintained_version, read_content
-from jobs.warehouse.open_table import missing_version, open_delta
-from jobs.warehouse.releases import read_release
+from jobs.warehouse.commit_history import Content
+from jobs.warehouse.open_table import missing_version
+from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -78,12 +78,15 @@ class ArrowTables:
     def batches(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> Iterator[pa.RecordBatch]:
         """Reads columns of the rows that satisfy a predicate, without files that statistics exclude.
 
-        Raises WarehouseError where there is no such table, or it cannot be read.
+        Raises WarehouseError where there is no such table, or it cannot be read, MissingVersionError where its files
+        are no longer there.
         """
         delta = self._existing(name)
         try:
             dataset = _dataset(delta, self.location(name))
             yield from dataset.to_batches(columns=list(columns), filter=predicate)
+        except FileNotFoundError:
+            raise missing_version(self.location(name), int(delta.version()), "its files were removed") from None
         except (DeltaError, pa.ArrowException, *STORE_ERRORS) as error:
             raise WarehouseError(
                 f"{self.table_path(name)} cannot be read ({reason(error)}): run rebuild_corpus again"
@@ -92,21 +95,10 @@ class ArrowTables:
     def _open(self, name: str) -> tuple[DeltaTable, Content] | None:
         if name not in self._opened:
             try:
-                delta = open_delta(self.location(name))
-                self._opened[name] = self._released(name, delta) if delta else None
+                self._opened[name] = open_released(self.location(name), name, self._release)
             except DamagedTableError as error:
                 raise DamagedTableError(f"{error}: run rebuild_corpus, or restore it from a copy") from None
         return self._opened[name]
-
-    def _released(self, name: str, newest: DeltaTable) -> tuple[DeltaTable, Content]:
-        content, release = read_content(newest), self._release
-        if release is None or name not in release.versions or release.holds(name, content.rows):
-            return newest, content
-        # Files of the released version itself may have been compacted and vacuumed since.
-        version, location = maintained_version(newest, release.versions[name]), self.location(name)
-        if not release.names(name, content.id):
-            raise missing_version(location, version, "the table was made anew since")
-        return open_delta(location, version), read_content(newest, version)
 
 
 def _dataset(delta: DeltaTable, location: Location) -> ds.Dataset:

@@ -16,7 +16,7 @@ _REFUSED = re.compile(r"not.?implemented|not.?supported", re.IGNORECASE)
 def check_conditional_put(warehouse: Location) -> str | None:
     """Creates a small object twice, through the library of delta-rs; raises StoreError where the second is not refused.
 
-    Other stores always have such writes. Returns a warning where the object cannot be written at all.
+    Other stores always have such writes. Returns a message where the object cannot be written at all.
     """
     if warehouse.scheme != "s3":
         return None
@@ -41,7 +41,10 @@ def check_conditional_put(warehouse: Location) -> str | None:
     except (BaseError, OSError, NotImplementedError) as error:
         why = reason(error)
         if not _REFUSED.search(str(error)):
-            return f"it is not known whether the store of {warehouse} has conditional writes ({why})"
+            return (
+                f"it is not known whether the store of {warehouse} has conditional writes ({why}): delta-rs cannot "
+                "write there either; see docs/stores.md for its settings"
+            )
     finally:
         with suppress(BaseError, OSError):
             obstore.delete(store, name)

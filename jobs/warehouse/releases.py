@@ -1,10 +1,13 @@
-"""The table ``releases``: which versions of all tables belong together, and what is read when no version is named."""
+"""The table ``releases``: which versions of all tables belong together, and tables with the rows of a release."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from jobs.warehouse.open_table import stored_rows
+from deltalake import DeltaTable
+
+from jobs.warehouse.commit_history import Content, maintained_version, read_content
+from jobs.warehouse.open_table import missing_version, open_delta, stored_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
@@ -55,3 +58,22 @@ def read_release(warehouse: Location, number: int | None = None) -> Release | No
         there = f"{min(releases)} to {max(releases)} are there" if releases else "there is none"
         raise WarehouseError(f"{warehouse} has no release {number} ({there}): choose another, or run rebuild_corpus")
     return releases[max(releases) if number is None else number] if releases else None
+
+
+def open_released(table: Location, name: str, release: Release | None) -> tuple[DeltaTable, Content] | None:
+    """A table with the rows that a release has, and their state; None where there is no table.
+
+    Without a release, and of tables that it lacks, the newest version. Raises MissingVersionError where its rows are no
+    longer there; other errors as for ``open_delta``.
+    """
+    newest = open_delta(table)
+    if newest is None:
+        return None
+    content = read_content(newest)
+    if release is None or name not in release.versions or release.holds(name, content.rows):
+        return newest, content
+    # Files of the released version itself may have been compacted and vacuumed since.
+    version = maintained_version(newest, release.versions[name])
+    if not release.names(name, content.id):
+        raise missing_version(table, version, "the table was made anew since")
+    return open_delta(table, version), read_content(newest, version)

@@ -11,9 +11,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from typing import NamedTuple
 from pyarrow import fs
 
 from jobs.warehouse.conditional_put import check_conditional_put
-from pivot_udfs.errors import TransientError, WarehouseError
+from pivot_udfs.errors import StoreError, TransientError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS
@@ -69,23 +70,26 @@ class Mark(NamedTuple):
 
 
 @contextmanager
-def mark_in_use(warehouse: Location, job: str) -> Iterator[None]:
+def mark_in_use(warehouse: Location, job: str) -> Iterator[Callable[[], None]]:
     """Marks a warehouse, which need not exist, as in use by a job inside the ``with`` block.
 
-    Raises WarehouseError where another run uses it, or the file cannot be written; StoreError where the store has no
-    conditional writes.
+    Gives a function to call before each commit: it raises TransientError where this run was suspended for so long that
+    another one took it for killed.
+
+    Raises TransientError where another run uses the warehouse, WarehouseError where the file cannot be written,
+    StoreError where the store has no conditional writes.
     """
     unknown = check_conditional_put(warehouse)
     started = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
     mark, folder = Mark(started, job, socket.gethostname(), _machine(), os.getpid()), warehouse.child(FOLDER)
     file, ended = folder.child(mark.file), threading.Event()
-    renewal = threading.Thread(target=_renew, args=(file, ended), daemon=True)
+    renewal = threading.Thread(target=_renew, args=(folder, mark, ended), daemon=True)
     try:
         _begin(folder, mark)
         if unknown:
-            _LOG.warning(unknown)
+            raise StoreError(unknown)
         renewal.start()
-        yield
+        yield partial(_check_held, folder, mark)
     finally:
         ended.set()
         if renewal.ident:
@@ -110,8 +114,7 @@ def _must_wait(folder: Location, mark: Mark, waited: float, first: dict[str, int
 
     ``first`` keeps when their files were written as first seen.
     """
-    listing = fs.FileSelector(folder.path, allow_not_found=True)
-    files = {info.base_name: info for info in folder.filesystem.get_file_info(listing)}
+    files = _files(folder)
     now = _written_ns(files.get(mark.file)) + int(waited * 1e9)
     must_wait = False
     for name, info in sorted(files.items()):
@@ -135,10 +138,32 @@ def _must_wait(folder: Location, mark: Mark, waited: float, first: dict[str, int
     return must_wait
 
 
-def _renew(file: Location, ended: threading.Event) -> None:
+def _renew(folder: Location, mark: Mark, ended: threading.Event) -> None:
     while not ended.wait(RENEWED_SECONDS):
         with suppress(*STORE_ERRORS):  # the next time is soon
-            _write(file, b"runs\n")
+            if _is_taken_over(folder, mark):
+                return
+            _write(folder.child(mark.file), b"runs\n")
+
+
+def _check_held(folder: Location, mark: Mark) -> None:
+    with suppress(*STORE_ERRORS):  # where it cannot be known, the commit decides
+        if _is_taken_over(folder, mark):
+            raise TransientError(
+                f"{folder} shows that another run took this one for killed, as it was suspended for more than "
+                f"{ENDED_SECONDS:g} s: it stops before its next commit; run it again when the other has ended"
+            )
+
+
+def _is_taken_over(folder: Location, mark: Mark) -> bool:
+    """Whether another run has removed this one's file, or has begun though this one has rewritten it at that moment."""
+    files = _files(folder)
+    return mark.file not in files or any(i.size and Mark.of(name) and name > mark.file for name, i in files.items())
+
+
+def _files(folder: Location) -> dict[str, fs.FileInfo]:
+    listing = fs.FileSelector(folder.path, allow_not_found=True)
+    return {info.base_name: info for info in folder.filesystem.get_file_info(listing)}
 
 
 def _write(file: Location, content: bytes) -> None:

@@ -4,7 +4,7 @@ Spark reads. Python workers write Parquet files, and the driver commits them thr
 provenance of its rows. A run sees each table as it was when the run first looked at it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,10 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
-from jobs.warehouse.commit_history import Content, read_content
-from jobs.warehouse.open_table import LOG, check_files, open_delta
+from jobs.warehouse.commit_history import Content
+from jobs.warehouse.open_table import LOG, check_files, missing_version, open_delta
 from jobs.warehouse.refused_features import refused_feature
 from jobs.warehouse.releases import TABLE as RELEASES
+from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, table_of
@@ -41,12 +42,18 @@ class TableSize(NamedTuple):
 
 
 class Warehouse:
-    """The Delta tables under one path: table t lies at ``<path>/<t>``; raises StoreError for an unsupported scheme."""
+    """The Delta tables under one path: table t lies at ``<path>/<t>``; raises StoreError for an unsupported scheme.
 
-    def __init__(self, spark: SparkSession, path: str) -> None:
+    With the number of a release, its rows are read, and nothing must be written; raises WarehouseError where there is
+    no such release. ``check_marker`` is called before each commit; it raises where the run must not go on.
+    """
+
+    def __init__(self, spark: SparkSession, path: str, release: int | None = None) -> None:
         self.spark = spark
         self.path = path.rstrip("/")
         self.root = resolve(path)
+        self.check_marker: Callable[[], None] = lambda: None
+        self._release = None if release is None else read_release(self.root, release)
         self._known: dict[str, tuple[Content | None, DamagedTableError | None]] = {}
 
     def location(self, name: str) -> Location:
@@ -76,10 +83,12 @@ class Warehouse:
     def _look(self, name: str) -> tuple[Content | None, DamagedTableError | None]:
         table, content = self.location(name), None
         try:
-            if delta := open_delta(table):
-                content = read_content(delta)
+            if opened := open_released(table, name, self._release):
+                delta, content = opened
                 check_files(table, delta, content)
         except DamagedTableError as error:
+            if self._release and content and name in self._release.versions:
+                raise missing_version(table, content.newest, str(error)) from None
             remedy = f"run {table_of(name).maker} again (rebuild_corpus does)"
             if name == RELEASES or (name in KEPT and content is None):
                 remedy = f"restore its log, or remove {self.table_path(name)} and run rebuild_corpus"
@@ -200,6 +209,7 @@ class Warehouse:
         tables: Mapping[str, TableVersion] | None = None,
     ) -> None:
         """Commits files to a table, as ``commit_files``; raises WarehouseError if a table that was read has changed."""
+        self.check_marker()
         for read in provenance.tables:
             unchanged(self.location(read), self.content(read))
         table, (began, damage) = self.location(name), self._state(name)
@@ -234,4 +244,5 @@ class Warehouse:
 
     def roll_back(self, name: str, rows: TableVersion) -> None:
         """Makes earlier rows of a table the newest; raises WarehouseError where they are no longer there."""
+        self.check_marker()
         self._known[name] = roll_back(self.location(name), rows), None

@@ -1,6 +1,6 @@
 """Reads the files of count tables in workers, with word ids in place of words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,13 @@ from pivot_udfs.storage.read_parquet import read_files
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 
 
-def read_counts(table: str, files: Sequence[str], folder: str) -> Iterator[pa.RecordBatch]:
-    """The rows of files of a count table, with its columns, strings as dictionaries; ``folder`` is the table's URI."""
-    fields = [field.with_type(_WORDS) if field.type == pa.string() else field for field in TABLES[table].schema]
-    yield from read_files(files, folder, pa.schema(fields))
+def read_counts(
+    table: str, files: Sequence[str], folder: str, without: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """The rows of files of a count table, without some columns, strings as dictionaries; ``folder`` is its URI."""
+    fields = [field for field in TABLES[table].schema if field.name not in without]
+    typed = [field.with_type(_WORDS) if field.type == pa.string() else field for field in fields]
+    yield from read_files(files, folder, pa.schema(typed))
 
 
 def word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:

@@ -1,7 +1,8 @@
 """Arrow columns as the values that a record may have; no content of any type raises.
 
-Strings are decoded from their bytes one by one, integers and the items of lists are taken; every other type, of which
-some cannot be converted to Python at all (dates out of range, unknown time zones), is only named.
+Strings are decoded from their bytes one by one, integers (decimals of scale 0 too) and the items of lists are taken;
+every other type, of which some cannot be converted to Python at all (dates out of range, unknown time zones), is only
+named.
 """
 
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
         yield from (_text(value, max_bytes) for value in column)
     elif types.is_integer(kind):
         yield from column.to_pylist()
+    elif types.is_decimal(kind) and kind.scale == 0:
+        yield from (None if value is None else int(value) for value in column.to_pylist())
     elif any(is_kind(kind) for is_kind in _LISTS):
         for value in column:
             yield None if value.values is None else list(column_values(value.values[:_MAX_LABELS], max_bytes))

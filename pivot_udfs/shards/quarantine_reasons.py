@@ -44,6 +44,8 @@ class Rejected(NamedTuple):
     reason: str  # a key of REASONS
     detail: str  # what was found, and what was expected
     raw: bytes | None  # the first bytes, at most 1,024
+    source: str | None = None  # that it would have as a document; None where that is not known
+    doc_id: str | None = None  # the same
 
 
 class RecordError(Exception):
@@ -55,6 +57,9 @@ class RecordError(Exception):
         self.detail = detail
 
 
-def reject(record: int | None, error: RecordError, raw: object) -> Rejected:
-    """The quarantine row of a rejected record; ``raw`` is cut to 1,024 bytes."""
-    return Rejected(record, error.reason, error.detail, raw[:RAW_BYTES] if isinstance(raw, bytes) and raw else None)
+def reject(
+    record: int | None, error: RecordError, raw: object, key: tuple[str | None, str | None] = (None, None)
+) -> Rejected:
+    """The quarantine row of a rejected record; ``raw`` is cut to 1,024 bytes, ``key`` is source and id."""
+    first = raw[:RAW_BYTES] if isinstance(raw, bytes) and raw else None
+    return Rejected(record, error.reason, error.detail, first, *key)

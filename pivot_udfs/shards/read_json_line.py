@@ -27,6 +27,8 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB]%b\\u[dD][c-fC-F]%b|(u)(?=[dD][89a-fA-F]%b)|.)" % (_HEX, _HEX, _HEX), re.DOTALL
 )
 r"""An escape or a surrogate pair in a string; of a lone surrogate the ``\u``, whose ``u`` is a group."""
+_KEY = rb'("(?:[^"\\]++|\\.)*+"|-?\d+(?![\d.eE]))'
+"""A string or an integer."""
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _TOO_DEEP = "depth limit exceeded"
 _MAX_LABEL_BYTES = 1 << 20
@@ -54,6 +56,20 @@ def read_json_line(line: bytes, names: CorpusFields) -> Fields:
     if _NUMBER in (fields.id, fields.source):  # an integer above 64 bits is a float so far
         fields = _fields(_read_leniently(line, "an integer has too many digits"), names)
     return fields
+
+
+def search_fields(line: bytes, names: CorpusFields) -> Fields:
+    """Id and source that are the first values under their names in a line that is no JSON, or was cut."""
+    return Fields(id=_search(line, names.id), source=_search(line, names.source))
+
+
+def _search(line: bytes, path: str) -> str | int | None:
+    name = json.dumps(path.rpartition(".")[2], ensure_ascii=False).encode()
+    found = re.search(re.escape(name) + rb"\s*:\s*" + _KEY, line) if path else None
+    try:
+        return orjson.loads(found[1]) if found else None
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _fields(record: dict[str, Any], names: CorpusFields) -> Fields:

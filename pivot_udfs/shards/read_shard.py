@@ -13,10 +13,10 @@ from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.list_shards import EXTENSIONS, ShardFormat, shard_format
 from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.shards.quarantine_reasons import RAW_BYTES, RecordError, Rejected, reject
-from pivot_udfs.shards.read_json_line import read_json_line
+from pivot_udfs.shards.read_json_line import read_json_line, search_fields
 from pivot_udfs.shards.read_parquet_rows import read_parquet_rows
 from pivot_udfs.shards.shard_streams import LineSplitter, StreamDamageError, read_blocks
-from pivot_udfs.shards.validate_record import Document, ShardName, check_record
+from pivot_udfs.shards.validate_record import Document, ShardName, check_record, known_key
 from pivot_udfs.storage.redact import printable
 
 
@@ -50,20 +50,25 @@ def _read_lines(stream: BinaryIO, form: ShardFormat, name: ShardName, corpus: Co
                 record += 1
     except StreamDamageError as damage:
         detail = f"{damage}; {n_bytes_read} bytes of content, {record} records were read before"
-        yield reject(record, RecordError(damage.reason, detail), splitter.take()[0])
+        yield reject(record, RecordError(damage.reason, detail), None)
         return
     if splitter.pending_bytes:
         yield _read_line(record, *splitter.take(), name, corpus)
 
 
 def _read_line(record: int, line: bytes, n_bytes: int, name: ShardName, corpus: Corpus) -> Document | Rejected:
+    values = None
     try:
         if n_bytes > corpus.max_record_bytes:
             detail = f"line of {n_bytes} bytes; expected at most {corpus.max_record_bytes}"
             raise RecordError("record_too_large", detail)
-        return check_record(record, read_json_line(line, corpus.fields), name, corpus)
+        values = read_json_line(line, corpus.fields)
+        return check_record(record, values, name, corpus)
     except RecordError as error:
-        return reject(record, error, line)
+        values = values or search_fields(line, corpus.fields)
+        key = known_key(record, values, name, corpus.fields)
+        is_whole = n_bytes == len(line)
+        return reject(record, error, line, key if values.source or is_whole else (None, key[1]))
 
 
 def _read_parquet(file: BinaryIO, form: ShardFormat, name: ShardName, corpus: Corpus) -> Iterator[Document | Rejected]:
@@ -76,7 +81,8 @@ def _read_parquet(file: BinaryIO, form: ShardFormat, name: ShardName, corpus: Co
                 yield check_record(record, values, name, corpus)
             except RecordError as error:
                 text = values.text
-                yield reject(record, error, text[:RAW_BYTES].encode() if isinstance(text, str) else text)
+                raw = text[:RAW_BYTES].encode() if isinstance(text, str) else text
+                yield reject(record, error, raw, known_key(record, values, name, corpus.fields))
             record += 1
     except StreamDamageError as damage:
         yield Rejected(record, damage.reason, f"{damage}; {record} rows were read before", None)

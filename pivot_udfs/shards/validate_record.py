@@ -70,6 +70,19 @@ def check_record(record: int, values: Fields, shard: ShardName, corpus: Corpus) 
     return Document(record, source, doc_id, usable_language(values.lang), text)
 
 
+def known_key(record: int, values: Fields, shard: ShardName, fields: CorpusFields) -> tuple[str | None, str | None]:
+    """Source and id that a rejected record would have as a document; None for each that no document can have."""
+    found: list[str | None] = []
+    for role, name, value in (("source", fields.source, values.source), ("id", fields.id, values.id)):
+        try:
+            found.append(_key(role, name, value))
+        except RecordError:
+            found.append(None)
+    source, doc_id = found
+    numbered = None if fields.id else f"{shard.path}:{record}"
+    return shard.stem if source == "" else source, doc_id or numbered
+
+
 def check_surrogates(values: Fields, fields: CorpusFields) -> None:
     """Raises RecordError for a lone surrogate in text, id or source: Python's own JSON reader lets them through."""
     for name, value in ((fields.id, values.id), (fields.text, values.text), (fields.source, values.source)):

@@ -1,9 +1,10 @@
 """Writes rows as Parquet files from the worker that made them, for Delta commits that follow on the driver.
 
 Spark's own writer converts a token list element by element, about 100 ns a token; pyarrow takes 12 ns. File names are
-UUIDs: a task that is tried twice leaves a file that no commit names, which VACUUM removes. Token ids are plain int32
-values under zstd (``benchmarks/token_id_encodings.py``): DELTA_BINARY_PACKED takes a third less time to write but twice
-the bytes, and Spark's vectorized reader does not read BYTE_STREAM_SPLIT.
+UUIDs: a task that is tried twice leaves a file that no commit names, which VACUUM removes. The token ids of documents
+are plain int32 values under zstd (``benchmarks/token_id_encodings.py``): DELTA_BINARY_PACKED takes a third less time to
+write but twice the bytes, and Spark's vectorized reader does not read BYTE_STREAM_SPLIT. Those of counts ascend within
+a word: packed as differences, a cell takes 2.2 bytes instead of 4.0.
 """
 
 import json
@@ -35,6 +36,7 @@ _FILE_BYTES = 1 << 30
 _LEAST_FILE_BYTES = 4 << 20
 """Rows of shards that take less memory share a file."""
 _REPEATED = ("source", "lang", "shard")
+_ASCENDING = ("record", "token_id")
 _BOUNDED = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp)
 _LAST = "\U0010ffff"
 """Greater than every text but those that begin with it."""
@@ -126,9 +128,10 @@ class _File:
         short = [field.name for field in schema if field.name in _REPEATED or pa.types.is_dictionary(field.type)]
         # The smallest and largest token id let no reader skip a row group, and are a tenth of the cost of writing.
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
+        packed = {name: "DELTA_BINARY_PACKED" for name in schema.names if name in _ASCENDING}
         options = {"compression": "zstd", "use_dictionary": short, "write_statistics": flat, "store_schema": False}
         self._stream = self._location.open_output()
-        self._writer = pq.ParquetWriter(self._stream, schema, **options)
+        self._writer = pq.ParquetWriter(self._stream, schema, column_encoding=packed, **options)
 
     def add(self, table: pa.Table) -> None:
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))

@@ -36,7 +36,9 @@ def test_a_command_runs_its_job_under_its_own_name(name: str, capsys: pytest.Cap
         main([name, "--help"])
     assert stopped.value.code == 0
     shown = "rebuild" if name == "demo" else name
-    assert f"usage: semantic-pivots {shown} " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"usage: semantic-pivots {shown} " in printed
+    assert ("--release N" in printed) == (name in ("report", "describe", "explain", "explain-pivot", "query"))
 
 
 def test_errors_name_commands_as_they_are_typed(

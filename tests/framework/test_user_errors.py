@@ -250,6 +250,16 @@ def test_sparks_own_client_that_cannot_reach_a_store_is_one_line() -> None:
     assert known in str(user_error(RuntimeError(trace)))
 
 
+def test_sparks_own_client_at_an_overloaded_store_is_one_line() -> None:
+    trace = (
+        "An error occurred while calling o1.load.\n: org.apache.hadoop.fs.s3a.AWSServiceThrottledException: "
+        "getFileStatus on s3a://b/w: S3Exception: Please reduce your request rate. (Status Code: 503)\n\tat x"
+    )
+    found = user_error(RuntimeError(trace))
+    assert isinstance(found, TransientError)
+    assert "the store does not answer Spark (getFileStatus on s3a://b/w: S3Exception: Please" in str(found)
+
+
 @pytest.mark.parametrize("cause", ["AWS Error ACCESS_DENIED", "AWS Error NETWORK_CONNECTION during HeadObject"])
 def test_what_to_do_about_a_store_is_said_once(cause: str) -> None:
     once = user_error(WarehouseError(f"s3://b/w cannot be read ({cause})"))

@@ -81,10 +81,6 @@ class LocalFrame:
     def sortWithinPartitions(self, *names: str) -> "LocalFrame":  # noqa: N802
         return self._each(lambda part: part.sort_by([(name, "ascending") for name in names]))
 
-    def join(self, other: "LocalFrame", on: str, how: str) -> "LocalFrame":
-        assert how == "left_semi", how
-        return self._each(lambda part: part.filter(pc.is_in(part[on], other._whole[on].combine_chunks())))
-
     def where(self, condition: str) -> "LocalFrame":
         if condition.endswith(" is not null"):
             return self._each(lambda part: part.filter(pc.is_valid(part[condition.split()[0]])))
@@ -97,12 +93,6 @@ class LocalFrame:
 
     def toArrow(self) -> pa.Table:  # noqa: N802
         return self._whole
-
-
-class LocalFunctions:
-    """``pyspark.sql.functions``."""
-
-    broadcast = staticmethod(lambda frame: frame)
 
 
 @dataclass

@@ -1,23 +1,21 @@
-"""Pivots and selection in this process instead of Spark, for tests that run whole rebuilds hundreds of times.
+"""Selection in this process instead of Spark, for tests that run whole rebuilds hundreds of times.
 
-Which pivots and documents are chosen is simpler than in the jobs; what is read, written and committed is not replaced.
+Which documents are chosen is simpler than in the jobs; what is read, written and committed is not replaced.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
 import pyarrow as pa
 import pytest
-from local_frames import LocalFrame, LocalFunctions
+from local_frames import LocalFrame
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, rebuild_corpus, score_documents, tokenize_corpus
 from jobs.selection.budgeted_sample import Cut
-from jobs.selection.budgets import Held
 from jobs.selection.select_documents import Cuts
 from pivot_udfs.arms import PIVOT
-from pivot_udfs.schemas import PIVOTS
 from pivot_udfs.settings import Selection
 
 _KEY = ("source", "doc_id", "shard", "record")
@@ -29,22 +27,9 @@ def select_without_spark(patch: pytest.MonkeyPatch) -> None:
     """Lets ``rebuild_corpus``, on local frames, end after the datasets; before it ``load_and_count``."""
     jobs = (tokenize_corpus, count_cooccurrence, find_pivots, score_documents, filter_documents)
     patch.setattr(rebuild_corpus, "STAGES", [job.STAGE for job in jobs])
-    patch.setattr(find_pivots, "_hubs", _hubs)
-    patch.setattr(filter_documents, "F", LocalFunctions)
-    for function in (decide_cuts, count_arms, select_documents, with_files):
+    patch.setattr(filter_documents, "count_arms", lambda *_: {})
+    for function in (decide_cuts, count_chosen, select_documents, with_files):
         patch.setattr(filter_documents, function.__name__, function)
-
-
-def _hubs(run: Any, _: Any, pairs: LocalFrame) -> list[dict[str, Any]]:
-    """The tokens with the most pair pivots; what else ``pivots`` has is 0."""
-    scores = defaultdict[tuple[int, str], list[float]](list)
-    for row in pairs.collect():
-        scores[row["token_id"], row["token"]].append(row["score"])
-    best = sorted(scores, key=lambda token: (-sum(sorted(scores[token])), token))[: run.settings.pivots.n_pivots]
-    return [
-        dict.fromkeys(PIVOTS.names, 0) | {"token_id": token_id, "token": token, "rank": rank}
-        for rank, (token_id, token) in enumerate(best, 1)
-    ]
 
 
 def decide_cuts(scores: LocalFrame, selection: Selection) -> Cuts:
@@ -78,18 +63,9 @@ def select_documents(scores: LocalFrame, cuts: Cuts, selection: Selection) -> Lo
     return LocalFrame([pa.Table.from_pylist([row for row in rows if any(row[arm] for arm in selection.arms)])])
 
 
-def count_arms(scores: LocalFrame, cuts: Cuts, selection: Selection) -> tuple[dict[str, Held], dict[str, int]]:
-    """(documents, tokens) of each arm by language, and tokens by language."""
-    held: dict[str, dict[str, tuple[int, int]]] = {arm: {} for arm in selection.arms}
-    for row in select_documents(scores, cuts, selection).collect():
-        for arm in selection.arms:
-            n_docs, n_tokens = held[arm].get(row["lang"], (0, 0))
-            if row[arm]:
-                held[arm][row["lang"]] = n_docs + 1, n_tokens + row["n_tokens"]
-    tokens = defaultdict[str, int](int)
-    for row in scores.collect():
-        tokens[row["lang"]] += row["n_tokens"]
-    return dict(held), tokens
+def count_chosen(chosen: LocalFrame, arms: Sequence[str]) -> dict[str, int]:
+    """How many documents each arm has."""
+    return {arm: sum(row[arm] for row in chosen.collect()) for arm in arms}
 
 
 def with_files(keys: LocalFrame, files: pa.Table) -> LocalFrame:

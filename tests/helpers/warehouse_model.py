@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,22 +34,46 @@ class Settings(NamedTuple):
         return f"cooccurrence.window={self.window}", f"lexicon.shared_surfaces={self.shared}"
 
 
+class Blocked(NamedTuple):
+    """What was forgotten, and is kept out."""
+
+    keys: frozenset[Key] = frozenset()
+    shards: frozenset[str] = frozenset()
+    """Paths."""
+    contents: frozenset[str] = frozenset()
+    """``content_id`` of shards."""
+
+    def n_documents(self, shards: Mapping[str, Sequence[str]]) -> int:
+        """How many documents of shards are not blocked."""
+        return sum(not self.has(lines, line) for lines in shards.values() for line in lines if line not in BAD)
+
+    def has(self, lines: Sequence[str], line: str) -> bool:
+        """Whether a record of a shard with these lines is blocked."""
+        return content_id(lines) in self.contents or (line not in BAD and key(line) in self.keys)
+
+
+def content_id(lines: Sequence[str]) -> str:
+    """That of a shard with these lines."""
+    return sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
 def expected(
-    shards: Mapping[str, Sequence[str]], blocked: frozenset[Key], settings: Settings, tokenizer: str
+    shards: Mapping[str, Sequence[str]], blocked: Blocked, settings: Settings, tokenizer: str
 ) -> dict[str, object]:
     """Documents, quarantine, shards and counts.
 
     Args:
         shards: the lines of each shard, by path.
-        blocked: keys of documents that were forgotten.
+        blocked: what was forgotten.
         settings: of counting.
         tokenizer: a byte-level ``tokenizer.json``.
     """
     documents, quarantine, listed = Counter[Any](), Counter[Any](), {}
     counts: dict[str, Counter[Any]] = {name: Counter() for name in (*_COUNTS, "corpus_totals")}
     for shard, lines in shards.items():
-        kept = [(record, line) for record, line in enumerate(lines) if line not in BAD and key(line) not in blocked]
-        bad = [(record, line) for record, line in enumerate(lines) if line in BAD]
+        records = [(record, line) for record, line in enumerate(lines) if not blocked.has(lines, line)]
+        kept = [(record, line) for record, line in records if line not in BAD]
+        bad = [(record, line) for record, line in records if line in BAD]
         quarantine.update((shard, record, BAD[line]) for record, line in bad)
         of_shard = [_document(line, settings, tokenizer) for _, line in kept]
         documents.update((shard, record, *one.row) for (record, _), one in zip(kept, of_shard, strict=True))

@@ -4,12 +4,12 @@ Hypothesis prints the steps of a failure, and a line ``@reproduce_failure(...)``
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
-from changing_shards import BATCHES, COUNTS, LINES, Key, maintain, write_keys
+from changing_shards import BATCHES, COUNTS, LINES, maintain, write_keys
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from hypothesis import HealthCheck, settings
@@ -19,7 +19,7 @@ from local_frames import load_and_count, run_without_spark
 from shard_rules import PICK, ShardRules
 from small_corpus import must_work, run_job
 from store_states import as_killed, store_states, write_tree
-from warehouse_model import BAD, Settings, actual, expected, key
+from warehouse_model import BAD, Blocked, Settings, actual, content_id, expected, key
 
 from jobs import forget_documents, rebuild_corpus
 from jobs.framework import run_stages
@@ -43,7 +43,7 @@ class AnySequence(ShardRules):
         load_and_count(self.patch)
         run_without_spark(self.patch)
         self.warehouse = self.folder / "warehouse"
-        self.blocked, self.blocked_shards = frozenset[Key](), frozenset[str]()
+        self.blocked = Blocked()
         self.settings = Settings(50, "document_language")
         self.loaded: dict[str, list[str]] | None = None
         """What the tables hold; None where that is not known."""
@@ -58,10 +58,10 @@ class AnySequence(ShardRules):
             super().teardown()
 
     def _listed(self) -> dict[str, list[str]]:
-        return {path: lines for path, lines in self.shards.items() if path not in self.blocked_shards}
+        return {path: lines for path, lines in self.shards.items() if path not in self.blocked.shards}
 
     def _n_documents(self) -> int:
-        return _n_documents(self._listed(), self.blocked)
+        return self.blocked.n_documents(self._listed())
 
     def _table(self, pick: int) -> DeltaTable | None:
         path = self.warehouse / TABLES[pick % len(TABLES)]
@@ -124,18 +124,22 @@ class AnySequence(ShardRules):
         keys = [KEYS[pick % len(KEYS)] for pick in picks]
         kept, blocked = self.loaded, self.blocked
         if what == "--keys":
-            value, blocked = write_keys(self.corpus, keys), blocked.union(keys)
+            value, blocked = write_keys(self.corpus, keys), blocked._replace(keys=blocked.keys.union(keys))
         elif what == "--sources":
-            value, blocked = keys[0][0], blocked.union(key for key in KEYS if key[0] == keys[0][0])
+            of_source = (key for key in KEYS if key[0] == keys[0][0])
+            value, blocked = keys[0][0], blocked._replace(keys=blocked.keys.union(of_source))
         else:
-            value, kept = shard, {path: lines for path, lines in kept.items() if path != shard}
+            same = {shard} | {path for path in kept if kept[path] == kept[shard] and set(kept[path]) - BAD.keys()}
+            value, kept = shard, {path: lines for path, lines in kept.items() if path not in same}
+            ids = {content_id(self.loaded[shard])} if set(self.loaded[shard]) - BAD.keys() else set()
+            blocked = Blocked(blocked.keys, blocked.shards | same, blocked.contents | ids)
 
         def run() -> tuple[int, str, str]:
             return run_job(
                 lambda argv: forget_documents.main([*argv, what, value]), self.corpus, *self.settings.overrides
             )
 
-        if not _n_documents(kept, blocked):
+        if not blocked.n_documents(kept):
             assert "nothing is forgotten" in run()[2]
         elif self._run(run, kill):
             self.loaded = kept
@@ -158,7 +162,7 @@ class AnySequence(ShardRules):
             commit(warehouse, *arguments, **named)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run_stages, "mark_in_use", lambda *_: nullcontext())
+            patch.setattr(run_stages, "mark_in_use", lambda *_: nullcontext(lambda: None))
             patch.setattr(Warehouse, "commit", overtaken)
             code, _, errors = run_job(rebuild_corpus.main, self.corpus, *self.settings.overrides)
         assert (code == 75) == (left <= 0), errors
@@ -182,8 +186,9 @@ class AnySequence(ShardRules):
         if DeltaTable.is_deltatable(str(self.warehouse / "blocked")):
             rows = DeltaTable(self.warehouse / "blocked").to_pyarrow_table().to_pylist()
             entries = {(row["source"], row["doc_id"]) for row in rows}
-            self.blocked = frozenset(key for key in KEYS if key in entries or (key[0], None) in entries)
-            self.blocked_shards = frozenset(row["shard"] for row in rows if row["shard"])
+            keys = frozenset(key for key in KEYS if key in entries or (key[0], None) in entries)
+            shards, contents = (frozenset(row[of] for row in rows if row[of]) for of in ("shard", "content_id"))
+            self.blocked = Blocked(keys, shards, contents)
 
     def _check(self) -> None:
         assert self.loaded is not None
@@ -191,10 +196,6 @@ class AnySequence(ShardRules):
         found = actual(self.warehouse)
         for name in wanted:
             assert found[name] == wanted[name], name
-
-
-def _n_documents(shards: Mapping[str, Sequence[str]], blocked: frozenset[Key]) -> int:
-    return sum(line not in BAD and key(line) not in blocked for lines in shards.values() for line in lines)
 
 
 def test_after_any_sequence_the_tables_are_those_of_brute_force() -> None:

@@ -18,7 +18,7 @@ from changing_shards import (
     write_keys,
     write_shard,
 )
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, forget_documents, rebuild_corpus
@@ -79,6 +79,79 @@ def test_forgotten_shards_are_gone_with_their_quarantine(world: SmallCorpus) -> 
     assert sum(table(world.warehouse, "quarantine").values()) == 0
 
 
+def test_rejected_records_of_a_forgotten_source_are_gone_and_stay_out(world: SmallCorpus) -> None:
+    path = world.folder / "shards" / "0.jsonl"
+    bad = [{"source": "web", "id": "1", "text": " "}, {"source": "web", "id": "2", "text": "x" * 5000}]
+    other = {"source": "other", "id": "3", "text": " "}
+    with path.open("a", encoding="utf-8") as shard:
+        shard.write("".join(f"\n{json.dumps(record)}" for record in (*bad, other)) + '\n{"source": "web", "text": "eau')
+    rebuild(world)
+    code, out, log_text = forget(world, "--sources", "web", "--purge")
+    assert (code, "perhaps" in out) == (0, False), out + log_text
+
+    def sources() -> list[str | None]:
+        found = DeltaTable(world.warehouse / "quarantine").to_pyarrow_table()
+        assert not [raw for raw in found["raw"].to_pylist() if b"web" in (raw or b"")]
+        return sorted(found["source"].to_pylist())
+
+    assert sources() == ["1", "1", "3", "3", "other"]
+    assert n_blocked(world) == 3
+    write_shard(world.folder, 6, seed=60)
+    with path.open("a", encoding="utf-8") as shard:
+        shard.write("\n")
+    rebuild(world)
+    assert sources() == ["1", "1", "3", "3", "other"]
+    assert n_blocked(world) == 3
+
+
+def test_tables_of_an_earlier_version_are_left_to_a_rebuild(world: SmallCorpus) -> None:
+    rebuild(world)
+    quarantine = DeltaTable(world.warehouse / "quarantine")
+    made = CommitProperties(custom_metadata={"userMetadata": quarantine.history(1)[0]["userMetadata"]})
+    rows = quarantine.to_pyarrow_table().drop_columns(["source", "doc_id"])
+    write_deltalake(quarantine, rows, mode="overwrite", schema_mode="overwrite", commit_properties=made)
+    keys = keys_of(world, "0.jsonl")[:1]
+    code, _, errors = forget(world, "--keys", write_keys(world, keys))
+    assert (code, "of an earlier version or cannot be restored: run rebuild_corpus" in errors) == (2, True), errors
+    rebuild(world)
+    assert_as_without(world, keys)
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_a_copy_of_a_forgotten_shard_under_another_path_stays_out(world: SmallCorpus, is_loaded: bool) -> None:
+    old, new = world.folder / "shards" / "1.jsonl", world.folder / "shards" / "8.jsonl"
+    if is_loaded:
+        new.write_bytes(old.read_bytes())
+    rebuild(world)
+    must_work(forget(world, "--shards", str(old)))
+    new.write_bytes(old.read_bytes())
+    rebuild(world)
+    assert "no table has changed" in rebuild(world)
+    for name in ("documents", "quarantine"):
+        assert not {str(new), str(old)} & set(
+            DeltaTable(world.warehouse / name).to_pyarrow_table()["shard"].to_pylist()
+        )
+    assert n_blocked(world) == (0 if is_loaded else 6)
+    new.write_bytes(old.read_bytes() + b"\n\n")
+    rebuild(world)
+    listed = set(DeltaTable(world.warehouse / "documents").to_pyarrow_table()["shard"].to_pylist())
+    assert (str(new) in listed) == (not is_loaded)
+
+
+def test_a_glob_stands_for_the_sources_that_it_matches(world: SmallCorpus) -> None:
+    rebuild(world)
+    sources = sorted({source for number in range(4) for source, _ in keys_of(world, f"{number}.jsonl")})
+    prefix = next(source for source in sources if not all(other[0] == source[0] for other in sources))[0]
+    matched = {source for source in sources if source.startswith(prefix)}
+    must_work(forget(world, "--sources", f"[{prefix}]*", "a name"))
+    blocked = DeltaTable(world.warehouse / "blocked").to_pyarrow_table()["source"].to_pylist()
+    assert set(blocked) == {*matched, "a name"}
+    left = DeltaTable(world.warehouse / "documents").to_pyarrow_table()["source"].to_pylist()
+    assert set(left) == {*sources} - matched
+    code, _, errors = forget(world, "--sources", "nothing*")
+    assert (code, "--sources nothing* matches no source" in errors) == (2, True), errors
+
+
 def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
     rebuild(world)
     source = keys_of(world, "0.jsonl")[0][0]
@@ -95,8 +168,10 @@ def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
 def test_forgetting_killed_at_any_commit_is_completed_by_the_next_run(
     world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, completed_by_rebuild: bool
 ) -> None:
+    with (world.folder / "shards" / "0.jsonl").open("a", encoding="utf-8") as shard:
+        shard.write('\n{"source": "web", "id": "1", "text": " "}')
     rebuild(world)
-    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1]], 0
+    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1], ("web", "1")], 0
     file = write_keys(world, keys)
 
     def run() -> tuple[int, str, str]:
@@ -156,7 +231,7 @@ def test_documents_that_were_blocked_and_not_removed_yet_are_not_counted(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(forget_documents, "remove_documents", stopped)
+        patch.setattr(forget_documents, "remove_records", stopped)
         assert forget(world, "--keys", write_keys(world, keys))[0] == 130
     code, _, errors = run_job(count_cooccurrence.main, world)
     assert (code, "run tokenize_corpus again" in errors) == (2, True)
@@ -195,12 +270,14 @@ def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world:
     rows = TableVersion(str(made.metadata().id), 0, fingerprint)
     tree = json.loads(Provenance("pack_dataset", 1, tables={"documents": rows}).to_json())
     (world.folder / "packed").mkdir()
+    (world.warehouse / "report_release_0.html").touch()
     (world.folder / "packed" / "manifest.json").write_text(json.dumps({"provenance": tree}), encoding="utf-8")
     keys = keys_of(world, "0.jsonl")[:1]
     arguments = ("--keys", write_keys(world, keys), "--purge", "--artefacts", str(world.folder / "packed"))
     code, out, log_text = forget(world, *arguments)
     assert code == 0, log_text
     assert f"{world.folder}/packed/manifest.json: made by pack_dataset from documents version 0" in out
+    assert f"{world.warehouse}/report_release_0.html: the report of one release: remove it" in out
     assert "versions" not in out
     files = {str(path) for path in documents.glob("*.parquet")}
     assert files == {uri.removeprefix("file://") for uri in DeltaTable(documents).file_uris()}

@@ -1,9 +1,12 @@
-"""On a standalone cluster that loses a worker in the middle of a run, the tables are those of a local run."""
+"""On a standalone cluster that loses a worker, or a Python process, in a run, the tables are those of a local run."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyspark
@@ -11,7 +14,7 @@ import pytest
 from changing_shards import CHECKED, table
 from deltalake import DeltaTable
 from small_corpus import SmallCorpus
-from standalone_cluster import kill, standalone_cluster
+from standalone_cluster import kill, python_workers, standalone_cluster
 
 from pivot_udfs.arms import DEFAULT_ARMS
 from pivot_udfs.schemas import PINNED
@@ -25,6 +28,7 @@ CONF = {
     "spark.sql.shuffle.partitions": "6",
     "spark.ui.enabled": "false",
 }
+SPECULATION = {"spark.speculation": "true", "spark.speculation.quantile": "0.3", "spark.speculation.multiplier": "1.2"}
 TABLES = (*CHECKED, *PINNED, "document_scores", *(f"datasets/{arm}" for arm in DEFAULT_ARMS))
 
 
@@ -44,6 +48,28 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         yield started
 
 
+def rebuild_with_fault(
+    corpus: SmallCorpus, folder: Path, conf: dict[str, str], stage: str, fault: Callable[[], object]
+) -> None:
+    """Rebuilds into ``folder/warehouse``; a second after a stage has begun something happens."""
+    settings = ", ".join(f'"{key}" = "{value}"' for key, value in {**CONF, **conf}.items() if key != "spark.master")
+    sets = (f"spark.master={conf['spark.master']}", f"warehouse.path={folder}/warehouse", f"spark.conf={{{settings}}}")
+    command = [sys.executable, str(ROOT / "jobs" / "rebuild_corpus.py"), "--config", corpus.config]
+    command += [part for setting in sets for part in ("--set", setting)]
+    log = folder / "run.log"
+    with log.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as run:
+        while f"{stage}: runs" not in log.read_text(encoding="utf-8") and run.poll() is None:
+            time.sleep(0.1)
+        time.sleep(1)
+        fault()
+        run.wait(timeout=600)
+    text = log.read_text(encoding="utf-8")
+    assert run.returncode == 0, text[-4000:]
+    for name in TABLES:
+        assert table(folder / "warehouse", name) == table(corpus.folder / "warehouse", name), name
+        assert DeltaTable(folder / "warehouse" / name).version() == 0, name
+
+
 @pytest.mark.parametrize("stage", ["tokenize_corpus", "count_cooccurrence", "score_documents", "filter_documents"])
 def test_a_run_that_loses_a_worker_ends_with_the_tables_of_a_local_run(
     corpus: SmallCorpus,
@@ -53,19 +79,37 @@ def test_a_run_that_loses_a_worker_ends_with_the_tables_of_a_local_run(
     stage: str,
 ) -> None:
     url, workers = cluster
-    conf = ", ".join(f'"{k}" = "{v}"' for k, v in {**CONF, "spark.pyspark.python": python_without_this_code}.items())
-    settings = (f"spark.master={url}", f"warehouse.path={tmp_path}/warehouse", f"spark.conf={{{conf}}}")
-    command = [sys.executable, str(ROOT / "jobs" / "rebuild_corpus.py"), "--config", corpus.config]
-    command += [part for setting in settings for part in ("--set", setting)]
-    log = tmp_path / "run.log"
-    with log.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as run:
-        while f"{stage}: runs" not in log.read_text(encoding="utf-8") and run.poll() is None:
+    conf = {"spark.master": url, "spark.pyspark.python": python_without_this_code}
+    rebuild_with_fault(corpus, tmp_path, conf, stage, lambda: kill(workers[2]))
+
+
+@pytest.mark.parametrize("stage", ["tokenize_corpus", "count_cooccurrence"])
+@pytest.mark.parametrize("sent", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_run_with_a_stopped_or_killed_python_worker_ends_with_the_tables_of_a_local_run(
+    corpus: SmallCorpus,
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    python_without_this_code: str,
+    tmp_path: Path,
+    stage: str,
+    sent: signal.Signals,
+) -> None:
+    """The task of a stopped worker never ends: speculation runs it a second time on another."""
+    url, workers = cluster
+    conf = {"spark.master": url, "spark.pyspark.python": python_without_this_code, **SPECULATION}
+    hit: list[int] = []
+
+    def send() -> None:
+        deadline = time.monotonic() + 60
+        while not hit and time.monotonic() < deadline:
+            hit.extend(python_workers(workers[2]))
             time.sleep(0.1)
-        time.sleep(1)
-        kill(workers[2])
-        run.wait(timeout=600)
-    text = log.read_text(encoding="utf-8")
-    assert run.returncode == 0, text[-4000:]
-    for name in TABLES:
-        assert table(tmp_path / "warehouse", name) == table(corpus.folder / "warehouse", name), name
-        assert DeltaTable(tmp_path / "warehouse" / name).version() == 0, name
+        assert hit
+        for pid in hit:
+            os.kill(pid, sent)
+
+    try:
+        rebuild_with_fault(corpus, tmp_path, conf, stage, send)
+    finally:
+        for pid in hit:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -158,9 +158,10 @@ def test_pivots_ranked_by_votes(
 ) -> None:
     from jobs import find_pivots
     from jobs.framework.stage import Run
+    from pivot_udfs.find_pivots import best_hubs
 
     run = Run(spark, load_settings(corpus.config, ["pivots.rank_by=votes"], Settings))
-    rows = find_pivots._hubs(run, find_pivots.pivot_plan(run), run.warehouse.read("pair_pivots"))
+    rows = best_hubs(run.warehouse.read_small("pair_pivots"), find_pivots.pivot_plan(run))
     n_of_pair = Counter(pair[:5] for pair in brute_pairs)
     votes: dict[int, list[float]] = {}
     for pair in brute_pairs:
@@ -197,12 +198,18 @@ def test_datasets_hold_documents_as_they_are(spark: "SparkSession", corpus: Smal
     documents = {(row["source"], row["doc_id"]): row for row in rows_of(corpus, "documents")}
     scores = {(row["source"], row["doc_id"]): row for row in rows_of(corpus, "document_scores")}
     shrunken = oracle_pivots.shrunken_densities(scores, 100)
+    ends = {row["stratum"]: row["value"] for row in rows_of(corpus, "selection_cuts") if row["arm"] == "pivot"}
+    cuts = {lang: pytest.approx(1 - value) for lang, value in ends.items() if value is not None}
+    assert cuts
+    for row in rows_of(corpus, "datasets/pivot"):
+        assert row["cut"] is None or row["shrunken_density"] >= row["cut"] - 1e-12
     for arm in ARMS:
         rows = rows_of(corpus, f"datasets/{arm}")
         keys = [(row["source"], row["doc_id"]) for row in rows]
         assert len(set(keys)) == len(keys) > 0, arm
         for key, row in zip(keys, rows, strict=True):
             whole = documents[key] | scores[key] | {"shrunken_density": pytest.approx(shrunken[key])}
+            whole["cut"] = cuts.get(row["lang"])
             altered = {"text", "token_ids", "n_tokens"} if arm == "lexicon_swap" else set[str]()
             assert row.keys() == {*DATASET.names}
             assert {k: v for k, v in row.items() if k not in altered} == {

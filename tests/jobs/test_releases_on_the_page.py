@@ -16,7 +16,7 @@ from jobs import rebuild_corpus, write_report
 from jobs.framework.stage import Run
 from jobs.report import releases_section
 from jobs.warehouse.releases import Release, read_release
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.settings import Report, Settings, Warehouse
@@ -94,7 +94,7 @@ def test_drift_is_since_the_newest_release_with_another_pivot_set(
 ) -> None:
     def released(path: str, number: int) -> Any:
         if releases[number] != OLD:
-            raise WarehouseError("its files are no longer there")
+            raise MissingVersionError("its files are no longer there")
         return SimpleNamespace(rows=lambda *_: [{"token_id": token} for token in (1, 2, 3, 4)])
 
     made = {n: replace(MADE, tables={"pivots": rows}).to_json() for n, rows in releases.items()}
@@ -111,7 +111,7 @@ def test_drift_is_since_the_newest_release_with_another_pivot_set(
 def run_of(folder: Path, pins: bool = True, blocked: TableVersion | None = None) -> Any:
     settings = Settings.model_construct(warehouse=Warehouse(path=str(folder)), report=Report())
     warehouse = SimpleNamespace(rows=lambda _: {BLOCK_LIST: blocked} if blocked else {})
-    return SimpleNamespace(settings=settings, pins=pins, warehouse=warehouse)
+    return SimpleNamespace(settings=settings, pins=pins, warehouse=warehouse, release=None)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,23 @@ def test_a_page_is_written_anew_at_a_refresh_and_when_documents_were_forgotten(
 def test_a_page_that_was_cut_is_written_anew(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text(page_made_of(MADE)[:-20])
     assert "incomplete" in str(write_report.why_write(run_of(tmp_path), MADE))
+
+
+@pytest.mark.parametrize(
+    ("path", "release", "expected"),
+    [
+        ("", None, "report.html"),
+        ("", 0, "report_release_0.html"),
+        ("a.b/page", 12, "a.b/page_release_12"),
+        ("s3://b/x/corpus.v2.html", 3, "s3://b/x/corpus.v2_release_3.html"),
+    ],
+)
+def test_the_page_of_a_release_that_is_named_is_a_file_of_its_own(
+    tmp_path: Path, path: str, release: int | None, expected: str
+) -> None:
+    run, is_uri = run_of(tmp_path), "://" in path
+    run.settings = run.settings.model_copy(
+        update={"report": Report(path=path if is_uri or not path else f"{tmp_path}/{path}")}
+    )
+    run.release = release
+    assert str(write_report.report_location(run)) == (expected if is_uri else f"{tmp_path}/{expected}")

@@ -40,7 +40,7 @@ PACKED = (
     *("typing-extensions", "typing-inspection", "zstandard"),
 )
 """What ``pivot_udfs`` imports; the driver's packages, two fifths of the bytes, are left out here."""
-ARMS = ["pivot", "random", "matched", "parallel"]
+ARMS = ["pivot", "matched"]
 COMPARED += [f"datasets/{arm}" for arm in ARMS]
 
 WRITE_DOWN = """

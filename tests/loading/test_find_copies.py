@@ -61,14 +61,17 @@ def test_artefacts_of_counts_and_pivots_are_not_named(run: Any, tmp_path: Path) 
     assert list(copies(run, [str(tmp_path)])) == []
 
 
-def test_rejected_records_are_named_where_keys_or_sources_are_forgotten(run: Any) -> None:
+def test_rejected_records_of_an_unknown_key_are_named(run: Any) -> None:
     row = {"shard": "a", "record": 3, "reason": "document_too_large", "detail": "x", "raw": b'{"source": "web"'}
-    run.warehouse.commit_rows("quarantine", [row], MADE)
+    rows = [{**row, "source": "web", "doc_id": "1"}, {**row, "source": "web"}, row]
+    run.warehouse.commit_rows("quarantine", rows, MADE)
     assert list(copies(run, [])) == []
-    [line] = copies(run, [], with_quarantine=True)
-    assert line.startswith(f"{run.warehouse.table_path('quarantine')}: perhaps, 1 rejected records with up to 1,024")
-    run.warehouse.commit_rows("quarantine", [], MADE)
-    assert not any("perhaps" in line for line in copies(run, [], with_quarantine=True))
+    for compared, n_unknown in (("source", 1), ("doc_id", 2)):
+        [line] = copies(run, [], compared)
+        says = f"perhaps, {n_unknown} rejected records without {compared}, with up to 1,024 bytes each"
+        assert line.startswith(f"{run.warehouse.table_path('quarantine')}: {says}")
+    run.warehouse.commit_rows("quarantine", rows[:1], MADE)
+    assert not any("perhaps" in line for line in copies(run, [], "doc_id"))
 
 
 def test_an_artefact_that_cannot_be_read_is_named(run: Any, tmp_path: Path) -> None:

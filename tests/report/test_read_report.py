@@ -158,7 +158,11 @@ class TestOfTables:
             shares = [near[pivot.token_id, *word] / n_docs[pivot.token_id] for word in words]
             assert pivot.overlap == pytest.approx(median(shares))
         assert report.examples
+        held = {arm: {(row["shard"], row["record"]) for row in rows_of(corpus, f"datasets/{arm}")} for arm in ARMS}
         for example, passage in report.examples:
             assert any(is_pivot for _, is_pivot in passage.segments) == (example.pivot_density > 0)
+            place = example.shard, example.record
+            assert example.arms == [arm for arm in ARMS if place in held[arm]]
+            assert example.cut is None or example.shrunken_density >= example.cut - 1e-12
         assert {name for name, *_ in report.tables} > {"documents", "datasets/pivot"}
         PageReader(make_page(report))

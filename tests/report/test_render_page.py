@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from report_pages import LengthBin, PageReader, Pivot, SampledDocument, made_up_
 from jobs.report import plot_style, plots
 from jobs.report.render_page import make_page
 from jobs.report.report_types import Intake, LanguageDensity
+from jobs.warehouse.releases import Release
 from pivot_udfs.storage.stores import resolve
 
 DENSITY = made_up_report().densities[0]
@@ -64,6 +66,15 @@ def test_the_page_escapes_what_comes_from_the_corpus() -> None:
     assert reader.tags["script"] == 2
     assert "".join(reader.marks).startswith(EVIL)
     assert "".join(reader.marks).endswith("¶ next")
+
+
+def test_the_page_of_a_release_that_was_asked_for_names_it_at_its_top() -> None:
+    release = Release(3, datetime(2026, 1, 2, 3, 4, tzinfo=UTC), {}, "")
+    page = make_page(replace(made_up_report(), release=release))
+    says = "This page describes release 3, committed on 2026-01-02 03:04 UTC."
+    assert says in page[: page.index("<nav")]
+    assert "release 3</title>" in page
+    assert "This page describes release" not in make_page(made_up_report())
 
 
 def test_the_same_values_give_the_same_page() -> None:

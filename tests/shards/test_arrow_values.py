@@ -110,10 +110,12 @@ def test_the_detail_names_field_and_type(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"id": ids, "text": ["a", "b"]}), path)
     expected = "id is of type date32[day]; expected a string or an integer"
-    assert read(path) == [Rejected(record, "id_not_string", expected, text) for record, text in enumerate([b"a", b"b"])]
+    assert read(path) == [
+        Rejected(record, "id_not_string", expected, text, "x") for record, text in enumerate([b"a", b"b"])
+    ]
 
 
-@pytest.mark.parametrize("kind", [pa.int8(), pa.uint64(), pa.int64()])
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint64(), pa.int64(), pa.decimal128(38, 0)])
 def test_integer_ids_and_sources_are_taken_as_text(tmp_path: Path, kind: pa.DataType) -> None:
     numbers = pa.array([0, 127], kind)
     pq.write_table(pa.table({"id": numbers, "text": ["a", "b"], "source": numbers}), tmp_path / "x.parquet")
@@ -142,7 +144,7 @@ def test_one_bad_byte_costs_one_row(tmp_path: Path, kind: pa.DataType) -> None:
     found = read(tmp_path / "x.parquet")
     assert reasons_of(found) == [None, None, "invalid_utf8", None, None]
     assert [item.text for item in found if isinstance(item, Document)] == ["eau", "水", "fin", "x" * 40]
-    assert found[2] == Rejected(2, "invalid_utf8", "text is not UTF-8", b"caf\xe9")
+    assert found[2] == Rejected(2, "invalid_utf8", "text is not UTF-8", b"caf\xe9", "x", "2")
 
 
 def test_long_strings_are_not_converted() -> None:

@@ -45,7 +45,7 @@ def test_parquet_bytes_that_are_not_utf8(tmp_path: Path) -> None:
     found = read(_parquet(tmp_path, {"id": ["0", "1"], "text": text}))
     assert found == [
         Document(0, "x", "0", None, "a"),
-        Rejected(1, "invalid_utf8", "text is not UTF-8", b"\xff\xfe"),
+        Rejected(1, "invalid_utf8", "text is not UTF-8", b"\xff\xfe", "x", "1"),
     ]
 
 

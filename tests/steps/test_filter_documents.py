@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.filter_documents import copy_chosen, record_ranges
+from pivot_udfs.filter_documents import copy_chosen, count_held, record_ranges
 from pivot_udfs.schemas import DATASET, DOCUMENTS
 from pivot_udfs.storage import read_parquet
 
@@ -21,13 +21,21 @@ def write_documents(path: Path, rows: list[dict[str, Any]], rows_per_group: int)
     pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), path, row_group_size=rows_per_group)
 
 
+CUTS = {"en": 0.25}
+
+
 def make_documents(draw: random.Random, shards: Sequence[str]) -> list[dict[str, Any]]:
     """Documents in order of shards; gaps between record numbers stand for quarantined records."""
     rows = []
     for shard in shards:
         for record in sorted(draw.sample(range(20), draw.randrange(12))):
             ids = [draw.randrange(9) for _ in range(draw.randrange(5))]
-            row = {"source": "s", "doc_id": f"{shard}-{record}", "lang": "en", "text": "é" * record}
+            row = {
+                "source": "s",
+                "doc_id": f"{shard}-{record}",
+                "lang": draw.choice(["en", "fr"]),
+                "text": "é" * record,
+            }
             rows.append(row | {"token_ids": ids, "n_tokens": len(ids), "shard": shard, "record": record})
     return rows
 
@@ -46,7 +54,7 @@ def copied(keys: list[dict[str, Any]], folder: Path, batch_size: int) -> dict[st
     schema = pa.schema([*texts, ("record", pa.int64()), *((name, pa.float64()) for name in DENSITIES), *flags])
     batches = pa.Table.from_pylist(keys, schema=schema).to_batches(max_chunksize=batch_size)
     found: dict[str, list[dict[str, Any]]] = {"datasets/pivot": [], "datasets/random": []}
-    for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"]):
+    for table, batch in copy_chosen(iter(batches), f"file:{folder}", ["pivot", "random"], None, CUTS):
         assert batch.schema == DATASET
         assert len(batch.column("shard").unique()) == 1
         found[table] += batch.to_pylist()
@@ -70,7 +78,11 @@ def test_chosen_documents_are_copied_from_their_files(
     found = copied(keys, tmp_path, draw.choice([1, 4, 100]))
     for arm in ("pivot", "random"):
         wanted = [
-            documents[key["shard"], key["record"]] | {name: key[name] for name in DENSITIES} for key in keys if key[arm]
+            (row := documents[key["shard"], key["record"]])
+            | {name: key[name] for name in DENSITIES}
+            | {"cut": CUTS.get(row["lang"])}
+            for key in keys
+            if key[arm]
         ]
         got = {(row["shard"], row["record"]): row for row in found[f"datasets/{arm}"]}
         assert len(got) == len(found[f"datasets/{arm}"]) == len(wanted)
@@ -125,3 +137,25 @@ def test_an_arm_with_fewer_documents_than_chosen_is_an_error() -> None:
     _check_all_there("pivot", 3, 3)
     with pytest.raises(WarehouseError, match=r"3 documents.*arm pivot, but 2.*score_documents"):
         _check_all_there("pivot", 3, 2)
+
+
+def test_documents_and_tokens_are_counted_by_table_and_language(tmp_path: Path) -> None:
+    """In files at any depth of a table's folder."""
+    rows = [
+        {"source": "s", "doc_id": str(n), "lang": lang, "text": "", "token_ids": [1] * n, "n_tokens": n, "shard": "a"}
+        | {"record": n}
+        for n, lang in enumerate(["en", "fr", "en"])
+    ]
+    files = ["document_scores/1.parquet", "datasets/pivot/1.parquet", "datasets/pivot/x/2.parquet"]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        write_documents(tmp_path / file, rows[: 2 if "scores" in file else 3], rows_per_group=2)
+    batch = pa.record_batch({"file": files, "sign": [1, 1, 1]})
+    found = pa.Table.from_batches(count_held(iter([batch]), f"file:{tmp_path}")).group_by(["table", "lang"])
+    sums = found.aggregate([("n_docs", "sum"), ("n_tokens", "sum")]).to_pylist()
+    assert {tuple(row.values()) for row in sums} == {
+        ("document_scores", "en", 1, 0),
+        ("document_scores", "fr", 1, 1),
+        ("datasets/pivot", "en", 4, 4),
+        ("datasets/pivot", "fr", 2, 2),
+    }

@@ -16,9 +16,10 @@ from pivot_udfs.find_pivots import (
     PivotPlan,
     TokenFigures,
     associate_files,
+    best_hubs,
     find_pair_pivots,
 )
-from pivot_udfs.schemas import TOKEN_COOCCURRENCE
+from pivot_udfs.schemas import PAIR_PIVOTS, TOKEN_COOCCURRENCE
 from pivot_udfs.setting_sections.selection_settings import Pivots
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -105,6 +106,49 @@ def test_a_pair_has_the_tokens_of_both_words_best_first(tmp_path: Path, sample_t
         assert row["association_a"] == by_token[0, row["token_id"]]
         assert row["score"] == min(row["association_a"], row["association_b"])
         assert row["token"] == vocabulary(sample_tokenizer).texts[row["token_id"]]
+
+
+def pair_rows(cells: list[tuple[int, str, str, int, float]]) -> pa.Table:
+    """Rows of ``pair_pivots`` of (concept, language a, language b, token, score)."""
+    rows = [
+        {
+            "concept": concept,
+            "lang_a": a,
+            "word_a": "a",
+            "lang_b": b,
+            "word_b": "b",
+            "token_id": token,
+            "token": "",
+            "rank": 1,
+        }
+        | dict.fromkeys(("association_a", "association_b", "score"), score)
+        for concept, a, b, token, score in cells
+    ]
+    return pa.Table.from_pylist(rows, PAIR_PIVOTS)
+
+
+def test_hubs_are_ranked_by_the_sum_of_their_scores_and_then_by_token(sample_tokenizer: TokenizerSpec) -> None:
+    pairs = pair_rows([(0, "en", "fr", 302, 0.5), (0, "en", "fr", 301, 0.25), (0, "fr", "zh", 301, 0.25)])
+    plan = plan_of(sample_tokenizer, Pivots(min_concepts=1))
+    hubs = best_hubs(pairs, plan)
+    names = ("token_id", "score", "n_concepts", "n_language_pairs", "rank")
+    assert [tuple(hub[name] for name in names) for hub in hubs] == [(301, 0.5, 1, 2, 1), (302, 0.5, 1, 1, 2)]
+    assert all(hub["token"] == vocabulary(sample_tokenizer).texts[hub["token_id"]] for hub in hubs)
+    assert {abs(hub["half_balance"]) for hub in hubs} == {1.0}
+    assert len(best_hubs(pairs, plan_of(sample_tokenizer, Pivots(min_concepts=1, n_pivots=1)))) == 1
+    assert best_hubs(pairs, plan_of(sample_tokenizer, Pivots(min_concepts=2))) == []
+    assert best_hubs(pairs.slice(0, 0), plan) == []
+
+
+def test_hubs_in_too_many_documents_or_too_few_sources_are_left_out(sample_tokenizer: TokenizerSpec) -> None:
+    size = vocabulary(sample_tokenizer).size
+    share, sources = np.full(size, 0.2), np.full(size, 3)
+    share[301], sources[302] = 0.21, 2
+    plan = plan_of(
+        sample_tokenizer, Pivots(min_concepts=1, max_doc_share=0.2, min_sources=3), doc_share=share, n_sources=sources
+    )
+    hubs = best_hubs(pair_rows([(0, "en", "fr", token, 0.5) for token in (300, 301, 302)]), plan)
+    assert [hub["token_id"] for hub in hubs] == [300]
 
 
 @pytest.mark.parametrize(

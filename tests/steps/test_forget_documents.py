@@ -53,8 +53,8 @@ def test_blocked_documents_are_those_that_an_entry_names(
     assert {record for batch in blocked for record in batch.column("record").to_pylist()} == expected
     left = {record for _, batch in kept for record in batch.column("record").to_pylist()}
     assert left == set(range(len(rows))) - expected
-    found = [row for batch in find_blocked(iter([files]), folder, blocks) for row in batch.to_pylist()]
-    assert sum(row["n_docs"] for row in found) == len(expected)
+    found = [row for batch in find_blocked(iter([files]), folder, DOCUMENTS, blocks) for row in batch.to_pylist()]
+    assert sum(row["n_records"] for row in found) == len(expected)
     assert sum(row["n_tokens"] for row in found) == sum(rows[record][3] for record in expected)
     assert {Blocked(row["source"], row["doc_id"], row["shard"]) for row in found} <= entries
     assert {row["file_rows"] for row in found} <= {len(rows)}

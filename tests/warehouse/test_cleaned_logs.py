@@ -40,8 +40,8 @@ def add(warehouse: Warehouse, *numbers: int) -> None:
         warehouse.commit("documents", [file for rows in written for file in rows.to_pylist()], MADE, [])
 
 
-def reopened(path: Path) -> Warehouse:
-    return Warehouse(None, str(path))  # type: ignore[arg-type]
+def reopened(path: Path, release: int | None = None) -> Warehouse:
+    return Warehouse(None, str(path), release)  # type: ignore[arg-type]
 
 
 def log_of(table: Location) -> Path:
@@ -161,3 +161,23 @@ def test_commits_of_which_some_are_gone_are_not_known(cleaned: Warehouse) -> Non
     assert delta is not None
     assert commits_between(delta, 8, 15) is None
     assert [commit.version for commit in commits_between(delta, 12, 15) or ()] == [15, 14, 13]
+
+
+def test_a_warehouse_of_a_release_has_its_rows_until_their_files_are_removed(tmp_path: Path) -> None:
+    warehouse = reopened(tmp_path)
+    for numbers in ((0, 1), (2, 3, 4)):
+        add(warehouse, *numbers)
+        write_release(warehouse, ["documents"])
+    add(warehouse, 5)
+    replaced = min(reopened(tmp_path, 1).files("documents").keys() - reopened(tmp_path, 0).files("documents").keys())
+    warehouse.commit("documents", [], MADE, [replaced])
+    for release, n_rows in ((0, 2), (1, 5), (None, 5)):
+        of_release = reopened(tmp_path, release)
+        assert of_release.read_small("documents").num_rows == n_rows
+        assert of_release.check_source("documents").newest == {0: 1, 1: 4, None: 6}[release]
+    Path(warehouse.location("documents").path, replaced).unlink()
+    assert reopened(tmp_path, 0).read_small("documents").num_rows == 2
+    with pytest.raises(MissingVersionError, match=r"version 4 of .*/documents is no longer there \(.* is missing\)"):
+        reopened(tmp_path, 1).check_source("documents")
+    with pytest.raises(WarehouseError, match="has no release 2"):
+        reopened(tmp_path, 2)

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 from s3_server import make_bucket, put, s3_server
 
+from jobs import maintain_warehouse
 from jobs.maintain_warehouse import table_names
+from jobs.warehouse import run_marker
 from jobs.warehouse.commit import commit_files
 from jobs.warehouse.commit_history import read_content
 from jobs.warehouse.conditional_put import check_conditional_put
@@ -20,7 +22,7 @@ from pivot_udfs.errors import CorpusError, StoreError, WarehouseError
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TOKEN_TOTALS
-from pivot_udfs.settings import Maintenance
+from pivot_udfs.settings import Maintenance, Settings, Warehouse
 from pivot_udfs.shards.list_shards import list_shards
 from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage.stores import resolve, table_files
@@ -113,7 +115,7 @@ def test_a_table_is_written_by_workers_and_committed_by_the_driver(bucket: str) 
     assert versions == [0, 1]
 
 
-def test_a_table_is_maintained_and_purged(bucket: str) -> None:
+def test_a_table_is_maintained_and_purged(bucket: str, capsys: pytest.CaptureFixture[str]) -> None:
     root, schema, made = (
         resolve(f"s3a://{bucket}/ware house"),
         TOKEN_TOTALS,
@@ -128,6 +130,8 @@ def test_a_table_is_maintained_and_purged(bucket: str) -> None:
     assert table_names(root) == ["token_totals"]
     line = maintain_table(table, Maintenance(min_small_files=2, retention_hours=0), 64, [], dry_run=False)
     assert "compacted 2 files into 1, removed 2 files" in line
+    maintain_warehouse.plan(Settings.model_construct(warehouse=Warehouse(path=root.uri), maintenance=Maintenance()))
+    assert "let a lifecycle rule of the bucket remove them (docs/maintenance.md)" in capsys.readouterr().out
     put(f"{table.uri}/left.parquet", b"PAR1")
     assert purge(table) == 1
     read = open_delta(table)
@@ -164,6 +168,11 @@ def test_a_server_without_conditional_writes_is_refused(monkeypatch: pytest.Monk
         assert not root.exists()
 
 
-def test_a_store_that_cannot_be_asked_for_conditional_writes_is_warned_of(bucket: str) -> None:
+def test_a_store_that_cannot_be_asked_for_conditional_writes_is_refused(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "not known whether" in str(check_conditional_put(resolve("s3://no-such-bucket/warehouse")))
     assert check_conditional_put(resolve(f"s3://{bucket}/warehouse")) is None
+    monkeypatch.setattr(run_marker, "check_conditional_put", lambda _: "it is not known whether")
+    with pytest.raises(StoreError, match="not known whether"), mark_in_use(resolve(f"s3://{bucket}/w"), "a_job"):
+        pytest.fail("the run went on")

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +16,9 @@ from jobs import maintain_warehouse, rebuild_corpus
 from jobs.framework import run_stages
 from jobs.warehouse import run_marker
 from jobs.warehouse.run_marker import FOLDER, Mark, mark_in_use
-from pivot_udfs.errors import WarehouseError
+from jobs.warehouse.spark_tables import Warehouse
+from pivot_udfs.errors import TransientError, WarehouseError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.stores import resolve
 
 KILLED = """
@@ -151,3 +155,39 @@ def test_jobs_that_write_tables_stop_with_exit_code_75_while_another_does(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all("shows another run: forget_documents on " in line for line in lines)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("is_rewritten", [False, True])
+def test_a_run_that_another_took_for_killed_stops_before_its_next_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_rewritten: bool
+) -> None:
+    """``is_rewritten``: it has rewritten its own file at the moment at which the other removed it."""
+    warehouse = Warehouse(cast(Any, None), str(tmp_path))
+    with mark_in_use(warehouse.root, "rebuild_corpus") as check_marker:
+        warehouse.check_marker = check_marker
+        warehouse.commit_rows("corpus_totals", [], Provenance("count_cooccurrence", 1))
+        [own] = files(tmp_path)
+        path = tmp_path / FOLDER / own
+        monkeypatch.setattr(run_marker, "_is_taken_over", lambda *_: True)  # suspended: it is not renewed
+        time.sleep(0.1)
+        path.unlink()
+        monkeypatch.undo()
+        other = write_mark(tmp_path, "2099-01-01T00:00:00.0Z")
+        if is_rewritten:
+            path.write_text("runs\n")
+        with pytest.raises(TransientError, match="took this one for killed"):
+            warehouse.commit_rows("corpus_totals", [], Provenance("count_cooccurrence", 2))
+        assert warehouse.content("corpus_totals") == Warehouse(cast(Any, None), str(tmp_path)).content("corpus_totals")
+        time.sleep(0.1)
+        assert path.exists() == is_rewritten
+    assert files(tmp_path) == [other.name]
+
+
+def test_an_own_marker_or_a_run_that_stopped_at_its_start_is_no_takeover(tmp_path: Path) -> None:
+    with mark_in_use(resolve(str(tmp_path)), "rebuild_corpus") as check_marker:
+        check_marker()
+        write_mark(tmp_path, "2099-01-01T00:00:00.0Z", content="")
+        write_mark(tmp_path, "1999-01-01T00:00:00.0Z")
+        (tmp_path / FOLDER / "zzz").write_text("x")
+        check_marker()
