@@ -160,16 +160,13 @@ def test_delta_rs_keeps_tables_of_similar_names_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.spark
-def test_spark_and_delta_rs_share_a_table_of_any_name(spark: SparkSession, tmp_path: Path) -> None:
+def test_spark_reads_a_table_of_any_name(spark: SparkSession, tmp_path: Path) -> None:
     names = ["a b", "a%20b", "%25", "tab\tx", "back\\slash", "#h", "q?x", "été", "[x]*", "a:b", "new\nline"]
     tables = [resolve(str(tmp_path / name / "table")) for name in names]
     for value, table in enumerate(tables, 1):
         _commit(table, value)
     for value, table in enumerate(tables, 1):
         assert [row.v for row in spark.read.format("delta").load(table.hadoop_path).collect()] == [value]
-        rows = spark.createDataFrame([(-value,)], "v long").coalesce(1)
-        rows.write.format("delta").mode("overwrite").save(table.hadoop_path)
-    assert [_values(table) for table in tables] == [[-value] for value in range(1, len(tables) + 1)]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 

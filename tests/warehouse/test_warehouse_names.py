@@ -2,26 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from small_corpus import SmallCorpus, must_work, run_job
+from changing_shards import changing_shards
+from local_frames import run_without_spark
+from small_corpus import must_work, run_job
 
+from jobs import tokenize_corpus
 from jobs.gpu.common.read_tables import open_table, read_columns
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 NAMES = ["a b", "a%20b", "a%2520b", "tab\tback\\slash#?"]
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
-
 
 def test_each_warehouse_has_its_own_rows_after_every_run(
-    spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs import tokenize_corpus
-
+    run_without_spark(monkeypatch)
+    corpus = changing_shards(tmp_path_factory.mktemp("corpus"))
     for number, name in enumerate(NAMES * 2):
         lines = [json.dumps({"id": f"{number % 4}-{row}", "text": "plain water"}) for row in range(1 + number % 4)]
         (tmp_path / f"{number % 4}.jsonl").write_text("\n".join(lines), encoding="utf-8")
