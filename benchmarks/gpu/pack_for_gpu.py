@@ -64,6 +64,9 @@ def _stage(settings: ModelSettings, folder: Path) -> None:
     tokenizer, lexicon = (Path(section.path) for section in (settings.tokenizer, settings.lexicon))
     shutil.copy(tokenizer, folder / tokenizer.name)
     shutil.copy(lexicon, folder / lexicon.name)
+    pilot = settings.experiment.pilot
+    if pilot:
+        shutil.copy(pilot, folder / "pilot.json")
     _copy_model(_saved_model(settings), folder / "model")
     names = [*settings.experiment.arms, "held_out"]
     for name in names:
@@ -75,7 +78,7 @@ def _stage(settings: ModelSettings, folder: Path) -> None:
         "lexicon": {"path": lexicon.name},
         "model": {"path": "model", "gguf_file": "", "device": "auto"},
         "results": {"path": "results"},
-        "experiment": {"pack": False},
+        "experiment": {"pack": False, "pilot": "pilot.json" if pilot else ""},
     }
     changed = {name: getattr(settings, name).model_copy(update=keys) for name, keys in sections.items()}
     (folder / "run.toml").write_text(resolved_toml(settings.model_copy(update=changed)), encoding="utf-8")

@@ -8,8 +8,10 @@ seed of a contrast. Finished parts are not run again: packed files, runs and sco
 GPUs, train the runs with ``torchrun ... -m jobs.gpu.continue_pretraining`` first; this job then only evaluates.
 """
 
+import json
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jobs.framework.command_line import run_command
@@ -24,10 +26,11 @@ from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import read_manifest
 from jobs.gpu.training.scored_runs import ScoredRuns, made_run, one_run
 from pivot_udfs.arms import arms_of
+from pivot_udfs.errors import TaskError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
-VERSION = 4
+VERSION = 5
 
 
 def run(settings: ModelSettings) -> None:
@@ -39,15 +42,26 @@ def run(settings: ModelSettings) -> None:
 def run_by_seed(settings: ModelSettings) -> Iterator[tuple[str, int]]:
     """Runs the experiment; after every seed of a contrast the comparison is written, and (contrast, seed) yielded."""
     packed = {arm: _packed(one_run(settings, arm)) for arm in settings.experiment.arms}
-    runs, results = ScoredRuns(settings), dict[tuple[str, int], RunResult]()
+    pilot, runs, results = _pilot(settings), ScoredRuns(settings), dict[tuple[str, int], RunResult]()
     for contrast in settings.experiment.contrasts:
         for seed in settings.experiment.seeds:
             for arm in arms_of(contrast):
                 if (arm, seed) not in results:
                     say(f"arm {arm}, seed {seed}")
                     results[arm, seed] = runs.result(arm, seed)
-            _write(settings, runs, results, packed)
+            _write(settings, runs, results, packed, pilot)
             yield contrast, seed
+
+
+def _pilot(settings: ModelSettings) -> dict[str, Any]:
+    """The comparison that the earlier run wrote; empty where none is named."""
+    path = settings.experiment.pilot
+    try:
+        return dict(json.loads(Path(path).read_text(encoding="utf-8"))) if path else {}
+    except (OSError, ValueError) as error:
+        raise TaskError(
+            f"experiment.pilot: {path} is no readable experiment.json ({error}): correct the path"
+        ) from None
 
 
 def _packed(settings: ModelSettings) -> dict[str, Any]:
@@ -58,10 +72,14 @@ def _packed(settings: ModelSettings) -> dict[str, Any]:
 
 
 def _write(
-    settings: ModelSettings, runs: ScoredRuns, results: dict[tuple[str, int], RunResult], packed: dict[str, Any]
+    settings: ModelSettings,
+    runs: ScoredRuns,
+    results: dict[tuple[str, int], RunResult],
+    packed: dict[str, Any],
+    pilot: dict[str, Any],
 ) -> None:
     """Writes the comparison of what is done."""
-    found = compare(runs.base_scores, results, settings.experiment.contrasts, runs.task.half_a)
+    found = compare(runs.base_scores, results, settings.experiment.contrasts, runs.task.half_a, pilot)
     made_from = {"base scores": base_provenance(settings).fingerprint}
     made_from |= {f"run {arm} {seed}": made_run(one_run(settings, arm, seed)).fingerprint for arm, seed in results}
     chosen = result_settings(settings.experiment) | result_settings(settings.training) | model_settings(settings.model)

@@ -11,15 +11,18 @@ from jobs.framework.markdown import table
 from jobs.gpu.analysis.contrasts import METRICS, Contrast, Runs, Words, correct_p_values
 
 
-def compare(base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: Set[int]) -> dict[str, Any]:
+def compare(
+    base: pa.Table, runs: Runs, contrasts: Sequence[str], half_a: Set[int], pilot: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The comparison as a tree for a JSON file.
 
     ``base`` are the scores before training, ``runs`` are by arm and seed; contrasts, the primary one first, without a
-    common seed are left out; ``half_a`` are the concepts of half A, for the crossover.
+    common seed are left out; ``half_a`` are the concepts of half A, for the crossover; ``pilot`` is
+    the comparison of an earlier run, from whose variances the detectable effects are computed, too.
     """
     words = Words(base)
     by_arm = {arm: {seed: run for (a, seed), run in runs.items() if a == arm} for arm, _ in runs}
-    found = [Contrast(name, runs, words, half_a) for name in contrasts]
+    found = [Contrast(name, runs, words, half_a, pilot) for name in contrasts]
     trees = [contrast.tree() for contrast in found if contrast.seeds]
     correct_p_values(trees)
     return {
@@ -69,14 +72,16 @@ def markdown_table(found: Mapping[str, Any]) -> str:
 
 
 def _contrast_lines(contrasts: Sequence[Mapping[str, Any]]) -> list[str]:
-    header = ["contrast", "of", "estimate", "p", "p (Holm)", "detectable", "concepts", "seeds", "gain of all training"]
+    header = ["contrast", "of", "estimate", "p", "p (Holm)", "detectable", "by the pilot", "concepts", "seeds"]
+    header.append("gain of all training")
     rows = []
     for contrast in contrasts:
         for part, kind in (("effects", contrast["kind"]), ("doses", "slope on ln(1 + dose)")):
             for name, row in contrast[part].items():
                 gain = contrast["gain"].get(name)
                 p_values = [_number(row[key], 4, "") for key in ("p_value", "p_holm")]
-                numbers = [_number(row["detectable"], 4, ""), row["n"], row["n_seeds"]]
+                detectable = [_number(row[key], 4, "") for key in ("detectable", "detectable_by_pilot")]
+                numbers = [*detectable, row["n"], row["n_seeds"]]
                 rows.append([contrast["name"], f"{kind}: {name}", _cell(row), *p_values, *numbers])
                 rows[-1].append(_cell(gain) if gain else "-")
     return [table(header, rows), ""] if rows else []

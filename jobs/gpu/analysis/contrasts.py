@@ -5,6 +5,7 @@ difference of the two arms between the concepts of half A and those of half B, s
 cancels. Any other is the mean difference over all concepts. A concept is one unit: its directions are averaged.
 """
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,8 +77,11 @@ def effect_row(effect: Effect) -> dict[str, Any]:
     return {"mean": effect.estimate, "low": effect.low, "high": effect.high, **numbers}
 
 
-def tested_row(effect: Effect) -> dict[str, Any]:
-    """A tested effect: also its p-value, standard deviations of the components, and detectable effects."""
+def row_with_p_value(effect: Effect, pilot: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A tested effect: also its p-value, standard deviations of the components, and detectable effects.
+
+    ``pilot`` is the row of an earlier run, by whose standard deviations an effect was detectable; without it NaN.
+    """
     parts = effect.components
     return effect_row(effect) | {
         "p_value": effect.p_value,
@@ -85,19 +89,31 @@ def tested_row(effect: Effect) -> dict[str, Any]:
         "by_seed": list(effect.by_seed),
         "sd": {name: float(np.sqrt(getattr(parts, name))) for name in ("seed", "concept", "residual")},
         "detectable": effect.detectable(),
+        "detectable_by_pilot": effect.detectable_by(pilot["sd"]) if pilot else math.nan,
         "detectable_with_seeds": [[n, effect.detectable(n)] for n in _OTHER_SEEDS],
     }
 
 
 class Contrast:
-    """One contrast, over the seeds that both arms have; ``half_a`` are the concepts of half A, for the crossover."""
+    """One contrast, over the seeds that both arms have.
 
-    def __init__(self, name: str, runs: Runs, words: Words, half_a: Set[int]) -> None:
+    ``half_a`` are the concepts of half A, for the crossover; ``pilot`` is the comparison of an earlier run, or empty.
+    """
+
+    def __init__(
+        self, name: str, runs: Runs, words: Words, half_a: Set[int], pilot: Mapping[str, Any] | None = None
+    ) -> None:
         self._name, self._words, self._crossover = name, words, name == CROSSOVER
+        self._pilot = _pilot_effects(pilot or {}, name, self.kind)
         self._half_a = sorted(half_a)
         treatment, control = arms_of(name)
         self.seeds = [seed for arm, seed in runs if arm == treatment and (control, seed) in runs]
         self._pairs = [[runs[arm, seed] for seed in self.seeds] for arm in arms_of(name)]
+
+    @property
+    def kind(self) -> str:
+        """``crossover`` or ``difference``."""
+        return "crossover" if self._crossover else "difference"
 
     def tree(self) -> dict[str, Any]:
         """The results as a part of a JSON file.
@@ -110,12 +126,12 @@ class Contrast:
         gains = {m: words.means(sum(self._after[m]) / 2 - words.before(m))["all"] for m in METRICS}
         return {
             "name": self._name,
-            "kind": "crossover" if self._crossover else "difference",
+            "kind": self.kind,
             "seeds": self.seeds,
-            "effects": {metric: tested_row(self._effect(metric, "all")) for metric in METRICS},
+            "effects": {m: row_with_p_value(self._effect(m, "all"), self._pilot.get(m)) for m in METRICS},
             "by_direction": {name: effect_row(self._effect(primary, name)) for name in words.masks if name != "all"},
             "gain": gains,
-            "doses": {kind: tested_row(slope) for kind, slope in self._slopes().items()},
+            "doses": {kind: row_with_p_value(slope) for kind, slope in self._slopes().items()},
             "dose_effects": {kind: effect_row(effect) for kind, effect in self._dose_effects().items()},
         }
 
@@ -147,6 +163,12 @@ class Contrast:
     def _dose_effects(self) -> dict[str, Effect]:
         numbers, (treatment, control) = self._words.concepts, self._doses
         return {k: self._estimate(np.log1p(treatment[k]) - np.log1p(control[k]), numbers) for k in treatment}
+
+
+def _pilot_effects(pilot: Mapping[str, Any], name: str, kind: str) -> Mapping[str, Any]:
+    """The effects of the pilot's contrast of this name, else of its first one of this kind; empty if it has none."""
+    of_kind = [contrast for contrast in pilot.get("contrasts", ()) if contrast["kind"] == kind]
+    return next((row["effects"] for row in sorted(of_kind, key=lambda row: row["name"] != name)), {})
 
 
 def correct_p_values(contrasts: Sequence[Mapping[str, Any]]) -> None:

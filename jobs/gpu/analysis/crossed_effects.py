@@ -9,7 +9,8 @@ from three mean squares (seeds, concepts, residual), its degrees of freedom by S
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,12 @@ class Effect:
     def detectable(self, n_seeds: int | None = None) -> float:
         """The effect that would be found with 80 % power, with this or another number of seeds."""
         return self.components.detectable(n_seeds or self.n_seeds, self.n_concepts)
+
+    def detectable_by(self, deviations: Mapping[str, float]) -> float:
+        """The same, from the standard deviations of a pilot: its ``seed``, ``concept`` and ``residual``."""
+        seed, concept, residual = (deviations[name] ** 2 for name in ("seed", "concept", "residual"))
+        pilot = replace(self.components, seed=seed, concept=concept, residual=residual)
+        return pilot.detectable(self.n_seeds, self.n_concepts)
 
 
 def crossed_effects(values: Values, design: Values) -> list[Effect]:

@@ -166,6 +166,9 @@ class Experiment(Section):
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
+    pilot: str = ""
+    """The ``experiment.json`` of an earlier run: what this one can detect is computed from its variances, too, by those
+    of the contrast of the same name, else of the first one of the same kind."""
     pack: bool = Field(default=True, json_schema_extra=NO_RESULT)
     """Whether arms are packed first; false, for a machine without the tables: packed files are used as they are."""
     keep_models: bool = Field(default=True, json_schema_extra=NO_RESULT)

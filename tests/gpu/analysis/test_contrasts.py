@@ -1,6 +1,7 @@
 """The arithmetic of the comparison of arms."""
 
 # ruff: noqa: E402
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,3 +110,32 @@ def test_scores_of_different_tasks_are_not_compared() -> None:
     cut = RunResult(other.scores.slice(0, 7), other.bits, other.doses)
     with pytest.raises(TaskError, match="scores of different tasks"):
         compare(_scores(BASE.tolist()), {("pivot", 0): cut, ("matched", 0): cut}, ["pivot-matched"], HALF_A)
+
+
+def test_the_detectable_effect_of_a_pilot_is_that_of_its_own_variances() -> None:
+    generator = np.random.default_rng(1)
+    arms = [("pivot", 0.2), ("matched", 0.1)]
+    runs = {
+        (arm, seed): _run((BASE + gain + generator.normal(0, 0.05, 8)).tolist())
+        for seed in range(4)
+        for arm, gain in arms
+    }
+    base, name = _scores(BASE.tolist()), "pivot-matched"
+    (own,) = compare(base, runs, [name], HALF_A)["contrasts"]
+    assert math.isnan(own["effects"]["contrast"]["detectable_by_pilot"]), "no pilot"
+    pilot = {"contrasts": [{**own, "name": "other-arms"}, own]}
+    (again,) = compare(base, runs, [name], HALF_A, pilot)["contrasts"]
+    found = again["effects"]["contrast"]
+    assert found["detectable_by_pilot"] == pytest.approx(found["detectable"])
+    wider = {
+        **own,
+        "effects": {m: {"sd": {k: 3 * v for k, v in row["sd"].items()}} for m, row in own["effects"].items()},
+    }
+    for contrasts in ([wider, own | {"name": "other-arms"}], [own | {"name": "other-arms"}, wider]):
+        (again,) = compare(base, runs, [name], HALF_A, {"contrasts": contrasts})["contrasts"]
+        row = again["effects"]["contrast"]
+        assert row["detectable_by_pilot"] == pytest.approx(3 * row["detectable"]), "the contrast of the same name"
+    crossover = {"contrasts": [own | {"kind": "crossover"}]}
+    (again,) = compare(base, runs, [name], HALF_A, crossover)["contrasts"]
+    assert math.isnan(again["effects"]["contrast"]["detectable_by_pilot"]), "of another kind"
+    assert "by the pilot" in markdown_table({**compare(base, runs, [name], HALF_A, pilot)})
