@@ -22,6 +22,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
 from jobs.framework.task_sizes import frame_of_files
+from jobs.loading.forget import forget_rows
 from jobs.loading.replace_shards import replace_shards
 from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, unmatched
 from jobs.selection.locate_documents import files_of, with_files
@@ -31,8 +32,10 @@ from jobs.selection.select_documents import (
     count_chosen,
     decide_cuts,
     decided_arms,
+    move_cuts,
     select_documents,
 )
+from jobs.warehouse.block_list_table import forgotten_between, read_block_list
 from jobs.warehouse.changed_documents import DocumentsToRead, covered_documents, documents_to_read
 from jobs.warehouse.table_files import files_with_shards
 from pivot_udfs.arms import ARMS
@@ -40,7 +43,8 @@ from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import HELD, copy_chosen, count_held
 from pivot_udfs.matching.swap_words import SwapPlan
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import DOCUMENT_SCORES
+from pivot_udfs.schemas import BLOCK_LIST, DOCUMENT_SCORES
+from pivot_udfs.shards.block_list import NOTHING_BLOCKED
 from pivot_udfs.storage.read_parquet import read_listed
 
 _CUTS, _SCORES = "selection_cuts", "document_scores"
@@ -48,13 +52,17 @@ _CUTS, _SCORES = "selection_cuts", "document_scores"
 
 def run(run: Run, provenance: Provenance) -> None:
     """Writes the cuts where they cannot stay, then brings the dataset of every configured arm to the documents."""
-    if why_write(run, _CUTS, provenance):
+    if anew := why_write(run, _CUTS, provenance):
         with run.progress.watch(run.spark, STAGE.name, _CUTS):
             cuts = decide_cuts(run.warehouse.read(_SCORES), run.settings.selection)
         run.warehouse.commit_rows(_CUTS, cuts.rows(), provenance)
-    cuts = read_cuts(run)
+    cuts, outdated = read_cuts(run), _arms_by_coverage(run, provenance)
     with run.progress.watch(run.spark, STAGE.name, "datasets"):
-        for before, arms in _arms_by_coverage(run, provenance).items():
+        if not anew and (moved := _without_forgotten(run, cuts)) != cuts:
+            # The arms hold the same documents by these cuts, but the datasets have those of the pivot arm.
+            outdated = outdated if moved.density_cuts == cuts.density_cuts else {None: run.settings.selection.arms}
+            cuts = moved
+        for before, arms in outdated.items():
             _write(run, provenance, cuts, arms, before)
         held, budgets = arm_budgets(run)
     run.budget_missed = missed_budgets(held, budgets)
@@ -65,6 +73,19 @@ def run(run: Run, provenance: Provenance) -> None:
 def read_cuts(run: Run) -> Cuts:
     """The content of ``selection_cuts``."""
     return Cuts.from_rows(run.warehouse.read_small(_CUTS).to_pylist())
+
+
+def _without_forgotten(run: Run, cuts: Cuts) -> Cuts:
+    """The cuts, none of which names a forgotten document, committed where that has changed them."""
+    content = run.warehouse.content(_CUTS)
+    blocks = read_block_list(run.warehouse) if run.warehouse.content(BLOCK_LIST) else NOTHING_BLOCKED
+    named = [cut for cut in cuts.cuts if cut.first and blocks.has(cut.source, cut.doc_id, cut.shard)]
+    if not named or content is None or content.provenance is None:
+        return cuts
+    moved = move_cuts(run.warehouse.read(_SCORES), cuts, named, run.settings.selection)
+    run.warehouse.commit_rows(_CUTS, moved.rows(), content.provenance, run.warehouse.rows([BLOCK_LIST]))
+    run.progress.say(STAGE.name, f"{len(named):,} cuts named forgotten documents and name the next ones now")
+    return moved
 
 
 def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
@@ -99,12 +120,15 @@ def _arms_by_coverage(run: Run, provenance: Provenance) -> dict[TableVersion | N
 
 def _write(run: Run, provenance: Provenance, cuts: Cuts, arms: Sequence[str], before: TableVersion | None) -> None:
     """Brings the datasets of arms to the documents."""
+    documents, names = provenance.tables["documents"], [f"datasets/{arm}" for arm in arms]
+    if before and (blocks := forgotten_between(run.warehouse, before.version, documents.version)):
+        forget_rows(run, {name: of_table(run, STAGE, name, provenance) for name in names}, blocks)
+        return
     selection = run.settings.selection.model_copy(update={"arms": arms})
-    part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
+    part = documents_to_read(run.warehouse, before, documents)
     chosen = select_documents(_scores_of(run, part), cuts, selection)
     folder = run.warehouse.location("documents").uri
     rows = with_files(chosen, files_of(run.spark, folder, part.files))
-    names = [f"datasets/{arm}" for arm in arms]
     swap = _swap_plan(run) if any(ARMS[arm].copy_of for arm in arms) else None
     step = partial(copy_chosen, folder=folder, arms=arms, swap=swap, cuts=cuts.density_cuts)
     files = run.warehouse.write_files(rows, names, step, by_shard=names)

@@ -107,12 +107,12 @@ def plan(run: Run, request: Request) -> None:
     check_folders(request.artefacts)
     loaded = read_loaded(run.warehouse.location("shards"))
     entries = request.entries(run, loaded)
-    _describe(run, entries, find_records(run, "documents", BlockList.of(read_entries(run.warehouse) | entries)))
+    _describe(run, entries, find_records(run, BlockList.of(read_entries(run.warehouse) | entries), ["documents"]))
 
 
 def _forget(run: Run, entries: set[Blocked], loaded: dict[str, LoadedShard]) -> None:
     blocks = BlockList.of(read_entries(run.warehouse) | entries)
-    found = find_records(run, "documents", blocks)
+    found = find_records(run, blocks)
     _describe(run, entries, found)
     kept = {path: row for path, row in loaded.items() if path not in blocks.shards}
     if not any(row.n_docs for row in rows_after(found, kept).values()):
@@ -123,10 +123,11 @@ def _forget(run: Run, entries: set[Blocked], loaded: dict[str, LoadedShard]) -> 
 
 
 def _describe(run: Run, entries: set[Blocked], found: Sequence[Found]) -> None:
-    n_docs, n_shards = sum(each.n_records for each in found), len({each.in_shard for each in found})
+    documents = [each for each in found if each.table == "documents"]
+    n_docs, n_shards = sum(each.n_records for each in documents), len({each.in_shard for each in documents})
     run.progress.say(_NAME, f"{n_docs:,} documents of {n_shards:,} shards are blocked")
     given = {entry for entry in entries if not entry.content_id}  # those of contents go with their shards
-    missing = sorted(map(_named, given - {each.entry for each in found}))
+    missing = sorted(map(_named, given - {each.entry for each in documents}))
     if missing:
         names = ", ".join(missing[:_MOST_NAMES])
         run.progress.say(_NAME, f"warning: {len(missing):,} of {len(given):,} match no document: {names}")

@@ -10,7 +10,9 @@ from functools import partial
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files
+from jobs.loading.forget import forget_rows
 from jobs.loading.replace_shards import replace_shards
+from jobs.warehouse.block_list_table import forgotten_between
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
@@ -24,9 +26,12 @@ def run(run: Run, provenance: Provenance) -> None:
     balances = {row["token_id"]: row["half_balance"] for row in run.warehouse.read_small("pivots").to_pylist()}
     if not balances:
         raise _no_pivots(run)
+    before, documents = covered_documents(run.warehouse, _TABLE, provenance), provenance.tables["documents"]
+    if before and (blocks := forgotten_between(run.warehouse, before.version, documents.version)):
+        forget_rows(run, {_TABLE: provenance}, blocks)
+        return
     plan = score_plan(balances, run.tokenizer, run.lexicon)
-    before = covered_documents(run.warehouse, _TABLE, provenance)
-    part = documents_to_read(run.warehouse, before, provenance.tables["documents"])
+    part = documents_to_read(run.warehouse, before, documents)
     folder = run.warehouse.location("documents").uri
     step = partial(score_files, folder=folder, plan=plan, shards=part.shards)
     with run.progress.watch(run.spark, STAGE.name, f"scores of {part}", n_bytes=sum(part.files.values())):

@@ -7,6 +7,7 @@ releases up to date.
 """
 
 import html
+import json
 import re
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from pyarrow import fs
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
+from jobs.warehouse.block_list_table import read_block_list
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES
@@ -28,6 +30,9 @@ PAGE = "report.html"
 _SHARDS = "shards"
 """Not compared: what the page has of shards is in ``documents`` and ``quarantine`` too, but for a touched shard."""
 _END = "</html>"
+_CUTS = "selection_cuts"
+"""Between refreshes only what made them is compared: a cut that names a forgotten document is moved."""
+_SHOWN = re.compile(r'<meta name="semantic-pivots-shows" content="([^"]*)">')
 _RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"
 """Written by the model side into the folder of the page, which links it where it is present."""
@@ -41,8 +46,9 @@ def run(run: Run, provenance: Provenance) -> None:
 
     with run.progress.watch(run.spark, "write_report", "tables"):
         report = read_report(run)
-    location, made = report_location(run), _with_block_list(run, provenance)
-    page = _with_releases(run, make_page(report, model_report_beside(location), made.to_json()), made)
+    location = report_location(run)
+    page = make_page(report, model_report_beside(location), provenance.to_json())
+    page = _with_releases(run, page, provenance)
     _write(location, page)
     run.progress.say("write_report", f"{location}: {len(page) / 1e6:.1f} MB")
 
@@ -56,9 +62,10 @@ def why_write(run: Run, now: Provenance) -> str | None:
     made = _made_of(page)
     if made is None:
         return f"{location} has no provenance, or is incomplete"
-    compared = {*PINNED, BLOCK_LIST} if run.pins else {*made.tables, *now.tables, BLOCK_LIST} - {_SHARDS}
-    changed = difference(made, _with_block_list(run, now), compared)
-    return f"{location} was made with {changed}" if changed else None
+    compared = {*PINNED} - {_CUTS} if run.pins else {*made.tables, *now.tables} - {_SHARDS}
+    if changed := difference(made, now, compared):
+        return f"{location} was made with {changed}"
+    return f"{location} shows what was forgotten" if _shows_blocked(run, page) else None
 
 
 def update_releases(run: Run) -> None:
@@ -73,13 +80,18 @@ def update_releases(run: Run) -> None:
 def _with_releases(run: Run, page: str, made: Provenance) -> str:
     from jobs.report.releases_section import with_releases
 
-    shown = {name: rows for name, rows in made.tables.items() if name not in (BLOCK_LIST, _SHARDS)}
+    shown = {name: rows for name, rows in made.tables.items() if name != _SHARDS}
     return with_releases(page, run.settings.warehouse.path, shown, run.settings.refresh.max_drift, run.release)
 
 
-def _with_block_list(run: Run, provenance: Provenance) -> Provenance:
-    """A page has texts and names of sources: what is forgotten must leave it at once."""
-    return replace(provenance, tables={**provenance.tables, **run.warehouse.rows([BLOCK_LIST])})
+def _shows_blocked(run: Run, page: str) -> bool:
+    """Whether a page has a text or the name of a source that is blocked."""
+    if not run.warehouse.content(BLOCK_LIST):
+        return False
+    blocks, shown = read_block_list(run.warehouse), _SHOWN.search(page)
+    return not shown or any(
+        blocks.has(source, doc_id, shard) for source, doc_id, shard in json.loads(html.unescape(shown[1]))
+    )
 
 
 def _made_of(page: str) -> Provenance | None:
@@ -144,7 +156,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 
 STAGE = Stage(
     name="write_report",
-    version=7,
+    version=8,
     reads=(*STAGE_TABLES, "datasets/*"),
     sections=("report",),
     files=("tokenizer", "lexicon"),

@@ -20,7 +20,7 @@ from pivot_udfs.count_files import count_languages
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.swap_words import SwapPlan, swap_words
 from pivot_udfs.schemas import CORPUS_TOTALS, DATASET, DOCUMENTS
-from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard
+from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard, table_in
 from pivot_udfs.storage.stores import resolve
 
 PLACES = pa.schema(
@@ -52,10 +52,8 @@ def count_held(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.Re
     """
     for batch in batches:
         for place, file in enumerate(batch.column("file").to_pylist()):
-            first, second, *_ = file.split("/")
-            table = f"{first}/{second}" if first == "datasets" else first
             for rows in count_languages(iter([batch.slice(place, 1)]), folder):
-                yield pa.RecordBatch.from_arrays([pa.repeat(table, len(rows)), *rows], schema=HELD)
+                yield pa.RecordBatch.from_arrays([pa.repeat(table_in(file), len(rows)), *rows], schema=HELD)
 
 
 def copy_chosen(

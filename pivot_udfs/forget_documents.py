@@ -1,16 +1,16 @@
-"""Finds blocked records in files of the tables ``documents`` and ``quarantine``, and reads blocked documents."""
+"""Finds blocked records in files of tables, and reads blocked documents."""
 
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from pivot_udfs.schemas import DOCUMENTS
+from pivot_udfs.schemas import DOCUMENTS, table_of
 from pivot_udfs.shards.block_list import BlockList
-from pivot_udfs.storage.read_parquet import read_files
+from pivot_udfs.storage.read_parquet import read_files, table_in
 
 FOUND = pa.schema(
     [
-        pa.field("file", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),  # its path in the warehouse
         pa.field("file_rows", pa.int64(), nullable=False),  # all rows of the file
         pa.field("in_shard", pa.string(), nullable=False),
         pa.field("source", pa.string()),  # source, doc_id, shard: the entry that blocks
@@ -24,15 +24,14 @@ SOURCES = pa.schema([DOCUMENTS.field("source")])
 _KEY = ("source", "doc_id", "shard")
 
 
-def find_blocked(
-    batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema, blocks: BlockList
-) -> Iterator[pa.RecordBatch]:
-    """Counts the blocked records in files (one string column) of the table in a folder; a batch in FOUND a file.
+def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockList) -> Iterator[pa.RecordBatch]:
+    """Counts the blocked records in files of tables whose rows have a key; a batch in FOUND a file.
 
-    ``schema`` is DOCUMENTS or QUARANTINE.
+    The first column of ``batches`` has paths in ``folder``, the URI of the warehouse.
     """
-    compared = pa.schema([schema.field(name) for name in (*_KEY, "n_tokens") if name in schema.names])
     for file in (file for batch in batches for file in batch.column(0).to_pylist()):
+        schema = table_of(table_in(file)).schema
+        compared = pa.schema([schema.field(name) for name in (*_KEY, "n_tokens") if name in schema.names])
         file_rows, found = 0, dict[tuple[str | None, ...], list[int]]()
         for rows in read_files([file], folder, compared):
             file_rows += rows.num_rows

@@ -6,10 +6,8 @@ Between refreshes they are pinned: ``Run.pins``. ``jobs.find_pivots`` measures t
 from collections.abc import Collection, Sequence
 
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_write
-from jobs.warehouse.block_list_table import read_block_list
-from jobs.warehouse.open_table import stored_rows
 from pivot_udfs.errors import DamagedTableError
-from pivot_udfs.schemas import BLOCK_LIST, PINNED
+from pivot_udfs.schemas import PINNED
 from pivot_udfs.settings import Refresh
 
 
@@ -43,12 +41,4 @@ def _why_not_pinned(run: Run, stages: Sequence[Stage]) -> str | None:
             continue
         if why := why_write(run, table, provenance):
             return why
-    return "selection_cuts names a document that was forgotten" if _names_blocked(run) else None
-
-
-def _names_blocked(run: Run) -> bool:
-    content = run.warehouse.content("selection_cuts")
-    if content is None or not run.warehouse.content(BLOCK_LIST):
-        return False
-    blocks, cuts = read_block_list(run.warehouse), stored_rows(run.warehouse.location("selection_cuts"), content.newest)
-    return any(cut["source"] and blocks.has(cut["source"], cut["doc_id"], cut["shard"]) for cut in cuts)
+    return None

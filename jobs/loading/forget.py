@@ -1,14 +1,14 @@
-"""Removes blocked documents and shards from ``documents``, ``quarantine`` and ``shards``.
+"""Removes blocked documents and shards from tables.
 
 The block list is committed before: a run that is stopped between two commits is completed by the next run of
 ``forget_documents`` or ``tokenize_corpus``, since ``shards`` records the block list that was applied.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -20,32 +20,45 @@ from jobs.warehouse.table_files import files_between
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked, read_sources
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.schemas import BLOCK_LIST, table_of
+from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
+from pivot_udfs.storage.read_parquet import table_in
 
 
 class Found(NamedTuple):
     """Blocked records of one shard in one file of a table that one entry of the block list blocks."""
 
     file: str
+    """Its path in the warehouse."""
     file_rows: int
     in_shard: str
     entry: Blocked
     n_records: int
     n_tokens: int
 
+    @property
+    def table(self) -> str:
+        """The table of the file."""
+        return table_in(self.file)
 
-def find_records(run: Run, table: str, blocks: BlockList) -> list[Found]:
-    """The blocked records that ``documents`` or ``quarantine`` still has.
+
+_LOADED = ("quarantine", "documents")
+"""The tables of records, in the order of their commits."""
+
+
+def find_records(run: Run, blocks: BlockList, tables: Iterable[str] = _LOADED) -> list[Found]:
+    """The blocked records that tables still have.
 
     Reads the keys of files whose statistics allow for one.
     """
-    location = run.warehouse.location(table)
-    sources = {*blocks.sources, *blocks.doc_ids}
-    files = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
+    sources, files = {*blocks.sources, *blocks.doc_ids}, dict[str, int]()
+    for table in tables:
+        location = run.warehouse.location(table)
+        near = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
+        files |= {f"{table}/{path}": n_bytes for path, n_bytes in near.items()}
     if not files:
         return []
-    step = partial(find_blocked, folder=location.uri, schema=table_of(table).schema, blocks=blocks)
+    step = partial(find_blocked, folder=run.warehouse.root.uri, blocks=blocks)
     return [
         Found(row[0], row[1], row[2], Blocked(row.source, row.doc_id, row.shard), row.n_records, row.n_tokens)
         for row in frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(FOUND)).collect()
@@ -66,31 +79,30 @@ def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) 
     """Completes what was blocked after ``shards`` was committed; returns the rows of ``shards`` after that."""
     if run.unapplied_block_list() is None:
         return loaded
-    return remove_records(run, blocks, find_records(run, "documents", blocks), loaded)
+    return remove_records(run, blocks, find_records(run, blocks), loaded)
 
 
 def remove_records(
     run: Run, blocks: BlockList, found: Sequence[Found], loaded: Mapping[str, LoadedShard]
 ) -> dict[str, LoadedShard]:
-    """Removes blocked rejected records, the blocked documents that were found, and blocked shards.
+    """Removes the blocked records that were found, and blocked shards; returns the rows of ``shards`` after that.
 
-    Returns the rows of ``shards`` after that.
+    The commits of tables name the block list, so that their difference is counted without the rows that stay.
     """
-    provenance, rejected = _provenance(run), find_records(run, "quarantine", blocks)
-    _rewrite(run, "quarantine", blocks, rejected, provenance)
-    _rewrite(run, "documents", blocks, found, provenance)
-    rows = rows_after(found, {path: row for path, row in loaded.items() if path not in blocks.shards}, rejected)
-    tables = run.warehouse.rows(("quarantine", "documents", BLOCK_LIST))
-    commit_shards(run.warehouse, rows.values(), provenance, tables)
+    provenance, changes = _provenance(run), _rewritten(run, found, blocks)
+    for table in (table for table in _LOADED if table in changes):
+        files, removed = changes[table]
+        run.warehouse.commit(table, files, provenance, removed, run.warehouse.rows([BLOCK_LIST]))
+    rows = rows_after(found, {path: row for path, row in loaded.items() if path not in blocks.shards})
+    commit_shards(run.warehouse, rows.values(), provenance, run.warehouse.rows((*_LOADED, BLOCK_LIST)))
     return rows
 
 
-def rows_after(
-    found: Collection[Found], loaded: Mapping[str, LoadedShard], rejected: Collection[Found] = ()
-) -> dict[str, LoadedShard]:
+def rows_after(found: Collection[Found], loaded: Mapping[str, LoadedShard]) -> dict[str, LoadedShard]:
     """The rows of ``shards`` without the numbers of documents and rejected records that were found in these shards."""
     rows = dict(loaded)
-    for n_of, each in (*(("n_docs", each) for each in found), *(("n_rejected", each) for each in rejected)):
+    for each in found:
+        n_of = "n_docs" if each.table == "documents" else "n_rejected"
         if row := rows.get(each.in_shard):
             rows[each.in_shard] = row._replace(
                 **{n_of: getattr(row, n_of) - each.n_records},
@@ -100,15 +112,32 @@ def rows_after(
     return rows
 
 
-def _rewrite(run: Run, table: str, blocks: BlockList, found: Sequence[Found], provenance: Provenance) -> None:
-    """One commit, which names the block list, so that its difference is counted without the rows that stay."""
+def forget_rows(run: Run, tables: Mapping[str, Provenance], blocks: BlockList) -> None:
+    """Removes the rows of blocked documents from tables of one row a document, with the provenance of each after that.
+
+    The other rows stay as they are: those of each document depend on no other one.
+    """
+    changes = _rewritten(run, find_records(run, blocks, tables), blocks)
+    for table, provenance in tables.items():
+        files, removed = changes.get(table, ([], []))
+        run.warehouse.commit(table, files, provenance, removed)
+
+
+def _rewritten(
+    run: Run, found: Sequence[Found], blocks: BlockList
+) -> dict[str, tuple[list[dict[str, Any]], list[str]]]:
+    """New files without blocked rows, and the files that they replace, by table."""
     blocked, rows = defaultdict[str, int](int), {each.file: each.file_rows for each in found}
     for each in found:
         blocked[each.file] += each.n_records
-    mixed = [file for file, n_rows in rows.items() if blocked[file] < n_rows]
-    kept = files_without(run.warehouse, table, mixed, partial(is_blocked, blocks=blocks))
-    if rows:
-        run.warehouse.commit(table, kept, provenance, list(rows), run.warehouse.rows([BLOCK_LIST]))
+    tables = {each.table for each in found}
+    sizes = {f"{table}/{path}": n for table in tables for path, n in run.warehouse.files(table).items()}
+    mixed = {file: sizes[file] for file, n_rows in rows.items() if blocked[file] < n_rows}
+    kept = files_without(run.warehouse, mixed, partial(is_blocked, blocks=blocks))
+    return {
+        table: (kept.get(table, []), [file.removeprefix(f"{table}/") for file in rows if table_in(file) == table])
+        for table in tables
+    }
 
 
 def _provenance(run: Run) -> Provenance:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import files_with_shards
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import table_of
-from pivot_udfs.storage.read_parquet import in_shards, rows_without
+from pivot_udfs.storage.read_parquet import in_shards, rows_without, table_in
 
 
 def replace_shards(
@@ -29,7 +29,8 @@ def replace_shards(
         warehouse.commit(table, files, provenance)
         return
     outdated = files_with_shards(warehouse.location(table), removed)
-    kept = files_without(warehouse, table, outdated.mixed, partial(in_shards, shards=sorted(removed)))
+    sizes = {f"{table}/{file}": warehouse.files(table)[file] for file in outdated.mixed}
+    kept = files_without(warehouse, sizes, partial(in_shards, shards=sorted(removed))).get(table, [])
     content = warehouse.content(table)
     is_same = content and content.provenance and content.provenance.fingerprint == provenance.fingerprint
     if files or outdated.whole or outdated.mixed or not is_same:
@@ -37,18 +38,18 @@ def replace_shards(
 
 
 def files_without(
-    warehouse: Warehouse, table: str, files: Sequence[str], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
-) -> list[dict[str, Any]]:
-    """New files (rows of ``write_parquet.FILES``) with the rows of files of a table, except for some.
+    warehouse: Warehouse, files: Mapping[str, int], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
+) -> dict[str, list[dict[str, Any]]]:
+    """New files (rows of ``write_parquet.FILES``) by table, with the rows of files of these tables, except for some.
 
-    ``left_out`` says of each row of a batch whether it is left out; it runs in workers.
+    ``files``: size in bytes by path in the warehouse. ``left_out`` says of each row of a batch whether it is left out;
+    it runs in workers.
     """
     if not files:
-        return []
-    folder = warehouse.location(table).uri
-    step = partial(rows_without, table=table, folder=folder, schema=table_of(table).schema, left_out=left_out)
-    names = warehouse.spark.createDataFrame([(file,) for file in files], "file string")
-    return warehouse.write_files(names.repartition(len(files)), [table], step, by_shard=[table])[table]
+        return {}
+    tables = sorted({*map(table_in, files)})
+    step = partial(rows_without, folder=warehouse.root.uri, left_out=left_out)
+    return warehouse.write_files(frame_of_files(warehouse.spark, files), tables, step, by_shard=tables)
 
 
 def commit_shards(

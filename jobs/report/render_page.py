@@ -3,6 +3,7 @@
 The template escapes everything that comes from the corpus; only figures, style sheet and script are inserted as is.
 """
 
+import json
 import re
 from collections.abc import Callable
 
@@ -42,12 +43,22 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
         n_least_docs=N_LEAST_DOCS,
         model_report=model_report,
         made_of=made_of,
+        shows=json.dumps(_shown_records(report)),
         checks=judge(report),
         entries=_search_entries(report),
         script=Markup(packaged("search.js")),  # noqa: S704 - our own
         style=Markup(packaged("report.css")),  # noqa: S704 - our own
         figures={name: Markup(svg) for name, svg in figures.items()},  # noqa: S704 - matplotlib escapes texts
     )
+
+
+def _shown_records(report: Report) -> list[tuple[str | None, str | None, str | None]]:
+    """Source, ``doc_id`` and shard of each record that the page shows, where known; sources whose names it shows."""
+    documents = [(row.source, row.doc_id, row.shard) for row, _ in report.examples]
+    rejected = [(each.source, each.doc_id, each.shard) for of in report.intake.rejected for each in of.examples]
+    sources = {row.source for row in report.intake.sources}
+    sources |= {row.key for mix in report.mixes if mix.kind == "source" for row in mix.rows}
+    return [*documents, *rejected, *((source, None, None) for source in sorted(sources))]
 
 
 def _reach(report: Report) -> str:

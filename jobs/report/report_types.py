@@ -28,6 +28,9 @@ class QuarantinedRecord(NamedTuple):
     detail: str
     raw: str
     """The beginning of the record."""
+    source: str | None = None
+    doc_id: str | None = None
+    """The key that it would have as a document, where that is known."""
 
 
 class Rejected(NamedTuple):

@@ -36,7 +36,7 @@ def read_intake(run: Run, by_group: DataFrame) -> Intake:
 
 def _read_rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
     """Each reason, the most frequent first, with the first and the last of its records."""
-    record = F.struct("shard", "record", "detail", "raw")
+    record = F.struct("shard", "record", "detail", "raw", "source", "doc_id")
     columns = F.count("*").alias("n"), F.countDistinct("shard").alias("n_shards"), F.min(record), F.max(record)
     rows = quarantine.groupBy("reason").agg(*columns).orderBy(F.desc("n"), "reason").collect()
     return tuple(Rejected(row[0], row[1], row[2], _examples(row[3], row[4])) for row in rows)
@@ -44,7 +44,9 @@ def _read_rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
 
 def _examples(*records: Row) -> tuple[QuarantinedRecord, ...]:
     return tuple(
-        QuarantinedRecord(row["shard"], row["record"], row["detail"], _excerpt(row["raw"]))
+        QuarantinedRecord(
+            row["shard"], row["record"], row["detail"], _excerpt(row["raw"]), row["source"], row["doc_id"]
+        )
         for row in dict.fromkeys(records)
     )
 

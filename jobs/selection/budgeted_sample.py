@@ -24,6 +24,7 @@ _SORTED_ROWS = 1_000_000
 _FIRST = pa.struct({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()})
 _BUDGET = pa.schema({"name": pa.string(), "stratum": pa.string(), "left": pa.int64()})
 _CUT = pa.schema({"stratum": pa.string(), "first": _FIRST})
+_NAMED = pa.schema([pa.field("name", pa.string()), *_CUT])
 _EDGE = pa.schema({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(), "left": pa.int64()})
 
 
@@ -74,8 +75,7 @@ def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]
     The frame has the columns in KEY and those that the draws use. Returns it with a boolean column for each draw, by
     its name, and one cut for each stratum with a budget.
     """
-    offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
-    firsts = _first_left_out(offers.select(*KEY, "offer.*"), draws)
+    firsts = _first_left_out(_offers(frame, draws), draws)
     cuts = [
         Cut(draw.name, stratum, budget, **firsts.get((draw.name, stratum), {}))
         for draw in draws
@@ -93,6 +93,26 @@ def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFr
         of_draw = [cut for cut in cuts if cut.arm == draw.name and (cut.budget != 0 or cut.first)]
         frame = _marked(frame, draw, [(cut.stratum, cut.first) for cut in of_draw])
     return frame
+
+
+def next_firsts(
+    frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]
+) -> dict[tuple[str, str], dict[str, Any] | None]:
+    """Value and KEY of the first row of the frame at or after each cut, which has a key; by (name, stratum).
+
+    None where all rows come before it; strata without rows that may be taken are absent.
+    """
+    rows = [(cut.arm, cut.stratum, cut.first) for cut in cuts]
+    near = F.broadcast(local_frame(frame.sparkSession, rows, _NAMED))
+    place = F.struct("value", *KEY)
+    after = F.min(F.when(place >= F.col("first"), place)).alias("next")
+    found = _offers(frame, draws).join(near, on=["name", "stratum"]).groupBy("name", "stratum").agg(after).collect()
+    return {(row["name"], row["stratum"]): row["next"] and row["next"].asDict() for row in found}
+
+
+def _offers(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
+    offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
+    return offers.select(*KEY, "offer.*")
 
 
 def _offer(draw: Draw) -> Column:

@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.selection.budgeted_sample import Cut, Draw, mark, take
+from jobs.selection.budgeted_sample import KEY, Cut, Draw, mark, next_firsts, take
 from jobs.selection.budgets import Held, control_budgets, count_strata, language_budgets, stratum
 from jobs.selection.shrunken_density import SHRUNKEN, language_densities, language_sums, with_shrunken_density
 from pivot_udfs.arms import ARMS, PIVOT, Arm
@@ -64,6 +64,24 @@ def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
     return Cuts(
         [*cuts, *(_cut_controls(marked, controls, selection) if controls else [])], language_densities(languages)
     )
+
+
+def move_cuts(scores: DataFrame, cuts: Cuts, named: Sequence[Cut], selection: Selection) -> Cuts:
+    """Cuts by which the arms take the same of all documents, but for those that are named by ``named``, some of them.
+
+    Each of these gets the first document of ``scores`` that comes after it, or none, and is left out where its stratum
+    has no document. ``scores`` do not have the documents that are named.
+    """
+    draws = [_draw(ARMS[arm], {}, selection) for arm in sorted({cut.arm for cut in named})]
+    firsts = next_firsts(mark_documents(scores, cuts, selection, [PIVOT]), draws, named)
+    unnamed = dict.fromkeys(("value", *KEY))
+    places = {(cut.arm, cut.stratum): cut for cut in named}
+    moved = [
+        cut if place not in places else cut._replace(**(firsts[place] or unnamed))
+        for cut in cuts.cuts
+        if (place := (cut.arm, cut.stratum)) not in places or place in firsts
+    ]
+    return replace(cuts, cuts=moved)
 
 
 def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> DataFrame:

@@ -53,7 +53,7 @@ class BlockList:
         """Whether records with a key are blocked; None: it is not known."""
         return source is not None and (source in self.sources or doc_id in self.doc_ids.get(source, ()))
 
-    def has(self, source: str | None, doc_id: str | None, shard: str) -> bool:
+    def has(self, source: str | None, doc_id: str | None, shard: str | None) -> bool:
         """Whether a record is blocked by its key, or by the path of its shard."""
         return shard in self.shards or self.has_key(source, doc_id)
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.runtime.report_read import report_read
+from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 
@@ -81,19 +82,24 @@ def read_listed(
 
 
 def rows_without(
-    batches: Iterator[pa.RecordBatch],
-    table: str,
-    folder: str,
-    schema: pa.Schema,
-    left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
+    batches: Iterator[pa.RecordBatch], folder: str, left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Copies files (one string column) of a table without the rows that are ``left_out``; a ``TableStep``.
+    """Copies files of tables without the rows that are ``left_out``; a ``TableStep``.
 
-    Yields (table, batch in ``schema`` with the rows of one shard).
+    The first column of ``batches`` has paths in ``folder``, the URI of the warehouse. Yields (table, batch in its
+    schema with the rows of one shard).
     """
-    for rows in read_listed(batches, folder, schema):
-        for of_shard in split_by_shard(rows.filter(pc.invert(left_out(rows)))):
-            yield table, of_shard
+    for file in (file for batch in batches for file in batch.column(0).to_pylist()):
+        table = table_in(file)
+        for rows in read_files([file], folder, table_of(table).schema):
+            for of_shard in split_by_shard(rows.filter(pc.invert(left_out(rows)))):
+                yield table, of_shard
+
+
+def table_in(path: str) -> str:
+    """The table of a data file, by its path in the warehouse: ``datasets/pivot`` of ``datasets/pivot/a.parquet``."""
+    first, second, *_ = path.split("/")
+    return f"{first}/{second}" if first == "datasets" else first
 
 
 def split_by_shard(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

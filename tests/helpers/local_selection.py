@@ -5,6 +5,7 @@ Which documents are chosen is simpler than in the jobs; what is read, written an
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -28,7 +29,7 @@ def select_without_spark(patch: pytest.MonkeyPatch) -> None:
     jobs = (tokenize_corpus, count_cooccurrence, find_pivots, score_documents, filter_documents)
     patch.setattr(rebuild_corpus, "STAGES", [job.STAGE for job in jobs])
     patch.setattr(filter_documents, "count_arms", lambda *_: {})
-    for function in (decide_cuts, count_chosen, select_documents, with_files):
+    for function in (decide_cuts, move_cuts, count_chosen, select_documents, with_files):
         patch.setattr(filter_documents, function.__name__, function)
 
 
@@ -45,6 +46,18 @@ def decide_cuts(scores: LocalFrame, selection: Selection) -> Cuts:
     return Cuts(cuts, dict.fromkeys(by_language, 0.1))
 
 
+def move_cuts(scores: LocalFrame, cuts: Cuts, named: Sequence[Cut], _: Selection) -> Cuts:
+    """Each named cut at the first document that comes after it."""
+    rows, moved = scores.collect(), []
+    for cut in cuts.cuts:
+        places = sorted(_place(cut.arm, row) for row in rows if row["lang"] == cut.stratum)
+        later = [place for place in places if place >= tuple(cut[3:8])] if cut in named else []
+        place = later[0] if later else [None] * 5
+        if places or cut not in named:
+            moved.append(Cut(*cut[:3], *place, *cut[8:]) if cut in named else cut)
+    return replace(cuts, cuts=moved)
+
+
 def _place(arm: str, row: Any) -> tuple[float, str, str, str, int]:
     key = tuple(row[name] for name in _KEY)
     value = 1 - row["pivot_density"] if arm == PIVOT else crc32(repr((arm, key[:2])).encode()) / (1 << 32)
@@ -53,7 +66,8 @@ def _place(arm: str, row: Any) -> tuple[float, str, str, str, int]:
 
 def select_documents(scores: LocalFrame, cuts: Cuts, selection: Selection) -> LocalFrame:
     """The documents before the cuts."""
-    firsts = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in cuts.cuts}
+    end = (2.0,)  # of strata that fit entirely
+    firsts = {(cut.arm, cut.stratum): end if cut.value is None else tuple(cut[3:8]) for cut in cuts.cuts}
     rows = [
         {name: row[name] for name in (*_KEY, "lang", "n_tokens", "pivot_density")}
         | {"shrunken_density": row["pivot_density"]}

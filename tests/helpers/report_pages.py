@@ -26,7 +26,7 @@ Pivot = Row("rank", "token", "score", "n_concepts", "n_language_pairs", "doc_sha
 LengthBin = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
 SampledDocument = Row("n_tokens", "density", "shrunken", "taken")
 Tokens = Row("key", "corpus", "pivot", "random")
-Document = Row("source", "doc_id", "lang", "n_tokens", "pivot_density", "shrunken_density", "cut", "arms")
+Document = Row("source", "doc_id", "shard", "lang", "n_tokens", "pivot_density", "shrunken_density", "cut", "arms")
 VOID = {"meta", "link", "br", "wbr", "input", "img", "hr", "path", "use", "image", "rect"}
 
 
@@ -75,7 +75,7 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         ),
         examples=(
             (
-                Document(word, word, "zh", 2, 0.5, 0.4, 0.25, ["pivot", "random"]),
+                Document(word, word, "b.jsonl", "zh", 2, 0.5, 0.4, 0.25, ["pivot", "random"]),
                 Passage((("喝", False), (text, True)), True, False),
             ),
         ),

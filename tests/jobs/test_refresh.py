@@ -16,6 +16,7 @@ from changing_shards import (
     assert_as_without,
     forget,
     keys_of,
+    killed_at_each_commit,
     rebuild,
     shards_with_pivots,
     stop_before_commit,
@@ -114,8 +115,11 @@ def test_spark_follows_changed_and_forgotten_documents_until_it_refreshes(
     assert 0 < release["pivot_drift"] < 1
     missed = {arm: missed > 0 for arm, missed in release["budget_missed"]}
     assert missed == {arm: arm != "lexicon_swap" for arm in FEW_ARMS}
-    keys = sorted({*keys_of(corpus, "0.jsonl")[:20]} - keys_in(corpus, "selection_cuts"))
-    assert "refresh: " not in forget_keys(corpus, keys)
+    keys = sorted({*keys_of(corpus, "0.jsonl")[:20]} | keys_in(corpus, "selection_cuts"))
+    log_text = forget_keys(corpus, keys)
+    assert "cuts named forgotten documents" in log_text
+    assert "refresh: " not in log_text
+    assert not keys_in(corpus, "selection_cuts") & set(keys)
     assert_as_scored_and_cut_anew(corpus)
     assert_pivot_arm_follows_the_pinned_tables(corpus)
     assert "refresh: it was requested" in refresh(corpus, PINS)
@@ -195,10 +199,43 @@ def test_forgotten_documents_leave_every_table_between_refreshes(with_pivots: Sm
     for name in APPENDED:
         assert not keys_in(with_pivots, name) & set(keys)
     assert_as_scored_and_cut_anew(with_pivots)
-    cut = min(keys_in(with_pivots, "selection_cuts"))
-    assert "refresh: selection_cuts names a document that was forgotten" in forget_keys(with_pivots, [cut])
-    assert cut not in keys_in(with_pivots, "selection_cuts")
-    assert "refresh: " not in rebuild(with_pivots, PINS)
+
+
+@pytest.mark.parametrize("arms", [["pivot"], FEW_ARMS[1:], FEW_ARMS])
+def test_cuts_that_name_forgotten_documents_are_moved(with_pivots: SmallCorpus, arms: list[str]) -> None:
+    """No other document joins or leaves an arm."""
+    cuts = [row for row in rows_of(with_pivots, "selection_cuts") if row["arm"] in arms]
+    keys = sorted({(row["source"], row["doc_id"]) for row in cuts if row["source"]})
+    before = {arm: table(with_pivots.warehouse, f"datasets/{arm}", ["cut"]) for arm in FEW_ARMS}
+    log_text = forget_keys(with_pivots, keys)
+    assert "cuts named forgotten documents" in log_text
+    assert "refresh: " not in log_text
+    assert not keys_in(with_pivots, "selection_cuts") & set(keys)
+    assert_as_scored_and_cut_anew(with_pivots)
+    for arm, rows in before.items():
+        after = table(with_pivots.warehouse, f"datasets/{arm}", ["cut"])
+        assert after <= rows
+        assert all(any(repr(doc_id) in row for _, doc_id in keys) for row in rows - after)
+    assert "no table has changed" in rebuild(with_pivots, PINS)
+
+
+def test_moved_cuts_are_completed_after_a_kill(with_pivots: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = sorted(keys_in(with_pivots, "selection_cuts"))[:3]
+    killed_at_each_commit(
+        monkeypatch,
+        lambda: forget(with_pivots, "--keys", write_keys(with_pivots, keys), overrides=[PINS]),
+    )
+    assert not keys_in(with_pivots, "selection_cuts") & set(keys)
+    assert_as_scored_and_cut_anew(with_pivots)
+
+
+def test_a_forgotten_language_leaves_the_cuts(with_pivots: SmallCorpus) -> None:
+    rows = rows_of(with_pivots, "documents")
+    lang = next(row["stratum"] for row in rows_of(with_pivots, "selection_cuts") if row["source"])
+    keys = sorted({(row["source"], row["doc_id"]) for row in rows if row["lang"] == lang})
+    assert "refresh: " not in forget_keys(with_pivots, keys)
+    assert lang not in {row["stratum"] for row in rows_of(with_pivots, "selection_cuts")}
+    assert_as_scored_and_cut_anew(with_pivots)
 
 
 def test_a_drift_beyond_the_allowed_one_refreshes_in_the_same_run(with_pivots: SmallCorpus) -> None:

@@ -1,6 +1,7 @@
 """Between refreshes the page stays, but for the releases that it lists."""
 
 import html
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,16 +19,18 @@ from jobs.report import releases_section
 from jobs.warehouse.releases import Release, read_release
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.settings import Report, Settings, Warehouse
+from pivot_udfs.shards.block_list import Blocked, BlockList
 from pivot_udfs.storage.stores import resolve
 
 OLD, NEW = TableVersion("a", 0, "same"), TableVersion("a", 1, "same")
-MADE = Provenance("write_report", 4, tables={"documents": OLD, "pivots": OLD})
+MADE = Provenance("write_report", 4, tables={"documents": OLD, "pivots": OLD, "selection_cuts": OLD})
 
 
-def page_made_of(made: Provenance) -> str:
+def page_made_of(made: Provenance, shown: object = None) -> str:
     record = f'<meta name="semantic-pivots-made-of" content="{html.escape(made.to_json())}">'
+    if shown is not None:
+        record += f'<meta name="semantic-pivots-shows" content="{html.escape(json.dumps(shown))}">'
     return f'<html>{record}<p>before</p><section id="releases"></section><p>after</p></html>'
 
 
@@ -60,8 +63,8 @@ def test_a_touched_shard_runs_no_later_stage(with_pivots: SmallCorpus, monkeypat
     page = with_pivots.warehouse / write_report.PAGE
 
     def write_page(run: Run, provenance: Provenance) -> None:
-        made = write_report._with_block_list(run, provenance)
-        page.write_text(write_report._with_releases(run, page_made_of(made), made), encoding="utf-8")
+        written = write_report._with_releases(run, page_made_of(provenance), provenance)
+        page.write_text(written, encoding="utf-8")
 
     stages = [*rebuild_corpus.STAGES, replace(write_report.STAGE, run=write_page)]
     monkeypatch.setattr(rebuild_corpus, "STAGES", stages)
@@ -108,30 +111,61 @@ def test_drift_is_since_the_newest_release_with_another_pivot_set(
     assert releases_section.read_drift(run) == expected
 
 
-def run_of(folder: Path, pins: bool = True, blocked: TableVersion | None = None) -> Any:
+def run_of(folder: Path, pins: bool = True) -> Any:
     settings = Settings.model_construct(warehouse=Warehouse(path=str(folder)), report=Report())
-    warehouse = SimpleNamespace(rows=lambda _: {BLOCK_LIST: blocked} if blocked else {})
+    warehouse = SimpleNamespace(content=lambda _: None)
     return SimpleNamespace(settings=settings, pins=pins, warehouse=warehouse, release=None)
 
 
 @pytest.mark.parametrize(
-    ("changed", "pins", "blocked", "reason"),
+    ("changed", "pins", "reason"),
     [
-        ({}, True, None, None),
-        ({"documents": NEW}, True, None, None),
-        ({"documents": NEW}, False, None, "tables documents = "),
-        ({"documents": OLD._replace(fingerprint="other")}, True, None, "tables documents = "),
-        ({"pivots": NEW}, True, None, "tables pivots = "),
-        ({"documents": NEW}, True, OLD, "tables blocked = none"),
+        ({}, True, None),
+        ({"documents": NEW}, True, None),
+        ({"documents": NEW}, False, "tables documents = "),
+        ({"documents": OLD._replace(fingerprint="other")}, True, "tables documents = "),
+        ({"pivots": NEW}, True, "tables pivots = "),
+        ({"selection_cuts": NEW}, True, None),
+        ({"selection_cuts": NEW}, False, "tables selection_cuts = "),
+        ({"selection_cuts": OLD._replace(fingerprint="other")}, True, "tables selection_cuts = "),
     ],
 )
-def test_a_page_is_written_anew_at_a_refresh_and_when_documents_were_forgotten(
-    tmp_path: Path, changed: dict[str, TableVersion], pins: bool, blocked: TableVersion | None, reason: str | None
+def test_a_page_is_written_anew_at_a_refresh(
+    tmp_path: Path, changed: dict[str, TableVersion], pins: bool, reason: str | None
 ) -> None:
     (tmp_path / "report.html").write_text(page_made_of(MADE))
     now = replace(MADE, tables={**MADE.tables, **changed})
-    why = write_report.why_write(run_of(tmp_path, pins, blocked), now)
+    why = write_report.why_write(run_of(tmp_path, pins), now)
     assert why is None if reason is None else why and f"was made with {reason}" in why
+
+
+@pytest.mark.parametrize("pins", [True, False])
+@pytest.mark.parametrize(
+    ("entry", "is_shown"),
+    [
+        (Blocked("web", "1"), True),
+        (Blocked("web", "2"), False),
+        (Blocked("web"), True),
+        (Blocked("<&>"), True),
+        (Blocked("other"), False),
+        (Blocked(shard="a.jsonl"), True),
+        (Blocked(shard="b.jsonl"), True),
+        (Blocked(shard="c.jsonl"), False),
+    ],
+)
+def test_a_page_that_shows_what_was_forgotten_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pins: bool, entry: Blocked, is_shown: bool
+) -> None:
+    shown = [("web", "1", "a.jsonl"), (None, None, "b.jsonl"), ("<&>", None, None)]
+    run = run_of(tmp_path, pins)
+    run.warehouse.content = lambda _: "there is a block list"
+    monkeypatch.setattr(write_report, "read_block_list", lambda _: BlockList.of({entry}))
+    (tmp_path / "report.html").write_text(page_made_of(MADE, shown))
+    assert write_report.why_write(run, MADE) == (
+        f"{tmp_path}/report.html shows what was forgotten" if is_shown else None
+    )
+    (tmp_path / "report.html").write_text(page_made_of(MADE))
+    assert "shows what was forgotten" in str(write_report.why_write(run, MADE))
 
 
 def test_a_page_that_was_cut_is_written_anew(tmp_path: Path) -> None:

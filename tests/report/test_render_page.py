@@ -180,6 +180,19 @@ def test_the_search_has_all_pivots_and_word_pairs() -> None:
     ]
 
 
+def test_the_page_records_whose_texts_and_sources_it_shows() -> None:
+    report = made_up_report(EVIL)
+    [rejected] = report.intake.rejected
+    known = rejected._replace(examples=(rejected.examples[0]._replace(source="web", doc_id="7"),))
+    report = replace(report, intake=replace(report.intake, rejected=(known,)))
+    [shown] = [
+        dict(attributes)["content"]
+        for tag, attributes in PageReader(make_page(report)).attributes
+        if tag == "meta" and dict(attributes).get("name") == "semantic-pivots-shows"
+    ]
+    assert json.loads(shown) == [[EVIL, EVIL, "b.jsonl"], ["web", "7", "a.jsonl"], [EVIL, None, None]]
+
+
 def test_quarantined_records_are_shown_with_where_they_are() -> None:
     page = page_with_markup()
     assert "<code>not_json</code>: the line is not JSON" in page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pivot_udfs.arms import ARMS
+from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.schemas import DOCUMENT_SCORES
 from pivot_udfs.settings import Selection
 
@@ -238,3 +238,44 @@ def test_documents_without_tokens_and_empty_tables_are_selected_from(
     for k in (0, 500):
         assert len(arms(empty, Selection(rule="threshold", threshold=0.5, shrinkage_tokens=k))["pivot"]) == 0
     assert arms(scores.where("false"), Selection(arms=list(ARMS))) == {arm: [] for arm in ARMS}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_moved_cuts_name_the_next_document_and_take_the_same(scores: "DataFrame", share: float) -> None:
+    """Of every arm: the documents that cuts name, several that follow one another, and a whole stratum are gone."""
+    from jobs.selection.budgeted_sample import _offers
+    from jobs.selection.select_documents import _draw, decide_cuts, mark_documents, move_cuts
+
+    drawn = [arm for arm in ARMS if not ARMS[arm].copy_of]
+    selection = Selection(share=share, shrinkage_tokens=50, arms=drawn)
+    cuts = decide_cuts(scores, selection)
+    draws = [_draw(ARMS[arm], {}, selection) for arm in drawn]
+    offers = _offers(mark_documents(scores, cuts, selection, [PIVOT]), draws).collect()
+    candidates: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for row in sorted(offers, key=lambda row: tuple(row[name] for name in ("value", *KEY))):
+        candidates.setdefault((row["name"], row["stratum"]), []).append(tuple(row[n] for n in ("value", *KEY)))
+    firsts = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in cuts.cuts if cut.first}
+    assert {arm for arm, _ in firsts} == set(drawn)
+    gone = {first[-1] for place, first in firsts.items() if place[0] != "random"}
+    of_random, long = firsts["random", "en"], candidates["random", "en"]
+    gone |= {place[-1] for place in long[long.index(of_random) :][:4]}
+    gone |= {place[-1] for place in min((candidates[place] for place in firsts), key=len)}
+    kept = scores.where(f"record NOT IN ({', '.join(map(str, gone))})")
+    named = [cut for cut in cuts.cuts if cut.record in gone]
+    moved = move_cuts(kept, cuts, named, selection)
+    found, wanted = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in moved.cuts}, {}
+    for cut in cuts.cuts:
+        left = [place for place in candidates.get((cut.arm, cut.stratum), ()) if place[-1] not in gone]
+        if cut not in named:
+            wanted[cut.arm, cut.stratum] = tuple(cut[3:8])
+        elif left:
+            later = (place for place in left if place >= firsts[cut.arm, cut.stratum])
+            wanted[cut.arm, cut.stratum] = next(later, (None,) * 5)
+    assert found == wanted
+    assert len(found) < len(cuts.cuts)
+    before, after = (
+        sorted(map(tuple, mark_documents(kept, each, selection, drawn).select("record", *drawn).collect()))
+        for each in (cuts, moved)
+    )
+    assert before == after
+    assert moved.densities == cuts.densities

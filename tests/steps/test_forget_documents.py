@@ -30,8 +30,9 @@ def written(folder: Path, rows: list[tuple[str, str, str, int]]) -> str:
         {**fixed, "source": source, "doc_id": doc_id, "shard": shard, "n_tokens": n_tokens, "record": record}
         for record, (source, doc_id, shard, n_tokens) in enumerate(rows)
     ]
-    pq.write_table(pa.Table.from_pylist(records, schema=DOCUMENTS), folder / "f.parquet", row_group_size=5)
-    return "f.parquet"
+    (folder / "documents").mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(records, schema=DOCUMENTS), folder / "documents/f.parquet", row_group_size=5)
+    return "documents/f.parquet"
 
 
 def is_named(row: tuple[str, str, str, int], entries: set[Blocked]) -> bool:
@@ -49,11 +50,11 @@ def test_blocked_documents_are_those_that_an_entry_names(
     expected = {record for record, row in enumerate(rows) if is_named(row, entries)}
     files = pa.RecordBatch.from_pylist([{"file": file}])
     blocked = read_blocked([file], folder, DOCUMENTS, blocks)
-    kept = rows_without(iter([files]), "documents", folder, DOCUMENTS, partial(is_blocked, blocks=blocks))
+    kept = rows_without(iter([files]), folder, partial(is_blocked, blocks=blocks))
     assert {record for batch in blocked for record in batch.column("record").to_pylist()} == expected
     left = {record for _, batch in kept for record in batch.column("record").to_pylist()}
     assert left == set(range(len(rows))) - expected
-    found = [row for batch in find_blocked(iter([files]), folder, DOCUMENTS, blocks) for row in batch.to_pylist()]
+    found = [row for batch in find_blocked(iter([files]), folder, blocks) for row in batch.to_pylist()]
     assert sum(row["n_records"] for row in found) == len(expected)
     assert sum(row["n_tokens"] for row in found) == sum(rows[record][3] for record in expected)
     assert {Blocked(row["source"], row["doc_id"], row["shard"]) for row in found} <= entries
@@ -66,7 +67,7 @@ def test_rows_without_gives_batches_of_one_shard(tmp_path: Path, n_blocked: int)
     file = written(tmp_path, rows)
     blocks = BlockList.of(Blocked("web", str(number)) for number in range(n_blocked))
     files = iter([pa.RecordBatch.from_pylist([{"file": file}])])
-    step = rows_without(files, "documents", str(tmp_path), DOCUMENTS, partial(is_blocked, blocks=blocks))
+    step = rows_without(files, str(tmp_path), partial(is_blocked, blocks=blocks))
     kept = [(name, set(batch.column("shard").to_pylist()), batch.column("record").to_pylist()) for name, batch in step]
     assert all(len(shards) == 1 for _, shards, _ in kept)
     assert sorted(record for _, _, records in kept for record in records) == list(range(n_blocked, 4))
