@@ -62,7 +62,8 @@ def run_command(
     parser.parse_args(argv, namespace=options)
     start_logging(name, options.log_format == "json", options.log_level.upper())
     try:
-        release = [f"warehouse.release={options.release}"] if getattr(options, "release", None) else []
+        number = getattr(options, "release", None)
+        release = [] if number is None else [f"warehouse.release={number}"]
         settings = load_settings(options.config, [*options.set, *release], model)
         hide(secret_values(settings.model_dump()))
         if not options.dry_run:
