@@ -72,7 +72,8 @@ def stored_rows(table: Location, version: int | None = None, columns: Collection
             return []
         dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
         known = [name for name in dataset.schema.names if not columns or name in columns]
-        return dataset.to_table(columns=known).to_pylist()
+        rows: list[dict[str, Any]] = dataset.to_table(columns=known).to_pylist()
+        return rows
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
         if version is not None and isinstance(error, FileNotFoundError):
             raise missing_version(table, version, "its files were removed") from None
