@@ -21,7 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.framework.task_sizes import frame_of_files, least_tasks
+from jobs.framework.task_sizes import frame_of_files, least_tasks, map_files
 from jobs.warehouse.block_list_table import forgotten_between
 from jobs.warehouse.changed_documents import covered_documents
 from jobs.warehouse.commit_history import row_versions, rows_made_from
@@ -134,8 +134,7 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
         for kind, (table, *_) in LAYOUTS.items():
             step = partial(stored_counts, kind=kind, folder=run.warehouse.location(table).uri, plan=sum_plan)
             stored = run.warehouse.files(table)
-            parts = frame_of_files(run.spark, stored).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS))
-            rows, n_bytes = rows.union(parts), n_bytes + sum(stored.values())
+            rows, n_bytes = rows.union(map_files(run.spark, stored, step, PARTIAL_ROWS)), n_bytes + sum(stored.values())
     with run.progress.watch(run.spark, STAGE.name, "rows of counts", n_bytes=n_bytes):
         rows = gathered(rows, len(plan.lexicon.words))
         run.warehouse.write(rows, list(_COUNTS), provenance, partial(sum_counts, plan=sum_plan))
