@@ -10,12 +10,12 @@ from typing import cast
 from pyspark.sql import SparkSession
 
 from jobs.framework.command_line import Arguments, run_command
-from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.progress import Progress, StageRun, core_seconds
-from jobs.framework.spark_session import LateSession, check_store, start_session, warn_of_settings
+from jobs.framework.spark.jvm_output import JvmOutput
+from jobs.framework.spark.spark_session import LateSession, check_store, start_session, warn_of_settings
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use

@@ -27,7 +27,8 @@ from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
+from pivot_udfs.storage.store_credentials import delta_options
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
 
 LOG_CLEANUP = "delta.enableExpiredLogCleanup"
 """Off, so that the log keeps the commits with the provenance of rows and the versions that releases name."""

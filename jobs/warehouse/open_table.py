@@ -14,7 +14,8 @@ from jobs.warehouse.commit_history import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, table_files
+from pivot_udfs.storage.store_credentials import delta_options
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, table_files
 
 LOG = "_delta_log"
 _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
