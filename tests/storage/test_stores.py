@@ -209,6 +209,24 @@ def test_credentials_are_removed(text: str, expected: str) -> None:
     assert redact(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "hidden", "after"),
+    [
+        ("://a:" * 20_000, "", ""),
+        ("see " + "s3://a/" * 15_000 + "://", "user:pass", "@host"),
+        ("secret" * 17_000 + "=", "hunter2", ""),
+        ("x-amz-" * 17_000 + ": ", "hunter2", ", b"),
+        ("passw " * 17_000, "", ""),
+        ("\n" * 100_000 + "secret.key = '", "hunter2", "'"),
+    ],
+    ids=["no host", "many slashes", "one long name", "one long header", "names without values", "many lines"],
+)
+def test_long_texts_are_redacted_in_linear_time(before: str, hidden: str, after: str) -> None:
+    shown = "***" if hidden else ""
+    assert redact(before + hidden + after) == before + shown + after
+    assert reason(OSError(f"{before}{hidden}{after}")) == printable(f"{before}{shown}{after}".strip().splitlines()[0])
+
+
 def test_secret_values_of_the_environment_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     assert redact(f"signed with {SECRET}.") == "signed with ***."
