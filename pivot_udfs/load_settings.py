@@ -35,7 +35,8 @@ def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
     except ValidationError as error:
         with suppress(RecursionError):
             raise _invalid(path, _explain(error, tree, model), given) from None
-        raise ConfigError(f"{path} or --set has tables or lists within each other, too many to be settings") from None
+        where = "--set" if given else path
+        raise ConfigError(f"{where} cannot be used: too many tables or lists within each other") from None
 
 
 def _invalid(path: str, faults: dict[str, str], given: list[str]) -> ConfigError:

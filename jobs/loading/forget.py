@@ -60,17 +60,11 @@ def sources_named(run: Run, given: Sequence[str]) -> tuple[set[str], list[str]]:
     globs = [name for name in given if any(character in name for character in "*?[")]
     files = run.warehouse.files("documents") if globs else {}
     step = partial(read_sources, folder=run.warehouse.location("documents").uri)
-<<<<<<< HEAD
-    rows = frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(SOURCES)).collect() if files else []
+    rows = map_files(run.spark, files, step, SOURCES).collect() if files else []
     there = {row.source for row in rows}
     named = {glob: {glob} & there or {source for source in there if fnmatchcase(source, glob)} for glob in globs}
     names = {name for name in given if name not in named}
     return names.union(*named.values()), [glob for glob, sources in named.items() if not sources]
-=======
-    rows = map_files(run.spark, files, step, SOURCES).collect() if files else []
-    found = {row.source for row in rows if any(fnmatchcase(row.source, glob) for glob in globs)}
-    return {*found, *(name for name in given if name not in globs)}
->>>>>>> main
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:
