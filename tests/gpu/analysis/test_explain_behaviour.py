@@ -118,6 +118,19 @@ def test_traces_and_scores_of_two_models_are_not_joined(whole: Path, capsys: pyt
     assert "traces and scores must be of one model" in error
 
 
+@pytest.mark.parametrize(("folder", "job"), [("traces", "trace_layers"), ("scores", "evaluate_translation")])
+def test_results_of_an_older_job_are_not_explained(
+    whole: Path, folder: str, job: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = whole.parent / "results" / folder / "_provenance.json"
+    tree = json.loads(path.read_text())
+    tree["version"] -= 1
+    path.write_text(json.dumps(tree))
+    error = _fail(whole, capsys)
+    assert f"results/{folder} was made from version {tree['version']} of {job}, now {tree['version'] + 1}" in error
+    assert f"run jobs.gpu.{job} again" in error
+
+
 def test_incomplete_results_are_not_explained(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (whole.parent / "results" / "traces" / "zh-fr.parquet").unlink()
     error = _fail(whole, capsys)
