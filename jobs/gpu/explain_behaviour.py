@@ -5,7 +5,7 @@
 Reads ``<results.path>/traces/`` and ``scores/``, which must be complete and of one model and task, and the tables
 ``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (one row per word and
 direction), ``explanation.json`` (the statistics of every direction) and ``traces.md`` (the tables of
-labels, controls and causality, and of precision at 1).
+labels, controls and causality, and of lexical precision at 1).
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,9 @@ from jobs.gpu.common.files import read_provenance, results_path, write_json, wri
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.evaluate_translation import VERSION as SCORES_VERSION
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
-from jobs.gpu.tracing.concept_tokens import concept_tokens
+from jobs.gpu.trace_layers import VERSION as TRACES_VERSION
 from jobs.gpu.translation.corpus_counts import (
     NO_PAIRS,
     PairCount,
@@ -37,14 +38,13 @@ from jobs.gpu.translation.corpus_counts import (
     read_pair_pivots,
     read_word_counts,
 )
-from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.translation_task import Task, task_sha256
 from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 6
+VERSION = 7
 SAMPLED_SHARE = 0.1
 """Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
@@ -67,9 +67,7 @@ def explain(settings: ModelSettings) -> None:
     tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
     pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
-    concepts, _ = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    own_tokens = concept_tokens(concepts, settings.lexicon.languages, tokens).with_own_tokens()
-    directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings, own_tokens)
+    directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings)
     explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
     write_json(results_path(settings, "explanation.json"), explanation)
     write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")
@@ -79,11 +77,7 @@ def explain(settings: ModelSettings) -> None:
 
 
 def _explained(
-    pairs: list[dict[str, Any]],
-    traces: list[dict[str, Any]],
-    task: Task,
-    settings: ModelSettings,
-    own_tokens: dict[str, frozenset[int]],
+    pairs: list[dict[str, Any]], traces: list[dict[str, Any]], task: Task, settings: ModelSettings
 ) -> dict[str, dict[str, Any]]:
     """The statistics of every direction, and of all together as ``all``."""
     options, languages = (settings.translation.n_resamples, settings.translation.seed), settings.lexicon.languages
@@ -94,7 +88,7 @@ def _explained(
         missing = {"not traced": n_words - len(mine), "not scored": len(mine) - n_scored}
         curves = {
             "curves": language_curves(rows, languages, *options),
-            "precision_at_1": precision_at_1(rows, own_tokens),
+            "precision_at_1": precision_at_1(rows, *options),
         }
         found[name] = explain_rows(mine, *options) | curves | {"left_out": left_out | missing}
     found["all"] = explain_rows(pairs, *options) | {"curves": role_curves(traces, languages, *options)}
@@ -118,13 +112,14 @@ def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tu
     task_file = {"task": task_sha256(results_path(settings, "task.jsonl"))}
     now = replace(
         traced,
+        version=TRACES_VERSION,
         settings={**traced.settings, "trace.n_pivots": settings.trace.n_pivots},
         tables={"pair_pivots": pivots.rows},
         files={**traced.files, **task_file},
     )
     shared = {name: value for name, value in traced.settings.items() if name.startswith(("model.", "translation."))}
     _check(settings, "traces", traced, now)
-    _check(settings, "scores", scored, replace(scored, settings=shared, files=now.files))
+    _check(settings, "scores", scored, replace(scored, version=SCORES_VERSION, settings=shared, files=now.files))
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
     scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
     return traces, mean_over_draws(scores)

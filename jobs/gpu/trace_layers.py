@@ -31,7 +31,7 @@ from jobs.gpu.translation.task_model import load_task_model
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
-VERSION = 5
+VERSION = 6
 
 
 def trace(settings: ModelSettings) -> None:

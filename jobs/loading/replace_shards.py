@@ -29,12 +29,12 @@ def replace_shards(
         warehouse.commit(table, files, provenance)
         return
     outdated = files_with_shards(warehouse.location(table), removed)
-    sizes = {f"{table}/{file}": warehouse.files(table)[file] for file in outdated.mixed}
+    sizes = {f"{table}/{file}": n_bytes for file, n_bytes in outdated.mixed.items()}
     kept = files_without(warehouse, sizes, partial(in_shards, shards=sorted(removed))).get(table, [])
     content = warehouse.content(table)
     is_same = content and content.provenance and content.provenance.fingerprint == provenance.fingerprint
-    if files or outdated.whole or outdated.mixed or not is_same:
-        warehouse.commit(table, [*files, *kept], provenance, [*outdated.whole, *outdated.mixed])
+    if files or any(outdated) or not is_same:
+        warehouse.commit(table, [*files, *kept], provenance, outdated.whole | outdated.mixed)
 
 
 def files_without(

@@ -96,6 +96,11 @@ class Location:
             self.filesystem.create_dir(os.path.dirname(self._native_path), recursive=True)  # noqa: PTH120
         return self.filesystem.open_output_stream(self._native_path, compression=None)
 
+    def write(self, content: bytes) -> None:
+        """Replaces the file by this content."""
+        with self.open_output() as stream:
+            stream.write(content)
+
     def type(self) -> fs.FileType:
         """File, Directory, Unknown (such as a FIFO or a device) or NotFound; links are followed."""
         return self.filesystem.get_file_info([self._native_path])[0].type
