@@ -25,7 +25,7 @@ def dataset_card(facts: DatasetFacts) -> str:
     sources = [
         (*map(plain, (name, source.license or "not stated", source.url or "not stated", source.description)), *size)
         for name, size in facts.by(0).items()
-        if (source := facts.sources[name])
+        for source in [facts.sources[name]]
     ]
     columns = [(f"`{field.name}`", field.type, field.metadata[b"comment"].decode()) for field in DATASET]
     settings = facts.provenance.settings
