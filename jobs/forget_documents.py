@@ -16,9 +16,9 @@ from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
-from jobs.loading.find_copies import check_folders, copies, tables_with_rows
 from jobs.loading.forget import Found, find_records, remove_records, rows_after, sources_named
 from jobs.loading.forget_requests import read_keys, shards_named, with_copies
+from jobs.loading.forgotten_copies import check_folders, copies, tables_with_rows
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
 from jobs.loading.restore_tables import restored
 from jobs.warehouse.block_list_table import add_entries, read_entries

@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.framework.task_sizes import pack_files
-from jobs.loading.check_records import (
+from jobs.loading.check_quarantine import (
     ReadShards,
     check_quarantine_share,
     check_row_counts,

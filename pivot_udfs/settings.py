@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.setting_sections.description_settings import Description, Source
-from pivot_udfs.setting_sections.selection_settings import ArmName as ArmName
-from pivot_udfs.setting_sections.selection_settings import Pivots as Pivots
-from pivot_udfs.setting_sections.selection_settings import Refresh as Refresh
-from pivot_udfs.setting_sections.selection_settings import Selection as Selection
+from pivot_udfs.setting_sections.pivot_and_selection_settings import ArmName as ArmName
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Pivots as Pivots
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Refresh as Refresh
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Selection as Selection
 from pivot_udfs.setting_sections.setting_types import (
     NO_RESULT,
     Count,

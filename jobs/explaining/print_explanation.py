@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jobs.explaining.explain_place import DocumentExplanation, PivotOfDocument, RejectedRecord
+from jobs.explaining.explain_record import DocumentExplanation, PivotOfDocument, RejectedRecord
 from jobs.explaining.explain_token import TokenExplanation
 from jobs.explaining.table_states import describe_states
 from jobs.framework.log_lines import clean

@@ -1,9 +1,11 @@
 """How work is divided into tasks: large ones, so that files and shuffled rows are few, but enough for all cores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapreplace
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 TASK_BYTES = 1 << 30
 """Bytes of stored input that one task reads: a table of 5 TB is read by about 5,000 tasks and gives as many files."""
@@ -56,6 +58,16 @@ def frame_of_files(
     rows = [(task, file, sign) for task, (files, sign) in enumerate(tasks) for file in files]
     frame = session.createDataFrame(rows, "task int, file string, sign long")
     return frame.repartitionById(max(1, len(tasks)), "task").select("file", "sign")
+
+
+def map_files(
+    session: SparkSession,
+    sizes: Mapping[str, int],
+    step: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: pa.Schema,
+) -> DataFrame:
+    """The rows (in ``schema``) that a step makes of files, see ``frame_of_files``."""
+    return frame_of_files(session, sizes).mapInArrow(step, from_arrow_schema(schema))
 
 
 def _is_local(session: SparkSession) -> bool:

@@ -5,7 +5,7 @@
 Reads ``<results.path>/traces/`` and ``scores/``, which must be complete and of one model and task, and the tables
 ``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (one row per word and
 direction), ``explanation.json`` (the statistics of every direction) and ``traces.md`` (the tables of
-labels, controls and causality, and of precision at 1).
+labels, controls and causality, and of lexical precision at 1).
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,6 @@ from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
-from jobs.gpu.tracing.concept_tokens import concept_tokens
 from jobs.gpu.translation.corpus_counts import (
     NO_PAIRS,
     PairCount,
@@ -35,14 +34,13 @@ from jobs.gpu.translation.corpus_counts import (
     read_pair_pivots,
     read_word_counts,
 )
-from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.translation_task import Task, task_sha256
 from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 6
+VERSION = 7
 SAMPLED_SHARE = 0.1
 """Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
@@ -67,9 +65,7 @@ def explain(settings: ModelSettings) -> None:
     tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
     pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
-    concepts, _ = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    own_tokens = concept_tokens(concepts, settings.lexicon.languages, tokens).with_own_tokens()
-    directions = explain_directions(pairs.to_pylist(), traces.to_pylist(), task, settings, own_tokens)
+    directions = explain_directions(pairs.to_pylist(), traces.to_pylist(), task, settings)
     explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
     write_json(results_path(settings, "explanation.json"), explanation)
     write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")

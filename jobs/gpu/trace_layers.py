@@ -27,7 +27,7 @@ from jobs.gpu.translation.lexicon_concepts import read_concepts
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
-VERSION = 5
+VERSION = 6
 
 
 def trace(settings: ModelSettings) -> None:

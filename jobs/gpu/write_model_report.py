@@ -68,7 +68,7 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     }
     figures = {
         "layers": draw_curves(report.curves) if report.curves else "",
-        "precision": draw_curves(report.precision, "precision at 1") if report.precision else "",
+        "precision": draw_curves({"all directions": report.precision}, "precision at 1") if report.precision else "",
         "scatter": draw_count_scores(report.count_scores) if report.count_scores else "",
         "sweep": draw_sweep(report.sweep) if report.sweep else "",
         "training": draw_training(report.training) if report.training else "",

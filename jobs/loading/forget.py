@@ -10,10 +10,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import NamedTuple
 
-from pyspark.sql.pandas.types import from_arrow_schema
-
 from jobs.framework.stage import Run
-from jobs.framework.task_sizes import frame_of_files
+from jobs.framework.task_sizes import map_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.table_files import files_between
@@ -48,7 +46,7 @@ def find_records(run: Run, table: str, blocks: BlockList) -> list[Found]:
     step = partial(find_blocked, folder=location.uri, schema=table_of(table).schema, blocks=blocks)
     return [
         Found(row[0], row[1], row[2], Blocked(row.source, row.doc_id, row.shard), row.n_records, row.n_tokens)
-        for row in frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(FOUND)).collect()
+        for row in map_files(run.spark, files, step, FOUND).collect()
     ]
 
 
@@ -57,7 +55,7 @@ def sources_named(run: Run, given: Sequence[str]) -> set[str]:
     globs = [name for name in given if any(character in name for character in "*?[")]
     files = run.warehouse.files("documents") if globs else {}
     step = partial(read_sources, folder=run.warehouse.location("documents").uri)
-    rows = frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(SOURCES)).collect() if files else []
+    rows = map_files(run.spark, files, step, SOURCES).collect() if files else []
     found = {row.source for row in rows if any(fnmatchcase(row.source, glob) for glob in globs)}
     return {*found, *(name for name in given if name not in globs)}
 

@@ -10,14 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import pyarrow as pa
 from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
-from jobs.warehouse.commit import KEEP_LOG, LOG_CLEANUP, data_files
+from jobs.warehouse.commit import KEEP_LOG, LOG_CLEANUP
 from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
-from jobs.warehouse.open_table import LOG, check_files, open_delta, stored_files
+from jobs.warehouse.open_table import LOG, add_actions, check_files, data_files, open_delta, stored_files
 from jobs.warehouse.refused_features import refused_feature
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import MissingVersionError, WarehouseError
@@ -129,7 +128,7 @@ def _compact(delta: DeltaTable, settings: Maintenance, file_mb: int, dry_run: bo
 
 def _writer(delta: DeltaTable) -> WriterProperties:
     """zstd, and row groups of about the size of those that workers write."""
-    added = pa.table(delta.get_add_actions(flatten=True))
+    added = add_actions(delta)
     n_rows = sum(filter(None, added.column("num_records").to_pylist()))
     n_bytes = sum(added.column("size_bytes").to_pylist())
     return WriterProperties(

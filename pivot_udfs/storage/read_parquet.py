@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.runtime.report_read import report_read
+from pivot_udfs.runtime.bytes_read import report_bytes_read
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 
@@ -67,7 +67,7 @@ def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.R
         for batch in parquet.iter_batches(n_rows, [number], schema.names, use_threads=False):
             columns = [batch.column(field.name).cast(field.type) for field in schema]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
-            report_read(n_bytes * batch.num_rows // group.num_rows)
+            report_bytes_read(n_bytes * batch.num_rows // group.num_rows)
 
 
 def read_listed(

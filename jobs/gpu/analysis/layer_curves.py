@@ -1,6 +1,6 @@
 """Means over words in every layer, with bootstrap bands."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,17 +56,6 @@ def _means(of_units: Iterable[Sequence[Any]]) -> Values:
     return np.stack([np.mean(values, axis=0) for values in of_units])
 
 
-def precision_at_1(rows: Rows, own_tokens: Mapping[str, Set[int]]) -> dict[str, dict[str, Any]]:
-    """Per language and layer, the share of words that no other concept of the lexicon reaches in probability.
-
-    ``own_tokens`` has, per language, the concepts whose first tokens are no other word's. A word that shares its first
-    token with another cannot be ahead of it, and is left out. Each language has ``by_layer``, and ``n``, the number of
-    words; languages without words are absent.
-    """
-    found = {}
-    for language, concepts in own_tokens.items():
-        kept = [row for row in rows if row[f"reached_{language}"] is not None and row["concept"] in concepts]
-        if kept:
-            reached = np.array([row[f"reached_{language}"] for row in kept])
-            found[language] = {"by_layer": (reached == 0).mean(axis=0).tolist(), "n": len(kept)}
-    return found
+def precision_at_1(rows: Rows, n_resamples: int, seed: int) -> Band:
+    """The share of words whose translation is retrieved (``retrieval_rank`` 0), by layer."""
+    return mean_band(np.array([row["retrieval_rank"] for row in rows]) == 0, n_resamples, seed)

@@ -1,7 +1,6 @@
 """The first tokens of every concept's word in every language, and a random concept for each traced word."""
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,15 +37,6 @@ class ConceptTokens:
         """All first tokens, int64 (languages, concepts, 2), -1 where there is none."""
         rows = [[[*found, -1, -1][:2] for found in of_language] for of_language in self.firsts]
         return np.array(rows, np.int64)
-
-    def with_own_tokens(self) -> dict[str, frozenset[int]]:
-        """Per language the concepts that have tokens there, none of which is a token of another concept."""
-        found = {}
-        for language, firsts in zip(self.languages, self.firsts, strict=True):
-            times = Counter(token for tokens in firsts for token in tokens)
-            own = (k for k, tokens in enumerate(firsts) if tokens and all(times[token] == 1 for token in tokens))
-            found[language] = frozenset(own)
-        return found
 
     def random_concept(self, concept: int, seed: str) -> int | None:
         """A concept drawn by ``seed`` with tokens in all languages in which ``concept`` has some, none of them shared.
