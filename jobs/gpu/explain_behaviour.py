@@ -23,7 +23,9 @@ from jobs.gpu.common.files import read_provenance, results_path, write_json, wri
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.evaluate_translation import VERSION as SCORES_VERSION
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
+from jobs.gpu.trace_layers import VERSION as TRACES_VERSION
 from jobs.gpu.translation.corpus_counts import (
     NO_PAIRS,
     PairCount,
@@ -91,13 +93,14 @@ def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tu
     task_file = {"task": task_sha256(results_path(settings, "task.jsonl"))}
     now = replace(
         traced,
+        version=TRACES_VERSION,
         settings={**traced.settings, "trace.n_pivots": settings.trace.n_pivots},
         tables={"pair_pivots": pivots.rows},
         files={**traced.files, **task_file},
     )
     shared = {name: value for name, value in traced.settings.items() if name.startswith(("model.", "translation."))}
     _check(settings, "traces", traced, now)
-    _check(settings, "scores", scored, replace(scored, settings=shared, files=now.files))
+    _check(settings, "scores", scored, replace(scored, version=SCORES_VERSION, settings=shared, files=now.files))
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
     scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
     return traces, mean_over_draws(scores)

@@ -20,7 +20,7 @@ COUNTS = ("pair_count", "sampled_pair_count", "target_count")
 LABELS = ("latent_behaviour", "behaviour")
 _COMPARED = ("pivot", "control", "rival", "difference", "less_rival")
 _FEWEST = 10
-"""An interval is printed for at least so many words: a bootstrap of fewer covers too little."""
+"""Words that an interval needs: a bootstrap of fewer covers too little."""
 _EFFECTS = ("pivot_effect", "control_effect", "rival_effect")
 
 
@@ -73,7 +73,9 @@ def _causality(rows: Rows, label: str, n_resamples: int, seed: int) -> dict[str,
     pivot, control, rival = (_column(used, name) for name in _EFFECTS)
     values = {"pivot": pivot, "control": control, "rival": rival}
     values |= {"difference": pivot - control, "less_rival": pivot - rival}
-    return {name: asdict(mean_interval(of_one, n_resamples, seed, concepts)) for name, of_one in values.items()}
+    found = {name: mean_interval(of_one, n_resamples, seed, concepts) for name, of_one in values.items()}
+    unsure = {} if len(used) >= _FEWEST else {"low": np.nan, "high": np.nan}
+    return {name: asdict(interval) | unsure for name, interval in found.items()}
 
 
 def _aucs(rows: Rows, label: str, n_resamples: int, seed: int) -> dict[str, dict[str, float]]:
@@ -128,6 +130,6 @@ def _cell(row: Mapping[str, float]) -> str:
     found = Interval(**row)  # type: ignore[arg-type]
     if not found.n:
         return "- (0)"
-    if np.isnan(found.low) or found.n < _FEWEST:
+    if np.isnan(found.low):
         return f"{found.mean:.3f} ({found.n})"
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
