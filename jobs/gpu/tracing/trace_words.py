@@ -245,6 +245,6 @@ def schema(languages: Sequence[str]) -> pa.Schema:
             *((f"{name}_{language}", layers) for language in languages for name in names),
             *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
             *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
-            *((name, pa.float64()) for name in ("without_pivot", "without_control", "without_rival", "log_probability")),
+            *((k, pa.float64()) for k in ("without_pivot", "without_control", "without_rival", "log_probability")),
         ]
     )
