@@ -60,12 +60,14 @@ class Request(Arguments):
         if self.keys is not None:
             return read_keys(self.keys)
         if self.sources:
-            if not (sources := sources_named(run, self.sources)):
-                raise ConfigError(f"--sources {' '.join(self.sources)} matches no source: nothing is forgotten")
-            return {Blocked(source) for source in sources}
-        entries, missing = shards_named(self.shards or [], loaded)
+            kind, (sources, missing) = "source", sources_named(run, self.sources)
+            entries = {Blocked(source) for source in sources}
+        else:
+            kind, (entries, missing) = "shard", shards_named(self.shards or [], loaded)
+        if not entries:
+            raise ConfigError(f"--{kind}s {' '.join(missing)} matches no {kind}: nothing is forgotten")
         if missing:
-            run.progress.say(_NAME, f"warning: no loaded shard is named by {', '.join(missing)}")
+            run.progress.say(_NAME, f"warning: no loaded {kind} is named by {', '.join(missing)}")
         return with_copies(entries, loaded)
 
 

@@ -20,6 +20,7 @@ from pivot_udfs.setting_sections.setting_types import (
     NO_RESULT,
     Count,
     Language,
+    MaybePlace,
     Once,
     Place,
     Section,
@@ -141,7 +142,7 @@ class Maintenance(Section):
 class Report(Section):
     """The HTML page of a rebuild."""
 
-    path: str = ""
+    path: MaybePlace = ""
     """Where the page goes; empty: ``<warehouse.path>/report.html``. That of release 3 has ``_release_3`` in its
     name."""
     n_examples: Annotated[int, Field(ge=0, le=50)] = 4

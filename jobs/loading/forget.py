@@ -15,7 +15,7 @@ from jobs.framework.task_sizes import map_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.table_files import files_between
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked, read_sources
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST, table_of
@@ -50,14 +50,21 @@ def find_records(run: Run, table: str, blocks: BlockList) -> list[Found]:
     ]
 
 
-def sources_named(run: Run, given: Sequence[str]) -> set[str]:
-    """Names of sources as they are; globs stand for the sources of documents that they match."""
+def sources_named(run: Run, given: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Names of sources, and globs as the sources of documents that have or match them; and globs that match none.
+
+    Raises ConfigError where a name is empty.
+    """
+    if not all(given):
+        raise ConfigError("--sources has an empty name, perhaps of a shell variable that is not set")
     globs = [name for name in given if any(character in name for character in "*?[")]
     files = run.warehouse.files("documents") if globs else {}
     step = partial(read_sources, folder=run.warehouse.location("documents").uri)
     rows = map_files(run.spark, files, step, SOURCES).collect() if files else []
-    found = {row.source for row in rows if any(fnmatchcase(row.source, glob) for glob in globs)}
-    return {*found, *(name for name in given if name not in globs)}
+    there = {row.source for row in rows}
+    named = {glob: {glob} & there or {source for source in there if fnmatchcase(source, glob)} for glob in globs}
+    names = {name for name in given if name not in named}
+    return names.union(*named.values()), [glob for glob, sources in named.items() if not sources]
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, overload
 
@@ -72,14 +73,18 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
     return dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
 
 
-def stored_rows(table: Location, version: int | None = None) -> list[dict[str, Any]]:
-    """All rows of a small table; none where there is no table and no version is given.
+def stored_rows(table: Location, version: int | None = None, columns: Collection[str] = ()) -> list[dict[str, Any]]:
+    """All rows of a small table, of these columns where it has them; none where there is no table and no version.
 
     Raises MissingVersionError where it does not have the version, DamagedTableError where it cannot be read.
     """
     try:
-        delta = open_delta(table, version)
-        return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
+        if (delta := open_delta(table, version)) is None:
+            return []
+        dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
+        known = [name for name in dataset.schema.names if not columns or name in columns]
+        rows: list[dict[str, Any]] = dataset.to_table(columns=known).to_pylist()
+        return rows
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
         if version is not None and isinstance(error, FileNotFoundError):
             raise missing_version(table, version, "its files were removed") from None

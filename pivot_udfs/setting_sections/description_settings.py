@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pivot_udfs.setting_sections.setting_types import NO_RESULT, Section
+from pivot_udfs.setting_sections.setting_types import NO_RESULT, MaybePlace, Section
 
 _Text = Annotated[str, Field(json_schema_extra=NO_RESULT)]
 SourceKind = Literal["public_dataset", "licensed", "private", "crawled", "user", "synthetic", "other"]
@@ -28,7 +28,7 @@ class Source(Section):
 class Description(Section):
     """What `describe_release` writes."""
 
-    path: _Text = ""
+    path: Annotated[MaybePlace, Field(json_schema_extra=NO_RESULT)] = ""
     """Folder of the descriptions; empty: ``<warehouse.path>/descriptions``."""
     title: _Text = "Semantic pivots"
     """Name of the corpus."""

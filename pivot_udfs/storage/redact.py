@@ -57,7 +57,12 @@ def _without_password(run: re.Match[str]) -> str:
 
 def printable(text: str) -> str:
     """A path, URI or name for a message: redacted, with control and other unprintable characters escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in redact(text))
+    return escaped(redact(text))
+
+
+def escaped(text: str) -> str:
+    """A value of a table as one line: control and other unprintable characters are escaped, nothing is removed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason(error: BaseException) -> str:

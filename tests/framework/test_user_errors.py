@@ -1,6 +1,7 @@
 """Errors of Python, Java, Spark and the stores become one line that says what to do; unknown ones stay as they are."""
 
 import errno
+from pathlib import Path
 
 import pytest
 from worker_traceback import IN_A_WORKER
@@ -139,6 +140,12 @@ def test_a_refused_connection_means_that_the_jvm_has_ended() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     assert "set spark.local.dir" in str(user_error(refused, "ERROR DiskBlockManager: Failed to create any local dir."))
     assert "Spark's JVM has ended" in str(user_error(refused, "last words"))
+
+
+def test_names_that_are_too_long_are_an_error_of_the_user() -> None:
+    with pytest.raises(OSError, match="too long") as caught:
+        Path("x" * 300).stat()
+    assert "the name of a file or folder is too long (xxx" in str(user_error(caught.value))
 
 
 def test_what_the_jvm_wrote_is_not_blamed_while_it_runs() -> None:
