@@ -18,8 +18,9 @@ def least_tasks(session: SparkSession) -> int:
     Two for each core, and on a cluster no fewer than ``spark.sql.shuffle.partitions``: under dynamic allocation few of
     the cores are there when a job starts.
     """
-    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 0)
-    return tasks_for(_is_local(session), session.sparkContext.defaultParallelism, partitions)
+    partitions, master = int(session.conf.get("spark.sql.shuffle.partitions") or 0), session.sparkContext.master or ""
+    is_local = master == "local" or master.startswith("local[")
+    return tasks_for(is_local, session.sparkContext.defaultParallelism, partitions)
 
 
 def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
@@ -68,8 +69,3 @@ def map_files(
 ) -> DataFrame:
     """The rows (in ``schema``) that a step makes of files, see ``frame_of_files``."""
     return frame_of_files(session, sizes).mapInArrow(step, from_arrow_schema(schema))
-
-
-def _is_local(session: SparkSession) -> bool:
-    master = session.sparkContext.master or ""
-    return master == "local" or master.startswith("local[")

@@ -52,12 +52,6 @@ def check_columns(parquet: pq.ParquetFile, schema: pa.Schema, name: str) -> None
         )
 
 
-def read_named_files(batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """``read_files`` for the names in the first column of batches."""
-    for batch in batches:
-        yield from read_files(batch.column(0).to_pylist(), folder, schema)
-
-
 def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of an open file, as ``read_files`` gives them."""
     for number in range(parquet.num_row_groups):
@@ -73,11 +67,12 @@ def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.R
 def read_listed(
     batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema, shards: Collection[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of files (one string column) in ``schema``, only those of these shards if given; no batch is empty."""
-    for rows in read_named_files(batches, folder, schema):
-        wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
-        if wanted.num_rows:
-            yield wanted
+    """The rows of files (the first column) in ``schema``, only those of these shards if given; no batch is empty."""
+    for batch in batches:
+        for rows in read_files(batch.column(0).to_pylist(), folder, schema):
+            wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
+            if wanted.num_rows:
+                yield wanted
 
 
 def rows_without(

@@ -17,7 +17,7 @@ from jobs.framework import progress as progress_module
 from jobs.framework.progress import Pace, Progress, StageRun, core_seconds
 from jobs.loading.check_quarantine import progress_message
 from pivot_udfs.runtime.bytes_read import ADDRESS, report_bytes_read
-from pivot_udfs.storage.read_parquet import read_named_files
+from pivot_udfs.storage.read_parquet import read_listed
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def test_workers_report_what_they_read(spark: "SparkSession", tmp_path: Path, mo
     pq.write_table(pa.Table.from_batches([rows]), tmp_path / "rows.parquet")
     progress = Progress()
     progress.listen(spark)
-    step = partial(read_named_files, folder=str(tmp_path), schema=rows.schema)
+    step = partial(read_listed, folder=str(tmp_path), schema=rows.schema)
     with progress.watch(spark, "a_stage", "rows"):
         frame = spark.createDataFrame([("rows.parquet",)], "file string")
         assert frame.mapInArrow(step, "number long").count() == 1000

@@ -1,6 +1,6 @@
 """Means over words in every layer, with bootstrap bands."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,11 +49,8 @@ def role_curves(rows: Rows, languages: Sequence[str], n_resamples: int, seed: in
             there = [row[column] for column in of_role if row[column] is not None]
             if there:
                 found[name].setdefault(row["concept"], []).append(np.max(there, axis=0))
-    return {name: mean_band(_means(of_role.values()), n_resamples, seed) for name, of_role in found.items() if of_role}
-
-
-def _means(of_units: Iterable[Sequence[Any]]) -> Values:
-    return np.stack([np.mean(values, axis=0) for values in of_units])
+    means = {name: [np.mean(of_unit, axis=0) for of_unit in of_role.values()] for name, of_role in found.items()}
+    return {name: mean_band(np.stack(of_role), n_resamples, seed) for name, of_role in means.items() if of_role}
 
 
 def precision_at_1(rows: Rows, n_resamples: int, seed: int) -> Band:
