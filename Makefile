@@ -79,7 +79,7 @@ check-report: setup-dev ## the reports in Chromium or Chrome: layout, search, ax
 
 dist: setup ## what a cluster needs: dist/semantic_pivots.zip and dist/environment.tar.gz
 	rm -rf dist
-	$(BIN)/python jobs/framework/code_zip.py dist/semantic_pivots.zip
+	$(BIN)/python jobs/framework/spark/code_zip.py dist/semantic_pivots.zip
 	$(BIN)/python docker/pack_environment.py dist/environment.tar.gz
 
 bench: setup-dev ## the benchmarks; CORPUS=folder of shards

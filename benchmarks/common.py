@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jobs.framework.spark_session import start_session
+from jobs.framework.spark.spark_session import start_session
 from jobs.framework.stage import Run
 from pivot_udfs.settings import Corpus, Lexicon, Settings, Spark, Tokenizer, Warehouse
 from pivot_udfs.shards.list_shards import list_shards

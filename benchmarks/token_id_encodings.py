@@ -23,7 +23,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from pyspark.sql import SparkSession
 
 from benchmarks.common import MASTER, parse, read_documents, report, seconds, text_megabytes
-from jobs.framework.spark_session import start_session
+from jobs.framework.spark.spark_session import start_session
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.settings import Spark
 from pivot_udfs.tokenization.backends import encoder, load_tokenizer

@@ -21,14 +21,14 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.framework.task_sizes import frame_of_files, least_tasks
+from jobs.framework.task_sizes import frame_of_files, least_tasks, map_files
 from jobs.warehouse.block_list_table import forgotten_between
 from jobs.warehouse.changed_documents import covered_documents
 from jobs.warehouse.commit_history import row_versions, rows_made_from
 from jobs.warehouse.open_table import open_delta
 from jobs.warehouse.table_files import FileChanges, changed_files
+from pivot_udfs.count_changes import count_changes, count_languages, sum_languages
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
-from pivot_udfs.count_files import count_files, count_languages, sum_languages
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, TransientError
 from pivot_udfs.forget_documents import read_blocked
@@ -127,15 +127,16 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
     plan, sum_plan = plan_of(run), SumPlan(run.lexicon, vocabulary(run.tokenizer).size)
     folder = run.warehouse.location("documents").uri
     files = frame_of_files(run.spark, changes.added, changes.removed)
-    rows = files.mapInArrow(partial(count_files, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS))
+    rows = files.mapInArrow(
+        partial(count_changes, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS)
+    )
     totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
     n_bytes = sum(changes.added.values()) + sum(changes.removed.values())
     if add:
         for kind, (table, *_) in LAYOUTS.items():
             step = partial(stored_counts, kind=kind, folder=run.warehouse.location(table).uri, plan=sum_plan)
             stored = run.warehouse.files(table)
-            parts = frame_of_files(run.spark, stored).mapInArrow(step, from_arrow_schema(PARTIAL_ROWS))
-            rows, n_bytes = rows.union(parts), n_bytes + sum(stored.values())
+            rows, n_bytes = rows.union(map_files(run.spark, stored, step, PARTIAL_ROWS)), n_bytes + sum(stored.values())
     with run.progress.watch(run.spark, STAGE.name, "rows of counts", n_bytes=n_bytes):
         rows = gathered(rows, len(plan.lexicon.words))
         run.warehouse.write(rows, list(_COUNTS), provenance, partial(sum_counts, plan=sum_plan))

@@ -75,8 +75,7 @@ def _write(facts: DatasetFacts, folder: Location, table: Location) -> None:
     }
     for name, text in texts.items():
         try:
-            with folder.child(name).open_output() as stream:
-                stream.write(text.encode())
+            folder.child(name).write(text.encode())
         except STORE_ERRORS as error:
             raise WarehouseError(f"{folder.child(name)} cannot be written ({reason(error)})") from None
     say(f"{facts.arm}: {facts.total.n_docs:,} documents, {facts.total.n_tokens:,} tokens: {folder}")

@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from functools import partial
 
-from jobs.explaining.explain_place import DOCUMENT_TABLES, Place, explain_place, place_of
+from jobs.explaining.explain_record import DOCUMENT_TABLES, Place, explain_record, place_of
 from jobs.explaining.print_explanation import print_explanation, print_plan
 from jobs.framework.command_line import Arguments, run_command
 from jobs.warehouse.arrow_tables import ArrowTables
@@ -39,7 +39,7 @@ class DocumentArguments(Arguments):
 def run(settings: Settings, arguments: DocumentArguments) -> None:
     """Prints the explanation."""
     tables, place, _ = _asked_for(settings, arguments)
-    print_explanation(explain_place(tables, place), tables.release, arguments.format == "json")
+    print_explanation(explain_record(tables, place), tables.release, arguments.format == "json")
 
 
 def plan(settings: Settings, arguments: DocumentArguments) -> None:

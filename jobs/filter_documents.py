@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from pyspark.sql import DataFrame
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
-from jobs.framework.task_sizes import frame_of_files
+from jobs.framework.task_sizes import map_files
 from jobs.loading.replace_shards import replace_shards
 from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, unmatched
 from jobs.selection.locate_documents import files_of, with_files
@@ -75,7 +74,7 @@ def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
     selection, tables = run.settings.selection, {f"datasets/{arm}": arm for arm in run.settings.selection.arms}
     files = {f"{table}/{file}": n for table in (_SCORES, *tables) for file, n in run.warehouse.files(table).items()}
     step = partial(count_held, folder=run.warehouse.root.uri)
-    rows = frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(HELD)).toArrow()
+    rows = map_files(run.spark, files, step, HELD).toArrow()
     sums = rows.group_by(["table", "lang"]).aggregate([("n_docs", "sum"), ("n_tokens", "sum")]).to_pylist()
     by_table: dict[str, dict[str, tuple[int, int]]] = {table: {} for table in (_SCORES, *tables)}
     for row in sums:
@@ -118,11 +117,10 @@ def _scores_of(run: Run, part: DocumentsToRead) -> DataFrame:
     """The scores of documents; those of some shards without Spark's reader, which spends a core-second on the log."""
     if part.shards is None:
         return run.warehouse.read(_SCORES)
-    table, sizes = run.warehouse.location(_SCORES), run.warehouse.files(_SCORES)
+    table = run.warehouse.location(_SCORES)
     found = files_with_shards(table, part.shards)
-    files = {path: sizes[path] for path in (*found.whole, *found.mixed)}
     step = partial(read_listed, folder=table.uri, schema=DOCUMENT_SCORES, shards=part.shards)
-    return frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(DOCUMENT_SCORES))
+    return map_files(run.spark, found.whole | found.mixed, step, DOCUMENT_SCORES)
 
 
 def _swap_plan(run: Run) -> SwapPlan:

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.refresh import allowed_drift, drift_between
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, make_provenance, of_table, why_anew
-from jobs.framework.task_sizes import frame_of_files, least_tasks
+from jobs.framework.task_sizes import least_tasks, map_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.find_pivots import (
@@ -109,8 +109,8 @@ def token_figures(run: Run, n_docs: int) -> TokenFigures:
 def _associations(run: Run, plan: PivotPlan) -> DataFrame:
     """Rows of ASSOCIATIONS with all of a concept in one partition, by concept and word."""
     table = run.warehouse.location("token_cooccurrence")
-    files = frame_of_files(run.spark, run.warehouse.files("token_cooccurrence"))
-    rows = files.mapInArrow(partial(associate_files, folder=table.uri, plan=plan), from_arrow_schema(ASSOCIATIONS))
+    step = partial(associate_files, folder=table.uri, plan=plan)
+    rows = map_files(run.spark, run.warehouse.files("token_cooccurrence"), step, ASSOCIATIONS)
     n_tasks = min(least_tasks(run.spark), len(plan.lexicon.concepts))
     return rows.repartition(n_tasks, "concept").sortWithinPartitions("concept", "word")
 

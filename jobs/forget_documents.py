@@ -16,9 +16,9 @@ from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
-from jobs.loading.find_copies import check_folders, copies, tables_with_rows
 from jobs.loading.forget import Found, find_records, remove_records, rows_after, sources_named
 from jobs.loading.forget_requests import read_keys, shards_named, with_copies
+from jobs.loading.forgotten_copies import check_folders, copies, tables_with_rows
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
 from jobs.loading.restore_tables import restored
 from jobs.warehouse.block_list_table import add_entries, read_entries
@@ -60,12 +60,14 @@ class Request(Arguments):
         if self.keys is not None:
             return read_keys(self.keys)
         if self.sources:
-            if not (sources := sources_named(run, self.sources)):
-                raise ConfigError(f"--sources {' '.join(self.sources)} matches no source: nothing is forgotten")
-            return {Blocked(source) for source in sources}
-        entries, missing = shards_named(self.shards or [], loaded)
+            kind, (sources, missing) = "source", sources_named(run, self.sources)
+            entries = {Blocked(source) for source in sources}
+        else:
+            kind, (entries, missing) = "shard", shards_named(self.shards or [], loaded)
+        if not entries:
+            raise ConfigError(f"--{kind}s {' '.join(missing)} matches no {kind}: nothing is forgotten")
         if missing:
-            run.progress.say(_NAME, f"warning: no loaded shard is named by {', '.join(missing)}")
+            run.progress.say(_NAME, f"warning: no loaded {kind} is named by {', '.join(missing)}")
         return with_copies(entries, loaded)
 
 

@@ -11,18 +11,24 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import isfinite
 
 import pyarrow as pa
 from deltalake import QueryBuilder
 
 from jobs.framework.command_line import Arguments, run_command
-from jobs.framework.log_lines import clean
 from jobs.maintain_warehouse import table_names
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.redact import escaped, reason
 from pivot_udfs.storage.stores import resolve
+
+_READS = re.compile(
+    r"(?:--[^\n]*\n|/\*.*?\*/|[\s(])*(?:explain\s+(?:analyze\s+)?(?:verbose\s+)?[\s(]*)?(?:select|with|values|describe)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The beginning of a query that only reads: DataFusion would also write files (``COPY ... TO``)."""
 
 
 class Query(Arguments):
@@ -48,6 +54,8 @@ def plan(settings: Settings, query: Query) -> None:
 
 
 def _execute(settings: Settings, query: Query, use: Callable[[pa.RecordBatchReader], None]) -> None:
+    if not _READS.match(query.sql):
+        raise ConfigError("--sql: only queries that read are possible: begin it with SELECT or WITH")
     tables, builder = ArrowTables(settings.warehouse.path, settings.warehouse.release), QueryBuilder()
     names = []
     for name in table_names(resolve(settings.warehouse.path)):
@@ -55,7 +63,10 @@ def _execute(settings: Settings, query: Query, use: Callable[[pa.RecordBatchRead
             names.append(name.replace("/", "_"))
             builder.register(names[-1], table)
     try:
-        use(pa.RecordBatchReader.from_stream(builder.execute(query.sql)))
+        rows = pa.RecordBatchReader.from_stream(builder.execute(query.sql))
+        if repeated := sorted({name for name in rows.schema.names if rows.schema.names.count(name) > 1}):
+            raise ValueError(f"several columns are named {', '.join(repeated)}: give them other names by AS")
+        use(rows)
     except BrokenPipeError:
         sys.stderr.close()
     except Exception as error:  # DataFusion's errors have no class of their own
@@ -69,13 +80,21 @@ def _print(rows: pa.RecordBatchReader, as_json: bool) -> None:
     for batch in rows:
         for row in batch.to_pylist():
             if as_json:
-                sys.stdout.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+                finite = {
+                    name: None if isinstance(value, float) and not isfinite(value) else value
+                    for name, value in row.items()
+                }
+                sys.stdout.write(json.dumps(finite, ensure_ascii=False, allow_nan=False, default=_text) + "\n")
             else:
-                _print_line("" if value is None else str(value) for value in row.values())
+                _print_line("" if value is None else _text(value) for value in row.values())
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _print_line(cells: Iterable[str]) -> None:
-    sys.stdout.write("\t".join(clean(cell) for cell in cells) + "\n")
+    sys.stdout.write("\t".join(escaped(cell) for cell in cells) + "\n")
 
 
 main = partial(run_command, "query_tables", __doc__, Settings, run, plan=plan, arguments=Query, reads_release=True)

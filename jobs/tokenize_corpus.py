@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.framework.task_sizes import pack_files
-from jobs.loading.check_records import (
+from jobs.loading.check_quarantine import (
     ReadShards,
     check_quarantine_share,
     check_row_counts,
@@ -42,8 +42,8 @@ from jobs.warehouse.block_list_table import read_block_list
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
+from pivot_udfs.shards.content_ids import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
-from pivot_udfs.shards.open_shard import CONTENT_IDS, content_ids
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2

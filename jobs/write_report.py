@@ -132,8 +132,7 @@ def _read(page: Location) -> str | None:
 
 def _write(page: Location, content: str) -> None:
     try:
-        with page.open_output() as stream:
-            stream.write(content.encode())
+        page.write(content.encode())
     except STORE_ERRORS as error:
         raise _unusable("written to", page, error) from None
 

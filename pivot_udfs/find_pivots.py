@@ -21,7 +21,7 @@ from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.schemas import PAIR_PIVOTS
-from pivot_udfs.setting_sections.selection_settings import Pivots
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Pivots
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
 

@@ -33,7 +33,10 @@ def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise _invalid(path, _explain(error, tree, model), given) from None
+        with suppress(RecursionError):
+            raise _invalid(path, _explain(error, tree, model), given) from None
+        where = "--set" if given else path
+        raise ConfigError(f"{where} cannot be used: too many tables or lists within each other") from None
 
 
 def _invalid(path: str, faults: dict[str, str], given: list[str]) -> ConfigError:
@@ -162,17 +165,17 @@ def resolved_toml(settings: BaseModel, hide_secrets: bool = False) -> str:
 
 
 def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key, ensure_ascii=False)
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else _as_toml(key)
 
 
 def _as_toml(value: Any) -> str:
     if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(key)} = {_as_toml(item)}" for key, item in value.items())
+        inner = ", ".join(f"{_as_toml(key)} = {_as_toml(item)}" for key, item in value.items())
         return f"{{{inner}}}"
     if isinstance(value, list):
         return f"[{', '.join(_as_toml(item) for item in value)}]"
     text = json.dumps(value, ensure_ascii=False)
-    return re.sub("[\x7f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub("[\x7f-\x9f\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def is_secret(key: str) -> bool:

@@ -12,14 +12,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pivot_udfs.setting_sections.description_settings import Description, Source
-from pivot_udfs.setting_sections.selection_settings import ArmName as ArmName
-from pivot_udfs.setting_sections.selection_settings import Pivots as Pivots
-from pivot_udfs.setting_sections.selection_settings import Refresh as Refresh
-from pivot_udfs.setting_sections.selection_settings import Selection as Selection
+from pivot_udfs.setting_sections.pivot_and_selection_settings import ArmName as ArmName
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Pivots as Pivots
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Refresh as Refresh
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Selection as Selection
 from pivot_udfs.setting_sections.setting_types import (
     NO_RESULT,
     Count,
     Language,
+    MaybePlace,
     Once,
     Place,
     Section,
@@ -141,7 +142,7 @@ class Maintenance(Section):
 class Report(Section):
     """The HTML page of a rebuild."""
 
-    path: str = ""
+    path: MaybePlace = ""
     """Where the page goes; empty: ``<warehouse.path>/report.html``. That of release 3 has ``_release_3`` in its
     name."""
     n_examples: Annotated[int, Field(ge=0, le=50)] = 4

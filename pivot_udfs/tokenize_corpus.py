@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pivot_udfs.schemas import DOCUMENTS, QUARANTINE
 from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
-from pivot_udfs.shards.open_shard import content_id
+from pivot_udfs.shards.content_ids import content_id
 from pivot_udfs.shards.quarantine_reasons import Rejected
 from pivot_udfs.shards.read_shard import read_shard
 from pivot_udfs.shards.validate_record import Document

@@ -83,7 +83,7 @@ def s3_port() -> int:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory, s3_port: int) -> Iterator["SparkSession"]:
     """A small Spark session with Delta; importing pyspark waits until a test asks for it."""
-    from jobs.framework.spark_session import start_session
+    from jobs.framework.spark.spark_session import start_session
     from pivot_udfs.settings import Spark
 
     root = str(Path(__file__).parents[1])

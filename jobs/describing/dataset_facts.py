@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pyarrow as pa
 from deltalake import QueryBuilder
 
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.commit import data_files
+from jobs.warehouse.open_table import data_files
 from jobs.warehouse.releases import Release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
@@ -97,6 +98,11 @@ def read_facts(
         table.version(),
         content.provenance,
     )
+
+
+def iri(address: str) -> str:
+    """An address with percent escapes for the characters that none may have, such as spaces."""
+    return quote(address, safe=";/?:@&=+$,-_.!~*'()#%[]")
 
 
 def _sum(sizes: Iterable[Size]) -> Size:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from jobs.explaining.explain_place import best_first
+from jobs.explaining.explain_record import best_first
 from jobs.explaining.table_states import States, provenance_of, states_of
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.errors import ConfigError

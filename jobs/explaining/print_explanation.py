@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jobs.explaining.explain_place import DocumentExplanation, PivotOfDocument, RejectedRecord
+from jobs.explaining.explain_record import DocumentExplanation, PivotOfDocument, RejectedRecord
 from jobs.explaining.explain_token import TokenExplanation
 from jobs.explaining.table_states import describe_states
-from jobs.framework.log_lines import clean
 from jobs.warehouse.arrow_tables import ArrowTables
+from pivot_udfs.storage.redact import escaped
 
 Explanation = DocumentExplanation | RejectedRecord | TokenExplanation
 _N_PAIRS = 5
@@ -24,13 +24,13 @@ def print_explanation(explanation: Explanation, release: int | None, as_json: bo
         sys.stdout.write(json.dumps(tree, ensure_ascii=False, indent=1) + "\n")
         return
     for line in [*_describe(explanation), *describe_states(explanation.tables, _release(release))]:
-        sys.stdout.write(clean(line) + "\n")
+        sys.stdout.write(escaped(line) + "\n")
 
 
 def print_plan(what: str, tables: ArrowTables, names: Sequence[str]) -> None:
     """Writes what would be explained; raises WarehouseError where one of the tables is not there."""
     tables.check(names)
-    sys.stdout.write(clean(f"would explain {what} ({_release(tables.release)}), from {', '.join(names)}") + "\n")
+    sys.stdout.write(escaped(f"would explain {what} ({_release(tables.release)}), from {', '.join(names)}") + "\n")
 
 
 def _release(release: int | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.commit_history import check_together
+from jobs.warehouse.check_together import check_together
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 

@@ -62,7 +62,8 @@ def run_command(
     parser.parse_args(argv, namespace=options)
     start_logging(name, options.log_format == "json", options.log_level.upper())
     try:
-        release = [f"warehouse.release={options.release}"] if getattr(options, "release", None) else []
+        number = getattr(options, "release", None)
+        release = [] if number is None else [f"warehouse.release={number}"]
         settings = load_settings(options.config, [*options.set, *release], model)
         hide(secret_values(settings.model_dump()))
         if not options.dry_run:
@@ -92,17 +93,15 @@ def separate_errors() -> None:
 def report_error(name: str, error: Exception) -> int:
     """Writes an error and returns the exit code: that of a known error, of which one line is written, or 1."""
     if known := user_error(error):
-        known = type(known)(*(re.sub(r"(?<=\brun )\w+", _typed, str(part)) for part in known.args))
+        known = type(known)(
+            *(re.sub(r"(?<=\brun )\w+", lambda job: commands.get(job[0], job[0]), str(part)) for part in known.args)
+        )
         write_error(commands.get(name, name), known)
         return known.exit_code
     write_traceback(error)
     if cause := worker_error(str(error)):
         write_line(f"{name}: a worker failed: {cause}", "ERROR")
     return 1
-
-
-def _typed(job: re.Match[str]) -> str:
-    return commands.get(job[0], job[0])
 
 
 def _parser(name: str, description: str | None) -> argparse.ArgumentParser:

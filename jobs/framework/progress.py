@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from tqdm import tqdm
 
 from jobs.framework.log_lines import is_json, is_shown, write_line
-from pivot_udfs.runtime.report_read import ADDRESS
+from pivot_udfs.runtime.bytes_read import ADDRESS
 
 _POLL_SECONDS = 0.5
 _LOG_SECONDS = 10.0
@@ -54,7 +54,7 @@ class Progress:
         self._started = self._watching_since = time.monotonic()
 
     def listen(self, spark: SparkSession) -> None:
-        """Lets the workers of a session report the bytes that they read (``report_read``)."""
+        """Lets the workers of a session report the bytes that they read (``report_bytes_read``)."""
         host = str(spark.conf.get("spark.driver.host"))
         with suppress(OSError):  # progress is of tasks alone
             own = spark.conf.get("spark.driver.bindAddress", host)

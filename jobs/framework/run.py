@@ -1,6 +1,5 @@
 """One run: its session, settings and input files, and what the tables' states say of each other."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -28,8 +27,6 @@ class Run:
     """SHA-256 (hex) of the shards that this run had to compare with loaded ones, by path."""
     release: int | None = None
     """The number of the release whose tables are read; None: the newest tables, to which a run can add."""
-    check_marker: Callable[[], None] = lambda: None
-    """Raises where another run has taken this one for killed: see ``mark_in_use``."""
     refresh: str | None = None
     """Why pinned tables are made anew where their inputs have changed; None: ``refresh.rule`` decides."""
 
@@ -46,9 +43,7 @@ class Run:
     @cached_property
     def warehouse(self) -> Warehouse:
         """Where the tables are."""
-        warehouse = Warehouse(self.spark, self.settings.warehouse.path, self.release)
-        warehouse.check_marker = self.check_marker
-        return warehouse
+        return Warehouse(self.spark, self.settings.warehouse.path, self.release)
 
     @cached_property
     def tokenizer(self) -> TokenizerSpec:

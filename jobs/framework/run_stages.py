@@ -10,12 +10,12 @@ from typing import cast
 from pyspark.sql import SparkSession
 
 from jobs.framework.command_line import Arguments, run_command
-from jobs.framework.jvm_output import JvmOutput
 from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.progress import Progress, StageRun, core_seconds
-from jobs.framework.spark_session import LateSession, check_store, start_session, warn_of_settings
+from jobs.framework.spark.jvm_output import JvmOutput
+from jobs.framework.spark.spark_session import LateSession, check_store, start_session, warn_of_settings
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
@@ -57,32 +57,29 @@ def with_run(
     def release_of(settings: Settings) -> int | None:
         return settings.warehouse.release if reads_release else None
 
-    def with_files(run: Run, *own: Arguments, body: Callable[..., object]) -> None:
+    def with_files(
+        run: Run, *own: Arguments, body: Callable[..., object], check_marker: Callable[[], None] | None = None
+    ) -> None:
+        run.warehouse.check_marker = check_marker or run.warehouse.check_marker
         for file in sorted(files - {"shards"}):
             run.file_hash(file)  # reads it, before anything is computed
         body(run, *own)
 
     def run(settings: Settings, *own: Arguments) -> None:
-        use = mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext(_no_marker)
-        with use as check_marker:
-            made = partial(Run, settings=settings, release=release_of(settings), check_marker=check_marker)
-            _in_session(name, settings, made, partial(with_files, body=body), *own)
+        with mark_in_use(resolve(settings.warehouse.path), name) if check(settings) else nullcontext() as check_marker:
+            checked = partial(with_files, body=body, check_marker=check_marker)
+            _in_session(name, settings, release_of(settings), checked, *own)
 
     def show(settings: Settings, *own: Arguments) -> None:
         check(settings)
-        made = partial(Run, settings=settings, release=release_of(settings))
         planned = partial(with_files, body=plan or partial(print_plan, stages=stages))
-        _in_session(name, settings, made, planned, *own)
+        _in_session(name, settings, release_of(settings), planned, *own)
 
     return run_command(name, description, Settings, run, argv, show, arguments, reads_release)
 
 
-def _no_marker() -> None:
-    """For jobs that write no table."""
-
-
 def _in_session(
-    name: str, settings: Settings, make_run: Callable[..., Run], body: Callable[..., object], *own: Arguments
+    name: str, settings: Settings, release: int | None, body: Callable[..., object], *own: Arguments
 ) -> None:
     """Errors of the JVM that have a known remedy are raised as such; others after what the JVM wrote about them."""
     output, progress = JvmOutput(), Progress()
@@ -94,7 +91,7 @@ def _in_session(
         return session
 
     try:
-        body(make_run(cast(SparkSession, LateSession(start)), progress=progress), *own)
+        body(Run(cast(SparkSession, LateSession(start)), settings, progress, release=release), *own)
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None

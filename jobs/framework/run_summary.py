@@ -35,7 +35,6 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
     }
     place = run.warehouse.location(FILE)
     try:
-        with place.open_output() as stream:
-            stream.write((json.dumps(summary, ensure_ascii=False, indent=1) + "\n").encode())
+        place.write((json.dumps(summary, ensure_ascii=False, indent=1) + "\n").encode())
     except STORE_ERRORS as error:
         raise WarehouseError(f"{place} cannot be written ({reason(error)})") from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 
 from jobs.framework.run import Run as Run
-from jobs.warehouse.commit_history import check_together
+from jobs.warehouse.check_together import check_together
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference, is_place, other_content, shown

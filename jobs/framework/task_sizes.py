@@ -1,9 +1,11 @@
 """How work is divided into tasks: large ones, so that files and shuffled rows are few, but enough for all cores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapreplace
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 TASK_BYTES = 1 << 30
 """Bytes of stored input that one task reads: a table of 5 TB is read by about 5,000 tasks and gives as many files."""
@@ -16,8 +18,9 @@ def least_tasks(session: SparkSession) -> int:
     Two for each core, and on a cluster no fewer than ``spark.sql.shuffle.partitions``: under dynamic allocation few of
     the cores are there when a job starts.
     """
-    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 0)
-    return tasks_for(_is_local(session), session.sparkContext.defaultParallelism, partitions)
+    partitions, master = int(session.conf.get("spark.sql.shuffle.partitions") or 0), session.sparkContext.master or ""
+    is_local = master == "local" or master.startswith("local[")
+    return tasks_for(is_local, session.sparkContext.defaultParallelism, partitions)
 
 
 def tasks_for(is_local: bool, n_cores: int, shuffle_partitions: int) -> int:
@@ -58,6 +61,11 @@ def frame_of_files(
     return frame.repartitionById(max(1, len(tasks)), "task").select("file", "sign")
 
 
-def _is_local(session: SparkSession) -> bool:
-    master = session.sparkContext.master or ""
-    return master == "local" or master.startswith("local[")
+def map_files(
+    session: SparkSession,
+    sizes: Mapping[str, int],
+    step: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: pa.Schema,
+) -> DataFrame:
+    """The rows (in ``schema``) that a step makes of files, see ``frame_of_files``."""
+    return frame_of_files(session, sizes).mapInArrow(step, from_arrow_schema(schema))

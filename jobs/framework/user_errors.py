@@ -149,6 +149,7 @@ _JVM_FAULT = re.compile(
     r"^(?:Exception in thread .*|Error: .*|Unrecognized .*|[\w.]+(?:Exception|Error): .*)$", re.MULTILINE
 )
 _BY_ERRNO = {
+    errno.ENAMETOOLONG: "the name of a file or folder is too long{note}: choose a shorter path",
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _OPEN_FILES),
     **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTUNREACH), _FAILED),

@@ -5,7 +5,7 @@
 Reads ``<results.path>/traces/`` and ``scores/``, which must be complete and of one model and task, and the tables
 ``word_cooccurrence``, ``word_totals`` and ``pair_pivots``. Writes ``explained_pairs.parquet`` (one row per word and
 direction), ``explanation.json`` (the statistics of every direction) and ``traces.md`` (the tables of
-labels, controls and causality, and of precision at 1).
+labels, controls and causality, and of lexical precision at 1).
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,14 @@ import pyarrow.parquet as pq
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
-from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.files import read_provenance, results_path, write_json, write_text
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.evaluate_translation import VERSION as SCORES_VERSION
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
-from jobs.gpu.tracing.concept_tokens import concept_tokens
+from jobs.gpu.trace_layers import VERSION as TRACES_VERSION
 from jobs.gpu.translation.corpus_counts import (
     NO_PAIRS,
     PairCount,
@@ -37,14 +36,13 @@ from jobs.gpu.translation.corpus_counts import (
     read_pair_pivots,
     read_word_counts,
 )
-from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.translation_task import Task, task_sha256
 from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 6
+VERSION = 7
 SAMPLED_SHARE = 0.1
 """Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
@@ -56,6 +54,8 @@ _COPIED = (
 
 def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and the statistics of every direction."""
+    from jobs.gpu.analysis.explain_direction import explain_directions, markdown_table, precision_table
+
     task = load_task(settings)
     names = ("word_cooccurrence", "word_totals", "pair_pivots")
     tables = {name: open_table(settings.warehouse.path, name, settings.warehouse.release) for name in names}
@@ -67,38 +67,13 @@ def explain(settings: ModelSettings) -> None:
     tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
     pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
-    concepts, _ = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    own_tokens = concept_tokens(concepts, settings.lexicon.languages, tokens).with_own_tokens()
-    directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings, own_tokens)
+    directions = explain_directions(pairs.to_pylist(), traces.to_pylist(), task, settings)
     explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
     write_json(results_path(settings, "explanation.json"), explanation)
     write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")
     for direction, row in directions.items():
         difference = row["causality"]["pivot"]["difference"]
         say(f"explained {direction}", **row["latent_behaviour"], log_p_without_pivot=f"{difference['mean']:.3f}")
-
-
-def _explained(
-    pairs: list[dict[str, Any]],
-    traces: list[dict[str, Any]],
-    task: Task,
-    settings: ModelSettings,
-    own_tokens: dict[str, frozenset[int]],
-) -> dict[str, dict[str, Any]]:
-    """The statistics of every direction, and of all together as ``all``."""
-    options, languages = (settings.translation.n_resamples, settings.translation.seed), settings.lexicon.languages
-    found = {}
-    for name, left_out in task.left_out.items():
-        mine, rows = ([row for row in of_all if row["direction"] == name] for of_all in (pairs, traces))
-        n_words, n_scored = len(task.of_direction(name)), sum(row["score"] is not None for row in mine)
-        missing = {"not traced": n_words - len(mine), "not scored": len(mine) - n_scored}
-        curves = {
-            "curves": language_curves(rows, languages, *options),
-            "precision_at_1": precision_at_1(rows, own_tokens),
-        }
-        found[name] = explain_rows(mine, *options) | curves | {"left_out": left_out | missing}
-    found["all"] = explain_rows(pairs, *options) | {"curves": role_curves(traces, languages, *options)}
-    return found
 
 
 def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Provenance:
@@ -118,13 +93,14 @@ def read_results(settings: ModelSettings, task: Task, pivots: PinnedTable) -> tu
     task_file = {"task": task_sha256(results_path(settings, "task.jsonl"))}
     now = replace(
         traced,
+        version=TRACES_VERSION,
         settings={**traced.settings, "trace.n_pivots": settings.trace.n_pivots},
         tables={"pair_pivots": pivots.rows},
         files={**traced.files, **task_file},
     )
     shared = {name: value for name, value in traced.settings.items() if name.startswith(("model.", "translation."))}
     _check(settings, "traces", traced, now)
-    _check(settings, "scores", scored, replace(scored, settings=shared, files=now.files))
+    _check(settings, "scores", scored, replace(scored, version=SCORES_VERSION, settings=shared, files=now.files))
     traces = Parts(results_path(settings, "traces"), traced).read(list(task.examples))
     scores = Parts(results_path(settings, "scores"), scored).read(list(score_units(task)))
     return traces, mean_over_draws(scores)

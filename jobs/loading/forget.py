@@ -10,14 +10,12 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import NamedTuple
 
-from pyspark.sql.pandas.types import from_arrow_schema
-
 from jobs.framework.stage import Run
-from jobs.framework.task_sizes import frame_of_files
+from jobs.framework.task_sizes import map_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.table_files import files_between
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked, read_sources
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST, table_of
@@ -48,18 +46,25 @@ def find_records(run: Run, table: str, blocks: BlockList) -> list[Found]:
     step = partial(find_blocked, folder=location.uri, schema=table_of(table).schema, blocks=blocks)
     return [
         Found(row[0], row[1], row[2], Blocked(row.source, row.doc_id, row.shard), row.n_records, row.n_tokens)
-        for row in frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(FOUND)).collect()
+        for row in map_files(run.spark, files, step, FOUND).collect()
     ]
 
 
-def sources_named(run: Run, given: Sequence[str]) -> set[str]:
-    """Names of sources as they are; globs stand for the sources of documents that they match."""
+def sources_named(run: Run, given: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Names of sources, and globs as the sources of documents that have or match them; and globs that match none.
+
+    Raises ConfigError where a name is empty.
+    """
+    if not all(given):
+        raise ConfigError("--sources has an empty name, perhaps of a shell variable that is not set")
     globs = [name for name in given if any(character in name for character in "*?[")]
     files = run.warehouse.files("documents") if globs else {}
     step = partial(read_sources, folder=run.warehouse.location("documents").uri)
-    rows = frame_of_files(run.spark, files).mapInArrow(step, from_arrow_schema(SOURCES)).collect() if files else []
-    found = {row.source for row in rows if any(fnmatchcase(row.source, glob) for glob in globs)}
-    return {*found, *(name for name in given if name not in globs)}
+    rows = map_files(run.spark, files, step, SOURCES).collect() if files else []
+    there = {row.source for row in rows}
+    named = {glob: {glob} & there or {source for source in there if fnmatchcase(source, glob)} for glob in globs}
+    names = {name for name in given if name not in named}
+    return names.union(*named.values()), [glob for glob, sources in named.items() if not sources]
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:

@@ -1,10 +1,8 @@
 """What a user asks to forget, as rows of the block list."""
 
-import csv
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from io import TextIOWrapper
-from typing import TextIO
 
 from jobs.loading.loaded_shards import LoadedShard
 from pivot_udfs.errors import ConfigError
@@ -13,46 +11,61 @@ from pivot_udfs.shards.list_shards import matches_parts, shard_path
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
+from pivot_udfs.text.tab_separated import tab_separated_rows
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
-_HEADER = ("source", "doc_id")
+_COLUMNS = ("source", "doc_id")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_keys(place: str) -> set[Blocked]:
-    """The keys in a file: JSON lines (.jsonl, .ndjson, .json) with ``source`` and ``doc_id``, or a TSV of the two.
+    """The keys in a file: JSON lines (.jsonl, .ndjson, .json) or a TSV with ``source`` and ``doc_id``.
 
-    Raises ConfigError where the file cannot be read, has no key, or a line has not both as text.
+    Raises ConfigError where the file cannot be read, has no key, or a line has not both.
     """
     parse = _json_keys if place.lower().endswith(_JSON_LINES) else _tsv_keys
     try:
         with resolve(place).open_input() as stream:
-            keys = {Blocked(source, doc_id) for source, doc_id in parse(TextIOWrapper(stream, "utf-8-sig", newline=""))}
-    except (ValueError, RecursionError, csv.Error, *STORE_ERRORS) as error:
-        raise ConfigError(f"--keys {printable(place)} cannot be read ({reason(error)})") from None
+            keys = {_key(number, values) for number, values in parse(stream.read())}
+    except (ValueError, RecursionError, *STORE_ERRORS) as error:
+        why = f"{reason(error)}; give JSON lines or a TSV with source and doc_id, see docs/forgetting.md"
+        raise ConfigError(f"--keys {printable(place)} cannot be read: {why}") from None
     if not keys:
         raise ConfigError(f"--keys {printable(place)} has no key: write source and doc_id, one document a line")
     return keys
 
 
-def _json_keys(lines: TextIO) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(lines, 1):
+def _json_keys(payload: bytes) -> Iterator[tuple[int, list[object]]]:
+    for number, line in enumerate(payload.decode("utf-8-sig").split("\n"), 1):
         if line.strip():
             row = json.loads(line)
-            yield _key(number, [row.get(name) for name in _HEADER] if isinstance(row, dict) else [])
+            yield number, [row.get(name) for name in _COLUMNS] if isinstance(row, dict) else []
 
 
-def _tsv_keys(lines: TextIO) -> Iterator[tuple[str, str]]:
-    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    for number, row in enumerate(rows, 1):
-        if row and not (number == 1 and tuple(row) == _HEADER):
-            yield _key(number, row)
+def _tsv_keys(payload: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Two cells of each row, or those that a header names; empty rows, and empty cells at their ends, are skipped."""
+    trimmed = ((number, _trimmed(row)) for number, row in tab_separated_rows(payload).items())
+    rows = [(number, row) for number, row in trimmed if row]
+    names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+    if set(_COLUMNS).isdisjoint(names):
+        return iter(rows)
+    if missing := [name for name in _COLUMNS if name not in names]:
+        raise ValueError(f"line {rows[0][0]}, the header, has no column {missing[0]}")
+    places = [names.index(name) for name in _COLUMNS]
+    return ((number, [row[place] for place in places if place < len(row)]) for number, row in rows[1:])
 
 
-def _key(number: int, values: Sequence[object]) -> tuple[str, str]:
-    match values:
-        case [str(source), str(doc_id)] if source and doc_id:
-            return source, doc_id
-    raise ValueError(f"line {number} is not a source and a doc_id, both text and not empty")
+def _trimmed(row: list[str]) -> list[str]:
+    n_cells = max((number for number, cell in enumerate(row, 1) if cell.strip()), default=0)
+    return row[:n_cells]
+
+
+def _key(number: int, values: Sequence[object]) -> Blocked:
+    """A key; integers are taken as text, as they are in records."""
+    match [str(value) if type(value) is int else value for value in values]:
+        case [str(source), str(doc_id)] if source and doc_id and not _SURROGATE.search(source + doc_id):
+            return Blocked(source, doc_id)
+    raise ValueError(f"line {number} is not a source and a doc_id, both text or integers and not empty")
 
 
 def shards_named(given: Sequence[str], loaded: Collection[str]) -> tuple[set[Blocked], list[str]]:

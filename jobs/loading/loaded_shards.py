@@ -62,8 +62,7 @@ class ShardChanges:
 
 def read_loaded(table: Location, version: int | None = None) -> dict[str, LoadedShard]:
     """The rows of a version (None: the newest), by shard; none where there is no table."""
-    rows = [{name: row[name] for name in LoadedShard._fields if name in row} for row in stored_rows(table, version)]
-    return {row["shard"]: LoadedShard(**row) for row in rows}
+    return {row["shard"]: LoadedShard(**row) for row in stored_rows(table, version, LoadedShard._fields)}
 
 
 def compare_shards(

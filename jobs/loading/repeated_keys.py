@@ -9,12 +9,11 @@ from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.stage import Run
-from jobs.framework.task_sizes import frame_of_files
+from jobs.framework.task_sizes import map_files
 from pivot_udfs.schemas import DOCUMENTS
-from pivot_udfs.storage.read_parquet import read_named_files
+from pivot_udfs.storage.read_parquet import read_listed
 
 _KEY = pa.schema([DOCUMENTS.field(name) for name in ("source", "doc_id")])
 _MOST_KEYS = 1 << 20
@@ -28,9 +27,8 @@ def describe_repeated_keys(run: Run, files: Mapping[str, int], n_docs: int, most
     if not files:
         return None
     one_in = -(-n_docs // most_keys)
-    read = partial(read_named_files, folder=run.warehouse.location("documents").uri, schema=_KEY)
-    keys = frame_of_files(run.spark, files).mapInArrow(read, from_arrow_schema(_KEY))
-    hashes = keys.select(F.xxhash64(*_KEY.names).alias("key"))
+    read = partial(read_listed, folder=run.warehouse.location("documents").uri, schema=_KEY)
+    hashes = map_files(run.spark, files, read, _KEY).select(F.xxhash64(*_KEY.names).alias("key"))
     shared = hashes.where(F.pmod("key", F.lit(one_in)) == 0).groupBy("key").count().where("count > 1")
     n_keys, n_shared = shared.agg(F.count("*"), F.sum("count")).collect()[0]
     sample = f" in a sample of one in {one_in:,} keys" if one_in > 1 else ""

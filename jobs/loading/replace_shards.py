@@ -32,12 +32,12 @@ def replace_shards(
     kept = files_without(warehouse, table, outdated.mixed, partial(in_shards, shards=sorted(removed)))
     content = warehouse.content(table)
     is_same = content and content.provenance and content.provenance.fingerprint == provenance.fingerprint
-    if files or outdated.whole or outdated.mixed or not is_same:
-        warehouse.commit(table, [*files, *kept], provenance, [*outdated.whole, *outdated.mixed])
+    if files or any(outdated) or not is_same:
+        warehouse.commit(table, [*files, *kept], provenance, outdated.whole | outdated.mixed)
 
 
 def files_without(
-    warehouse: Warehouse, table: str, files: Sequence[str], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
+    warehouse: Warehouse, table: str, files: Collection[str], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
 ) -> list[dict[str, Any]]:
     """New files (rows of ``write_parquet.FILES``) with the rows of files of a table, except for some.
 

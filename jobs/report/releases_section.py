@@ -10,7 +10,7 @@ from jobs.framework.refresh import drift_between
 from jobs.framework.stage import Run
 from jobs.report.templates import template
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.releases import Release, read_releases
+from jobs.warehouse.releases import read_releases
 from pivot_udfs.errors import DamagedTableError, MissingVersionError
 from pivot_udfs.provenance import TableVersion
 from pivot_udfs.storage.stores import resolve
@@ -30,14 +30,13 @@ def with_releases(
     for. A drift above ``max_drift`` asks for a refresh.
     """
     releases = read_releases(resolve(warehouse))
-    listed = sorted(releases, reverse=True)[:_N_LISTED]
-    shards = {number: _shards_of(warehouse, number) for number in sorted(releases)[-_N_LISTED - 1 :]}
+    newest_first = sorted(releases, reverse=True)
+    described = (n for n in newest_first if all(releases[n].holds(name, rows) for name, rows in shown.items()))
+    shards = {number: _shards_of(warehouse, number) for number in newest_first[: _N_LISTED + 1]}
     html = template("releases.html", {}).render(
-        rows=[(releases[number], *_changes(shards[number], shards.get(number - 1, {}))) for number in listed],
+        rows=[(releases[n], *_changes(shards[n], shards.get(n - 1, {}))) for n in newest_first[:_N_LISTED]],
         max_drift=max_drift,
-        described=next(
-            (number for number in sorted(releases, reverse=True) if _describes(shown, releases[number])), None
-        ),
+        described=next(described, None),
         asked_for=asked_for,
     )
     return _SECTION.sub(lambda _: html.strip(), page, count=1)
@@ -57,10 +56,6 @@ def read_drift(run: Run) -> tuple[int, float] | None:
         return None
     now = run.warehouse.read_small("pivots").to_pylist()
     return max(others), drift_between(*([row["token_id"] for row in rows] for rows in (before, now)))
-
-
-def _describes(shown: Mapping[str, TableVersion], release: Release) -> bool:
-    return all(release.holds(name, rows) for name, rows in shown.items())
 
 
 def _shards_of(warehouse: str, number: int) -> Shards | None:

@@ -12,9 +12,8 @@ from functools import partial
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.framework.task_sizes import frame_of_files, tasks_of_files
+from jobs.framework.task_sizes import map_files, tasks_of_files
 from pivot_udfs.filter_documents import PLACES, record_ranges
 
 
@@ -24,7 +23,7 @@ def files_of(session: SparkSession, folder: str, sizes: Mapping[str, int]) -> pa
     Columns: file, n_bytes, shard, first, last (record numbers of its rows).
     """
     step = partial(record_ranges, folder=folder)
-    places = frame_of_files(session, sizes).mapInArrow(step, from_arrow_schema(PLACES)).toArrow()
+    places = map_files(session, sizes, step, PLACES).toArrow()
     n_bytes = [sizes[file] for file in places.column("file").to_pylist()]
     return places.append_column("n_bytes", pa.array(n_bytes, pa.int64()))
 

@@ -83,7 +83,11 @@ def count_arms(scores: DataFrame, cuts: Cuts, selection: Selection, arms: Sequen
 
 
 def count_chosen(chosen: DataFrame, arms: Sequence[str]) -> dict[str, int]:
-    """How many of the documents of ``select_documents`` each arm takes."""
+    """How many of the documents of ``select_documents`` each arm takes.
+
+    They are selected a second time: Spark's ``Observation`` of the first pass counts repeated tasks twice, and fails
+    where nothing is chosen.
+    """
     counts: dict[str, int] = chosen.agg(*(F.count_if(arm).alias(arm) for arm in arms)).collect()[0].asDict()
     return counts
 

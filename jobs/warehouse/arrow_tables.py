@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from jobs.warehouse.commit_history import Content
-from jobs.warehouse.open_table import missing_version
+from jobs.warehouse.open_table import add_actions, missing_version
 from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.location import Location
@@ -107,7 +107,7 @@ def _dataset(delta: DeltaTable, location: Location) -> ds.Dataset:
     With the bounds that delta-rs itself adds, a predicate on a column without statistics excludes every file.
     """
     whole = delta.to_pyarrow_dataset(filesystem=table_files(location))
-    actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+    actions = add_actions(delta).to_pylist()
     bounds = {action["path"]: _bounds(action) for action in actions}
     make = whole.format.make_fragment
     fragments = [make(file, whole.filesystem, bounds.get(file)) for file in whole.files]

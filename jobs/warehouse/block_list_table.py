@@ -19,7 +19,7 @@ def read_entries(warehouse: Warehouse) -> set[Blocked]:
     Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it.
     """
     if content := warehouse.content(BLOCK_LIST):
-        return {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), content.newest)}
+        return _entries(warehouse, content.newest)
     with suppress(DamagedTableError):
         shards = warehouse.content("shards")
         if shards and BLOCK_LIST in shards.tables:
@@ -28,6 +28,10 @@ def read_entries(warehouse: Warehouse) -> set[Blocked]:
                 "again: restore it, or choose another warehouse.path"
             )
     return set()
+
+
+def _entries(warehouse: Warehouse, version: int) -> set[Blocked]:
+    return {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), version, Blocked._fields)}
 
 
 def read_block_list(warehouse: Warehouse) -> BlockList:
@@ -59,7 +63,7 @@ def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockLis
         if rows is None or blocked is None or rows.id != blocked.id:
             return None
         try:
-            entries |= {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), rows.version)}
+            entries |= _entries(warehouse, rows.version)
         except MissingVersionError:
             return None
     return BlockList.of(entries)

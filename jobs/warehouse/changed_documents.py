@@ -7,8 +7,7 @@ these files are made anew, and no others: the table is then as one made from all
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jobs.warehouse.commit import data_files
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.open_table import data_files, open_delta
 from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.table_files import changed_files, files_with_shards, shards_in
 from pivot_udfs.provenance import Provenance, TableVersion, difference
@@ -48,12 +47,11 @@ def documents_to_read(warehouse: Warehouse, before: TableVersion | None, now: Ta
     All documents where files by which the two differ are no longer there.
     """
     documents = warehouse.location("documents")
-    delta = open_delta(documents)
-    sizes = data_files(delta) if delta else {}
     changes = changed_files(documents, before.version, now.version) if before else None
     if changes is None:
-        return DocumentsToRead(sizes, None, None)
+        delta = open_delta(documents)
+        return DocumentsToRead(data_files(delta) if delta else {}, None, None)
     outdated = shards_in(documents, changes.removed)
     shards = outdated | shards_in(documents, changes.added)
     found = files_with_shards(documents, shards)
-    return DocumentsToRead({path: sizes[path] for path in (*found.whole, *found.mixed)}, shards, outdated)
+    return DocumentsToRead(found.whole | found.mixed, shards, outdated)

@@ -22,12 +22,13 @@ from jobs.warehouse.commit_history import (
     maintained_version,
     read_content,
 )
-from jobs.warehouse.open_table import check_files, missing_version, open_delta
+from jobs.warehouse.open_table import check_files, data_files, missing_version, open_delta
 from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri
+from pivot_udfs.storage.store_credentials import delta_options
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
 
 LOG_CLEANUP = "delta.enableExpiredLogCleanup"
 """Off, so that the log keeps the commits with the provenance of rows and the versions that releases name."""
@@ -96,12 +97,6 @@ def _check_there(table: Location, files: Sequence[dict[str, Any]]) -> None:
                 f"{table} was not committed to: {file['path']}, which this run wrote, was removed or cut since: run "
                 "this again, and a VACUUM only while no job runs, or of files that are older than any run takes"
             )
-
-
-def data_files(delta: DeltaTable) -> dict[str, int]:
-    """Size in bytes of each data file of a table, by its path within the table."""
-    added = pa.table(delta.get_add_actions(flatten=True))
-    return dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
 
 
 def roll_back(table: Location, rows: TableVersion) -> Content:

@@ -1,18 +1,17 @@
 """What made a table's newest rows, read from its log through delta-rs, for the corpus side and the model side."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import fingerprint
-from pivot_udfs.provenance import Provenance, TableVersion, other_rows
-from pivot_udfs.schemas import PINNED
+from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS
 
@@ -188,63 +187,3 @@ def _restored(commit: Commit) -> int | None:
     """The version that a commit restored; None where it is no RESTORE to a version."""
     version = commit.parameters.get("version") if commit.operation == "RESTORE" else None
     return None if version is None else int(str(version))
-
-
-class Contents(Protocol):
-    """What knows the state of every table of a warehouse."""
-
-    def content(self, name: str) -> Content | None:
-        """The state of a table, None where there is none."""
-
-    def table_path(self, name: str) -> str:
-        """Where a table lies, for messages."""
-
-
-def check_together(warehouse: Contents, tables: Sequence[str], pinned: Collection[str] = PINNED) -> None:
-    """Compares what the tables that a stage reads were made from with what the warehouse holds now.
-
-    ``pinned`` tables may be older than what they were made from, but for pinned tables among that. Raises
-    WarehouseError where tables of one job are of different runs, or a table, or one that it was made from, was made
-    from other rows of a table than those that are there.
-    """
-    seen: set[str] = set()
-    for table in tables:
-        _check_inputs(warehouse, table, seen, pinned)
-    first: dict[tuple[str, ...], str] = {}
-    for table in tables:
-        if (made := _provenance(warehouse, table)) is None:
-            continue
-        other = first.setdefault((made.job, *sorted(made.tables)), table)
-        if made.fingerprint != getattr(_provenance(warehouse, other), "fingerprint", ""):
-            raise WarehouseError(
-                f"{_at_version(warehouse, other)} and {_at_version(warehouse, table)} were made by different runs of "
-                f"{made.job}, one of which did not end: run {made.job} again (rebuild_corpus does)"
-            )
-
-
-def _check_inputs(warehouse: Contents, table: str, seen: set[str], pinned: Collection[str]) -> None:
-    """A table's inputs first, so that the error names the first job to run."""
-    made = _provenance(warehouse, table)
-    if table in seen or made is None:
-        return
-    seen.add(table)
-    compared = {name: read for name, read in made.tables.items() if table not in pinned or name in pinned}
-    for name in compared:
-        _check_inputs(warehouse, name, seen, pinned)
-    for name, read in compared.items():
-        content = warehouse.content(name)
-        if content and content.rows != read:
-            raise WarehouseError(
-                f"{_at_version(warehouse, table)} was made with {other_rows(name, read, content.rows)}: run "
-                f"{made.job} again (rebuild_corpus does)"
-            )
-
-
-def _provenance(warehouse: Contents, table: str) -> Provenance | None:
-    content = warehouse.content(table)
-    return content.provenance if content else None
-
-
-def _at_version(warehouse: Contents, table: str) -> str:
-    content = warehouse.content(table)
-    return f"{warehouse.table_path(table)} version {content.version if content else None}"

@@ -8,7 +8,7 @@ from uuid import uuid4
 from pivot_udfs.errors import StoreError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import delta_options
+from pivot_udfs.storage.store_credentials import delta_options
 
 _REFUSED = re.compile(r"not.?implemented|not.?supported", re.IGNORECASE)
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,7 +15,8 @@ from jobs.warehouse.commit_history import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, table_files
+from pivot_udfs.storage.store_credentials import delta_options
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, table_files
 
 LOG = "_delta_log"
 _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
@@ -60,14 +62,29 @@ def missing_version(table: Location, version: int, why: str) -> MissingVersionEr
     )
 
 
-def stored_rows(table: Location, version: int | None = None) -> list[dict[str, Any]]:
-    """All rows of a small table; none where there is no table and no version is given.
+def add_actions(delta: DeltaTable) -> pa.Table:
+    """One row for each data file of a table: path, size_bytes, num_records, and its statistics as flat columns."""
+    return pa.table(delta.get_add_actions(flatten=True))
+
+
+def data_files(delta: DeltaTable) -> dict[str, int]:
+    """Size in bytes of each data file of a table, by its path within the table."""
+    added = add_actions(delta)
+    return dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
+
+
+def stored_rows(table: Location, version: int | None = None, columns: Collection[str] = ()) -> list[dict[str, Any]]:
+    """All rows of a small table, of these columns where it has them; none where there is no table and no version.
 
     Raises MissingVersionError where it does not have the version, DamagedTableError where it cannot be read.
     """
     try:
-        delta = open_delta(table, version)
-        return delta.to_pyarrow_dataset(filesystem=table_files(table)).to_table().to_pylist() if delta else []
+        if (delta := open_delta(table, version)) is None:
+            return []
+        dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
+        known = [name for name in dataset.schema.names if not columns or name in columns]
+        rows: list[dict[str, Any]] = dataset.to_table(columns=known).to_pylist()
+        return rows
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
         if version is not None and isinstance(error, FileNotFoundError):
             raise missing_version(table, version, "its files were removed") from None
@@ -85,14 +102,14 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
         commit = _COMMIT.fullmatch(path)
         if commit and not n_bytes and int(commit[1]) >= content.version:
             raise DamagedTableError(f"the log of {table} is damaged (commit {int(commit[1])} is empty)")
-    added = pa.table(delta.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pylist()
-    if content.files not in (None, hash_of_paths(file["path"] for file in added)):
+    added = data_files(delta)
+    if content.files not in (None, hash_of_paths(added)):
         raise DamagedTableError(f"the log of {table} is damaged (commit {content.version} is incomplete)")
-    for file in added:
-        found = sizes.get(file["path"])
-        if "://" not in file["path"] and found != file["size_bytes"]:
-            state = "is missing" if found is None else f"has {found:,} of {file['size_bytes']:,} bytes"
-            raise DamagedTableError(f"{table} is damaged (its file {file['path']} {state})")
+    for path, n_bytes in added.items():
+        found = sizes.get(path)
+        if "://" not in path and found != n_bytes:
+            state = "is missing" if found is None else f"has {found:,} of {n_bytes:,} bytes"
+            raise DamagedTableError(f"{table} is damaged (its file {path} {state})")
 
 
 def stored_files(table: Location) -> dict[str, int]:

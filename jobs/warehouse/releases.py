@@ -43,7 +43,7 @@ class Release(NamedTuple):
 
 def read_releases(warehouse: Location) -> dict[int, Release]:
     """All releases by number; none where there is no table."""
-    rows = stored_rows(warehouse.child(TABLE))
+    rows = stored_rows(warehouse.child(TABLE), columns=Release._fields)
     maps = [{name: dict(row[name]) for name in ("versions", "budget_missed") if row.get(name)} for row in rows]
     return {row["release"]: Release(**row | of_row) for row, of_row in zip(rows, maps, strict=True)}
 

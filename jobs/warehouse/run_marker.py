@@ -100,11 +100,11 @@ def mark_in_use(warehouse: Location, job: str) -> Iterator[Callable[[], None]]:
 
 def _begin(folder: Location, mark: Mark) -> None:
     try:
-        _write(folder.child(mark.file), b"")
+        folder.child(mark.file).write(b"")
         began, first = time.monotonic(), dict[str, int]()
         while _must_wait(folder, mark, time.monotonic() - began, first):
             time.sleep(_POLL_SECONDS)
-        _write(folder.child(mark.file), b"runs\n")
+        folder.child(mark.file).write(b"runs\n")
     except STORE_ERRORS as error:
         raise WarehouseError(f"{folder} cannot be written or listed ({reason(error)})") from None
 
@@ -143,7 +143,7 @@ def _renew(folder: Location, mark: Mark, ended: threading.Event) -> None:
         with suppress(*STORE_ERRORS):  # the next time is soon
             if _is_taken_over(folder, mark):
                 return
-            _write(folder.child(mark.file), b"runs\n")
+            folder.child(mark.file).write(b"runs\n")
 
 
 def _check_held(folder: Location, mark: Mark) -> None:
@@ -164,11 +164,6 @@ def _is_taken_over(folder: Location, mark: Mark) -> bool:
 def _files(folder: Location) -> dict[str, fs.FileInfo]:
     listing = fs.FileSelector(folder.path, allow_not_found=True)
     return {info.base_name: info for info in folder.filesystem.get_file_info(listing)}
-
-
-def _write(file: Location, content: bytes) -> None:
-    with file.open_output() as stream:
-        stream.write(content)
 
 
 def _written_ns(info: fs.FileInfo | None) -> int:

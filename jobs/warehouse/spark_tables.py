@@ -13,9 +13,9 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, data_files, roll_back, unchanged
+from jobs.warehouse.commit import commit_files, roll_back, unchanged
 from jobs.warehouse.commit_history import Content
-from jobs.warehouse.open_table import LOG, check_files, missing_version, open_delta
+from jobs.warehouse.open_table import LOG, add_actions, check_files, data_files, missing_version, open_delta
 from jobs.warehouse.refused_features import refused_feature
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.releases import open_released, read_release
@@ -238,7 +238,7 @@ class Warehouse:
         content, delta = self.content(name), self.opened(name)
         if content is None or delta is None:
             return None
-        files = pa.table(delta.get_add_actions(flatten=True))
+        files = add_actions(delta)
         n_rows, n_bytes = (sum(files.column(column).to_pylist()) for column in ("num_records", "size_bytes"))
         return TableSize(content.version, n_rows, n_bytes, files.num_rows)
 

@@ -5,13 +5,11 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from jobs.warehouse.commit import data_files
 from jobs.warehouse.commit_history import maintained_version
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.open_table import add_actions, data_files, open_delta
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
 
@@ -20,11 +18,11 @@ _THREADS = 16
 
 
 class ShardFiles(NamedTuple):
-    """The files of a table that hold rows of given shards."""
+    """The files of a table that hold rows of given shards: sizes in bytes by path."""
 
-    whole: list[str]
+    whole: dict[str, int]
     """Files without rows of other shards."""
-    mixed: list[str]
+    mixed: dict[str, int]
     """Files with rows of other shards, too."""
 
 
@@ -40,12 +38,12 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
     delta, wanted, removed = open_delta(table), sorted(shards), set(shards)
     ranges = _ranges(delta, "shard") if delta and wanted else ()
     near = [(path, least, most) for path, least, most in ranges if _any_between(wanted, least, most)]
-    found = ShardFiles([], [])
+    sizes, found = data_files(delta) if near and delta else {}, ShardFiles({}, {})
     with ThreadPoolExecutor(_THREADS) as threads:
         inside = threads.map(lambda file: {file[1]} if file[1] == file[2] else _shards_in(table.child(file[0])), near)
         for (path, _, _), of_file in zip(near, inside, strict=True):
             if not of_file.isdisjoint(removed):
-                (found.whole if of_file <= removed else found.mixed).append(path)
+                (found.whole if of_file <= removed else found.mixed)[path] = sizes[path]
     return found
 
 
@@ -70,7 +68,7 @@ def _any_between(wanted: Sequence[str], least: str, most: str) -> bool:
 def _ranges(delta: DeltaTable, column: str) -> Iterator[tuple[str, str, str]]:
     """Path, least and largest value of each file; of a file without statistics the range of all texts."""
     ends = (f"min.{column}", f"max.{column}")
-    actions = pa.table(delta.get_add_actions(flatten=True))
+    actions = add_actions(delta)
     for row in actions.select([name for name in actions.column_names if name in ("path", *ends)]).to_pylist():
         least, most = (row.get(end) for end in ends)
         yield row["path"], least or "", chr(0x10FFFF) if most is None else most

@@ -5,7 +5,6 @@ spelling in the file names it. Word ids follow (language, word), so that the sma
 tables store first.
 """
 
-import codecs
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -17,11 +16,9 @@ from pivot_udfs.errors import LexiconError
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.text.script_tables import fold
+from pivot_udfs.text.tab_separated import tab_separated_rows
 
 _N_EXAMPLES = 5
-_CELL = regex.compile(r"""(?:"((?:[^"\t]|"")*|(?:[^"\r\n]|"")*)"(?=[\t\r\n]|\Z)|([^\t\r\n]*))(\t|\r\n|\n|\r|\Z)""")
-"""A quoted cell, which holds tabs or line ends but not both, or a plain one, in which quotes are characters."""
-_LINE_END = regex.compile(r"\r\n|\n|\r")
 _JOINERS = "\u200c\u200d"
 _INVISIBLE = regex.compile(
     rf"[[\p{{Cc}}--[\s\x1c-\x1f]][\p{{Cf}}&&\p{{Default_Ignorable_Code_Point}}--[{_JOINERS}\U000E0000-\U000E0FFF]]]",
@@ -76,7 +73,7 @@ def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lex
     header, are skipped. Cells are cleaned by ``clean_cell``.
     """
     chosen = sorted(set(languages))
-    rows = _rows(_decoded(payload, name))
+    rows = _rows(payload, name)
     columns = _columns(next(iter(rows.values()), []), chosen, name)
     _check_width(rows, name)
     cells = [[row[column] for column in columns] for row in list(rows.values())[1:]]
@@ -85,7 +82,7 @@ def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lex
 
 def lexicon_rows(payload: bytes, name: str = "the lexicon") -> list[list[str]]:
     """The cleaned cells of the rows that are not empty, the header first; the other rows are the concepts."""
-    return list(_rows(_decoded(payload, name)).values())
+    return list(_rows(payload, name).values())
 
 
 def clean_cell(cell: str) -> str:
@@ -112,31 +109,13 @@ def surface_forms(word: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fold(unicodedata.normalize(form, word)) for form in ("NFC", "NFD")))
 
 
-def _decoded(payload: bytes, name: str) -> str:
-    encoding = "utf-16" if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        text = payload.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise LexiconError(f"{name} is not UTF-8 ({error}); save it as UTF-8") from None
-    if "\0" in text:
-        raise LexiconError(f"{name} is not UTF-8: it holds NUL characters, as UTF-16 does; save it as UTF-8")
-    return text
-
-
-def _rows(text: str) -> dict[int, list[str]]:
+def _rows(payload: bytes, name: str) -> dict[int, list[str]]:
     """The cleaned cells of the rows that are not empty, by the number of each row's first line."""
-    rows: dict[int, list[str]] = {}
-    line, row = 1, list[str]()
-    start = line
-    for found in _CELL.finditer(text):
-        quoted, plain, end = found.groups()
-        row.append(clean_cell(plain if quoted is None else quoted.replace('""', '"')))
-        line += len(_LINE_END.findall(found.group()))
-        if end != "\t":
-            if any(row):
-                rows[start] = row
-            start, row = line, []
-    return rows
+    try:
+        rows = {number: [*map(clean_cell, row)] for number, row in tab_separated_rows(payload).items()}
+    except ValueError as error:
+        raise LexiconError(f"{name} {error}") from None
+    return {number: row for number, row in rows.items() if any(row)}
 
 
 def _columns(header: list[str], languages: list[str], name: str) -> list[int]:

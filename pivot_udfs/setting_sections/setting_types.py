@@ -1,5 +1,6 @@
 """Types and validators that the sections of both sides' settings share."""
 
+import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -42,8 +43,17 @@ def not_blank(text: str) -> str:
     return text
 
 
+def expanded(path: str) -> str:
+    """Checks that a path does not begin with what a shell would replace, which would name a folder called ``~``."""
+    if found := re.match(r"(?:~[\w.-]*/|~$|\$(?:\w+|\{\w+\})(?:/|$))", path):
+        raise ValueError(f"{found[0].rstrip('/')} is not expanded here: write the whole path, or ./{path}")
+    return path
+
+
 Once = AfterValidator(_each_once)
-Place = Annotated[str, AfterValidator(not_blank)]
+MaybePlace = Annotated[str, AfterValidator(expanded)]
+"""A path or URI, or empty."""
+Place = Annotated[MaybePlace, AfterValidator(not_blank)]
 """A path or URI."""
 Count = Annotated[int, Field(ge=1, le=(1 << 31) - 1)]
 Share = Annotated[float, Field(ge=0, le=1)]

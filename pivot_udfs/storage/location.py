@@ -1,12 +1,7 @@
 """One file or folder in a local or object store."""
 
 import os
-import subprocess
-import sys
-from base64 import b64decode
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import BinaryIO, cast
 from urllib.parse import quote
 
@@ -15,17 +10,10 @@ from pyarrow import fs
 
 from pivot_udfs.errors import StoreError
 from pivot_udfs.storage.redact import printable
+from pivot_udfs.storage.store_credentials import connect
 
-AZURE = ("abfss", "abfs")
 _HADOOP_SCHEMES = {"s3": "s3a"}
 _READ_AHEAD_BYTES = 4 << 20
-_ASK_AZURE = """
-import contextlib, sys
-from pyarrow import fs
-with contextlib.suppress(OSError):
-    fs.FileSystem.from_uri(sys.argv[1])[0].get_file_info("container")
-"""
-"""Fails where no credentials are found: the library's exception ends the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +61,7 @@ class Location:
     @property
     def filesystem(self) -> fs.FileSystem:
         """The file system, opened once a process for each bucket or host; raises STORE_ERRORS."""
-        return fs.LocalFileSystem() if self.is_local else _connect(self.scheme, self.authority)
+        return fs.LocalFileSystem() if self.is_local else connect(self.scheme, self.authority)
 
     @property
     def key(self) -> str:
@@ -108,6 +96,11 @@ class Location:
             self.filesystem.create_dir(os.path.dirname(self._native_path), recursive=True)  # noqa: PTH120
         return self.filesystem.open_output_stream(self._native_path, compression=None)
 
+    def write(self, content: bytes) -> None:
+        """Replaces the file by this content."""
+        with self.open_output() as stream:
+            stream.write(content)
+
     def type(self) -> fs.FileType:
         """File, Directory, Unknown (such as a FIFO or a device) or NotFound; links are followed."""
         return self.filesystem.get_file_info([self._native_path])[0].type
@@ -124,22 +117,3 @@ def utf8_path(path: str) -> str:
     except UnicodeEncodeError:
         raise StoreError(f"{printable(path)} is not UTF-8, which Spark and Delta need: rename the folder") from None
     return path
-
-
-@lru_cache(maxsize=64)
-def _connect(scheme: str, authority: str) -> fs.FileSystem:
-    uri = f"{scheme}://{authority}/"
-    if scheme not in AZURE:
-        return fs.FileSystem.from_uri(uri)[0]
-    key, token = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY"), os.environ.get("AZURE_STORAGE_SAS_TOKEN")
-    account = authority.partition("@")[2].partition(".")[0]
-    if key:
-        with suppress(ValueError):  # the library ends the process where a key is no Base64
-            b64decode(key, validate=True)
-            return fs.AzureFileSystem(account, account_key=key)
-        raise StoreError("AZURE_STORAGE_ACCOUNT_KEY is no Base64: copy the whole key")
-    if token:
-        return fs.AzureFileSystem(account, sas_token=f"?{token.lstrip('?')}")
-    if subprocess.run([sys.executable, "-c", _ASK_AZURE, uri], capture_output=True, check=False).returncode:
-        raise StoreError(f"no credentials for {uri}: set AZURE_STORAGE_ACCOUNT_KEY or another one of docs/stores.md")
-    return fs.FileSystem.from_uri(uri)[0]

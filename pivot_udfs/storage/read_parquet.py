@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.errors import WarehouseError
-from pivot_udfs.runtime.report_read import report_read
+from pivot_udfs.runtime.bytes_read import report_bytes_read
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 
@@ -52,12 +52,6 @@ def check_columns(parquet: pq.ParquetFile, schema: pa.Schema, name: str) -> None
         )
 
 
-def read_named_files(batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """``read_files`` for the names in the first column of batches."""
-    for batch in batches:
-        yield from read_files(batch.column(0).to_pylist(), folder, schema)
-
-
 def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of an open file, as ``read_files`` gives them."""
     for number in range(parquet.num_row_groups):
@@ -67,17 +61,18 @@ def read_row_groups(parquet: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.R
         for batch in parquet.iter_batches(n_rows, [number], schema.names, use_threads=False):
             columns = [batch.column(field.name).cast(field.type) for field in schema]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
-            report_read(n_bytes * batch.num_rows // group.num_rows)
+            report_bytes_read(n_bytes * batch.num_rows // group.num_rows)
 
 
 def read_listed(
     batches: Iterator[pa.RecordBatch], folder: str, schema: pa.Schema, shards: Collection[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of files (one string column) in ``schema``, only those of these shards if given; no batch is empty."""
-    for rows in read_named_files(batches, folder, schema):
-        wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
-        if wanted.num_rows:
-            yield wanted
+    """The rows of files (the first column) in ``schema``, only those of these shards if given; no batch is empty."""
+    for batch in batches:
+        for rows in read_files(batch.column(0).to_pylist(), folder, schema):
+            wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
+            if wanted.num_rows:
+                yield wanted
 
 
 def rows_without(

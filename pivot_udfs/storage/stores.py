@@ -15,8 +15,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage.location import AZURE, Location, utf8_path
+from pivot_udfs.storage.location import Location, utf8_path
 from pivot_udfs.storage.redact import printable
+from pivot_udfs.storage.store_credentials import AZURE
 
 STORE_ERRORS = (OSError, pa.ArrowException, ImportError, StoreError)
 """Raised where a store cannot be reached, refuses access, or has no such file."""
@@ -127,10 +128,3 @@ def _folder_with_log(path: str) -> Path:
 def table_files(table: Location) -> fs.FileSystem:
     """The file system of a table's folder, for ``deltalake.DeltaTable.to_pyarrow_dataset(filesystem=...)``."""
     return fs.SubTreeFileSystem(table.path, table.filesystem)
-
-
-def delta_options(uri: str) -> dict[str, str]:
-    """Options of delta-rs for a URI beyond those that it reads from the environment: S3 servers without TLS."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    return {"AWS_ALLOW_HTTP": "true"} if uri.startswith("s3") and endpoint.startswith("http:") else {}

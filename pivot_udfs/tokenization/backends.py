@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import sentencepiece
 import tokenizers
+from pyarrow import fs
 
 from pivot_udfs.errors import TokenizerError
-from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.tokenization.byte_level import ByteLevelEncoder, splits_digits, unsupported_by_loops
 from pivot_udfs.tokenization.encoders import fastokens_encoder, sentencepiece_encoder, tokenizers_encoder
 from pivot_udfs.tokenization.equivalence_probe import first_difference, probe_texts
 from pivot_udfs.tokenization.text_batch import Encoder
-from pivot_udfs.tokenization.token_bytes import is_byte_level
+from pivot_udfs.tokenization.token_bytes import entry_bytes, is_byte_level
 
 Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
 _FAST: tuple[Backend, ...] = ("byte_level", "fastokens")
@@ -62,12 +62,12 @@ def load_tokenizer(path: str, backend: str = "auto") -> TokenizerSpec:
 def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
     """``load_tokenizer`` without ``fastest``, which takes a second: for ``auto``, the backend is the reference."""
     if backend == "reference":
-        backend = "sentencepiece" if path.endswith(".model") else "tokenizers"
+        backend = "sentencepiece" if path.lower().endswith(".model") else "tokenizers"
     if backend not in _BACKENDS:
         raise TokenizerError(f"tokenizer.backend = {backend!r}: one of {', '.join(_BACKENDS)} is allowed")
     raw = _read_bytes(path)
     sha256 = hashlib.sha256(raw).hexdigest()
-    if path.endswith(".model"):
+    if path.lower().endswith(".model"):
         return _load_sentencepiece(path, backend, sha256, raw)
     if backend == "sentencepiece":
         raise TokenizerError(f"{path}: backend sentencepiece reads a .model file; use auto for a tokenizer.json")
@@ -81,23 +81,22 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
 
 
 def _read_bytes(path: str) -> bytes:
-    if Path(path).is_dir():
-        raise TokenizerError(f"{path} is a folder; give the tokenizer.json or .model file in it")
     try:
-        with resolve(path).open_input() as file:
+        location = resolve(path)
+        if location.type() == fs.FileType.Directory:
+            raise TokenizerError(f"{location} is a folder; give the tokenizer.json or .model file in it")
+        with location.open_input() as file:
             return bytes(file.read())
     except STORE_ERRORS as error:
-        why = reason(error)
-        raise TokenizerError(
-            f"{path} cannot be read: {why}; set tokenizer.path to a tokenizer.json or .model"
-        ) from None
+        why = f"cannot be read: {reason(error)}; set tokenizer.path to a tokenizer.json or .model"
+        raise TokenizerError(f"{printable(path)} {why}") from None
 
 
 @lru_cache(maxsize=2)
 def _checked_json(path: str, raw: bytes) -> bytes:
     try:
         config = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TokenizerError(f"{path} is not JSON ({error}; it begins {raw[:40]!r}); give a tokenizer.json") from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise TokenizerError(f"{path} is JSON but has no 'model': it is not a Hugging Face tokenizer.json; give one")
@@ -111,7 +110,9 @@ def _load_sentencepiece(path: str, backend: str, sha256: str, raw: bytes) -> Tok
         raise TokenizerError(f"{path}: a .model file is read by sentencepiece, not by {backend}; use auto")
     spec = TokenizerSpec("sentencepiece", "sentencepiece", sha256, raw)
     try:
-        sentencepiece_processor(spec)
+        piece_bytes(sentencepiece_processor(spec))
+    except UnicodeDecodeError as error:
+        raise TokenizerError(f"{path} is damaged (a piece is not UTF-8: {error}); copy it again") from None
     except Exception:
         begins = f"{len(raw)} bytes that begin {raw[:20]!r}"
         raise TokenizerError(f"{path} is no SentencePiece model ({begins}); give a SentencePiece .model") from None
@@ -211,6 +212,12 @@ def sentencepiece_processor(spec: TokenizerSpec) -> Any:
     processor = sentencepiece.SentencePieceProcessor()
     processor.LoadFromSerializedProto(spec.payload)
     return processor
+
+
+def piece_bytes(processor: Any) -> list[bytes]:
+    """The bytes that each id of a SentencePiece processor stands for; raises ValueError where a piece is damaged."""
+    ids = range(processor.get_piece_size())
+    return [entry_bytes(processor.id_to_piece(k), processor.is_byte(k)) for k in ids]
 
 
 def forget_encoders() -> None:

@@ -8,8 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pivot_udfs.tokenization.backends import TokenizerSpec, encoder, reference_tokenizer, sentencepiece_processor
-from pivot_udfs.tokenization.token_bytes import covers_every_byte, entry_bytes, normal_form, token_bytes
+from pivot_udfs.tokenization.backends import (
+    TokenizerSpec,
+    encoder,
+    piece_bytes,
+    reference_tokenizer,
+    sentencepiece_processor,
+)
+from pivot_udfs.tokenization.token_bytes import covers_every_byte, normal_form, token_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +57,8 @@ def _huggingface_vocabulary(spec: TokenizerSpec) -> Vocabulary:
 
 def _sentencepiece_vocabulary(spec: TokenizerSpec) -> Vocabulary:
     processor = sentencepiece_processor(spec)
-    ids = range(processor.get_piece_size())
-    raw = [entry_bytes(processor.id_to_piece(k), processor.is_byte(k)) for k in ids]
-    special = frozenset(k for k in ids if processor.is_control(k) or processor.is_unknown(k))
+    raw = piece_bytes(processor)
+    special = frozenset(k for k in range(len(raw)) if processor.is_control(k) or processor.is_unknown(k))
     return _vocabulary_of(raw, special, None, None)
 
 

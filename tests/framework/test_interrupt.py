@@ -24,6 +24,7 @@ def test_a_run_that_is_interrupted_ends_with_one_line(awaited: str, changed: str
     command = [sys.executable, ROOT / "jobs" / "rebuild_corpus.py", "--config", copied.config]
     command += ["--set", f"warehouse.path={copied.warehouse}", "--set", changed]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell job ignores it, and passes that on
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     assert any(awaited in line for line in process.stderr)

@@ -5,15 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from jobs.framework import preflight
 from pivot_udfs.errors import ConfigError, SemanticPivotsError, SetupError
-from pivot_udfs.load_settings import load_settings
-from pivot_udfs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,79 +27,6 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
-
-
-def a_java(folder: Path, answer: str, code: int = 0) -> str:
-    """A JAVA_HOME whose java gives this answer to -version."""
-    java = folder / "bin" / "java"
-    java.parent.mkdir(parents=True)
-    java.write_text(f"#!/bin/sh\necho '{answer}' >&2\nexit {code}\n", encoding="utf-8")
-    java.chmod(0o755)
-    return str(folder)
-
-
-@pytest.mark.parametrize(
-    ("answer", "version"),
-    [
-        ('openjdk version "17.0.15" 2025-04-15', 17),
-        ('openjdk version "21" 2023-09-19', 21),
-        ('openjdk version "25.0.1" 2025-10-21 LTS', 25),
-        ('java version "1.8.0_392"', 8),
-        ('openjdk version "11.0.2" 2019-01-15', 11),
-        ('Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "22-ea" 2024-03-19', 22),
-        ("no such thing", None),
-    ],
-)
-def test_java_versions_are_read_from_every_form(answer: str, version: int | None) -> None:
-    assert preflight.java_version(answer) == version
-
-
-@pytest.mark.parametrize("answer", ['openjdk version "17.0.15"', 'openjdk version "21.0.1"', 'openjdk version "25"'])
-def test_java_17_and_later_is_accepted(tmp_path: Path, answer: str) -> None:
-    preflight.check_java(a_java(tmp_path / "jdk", answer))
-
-
-@pytest.mark.parametrize(
-    ("answer", "code", "message"),
-    [
-        ('openjdk version "11.0.2"', 0, "it is Java 11, Spark needs 17 or later"),
-        ('java version "1.8.0_392"', 0, "it is Java 8, Spark needs 17 or later"),
-        ("Error: could not find libjava.so", 1, "-version failed .exit code 1."),
-    ],
-)
-def test_a_java_that_spark_cannot_use_is_refused(tmp_path: Path, answer: str, code: int, message: str) -> None:
-    with pytest.raises(SetupError, match=f"JAVA_HOME = .*{message}.*set JAVA_HOME"):
-        preflight.check_java(a_java(tmp_path / "jdk", answer, code))
-
-
-def test_a_missing_java_is_reported_with_what_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SetupError, match=r"JAVA_HOME = .*/nowhere: no Java there: install Java 17"):
-        preflight.check_java(str(tmp_path / "nowhere"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        SetupError, match=r"java on the PATH: no Java there: install Java 17 or later, or set JAVA_HOME"
-    ):
-        preflight.check_java(None)
-
-
-def a_spark(folder: Path, version: str) -> str:
-    """A SPARK_HOME of a version."""
-    for name in (f"jars/spark-core_2.13-{version}.jar", "bin/spark-submit"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return str(folder)
-
-
-def test_spark_home_must_hold_the_spark_of_the_installed_pyspark(tmp_path: Path) -> None:
-    installed = metadata.version("pyspark")
-    preflight.check_spark_home(None)
-    preflight.check_spark_home("")
-    preflight.check_spark_home(a_spark(tmp_path / "same", installed))
-    with pytest.raises(SetupError, match=f"holds no Spark: unset it to use that of pyspark {installed}"):
-        preflight.check_spark_home(str(tmp_path / "nowhere"))
-    for version in ("3.5.1", "4.1.0", "4.20.0"):
-        with pytest.raises(SetupError, match=f"holds Spark {version}, pyspark {installed} is installed here: unset"):
-            preflight.check_spark_home(a_spark(tmp_path / version, version))
 
 
 def test_a_warehouse_must_be_a_folder_that_can_be_written(tmp_path: Path) -> None:
@@ -202,64 +126,3 @@ def test_a_low_limit_of_open_files_is_raised_where_it_may_be_and_else_refused() 
     assert limits("ulimit -n 5000 && ulimit -S -n 64").stdout == "4096 5000\n"
     refused = limits("ulimit -n 64").stderr
     assert "a process may open 64 files here, Spark needs 512 or more: ulimit -n 4096" in refused
-
-
-def a_home(folder: Path, *jars: str) -> Path:
-    """A SPARK_HOME with these jars."""
-    (folder / "jars").mkdir(parents=True)
-    for jar in jars:
-        (folder / "jars" / jar).touch()
-    return folder
-
-
-DELTA = "delta-spark_4.2_2.13-4.4.0.jar"
-STORES = [
-    ("s3a://bucket/w", "--s3", "hadoop-aws-3.5.0.jar"),
-    ("gs://bucket/w", "--gs", "hadoop-gcp-3.5.0.jar"),
-    ("abfss://c@acc.dfs.core.windows.net/w", "--azure", "hadoop-azure-3.5.0.jar"),
-]
-
-
-@pytest.mark.parametrize(("warehouse", "option", "jar"), STORES)
-def test_a_store_without_its_jars_is_refused_with_the_command_that_installs_them(
-    warehouse: str, option: str, jar: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPARK_HOME", str(a_home(tmp_path / "without", DELTA)))
-    with pytest.raises(SetupError, match=f"Spark has no jars for .*: run semantic-pivots setup-jars {option} "):
-        preflight.check_jars(warehouse, {})
-    preflight.check_jars(str(tmp_path), {})
-    preflight.check_jars(warehouse, {"spark.jars.packages": "a:b:1"})
-    monkeypatch.setenv("SPARK_HOME", str(a_home(tmp_path / "with", DELTA, jar)))
-    preflight.check_jars(warehouse, {})
-
-
-def test_jars_of_the_defaults_of_spark_are_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPARK_HOME", str(a_home(tmp_path)))
-    with pytest.raises(SetupError, match=r"Spark has no Delta Lake .*: run semantic-pivots setup-jars \(in a"):
-        preflight.check_jars(str(tmp_path), {})
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "spark-defaults.conf").touch()
-    preflight.check_jars(str(tmp_path), {})
-
-
-@pytest.mark.parametrize(
-    ("master", "available", "line"),
-    [
-        (
-            "local[2]",
-            5_119,
-            "spark.driver.memory = 3g and 2 Python workers, each with cooccurrence",
-        ),
-        ("local[2]", 5_120, None),
-        ("local", 4_095, "1 Python workers"),
-        ("yarn", 1, None),
-    ],
-)
-def test_a_local_run_that_may_use_more_memory_than_there_is_is_warned_of(
-    master: str, available: float, line: str | None, tmp_path: Path
-) -> None:
-    overrides = [f"spark.master={master}", "cooccurrence.memory_budget_mb=1024"]
-    settings = load_settings(str(ROOT / "conf" / "demo.toml"), overrides, Settings)
-    warning = preflight.local_memory_warning(settings, available)
-    assert (line is None) == (warning is None)
-    assert (line or "") in (warning or "")

@@ -15,9 +15,9 @@ import pytest
 from jobs.framework import log_lines
 from jobs.framework import progress as progress_module
 from jobs.framework.progress import Pace, Progress, StageRun, core_seconds
-from jobs.loading.check_records import progress_message
-from pivot_udfs.runtime.report_read import ADDRESS, report_read
-from pivot_udfs.storage.read_parquet import read_named_files
+from jobs.loading.check_quarantine import progress_message
+from pivot_udfs.runtime.bytes_read import ADDRESS, report_bytes_read
+from pivot_udfs.storage.read_parquet import read_listed
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def test_bytes_that_tasks_report_reach_the_driver(monkeypatch: pytest.MonkeyPatc
     for name, value in session.sparkContext.environment.items():
         monkeypatch.setenv(name, value)
     for n_bytes in (7, 1 << 40, 0):
-        report_read(n_bytes)
+        report_bytes_read(n_bytes)
     deadline = time.monotonic() + 20
     while progress.n_read < (1 << 40) + 7 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -154,8 +154,8 @@ def test_bytes_that_tasks_report_reach_the_driver(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "no-such-host.invalid:9", "127.0.0.1:", "nonsense"])
 def test_reports_to_an_address_where_nothing_listens_are_dropped(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv(ADDRESS, address)
-    report_read(1)
-    report_read(1)
+    report_bytes_read(1)
+    report_bytes_read(1)
 
 
 def test_a_driver_without_an_address_of_its_own_does_not_listen() -> None:
@@ -187,7 +187,7 @@ def test_workers_report_what_they_read(spark: "SparkSession", tmp_path: Path, mo
     pq.write_table(pa.Table.from_batches([rows]), tmp_path / "rows.parquet")
     progress = Progress()
     progress.listen(spark)
-    step = partial(read_named_files, folder=str(tmp_path), schema=rows.schema)
+    step = partial(read_listed, folder=str(tmp_path), schema=rows.schema)
     with progress.watch(spark, "a_stage", "rows"):
         frame = spark.createDataFrame([("rows.parquet",)], "file string")
         assert frame.mapInArrow(step, "number long").count() == 1000

@@ -1,5 +1,6 @@
 """Settings: a fault is reported with its dotted path, the value and what is allowed; what is printed loads again."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,11 @@ FAULTS = [
     ("selection.tokens=9223372036854775808", ["selection.tokens = 9223372036854775808", "9223372036854775807"]),
     ("selection.shrinkage_tokens=1" + "0" * 30, ["selection.shrinkage_tokens = 1", "9223372036854775807"]),
     ("cooccurrence.memory_budget_mb=32769", ["cooccurrence.memory_budget_mb = 32769", "32768"]),
+    ("warehouse.path=~/x", ["warehouse.path = '~/x'", "~ is not expanded here"]),
+    ("corpus.inputs=$HOME/x", ["corpus.inputs", "$HOME is not expanded here"]),
+    ("report.path=${HOME}", ["report.path = '${HOME}'", "is not expanded here"]),
+    ("description.path=~user/x", ["description.path = '~user/x'", "~user is not expanded here"]),
+    (f"{'a.' * 600}b=1", ["tables or lists within each other"]),
     ("corpus=5", ["table.key=value", "'corpus'"]),
     ("pivots.n_pivots", ["table.key=value"]),
     ("pivots.=5", ["table.key=value"]),
@@ -223,6 +229,20 @@ def test_only_what_changes_a_result_is_fingerprinted(tmp_path: Path) -> None:
     )
     assert of() == of("spark.master=local[1]", 'spark.conf={"spark.a" = "b"}')
     assert len({of(), of("cooccurrence.window=10"), of("corpus.max_document_bytes=5")}) == 3
+
+
+@pytest.mark.parametrize("path", ["~t.jsonl", "./~/x", "a/~/x", "$x.jsonl", "a$b/c", "a b%20c", "s3://b/~/x"])
+def test_paths_may_have_any_characters(tmp_path: Path, path: str) -> None:
+    assert load(tmp_path, f"corpus.inputs={path}").corpus.inputs == [path]
+
+
+@pytest.mark.parametrize("name", ["\U0001f600", "\x7f\x9b", 'a"\\', "a\nb\t", "é\u2028", ""])
+def test_names_of_any_characters_are_written_as_toml(tmp_path: Path, name: str) -> None:
+    key = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+    text = f"{MINIMAL}[sources.{key}]\nlicense = {key}\n[spark.conf]\n{key[0]}spark.{key[1:]} = {key}\n"
+    settings = load(tmp_path, text=text)
+    assert (settings.sources[name].license, settings.spark.conf) == (name, {f"spark.{name}": name})
+    assert load(tmp_path, text=resolved_toml(settings)) == settings
 
 
 def test_sources_may_have_any_name_and_change_no_result(tmp_path: Path) -> None:

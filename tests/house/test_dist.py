@@ -20,7 +20,7 @@ def run_script(name: str, *arguments: str | Path) -> None:
 def test_the_zip_holds_the_working_tree_and_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = tmp_path / "new" / "a.zip", tmp_path / "b.zip"
     for target in (first, second):
-        run_script("jobs/framework/code_zip.py", target)
+        run_script("jobs/framework/spark/code_zip.py", target)
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as archive:
         names = archive.namelist()

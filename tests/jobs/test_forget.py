@@ -152,6 +152,47 @@ def test_a_glob_stands_for_the_sources_that_it_matches(world: SmallCorpus) -> No
     assert (code, "--sources nothing* matches no source" in errors) == (2, True), errors
 
 
+def test_sources_are_named_to_the_letter_before_they_are_globs(world: SmallCorpus) -> None:
+    with (world.folder / "shards" / "0.jsonl").open("a", encoding="utf-8") as shard:
+        for k, source in enumerate(("a[b]", "ab", "a' OR ''='", "é", "e\u0301")):
+            shard.write("\n" + json.dumps({"id": f"o{k}", "source": source, "text": "water eau"}))
+    rebuild(world)
+    code, _, log_text = forget(world, "--sources", "a[b]", "a' OR ''='", "e\u0301", "zz*", "nowhere")
+    assert code == 0, log_text
+    assert "warning: no loaded source is named by zz*\n" in log_text
+    assert "3 documents of 1 shards are blocked" in log_text
+    assert "1 of 4 match no document: nowhere\n" in log_text
+    left = set(DeltaTable(world.warehouse / "documents").to_pyarrow_table()["source"].to_pylist())
+    assert left >= {"ab", "é"}
+    assert left.isdisjoint({"a[b]", "a' OR ''='", "e\u0301"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sources", ""], "--sources has an empty name"),
+        (["--sources", "zz*"], "--sources zz* matches no source: nothing is forgotten"),
+        (["--shards", "nowhere/*"], "--shards nowhere/* matches no shard: nothing is forgotten"),
+    ],
+)
+def test_what_names_nothing_forgets_nothing(arguments: list[str], message: str, world: SmallCorpus) -> None:
+    rebuild(world)
+    code, _, log_text = forget(world, *arguments)
+    assert (code, message in log_text) == (2, True), log_text
+    assert not (world.warehouse / "blocked").exists()
+
+
+def test_the_block_list_may_have_more_columns(world: SmallCorpus) -> None:
+    rebuild(world)
+    keys = keys_of(world, "0.jsonl")[:2]
+    must_work(forget(world, "--keys", write_keys(world, keys[:1])))
+    blocked = DeltaTable(world.warehouse / "blocked")
+    rows = blocked.to_pyarrow_table()
+    write_deltalake(blocked, rows.append_column("why", rows["source"]), mode="overwrite", schema_mode="overwrite")
+    must_work(forget(world, "--keys", write_keys(world, keys[1:])))
+    assert_as_without(world, keys)
+
+
 def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
     rebuild(world)
     source = keys_of(world, "0.jsonl")[0][0]

@@ -8,7 +8,7 @@ import pytest
 from jobs import score_documents
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.setting_sections.selection_settings import Pivots
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Pivots
 
 
 def test_an_empty_table_of_pivots_names_each_limit() -> None:

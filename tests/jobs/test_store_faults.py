@@ -23,7 +23,7 @@ SAYS = {
     errno.EROFS: "is read-only",
     errno.EACCES: "permission denied",
 }
-"""``tests/framework/test_user_errors.py`` has the errors that are reported in the same words."""
+"""``tests/framework/test_store_errors.py`` has the errors that are reported in the same words."""
 REMOVED = [
     pytest.param(name, number, marks=[] if place % 3 == k else pytest.mark.nightly)
     for place, name in enumerate((*CHECKED, "shards"))

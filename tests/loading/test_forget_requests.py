@@ -17,6 +17,10 @@ KEYS = {Blocked("web", "a b"), Blocked("été", "水")}
         ("keys.tsv", "source\tdoc_id\nweb\ta b\nété\t水\n"),
         ("keys.tsv", "web\ta b\r\nété\t水"),
         ("keys.tsv", "\ufeffsource\tdoc_id\nweb\ta b\n\nété\t水\n"),
+        ("keys.tsv", "doc_id\tsource\na b\tweb\n水\tété\n"),
+        ("keys.tsv", "Date\tSource\t Doc_ID \n1\tweb\ta b\n\tété\t水\t\t\n \t\t\n"),
+        ("keys.tsv", '"source"\t"doc_id"\r\n"web"\t"a b"\r\nété\t"水"\r\n'),
+        ("keys.txt", "source\tdoc_id\rweb\ta b\rweb\ta b\rété\t水\r"),
         ("keys.jsonl", '{"source": "web", "doc_id": "a b", "why": 1}\n\n{"doc_id": "水", "source": "été"}\n'),
     ],
 )
@@ -26,13 +30,44 @@ def test_keys_are_read_from_tsv_and_json_lines(tmp_path: Path, name: str, text: 
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "key"),
+    [
+        ("keys.tsv", 'web\t"a\nb"', ("web", "a\nb")),
+        ("keys.tsv", 'web\t"say ""yes"""', ("web", 'say "yes"')),
+        ("keys.tsv", 'web\tsay "yes"', ("web", 'say "yes"')),
+        ("keys.tsv", "web\t a ", ("web", " a ")),
+        ("keys.tsv", "web\te\u0301", ("web", "e\u0301")),
+        ("keys.tsv", "web\thttps://a/?b=c&d=%20#e", ("web", "https://a/?b=c&d=%20#e")),
+        ("keys.tsv", "7\t007", ("7", "007")),
+        ("keys.jsonl", '{"source": 7, "doc_id": 12345678901234567890}', ("7", "12345678901234567890")),
+        ("keys.jsonl", r'{"source": "a\tb", "doc_id": "\"\u2028\r"}', ("a\tb", '"\u2028\r')),
+    ],
+)
+def test_keys_are_those_of_records_to_the_letter(tmp_path: Path, name: str, text: str, key: tuple[str, str]) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    assert read_keys(str(tmp_path / name)) == {Blocked(*key)}
+
+
+def test_keys_are_read_from_what_spreadsheets_call_unicode_text(tmp_path: Path) -> None:
+    (tmp_path / "keys.txt").write_text("source\tdoc_id\r\nweb\ta b\r\nété\t水\r\n", encoding="utf-16", newline="")
+    assert read_keys(str(tmp_path / "keys.txt")) == KEYS
+
+
+@pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
         ("keys.tsv", "", "has no key"),
         ("keys.tsv", "source\tdoc_id\n", "has no key"),
         ("keys.tsv", "web\n", "line 1 is not a source and a doc_id"),
         ("keys.tsv", "web\ta\nweb\t\n", "line 2 is not a source and a doc_id"),
-        ("keys.jsonl", '{"source": "web", "doc_id": 5}', "line 1 is not a source and a doc_id"),
+        ("keys.tsv", "web\ta\tmore\n", "line 1 is not a source and a doc_id"),
+        ("keys.tsv", "\n\nsource\tid\nweb\ta\n", "line 3, the header, has no column doc_id"),
+        ("keys.tsv", "doc_id\tsource\na\n", "line 2 is not a source and a doc_id"),
+        ("keys.csv", "source,doc_id\nweb,a\n", "line 1 is not a source and a doc_id.*; give JSON lines or a TSV"),
+        ("keys.jsonl", '{"source": "web", "doc_id": 5.0}', "line 1 is not a source and a doc_id"),
+        ("keys.jsonl", '{"source": "web", "doc_id": true}', "line 1 is not a source and a doc_id"),
+        ("keys.jsonl", r'{"source": "web", "doc_id": "\ud800"}', "line 1 is not a source and a doc_id"),
+        ("keys.json", '[{"source": "web", "doc_id": "a"}]', "line 1 is not a source and a doc_id"),
         ("keys.jsonl", "[1]", "line 1 is not a source and a doc_id"),
         ("keys.jsonl", "{", "cannot be read"),
         ("keys.jsonl", "[" * 5_000, "cannot be read"),

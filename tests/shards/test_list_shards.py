@@ -93,7 +93,7 @@ class _Counting:
 
 
 def _use_store(monkeypatch: pytest.MonkeyPatch, store: Any) -> None:
-    monkeypatch.setattr(location, "_connect", lambda scheme, authority: store)
+    monkeypatch.setattr(location, "connect", lambda scheme, authority: store)
 
 
 @pytest.mark.parametrize(

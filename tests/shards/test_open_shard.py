@@ -11,7 +11,8 @@ import pytest
 import shard_files
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.shards.open_shard import content_id, open_shard
+from pivot_udfs.shards.content_ids import content_id
+from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.storage.location import Location
 
 

@@ -20,7 +20,7 @@ from pivot_udfs.find_pivots import (
     find_pair_pivots,
 )
 from pivot_udfs.schemas import PAIR_PIVOTS, TOKEN_COOCCURRENCE
-from pivot_udfs.setting_sections.selection_settings import Pivots
+from pivot_udfs.setting_sections.pivot_and_selection_settings import Pivots
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary
 

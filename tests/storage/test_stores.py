@@ -19,11 +19,10 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from pivot_udfs.errors import StoreError
-from pivot_udfs.storage import location
 from pivot_udfs.storage.list_files import look_up
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason, redact
-from pivot_udfs.storage.stores import STORE_ERRORS, delta_options, delta_uri, resolve, table_files
+from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, resolve, table_files
 
 NAMES = [
     "a b", "a%20b", "a%2520b", "%", "%25", "tab\tx", "back\\slash", "#h", "q?x", "été", "e\u0301", "[x]*", "{a}",
@@ -185,42 +184,6 @@ def test_keys_of_object_stores_are_quoted_for_delta_rs_or_refused() -> None:
             delta_uri(resolve(f"s3://bucket/{name}"))
 
 
-def test_a_server_without_tls_is_allowed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    assert delta_options("s3://bucket") == {}
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://host:9000")
-    assert delta_options("s3://bucket") == {"AWS_ALLOW_HTTP": "true"}
-    assert delta_options("file:///a") == {}
-
-
-AZURE = "abfss://c@nowhere.dfs.core.windows.net/a"
-
-
-@pytest.fixture
-def azure(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No credentials, and a library that finds none; it ends the process."""
-    for name in [name for name in os.environ if name.startswith("AZURE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(location, "_ASK_AZURE", "import os; os.abort()")
-    monkeypatch.setattr(location, "_connect", location._connect.__wrapped__)
-    return monkeypatch
-
-
-@pytest.mark.parametrize("token", ["sv=1&sig=abc", "?sv=1&sig=abc"])
-def test_a_sas_token_is_a_query_for_the_library(azure: pytest.MonkeyPatch, token: str) -> None:
-    azure.setenv("AZURE_STORAGE_SAS_TOKEN", token)
-    azure.setattr(fs, "AzureFileSystem", lambda account, **given: (account, given))
-    assert resolve(AZURE).filesystem == ("nowhere", {"sas_token": "?sv=1&sig=abc"})
-
-
-@pytest.mark.parametrize(("key", "says"), [("", "no credentials for abfss://c@nowhere"), ("!", "is no Base64")])
-def test_an_azure_store_without_credentials_is_an_error(azure: pytest.MonkeyPatch, key: str, says: str) -> None:
-    azure.setenv("AZURE_STORAGE_ACCOUNT_KEY", key)
-    with pytest.raises(StoreError, match=says):
-        resolve(AZURE).exists()
-
-
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105
 
 
@@ -244,6 +207,24 @@ SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # noqa: S105
 )  # fmt: skip
 def test_credentials_are_removed(text: str, expected: str) -> None:
     assert redact(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "hidden", "after"),
+    [
+        ("://a:" * 20_000, "", ""),
+        ("see " + "s3://a/" * 15_000 + "://", "user:pass", "@host"),
+        ("secret" * 17_000 + "=", "hunter2", ""),
+        ("x-amz-" * 17_000 + ": ", "hunter2", ", b"),
+        ("passw " * 17_000, "", ""),
+        ("\n" * 100_000 + "secret.key = '", "hunter2", "'"),
+    ],
+    ids=["no host", "many slashes", "one long name", "one long header", "names without values", "many lines"],
+)
+def test_long_texts_are_redacted_in_linear_time(before: str, hidden: str, after: str) -> None:
+    shown = "***" if hidden else ""
+    assert redact(before + hidden + after) == before + shown + after
+    assert reason(OSError(f"{before}{hidden}{after}")) == printable(f"{before}{shown}{after}".strip().splitlines()[0])
 
 
 def test_secret_values_of_the_environment_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:

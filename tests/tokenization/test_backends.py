@@ -1,6 +1,7 @@
 """Tokenizer backends give the reference's ids, say so when they cannot, and refuse what is no tokenizer."""
 
 import functools
+import gzip
 import json
 import logging
 import pickle
@@ -200,10 +201,15 @@ def test_a_spec_travels_and_its_encoder_is_built_once(byte_level: str) -> None:
         ("hdfs2://host/tokenizer.json", None, "auto", "has the scheme 'hdfs2'"),
         ("broken.json", b'{"model": {"type"', "auto", "is not JSON"),
         ("binary.json", b"\xff\xfe\x00", "auto", "is not JSON"),
+        ("packed.json", gzip.compress(b'{"model": {}}'), "auto", "is not JSON"),
+        ("deep.json", b'{"model": ' * 100_000, "auto", "is not JSON"),
+        ("x" * 300, None, "auto", "cannot be read"),
         ("vocab.json", b'{"the": 0}', "auto", "has no 'model'"),
         ("odd.json", b'{"model": {"type": "BPE"}}', "auto", "cannot use it"),
         ("random.json", b'{"model": {"type": "BPE", "dropout": 0.1}}', "auto", "model.dropout"),
         ("empty.model", b"", "auto", "no SentencePiece model"),
+        ("packed.model", gzip.compress(b"x"), "auto", "no SentencePiece model"),
+        ("EMPTY.MODEL", b"", "auto", "no SentencePiece model"),
         ("broken.model", b"version https://git-lfs", "auto", "no SentencePiece model"),
         ("other.model", b"", "fastokens", "read by sentencepiece, not by fastokens"),
         ("other.json", b"{}", "sentencepiece", "reads a .model"),
@@ -217,6 +223,17 @@ def test_what_is_no_tokenizer_is_refused(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(TokenizerError, match=message):
         load_tokenizer(name if "://" in name else str(tmp_path / name), backend)
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\x80", b"\xc3"])
+def test_a_sentencepiece_model_with_a_piece_that_is_not_utf8_is_refused(tmp_path: Path, byte: bytes) -> None:
+    path = Path(tokenizer_files.sentencepiece_model(tmp_path))
+    model = path.read_bytes()
+    space = "\u2581".encode()
+    assert space in model
+    path.write_bytes(model.replace(space, space[:1] + byte + b"x", 1))
+    with pytest.raises(TokenizerError, match=r"is damaged \(a piece is not UTF-8: .*; copy it again"):
+        load_tokenizer(str(path))
 
 
 SHORTER_THAN_ITS_MARK = {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]], "continuing_subword_prefix": "##"}
@@ -237,4 +254,6 @@ def test_a_tokenizer_that_fails_on_a_text_is_refused(tmp_path: Path, change: dic
 def test_a_folder_is_refused_and_a_uri_is_read(tmp_path: Path, byte_level: str) -> None:
     with pytest.raises(TokenizerError, match="is a folder"):
         load_tokenizer(str(tmp_path))
+    with pytest.raises(TokenizerError, match="is a folder"):
+        load_tokenizer(tmp_path.as_uri())
     assert load_tokenizer(f"file://{byte_level}") == load_tokenizer(byte_level)

@@ -25,16 +25,18 @@ def compare(
     found = [Contrast(name, runs, words, half_a, pilot) for name in contrasts]
     trees = [contrast.tree() for contrast in found if contrast.seeds]
     correct_p_values(trees)
+    before = {metric: words.before(metric) for metric in METRICS}
+    after = {
+        metric: {arm: np.stack([words.vector(run.scores, metric) for run in of.values()]) for arm, of in by_arm.items()}
+        for metric in METRICS
+    }
     return {
         "seeds": {arm: list(of_arm) for arm, of_arm in by_arm.items()},
         "contrasts": trees,
-        "before": {metric: words.means(words.before(metric)[None]) for metric in METRICS},
-        "after": {
-            metric: {
-                arm: words.means(np.stack([words.vector(run.scores, metric) for run in of_arm.values()]))
-                for arm, of_arm in by_arm.items()
-            }
-            for metric in METRICS
+        "before": {metric: words.means(before[metric][None]) for metric in METRICS},
+        "after": {m: {arm: words.means(values) for arm, values in after[m].items()} for m in METRICS},
+        "change": {
+            m: {arm: words.means(values - before[m])["all"] for arm, values in after[m].items()} for m in METRICS
         },
         "bits_per_byte": {arm: _mean_bits([run.bits for run in of_arm.values()]) for arm, of_arm in by_arm.items()},
     }
@@ -60,8 +62,9 @@ def markdown_table(found: Mapping[str, Any]) -> str:
     for metric in METRICS:
         names = list(found["before"][metric])
         of_arms = {"before": found["before"][metric], **found["after"][metric]}
-        cells = [[arm, *(_cell(row[name]) for name in names)] for arm, row in of_arms.items()]
-        lines += [table([metric, *names], cells), ""]
+        changes = {arm: _cell(row) for arm, row in found["change"][metric].items()}
+        cells = [[arm, *(_cell(row[n]) for n in names), changes.get(arm, "-")] for arm, row in of_arms.items()]
+        lines += [table([metric, *names, "all, less before"], cells), ""]
     bits = found["bits_per_byte"]
     languages = list(next(iter(bits.values())))
     if not languages:

@@ -10,15 +10,38 @@ from numpy.typing import NDArray
 from jobs.framework.markdown import table
 from jobs.gpu.analysis.auc_and_correlation import behaviour_auc, count_score_correlation
 from jobs.gpu.analysis.bootstrap import Interval, mean_interval
+from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
+from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
+from jobs.gpu.translation.translation_task import Task
 
 Rows = Sequence[Mapping[str, Any]]
 COUNTS = ("pair_count", "sampled_pair_count", "target_count")
 LABELS = ("latent_behaviour", "behaviour")
 _COMPARED = ("pivot", "control", "rival", "difference", "less_rival")
 _FEWEST = 10
-"""An interval is printed for at least so many words: a bootstrap of fewer covers too little."""
+"""Words that an interval needs: a bootstrap of fewer covers too little."""
 _EFFECTS = ("pivot_effect", "control_effect", "rival_effect")
+
+
+def explain_directions(pairs: Rows, traces: Rows, task: Task, settings: ModelSettings) -> dict[str, dict[str, Any]]:
+    """The statistics of every direction, and of all together as ``all``.
+
+    ``pairs`` are the rows of ``explained_pairs.parquet``, ``traces`` those of all directions.
+    """
+    options, languages = (settings.translation.n_resamples, settings.translation.seed), settings.lexicon.languages
+    found = {}
+    for name, left_out in task.left_out.items():
+        mine, rows = ([row for row in of_all if row["direction"] == name] for of_all in (pairs, traces))
+        n_words, n_scored = len(task.of_direction(name)), sum(row["score"] is not None for row in mine)
+        missing = {"not traced": n_words - len(mine), "not scored": len(mine) - n_scored}
+        curves = {
+            "curves": language_curves(rows, languages, *options),
+            "precision_at_1": precision_at_1(rows, *options),
+        }
+        found[name] = explain_rows(mine, *options) | curves | {"left_out": left_out | missing}
+    found["all"] = explain_rows(pairs, *options) | {"curves": role_curves(traces, languages, *options)}
+    return found
 
 
 def explain_rows(rows: Rows, n_resamples: int, seed: int) -> dict[str, Any]:
@@ -50,7 +73,9 @@ def _causality(rows: Rows, label: str, n_resamples: int, seed: int) -> dict[str,
     pivot, control, rival = (_column(used, name) for name in _EFFECTS)
     values = {"pivot": pivot, "control": control, "rival": rival}
     values |= {"difference": pivot - control, "less_rival": pivot - rival}
-    return {name: asdict(mean_interval(of_one, n_resamples, seed, concepts)) for name, of_one in values.items()}
+    found = {name: mean_interval(of_one, n_resamples, seed, concepts) for name, of_one in values.items()}
+    unsure = {} if len(used) >= _FEWEST else {"low": np.nan, "high": np.nan}
+    return {name: asdict(interval) | unsure for name, interval in found.items()}
 
 
 def _aucs(rows: Rows, label: str, n_resamples: int, seed: int) -> dict[str, dict[str, float]]:
@@ -88,26 +113,23 @@ def markdown_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
-    """Precision at 1 of the target language in the last layer, and of the best third language and layer, as Markdown.
-
-    A dash stands where no word of the language has a first token of its own; else the number of words that have one
-    follows.
-    """
-    lines = []
+    """Lexical precision at 1, as Markdown: in layers 0, 6, 12 and 23 of 24, or there in proportion, and the best."""
+    head, lines = ("direction", "words", "first layer", "a quarter", "the middle", "last layer", "best layer"), []
     for name, row in directions.items():
-        pair, p = name.split("-"), row.get("precision_at_1", {})
-        places = [(p[k]["by_layer"][-1], len(p[k]["by_layer"]), k) for k in pair[1:] if k in p]
-        third = [(v, layer, k) for k in p if k not in pair for layer, v in enumerate(p[k]["by_layer"], 1)]
-        best = [max(found, key=lambda place: (place[0], -place[1])) if found else None for found in (places, third)]
-        cells = ["-" if f is None else f"{f[0]:.3f} ({f[2]}, layer {f[1]}, {p[f[2]]['n']})" for f in best]
-        lines += [[name, *cells]] if p else []
-    return table(["direction", "target, last layer", "third language, best layer"], lines) + "\n"
+        if "precision_at_1" in row:
+            p, low, high = (row["precision_at_1"][k] for k in ("mean", "low", "high"))
+            n, best = len(p), max(range(len(p)), key=lambda layer: p[layer])
+            cells = [f"{p[layer]:.3f} ({layer + 1})" for layer in (0, n // 4, n // 2, n - 1)]
+            lines.append(
+                [name, row["n_pairs"], *cells, f"{p[best]:.3f} [{low[best]:.3f}, {high[best]:.3f}] ({best + 1})"]
+            )
+    return table(head, lines) + "\n"
 
 
 def _cell(row: Mapping[str, float]) -> str:
     found = Interval(**row)  # type: ignore[arg-type]
     if not found.n:
         return "- (0)"
-    if np.isnan(found.low) or found.n < _FEWEST:
+    if np.isnan(found.low):
         return f"{found.mean:.3f} ({found.n})"
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"

@@ -1,6 +1,6 @@
 """Means over words in every layer, with bootstrap bands."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,24 +49,10 @@ def role_curves(rows: Rows, languages: Sequence[str], n_resamples: int, seed: in
             there = [row[column] for column in of_role if row[column] is not None]
             if there:
                 found[name].setdefault(row["concept"], []).append(np.max(there, axis=0))
-    return {name: mean_band(_means(of_role.values()), n_resamples, seed) for name, of_role in found.items() if of_role}
+    means = {name: [np.mean(of_unit, axis=0) for of_unit in of_role.values()] for name, of_role in found.items()}
+    return {name: mean_band(np.stack(of_role), n_resamples, seed) for name, of_role in means.items() if of_role}
 
 
-def _means(of_units: Iterable[Sequence[Any]]) -> Values:
-    return np.stack([np.mean(values, axis=0) for values in of_units])
-
-
-def precision_at_1(rows: Rows, own_tokens: Mapping[str, Set[int]]) -> dict[str, dict[str, Any]]:
-    """Per language and layer, the share of words that no other concept of the lexicon reaches in probability.
-
-    ``own_tokens`` has, per language, the concepts whose first tokens are no other word's. A word that shares its first
-    token with another cannot be ahead of it, and is left out. Each language has ``by_layer``, and ``n``, the number of
-    words; languages without words are absent.
-    """
-    found = {}
-    for language, concepts in own_tokens.items():
-        kept = [row for row in rows if row[f"reached_{language}"] is not None and row["concept"] in concepts]
-        if kept:
-            reached = np.array([row[f"reached_{language}"] for row in kept])
-            found[language] = {"by_layer": (reached == 0).mean(axis=0).tolist(), "n": len(kept)}
-    return found
+def precision_at_1(rows: Rows, n_resamples: int, seed: int) -> Band:
+    """The share of words whose translation is retrieved (``retrieval_rank`` 0), by layer."""
+    return mean_band(np.array([row["retrieval_rank"] for row in rows]) == 0, n_resamples, seed)

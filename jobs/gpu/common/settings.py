@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from jobs.gpu.common.trace_settings import Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import CROSSOVER, PIVOT, arms_of, known_contrast
-from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, Section
+from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, MaybePlace, Place, Section
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
 Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
@@ -25,7 +25,7 @@ def _known_prompt(prompt: str) -> str:
 class Model(Section):
     """Which model, and how its weights may be read."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Place
     """A folder, a name on the hub, or ``package:<name>`` for the folder of an installed Python package."""
     gguf_file: str = ""
     """The GGUF file inside ``path``; empty: safetensors."""
@@ -48,7 +48,7 @@ class Model(Section):
 class Results(Section):
     """Where the model side writes its results."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Place
     """A local folder."""
 
 
@@ -183,7 +183,7 @@ class Experiment(Section):
 class ModelReport(Section):
     """The HTML page of the model side."""
 
-    path: str = ""
+    path: MaybePlace = ""
     """Where the page is written; empty: ``<warehouse.path>/model_report.html``, or under ``results.path`` where the
     warehouse is a URI."""
 

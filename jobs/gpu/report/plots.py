@@ -19,8 +19,8 @@ Curves = Mapping[str, Mapping[str, Line]]
 def draw_curves(curves: Curves, what: str = "mean probability") -> str:
     """Values by layer with their 95 % bands, one panel per direction; controls are dashed.
 
-    ``curves`` are by panel and line (``mean``, ``low``, ``high`` by layer; without a band ``mean`` and ``n``, the
-    number of words): roles or languages, and ``control`` with or without a language; ``what`` names the values.
+    ``curves`` are by panel and line (``mean``, ``low``, ``high`` by layer): roles, languages or directions, and
+    ``control`` with or without a language; ``what`` names the values.
     """
     languages = sorted({name.removeprefix("control ") for lines in curves.values() for name in lines} - {"control"})
     colours = {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(n for n in languages if n not in _ROLES)}
@@ -36,16 +36,13 @@ def _draw_direction(direction: str, lines: Mapping[str, Line], colours: Mapping[
             layers = range(1, len(band["mean"]) + 1)
             style = (0, (2, 2)) if name.startswith("control") else "-"
             label = name if direction == "all" or not name.startswith("control") else None
-            label = label if "low" in band else f"{name}, {band['n']} words"
             axis.plot(layers, band["mean"], color=colour, linestyle=style, label=label, linewidth=1.3)
-            if band.get("low", [None])[0] is not None:
+            if band["low"][0] is not None:
                 axis.fill_between(layers, band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
         axis.set(title=direction, xlabel="layer", ylabel=what)
         axis.set_ylim(bottom=0)
         axis.legend(frameon=False, fontsize=8)
-        return as_svg(
-            figure, f"{what}-{direction}".replace(" ", "-"), f"{direction}: {what} of each language's word by layer"
-        )
+        return as_svg(figure, f"{what}-{direction}".replace(" ", "-"), f"{direction}: {what} by layer")
 
 
 def draw_count_scores(points: Mapping[str, Sequence[tuple[float, float]]]) -> str:

@@ -37,7 +37,7 @@ class ModelReport:
     scores: dict[str, dict[str, float]]
     left_out: dict[str, dict[str, int]]
     curves: dict[str, dict[str, dict[str, Any]]]
-    precision: dict[str, dict[str, dict[str, Any]]]
+    precision: dict[str, dict[str, Any]]
     heatmaps: tuple[dict[str, Any], ...]
     explanation: dict[str, Any]
     count_scores: dict[str, list[tuple[float, float]]]
@@ -68,7 +68,7 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
         scores=parts["evaluate_translation"],
         left_out=_left_out(results_path(settings, "task.jsonl")),
         curves={name: row["curves"] for name, row in directions},
-        precision=_precision(parts["explain_behaviour"]),
+        precision={name: row["precision_at_1"] for name, row in directions if "precision_at_1" in row},
         heatmaps=_heatmaps(traces, settings),
         explanation=parts["explain_behaviour"],
         count_scores=_count_scores(pairs),
@@ -93,16 +93,6 @@ def _left_out(path: Path) -> dict[str, dict[str, int]]:
         return {}
     with path.open(encoding="utf-8") as file:
         return dict(json.loads(file.readline()).get("left_out", {}))
-
-
-def _precision(explanation: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Precision at 1 by direction and language, as lines of ``draw_curves``."""
-    found = {name: row.get("precision_at_1", {}) for name, row in explanation.get("directions", {}).items()}
-    return {
-        name: {language: {"mean": of["by_layer"], "n": of["n"]} for language, of in languages.items()}
-        for name, languages in found.items()
-        if languages
-    }
 
 
 def _heatmaps(traces: list[dict[str, Any]], settings: ModelSettings) -> tuple[dict[str, Any], ...]:

@@ -1,12 +1,11 @@
 """The first tokens of every concept's word in every language, and a random concept for each traced word."""
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from jobs.gpu.translation.lexicon_concepts import Concept
 from jobs.gpu.translation.word_tokens import WordTokens
@@ -34,19 +33,10 @@ class ConceptTokens:
         """Whether a concept has a token that is its whole word in a language, given by its place."""
         return concept is not None and bool(self.wholes[language][concept])
 
-    def ids(self, device: torch.device | None = None) -> Tensor:
+    def ids(self) -> NDArray[np.int64]:
         """All first tokens, int64 (languages, concepts, 2), -1 where there is none."""
         rows = [[[*found, -1, -1][:2] for found in of_language] for of_language in self.firsts]
-        return torch.tensor(rows, dtype=torch.int64, device=device)
-
-    def with_own_tokens(self) -> dict[str, frozenset[int]]:
-        """Per language the concepts that have tokens there, none of which is a token of another concept."""
-        found = {}
-        for language, firsts in zip(self.languages, self.firsts, strict=True):
-            times = Counter(token for tokens in firsts for token in tokens)
-            own = (k for k, tokens in enumerate(firsts) if tokens and all(times[token] == 1 for token in tokens))
-            found[language] = frozenset(own)
-        return found
+        return np.array(rows, np.int64)
 
     def random_concept(self, concept: int, seed: str) -> int | None:
         """A concept drawn by ``seed`` with tokens in all languages in which ``concept`` has some, none of them shared.

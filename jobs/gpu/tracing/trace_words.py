@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from jobs.gpu.common.trace_settings import Trace
@@ -16,6 +17,7 @@ from jobs.gpu.tracing.behaviour_labels import Latent, behaviour, latent_behaviou
 from jobs.gpu.tracing.concept_tokens import ConceptTokens
 from jobs.gpu.tracing.lenses import Lens
 from jobs.gpu.tracing.logit_lens import Compared, LayerReadings, join_readings, read_layers
+from jobs.gpu.tracing.word_retrieval import retrieval_ranks
 from jobs.gpu.translation.corpus_counts import PairKey, pair_key
 from jobs.gpu.translation.prompt_runner import PromptRunner
 from jobs.gpu.translation.score_words import draw_prompts
@@ -71,6 +73,7 @@ class Tracer:
         columns: dict[str, list[Any]] = {
             **{name: [getattr(word, name) for word in words] for name in ("direction", "concept", "source", "target")},
             "control_concept": [word.control for word in traced],
+            "retrieval_rank": retrieval_ranks(runner, self.head.layers, self.tokens, words),
             "answer_ids": [list(word.answer) for word in traced],
             "top_ids": ids.tolist(),
             "top_probabilities": probabilities.tolist(),
@@ -123,7 +126,7 @@ class Tracer:
         with captured_outputs(self.head.layers) as outputs:
             for last in runner.run(prompts):
                 hidden = [self.lens.translated(last.of(output), layer) for layer, output in enumerate(outputs)]
-                ids = self.concepts.ids(hidden[0].device) if ids is None else ids
+                ids = torch.tensor(self.concepts.ids(), device=hidden[0].device) if ids is None else ids
                 chosen = [words[row] for row in last.rows]
                 numbers = [(word.word.concept, -1 if word.control is None else word.control) for word in chosen]
                 compared = Compared(ids, [[a] * n_languages + [b] * n_languages for a, b in numbers])
@@ -234,7 +237,7 @@ def schema(languages: Sequence[str]) -> pa.Schema:
         [
             *((name, pa.string()) for name in ("direction", "source", "target")),
             *((name, pa.int64()) for name in ("concept", "control_concept")),
-            *((name, pa.list_(pa.int32())) for name in ("answer_ids", "pivot_ids")),
+            *((name, pa.list_(pa.int32())) for name in ("answer_ids", "pivot_ids", "retrieval_rank")),
             ("top_ids", pa.list_(pa.list_(pa.int32()))),
             ("top_probabilities", pa.list_(layers)),
             *((name, layers) for name in ("p_target", "p_pair_pivots")),
@@ -242,9 +245,6 @@ def schema(languages: Sequence[str]) -> pa.Schema:
             *((f"{name}_{language}", layers) for language in languages for name in names),
             *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
             *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
-            *(
-                (name, pa.float64())
-                for name in ("log_probability", "without_pivot", "without_control", "without_rival")
-            ),
+            *((k, pa.float64()) for k in ("without_pivot", "without_control", "without_rival", "log_probability")),
         ]
     )

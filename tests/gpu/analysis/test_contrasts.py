@@ -49,6 +49,8 @@ def test_a_plain_contrast_is_the_mean_over_concepts_and_seeds() -> None:
     found = compare(_scores(BASE.tolist()), runs, ["pivot-matched", CROSSOVER], HALF_A)
     assert found["before"]["score"]["all"]["mean"] == pytest.approx(0.3)
     assert found["after"]["score"]["matched"]["fr-zh"]["mean"] == pytest.approx(0.4)
+    assert found["change"]["score"]["matched"]["mean"] == pytest.approx(0.1)
+    assert found["change"]["contrast"]["pivot"]["mean"] == pytest.approx(10 * (0.2 + 0.425) / 3)
     assert found["seeds"] == {"pivot": [0, 1, 2], "matched": [0, 1]}
     (contrast,) = found["contrasts"]
     assert (contrast["kind"], contrast["seeds"]) == ("difference", [0, 1])

@@ -14,7 +14,7 @@ from small_world import make_world, write_pair_tables
 from tiny_models import tiny_model
 
 from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers, write_model_report
-from jobs.gpu.analysis.explain_direction import precision_table
+from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
 from jobs.gpu.common.files import write_json
 from jobs.gpu.models.load_model import save_model
 from jobs.gpu.translation.corpus_counts import NO_PAIRS, PairCount
@@ -76,6 +76,21 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
     }
 
 
+@pytest.mark.parametrize(("n", "is_printed"), [(9, False), (10, True)])
+def test_an_interval_needs_ten_words(n: int, is_printed: bool) -> None:
+    counts = dict.fromkeys(("pair_count", "sampled_pair_count", "target_count", "n_pair_pivots"), 0)
+    labels = {"latent_behaviour": "pivot", "behaviour": "pivot", "control_behaviour": "direct", "pivot_language": "en"}
+    effects = {"control_effect": 0.0, "rival_effect": -1.0, "best_word_is_pair_pivot": False, "score": None}
+    rows = [{"concept": k, "pivot_effect": -k / 2} | counts | labels | effects for k in range(n)]
+    row = explain_rows(rows, 200, 0)
+    less = row["causality"]["pivot"]["less_rival"]
+    assert (less["n"], less["mean"]) == (n, pytest.approx(1 - (n - 1) / 4))
+    assert (less["low"] < less["mean"] < less["high"]) == is_printed
+    line = markdown_table({"all": row}).splitlines()[2]
+    assert (f"{less['mean']:.3f} [" in line, f"{less['mean']:.3f} ({n})" in line) == (is_printed, not is_printed)
+    assert all(math.isnan(auc["mean"]) for auc in row["auc"]["latent_behaviour"].values()), "there are no direct words"
+
+
 def _fail(config: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     assert explain_behaviour.main(["--config", str(config), *options]) == 2
     return capsys.readouterr().err
@@ -101,6 +116,19 @@ def test_traces_and_scores_of_two_models_are_not_joined(whole: Path, capsys: pyt
     error = _fail(whole, capsys)
     assert "results/scores was made from another model/model.safetensors: " in error
     assert "traces and scores must be of one model" in error
+
+
+@pytest.mark.parametrize(("folder", "job"), [("traces", "trace_layers"), ("scores", "evaluate_translation")])
+def test_results_of_an_older_job_are_not_explained(
+    whole: Path, folder: str, job: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = whole.parent / "results" / folder / "_provenance.json"
+    tree = json.loads(path.read_text())
+    tree["version"] -= 1
+    path.write_text(json.dumps(tree))
+    error = _fail(whole, capsys)
+    assert f"results/{folder} was made from version {tree['version']} of {job}, now {tree['version'] + 1}" in error
+    assert f"run jobs.gpu.{job} again" in error
 
 
 def test_incomplete_results_are_not_explained(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:

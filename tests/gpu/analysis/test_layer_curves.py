@@ -32,14 +32,14 @@ def test_a_band_is_the_quantiles_of_means_of_resampled_words() -> None:
 
 
 def _row(concept: int, direction: str, **columns: list[float] | None) -> dict[str, object]:
-    empty = {f"{kind}_{k}": None for kind in ("p", "reached", "control") for k in ("en", "fr", "zh")}
+    empty = {f"{kind}_{k}": None for kind in ("p", "control") for k in ("en", "fr", "zh")}
     return {"concept": concept, "direction": direction, **empty, **columns}
 
 
 def test_curves_are_of_the_words_that_have_tokens_in_a_language() -> None:
     rows = [
-        _row(0, "fr-zh", p_en=[0.2, 0.4], control_en=[0.0, 0.1], p_zh=[0.5, 0.9], reached_en=[0.0, 0.2]),
-        _row(1, "fr-zh", p_en=[0.4, 0.0], reached_en=[0.5, 0.0]),
+        _row(0, "fr-zh", p_en=[0.2, 0.4], control_en=[0.0, 0.1], p_zh=[0.5, 0.9]),
+        _row(1, "fr-zh", p_en=[0.4, 0.0]),
     ]
     found = language_curves(rows, ["en", "fr", "zh"], 100, 0)
     assert {name: (curve["mean"], curve["n"]) for name, curve in found.items()} == {
@@ -47,9 +47,6 @@ def test_curves_are_of_the_words_that_have_tokens_in_a_language() -> None:
         "zh": ([0.5, 0.9], 1),
         "control en": ([0.0, 0.1], 1),
     }
-    everything = frozenset([0, 1])
-    assert precision_at_1(rows, {"en": everything, "fr": everything}) == {"en": {"by_layer": [0.5, 0.5], "n": 2}}
-    assert precision_at_1(rows, {"en": frozenset([1])}) == {"en": {"by_layer": [0.0, 1.0], "n": 1}}
 
 
 def test_a_concept_is_one_unit_of_the_curves_of_all_directions() -> None:
@@ -66,12 +63,15 @@ def test_a_concept_is_one_unit_of_the_curves_of_all_directions() -> None:
     }
 
 
-def test_the_table_has_the_target_in_the_last_layer_and_the_best_third_language() -> None:
-    p = {"fr": [0.9, 0.1], "zh": [0.8, 0.25], "en": [0.5, 0.0], "ja": [0.0, 0.5]}
-    found = {k: {"by_layer": values, "n": n} for n, (k, values) in enumerate(p.items(), 7)}
-    other = {"en": {"by_layer": [0.0, 0.125], "n": 9}}
-    rows = {"fr-zh": {"precision_at_1": found}, "fr-ko": {"precision_at_1": other}, "all": {}}
-    assert precision_table(rows).splitlines()[2:] == [
-        "| fr-zh | 0.250 (zh, layer 2, 8) | 0.500 (en, layer 1, 9) |",
-        "| fr-ko | - | 0.125 (en, layer 2, 9) |",
+def test_precision_at_1_is_the_share_of_words_that_are_retrieved_first() -> None:
+    ranks = [[0, 3, 0], [1, 0, 0], [0, 2, 0], [5, 1, 0]]
+    found = precision_at_1([{"retrieval_rank": ranks_of_word} for ranks_of_word in ranks], 200, 0)
+    assert (found["mean"], found["n"]) == ([0.5, 0.25, 1.0], 4)
+    assert found["low"][0] < 0.5 < found["high"][0]
+
+
+def test_the_table_has_the_layers_of_the_published_one_in_proportion() -> None:
+    p = {"mean": [k / 64 for k in (1, 9, 7, 2, 3, 5, 8, 4)], "low": [0.0] * 8, "high": [0.5] * 8}
+    assert precision_table({"fr-zh": {"precision_at_1": p, "n_pairs": 250}, "all": {}}).splitlines()[2:] == [
+        "| fr-zh | 250 | 0.016 (1) | 0.109 (3) | 0.047 (5) | 0.062 (8) | 0.141 [0.000, 0.500] (2) |"
     ]

@@ -55,9 +55,3 @@ def test_the_random_concept_is_another_one_with_tokens_in_the_same_languages_and
     assert {found.random_concept(1, str(seed)) for seed in range(40)} == {2, 4}, "2 is a whole word, 1 is none"
     assert ConceptTokens(("en",), (((1,), (1,)),), (((), ()),)).random_concept(0, "seed") is None
     assert found.random_concept(1, "seed") == found.random_concept(1, "seed")
-
-
-def test_tokens_of_ones_own_are_no_other_concepts() -> None:
-    firsts = (((1,), (2, 3), (3,), ()), ((1,), (1,), (), (9, 8)))
-    found = ConceptTokens(("en", "fr"), firsts, firsts)
-    assert found.with_own_tokens() == {"en": {0}, "fr": {3}}

@@ -129,6 +129,8 @@ def test_traces_hold_every_layer_and_language(config: Path) -> None:
     assert table.num_rows
     for row in table.to_pylist():
         assert len(row["top_ids"]) == len(row["p_pair_pivots"]) == len(row["p_fr"]) == len(row["reached_fr"]) == 3
+        assert len(row["retrieval_rank"]) == 3
+        assert set(row["retrieval_rank"]) <= set(range(table.num_rows))
         assert row["p_zh"] is None, "the tokenizer writes Chinese in bytes"
         assert row["behaviour"] in ("direct", "pivot")
         assert row["pivot_language"] in ("en", None), "French and Chinese are the pair's own languages"

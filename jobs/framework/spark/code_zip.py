@@ -1,13 +1,13 @@
 """Packs the code for executors, as ``spark-submit --py-files`` takes it: ``jobs/`` and ``pivot_udfs/`` as they are now.
 
-python -m jobs.framework.code_zip dist/semantic_pivots.zip
+python -m jobs.framework.spark.code_zip dist/semantic_pivots.zip
 """
 
 import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PACKED = (".py", ".html", ".css", ".js", ".md", ".json")
 """What the packages are made of."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.framework.jvm_output import JvmOutput
+from jobs.framework.spark.jvm_output import JvmOutput
 
 WARNING = "WARNING: Using incubator modules: jdk.incubator.vector"
 RECORD = "26/11/27 03:50:01 ERROR Executor: Exception in task 0.0 in stage 1.0 (TID 1)"

@@ -13,7 +13,7 @@ ADDRESS = "SEMANTIC_PIVOTS_PROGRESS"
 """Environment variable of workers: ``host:port`` of the driver."""
 
 
-def report_read(n_bytes: int) -> None:
+def report_bytes_read(n_bytes: int) -> None:
     """Adds to the bytes that the driver knows of; does nothing where ``ADDRESS`` is not set."""
     if ADDRESS in os.environ and (driver := _connected(os.environ[ADDRESS])):
         with suppress(OSError):

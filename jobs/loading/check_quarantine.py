@@ -1,4 +1,4 @@
-"""Compares the records that were read with those that were written, and describes both."""
+"""Compares the records that were read with those that were written and rejected, and stops a run with too many."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -3,13 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 
-import pyarrow as pa
 from pyarrow import fs
 
 from jobs.framework.stage import Run
-from jobs.warehouse.commit import data_files
 from jobs.warehouse.commit_history import commits_of
-from jobs.warehouse.open_table import LOG, open_delta, stored_files
+from jobs.warehouse.open_table import LOG, add_actions, data_files, open_delta, stored_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance
@@ -73,7 +71,7 @@ def copies(run: Run, folders: Sequence[str], compared: str | None = None) -> Ite
 def _n_unknown(run: Run, column: str) -> int:
     """The rows of ``quarantine`` without a value, by the statistics of its files."""
     delta = run.warehouse.opened("quarantine")
-    files = pa.table(delta.get_add_actions(flatten=True)).to_pylist() if delta else []
+    files = add_actions(delta).to_pylist() if delta else []
     return sum(file.get(f"null_count.{column}") or 0 for file in files)
 
 

@@ -75,7 +75,7 @@ def place_of(tables: ArrowTables, source: str, doc_id: str) -> Place:
     )
 
 
-def explain_place(tables: ArrowTables, place: Place) -> DocumentExplanation | RejectedRecord:
+def explain_record(tables: ArrowTables, place: Place) -> DocumentExplanation | RejectedRecord:
     """Explains the record at a place.
 
     Raises WarehouseError where no table has it, a table is missing, or the tables do not belong together.

@@ -11,8 +11,8 @@ import pytest
 from pyspark import SparkContext
 from standalone_cluster import SPARK
 
-from jobs.framework import spark_session
-from jobs.framework.spark_settings import check_spark_settings, spark_defaults, too_late
+from jobs.framework.spark import spark_session
+from jobs.framework.spark.spark_settings import check_spark_settings, spark_defaults, too_late
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 
@@ -106,7 +106,7 @@ def test_the_defaults_file_of_spark_comes_after_the_configuration_and_before_our
 
 SESSION = """
 import json, os, sys, tomllib
-from jobs.framework.spark_session import start_session
+from jobs.framework.spark.spark_session import start_session
 from pivot_udfs.settings import Spark
 
 def seen(batches):

@@ -17,10 +17,10 @@ from typing import Any
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-from jobs.framework.code_zip import build_zip
-from jobs.framework.jvm_output import JvmOutput
-from jobs.framework.preflight import LOCAL_DRIVER_MEMORY, mebibytes
-from jobs.framework.spark_settings import PYTHON, spark_defaults, too_late
+from jobs.framework.spark.code_zip import build_zip
+from jobs.framework.spark.jvm_memory import LOCAL_DRIVER_MEMORY, executor_memory_warning
+from jobs.framework.spark.jvm_output import JvmOutput
+from jobs.framework.spark.spark_settings import PYTHON, spark_defaults, too_late
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 from pivot_udfs.storage.location import Location
@@ -129,26 +129,8 @@ def warn_of_settings(app_name: str, spark: Spark, memory_budget_mb: int) -> None
     jvm: Any = SparkContext._jvm
     if "PYSPARK_GATEWAY_PORT" in os.environ and (late := too_late(spark.conf, jvm.System.getProperty)):
         log.warning("these keys of spark.conf have no effect under spark-submit, give it --conf: %s", ", ".join(late))
-    if warning := memory_warning(conf.get, memory_budget_mb):
+    if warning := executor_memory_warning(conf.get, memory_budget_mb):
         log.warning(warning)
-
-
-def memory_warning(get: Callable[[str], str | None], memory_budget_mb: int) -> str | None:
-    """A warning where the workers' budgets exceed the executors' memory for Python; None where that is not known.
-
-    ``get`` returns the value of a Spark key, None where it is not set; an executor runs one worker for each task.
-    """
-    cores, overhead = get("spark.executor.cores"), mebibytes(get("spark.executor.memoryOverhead"))
-    if cores is None or overhead is None:
-        return None
-    workers = max(1, int(cores) // int(get("spark.task.cpus") or 1))
-    if workers * memory_budget_mb <= overhead:
-        return None
-    return (
-        f"{workers} Python workers in an executor, each with cooccurrence.memory_budget_mb = {memory_budget_mb}, may "
-        f"use {workers * memory_budget_mb} MB; spark.executor.memoryOverhead is {overhead:.0f} MB, so the cluster may "
-        "kill executors: raise the overhead, or lower the budget or spark.executor.cores"
-    )
 
 
 def _send_code(session: SparkSession) -> None:

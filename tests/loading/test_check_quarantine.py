@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.loading.check_records import _REMEDIES, ReadShards, check_quarantine_share, check_row_counts, no_documents
+from jobs.loading.check_quarantine import _REMEDIES, ReadShards, check_quarantine_share, check_row_counts, no_documents
 from pivot_udfs.errors import CorpusError, TransientError
 from pivot_udfs.shards.quarantine_reasons import REASONS, SHARD_REASONS
 from pivot_udfs.tokenize_corpus import Rejections, ShardCount, ShardCounts, total

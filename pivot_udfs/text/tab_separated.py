@@ -1,0 +1,40 @@
+"""Tab-separated files as editors and spreadsheets write them."""
+
+import codecs
+
+import regex
+
+_CELL = regex.compile(r"""(?:"((?:[^"\t]|"")*|(?:[^"\r\n]|"")*)"(?=[\t\r\n]|\Z)|([^\t\r\n]*))(\t|\r\n|\n|\r|\Z)""")
+"""A quoted cell, which holds tabs or line ends but not both, or a plain one, in which quotes are characters."""
+_LINE_END = regex.compile(r"\r\n|\n|\r")
+
+
+def tab_separated_rows(payload: bytes) -> dict[int, list[str]]:
+    """The cells of the rows that are not empty, by the number of each row's first line.
+
+    The file is UTF-8, or UTF-16 with a byte order mark, with any line ends; cells may be quoted. Raises ValueError with
+    a message that continues the file's name where it is not UTF-8.
+    """
+    rows: dict[int, list[str]] = {}
+    line, row = 1, list[str]()
+    start = line
+    for found in _CELL.finditer(_decoded(payload)):
+        quoted, plain, end = found.groups()
+        row.append(plain if quoted is None else quoted.replace('""', '"'))
+        line += len(_LINE_END.findall(found.group()))
+        if end != "\t":
+            if any(row):
+                rows[start] = row
+            start, row = line, []
+    return rows
+
+
+def _decoded(payload: bytes) -> str:
+    encoding = "utf-16" if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = payload.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 ({error}); save it as UTF-8") from None
+    if "\0" in text:
+        raise ValueError("is not UTF-8: it holds NUL characters, as UTF-16 does; save it as UTF-8")
+    return text
