@@ -143,7 +143,7 @@ def _unusable(use: str, page: Location, error: BaseException) -> WarehouseError:
 
 STAGE = Stage(
     name="write_report",
-    version=7,
+    version=8,
     reads=(*STAGE_TABLES, "datasets/*"),
     sections=("report",),
     files=("tokenizer", "lexicon"),
