@@ -9,10 +9,8 @@ SITE_PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 # spark-submit starts the first python3 on the PATH.
 export PATH := $(BIN):$(PATH)
 CORPUS ?= tests/samples/shards
-# Two processes, each file in one of them; what starts Spark comes first (tests/conftest.py).
-IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup setup-dev setup-gpu demo demo-model test torture check check-report dist bench bench-gpu docs lock clean
+.PHONY: help setup setup-dev setup-gpu demo demo-model test test-corpus test-model torture check check-report dist bench bench-gpu docs lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,9 +52,16 @@ demo: setup ## the whole pipeline on the sample shards, in local mode
 demo-model: demo setup-gpu ## the model side on the demo's tables, with a real model of 135 million parameters, on a CPU
 	$(GPU_BIN)/python jobs/gpu/demo_model.py --config conf/demo-model.toml
 
-test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch, then the model side without Spark
-	$(BIN)/python -m pytest $(IN_PARALLEL) --ignore tests/gpu
-	$(GPU_BIN)/python -m pytest $(IN_PARALLEL) tests/gpu
+test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch and, at the same time, the model side without Spark
+	$(MAKE) --no-print-directory --jobs 2 test-corpus test-model
+
+# Two processes, each file in one of them; what starts Spark comes first (tests/conftest.py).
+test-corpus:
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/gpu
+
+# One process, which uses the cores while the others wait. Its output is printed when it ends, apart from theirs.
+test-model:
+	@output=$$($(GPU_BIN)/python -m pytest tests/gpu 2>&1); status=$$?; echo "$$output"; exit $$status
 
 torture: setup-dev ## every kill of every job, long random sequences of changes (docs/reliability.md), every character
 	$(BIN)/python -m pytest --ignore tests/gpu -m nightly

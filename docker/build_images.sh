@@ -4,7 +4,7 @@
 #   apt-get install buildah debootstrap
 #   docker/build_images.sh [--base IMAGE] [--gpu]
 # Without --base the base image is Debian 12, made by debootstrap, for machines that reach no image registry; it gets the
-# certificate authorities that were added to the machine. --gpu builds the image of the model side, too (7.7 GB; 22 GB
+# certificate authorities that were added to the machine. --gpu builds the image of the model side, too (7.6 GB; 25 GB
 # are needed meanwhile), and imports every module of it there.
 set -euo pipefail
 shopt -s inherit_errexit # else a base image that failed half-way would be committed and kept
@@ -20,8 +20,8 @@ done
 export BUILDAH_ISOLATION=chroot
 storage=$(buildah info --format '{{.store.GraphRoot}}')
 free=$(df --output=avail --block-size=1G "$storage" | tail -n 1)
-if [ -n "$gpu" ] && [ "$free" -lt 22 ]; then
-    echo "docker/build_images.sh: $storage has $((free)) GB free, --gpu needs 22: free space there" >&2
+if [ -n "$gpu" ] && [ "$free" -lt 25 ]; then
+    echo "docker/build_images.sh: $storage has $((free)) GB free, --gpu needs 25: free space there" >&2
     exit 2
 fi
 work=$(mktemp -d)

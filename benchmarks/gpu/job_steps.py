@@ -20,11 +20,12 @@ from jobs.gpu.analysis.contrasts import METRICS, Words
 from jobs.gpu.common.files import file_sha256
 from jobs.gpu.common.processes import started_accelerator
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.continue_pretraining import TrainingRun, run_folder
+from jobs.gpu.continue_pretraining import run_folder
 from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.run_experiment import run_by_seed
 from jobs.gpu.training.checkpoints import list_checkpoints
 from jobs.gpu.training.scored_runs import ScoredRuns, one_run
+from jobs.gpu.training.training_run import TrainingRun
 from jobs.gpu.training.training_setup import deterministic
 
 Row = dict[str, Any]

@@ -96,7 +96,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _run(prog: str, jobs: Mapping[str, Job], words: Sequence[str], others: Mapping[str, str]) -> int:
     if words and (job := jobs.get(words[0])):
-        _name_commands()
+        _name_commands(prog, words[0], job)
         argv = demo_arguments(job.config) + _rest(words) if job.config else _rest(words)
         try:
             return int(importlib.import_module(job.module).main(argv))
@@ -118,12 +118,13 @@ def _run(prog: str, jobs: Mapping[str, Job], words: Sequence[str], others: Mappi
     return 2
 
 
-def _name_commands() -> None:
-    """Lets jobs name each other as the user does."""
+def _name_commands(prog: str, name: str, job: Job) -> None:
+    """Lets jobs name each other as the user does; the job that runs has the name that was typed."""
     from jobs.framework.command_line import commands  # found on the module path that ``_main`` has set
 
-    for prog, jobs in ((NAME, JOBS), (f"{NAME} {_MODEL}", MODEL_JOBS)):
-        commands.update({job.module.rpartition(".")[2]: f"{prog} {name}" for name, job in jobs.items()})
+    for side, jobs in ((NAME, JOBS), (f"{NAME} {_MODEL}", MODEL_JOBS)):
+        commands.update({one.module.rpartition(".")[2]: f"{side} {typed}" for typed, one in jobs.items()})
+    commands[job.module.rpartition(".")[2]] = f"{prog} {name}"
 
 
 def demo_arguments(config: str) -> list[str]:

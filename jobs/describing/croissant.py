@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from jobs.describing.dataset_facts import DatasetFacts
+from jobs.describing.dataset_facts import DatasetFacts, iri
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
 
@@ -24,7 +24,7 @@ def croissant(facts: DatasetFacts, table_path: str) -> str:
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": f"{facts.about.title} {facts.arm}",
         "description": f"{arm.description} {facts.total.n_docs} documents, {facts.total.n_tokens} tokens.",
-        "url": facts.about.url or facts.location,
+        "url": iri(facts.about.url or facts.location),
         "license": facts.licenses,
         "creator": {"@type": "sc:Organization", "name": facts.about.provider or "not stated"},
         "datePublished": facts.published.isoformat(),
@@ -68,10 +68,13 @@ def _field(field: pa.Field) -> dict[str, Any]:
 
 
 def _provenance(facts: DatasetFacts) -> dict[str, Any]:
+    urls = [source.url for source in facts.sources.values()]
     sources = [
         {
             "@type": "prov:Entity",
-            "@id": source.url or f"urn:source:{quote(name, safe='')}",
+            "@id": iri(source.url)
+            if urls.count(source.url) == 1 and source.url
+            else f"urn:source:{quote(name, safe='')}",
             "prov:label": f"{name}: {size.n_docs} documents, {size.n_tokens} tokens",
             "license": source.license or "NOASSERTION",
         }

@@ -4,7 +4,7 @@ import json
 import re
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.framework.markdown import table
+from jobs.framework.markdown import plain, table
 from jobs.report.templates import template
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
@@ -15,12 +15,17 @@ _SIZES = {
 }  # fmt: skip
 
 
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+"""Characters that YAML excludes or reads as line ends, and JSON does not."""
+
+
 def dataset_card(facts: DatasetFacts) -> str:
     """The card's text."""
     arm = ARMS[facts.arm]
     sources = [
-        (name, source.license or "not stated", source.url or "not stated", source.description, *facts.by(0)[name])
-        for name, source in ((name, facts.sources[name]) for name in facts.by(0))
+        (*map(plain, (name, source.license or "not stated", source.url or "not stated", source.description)), *size)
+        for name, size in facts.by(0).items()
+        for source in [facts.sources[name]]
     ]
     columns = [(f"`{field.name}`", field.type, field.metadata[b"comment"].decode()) for field in DATASET]
     settings = facts.provenance.settings
@@ -31,9 +36,9 @@ def dataset_card(facts: DatasetFacts) -> str:
         "sources": sources,
         "languages": [(lang, *size) for lang, size in facts.by(1).items()],
         "columns": columns,
-        "settings": [(f"`{key}`", f"`{json.dumps(settings[key])}`") for key in sorted(settings)],
+        "settings": [(f"`{key}`", plain(json.dumps(settings[key], ensure_ascii=False))) for key in sorted(settings)],
     }
-    return template("dataset_card.md", {}, "jobs.describing").render(facts=facts, table=table, **values)
+    return template("dataset_card.md", {"plain": plain}, "jobs.describing").render(facts=facts, table=table, **values)
 
 
 def _header(facts: DatasetFacts) -> str:
@@ -46,7 +51,12 @@ def _header(facts: DatasetFacts) -> str:
         "task_categories": ["text-generation"],
         "tags": ["cross-lingual", "pretraining", "semantic-pivots"],
     }
-    return "".join(f"{name}: {json.dumps(value, ensure_ascii=False)}\n" for name, value in fields.items())
+    return "".join(f"{name}: {_as_yaml(value)}\n" for name, value in fields.items())
+
+
+def _as_yaml(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _hub_licenses(expression: str) -> list[str]:
@@ -54,4 +64,4 @@ def _hub_licenses(expression: str) -> list[str]:
     if expression == "NOASSERTION":
         return ["unknown"]
     names = re.split(r" (?:AND|OR) ", expression)
-    return ["other" if re.search(r"[^\w.+-]", name) else name.lower() for name in names]
+    return ["other" if re.search(r"[^\w.+-]", name, re.ASCII) else name.lower() for name in names]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pyarrow as pa
 from deltalake import QueryBuilder
@@ -97,6 +98,11 @@ def read_facts(
         table.version(),
         content.provenance,
     )
+
+
+def iri(address: str) -> str:
+    """An address with percent escapes for the characters that none may have, such as spaces."""
+    return quote(address, safe=";/?:@&=+$,-_.!~*'()#%[]")
 
 
 def _sum(sizes: Iterable[Size]) -> Size:

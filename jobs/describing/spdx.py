@@ -5,7 +5,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from jobs.describing.dataset_facts import DatasetFacts
+from jobs.describing.dataset_facts import DatasetFacts, iri
 from pivot_udfs.arms import ARMS
 
 _CREATION = "_:creation"
@@ -15,7 +15,7 @@ _EXPRESSION = re.compile(r"[\w.+() -]+", re.ASCII)
 
 def spdx_document(facts: DatasetFacts) -> str:
     """The document as JSON-LD."""
-    base = f"{facts.about.url or facts.location}#release-{facts.release}/{facts.arm}"
+    base = f"{iri(facts.about.url or facts.location).partition('#')[0]}#release-{facts.release}/{facts.arm}"
     time, provider = f"{facts.published.isoformat()}T00:00:00Z", f"{base}/provider"
     creation = {"type": "CreationInfo", "@id": _CREATION, "specVersion": "3.0.1", "created": time}
     profiles = ["core", "software", "dataset", "simpleLicensing"]
@@ -43,7 +43,7 @@ def _dataset(facts: DatasetFacts, base: str, time: str, provider: str) -> dict[s
         builtTime=time,
         software_primaryPurpose="data",
         software_packageVersion=str(facts.release),
-        software_downloadLocation=facts.about.url or facts.location,
+        software_downloadLocation=iri(facts.about.url or facts.location),
         dataset_datasetType=["text"],
         dataset_datasetSize=sum(facts.files.values()),
         dataset_dataPreprocessing=[f"{made.job} version {made.version}, semantic-pivots {made.release}"],
@@ -54,7 +54,7 @@ def _dataset(facts: DatasetFacts, base: str, time: str, provider: str) -> dict[s
 def _source(facts: DatasetFacts, name: str, base: str) -> list[dict[str, Any]]:
     """A source, its declared licence, and that the dataset was made from it."""
     source, size, place = facts.sources[name], facts.by(0)[name], f"{base}/source/{quote(name, safe='')}"
-    located = {"software_downloadLocation": source.url} if source.url else {}
+    located = {"software_downloadLocation": iri(source.url)} if source.url else {}
     text = f"{source.description} ({size.n_docs} documents, {size.n_tokens} tokens)".strip()
     package = _element(
         "software_Package", place, name=name, description=text, software_primaryPurpose="data", **located

@@ -4,7 +4,7 @@ It describes what a dataset contributes to a model's training; the model's own i
 """
 
 from jobs.describing.dataset_facts import DatasetFacts
-from jobs.framework.markdown import table
+from jobs.framework.markdown import plain, table
 from jobs.report.templates import template
 from pivot_udfs.arms import ARMS
 from pivot_udfs.setting_sections.description_settings import SourceKind
@@ -36,12 +36,15 @@ def training_summary(facts: DatasetFacts) -> str:
         "sections": [(title, _sources(facts, kind)) for kind, title in _SECTIONS.items()],
         "not_stated": _NOT_STATED,
     }
-    return template("training_summary.md", {}, "jobs.describing").render(facts=facts, table=table, **values)
+    return template("training_summary.md", {"plain": plain}, "jobs.describing").render(
+        facts=facts, table=table, **values
+    )
 
 
 def _sources(facts: DatasetFacts, kind: SourceKind) -> list[tuple[object, ...]]:
+    none = "not stated"
     return [
-        (name, source.description, source.license or "not stated", source.url or "not stated", source.collected, *size)
+        (*map(plain, (name, source.description, source.license or none, source.url or none, source.collected)), *size)
         for name, size in facts.by(0).items()
         if (source := facts.sources[name]).kind == kind
     ]

@@ -20,6 +20,7 @@ from pivot_udfs import __version__
 from pivot_udfs.load_settings import load_settings, resolved_toml, secret_values
 
 S = TypeVar("S", bound=BaseModel)
+EXIT_CODES = "exit codes: 0 done; 2 to be fixed by the user; 75 may pass, run it again later; 130 interrupted; 1 a bug"
 commands: dict[str, str] = {}
 """What a user of the installed command types for a job, by the job's name; empty where jobs are run by their files."""
 
@@ -106,10 +107,15 @@ def report_error(name: str, error: Exception) -> int:
 
 def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=commands.get(name, name), description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=commands.get(name, name),
+        description=description,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", required=True, help="a TOML file, see conf/")
-    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="overrides one key")
+    parser.add_argument("--config", required=True, help="a TOML file (semantic-pivots config prints one)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="overrides one key; may be repeated"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and the plan only")
     parser.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="json: one object a line, for log collectors"

@@ -31,6 +31,10 @@ _OTHER_SPARK = (
     "SPARK_HOME must be unset or hold the release of the pyspark installed here, and JAVA_HOME a Java 17 or later"
 )
 _REMEDIES = (
+    Remedy(
+        r"^ModuleNotFoundError: No module named '(accelerate|gguf|safetensors|scipy|sklearn|torch|transformers)\b",
+        "there is no package {0}: pip install '.[gpu]' in a checkout, or 'FILE[gpu]' with the path of the wheel",
+    ),
     Remedy(r"No space left on device|Disk quota exceeded|StorageFull", _FULL),
     Remedy(r"Too many open files", _OPEN_FILES),
     Remedy(

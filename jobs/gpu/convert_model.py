@@ -11,13 +11,14 @@ from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.common.files import publish, results_path
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.models.load_model import load_model, save_model
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from pivot_udfs.tokenization.backends import load_tokenizer
 
 
 def convert(settings: ModelSettings) -> None:
     """Loads ``[model]``, checks its vocabulary, and saves it."""
+    from jobs.gpu.models.load_model import load_model, save_model
+
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     model = load_model(settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}))
     check_vocabulary(settings.model, model, tokenizer)

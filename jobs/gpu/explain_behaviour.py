@@ -18,8 +18,6 @@ import pyarrow.parquet as pq
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
-from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
 from jobs.gpu.build_translation_task import load_task, task_tokens
 from jobs.gpu.common.files import read_provenance, results_path, write_json, write_text
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
@@ -56,6 +54,8 @@ _COPIED = (
 
 def explain(settings: ModelSettings) -> None:
     """Writes the joined pairs and the statistics of every direction."""
+    from jobs.gpu.analysis.explain_direction import explain_directions, markdown_table, precision_table
+
     task = load_task(settings)
     names = ("word_cooccurrence", "word_totals", "pair_pivots")
     tables = {name: open_table(settings.warehouse.path, name, settings.warehouse.release) for name in names}
@@ -67,32 +67,13 @@ def explain(settings: ModelSettings) -> None:
     tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
     pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
-    directions = _explained(pairs.to_pylist(), traces.to_pylist(), task, settings)
+    directions = explain_directions(pairs.to_pylist(), traces.to_pylist(), task, settings)
     explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
     write_json(results_path(settings, "explanation.json"), explanation)
     write_text(results_path(settings, "traces.md"), f"{markdown_table(directions)}\n{precision_table(directions)}")
     for direction, row in directions.items():
         difference = row["causality"]["pivot"]["difference"]
         say(f"explained {direction}", **row["latent_behaviour"], log_p_without_pivot=f"{difference['mean']:.3f}")
-
-
-def _explained(
-    pairs: list[dict[str, Any]], traces: list[dict[str, Any]], task: Task, settings: ModelSettings
-) -> dict[str, dict[str, Any]]:
-    """The statistics of every direction, and of all together as ``all``."""
-    options, languages = (settings.translation.n_resamples, settings.translation.seed), settings.lexicon.languages
-    found = {}
-    for name, left_out in task.left_out.items():
-        mine, rows = ([row for row in of_all if row["direction"] == name] for of_all in (pairs, traces))
-        n_words, n_scored = len(task.of_direction(name)), sum(row["score"] is not None for row in mine)
-        missing = {"not traced": n_words - len(mine), "not scored": len(mine) - n_scored}
-        curves = {
-            "curves": language_curves(rows, languages, *options),
-            "precision_at_1": precision_at_1(rows, *options),
-        }
-        found[name] = explain_rows(mine, *options) | curves | {"left_out": left_out | missing}
-    found["all"] = explain_rows(pairs, *options) | {"curves": role_curves(traces, languages, *options)}
-    return found
 
 
 def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Provenance:

@@ -12,23 +12,24 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.analysis.compare_arms import compare, markdown_table
-from jobs.gpu.analysis.contrasts import RunResult
 from jobs.gpu.common.files import results_path, write_json, write_text
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import base_provenance
 from jobs.gpu.models.model_files import model_settings
 from jobs.gpu.pack_dataset import pack_if_needed, packed_folder
 from jobs.gpu.packing.packed_file import read_manifest
-from jobs.gpu.training.scored_runs import ScoredRuns, made_run, one_run
 from pivot_udfs.arms import arms_of
 from pivot_udfs.errors import TaskError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
+
+if TYPE_CHECKING:
+    from jobs.gpu.analysis.contrasts import RunResult
+    from jobs.gpu.training.scored_runs import ScoredRuns
 
 VERSION = 5
 
@@ -41,8 +42,10 @@ def run(settings: ModelSettings) -> None:
 
 def run_by_seed(settings: ModelSettings) -> Iterator[tuple[str, int]]:
     """Runs the experiment; after every seed of a contrast the comparison is written, and (contrast, seed) yielded."""
+    from jobs.gpu.training.scored_runs import ScoredRuns, one_run
+
     packed = {arm: _packed(one_run(settings, arm)) for arm in settings.experiment.arms}
-    pilot, runs, results = _pilot(settings), ScoredRuns(settings), dict[tuple[str, int], RunResult]()
+    pilot, runs, results = _pilot(settings), ScoredRuns(settings), dict[tuple[str, int], "RunResult"]()
     for contrast in settings.experiment.contrasts:
         for seed in settings.experiment.seeds:
             for arm in arms_of(contrast):
@@ -73,12 +76,15 @@ def _packed(settings: ModelSettings) -> dict[str, Any]:
 
 def _write(
     settings: ModelSettings,
-    runs: ScoredRuns,
-    results: dict[tuple[str, int], RunResult],
+    runs: "ScoredRuns",
+    results: "dict[tuple[str, int], RunResult]",
     packed: dict[str, Any],
     pilot: dict[str, Any],
 ) -> None:
     """Writes the comparison of what is done."""
+    from jobs.gpu.analysis.compare_arms import compare, markdown_table
+    from jobs.gpu.training.scored_runs import made_run, one_run
+
     found = compare(runs.base_scores, results, settings.experiment.contrasts, runs.task.half_a, pilot)
     made_from = {"base scores": base_provenance(settings).fingerprint}
     made_from |= {f"run {arm} {seed}": made_run(one_run(settings, arm, seed)).fingerprint for arm, seed in results}

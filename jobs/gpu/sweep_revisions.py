@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.analysis.revision_curve import revision_curve, revision_rows
 from jobs.gpu.build_translation_task import load_task
 from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.settings import ModelSettings
@@ -29,6 +28,8 @@ from pivot_udfs.errors import ConfigError
 
 def sweep(settings: ModelSettings) -> None:
     """Traces every revision and writes the table and the curve."""
+    from jobs.gpu.analysis.revision_curve import revision_curve, revision_rows
+
     if not settings.sweep.revisions:
         raise ConfigError("sweep.revisions is empty: list revisions of model.path, or folders of checkpoints")
     of_each = {revision: of_revision(settings, revision) for revision in settings.sweep.revisions}

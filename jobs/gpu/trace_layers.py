@@ -20,14 +20,10 @@ from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import model_hashes, model_settings
-from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
 from jobs.gpu.tracing.concept_tokens import concept_tokens
-from jobs.gpu.tracing.trace_words import Tracer
-from jobs.gpu.train_tuned_lens import lens_identity, load_trace_lens
 from jobs.gpu.translation.corpus_counts import read_pair_pivots
 from jobs.gpu.translation.lexicon_concepts import read_concepts
-from jobs.gpu.translation.task_model import load_task_model
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 
@@ -36,10 +32,15 @@ VERSION = 6
 
 def trace(settings: ModelSettings) -> None:
     """Traces ``[model]`` over the task and writes the readings of every layer."""
+    from jobs.gpu.models.output_head import find_output_head
+    from jobs.gpu.tracing.trace_lens import lens_identity, load_trace_lens
+    from jobs.gpu.tracing.trace_words import Tracer
+    from jobs.gpu.translation.task_model import load_task_model
+
     task = load_task(settings)
     table = open_table(settings.warehouse.path, "pair_pivots", settings.warehouse.release)
     check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
-    parts = Parts(results_path(settings, "traces"), _provenance(settings, table))
+    parts = Parts(results_path(settings, "traces"), _provenance(settings, table, lens_identity(settings)))
     if all(map(parts.has, task.examples)):
         say("all directions are traced already", folder=parts.folder)
         return
@@ -62,10 +63,9 @@ def trace(settings: ModelSettings) -> None:
             _say_labels(direction, rows)
 
 
-def _provenance(settings: ModelSettings, table: PinnedTable) -> Provenance:
+def _provenance(settings: ModelSettings, table: PinnedTable, of_lens: dict[str, str]) -> Provenance:
     of_task, task_file = task_identity(settings)
-    of_run = model_settings(settings.model) | result_settings(settings.trace) | of_task
-    of_run |= lens_identity(settings)
+    of_run = model_settings(settings.model) | result_settings(settings.trace) | of_task | of_lens
     of_run |= {"lexicon.languages": settings.lexicon.languages, "trace.control_seed": settings.translation.seed}
     files = {**task_file, **model_hashes(settings.model)}
     return Provenance("trace_layers", VERSION, of_run, {"pair_pivots": table.rows}, files)

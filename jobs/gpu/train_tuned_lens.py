@@ -9,28 +9,27 @@ the logit lens and with the tuned one, on sequences that were not trained on. ``
 
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import progress_bar, say
-from jobs.gpu.common.files import file_sha256, publish, read_provenance, results_path, write_json, write_provenance
+from jobs.gpu.common.files import publish, read_provenance, results_path, write_json, write_provenance
 from jobs.gpu.common.settings import ModelSettings
-from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.models.special_tokens import special_id
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder, pack_held_out
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
-from jobs.gpu.tracing.lenses import Lens, lens_file, load_lens, save_lens
-from jobs.gpu.tracing.train_lens import LensTrainer
 from pivot_udfs.errors import ModelError, PackedFileError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
+
+if TYPE_CHECKING:
+    from jobs.gpu.tracing.train_lens import LensTrainer
 
 VERSION = 2
 _STATE, _SAVE_SECONDS = "state.safetensors", 60.0
@@ -38,6 +37,10 @@ _STATE, _SAVE_SECONDS = "state.safetensors", 60.0
 
 def train(settings: ModelSettings) -> None:
     """Trains the lens of ``[model]`` and writes it."""
+    from jobs.gpu.models.load_model import load_model
+    from jobs.gpu.tracing.lenses import save_lens
+    from jobs.gpu.tracing.train_lens import LensTrainer
+
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     if not (held_out_folder(settings) / "manifest.json").is_file():
         pack_held_out(settings, tokenizer)
@@ -69,7 +72,7 @@ def train(settings: ModelSettings) -> None:
     say("trained", lens=folder, logit_lens_nats=f"{logit:.2f}", tuned_lens_nats=f"{tuned:.2f}")
 
 
-def _run(trainer: LensTrainer, folder: Path, made_from: Provenance) -> None:
+def _run(trainer: "LensTrainer", folder: Path, made_from: Provenance) -> None:
     """Runs the remaining steps, and saves their state in ``folder`` now and then."""
     if difference(read_provenance(folder), made_from) is None:
         trainer.load(folder / _STATE)
@@ -90,34 +93,6 @@ def _run(trainer: LensTrainer, folder: Path, made_from: Provenance) -> None:
 def lens_folder(settings: ModelSettings) -> Path:
     """The folder of the tuned lens."""
     return Path(settings.tuned_lens.path) if settings.tuned_lens.path else results_path(settings, "tuned_lens")
-
-
-def lens_identity(settings: ModelSettings) -> dict[str, str]:
-    """The SHA-256 (hex) of the tuned lens, as a setting of the provenance of traces; empty for the logit lens."""
-    if settings.trace.lens == "logit":
-        return {}
-    return {"trace.lens_sha256": file_sha256(lens_file(lens_folder(settings), settings.model.allow_pickle))}
-
-
-def load_trace_lens(settings: ModelSettings, model: Any) -> Lens:
-    """The lens that ``trace.lens`` asks for, on the model's device.
-
-    Raises ModelError where there is none, or it was trained for another model.
-    """
-    if settings.trace.lens == "logit":
-        return Lens()
-    folder, config = lens_folder(settings), model.config.get_text_config()
-    made, now = read_provenance(folder), model_hashes(settings.model) | _commit(model_settings(settings.model))
-    if made is not None:
-        before = {name: value for name, value in made.files.items() if name.startswith("model/")}
-        if before | _commit(made.settings) != now:
-            raise ModelError(f"{folder} was trained for another model: delete it and run jobs.gpu.train_tuned_lens")
-    lens = load_lens(folder, config.num_hidden_layers, config.hidden_size, settings.model.allow_pickle)
-    return lens.to(model.device)
-
-
-def _commit(of_model: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in of_model.items() if name == "model.commit"}
 
 
 def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:

@@ -18,7 +18,7 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
 from jobs.gpu.report.read_results import ModelReport, read_model_report
 from jobs.report.language_names import shown_token
-from jobs.report.templates import packaged, template
+from jobs.report.templates import packaged, template, without_controls
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.stores import resolve
@@ -76,9 +76,10 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     # Only the style sheet and the figures are trusted; everything else is escaped.
     safe = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704
     style = Markup(packaged("report.css"))  # noqa: S704
-    return template(PAGE, filters, "jobs.gpu.report").render(
+    page = template(PAGE, filters, "jobs.gpu.report").render(
         report=report, figures=safe, style=style, corpus_report=corpus_report, provenance=made_from.to_json()
     )
+    return without_controls(page)
 
 
 main = partial(run_command, "write_model_report", __doc__, ModelSettings, write_report)

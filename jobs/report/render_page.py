@@ -13,14 +13,14 @@ from jobs.report.language_names import language_name, shown_token
 from jobs.report.plot_style import PANEL, WIDE
 from jobs.report.plots import N_LEAST_DOCS, draw_densities, draw_lengths, draw_reach, draw_share_by_length
 from jobs.report.report_types import N_PIVOTS_LISTED, N_WORD_PAIRS_LISTED, Report
-from jobs.report.templates import packaged, template
+from jobs.report.templates import packaged, template, without_controls
 from jobs.report.verdict import judge
 from pivot_udfs.counting.associations import MEASURES
 from pivot_udfs.shards.quarantine_reasons import REASONS
 
 _CARD_DIGITS = 7
 """Larger numbers are shortened in the cards at the top, which have no room for more."""
-_LINE_ENDS = re.compile(r"[^\S\n]*\n\s*")
+_BLANK = re.compile(r"\s+")
 
 
 def make_page(report: Report, model_report: str | None = None, made_of: str = "") -> str:
@@ -33,7 +33,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
         "lengths": draw_lengths(report.densities),
         "share_by_length": draw_share_by_length(report.densities),
     }
-    return template("report.html", filters).render(
+    page = template("report.html", filters).render(
         report=report,
         intake=report.intake,
         association=MEASURES[report.association].title,
@@ -50,6 +50,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
         style=Markup(packaged("report.css")),  # noqa: S704 - our own
         figures={name: Markup(svg) for name, svg in figures.items()},  # noqa: S704 - matplotlib escapes texts
     )
+    return without_controls(page)
 
 
 def _shown_records(report: Report) -> list[tuple[str | None, str | None, str | None]]:
@@ -111,7 +112,9 @@ def _scaled(value: int, *units: tuple[str, int]) -> str:
 
 def _flow(text: str) -> Markup:
     """Text as one paragraph, with line ends shown as pilcrows."""
-    return Markup(_LINE_ENDS.sub(' <span class="cut">¶</span> ', str(escape(text))))  # noqa: S704 - escaped in this line
+    pilcrow = ' <span class="cut">¶</span> '
+    flowing = _BLANK.sub(lambda blank: pilcrow if "\n" in blank[0] else blank[0], str(escape(text)))
+    return Markup(flowing)  # noqa: S704 - escaped two lines above
 
 
 def _code(text: str) -> Markup:

@@ -5,10 +5,17 @@ from importlib import resources
 
 import jinja2
 
+_CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(13, 32), *range(0x7F, 0xA0)], "\N{REPLACEMENT CHARACTER}")
+
 
 def packaged(name: str, package: str = "jobs.report") -> str:
     """A template, style sheet or script of a package."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def without_controls(page: str) -> str:
+    """A page with a replacement character for each control character, which HTML does not allow."""
+    return page.translate(_CONTROLS)
 
 
 def template(name: str, filters: Mapping[str, Callable[..., object]], package: str = "jobs.report") -> jinja2.Template:

@@ -6,6 +6,7 @@ tables store first.
 """
 
 import hashlib
+import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 import regex
 
 from pivot_udfs.errors import LexiconError
-from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 from pivot_udfs.text.script_tables import fold
 from pivot_udfs.text.tab_separated import tab_separated_rows
 
+_LOG = logging.getLogger(__name__)
 _N_EXAMPLES = 5
 _JOINERS = "\u200c\u200d"
 _INVISIBLE = regex.compile(
@@ -54,7 +56,14 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
     Raises LexiconError where it cannot be read, is not UTF-8, lacks a language or has it twice, has ragged rows, or has
     no pair.
     """
-    return parse_lexicon(read_lexicon(path), languages, path)
+    lexicon = parse_lexicon(read_lexicon(path), languages, path)
+    paired = [concept for concept in lexicon.concepts if sum(word >= 0 for word in concept) > 1]
+    if n_repeated := len(paired) - len(set(paired)):
+        _LOG.warning(
+            "%s: %d rows have the words of another row; each is a concept of its own: remove those that are not",
+            *(printable(path), n_repeated),
+        )
+    return lexicon
 
 
 def read_lexicon(path: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, MaybePlace, Section
 
@@ -12,6 +12,8 @@ SourceKind = Literal["public_dataset", "licensed", "private", "crawled", "user",
 
 class Source(Section):
     """Where the documents of one `source` come from; the name is that of the field `source` of records."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
 
     kind: SourceKind = Field(default="other", json_schema_extra=NO_RESULT)
     """How the texts were obtained, as the EU's summary of training content divides sources."""

@@ -30,14 +30,14 @@ def test_every_job_has_a_command() -> None:
     assert named == {path.stem for path in (ROOT / "jobs" / "gpu").glob("[a-z]*.py")}
 
 
-@pytest.mark.parametrize("name", [name for name in JOBS if name != "setup-jars"])
+@pytest.mark.parametrize("name", JOBS)
 def test_a_command_runs_its_job_under_its_own_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([name, "--help"])
     assert stopped.value.code == 0
-    shown = "rebuild" if name == "demo" else name
     printed = capsys.readouterr().out
-    assert f"usage: semantic-pivots {shown} " in printed
+    assert f"usage: semantic-pivots {name} " in printed
+    assert "exit codes: 0 done; 2 to be fixed by the user" in printed
     assert ("--release N" in printed) == (name in ("report", "describe", "explain", "explain-pivot", "query"))
 
 
@@ -63,6 +63,12 @@ def test_the_model_side_without_its_packages_says_how_to_install_them(
     assert main(["model", "demo"]) == 2
     line = "semantic-pivots model: there is no package no_such_package: pip install '.[gpu]' in a checkout, or "
     assert capsys.readouterr().err == f"{line}'FILE[gpu]' with the path of the wheel\n"
+
+
+def test_a_package_that_a_running_job_lacks_is_an_error_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = ModuleNotFoundError("No module named 'torch.nn'")
+    assert command_line.report_error("trace_layers", missing) == 2
+    assert "SetupError: there is no package torch: pip install '.[gpu]' in a checkout" in capsys.readouterr().err
 
 
 def test_the_demo_finds_its_samples_from_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

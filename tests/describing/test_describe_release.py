@@ -5,6 +5,7 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,18 +52,28 @@ license = "GPL-3.0-only"
 SOURCES = ["web", "a | book", "letters"]
 
 
-def small_release(folder: Path) -> list[dict[str, Any]]:
+ODD_TITLE = 'T: "x" # \u2028\x85\x7f <b>|\\| \U0001f600'
+ODD = {
+    '<script>alert("x")</script>': {"license": " MIT \n", "url": "https://e.org/a b#<c>", "description": "[x](y) `z`"},
+    "a\nb\t|\\|c": {"license": "Л", "url": "https://e.org/a b#<c>", "kind": "crawled", "collected": "---\n# x"},
+    "#{[%é\U0001f600\u202e\x1b": {"license": "https://e.org/l?a=b c|d", "description": "<!-- *x* __y__"},
+    "---\n- x: &y *z": {"license": "x" * 300, "url": "no address at all"},
+}
+"""Names and settings of sources with what means something in HTML, Markdown, YAML, JSON and URIs."""
+
+
+def small_release(folder: Path, settings: str = SETTINGS, sources: Sequence[str] = SOURCES) -> list[dict[str, Any]]:
     """Writes settings and a release with one dataset; returns its rows."""
     draw = random.Random(5)  # noqa: S311 - a test's fixed draw
     rows = []
     for number in range(60):
         ids = [draw.randrange(100) for _ in range(draw.randrange(2_000))]
-        key = {"source": draw.choice(SOURCES), "doc_id": str(number), "lang": draw.choice(["en", "fr", "mul"])}
+        key = {"source": draw.choice(sources), "doc_id": str(number), "lang": draw.choice(["en", "fr", "mul"])}
         density = {"pivot_density": 0.5, "shrunken_density": 0.25}
         rows.append(
             key | density | {"text": "é", "token_ids": ids, "n_tokens": len(ids), "shard": "a.jsonl", "record": number}
         )
-    (folder / "run.toml").write_text(SETTINGS.format(folder=folder), encoding="utf-8")
+    (folder / "run.toml").write_text(settings.format(folder=folder), encoding="utf-8")
     warehouse = Warehouse(cast(Any, None), f"{folder}/warehouse")
     made = Provenance("filter_documents", 2, settings={"selection.rule": "top_share"})
     warehouse.commit_rows("datasets/pivot", rows, made)
@@ -166,6 +177,48 @@ def test_the_spdx_document_is_one_for_spdx_s_own_library(described: tuple[Path, 
     assert licenses == {"web": "CC-BY-4.0", "a | book": "MIT AND Apache-2.0", "letters": None}
     tokens = {one.name: int(one.description.split(" ")[-2]) for one in document.foreach_type(spdx.software_Package)}
     assert {name: tokens[name] for name in SOURCES} == tokens_by(rows, "source")
+
+
+def shown(markdown: str) -> str:
+    """The text of a cell, by the rules of CommonMark for backslashes and addresses."""
+    return re.sub(r"<(https?://[^>]*)>|\\([!-/:-@\[-`{-~])", lambda found: found[1] or found[2], markdown)
+
+
+def cells_of(text: str, n_cells: int) -> set[str]:
+    """The first cells of all rows with so many cells, as they are shown."""
+    rows = [re.findall(r" ((?:\\.|[^\\|])*) (?=\|)", line) for line in text.splitlines() if line.startswith("| ")]
+    return {shown(row[0]) for row in rows if len(row) == n_cells}
+
+
+def test_descriptions_of_odd_names_are_valid_and_show_them(tmp_path: Path) -> None:
+    def toml(value: str) -> str:
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f").replace("{", "{{")
+
+    text = SETTINGS[: SETTINGS.index("[description]")]
+    text += (
+        f"[description]\ntitle = {toml(ODD_TITLE)}\nprovider = {toml('- [x](y) <b>')}\nurl = 'https://e.org/a b#c'\n"
+    )
+    for name, keys in ODD.items():
+        text += f"[sources.{toml(name)}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in keys.items())
+    rows = small_release(tmp_path, text, list(ODD))
+    assert main(["--config", f"{tmp_path}/run.toml"]) == 0
+    folder = tmp_path / "warehouse" / "descriptions" / "pivot"
+    header = DatasetCard.load(folder / CARD, ignore_metadata_errors=False).data
+    assert (header["pretty_name"], header.license) == (f"{ODD_TITLE}: pivot", ["mit", "other", "x" * 300])
+    names = {" ".join(name.split()).replace("\u202e", "\\u202e").replace("\x1b", "\\x1b") for name in ODD}
+    card, summary = ((folder / name).read_text(encoding="utf-8") for name in (CARD, SUMMARY))
+    assert cells_of(card, 6) >= names
+    assert cells_of(summary, 7) >= names
+    assert "\n\\- \\[x\\](y) \\<b\\>\n" in summary
+    dataset = mlcroissant.Dataset(folder / CROISSANT)
+    assert dataset.metadata.ctx.issues.errors == set()
+    origins = json.loads((folder / CROISSANT).read_text(encoding="utf-8"))["prov:wasDerivedFrom"]
+    assert len({origin["@id"] for origin in origins}) == len(ODD)
+    assert not [origin["@id"] for origin in origins if re.search(r'[\s<>"{}|\\^`]', origin["@id"])]
+    document = spdx.SHACLObjectSet()
+    spdx.JSONLDDeserializer().read(io.BytesIO((folder / SPDX).read_bytes()), document)
+    tokens = {one.name: int(one.description.split(" ")[-2]) for one in document.foreach_type(spdx.software_Package)}
+    assert {name: tokens[name] for name in ODD} == tokens_by(rows, "source")
 
 
 def test_sources_without_a_licence_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

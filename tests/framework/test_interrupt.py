@@ -7,22 +7,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_corpus import write_small_corpus
+from small_corpus import SmallCorpus
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "awaited",
+    ("awaited", "changed"),
     [
-        pytest.param("tokenize_corpus: runs: ", marks=pytest.mark.nightly),
-        "count_cooccurrence: runs: ",
+        pytest.param("tokenize_corpus: runs: ", "corpus.max_document_bytes=500", marks=pytest.mark.nightly),
+        ("count_cooccurrence: runs: ", "cooccurrence.window=20"),
     ],
 )
-def test_a_run_that_is_interrupted_ends_with_one_line(awaited: str, tmp_path: Path) -> None:
-    corpus = write_small_corpus(tmp_path)
-    command = [sys.executable, ROOT / "jobs" / "rebuild_corpus.py", "--config", corpus.config]
+def test_a_run_that_is_interrupted_ends_with_one_line(awaited: str, changed: str, copied: SmallCorpus) -> None:
+    command = [sys.executable, ROOT / "jobs" / "rebuild_corpus.py", "--config", copied.config]
+    command += ["--set", f"warehouse.path={copied.warehouse}", "--set", changed]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell job ignores it, and passes that on
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)

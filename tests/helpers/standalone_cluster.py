@@ -28,11 +28,16 @@ def standalone_cluster(
     def start(name: str, host: str, *arguments: str) -> None:
         command = [str(spark_home / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", "--host", host]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYSPARK", "SPARK"))}
+        environment |= {
+            "SPARK_HOME": str(spark_home),
+            "SPARK_DAEMON_MEMORY": "300m",
+            "SPARK_DAEMON_JAVA_OPTS": os.environ["SPARK_SUBMIT_OPTS"],
+        }
         with (folder / f"{len(started)}.log").open("wb") as log:
             started.append(
                 subprocess.Popen(
                     [*command, "--webui-port", "0", *arguments],
-                    env=environment | {"SPARK_HOME": str(spark_home), "SPARK_DAEMON_MEMORY": "300m"},
+                    env=environment,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from jobs.gpu import continue_pretraining
-from jobs.gpu.continue_pretraining import TrainingRun
+from jobs.gpu.training.training_run import TrainingRun
 
 WAYS: dict[str, list[str]] = {
     "replicated": ["training.deterministic=true"],

@@ -199,6 +199,16 @@ def test_words_that_occur_nowhere_are_counted_with_examples() -> None:
     assert describe_missing(lexicon, lexicon.words) is None
 
 
+def test_rows_that_repeat_another_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "l.tsv"
+    path.write_text("en\tfr\nwater\teau\ncat\t\ncat\t\nsea\teau\n", encoding="utf-8")
+    load_lexicon(str(path), ["en", "fr"])
+    assert not caplog.messages
+    path.write_text("en\tfr\nwater\teau\nWater\tEAU\nwater\te\u0301\n", encoding="utf-8")
+    assert len(load_lexicon(str(path), ["en", "fr"]).concepts) == 3
+    assert "1 rows have the words of another row" in caplog.messages[0]
+
+
 def test_the_sample_lexicon() -> None:
     lexicon = load_lexicon(str(counted.SAMPLES / "lexicon.tsv"), ["zh", "en", "ja", "fr"])
     assert len(lexicon.concepts) == len(counted.sample_rows()) == 1_887

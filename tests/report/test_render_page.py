@@ -68,6 +68,21 @@ def test_the_page_escapes_what_comes_from_the_corpus() -> None:
     assert "".join(reader.marks).endswith("¶ next")
 
 
+def test_the_page_has_no_control_characters_and_isolates_text_of_another_direction() -> None:
+    controls = "".join(map(chr, [*range(1, 9), 11, 12, *range(14, 32), *range(127, 160)]))
+    page = make_page(made_up_report(f"a{controls}b\u202e", "喝水"))
+    assert not re.findall(r"[^\S\n ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]", page.replace("\t", "").replace("\u3000", ""))
+    assert page.count("\u202e") > 5
+    reader = PageReader(page)
+    assert reader.tags["script"] == 2
+    assert "strong { unicode-bidi: isolate; }" in page
+
+
+def test_line_ends_are_pilcrows_and_other_white_space_stays() -> None:
+    text = "a \n\n b  c" + " " * 100_000 + "d"
+    assert "".join(PageReader(make_page(made_up_report(text=text))).marks) == "a ¶ b  c" + " " * 100_000 + "d"
+
+
 def test_the_page_of_a_release_that_was_asked_for_names_it_at_its_top() -> None:
     release = Release(3, datetime(2026, 1, 2, 3, 4, tzinfo=UTC), {}, "")
     page = make_page(replace(made_up_report(), release=release))

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from jobs.framework.markdown import table
 from jobs.gpu.analysis.auc_and_correlation import behaviour_auc, count_score_correlation
 from jobs.gpu.analysis.bootstrap import Interval, mean_interval
+from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
+from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
+from jobs.gpu.translation.translation_task import Task
 
 Rows = Sequence[Mapping[str, Any]]
 COUNTS = ("pair_count", "sampled_pair_count", "target_count")
@@ -19,6 +22,26 @@ _COMPARED = ("pivot", "control", "rival", "difference", "less_rival")
 _FEWEST = 10
 """Words that an interval needs: a bootstrap of fewer covers too little."""
 _EFFECTS = ("pivot_effect", "control_effect", "rival_effect")
+
+
+def explain_directions(pairs: Rows, traces: Rows, task: Task, settings: ModelSettings) -> dict[str, dict[str, Any]]:
+    """The statistics of every direction, and of all together as ``all``.
+
+    ``pairs`` are the rows of ``explained_pairs.parquet``, ``traces`` those of all directions.
+    """
+    options, languages = (settings.translation.n_resamples, settings.translation.seed), settings.lexicon.languages
+    found = {}
+    for name, left_out in task.left_out.items():
+        mine, rows = ([row for row in of_all if row["direction"] == name] for of_all in (pairs, traces))
+        n_words, n_scored = len(task.of_direction(name)), sum(row["score"] is not None for row in mine)
+        missing = {"not traced": n_words - len(mine), "not scored": len(mine) - n_scored}
+        curves = {
+            "curves": language_curves(rows, languages, *options),
+            "precision_at_1": precision_at_1(rows, *options),
+        }
+        found[name] = explain_rows(mine, *options) | curves | {"left_out": left_out | missing}
+    found["all"] = explain_rows(pairs, *options) | {"curves": role_curves(traces, languages, *options)}
+    return found
 
 
 def explain_rows(rows: Rows, n_resamples: int, seed: int) -> dict[str, Any]:

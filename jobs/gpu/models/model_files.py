@@ -5,13 +5,13 @@ A name on the hub is resolved once to the commit of its revision, and all files 
 
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from transformers.utils.hub import cached_file, extract_commit_hash
 
 from jobs.gpu.common.files import file_sha256
 from jobs.gpu.common.settings import Model
@@ -28,9 +28,10 @@ class ModelFiles:
 
     def find(self, name: str) -> Path | None:
         """A file of the model, downloaded if necessary; None if the model has no such file."""
-        options: dict[str, Any] = {"revision": self.commit or None, "_raise_exceptions_for_missing_entries": False}
-        found = cached_file(self.path, name, **options)
-        return None if found is None else Path(found)
+        if not self.commit:
+            found = Path(self.path, name)
+            return found if found.is_file() else None
+        return _hub_file(self.path, name, revision=self.commit, _raise_exceptions_for_missing_entries=False)
 
 
 def resolve_path(path: str) -> str:
@@ -67,16 +68,24 @@ def find_files(settings: Model) -> ModelFiles:
 def _commit(name: str, revision: str, first: str) -> str:
     """The commit of a revision of a model on the hub, found through the file ``first``."""
     try:
-        found = cached_file(name, first, revision=revision or None)
+        found = _hub_file(name, first, revision=revision or None)
     except (OSError, ValueError) as error:
         text = " ".join(str(error).split())
         raise ModelError(
             f"model.path = {name!r} is neither a folder nor found on the hub: {text}; give a folder"
         ) from None
-    commit = extract_commit_hash(found, None)
+    commit = re.search(r"/snapshots/([0-9a-f]{40})/", found.as_posix()) if found else None
     if commit is None:
         raise ModelError(f"model.path = {name!r}: the hub names no commit for {found}; download it and give the folder")
-    return str(commit)
+    return commit[1]
+
+
+def _hub_file(name: str, file: str, **options: Any) -> Path | None:
+    """A file of a model on the hub; transformers, which takes long to import, is not needed for folders."""
+    from transformers.utils.hub import cached_file
+
+    found = cached_file(name, file, **options)
+    return None if found is None else Path(found)
 
 
 def model_settings(settings: Model) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from jobs.gpu.translation.lexicon_concepts import Concept
 from jobs.gpu.translation.word_tokens import WordTokens
@@ -33,10 +33,10 @@ class ConceptTokens:
         """Whether a concept has a token that is its whole word in a language, given by its place."""
         return concept is not None and bool(self.wholes[language][concept])
 
-    def ids(self, device: torch.device | None = None) -> Tensor:
+    def ids(self) -> NDArray[np.int64]:
         """All first tokens, int64 (languages, concepts, 2), -1 where there is none."""
         rows = [[[*found, -1, -1][:2] for found in of_language] for of_language in self.firsts]
-        return torch.tensor(rows, dtype=torch.int64, device=device)
+        return np.array(rows, np.int64)
 
     def random_concept(self, concept: int, seed: str) -> int | None:
         """A concept drawn by ``seed`` with tokens in all languages in which ``concept`` has some, none of them shared.

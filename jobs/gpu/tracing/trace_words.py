@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from jobs.gpu.common.trace_settings import Trace
@@ -125,7 +126,7 @@ class Tracer:
         with captured_outputs(self.head.layers) as outputs:
             for last in runner.run(prompts):
                 hidden = [self.lens.translated(last.of(output), layer) for layer, output in enumerate(outputs)]
-                ids = self.concepts.ids(hidden[0].device) if ids is None else ids
+                ids = torch.tensor(self.concepts.ids(), device=hidden[0].device) if ids is None else ids
                 chosen = [words[row] for row in last.rows]
                 numbers = [(word.word.concept, -1 if word.control is None else word.control) for word in chosen]
                 compared = Compared(ids, [[a] * n_languages + [b] * n_languages for a, b in numbers])
@@ -244,7 +245,6 @@ def schema(languages: Sequence[str]) -> pa.Schema:
             *((f"{name}_{language}", layers) for language in languages for name in names),
             *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
             *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
-            *((f"without_{name}", pa.float64()) for name in ("pivot", "control", "rival")),
-            ("log_probability", pa.float64()),
+            *((k, pa.float64()) for k in ("without_pivot", "without_control", "without_rival", "log_probability")),
         ]
     )

@@ -19,18 +19,12 @@ from jobs.gpu.common.files import read_provenance, results_path
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.continue_pretraining import run_folder, train
-from jobs.gpu.evaluate_translation import (
-    base_provenance,
-    evaluate,
-    kept_scores,
-    score_task,
-    scores_provenance,
-    write_scores,
-)
+from jobs.gpu.evaluate_translation import base_provenance, evaluate, kept_scores, scores_provenance
 from jobs.gpu.models.load_model import load_model, pick_device
 from jobs.gpu.pack_dataset import packed_folder
 from jobs.gpu.packing.packed_file import manifest_provenance, open_packed, read_manifest
 from jobs.gpu.training.training_setup import load_for_training, run_provenance
+from jobs.gpu.translation.score_task import score_task, write_scores
 from jobs.gpu.translation.task_model import TaskModel, load_task_model
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer

@@ -15,6 +15,7 @@ from training_world import make_traced_world, run_options, run_training
 from jobs.gpu import sweep_revisions, trace_layers, write_model_report
 from jobs.gpu.analysis.revision_curve import SCHEMA, revision_curve, step_of
 from jobs.gpu.models.load_model import save_model
+from jobs.gpu.translation import task_model
 
 pytestmark = pytest.mark.torch
 
@@ -69,9 +70,9 @@ def test_an_interrupted_sweep_reads_no_model_again(config: Path, monkeypatch: py
     before = pq.read_table(config.parent / "results" / "sweep.parquet")
     (lost,) = (config.parent / "results" / "sweep").glob("*step-00000004/traces/en-fr.parquet")
     lost.unlink()
-    loaded, load = [], trace_layers.load_task_model
+    loaded, load = [], task_model.load_task_model
     monkeypatch.setattr(
-        trace_layers, "load_task_model", lambda settings, *rest: loaded.append(settings) or load(settings, *rest)
+        task_model, "load_task_model", lambda settings, *rest: loaded.append(settings) or load(settings, *rest)
     )
     assert sweep_revisions.main(_options(config)) == 0
     assert [Path(settings.model.path).parent.name for settings in loaded] == ["step-00000004"]
