@@ -26,7 +26,7 @@ def run_from_zip(folder: Path, place: str) -> str:
     """What a kernel returns in a process without a home, with the code in a zip in a folder of its own."""
     target = folder / place / "semantic_pivots.zip"
     subprocess.run(
-        [sys.executable, ROOT / "jobs" / "framework" / "code_zip.py", target], check=True, capture_output=True
+        [sys.executable, ROOT / "jobs" / "framework" / "spark" / "code_zip.py", target], check=True, capture_output=True
     )
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "XDG_", "PYTHON"))}
     environment = kept | {"HOME": "/dev/null", "TMPDIR": str(folder), "PYTHONPATH": str(target)}
