@@ -2,55 +2,19 @@
 
 import io
 import json
-import random
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import mlcroissant
 import pytest
 from huggingface_hub import DatasetCard
+from small_release import SETTINGS, SOURCES, small_release
 from spdx_python_model import v3_0_1 as spdx
 
-from jobs import query_tables
 from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
-from jobs.framework.markdown import table
-from jobs.warehouse.spark_tables import Warehouse
-from jobs.warehouse.write_release import write_release
-from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET
-
-SETTINGS = """
-[corpus]
-inputs = "shards"
-[warehouse]
-path = "{folder}/warehouse"
-[tokenizer]
-path = "tokenizer.json"
-[lexicon]
-path = "lexicon.tsv"
-languages = ["en", "fr"]
-[selection]
-arms = ["pivot"]
-[description]
-provider = "A University, corpus@example.org"
-url = "https://example.org/corpus"
-[sources.web]
-kind = "crawled"
-license = "CC-BY-4.0"
-url = "https://example.org/web"
-collected = "2025-06"
-[sources."a | book"]
-kind = "licensed"
-license = "MIT AND Apache-2.0"
-url = "https://example.org/books"
-[sources.unused]
-license = "GPL-3.0-only"
-"""
-SOURCES = ["web", "a | book", "letters"]
-
 
 ODD_TITLE = 'T: "x" # \u2028\x85\x7f <b>|\\| \U0001f600'
 ODD = {
@@ -60,25 +24,6 @@ ODD = {
     "---\n- x: &y *z": {"license": "x" * 300, "url": "no address at all"},
 }
 """Names and settings of sources with what means something in HTML, Markdown, YAML, JSON and URIs."""
-
-
-def small_release(folder: Path, settings: str = SETTINGS, sources: Sequence[str] = SOURCES) -> list[dict[str, Any]]:
-    """Writes settings and a release with one dataset; returns its rows."""
-    draw = random.Random(5)  # noqa: S311 - a test's fixed draw
-    rows = []
-    for number in range(60):
-        ids = [draw.randrange(100) for _ in range(draw.randrange(2_000))]
-        key = {"source": draw.choice(sources), "doc_id": str(number), "lang": draw.choice(["en", "fr", "mul"])}
-        density = {"pivot_density": 0.5, "shrunken_density": 0.25}
-        rows.append(
-            key | density | {"text": "é", "token_ids": ids, "n_tokens": len(ids), "shard": "a.jsonl", "record": number}
-        )
-    (folder / "run.toml").write_text(settings.format(folder=folder), encoding="utf-8")
-    warehouse = Warehouse(cast(Any, None), f"{folder}/warehouse")
-    made = Provenance("filter_documents", 2, settings={"selection.rule": "top_share"})
-    warehouse.commit_rows("datasets/pivot", rows, made)
-    write_release(warehouse, ["datasets/pivot"])
-    return rows
 
 
 @pytest.fixture(scope="module")
@@ -251,63 +196,3 @@ def test_a_dry_run_names_the_files_and_writes_none(tmp_path: Path, capsys: pytes
         assert main([*asked, "--set", override]) == 2
         assert message in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_a_dry_run_of_a_query_checks_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small_release(tmp_path)
-    asked = ["--config", str(tmp_path / "run.toml"), "--dry-run", "--sql"]
-    assert query_tables.main([*asked, "SELECT lang, count(*) AS n FROM datasets_pivot GROUP BY lang"]) == 0
-    assert capsys.readouterr().out.endswith("\nwould print the columns lang, n\n")
-    for sql, message in (("SELECT no FROM datasets_pivot", "No field named no"), ("SELEC 1", "--sql: ")):
-        assert query_tables.main([*asked, sql]) == 2
-        assert message in capsys.readouterr().err
-
-
-def answer(folder: Path, sql: str, *arguments: str) -> int:
-    return query_tables.main(["--config", str(folder / "run.toml"), "--sql", sql, *arguments])
-
-
-def test_a_query_prints_every_value_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small_release(tmp_path)
-    sql = (
-        "-- of one row\nSELECT 'https://a/?id=5' AS id, 'a\tb\x1b' AS t, arrow_cast('r\xe9', 'Binary') AS raw,"
-        " 0.0 / 0.0 AS ratio, NULL AS nothing"
-    )
-    assert answer(tmp_path, sql) == 0
-    assert capsys.readouterr().out == "id\tt\traw\tratio\tnothing\nhttps://a/?id=5\ta\\tb\\x1b\tr\xe9\tnan\t\n"
-    assert answer(tmp_path, sql, "--format", "json") == 0
-    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert found == {"id": "https://a/?id=5", "t": "a\tb\x1b", "raw": "r\xe9", "ratio": None, "nothing": None}
-
-
-@pytest.mark.parametrize(
-    ("sql", "message"),
-    [
-        ("SELECT a.source, b.source FROM datasets_pivot a, datasets_pivot b", "several columns are named source"),
-        ("COPY (SELECT 1) TO '{folder}/written.csv'", "only queries that read"),
-        ("EXPLAIN ANALYZE COPY (SELECT 1) TO '{folder}/written.csv'", "only queries that read"),
-        ("/* SELECT */ DROP TABLE datasets_pivot", "only queries that read"),
-        ("", "only queries that read"),
-    ],
-)
-def test_a_query_that_writes_or_would_lose_columns_is_refused(
-    sql: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    small_release(tmp_path)
-    before = sorted(tmp_path.rglob("*"))
-    assert answer(tmp_path, sql.format(folder=tmp_path)) == 2
-    assert message in capsys.readouterr().err
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize("number", ["", "-1", "1.0", "one"])
-def test_a_release_that_is_no_number_is_refused(
-    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    small_release(tmp_path)
-    assert answer(tmp_path, "SELECT 1", "--release", number) == 2
-    assert "warehouse.release = " in capsys.readouterr().err
-
-
-def test_cells_stay_cells() -> None:
-    assert table(["a"], [["x | y\nz"], [1234567]]) == "| a |\n| --- |\n| x \\| y z |\n| 1,234,567 |"

@@ -4,27 +4,21 @@ import json
 
 import pytest
 from changing_shards import (
-    BATCHES,
     CHECKED,
     FEW_ARMS,
-    assert_as_from_nothing,
     assert_as_without,
     forget,
     keys_of,
-    killed_at_each_commit,
     rebuild,
-    stop_before_commit,
     table,
     write_keys,
     write_shard,
 )
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from small_corpus import SmallCorpus, must_work, run_job
+from small_corpus import SmallCorpus, must_work
 
-from jobs import count_cooccurrence, forget_documents, rebuild_corpus
-from jobs.warehouse.releases import read_release
+from jobs import count_cooccurrence
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.stores import resolve
 
 
 def n_blocked(corpus: SmallCorpus) -> int:
@@ -202,81 +196,6 @@ def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
     shards = [path.name for path in (world.folder / "shards").iterdir()]
     keys = [key for shard in shards for key in keys_of(world, shard) if key[0] == source]
     assert any(key in keys for key in keys_of(world, "6.jsonl")) == (" blocked, " in log_text)
-    assert_as_without(world, keys)
-
-
-@pytest.mark.parametrize("completed_by_rebuild", [False, True])
-def test_forgetting_killed_at_any_commit_is_completed_by_the_next_run(
-    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, completed_by_rebuild: bool
-) -> None:
-    with (world.folder / "shards" / "0.jsonl").open("a", encoding="utf-8") as shard:
-        shard.write('\n{"source": "web", "id": "1", "text": " "}')
-    rebuild(world)
-    keys, n_runs = [*keys_of(world, "0.jsonl")[:2], keys_of(world, "3.jsonl")[1], ("web", "1")], 0
-    file = write_keys(world, keys)
-
-    def run() -> tuple[int, str, str]:
-        nonlocal n_runs
-        n_runs += 1
-        return (
-            run_job(rebuild_corpus.main, world)
-            if completed_by_rebuild and n_runs > 2
-            else forget(world, "--keys", file)
-        )
-
-    killed_at_each_commit(monkeypatch, run)
-    assert_as_without(world, keys)
-
-
-@pytest.mark.parametrize("complete_before", [False, True])
-def test_a_half_loaded_corpus_is_not_released(
-    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch, complete_before: bool
-) -> None:
-    if complete_before:
-        rebuild(world)
-    overrides, keys = ("corpus.max_document_bytes=5000", BATCHES), keys_of(world, "0.jsonl")[:2]
-    with monkeypatch.context() as patch:
-        stop_before_commit(patch, 4)
-        assert run_job(rebuild_corpus.main, world, *overrides)[0] == 130
-    before = read_release(resolve(str(world.warehouse)))
-    code, _, errors = forget(world, "--keys", write_keys(world, keys), "--purge", overrides=overrides)
-    assert (code, "has only the first batches of a run that was stopped" in errors) == (2, True), errors
-    assert read_release(resolve(str(world.warehouse))) == before
-    documents = DeltaTable(world.warehouse / "documents").to_pyarrow_table(columns=["shard", "source", "doc_id"])
-    assert {row["shard"] for row in documents.to_pylist()} == {f"{world.folder}/shards/0.jsonl"}
-    assert not {(row["source"], row["doc_id"]) for row in documents.to_pylist()} & set(keys)
-    code, _, errors = run_job(count_cooccurrence.main, world, *overrides)
-    assert (code, "run tokenize_corpus again" in errors) == (2, True), errors
-    rebuild(world, *overrides)
-    assert_as_without(world, keys)
-
-
-def test_a_load_whose_other_shards_are_gone_is_completed(world: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        stop_before_commit(patch, 4)
-        assert run_job(rebuild_corpus.main, world, BATCHES)[0] == 130
-    for number in (1, 2, 3):
-        (world.folder / "shards" / f"{number}.jsonl").unlink()
-    assert "tokenize_corpus: runs: " in rebuild(world)
-    assert_as_from_nothing(world)
-    assert "tokenize_corpus: skipped" in rebuild(world)
-
-
-def test_documents_that_were_blocked_and_not_removed_yet_are_not_counted(
-    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rebuild(world)
-    keys = keys_of(world, "0.jsonl")[:1]
-
-    def stopped(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(forget_documents, "remove_records", stopped)
-        assert forget(world, "--keys", write_keys(world, keys))[0] == 130
-    code, _, errors = run_job(count_cooccurrence.main, world)
-    assert (code, "run tokenize_corpus again" in errors) == (2, True)
-    rebuild(world)
     assert_as_without(world, keys)
 
 

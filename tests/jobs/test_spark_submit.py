@@ -53,7 +53,9 @@ with open({log!r}, "a") as _log:
 def build_zip(path: Path, log: Path) -> None:
     """The zip of `make dist`, in which pivot_udfs logs each process that imports it, and from where."""
     made = path.with_suffix(".made.zip")
-    subprocess.run([sys.executable, ROOT / "jobs" / "framework" / "spark" / "code_zip.py", made], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, ROOT / "jobs" / "framework" / "spark" / "code_zip.py", made], check=True, capture_output=True
+    )
     with zipfile.ZipFile(made) as plain, zipfile.ZipFile(path, "w") as archive:
         for name in plain.namelist():
             added = WRITE_DOWN.format(log=str(log)) if name == "pivot_udfs/__init__.py" else ""

@@ -166,7 +166,7 @@ class Experiment(Section):
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """The values of ``training.seed``."""
-    pilot: str = ""
+    pilot: MaybePlace = ""
     """The ``experiment.json`` of an earlier run: what this one can detect is computed from its variances, too, by those
     of the contrast of the same name, else of the first one of the same kind."""
     pack: bool = Field(default=True, json_schema_extra=NO_RESULT)
