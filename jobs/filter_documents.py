@@ -18,10 +18,11 @@ from functools import partial
 
 from pyspark.sql import DataFrame
 
+from jobs.forgetting.block_list_table import forgotten_between, read_block_list
+from jobs.forgetting.remove_records import forget_rows
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
 from jobs.framework.task_sizes import map_files
-from jobs.loading.forget import forget_rows
 from jobs.loading.replace_shards import replace_shards
 from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, unmatched
 from jobs.selection.locate_documents import files_of, with_files
@@ -34,9 +35,8 @@ from jobs.selection.select_documents import (
     move_cuts,
     select_documents,
 )
-from jobs.warehouse.block_list_table import forgotten_between, read_block_list
 from jobs.warehouse.changed_documents import DocumentsToRead, covered_documents, documents_to_read
-from jobs.warehouse.table_files import files_with_shards
+from jobs.warehouse.delta.table_files import files_with_shards
 from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import HELD, copy_chosen, count_held

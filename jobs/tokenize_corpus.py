@@ -14,6 +14,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.forgetting.block_list_table import read_block_list
+from jobs.forgetting.remove_records import forget_blocked
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.framework.task_sizes import pack_files
@@ -25,7 +27,6 @@ from jobs.loading.check_quarantine import (
     progress_message,
 )
 from jobs.loading.emptied_folders import check_emptied_folders
-from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import (
     LOADED,
     LOADING,
@@ -38,7 +39,6 @@ from jobs.loading.loaded_shards import (
 from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
-from jobs.warehouse.block_list_table import read_block_list
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList

@@ -15,9 +15,9 @@ from pathlib import PurePosixPath
 
 from pyarrow import fs
 
+from jobs.forgetting.block_list_table import read_block_list
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.warehouse.block_list_table import read_block_list
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.loaded_shards import LoadedShard
+from jobs.warehouse.delta.table_files import files_with_shards
 from jobs.warehouse.spark_tables import Warehouse
-from jobs.warehouse.table_files import files_with_shards
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.read_parquet import in_shards, rows_without, table_in
 

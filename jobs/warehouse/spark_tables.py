@@ -13,10 +13,10 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, roll_back, unchanged
-from jobs.warehouse.commit_history import Content
-from jobs.warehouse.open_table import LOG, add_actions, check_files, data_files, missing_version, open_delta
-from jobs.warehouse.refused_features import refused_feature
+from jobs.warehouse.delta.commit import commit_files, roll_back, unchanged
+from jobs.warehouse.delta.commit_history import Content
+from jobs.warehouse.delta.open_table import LOG, add_actions, check_files, data_files, missing_version, open_delta
+from jobs.warehouse.delta.refused_features import refused_feature
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError

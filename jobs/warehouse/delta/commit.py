@@ -14,7 +14,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.commit_history import (
+from jobs.warehouse.delta.commit_history import (
     FILES_AFTER,
     TABLES_WITH,
     Content,
@@ -22,7 +22,7 @@ from jobs.warehouse.commit_history import (
     maintained_version,
     read_content,
 )
-from jobs.warehouse.open_table import check_files, data_files, missing_version, open_delta
+from jobs.warehouse.delta.open_table import check_files, data_files, missing_version, open_delta
 from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from jobs.warehouse.commit_history import commits_between
-from jobs.warehouse.open_table import open_delta, stored_rows
+from jobs.warehouse.delta.commit_history import commits_between
+from jobs.warehouse.delta.open_table import open_delta, stored_rows
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance

@@ -14,7 +14,7 @@ from jobs.framework.stage import Run
 from jobs.framework.task_sizes import map_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
-from jobs.warehouse.table_files import files_between
+from jobs.warehouse.delta.table_files import files_between
 from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked, read_sources
 from pivot_udfs.provenance import Provenance
