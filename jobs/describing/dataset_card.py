@@ -4,6 +4,7 @@ import json
 import re
 
 from jobs.describing.dataset_facts import DatasetFacts
+from jobs.describing.licenses import hub_licenses
 from jobs.framework.markdown import plain, table
 from jobs.report.templates import template
 from pivot_udfs.arms import ARMS
@@ -46,7 +47,7 @@ def _header(facts: DatasetFacts) -> str:
     fields = {
         "pretty_name": f"{facts.about.title}: {facts.arm}",
         "language": sorted(facts.languages),
-        "license": sorted({name for licenses in facts.licenses for name in _hub_licenses(licenses)}),
+        "license": sorted({name for stated in facts.licenses for name in hub_licenses(stated)}),
         "size_categories": [next((name for end, name in _SIZES.items() if facts.total.n_docs < end), "n>1T")],
         "task_categories": ["text-generation"],
         "tags": ["cross-lingual", "pretraining", "semantic-pivots"],
@@ -57,11 +58,3 @@ def _header(facts: DatasetFacts) -> str:
 def _as_yaml(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _hub_licenses(expression: str) -> list[str]:
-    """The Hub's names of the licences in an SPDX expression; it has words for licences that are not in SPDX's list."""
-    if expression == "NOASSERTION":
-        return ["unknown"]
-    names = re.split(r" (?:AND|OR) ", expression)
-    return ["other" if re.search(r"[^\w.+-]", name, re.ASCII) else name.lower() for name in names]

@@ -7,7 +7,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 NO_RESULT: dict[str, Any] = {"changes_result": False}
 
 
@@ -50,6 +49,20 @@ def expanded(path: str) -> str:
     return path
 
 
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """Checks that the whole text matches a regular expression; the error has what is expected instead of it."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(expected)
+        return text
+
+    return AfterValidator(check)
+
+
+Language = Annotated[
+    str, matching("[a-z]{2,3}", "a language code of two or three small letters is needed, such as 'zh' for zh-Hans")
+]
 Once = AfterValidator(_each_once)
 MaybePlace = Annotated[str, AfterValidator(expanded)]
 """A path or URI, or empty."""

@@ -14,6 +14,7 @@ from small_release import SETTINGS, SOURCES, small_release
 from spdx_python_model import v3_0_1 as spdx
 
 from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
+from jobs.describing.licenses import hub_licenses, is_known, spdx_expression
 from pivot_udfs.schemas import DATASET
 
 ODD_TITLE = 'T: "x" # \u2028\x85\x7f <b>|\\| \U0001f600'
@@ -149,7 +150,7 @@ def test_descriptions_of_odd_names_are_valid_and_show_them(tmp_path: Path) -> No
     assert main(["--config", f"{tmp_path}/run.toml"]) == 0
     folder = tmp_path / "warehouse" / "descriptions" / "pivot"
     header = DatasetCard.load(folder / CARD, ignore_metadata_errors=False).data
-    assert (header["pretty_name"], header.license) == (f"{ODD_TITLE}: pivot", ["mit", "other", "x" * 300])
+    assert (header["pretty_name"], header.license) == (f"{ODD_TITLE}: pivot", ["mit", "other"])
     names = {" ".join(name.split()).replace("\u202e", "\\u202e").replace("\x1b", "\\x1b") for name in ODD}
     card, summary = ((folder / name).read_text(encoding="utf-8") for name in (CARD, SUMMARY))
     assert cells_of(card, 6) >= names
@@ -171,6 +172,41 @@ def test_sources_without_a_licence_are_named(tmp_path: Path, capsys: pytest.Capt
     assert main(["--config", f"{tmp_path}/run.toml", "--set", "warehouse.release=0"]) == 0
     warning = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: "))
     assert warning == "warning: pivot: no licence or url in the settings [sources.<name>] of letters"
+
+
+@pytest.mark.parametrize(
+    ("stated", "expression", "hub", "warned"),
+    [
+        (
+            "mit or (Apache-2.0 AND CC-BY-4.0)",
+            "MIT OR (Apache-2.0 AND CC-BY-4.0)",
+            ["apache-2.0", "cc-by-4.0", "mit"],
+            0,
+        ),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0", ["other"], 0),
+        ("LicenseRef-ours", "LicenseRef-ours", ["other"], 0),
+        ("https://e.org/licence", None, ["other"], 0),
+        ("Apache 2.0", None, ["other"], 1),
+        ("MTI", None, ["other"], 1),
+        ("MIT OR", None, ["other"], 1),
+        ("(" * 300, None, ["other"], 1),
+    ],
+)
+def test_licences_are_expressions_of_spdx_or_addresses(
+    stated: str, expression: str | None, hub: list[str], warned: int
+) -> None:
+    assert spdx_expression(stated) == expression
+    assert sorted(hub_licenses(stated)) == hub
+    assert is_known(stated) is not bool(warned)
+
+
+def test_a_licence_that_is_no_expression_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_release(tmp_path)
+    options = ["--set", "sources.letters={license = 'MTI', url = 'https://e.org'}"]
+    assert main(["--config", f"{tmp_path}/run.toml", *options]) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert warning.startswith("warning: pivot: sources.letters.license = 'MTI' is no expression of SPDX: write one")
+    assert "NoAssertionLicense" in (tmp_path / "warehouse/descriptions/pivot" / SPDX).read_text(encoding="utf-8")
 
 
 def test_a_warehouse_without_a_release_is_an_error_of_the_user(
