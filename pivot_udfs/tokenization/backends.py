@@ -80,6 +80,11 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
     return fastest(spec, path, backend) if backend in _FAST else spec
 
 
+def tokenizer_sha256(path: str) -> str:
+    """SHA-256 (hex) of a tokenizer's file, local or a URI; raises TokenizerError where it cannot be read."""
+    return hashlib.sha256(_read_bytes(path)).hexdigest()
+
+
 def _read_bytes(path: str) -> bytes:
     try:
         location = resolve(path)
