@@ -10,7 +10,7 @@ import pyarrow as pa
 from deltalake import QueryBuilder
 
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.open_table import data_files
+from jobs.warehouse.delta.open_table import data_files
 from jobs.warehouse.releases import Release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance

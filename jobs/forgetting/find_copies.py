@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pyarrow import fs
 
 from jobs.framework.stage import Run
-from jobs.warehouse.commit_history import commits_of
-from jobs.warehouse.open_table import LOG, add_actions, data_files, open_delta, stored_files
+from jobs.warehouse.delta.commit_history import commits_of
+from jobs.warehouse.delta.open_table import LOG, add_actions, data_files, open_delta, stored_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance
