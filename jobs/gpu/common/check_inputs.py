@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from jobs.framework.check_paths import check_folder
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean
-from jobs.framework.preflight import check_folder
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.read_tables import check_files, open_table
 from jobs.gpu.common.settings import Model, ModelSettings
