@@ -43,7 +43,6 @@ from pivot_udfs.filter_documents import HELD, copy_chosen, count_held
 from pivot_udfs.matching.swap_words import SwapPlan
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, DOCUMENT_SCORES
-from pivot_udfs.shards.block_list import NOTHING_BLOCKED
 from pivot_udfs.storage.read_parquet import read_listed
 
 _CUTS, _SCORES = "selection_cuts", "document_scores"
@@ -76,8 +75,7 @@ def read_cuts(run: Run) -> Cuts:
 
 def _without_forgotten(run: Run, cuts: Cuts) -> Cuts:
     """The cuts, none of which names a forgotten document, committed where that has changed them."""
-    content = run.warehouse.content(_CUTS)
-    blocks = read_block_list(run.warehouse) if run.warehouse.content(BLOCK_LIST) else NOTHING_BLOCKED
+    content, blocks = run.warehouse.content(_CUTS), read_block_list(run.warehouse)
     named = [cut for cut in cuts.cuts if cut.first and blocks.has(cut.source, cut.doc_id, cut.shard)]
     if not named or content is None or content.provenance is None:
         return cuts
