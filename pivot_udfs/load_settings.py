@@ -81,7 +81,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> str:
             raise ConfigError(f"--set {dotted!r}: {table} is a value, not a table")
     tree[tables[-1]] = text.strip()
     with suppress(ValueError, RecursionError):
-        tree[tables[-1]] = tomllib.loads(f"value = {text}")["value"]
+        [tree[tables[-1]]] = tomllib.loads(f"value = {text}").values()
     return ".".join(tables)
 
 

@@ -28,7 +28,7 @@ from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, tokenizer_sha256
 
-VERSION = 2
+VERSION = 3
 _NOT_COMPARED = ("translation.directions", "translation.n_resamples")
 """Settings that do not change the words of a direction."""
 
