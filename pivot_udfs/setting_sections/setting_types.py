@@ -5,6 +5,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from pivot_udfs.text.language_tags import is_registered, language_of
+
 T = TypeVar("T")
 
 NO_RESULT: dict[str, Any] = {"changes_result": False}
@@ -60,8 +62,20 @@ def matching(pattern: str, expected: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def of_documents(code: str) -> str:
+    """Checks that a language code is one that documents can have: another of the same language is of no document."""
+    language = language_of(code)
+    if language != code:
+        raise ValueError(f"documents of this language have {language!r}: write that, also in the lexicon's header")
+    if not is_registered(code):
+        raise ValueError("no language has this code in ISO 639, so that no document has it")
+    return code
+
+
 Language = Annotated[
-    str, matching("[a-z]{2,3}", "a language code of two or three small letters is needed, such as 'zh' for zh-Hans")
+    str,
+    matching("[a-z]{2,3}", "a language code of two or three small letters is needed, such as 'zh' for zh-Hans"),
+    AfterValidator(of_documents),
 ]
 Once = AfterValidator(_each_once)
 MaybePlace = Annotated[str, AfterValidator(expanded)]
