@@ -20,11 +20,11 @@ from benchmarks.common import fresh, parse, report
 from jobs.framework.task_sizes import pack_files
 from jobs.loading.loaded_shards import LoadedShard, batches_of, compare_shards, read_loaded
 from jobs.loading.replace_shards import commit_shards
-from jobs.warehouse.commit import commit_files
-from jobs.warehouse.commit_history import Content, commits_of, read_content
-from jobs.warehouse.open_table import check_files, open_delta
+from jobs.warehouse.delta.commit import commit_files
+from jobs.warehouse.delta.commit_history import Content, commits_of, read_content
+from jobs.warehouse.delta.open_table import check_files, open_delta
+from jobs.warehouse.delta.table_files import changed_files, files_between, files_with_shards
 from jobs.warehouse.spark_tables import Warehouse
-from jobs.warehouse.table_files import changed_files, files_between, files_with_shards
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.shards.list_shards import Shard, list_shards

@@ -99,8 +99,7 @@ def _type(schema: dict[str, Any], defs: dict[str, Any]) -> str:
         least = f", {schema['minItems']} or more" if schema.get("minItems") else ""
         return f"list of {_type(schema['items'], defs)}{least}"
     if schema["type"] == "object":
-        values = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()))
-        return f"table of {_type(values, defs)}"
+        return f"table of {_type(schema['additionalProperties'], defs)}"
     return schema["type"] + _range(schema)
 
 

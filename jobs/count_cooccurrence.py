@@ -19,14 +19,14 @@ from functools import cache, partial
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.forgetting.block_list_table import forgotten_between
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files, least_tasks, map_files
-from jobs.warehouse.block_list_table import forgotten_between
 from jobs.warehouse.changed_documents import covered_documents
-from jobs.warehouse.commit_history import row_versions, rows_made_from
-from jobs.warehouse.open_table import open_delta
-from jobs.warehouse.table_files import FileChanges, changed_files
+from jobs.warehouse.delta.commit_history import row_versions, rows_made_from
+from jobs.warehouse.delta.open_table import open_delta
+from jobs.warehouse.delta.table_files import FileChanges, changed_files
 from pivot_udfs.count_changes import count_changes, count_languages, sum_languages
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS

@@ -12,11 +12,12 @@ from functools import partial
 from jobs.describing.croissant import croissant
 from jobs.describing.dataset_card import dataset_card
 from jobs.describing.dataset_facts import DatasetFacts, read_facts
+from jobs.describing.licenses import is_known
 from jobs.describing.spdx import spdx_document
 from jobs.describing.training_summary import training_summary
+from jobs.framework.check_paths import check_folder
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean, say, write_line
-from jobs.framework.preflight import check_folder
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.releases import Release, read_release
 from pivot_udfs.errors import WarehouseError
@@ -63,8 +64,18 @@ def _asked_for(settings: Settings) -> tuple[Release, ArrowTables, Location]:
 def _warn(facts: DatasetFacts) -> None:
     missing = [name for name, source in facts.sources.items() if not (source.license and source.url)]
     if missing:
-        names = ", ".join(missing)
-        write_line(f"warning: {facts.arm}: no licence or url in the settings [sources.<name>] of {names}", "WARNING")
+        _warning(facts, f"no licence or url in the settings [sources.<name>] of {', '.join(missing)}")
+    for name, source in facts.sources.items():
+        if source.license and not is_known(source.license):
+            _warning(
+                facts,
+                f"sources.{name}.license = {source.license!r} is no expression of SPDX: write one, such as "
+                "'MIT OR Apache-2.0', an address, or LicenseRef-<name> for a licence that SPDX does not list",
+            )
+
+
+def _warning(facts: DatasetFacts, text: str) -> None:
+    write_line(f"warning: {facts.arm}: {text}", "WARNING")
 
 
 def _write(facts: DatasetFacts, folder: Location, table: Location) -> None:

@@ -18,10 +18,11 @@ from functools import partial
 
 from pyspark.sql import DataFrame
 
+from jobs.forgetting.block_list_table import forgotten_between, read_block_list
+from jobs.forgetting.remove_records import forget_rows
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
 from jobs.framework.task_sizes import map_files
-from jobs.loading.forget import forget_rows
 from jobs.loading.replace_shards import replace_shards
 from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, unmatched
 from jobs.selection.locate_documents import files_of, with_files
@@ -34,16 +35,14 @@ from jobs.selection.select_documents import (
     move_cuts,
     select_documents,
 )
-from jobs.warehouse.block_list_table import forgotten_between, read_block_list
 from jobs.warehouse.changed_documents import DocumentsToRead, covered_documents, documents_to_read
-from jobs.warehouse.table_files import files_with_shards
+from jobs.warehouse.delta.table_files import files_with_shards
 from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import HELD, copy_chosen, count_held
 from pivot_udfs.matching.swap_words import SwapPlan
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, DOCUMENT_SCORES
-from pivot_udfs.shards.block_list import NOTHING_BLOCKED
 from pivot_udfs.storage.read_parquet import read_listed
 
 _CUTS, _SCORES = "selection_cuts", "document_scores"
@@ -76,8 +75,7 @@ def read_cuts(run: Run) -> Cuts:
 
 def _without_forgotten(run: Run, cuts: Cuts) -> Cuts:
     """The cuts, none of which names a forgotten document, committed where that has changed them."""
-    content = run.warehouse.content(_CUTS)
-    blocks = read_block_list(run.warehouse) if run.warehouse.content(BLOCK_LIST) else NOTHING_BLOCKED
+    content, blocks = run.warehouse.content(_CUTS), read_block_list(run.warehouse)
     named = [cut for cut in cuts.cuts if cut.first and blocks.has(cut.source, cut.doc_id, cut.shard)]
     if not named or content is None or content.provenance is None:
         return cuts

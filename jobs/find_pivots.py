@@ -117,7 +117,7 @@ def _associations(run: Run, plan: PivotPlan) -> DataFrame:
 
 STAGE = Stage(
     name="find_pivots",
-    version=5,
+    version=6,
     reads=("corpus_totals", "word_totals", "token_totals", "token_sources", "token_cooccurrence"),
     sections=("pivots", "lexicon"),
     files=("tokenizer", "lexicon"),

@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from jobs import rebuild_corpus, write_report
+from jobs.forgetting.block_list_table import add_entries, read_entries
+from jobs.forgetting.find_copies import check_folders, copies, tables_with_rows
+from jobs.forgetting.read_requests import read_keys, shards_named, with_copies
+from jobs.forgetting.remove_records import Found, find_records, remove_records, rows_after, sources_named
 from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
-from jobs.loading.forget import Found, find_records, remove_records, rows_after, sources_named
-from jobs.loading.forget_requests import read_keys, shards_named, with_copies
-from jobs.loading.forgotten_copies import check_folders, copies, tables_with_rows
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
 from jobs.loading.restore_tables import restored
-from jobs.warehouse.block_list_table import add_entries, read_entries
-from jobs.warehouse.maintenance import purge
+from jobs.warehouse.delta.maintenance import purge
 from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.shards.block_list import Blocked, BlockList
 

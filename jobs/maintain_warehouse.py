@@ -11,13 +11,13 @@ from functools import partial
 
 from pyarrow import fs
 
+from jobs.framework.check_paths import check_folder
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean, say
-from jobs.framework.preflight import check_folder
 from jobs.framework.user_errors import user_error
+from jobs.warehouse.delta.maintenance import maintain_table
+from jobs.warehouse.delta.open_table import LOG
 from jobs.warehouse.kept_versions import is_counted, kept_versions
-from jobs.warehouse.maintenance import maintain_table
-from jobs.warehouse.open_table import LOG
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import TransientError, WarehouseError
 from pivot_udfs.schemas import TABLES

@@ -17,7 +17,7 @@ from jobs.framework.run_stages import print_plan, run_stage, with_run
 from jobs.framework.run_summary import write_summary
 from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import missed_budgets
-from jobs.warehouse.open_table import stored_rows
+from jobs.warehouse.delta.open_table import stored_rows
 from jobs.warehouse.register_tables import register_tables
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release

@@ -7,12 +7,12 @@ spark-submit jobs/score_documents.py --config conf/demo.toml [--set table.key=va
 
 from functools import partial
 
+from jobs.forgetting.block_list_table import forgotten_between
+from jobs.forgetting.remove_records import forget_rows
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files
-from jobs.loading.forget import forget_rows
 from jobs.loading.replace_shards import replace_shards
-from jobs.warehouse.block_list_table import forgotten_between
 from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance

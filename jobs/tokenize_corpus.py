@@ -9,11 +9,12 @@ spark-submit jobs/tokenize_corpus.py --config conf/demo.toml [--set table.key=va
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.forgetting.block_list_table import read_block_list
+from jobs.forgetting.remove_records import forget_blocked
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, why_anew
 from jobs.framework.task_sizes import pack_files
@@ -25,7 +26,6 @@ from jobs.loading.check_quarantine import (
     progress_message,
 )
 from jobs.loading.emptied_folders import check_emptied_folders
-from jobs.loading.forget import forget_blocked
 from jobs.loading.loaded_shards import (
     LOADED,
     LOADING,
@@ -38,12 +38,12 @@ from jobs.loading.loaded_shards import (
 from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
-from jobs.warehouse.block_list_table import read_block_list
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
 from pivot_udfs.shards.content_ids import CONTENT_IDS, content_ids
 from pivot_udfs.shards.list_shards import Shard
+from pivot_udfs.storage.write_parquet import WrittenFile
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
@@ -94,9 +94,9 @@ def _content_ids(run: Run, paths: Sequence[str]) -> dict[str, str]:
 
 def _load(
     run: Run, provenance: Provenance, changes: ShardChanges, loaded: dict[str, LoadedShard] | None, blocks: BlockList
-) -> list[dict[str, Any]]:
+) -> list[WrittenFile]:
     """Commits the changes; ``loaded`` None: onto nothing, whatever the tables hold. Returns the files of documents."""
-    documents: list[dict[str, Any]] = []
+    documents: list[WrittenFile] = []
     rows = dict(loaded or {}) | {
         s.path: (loaded or {})[s.path]._replace(modified_ns=s.modified_ns) for s in changes.touched
     }
@@ -124,7 +124,7 @@ def _load(
 
 def _write_batch(
     run: Run, batch: Sequence[Shard], blocks: BlockList, part: tuple[int, int]
-) -> tuple[dict[str, list[dict[str, Any]]], ShardCounts]:
+) -> tuple[dict[str, list[WrittenFile]], ShardCounts]:
     """Lets workers read and tokenize shards; returns the files that they wrote, and the counts of each shard."""
     if not batch:
         return {}, {}
@@ -181,7 +181,7 @@ def _log_totals(run: Run, counts: ShardCounts) -> None:
     )
 
 
-def _warn_of_repeated_keys(run: Run, files: Sequence[dict[str, Any]]) -> None:
+def _warn_of_repeated_keys(run: Run, files: Sequence[WrittenFile]) -> None:
     """All documents with one key are kept; shard and record distinguish them."""
     sizes, n_docs = {file["path"]: file["n_bytes"] for file in files}, sum(file["n_records"] for file in files)
     with run.progress.watch(run.spark, STAGE.name, "repeated keys"):
@@ -194,7 +194,7 @@ def _warn_of_repeated_keys(run: Run, files: Sequence[dict[str, Any]]) -> None:
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=7,
+    version=8,
     reads=(),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),

@@ -15,12 +15,13 @@ from pathlib import PurePosixPath
 
 from pyarrow import fs
 
+from jobs.forgetting.block_list_table import read_block_list
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
-from jobs.warehouse.block_list_table import read_block_list
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, difference
-from pivot_udfs.schemas import BLOCK_LIST, PINNED, STAGE_TABLES
+from pivot_udfs.schemas import PINNED, STAGE_TABLES
+from pivot_udfs.shards.block_list import NOTHING_BLOCKED
 from pivot_udfs.storage.list_files import list_folder
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
@@ -86,12 +87,10 @@ def _with_releases(run: Run, page: str, made: Provenance) -> str:
 
 def _shows_blocked(run: Run, page: str) -> bool:
     """Whether a page has a text or the name of a source that is blocked."""
-    if not run.warehouse.content(BLOCK_LIST):
-        return False
     blocks, shown = read_block_list(run.warehouse), _SHOWN.search(page)
-    return not shown or any(
-        blocks.has(source, doc_id, shard) for source, doc_id, shard in json.loads(html.unescape(shown[1]))
-    )
+    if blocks == NOTHING_BLOCKED or not shown:
+        return blocks != NOTHING_BLOCKED
+    return any(blocks.has(source, doc_id, shard) for source, doc_id, shard in json.loads(html.unescape(shown[1])))
 
 
 def _made_of(page: str) -> Provenance | None:
@@ -136,8 +135,7 @@ def _read(page: Location) -> str | None:
             return None
         if page.type() != fs.FileType.File:
             raise IsADirectoryError("it is no file")
-        with page.open_input() as stream:
-            return bytes(stream.read()).decode(errors="replace")
+        return page.read().decode(errors="replace")
     except STORE_ERRORS as error:
         raise _unusable("read from", page, error) from None
 

@@ -63,7 +63,7 @@ def _read_toml(path: str) -> dict[str, Any]:
     except OSError as error:
         place = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
         raise ConfigError(
-            f"--config {path}: {error.strerror}{place}: give the path of a TOML file, see conf/"
+            f"--config {path}: {error.strerror}{place}: give the path of a TOML file; semantic-pivots config prints one"
         ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path} is not TOML: {error}") from None
@@ -81,7 +81,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> str:
             raise ConfigError(f"--set {dotted!r}: {table} is a value, not a table")
     tree[tables[-1]] = text.strip()
     with suppress(ValueError, RecursionError):
-        tree[tables[-1]] = tomllib.loads(f"value = {text}")["value"]
+        [tree[tables[-1]]] = tomllib.loads(f"value = {text}").values()
     return ".".join(tables)
 
 

@@ -25,13 +25,16 @@ from pivot_udfs.setting_sections.setting_types import (
     Place,
     Section,
     as_list,
+    matching,
     not_blank,
     spark_key,
 )
 
 log = logging.getLogger(__name__)
 
-FieldName = Annotated[str, Field(pattern=r'^[^"\\\\\x00-\x1f]*$')]
+FieldName = Annotated[
+    str, matching(r'[^"\\\x00-\x1f]*', "names of fields have no quotation mark, backslash or control character")
+]
 
 
 class CorpusFields(Section):
@@ -152,9 +155,9 @@ class Report(Section):
 class Lineage(Section):
     """OpenLineage events of the stages that run; see ``docs/schedule.md``."""
 
-    target: Annotated[str, Field(pattern=r"^(https?://.+|file:.+|/.*|[^:]*)$")] = Field(
-        default="", json_schema_extra=NO_RESULT
-    )
+    target: Annotated[
+        str, matching("https?://.+|file:.+|/.*|[^:]*", "a path is needed, or an address such as 'http://host:5000'")
+    ] = Field(default="", json_schema_extra=NO_RESULT)
     """A local file that events are appended to, or the address of a server (``http://host:5000``, to which
     ``/api/v1/lineage`` is added); empty: no events. Needs the extra ``lineage``."""
 
@@ -162,7 +165,9 @@ class Lineage(Section):
 class Catalog(Section):
     """Registers the tables by name after each rebuild; see ``docs/query.md``."""
 
-    database: Annotated[str, Field(pattern=r"^(\w+(\.\w+)*)?$")] = Field(default="", json_schema_extra=NO_RESULT)
+    database: Annotated[
+        str, matching(r"(\w+(\.\w+)*)?", "letters, digits and _ are allowed, with dots between the parts of the name")
+    ] = Field(default="", json_schema_extra=NO_RESULT)
     """Database (schema) of Spark's catalog, such as ``corpus`` or ``unity.corpus``; empty: none."""
 
 

@@ -1,6 +1,7 @@
 """A dataset's description in Croissant 1.1, the vocabulary of MLCommons for datasets, with its provenance in PROV."""
 
 import json
+from collections import Counter
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
@@ -68,17 +69,17 @@ def _field(field: pa.Field) -> dict[str, Any]:
 
 
 def _provenance(facts: DatasetFacts) -> dict[str, Any]:
-    urls = [source.url for source in facts.sources.values()]
+    n_sources = Counter(source.url for source in facts.sources.values())
     sources = [
         {
             "@type": "prov:Entity",
             "@id": iri(source.url)
-            if urls.count(source.url) == 1 and source.url
+            if source.url and n_sources[source.url] == 1
             else f"urn:source:{quote(name, safe='')}",
             "prov:label": f"{name}: {size.n_docs} documents, {size.n_tokens} tokens",
             "license": source.license or "NOASSERTION",
         }
-        for name, size in facts.by(0).items()
+        for name, size in facts.by_source.items()
         for source in [facts.sources[name]]
     ]
     made = facts.provenance

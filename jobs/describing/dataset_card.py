@@ -4,6 +4,7 @@ import json
 import re
 
 from jobs.describing.dataset_facts import DatasetFacts
+from jobs.describing.licenses import hub_licenses
 from jobs.framework.markdown import plain, table
 from jobs.report.templates import template
 from pivot_udfs.arms import ARMS
@@ -24,7 +25,7 @@ def dataset_card(facts: DatasetFacts) -> str:
     arm = ARMS[facts.arm]
     sources = [
         (*map(plain, (name, source.license or "not stated", source.url or "not stated", source.description)), *size)
-        for name, size in facts.by(0).items()
+        for name, size in facts.by_source.items()
         for source in [facts.sources[name]]
     ]
     columns = [(f"`{field.name}`", field.type, field.metadata[b"comment"].decode()) for field in DATASET]
@@ -34,7 +35,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         "arm": arm,
         "made": facts.provenance,
         "sources": sources,
-        "languages": [(lang, *size) for lang, size in facts.by(1).items()],
+        "languages": [(lang, *size) for lang, size in facts.by_language.items()],
         "columns": columns,
         "settings": [(f"`{key}`", plain(json.dumps(settings[key], ensure_ascii=False))) for key in sorted(settings)],
     }
@@ -46,7 +47,7 @@ def _header(facts: DatasetFacts) -> str:
     fields = {
         "pretty_name": f"{facts.about.title}: {facts.arm}",
         "language": sorted(facts.languages),
-        "license": sorted({name for licenses in facts.licenses for name in _hub_licenses(licenses)}),
+        "license": sorted({name for stated in facts.licenses for name in hub_licenses(stated)}),
         "size_categories": [next((name for end, name in _SIZES.items() if facts.total.n_docs < end), "n>1T")],
         "task_categories": ["text-generation"],
         "tags": ["cross-lingual", "pretraining", "semantic-pivots"],
@@ -57,11 +58,3 @@ def _header(facts: DatasetFacts) -> str:
 def _as_yaml(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _hub_licenses(expression: str) -> list[str]:
-    """The Hub's names of the licences in an SPDX expression; it has words for licences that are not in SPDX's list."""
-    if expression == "NOASSERTION":
-        return ["unknown"]
-    names = re.split(r" (?:AND|OR) ", expression)
-    return ["other" if re.search(r"[^\w.+-]", name, re.ASCII) else name.lower() for name in names]

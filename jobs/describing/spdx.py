@@ -1,16 +1,15 @@
 """A dataset's description as an SPDX 3.0.1 document: a dataset package, its sources, and their declared licences."""
 
 import json
-import re
 from typing import Any
 from urllib.parse import quote
 
 from jobs.describing.dataset_facts import DatasetFacts, iri
+from jobs.describing.licenses import spdx_expression
 from pivot_udfs.arms import ARMS
 
 _CREATION = "_:creation"
 _UNKNOWN_LICENSE = "https://spdx.org/rdf/3.0.1/terms/ExpandedLicensing/NoAssertionLicense"
-_EXPRESSION = re.compile(r"[\w.+() -]+", re.ASCII)
 
 
 def spdx_document(facts: DatasetFacts) -> str:
@@ -53,18 +52,18 @@ def _dataset(facts: DatasetFacts, base: str, time: str, provider: str) -> dict[s
 
 def _source(facts: DatasetFacts, name: str, base: str) -> list[dict[str, Any]]:
     """A source, its declared licence, and that the dataset was made from it."""
-    source, size, place = facts.sources[name], facts.by(0)[name], f"{base}/source/{quote(name, safe='')}"
+    source, size, place = facts.sources[name], facts.by_source[name], f"{base}/source/{quote(name, safe='')}"
     located = {"software_downloadLocation": iri(source.url)} if source.url else {}
     text = f"{source.description} ({size.n_docs} documents, {size.n_tokens} tokens)".strip()
     package = _element(
         "software_Package", place, name=name, description=text, software_primaryPurpose="data", **located
     )
     made = _relationship(f"{place}/generates", place, "generates", base)
-    if not _EXPRESSION.fullmatch(source.license):
+    stated = spdx_expression(source.license)
+    if stated is None:
         return [package, made, _relationship(f"{place}/licensed", place, "hasDeclaredLicense", _UNKNOWN_LICENSE)]
     license_id = f"{place}/license"
-    expression = {"simplelicensing_licenseExpression": source.license}
-    declared = _element("simplelicensing_LicenseExpression", license_id, **expression)
+    declared = _element("simplelicensing_LicenseExpression", license_id, simplelicensing_licenseExpression=stated)
     return [package, made, declared, _relationship(f"{place}/licensed", place, "hasDeclaredLicense", license_id)]
 
 

@@ -3,14 +3,13 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import cast
 
 from pyspark.sql import SparkSession
 
 from jobs.framework.command_line import Arguments, run_command
-from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.progress import Progress, StageRun, core_seconds
@@ -19,6 +18,7 @@ from jobs.framework.spark.spark_session import LateSession, check_store, start_s
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
+from pivot_udfs.errors import SetupError
 from pivot_udfs.schemas import PINNED, made_by
 from pivot_udfs.settings import Settings
 from pivot_udfs.storage.stores import resolve
@@ -113,13 +113,26 @@ def run_stage(run: Run, stage: Stage, skip_unchanged: bool = False) -> None:
     runs = reason is not None or not skip_unchanged
     if runs:
         run.progress.say(stage.name, f"runs: {reason or 'asked for'}")
-        with reported(run, stage):
+        with _reported(run, stage):
             stage.run(run, provenance)
     else:
         pinned = ", or pinned until the next refresh" if run.pins else ""
         run.progress.say(stage.name, f"skipped: inputs, settings and version are unchanged{pinned}")
     seconds = round(time.monotonic() - began, 1), round(core_seconds() - worked, 1)
     run.progress.stages.append(StageRun(stage.name, runs, reason, *seconds))
+
+
+def _reported(run: Run, stage: Stage) -> AbstractContextManager[None]:
+    """OpenLineage events of the stage, where ``lineage.target`` is set; else nothing."""
+    if not run.settings.lineage.target:
+        return nullcontext()
+    try:
+        from jobs.framework.lineage_events import reported
+    except ImportError:
+        raise SetupError(
+            "lineage.target needs the client of OpenLineage: pip install openlineage-python, or leave it empty"
+        ) from None
+    return reported(run, stage)
 
 
 def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobs.warehouse.open_table import stored_rows
+from jobs.warehouse.delta.open_table import stored_rows
 from pivot_udfs.shards.list_shards import Shard
 from pivot_udfs.storage.location import Location
 

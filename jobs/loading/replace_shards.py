@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
 from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.loaded_shards import LoadedShard
+from jobs.warehouse.delta.table_files import files_with_shards
 from jobs.warehouse.spark_tables import Warehouse
-from jobs.warehouse.table_files import files_with_shards
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.read_parquet import in_shards, rows_without, table_in
+from pivot_udfs.storage.write_parquet import WrittenFile
 
 
 def replace_shards(
     warehouse: Warehouse,
     table: str,
-    files: Sequence[dict[str, Any]],
+    files: Sequence[WrittenFile],
     removed: Collection[str] | None,
     provenance: Provenance,
 ) -> None:
@@ -39,8 +39,8 @@ def replace_shards(
 
 def files_without(
     warehouse: Warehouse, files: Mapping[str, int], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
-) -> dict[str, list[dict[str, Any]]]:
-    """New files (rows of ``write_parquet.FILES``) by table, with the rows of files of these tables, except for some.
+) -> dict[str, list[WrittenFile]]:
+    """New files by table, with the rows of files of these tables, except for some.
 
     ``files``: size in bytes by path in the warehouse. ``left_out`` says of each row of a batch whether it is left out;
     it runs in workers.

@@ -67,8 +67,6 @@ def _arm(name: str, held: dict[str, Row], budgets: Sequence[Budget], left_out: t
     n_docs, n_tokens, n_pivot_tokens, n_in_pivot = (sum(row[of] for row in held.values()) for of in _SUMS)
     return ArmContent(
         name=name,
-        title=ARMS[name].title,
-        description=ARMS[name].description,
         n_docs=n_docs,
         n_tokens=n_tokens,
         density=n_pivot_tokens / max(n_tokens, 1),

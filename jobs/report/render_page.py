@@ -15,6 +15,7 @@ from jobs.report.plots import N_LEAST_DOCS, draw_densities, draw_lengths, draw_r
 from jobs.report.report_types import N_PIVOTS_LISTED, N_WORD_PAIRS_LISTED, Report
 from jobs.report.templates import packaged, template, without_controls
 from jobs.report.verdict import judge
+from pivot_udfs.arms import ARMS
 from pivot_udfs.counting.associations import MEASURES
 from pivot_udfs.shards.quarantine_reasons import REASONS
 
@@ -36,6 +37,7 @@ def make_page(report: Report, model_report: str | None = None, made_of: str = ""
     page = template("report.html", filters).render(
         report=report,
         intake=report.intake,
+        arms=ARMS,
         association=MEASURES[report.association].title,
         best=report.pivots[:N_PIVOTS_LISTED],
         n_word_pairs=N_WORD_PAIRS_LISTED,

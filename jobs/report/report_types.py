@@ -19,29 +19,6 @@ N_WORD_PAIRS_LISTED = 10
 """The strongest pairs in the table of two languages; the search has more."""
 
 
-class QuarantinedRecord(NamedTuple):
-    """An example of a reason."""
-
-    shard: str
-    record: int | None
-    """None for the whole shard."""
-    detail: str
-    raw: str
-    """The beginning of the record."""
-    source: str | None = None
-    doc_id: str | None = None
-    """The key that it would have as a document, where that is known."""
-
-
-class Rejected(NamedTuple):
-    """The quarantined records of one reason."""
-
-    reason: str
-    n_records: int
-    n_shards: int
-    examples: tuple[QuarantinedRecord, ...]
-
-
 class Mix(NamedTuple):
     """Tokens by language, source or length."""
 
@@ -67,8 +44,9 @@ class Intake:
     n_sources: int
     sources: tuple[Row, ...]
     """source, langs, n_docs, n_tokens: the largest by tokens."""
-    rejected: tuple[Rejected, ...]
-    """The most frequent reasons first."""
+    rejected: tuple[Row, ...]
+    """reason, n_records, n_shards, examples, the most frequent reasons first; of each example shard, record (None for
+    the whole shard), detail, raw (its beginning as text), source and doc_id (None where they are not known)."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +93,6 @@ class ArmContent:
     """What one training set holds."""
 
     name: str
-    title: str
-    description: str
     n_docs: int
     n_tokens: int
     density: float

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
 from jobs.report.arm_budgets_and_sources import N_GROUPS
-from jobs.report.report_types import Intake, QuarantinedRecord, Rejected
+from jobs.report.report_types import Intake
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _EXCERPT = 120
@@ -34,21 +34,17 @@ def read_intake(run: Run, by_group: DataFrame) -> Intake:
     )
 
 
-def _read_rejected(quarantine: DataFrame) -> tuple[Rejected, ...]:
+def _read_rejected(quarantine: DataFrame) -> tuple[Row, ...]:
     """Each reason, the most frequent first, with the first and the last of its records."""
     record = F.struct("shard", "record", "detail", "raw", "source", "doc_id")
-    columns = F.count("*").alias("n"), F.countDistinct("shard").alias("n_shards"), F.min(record), F.max(record)
-    rows = quarantine.groupBy("reason").agg(*columns).orderBy(F.desc("n"), "reason").collect()
-    return tuple(Rejected(row[0], row[1], row[2], _examples(row[3], row[4])) for row in rows)
+    n_records, examples = F.count("*").alias("n_records"), F.array(F.min(record), F.max(record)).alias("examples")
+    rows = quarantine.groupBy("reason").agg(n_records, F.countDistinct("shard").alias("n_shards"), examples)
+    return tuple(map(_with_excerpts, rows.orderBy(F.desc("n_records"), "reason").collect()))
 
 
-def _examples(*records: Row) -> tuple[QuarantinedRecord, ...]:
-    return tuple(
-        QuarantinedRecord(
-            row["shard"], row["record"], row["detail"], _excerpt(row["raw"]), row["source"], row["doc_id"]
-        )
-        for row in dict.fromkeys(records)
-    )
+def _with_excerpts(reason: Row) -> Row:
+    records = [Row(**record.asDict() | {"raw": _excerpt(record.raw)}) for record in dict.fromkeys(reason.examples)]
+    return Row(**reason.asDict() | {"examples": records})
 
 
 def _excerpt(raw: bytes | None) -> str:

@@ -10,8 +10,8 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from jobs.warehouse.commit_history import Content
-from jobs.warehouse.open_table import add_actions, missing_version
+from jobs.warehouse.delta.commit_history import Content
+from jobs.warehouse.delta.open_table import add_actions, missing_version
 from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.location import Location

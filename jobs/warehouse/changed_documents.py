@@ -7,9 +7,9 @@ these files are made anew, and no others: the table is then as one made from all
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jobs.warehouse.open_table import data_files, open_delta
+from jobs.warehouse.delta.open_table import data_files, open_delta
+from jobs.warehouse.delta.table_files import changed_files, files_with_shards, shards_in
 from jobs.warehouse.spark_tables import Warehouse
-from jobs.warehouse.table_files import changed_files, files_with_shards, shards_in
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 from pivot_udfs.schemas import PINNED
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from jobs.warehouse.commit_history import Content
+from jobs.warehouse.delta.commit_history import Content
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, other_rows
 from pivot_udfs.schemas import PINNED

@@ -1,7 +1,7 @@
 """Which older versions of a table can still be needed, so that maintenance keeps their files."""
 
-from jobs.warehouse.commit_history import Content, maintained_version, read_content, rows_made_from
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.delta.commit_history import Content, maintained_version, read_content, rows_made_from
+from jobs.warehouse.delta.open_table import open_delta
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.provenance import TableVersion

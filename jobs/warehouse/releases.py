@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from deltalake import DeltaTable
 
-from jobs.warehouse.commit_history import Content, maintained_version, read_content
-from jobs.warehouse.open_table import missing_version, open_delta, stored_rows
+from jobs.warehouse.delta.commit_history import Content, maintained_version, read_content
+from jobs.warehouse.delta.open_table import missing_version, open_delta, stored_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location

@@ -6,17 +6,17 @@ provenance of its rows. A run sees each table as it was when the run first looke
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.warehouse.commit import commit_files, roll_back, unchanged
-from jobs.warehouse.commit_history import Content
-from jobs.warehouse.open_table import LOG, add_actions, check_files, data_files, missing_version, open_delta
-from jobs.warehouse.refused_features import refused_feature
+from jobs.warehouse.delta.commit import commit_files, roll_back, unchanged
+from jobs.warehouse.delta.commit_history import Content
+from jobs.warehouse.delta.open_table import LOG, add_actions, check_files, data_files, missing_version, open_delta
+from jobs.warehouse.delta.refused_features import refused_feature
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
@@ -25,7 +25,7 @@ from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.read_parquet import read_files
 from pivot_udfs.storage.stores import resolve
-from pivot_udfs.storage.write_parquet import FILES, TableStep, rows_of_table, step_to_files
+from pivot_udfs.storage.write_parquet import FILES, TableStep, WrittenFile, rows_of_table, step_to_files
 
 KEPT = ("documents", BLOCK_LIST, RELEASES)
 """Tables whose damaged log is never replaced by the project itself."""
@@ -189,8 +189,8 @@ class Warehouse:
 
     def write_files(
         self, rows: DataFrame, names: Sequence[str], step: TableStep, by_shard: Sequence[str] = ()
-    ) -> dict[str, list[dict[str, Any]]]:
-        """Lets workers write the files of tables, without a commit; returns rows of ``write_parquet.FILES`` by table.
+    ) -> dict[str, list[WrittenFile]]:
+        """Lets workers write the files of tables, without a commit; returns these by table.
 
         ``step`` makes the tables' rows of ``rows`` in one pass; ``by_shard`` as for ``step_to_files``.
         """
@@ -198,12 +198,12 @@ class Warehouse:
             step_to_files, step=step, uris={name: self.location(name).uri for name in names}, by_shard=by_shard
         )
         written = rows.mapInArrow(write, from_arrow_schema(FILES)).collect()
-        return {name: [row.asDict() for row in written if row["table"] == name] for name in names}
+        return {name: [cast(WrittenFile, row.asDict()) for row in written if row["table"] == name] for name in names}
 
     def commit(
         self,
         name: str,
-        files: Sequence[dict[str, Any]],
+        files: Sequence[WrittenFile],
         provenance: Provenance,
         removed: Collection[str] | None = None,
         tables: Mapping[str, TableVersion] | None = None,

@@ -69,8 +69,7 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
 def read_lexicon(path: str) -> bytes:
     """The file of a lexicon (local path or URI); raises LexiconError where it cannot be read."""
     try:
-        with resolve(path).open_input() as stream:
-            return stream.read()
+        return resolve(path).read()
     except STORE_ERRORS as error:
         raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason(error)}; give a TSV file") from None
 
@@ -79,13 +78,13 @@ def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lex
     """A lexicon from the bytes of a TSV with a header row, as editors and spreadsheets write them.
 
     UTF-8, or UTF-16 with a byte order mark; any line ends; cells may be quoted; empty rows, and empty cells beyond the
-    header, are skipped. Cells are cleaned by ``clean_cell``.
+    header, are skipped. Cells are cleaned by ``clean_cell``. A row that is there twice is one concept, the first.
     """
     chosen = sorted(set(languages))
     rows = _rows(payload, name)
     columns = _columns(next(iter(rows.values()), []), chosen, name)
     _check_width(rows, name)
-    cells = [[row[column] for column in columns] for row in list(rows.values())[1:]]
+    cells = [[row[column] for column in columns] for row in _without_repeats([*rows.values()][1:])]
     return _build(cells, chosen, hashlib.sha256(payload).hexdigest(), name)
 
 
@@ -149,6 +148,17 @@ def _check_width(rows: dict[int, list[str]], name: str) -> None:
             f"{name}: {len(ragged)} rows are not {width} cells wide as the header is ({shown}); "
             "separate cells by one tab and leave empty cells empty"
         )
+
+
+def _without_repeats(rows: list[list[str]]) -> list[list[str]]:
+    """The rows; those that repeat an earlier one in every column, case and Unicode form ignored, are emptied."""
+    width, seen = max(map(len, rows), default=0), set[tuple[str, ...]]()
+    found = []
+    for row in rows:
+        key = tuple(surface_forms(cell)[0] for cell in [*row, *[""] * (width - len(row))])
+        found.append([""] * len(row) if key in seen else row)
+        seen.add(key)
+    return found
 
 
 def _build(cells: list[list[str]], languages: list[str], sha256: str, name: str) -> Lexicon:

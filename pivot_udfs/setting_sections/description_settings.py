@@ -18,7 +18,7 @@ class Source(Section):
     kind: SourceKind = Field(default="other", json_schema_extra=NO_RESULT)
     """How the texts were obtained, as the EU's summary of training content divides sources."""
     license: _Text = ""
-    """SPDX identifier, or URL of the licence; empty: not stated."""
+    """SPDX expression, such as `MIT OR Apache-2.0`, or URL of the licence; empty: not stated."""
     url: _Text = ""
     """Where the texts were obtained."""
     description: _Text = ""

@@ -5,9 +5,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from pivot_udfs.text.language_tags import is_registered, language_of
+
 T = TypeVar("T")
 
-Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 NO_RESULT: dict[str, Any] = {"changes_result": False}
 
 
@@ -50,6 +51,32 @@ def expanded(path: str) -> str:
     return path
 
 
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """Checks that the whole text matches a regular expression; the error has what is expected instead of it."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(expected)
+        return text
+
+    return AfterValidator(check)
+
+
+def of_documents(code: str) -> str:
+    """Checks that a language code is one that documents can have: another of the same language is of no document."""
+    language = language_of(code)
+    if language != code:
+        raise ValueError(f"documents of this language have {language!r}: write that, also in the lexicon's header")
+    if not is_registered(code):
+        raise ValueError("no language has this code in ISO 639, so that no document has it")
+    return code
+
+
+Language = Annotated[
+    str,
+    matching("[a-z]{2,3}", "a language code of two or three small letters is needed, such as 'zh' for zh-Hans"),
+    AfterValidator(of_documents),
+]
 Once = AfterValidator(_each_once)
 MaybePlace = Annotated[str, AfterValidator(expanded)]
 """A path or URI, or empty."""

@@ -18,6 +18,8 @@ _INTEGERS, _BINARY, _LISTS, _STRUCT = (4, 5, 6), 8, (9, 10), 12
 _HEADER_BYTES = 8 << 10
 _MAX_HEADER_BYTES = 16 << 20
 _TAIL_BYTES = 8  # length of the footer, and the format's name
+_NEXT_FILE = b"PAR1PAR1"
+_MAX_INDEX_BYTES = 1 << 20
 
 _Wanted = Mapping[int, "_Wanted"]
 """Ids of fields that are structs, or lists of structs, and what is wanted of these."""
@@ -35,17 +37,33 @@ class Chunk(NamedTuple):
 def column_chunks(file: Any) -> list[list[Chunk | None]]:
     """Of each row group, the chunks of the schema's leaves in order; None for one that is encrypted.
 
-    ``file`` is a seekable file whose footer pyarrow has read. Raises ValueError where an entry is damaged.
+    ``file`` is a seekable file whose footer pyarrow has read. Raises ValueError where an entry is damaged, or the file
+    is several ones in a row, of which the footer knows the last one only.
     """
     n_file_bytes = file.seek(0, 2)
     file.seek(n_file_bytes - _TAIL_BYTES)
     n_bytes = int.from_bytes(file.read(4), "little")
-    file.seek(n_file_bytes - _TAIL_BYTES - n_bytes)
+    footer_start = file.seek(n_file_bytes - _TAIL_BYTES - n_bytes)
     try:
         footer = _struct(file.read(n_bytes), 0, _CHUNKS)[0]
-        return [[_chunk(chunk) for chunk in group[_COLUMNS]] for group in footer[_ROW_GROUPS]]
+        groups = [[_chunk(chunk) for chunk in group[_COLUMNS]] for group in footer[_ROW_GROUPS]]
     except (IndexError, KeyError):
         raise ValueError("the footer has an incomplete row group") from None
+    ends = [chunk.start + chunk.n_stored for group in groups for chunk in group if chunk]
+    _check_one_file(file, footer_start - max(ends, default=footer_start))
+    return groups
+
+
+def _check_one_file(file: Any, n_between: int) -> None:
+    """Raises ValueError where other files lie before the one of the footer.
+
+    The footer counts from the start of its own file, so that the bytes between its chunks and itself are those of its
+    indexes, which are few, and of all files before.
+    """
+    start = max(0, n_between - _MAX_INDEX_BYTES)
+    file.seek(start)
+    if n_between > 0 and _NEXT_FILE in file.read(n_between - start + len(_NEXT_FILE)):
+        raise ValueError("the file is several Parquet files in a row: give each by itself")
 
 
 def _chunk(chunk: dict[int, Any]) -> Chunk | None:

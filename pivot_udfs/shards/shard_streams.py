@@ -5,6 +5,7 @@ a damage is read. The zstd library has no such step: of a damaged frame it loses
 last 512 stored bytes complete.
 """
 
+import re
 import zlib
 from collections.abc import Generator, Iterator
 from itertools import chain, islice
@@ -16,7 +17,9 @@ from pivot_udfs.shards.quarantine_reasons import RAW_BYTES
 
 _INPUT_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP = b"\x1f\x8b"
+_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
+"""The magic number of a frame, or of a skippable frame."""
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _TOO_MUCH_MEMORY = "Frame requires too much memory"  # the library's words
 _ZSTD_HEADER_BYTES = 18
@@ -42,7 +45,7 @@ def read_blocks(stream: BinaryIO, codec: str, max_zstd_window_bytes: int) -> Ite
     was yielded.
     """
     head = stream.read(_INPUT_BYTES)
-    codec = "gzip" if head.startswith(_GZIP) else "zstd" if head.startswith(_ZSTD) else codec
+    codec = "gzip" if head.startswith(_GZIP) else "zstd" if _ZSTD.match(head) else codec
     if codec and head.lstrip(_BLANK).startswith(b"{"):
         codec = ""
     if codec == "zstd":

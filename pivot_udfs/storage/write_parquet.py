@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,15 +20,23 @@ import pyarrow.parquet as pq
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
 
+
+class WrittenFile(TypedDict):
+    """A file of a table, for the commit that adds it."""
+
+    table: str
+    path: str
+    """Relative to the table."""
+    n_bytes: int
+    n_records: int
+    stats: str
+    """Delta's statistics as JSON."""
+
+
 FILES = pa.schema(
-    [
-        pa.field("table", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),  # relative to the table
-        pa.field("n_bytes", pa.int64(), nullable=False),
-        pa.field("n_records", pa.int64(), nullable=False),
-        pa.field("stats", pa.string(), nullable=False),  # Delta's statistics as JSON
-    ]
+    {"table": pa.string(), "path": pa.string(), "n_bytes": pa.int64(), "n_records": pa.int64(), "stats": pa.string()}
 )
+"""Of rows that are a ``WrittenFile``."""
 TableStep = Callable[[Iterator[pa.RecordBatch]], Iterator[tuple[str, pa.RecordBatch]]]
 """Batches to (table, batch of its rows)."""
 _ROW_GROUP_BYTES = 32 << 20
@@ -156,14 +164,11 @@ class _File:
         self._writer.close()
         n_bytes = self._stream.tell()
         self._stream.close()
-        row = {
-            "table": table,
-            "path": self._location.name,
-            "n_bytes": n_bytes,
-            "n_records": self.n_records,
-            "stats": json.dumps(self._statistics(), ensure_ascii=False),
-        }
-        return pa.RecordBatch.from_pylist([row], schema=FILES)
+        stats = json.dumps(self._statistics(), ensure_ascii=False)
+        file = WrittenFile(
+            table=table, path=self._location.name, n_bytes=n_bytes, n_records=self.n_records, stats=stats
+        )
+        return pa.RecordBatch.from_pylist([file], schema=FILES)
 
     def _statistics(self) -> dict[str, Any]:
         """Delta's statistics of every column that can have bounds: delta-rs reads none as "no row", not as unknown."""

@@ -11,7 +11,7 @@ from langcodes.tag_parser import LanguageTagError
 MAX_TAG_CHARS = 35
 """Longer strings are no language tags."""
 
-_TAG = re.compile(r"[a-zA-Z]{2,3}(?:[-_][a-zA-Z0-9]{1,8})*")
+_TAG = re.compile(r"(?:[a-zA-Z]{2,3}|[iI](?=[-_]))(?:[-_][a-zA-Z0-9]{1,8})*")
 _KEPT = {"tl": "tl", "tgl": "tl", "sh": "sh", "hbs": "sh", "tw": "tw", "twi": "tw", "bh": "bh", "bih": "bh"}
 """Codes that have an ISO 639-1 code, but that CLDR replaces by another language's."""
 _UNUSABLE = frozenset({"und", "zxx", "mis"})
@@ -29,7 +29,7 @@ def usable_language(label: Any) -> str | None:
     if not isinstance(label, str) or label.strip().lower() == _NOT_A_NUMBER:
         return None
     language = language_of(label)
-    return None if language is None or language in _UNUSABLE or not _is_registered(language) else language
+    return None if language is None or language in _UNUSABLE or not is_registered(language) else language
 
 
 def language_of(tag: str) -> str | None:
@@ -41,7 +41,8 @@ def language_of(tag: str) -> str | None:
 
 
 @lru_cache(maxsize=4_096)
-def _is_registered(language: str) -> bool:
+def is_registered(language: str) -> bool:
+    """Whether a code is in IANA's registry of languages, which has those of ISO 639."""
     return langcodes.tag_is_valid(language)
 
 
@@ -63,5 +64,7 @@ def _language_of(tag: str) -> str | None:
     try:
         standard = langcodes.standardize_tag(tag, macro=True)
     except LanguageTagError:  # subtags in a wrong order or repeated; the language is clear
+        if first == "i":
+            return None
         standard = langcodes.standardize_tag(first, macro=True)
     return _KEPT.get(first, standard.partition("-")[0])

@@ -31,6 +31,8 @@ from pivot_udfs.tokenization.token_bytes import entry_bytes, is_byte_level
 Backend = Literal["byte_level", "fastokens", "tokenizers", "sentencepiece"]
 _FAST: tuple[Backend, ...] = ("byte_level", "fastokens")
 _BACKENDS = ("auto", *_FAST, "tokenizers", "sentencepiece")
+_MOST_IDS = 1 << 24
+"""Counting holds arrays with a place for each id."""
 _log = logging.getLogger(__name__)
 
 
@@ -74,10 +76,22 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
     spec = TokenizerSpec("huggingface", "tokenizers", sha256, _checked_json(path, raw))
     try:
         with _panics_as_errors():
-            encoder(spec)(probe_texts(()))
+            ids, _ = encoder(spec)(probe_texts(()))
     except Exception as error:
         raise TokenizerError(f"{path}: tokenizers cannot use it ({error}); save it again as a tokenizer.json") from None
+    if not len(ids):
+        raise TokenizerError(f"{path} gives no token for any text: its vocabulary is empty, or it drops all text")
+    largest = max(reference_tokenizer(spec).get_vocab(with_added_tokens=True).values())
+    if largest >= _MOST_IDS:
+        raise TokenizerError(
+            f"{path} has a token with id {largest}; ids below {_MOST_IDS} are allowed: number them again"
+        )
     return fastest(spec, path, backend) if backend in _FAST else spec
+
+
+def tokenizer_sha256(path: str) -> str:
+    """SHA-256 (hex) of a tokenizer's file, local or a URI; raises TokenizerError where it cannot be read."""
+    return hashlib.sha256(_read_bytes(path)).hexdigest()
 
 
 def _read_bytes(path: str) -> bytes:
@@ -85,8 +99,7 @@ def _read_bytes(path: str) -> bytes:
         location = resolve(path)
         if location.type() == fs.FileType.Directory:
             raise TokenizerError(f"{location} is a folder; give the tokenizer.json or .model file in it")
-        with location.open_input() as file:
-            return bytes(file.read())
+        return location.read()
     except STORE_ERRORS as error:
         why = f"cannot be read: {reason(error)}; set tokenizer.path to a tokenizer.json or .model"
         raise TokenizerError(f"{printable(path)} {why}") from None

@@ -49,8 +49,8 @@ def _huggingface_vocabulary(spec: TokenizerSpec) -> Vocabulary:
     vocab = tokenizer.get_vocab(with_added_tokens=True)
     raw = token_bytes(config, vocab, {token_id: token.content for token_id, token in added.items()})
     special = {token_id for token_id, token in added.items() if token.special}
-    unknown = config["model"].get("unk_token")
-    special |= {vocab[unknown]} if unknown in vocab else set()
+    model = config["model"]
+    special |= {vocab.get(model.get("unk_token")), model.get("unk_id")} - {None}  # the latter is Unigram's
     lengths = np.array([len(token) for token in raw], np.int32) if covers_every_byte(config) else None
     return _vocabulary_of(raw, frozenset(special), lengths, normal_form(config))
 

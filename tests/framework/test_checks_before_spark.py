@@ -37,7 +37,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ('lexicon.languages=["en", "xx"]', "has no column xx"),
+        ('lexicon.languages=["en", "nl"]', "has no column nl"),
         ("lexicon.path=tests/samples/tokenizer.json", "LexiconError: tests/samples/tokenizer.json"),
         ("tokenizer.path=tests/samples/lexicon.tsv", "TokenizerError: "),
     ],

@@ -19,7 +19,7 @@ from referencing import Registry, Resource
 from jobs.framework.lineage_events import reported
 from jobs.framework.log_lines import hide
 from jobs.framework.stage import Run, Stage
-from jobs.warehouse.commit import commit_files
+from jobs.warehouse.delta.commit import commit_files
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.settings import Corpus, Lexicon, Lineage, Settings, Tokenizer, Warehouse

@@ -11,8 +11,6 @@ from jobs.report.report_types import (
     LanguageDensity,
     LanguagePair,
     Mix,
-    QuarantinedRecord,
-    Rejected,
     Report,
 )
 from jobs.selection.budgets import Budget
@@ -27,6 +25,8 @@ LengthBin = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
 SampledDocument = Row("n_tokens", "density", "shrunken", "taken")
 Tokens = Row("key", "corpus", "pivot", "random")
 Document = Row("source", "doc_id", "shard", "lang", "n_tokens", "pivot_density", "shrunken_density", "cut", "arms")
+Rejected = Row("reason", "n_records", "n_shards", "examples")
+QuarantinedRecord = Row("shard", "record", "detail", "raw", "source", "doc_id")
 VOID = {"meta", "link", "br", "wbr", "input", "img", "hr", "path", "use", "image", "rect"}
 
 
@@ -47,7 +47,7 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         sample=(SampledDocument(100, 0.1, 0.1, True), SampledDocument(70, 0.0, 0.05, False)),
     )
     pair = WordPair("water", word, 1234567, 9876, 11, 12, 0.5, True)
-    rejected = Rejected("not_json", 2, 1, (QuarantinedRecord("a.jsonl", 7, word, word),))
+    rejected = Rejected("not_json", 2, 1, (QuarantinedRecord("a.jsonl", 7, word, word, None, None),))
     tables = {"documents": TableVersion("id", 3, "f" * 64)}
     made = Provenance("tokenize_corpus", 1, tables=tables, files={"tokenizer": "0" * 64})
     return Report(
@@ -65,8 +65,8 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         drift=(3, 0.125),
         densities=(density,),
         arms=(
-            ArmContent("pivot", word, word, 1, 100, 0.2, 1, ((Budget("pivot", "zh", "tokens", 110), 100),)),
-            ArmContent("random", word, word, 0, 0, 0.0, 0, ()),
+            ArmContent("pivot", 1, 100, 0.2, 1, ((Budget("pivot", "zh", "tokens", 110), 100),)),
+            ArmContent("random", 0, 0, 0.0, 0, ()),
         ),
         compared={"random": "pivot"},
         mixes=tuple(

@@ -19,7 +19,7 @@ import pytest
 from deltalake import DeltaTable
 from pyarrow import fs
 
-from jobs.warehouse import commit
+from jobs.warehouse.delta import commit
 from pivot_udfs.storage.location import Location
 
 Tree = dict[str, bytes]

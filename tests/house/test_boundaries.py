@@ -16,11 +16,12 @@ CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not 
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
 SHARED = [
     *(ROOT / "jobs" / "report" / f"{name}.py" for name in ("language_names", "plot_style", "templates")),
-    *(ROOT / "jobs" / "framework" / f"{name}.py" for name in ("command_line", "log_lines", "markdown", "user_errors")),
     *(
-        ROOT / "jobs" / "warehouse" / f"{name}.py"
-        for name in ("arrow_tables", "commit_history", "open_table", "releases")
+        ROOT / "jobs" / "framework" / f"{name}.py"
+        for name in ("check_paths", "command_line", "log_lines", "markdown", "user_errors")
     ),
+    *(ROOT / "jobs" / "warehouse" / f"{name}.py" for name in ("arrow_tables", "releases")),
+    *(ROOT / "jobs" / "warehouse" / "delta" / f"{name}.py" for name in ("commit_history", "open_table")),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""
 STAGES = ["tokenize_corpus", "count_cooccurrence", "find_pivots", "score_documents", "filter_documents"]
@@ -90,7 +91,7 @@ def test_pivot_udfs_never_name_spark_torch_or_jobs() -> None:
 
 
 def test_the_model_side_never_imports_spark() -> None:
-    packages = {"jobs", "jobs.report", "jobs.framework", "jobs.warehouse"}
+    packages = {"jobs", "jobs.report", "jobs.framework", "jobs.warehouse", "jobs.warehouse.delta"}
     corpus_side = {module_name(path) for path in CORPUS_SIDE if path not in SHARED} - packages
     assert imports_of(GPU, "pyspark", "delta") == []
     assert [pair for pair in imports_of(GPU, "jobs") if pair[1] in corpus_side] == []

@@ -26,7 +26,7 @@ from small_corpus import SmallCorpus, must_work, run_job
 from store_states import as_killed, orphans, store_states, write_tree
 
 from jobs import forget_documents
-from jobs.warehouse.commit_history import read_content
+from jobs.warehouse.delta.commit_history import read_content
 from jobs.warehouse.releases import read_release
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import PINNED

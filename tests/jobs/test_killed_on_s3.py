@@ -13,7 +13,7 @@ from small_corpus import SmallCorpus, must_work, run_job
 from store_states import as_killed
 
 from jobs import maintain_warehouse
-from jobs.warehouse.open_table import stored_rows
+from jobs.warehouse.delta.open_table import stored_rows
 from pivot_udfs.storage.stores import resolve
 
 _TRIED = 2

@@ -13,9 +13,9 @@ from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
 from jobs import maintain_warehouse
 from jobs.gpu.common.read_tables import open_table
-from jobs.warehouse.commit import commit_files
-from jobs.warehouse.commit_history import Content, read_content
-from jobs.warehouse.open_table import open_delta
+from jobs.warehouse.delta.commit import commit_files
+from jobs.warehouse.delta.commit_history import Content, read_content
+from jobs.warehouse.delta.open_table import open_delta
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.stores import resolve

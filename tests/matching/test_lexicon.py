@@ -143,7 +143,7 @@ def test_empty_cells_are_no_words() -> None:
 
 
 def test_one_word_in_many_spellings_is_named_by_the_first() -> None:
-    lexicon = parse(BASE + "Water\tn\tE\u0301TE\u0301\nWATER\tn\tété\nwater\tn\tÉté\n")
+    lexicon = parse(BASE + "Water\tn\tE\u0301TE\u0301\nWATER\tv\tété\nwater\t\tÉté\n")
     assert [word for _, word in lexicon.words if word.lower() == "water"] == ["water"]
     assert [word for lang, word in lexicon.words if lang == "fr"] == ["E\u0301TE\u0301", "chat", "eau"]
     assert pairs(lexicon)[2:] == [["water", "E\u0301TE\u0301"]] * 3
@@ -204,9 +204,15 @@ def test_rows_that_repeat_another_are_warned_of(tmp_path: Path, caplog: pytest.L
     path.write_text("en\tfr\nwater\teau\ncat\t\ncat\t\nsea\teau\n", encoding="utf-8")
     load_lexicon(str(path), ["en", "fr"])
     assert not caplog.messages
-    path.write_text("en\tfr\nwater\teau\nWater\tEAU\nwater\te\u0301\n", encoding="utf-8")
+    path.write_text("en\tfr\tpos\nwater\teau\tn\nWater\tEAU\tv\nwater\te\u0301\tn\n", encoding="utf-8")
     assert len(load_lexicon(str(path), ["en", "fr"]).concepts) == 3
     assert "1 rows have the words of another row" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("row", ["été\teau\tn\t\t", "e\u0301te\u0301\tEau\tN", ' ÉTÉ\t"eau"\tn\u200b'])
+def test_a_row_that_is_there_twice_is_one_concept(row: str) -> None:
+    lexicon = parse(f"en\tfr\tpos\nété\teau\tn\n{row}\nété\teau\tv\n\teau\tn\n")
+    assert pairs(lexicon) == [["été", "eau"], [None, None], ["été", "eau"], [None, "eau"]]
 
 
 def test_the_sample_lexicon() -> None:

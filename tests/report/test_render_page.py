@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import Row
-from report_pages import LengthBin, PageReader, Pivot, SampledDocument, made_up_report
+from report_pages import LengthBin, PageReader, Pivot, QuarantinedRecord, Rejected, SampledDocument, made_up_report
 
 from jobs.report import plot_style, plots
 from jobs.report.render_page import make_page
@@ -197,8 +197,7 @@ def test_the_search_has_all_pivots_and_word_pairs() -> None:
 
 def test_the_page_records_whose_texts_and_sources_it_shows() -> None:
     report = made_up_report(EVIL)
-    [rejected] = report.intake.rejected
-    known = rejected._replace(examples=(rejected.examples[0]._replace(source="web", doc_id="7"),))
+    known = Rejected("not_json", 2, 1, (QuarantinedRecord("a.jsonl", 7, "", "", "web", "7"),))
     report = replace(report, intake=replace(report.intake, rejected=(known,)))
     [shown] = [
         dict(attributes)["content"]

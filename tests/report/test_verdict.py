@@ -34,7 +34,7 @@ def report(**changes: Any) -> Report:
 
 
 def arm(name: str, held: int) -> ArmContent:
-    return ArmContent(name, name, name, 10, 1000, 0.1, 0, ((Budget(name, "en", "tokens", 1000), held),))
+    return ArmContent(name, 10, 1000, 0.1, 0, ((Budget(name, "en", "tokens", 1000), held),))
 
 
 def mixes(**distances: float) -> tuple[Mix, ...]:

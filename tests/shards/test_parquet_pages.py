@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,20 @@ def test_rows_that_only_the_footer_has_are_damage(tmp_path: Path) -> None:
     found = read(path)
     assert reasons_of(found) == [None, "corrupt_stream"]
     assert "the footer says 4242 rows, the row groups have 1" in str(found[1])
+
+
+def test_files_in_a_row_are_damage(tmp_path: Path) -> None:
+    """The offsets in the last one's footer lead into the first."""
+    rows = [str(n * n) for n in range(50)]
+    parts = []
+    for size, options in ((1, {}), (50, {}), (20, {"write_page_index": True}), (20, PLAIN)):
+        table = pa.table({"id": [f"{len(parts)}-{row}" for row in rows[:size]], "text": rows[:size]})
+        pq.write_table(table, tmp_path / "x.parquet", **options)
+        parts.append((tmp_path / "x.parquet").read_bytes())
+    for pair in itertools.product(parts, parts):
+        found = read(write(tmp_path, b"".join(pair), "y.parquet"))
+        assert reasons_of(found) == ["corrupt_stream"]
+        assert "several Parquet files in a row" in str(found[0])
 
 
 NESTED = {"lang": [["fr", "en"]] * 40, "meta": [{"a": {"b": "x"}, "c": [1, 2]}] * 40}

@@ -82,10 +82,12 @@ def test_content_before_foreign_bytes_is_read(tmp_path: Path, ending: str) -> No
 def test_members_frames_and_padding_are_one_stream(tmp_path: Path) -> None:
     cut = [b'{"id": "1", ', b'"text": "b"}\n{"id": "2", "text": "c"}', b"", b"\n"]
     zipped = b"".join(map(gzip.compress, cut)) + bytes(70)
-    framed = b"".join(map(pack_zstd, cut)) + bytes.fromhex("502a4d18 03000000 616263")
+    skipped = bytes.fromhex("502a4d18 03000000 616263")
+    framed = skipped + b"".join(map(pack_zstd, cut)) + skipped
     streamed = zstandard.ZstdCompressor().compressobj()
     unsized = streamed.compress(b"".join(cut)) + streamed.flush()
-    for name, data in {"a.jsonl.gz": zipped, "a.jsonl.zst": framed, "a.jsonl.zstd": unsized}.items():
+    files = [("a.jsonl.gz", zipped), *((f"a.{end}", framed) for end in ("jsonl.zst", "jsonl", "json.gz"))]
+    for name, data in [*files, ("a.jsonl.zstd", unsized)]:
         found = read(write(tmp_path, data, name))
         assert found == [Document(0, "a", "1", None, "b"), Document(1, "a", "2", None, "c")]
 

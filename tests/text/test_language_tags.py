@@ -20,6 +20,8 @@ WRITTEN = {
     "ms": ["ms-zsm"],
     "mul": ["mul", "MUL"],
     "und": ["und"],
+    "lb": ["i-lux", "I_LUX"],
+    "hak": ["i-hak", "zh-hakka"],
     "xx": ["xx"],
 }
 
@@ -50,7 +52,23 @@ def test_every_way_to_write_a_language(language: str, tag: str) -> None:
     assert language_of(tag) == language
 
 
-NO_TAGS = ["", " ", "e", "english", "French", "en-", "-en", "en--US", "en US", "en,fr", "fr\n-CA", "日本語", "12"]
+NO_TAGS = [
+    "",
+    " ",
+    "e",
+    "english",
+    "French",
+    "en-",
+    "-en",
+    "en--US",
+    "en US",
+    "en,fr",
+    "i",
+    "i-zzz",
+    "fr\n-CA",
+    "日本語",
+    "12",
+]
 
 
 @pytest.mark.parametrize("tag", [*NO_TAGS, "en-longsubtag", "en" + "-variant" * 5, "x-private", "\u212aok"])

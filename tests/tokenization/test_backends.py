@@ -207,6 +207,18 @@ def test_a_spec_travels_and_its_encoder_is_built_once(byte_level: str) -> None:
         ("vocab.json", b'{"the": 0}', "auto", "has no 'model'"),
         ("odd.json", b'{"model": {"type": "BPE"}}', "auto", "cannot use it"),
         ("random.json", b'{"model": {"type": "BPE", "dropout": 0.1}}', "auto", "model.dropout"),
+        (
+            "none.json",
+            b'{"model": {"type": "BPE", "vocab": {}, "merges": []}, "added_tokens": []}',
+            "auto",
+            "no token for any",
+        ),
+        (
+            "end.json",
+            b'{"model": {"type": "BPE", "vocab": {"a": 16777216}, "merges": []}}',
+            "auto",
+            "an? .*id 16777216",
+        ),
         ("empty.model", b"", "auto", "no SentencePiece model"),
         ("packed.model", gzip.compress(b"x", mtime=0), "auto", "no SentencePiece model"),
         ("EMPTY.MODEL", b"", "auto", "no SentencePiece model"),

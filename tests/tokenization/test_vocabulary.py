@@ -27,6 +27,13 @@ def test_vocabulary_of_byte_level(byte_level: str) -> None:
     assert not words.has_letter[by_text["."]]
 
 
+def test_the_unknown_token_of_a_unigram_vocabulary_is_special(tmp_path: Path) -> None:
+    model = {"type": "Unigram", "unk_id": 1, "vocab": [["eau", -1.0], ["<unk>", 0.0]]}
+    path = tmp_path / "unigram.json"
+    path.write_text(json.dumps({"model": model, "added_tokens": []}), encoding="utf-8")
+    assert vocabulary(load_tokenizer(str(path))).special_ids == {1}
+
+
 @pytest.mark.parametrize("change", ["normalizer", "prefix_space", "unknown", "removed"])
 def test_byte_lengths_only_where_they_are_positions(byte_level: str, folder: Path, change: str) -> None:
     config = json.loads(Path(byte_level).read_text(encoding="utf-8"))

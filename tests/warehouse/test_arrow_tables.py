@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.commit import commit_files
+from jobs.warehouse.delta.commit import commit_files
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.stores import resolve

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from jobs.warehouse.check_together import check_together
-from jobs.warehouse.commit_history import Content
+from jobs.warehouse.delta.commit_history import Content
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import PINNED

@@ -12,11 +12,11 @@ from s3_server import make_bucket, put, s3_server
 from jobs import maintain_warehouse
 from jobs.maintain_warehouse import table_names
 from jobs.warehouse import run_marker
-from jobs.warehouse.commit import commit_files
-from jobs.warehouse.commit_history import read_content
 from jobs.warehouse.conditional_put import check_conditional_put
-from jobs.warehouse.maintenance import maintain_table, purge
-from jobs.warehouse.open_table import check_files, open_delta, stored_files
+from jobs.warehouse.delta.commit import commit_files
+from jobs.warehouse.delta.commit_history import read_content
+from jobs.warehouse.delta.maintenance import maintain_table, purge
+from jobs.warehouse.delta.open_table import check_files, open_delta, stored_files
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import CorpusError, StoreError, WarehouseError
 from pivot_udfs.matching.lexicon import load_lexicon

@@ -10,7 +10,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from jobs.gpu.common.read_tables import open_table
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.commit_history import read_content
+from jobs.warehouse.delta.commit_history import read_content
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance

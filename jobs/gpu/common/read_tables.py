@@ -52,7 +52,7 @@ def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedT
     Raises WarehouseError where there is no such table or release, its log was cleaned up, or it is damaged.
     """
     from jobs.warehouse.arrow_tables import ArrowTables
-    from jobs.warehouse.open_table import check_files as check_data_files
+    from jobs.warehouse.delta.open_table import check_files as check_data_files
 
     tables = ArrowTables(warehouse, release)
     location = tables.location(name)

@@ -11,10 +11,12 @@ from pydantic import AfterValidator, Field, model_validator
 from jobs.gpu.common.trace_settings import Explanation, Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import CROSSOVER, PIVOT, arms_of, known_contrast
-from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, MaybePlace, Place, Section
+from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, MaybePlace, Place, Section, matching
 from pivot_udfs.settings import ArmName, Lexicon, Tokenizer, Warehouse
 
-Direction = Annotated[str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$")]
+Direction = Annotated[
+    str, matching("[a-z]{2,3}-[a-z]{2,3}", "a direction is two codes of lexicon.languages, such as 'fr-zh'")
+]
 
 
 def _known_prompt(prompt: str) -> str:

@@ -1,14 +1,16 @@
 """The table ``blocked``: read by every run that loads shards, extended by ``forget_documents``."""
 
 from contextlib import suppress
+from functools import lru_cache
 
-from jobs.warehouse.commit_history import commits_between
-from jobs.warehouse.open_table import open_delta, stored_rows
+from jobs.warehouse.delta.commit_history import Content, commits_between
+from jobs.warehouse.delta.open_table import open_delta, stored_rows
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
-from pivot_udfs.shards.block_list import Blocked, BlockList
+from pivot_udfs.shards.block_list import NOTHING_BLOCKED, Blocked, BlockList
+from pivot_udfs.storage.location import Location
 
 _VERSION = 1
 
@@ -18,8 +20,19 @@ def read_entries(warehouse: Warehouse) -> set[Blocked]:
 
     Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it.
     """
+    content = _content(warehouse)
+    return _entries(warehouse.location(BLOCK_LIST), content.newest) if content else set()
+
+
+def read_block_list(warehouse: Warehouse) -> BlockList:
+    """The block list for look-ups, read once in a run; errors as for ``read_entries``."""
+    content = _content(warehouse)
+    return _block_list(warehouse.location(BLOCK_LIST), content.id, content.newest) if content else NOTHING_BLOCKED
+
+
+def _content(warehouse: Warehouse) -> Content | None:
     if content := warehouse.content(BLOCK_LIST):
-        return _entries(warehouse, content.newest)
+        return content
     with suppress(DamagedTableError):
         shards = warehouse.content("shards")
         if shards and BLOCK_LIST in shards.tables:
@@ -27,16 +40,16 @@ def read_entries(warehouse: Warehouse) -> set[Blocked]:
                 f"{warehouse.table_path(BLOCK_LIST)} is no longer there, so that forgotten documents would be loaded "
                 "again: restore it, or choose another warehouse.path"
             )
-    return set()
+    return None
 
 
-def _entries(warehouse: Warehouse, version: int) -> set[Blocked]:
-    return {Blocked(**row) for row in stored_rows(warehouse.location(BLOCK_LIST), version, Blocked._fields)}
+def _entries(table: Location, version: int) -> set[Blocked]:
+    return {Blocked(**row) for row in stored_rows(table, version, Blocked._fields)}
 
 
-def read_block_list(warehouse: Warehouse) -> BlockList:
-    """The block list for look-ups; errors as for ``read_entries``."""
-    return BlockList.of(read_entries(warehouse))
+@lru_cache(maxsize=1)
+def _block_list(table: Location, _id: str, version: int) -> BlockList:
+    return BlockList.of(_entries(table, version))
 
 
 def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
@@ -63,7 +76,7 @@ def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockLis
         if rows is None or blocked is None or rows.id != blocked.id:
             return None
         try:
-            entries |= _entries(warehouse, rows.version)
+            entries |= _entries(warehouse.location(BLOCK_LIST), rows.version)
         except MissingVersionError:
             return None
     return BlockList.of(entries)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pyarrow import fs
 
 from jobs.framework.stage import Run
-from jobs.warehouse.commit_history import commits_of
-from jobs.warehouse.open_table import LOG, add_actions, data_files, open_delta, stored_files
+from jobs.warehouse.delta.commit_history import commits_of
+from jobs.warehouse.delta.open_table import LOG, add_actions, data_files, open_delta, stored_files
 from jobs.warehouse.releases import read_release
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance
@@ -92,8 +92,7 @@ def _older_versions(run: Run, name: str) -> Iterator[str]:
 
 def _outdated(run: Run, file: Location) -> Iterator[str]:
     """An artefact made from other rows of documents than the newest of a table, or from a dataset that stays."""
-    with file.open_input() as stream:
-        text = stream.read()
+    text = file.read()
     try:
         tree = json.loads(text)
     except ValueError:

@@ -13,12 +13,12 @@ from deltalake import DeltaTable
 from jobs.gpu.common.read_tables import open_table
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.changed_documents import documents_to_read
-from jobs.warehouse.commit import roll_back
-from jobs.warehouse.commit_history import commits_between
-from jobs.warehouse.maintenance import maintain_table
-from jobs.warehouse.open_table import open_delta, stored_rows
+from jobs.warehouse.delta.commit import roll_back
+from jobs.warehouse.delta.commit_history import commits_between
+from jobs.warehouse.delta.maintenance import maintain_table
+from jobs.warehouse.delta.open_table import open_delta, stored_rows
+from jobs.warehouse.delta.table_files import changed_files
 from jobs.warehouse.spark_tables import Warehouse
-from jobs.warehouse.table_files import changed_files
 from jobs.warehouse.write_release import write_release
 from pivot_udfs.errors import MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -78,7 +78,7 @@ def test_commits_and_maintenance_keep_the_log_however_old_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_before_the_property: bool
 ) -> None:
     if made_before_the_property:
-        monkeypatch.setattr("jobs.warehouse.commit._CONFIGURATION", {"delta.checkpointInterval": "10"})
+        monkeypatch.setattr("jobs.warehouse.delta.commit._CONFIGURATION", {"delta.checkpointInterval": "10"})
     warehouse = reopened(tmp_path)
     table = warehouse.location("documents")
     add(warehouse, *range(15))
@@ -151,7 +151,7 @@ def test_a_difference_that_a_store_does_not_give_is_an_error(
             return open_delta(table)
         raise WarehouseError(f"the log of {table} cannot be read (operation timed out)")
 
-    monkeypatch.setattr("jobs.warehouse.table_files.open_delta", fails)
+    monkeypatch.setattr("jobs.warehouse.delta.table_files.open_delta", fails)
     with pytest.raises(WarehouseError, match="timed out"):
         changed_files(cleaned.location("documents"), 12, 15)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from jobs.warehouse.commit_history import Commit, Content, content_of, read_content
+from jobs.warehouse.delta.commit_history import Commit, Content, content_of, read_content
 from pivot_udfs.provenance import Provenance, TableVersion
 
 MADE = Provenance("tokenize_corpus", 1, {"corpus.inputs": ["a"]}, files={"tokenizer": "t" * 64})

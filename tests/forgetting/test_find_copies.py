@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from jobs.loading.forgotten_copies import check_folders, copies
+from jobs.forgetting.find_copies import check_folders, copies
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance, TableVersion

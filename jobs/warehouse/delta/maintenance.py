@@ -14,10 +14,10 @@ from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
-from jobs.warehouse.commit import KEEP_LOG, LOG_CLEANUP
-from jobs.warehouse.commit_history import read_content
-from jobs.warehouse.open_table import LOG, add_actions, check_files, data_files, open_delta, stored_files
-from jobs.warehouse.refused_features import refused_feature
+from jobs.warehouse.delta.commit import KEEP_LOG, LOG_CLEANUP
+from jobs.warehouse.delta.commit_history import read_content
+from jobs.warehouse.delta.open_table import LOG, add_actions, check_files, data_files, open_delta, stored_files
+from jobs.warehouse.delta.refused_features import refused_feature
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.settings import Maintenance
 from pivot_udfs.storage.location import Location

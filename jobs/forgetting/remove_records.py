@@ -8,19 +8,20 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jobs.framework.stage import Run
 from jobs.framework.task_sizes import map_files
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
-from jobs.warehouse.table_files import files_between
+from jobs.warehouse.delta.table_files import files_between
 from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked, read_sources
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
 from pivot_udfs.storage.read_parquet import table_in
+from pivot_udfs.storage.write_parquet import WrittenFile
 
 
 class Found(NamedTuple):
@@ -128,9 +129,7 @@ def forget_rows(run: Run, tables: Mapping[str, Provenance], blocks: BlockList) -
         run.warehouse.commit(table, files, provenance, removed)
 
 
-def _rewritten(
-    run: Run, found: Sequence[Found], blocks: BlockList
-) -> dict[str, tuple[list[dict[str, Any]], list[str]]]:
+def _rewritten(run: Run, found: Sequence[Found], blocks: BlockList) -> dict[str, tuple[list[WrittenFile], list[str]]]:
     """New files without blocked rows, and the files that they replace, by table."""
     blocked, rows = defaultdict[str, int](int), {each.file: each.file_rows for each in found}
     for each in found:

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from jobs.warehouse.commit import commit_files
-from jobs.warehouse.commit_history import Content, maintained_version, read_content
-from jobs.warehouse.maintenance import maintain_table, purge
-from jobs.warehouse.table_files import changed_files
+from jobs.warehouse.delta.commit import commit_files
+from jobs.warehouse.delta.commit_history import Content, maintained_version, read_content
+from jobs.warehouse.delta.maintenance import maintain_table, purge
+from jobs.warehouse.delta.table_files import changed_files
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.settings import Maintenance

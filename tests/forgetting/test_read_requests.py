@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.loading.forget_requests import read_keys, shards_named
+from jobs.forgetting.read_requests import read_keys, shards_named
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.shards.block_list import Blocked
 

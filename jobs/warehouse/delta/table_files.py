@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from jobs.warehouse.commit_history import maintained_version
-from jobs.warehouse.open_table import add_actions, data_files, open_delta
+from jobs.warehouse.delta.commit_history import maintained_version
+from jobs.warehouse.delta.open_table import add_actions, data_files, open_delta
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
 

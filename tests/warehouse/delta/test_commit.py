@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from jobs.warehouse.commit import commit_files, roll_back
-from jobs.warehouse.commit_history import Content, read_content
-from jobs.warehouse.open_table import check_files, open_delta
-from jobs.warehouse.refused_features import refused_feature
+from jobs.warehouse.delta.commit import commit_files, roll_back
+from jobs.warehouse.delta.commit_history import Content, read_content
+from jobs.warehouse.delta.open_table import check_files, open_delta
+from jobs.warehouse.delta.refused_features import refused_feature
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.location import Location
@@ -104,7 +104,7 @@ def test_a_table_made_between_the_check_and_the_own_commit_wins(
     table: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit(table, None, "other")
-    monkeypatch.setattr("jobs.warehouse.commit.unchanged", lambda *_: None)
+    monkeypatch.setattr("jobs.warehouse.delta.commit.unchanged", lambda *_: None)
     with pytest.raises(WarehouseError, match="another run has written"):
         commit(table, None, "ours")
     assert data_files(table) == ["other"]

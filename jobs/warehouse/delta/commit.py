@@ -7,14 +7,13 @@ inside the JVM, and reconstructs the table's state with Spark jobs around each c
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
-from jobs.warehouse.commit_history import (
+from jobs.warehouse.delta.commit_history import (
     FILES_AFTER,
     TABLES_WITH,
     Content,
@@ -22,13 +21,14 @@ from jobs.warehouse.commit_history import (
     maintained_version,
     read_content,
 )
-from jobs.warehouse.open_table import check_files, data_files, missing_version, open_delta
+from jobs.warehouse.delta.open_table import check_files, data_files, missing_version, open_delta
 from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.store_credentials import delta_options
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
+from pivot_udfs.storage.write_parquet import WrittenFile
 
 LOG_CLEANUP = "delta.enableExpiredLogCleanup"
 """Off, so that the log keeps the commits with the provenance of rows and the versions that releases name."""
@@ -42,12 +42,12 @@ def commit_files(
     table: Location,
     began: Content | None,
     schema: pa.Schema,
-    files: Sequence[dict[str, Any]],
+    files: Sequence[WrittenFile],
     provenance: Provenance,
     removed: Collection[str] | None = None,
     tables: Mapping[str, TableVersion] | None = None,
 ) -> Content:
-    """Adds files (rows of ``write_parquet.FILES``) to a table in its folder and removes others, in one transaction.
+    """Adds files to a table in its folder and removes others, in one transaction.
 
     Returns the state of the table after it. ``began`` is the state when the run looked at the table first (None: there
     was none; it is created); ``removed`` are paths (None: all, so that ``files`` become the whole content); ``tables``
@@ -89,7 +89,7 @@ def commit_files(
     )
 
 
-def _check_there(table: Location, files: Sequence[dict[str, Any]]) -> None:
+def _check_there(table: Location, files: Sequence[WrittenFile]) -> None:
     found = table.filesystem.get_file_info([table.child(file["path"]).path for file in files])
     for file, info in zip(files, found, strict=True):
         if info.size != file["n_bytes"]:

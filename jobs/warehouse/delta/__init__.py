@@ -1,0 +1,1 @@
+"""One Delta table through delta-rs: its log, its files, commits and maintenance."""
