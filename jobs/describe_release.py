@@ -15,9 +15,9 @@ from jobs.describing.dataset_facts import DatasetFacts, read_facts
 from jobs.describing.licenses import is_known
 from jobs.describing.spdx import spdx_document
 from jobs.describing.training_summary import training_summary
+from jobs.framework.check_paths import check_folder
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean, say, write_line
-from jobs.framework.preflight import check_folder
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.releases import Release, read_release
 from pivot_udfs.errors import WarehouseError

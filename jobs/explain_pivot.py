@@ -60,7 +60,7 @@ def _asked_for(settings: Settings, arguments: TokenArguments) -> tuple[ArrowTabl
 
 def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
     """Of the configured tokenizer, which must be the one that the pivots were found with."""
-    tokenizer = load_tokenizer(settings.tokenizer.path, settings.tokenizer.backend)
+    tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
     made = provenance_of(tables, "pivots").files["tokenizer"]
     if made != tokenizer.sha256:
         raise TokenizerError(

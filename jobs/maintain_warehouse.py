@@ -11,9 +11,9 @@ from functools import partial
 
 from pyarrow import fs
 
+from jobs.framework.check_paths import check_folder
 from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import clean, say
-from jobs.framework.preflight import check_folder
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.delta.maintenance import maintain_table
 from jobs.warehouse.delta.open_table import LOG

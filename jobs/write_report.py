@@ -135,8 +135,7 @@ def _read(page: Location) -> str | None:
             return None
         if page.type() != fs.FileType.File:
             raise IsADirectoryError("it is no file")
-        with page.open_input() as stream:
-            return bytes(stream.read()).decode(errors="replace")
+        return page.read().decode(errors="replace")
     except STORE_ERRORS as error:
         raise _unusable("read from", page, error) from None
 

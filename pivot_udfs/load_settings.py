@@ -63,7 +63,7 @@ def _read_toml(path: str) -> dict[str, Any]:
     except OSError as error:
         place = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
         raise ConfigError(
-            f"--config {path}: {error.strerror}{place}: give the path of a TOML file, see conf/"
+            f"--config {path}: {error.strerror}{place}: give the path of a TOML file; semantic-pivots config prints one"
         ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"--config {path} is not TOML: {error}") from None

@@ -24,9 +24,9 @@ from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
 from jobs.gpu.packing.order_documents import batches
 from jobs.gpu.tracing.concept_tokens import concept_tokens
-from jobs.gpu.tracing.lenses import lens_file
+from jobs.gpu.tracing.lens_files import lens_file, lens_folder
 from jobs.gpu.tracing.trace_words import Tracer
-from jobs.gpu.train_tuned_lens import lens_folder, train
+from jobs.gpu.train_tuned_lens import train
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from jobs.gpu.translation.prompt_runner import PromptRunner, reuse_is_exact
 from jobs.gpu.translation.score_words import draw_prompts, longest_sequence, score_draw

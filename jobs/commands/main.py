@@ -88,9 +88,8 @@ def _main(argv: Sequence[str] | None) -> int:
         return _run(f"{NAME} {_MODEL}", MODEL_JOBS, _rest(words), {})
     if words[:1] == [_CONFIG]:
         return _print_config(_rest(words))
-    if words == [_SAMPLES]:
-        sys.stdout.write(f"{ROOT / 'tests' / 'samples'}\n")
-        return 0
+    if words[:1] == [_SAMPLES]:
+        return _print_samples(_rest(words))
     return _run(NAME, JOBS, words, others)
 
 
@@ -143,6 +142,14 @@ def _print_config(words: Sequence[str]) -> int:
     parser.add_argument("name", choices=names, nargs="?", default="corpus", help="default: corpus")
     argcomplete.autocomplete(parser)
     sys.stdout.write((ROOT / "conf" / f"{parser.parse_args(words).name}.toml").read_text(encoding="utf-8"))
+    return 0
+
+
+def _print_samples(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog=f"{NAME} {_SAMPLES}", description="Prints the folder of the samples.")
+    argcomplete.autocomplete(parser)
+    parser.parse_args(words)
+    sys.stdout.write(f"{ROOT / 'tests' / 'samples'}\n")
     return 0
 
 

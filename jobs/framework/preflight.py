@@ -3,26 +3,23 @@
 Under ``spark-submit`` the JVM runs already, and what it needs is not checked.
 """
 
-import errno
 import locale
 import logging
 import os
 import resource
-import shutil
 import sys
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from jobs.framework.check_paths import check_file, check_folder, check_local_folder, check_output, check_writable
 from jobs.framework.spark.java_and_jars import check_jars, check_java, check_spark_home
 from jobs.framework.spark.jvm_memory import local_memory_warning, memory_of_machine
 from jobs.framework.spark.spark_settings import check_spark_settings, spark_defaults
-from pivot_udfs.errors import ConfigError, SetupError
+from pivot_udfs.errors import SetupError
 from pivot_udfs.settings import Settings
-from pivot_udfs.storage.stores import resolve, where
 
 _LOG = logging.getLogger(__name__)
-_LEAST_FREE = 32 << 20
 _OPEN_FILES, _LEAST_OPEN_FILES = 4096, 512
 
 
@@ -67,64 +64,11 @@ def check_limits() -> None:
         )
 
 
-def check_file(key: str, place: str) -> None:
-    """Makes sure that a local file is there."""
-    location = resolve(place)
-    if location.is_local and not Path(location.path).is_file():
-        raise ConfigError(f"{key} = {place}: there is no such file{where(place)}")
-
-
-def check_folder(place: str, writes: bool = True, key: str = "warehouse.path") -> None:
-    """Makes sure that a folder can be read, or written. It need not exist; object stores are not checked."""
-    location = resolve(place)
-    if location.is_local:
-        _check_folder(Path(location.path), key, place, writes)
-
-
-def check_output(key: str, place: str) -> None:
-    """Makes sure that a local file can be written. It and the folders above it need not exist."""
-    location = resolve(place)
-    if not location.is_local:
-        return
-    path = Path(location.path)
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{key} = {place}: it is no regular file: choose another path")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise SetupError(f"{key} = {place}: the file cannot be written: change its mode, or choose another path")
-    _check_folder(path.parent, key, place)
-
-
-def _check_folder(folder: Path, key: str, place: str, writes: bool = True) -> None:
-    there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
-    if not there.is_dir():
-        what = "a link to nothing" if there.is_symlink() and not there.exists() else "a file"
-        raise ConfigError(f"{key} = {place}: {there} is {what}, a folder is needed: choose another path")
-    if writes:
-        _check_writable(there, key, place)
-
-
 def check_temporary_folder(local_dir: str | None) -> None:
     """Makes sure that Spark and Python can write temporary files; folders of Spark may be missing yet."""
     # Python passes over a TMPDIR that it cannot write and takes another folder, Java and Spark do not.
     place = os.environ.get("TMPDIR") or tempfile.gettempdir()
-    _check_writable(Path(place), "TMPDIR", place)
+    check_writable(Path(place), "TMPDIR", place)
     key = "SPARK_LOCAL_DIRS" if os.environ.get("SPARK_LOCAL_DIRS") else "spark.local.dir"
     for folder in filter(None, (os.environ.get("SPARK_LOCAL_DIRS") or local_dir or "").split(",")):
-        _check_folder(Path(folder).absolute(), key, folder)
-
-
-def _check_writable(folder: Path, name: str, place: str) -> None:
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"x" * 4096)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise SetupError(
-                f"{name} = {place}: {folder} cannot be written ({error.strerror}): change its mode, or choose another"
-            ) from None
-    free = shutil.disk_usage(folder).free
-    if free < _LEAST_FREE:
-        raise SetupError(
-            f"{name} = {place}: the disk is full ({free / 1e6:.1f} MB free, {_LEAST_FREE / 1e6:.0f} MB needed): "
-            "free space, or choose another folder"
-        )
+        check_local_folder(Path(folder).absolute(), key, folder)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
+from jobs.gpu.common.check_inputs import check_lexicon, check_tables, check_tokenizer, run_checked
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.settings import ModelSettings
@@ -26,7 +26,7 @@ from pivot_udfs.errors import TaskError, TokenizerError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.provenance import Provenance
-from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
+from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, tokenizer_sha256
 
 VERSION = 3
 _NOT_COMPARED = ("translation.directions", "translation.n_resamples")
@@ -67,10 +67,10 @@ def _half_a(pivots: PinnedTable, concepts: list[int]) -> frozenset[int]:
     return frozenset(np.array(concepts)[concept_halves(concepts, int(seed))].tolist())
 
 
-def _provenance(settings: ModelSettings, lexicon_sha256: str, tokenizer_sha256: str) -> Provenance:
+def _provenance(settings: ModelSettings, lexicon: str, tokenizer: str) -> Provenance:
     shaping = {k: v for k, v in result_settings(settings.translation).items() if k not in _NOT_COMPARED}
     shaping["lexicon.languages"] = settings.lexicon.languages
-    files = {"lexicon": lexicon_sha256, "tokenizer": tokenizer_sha256}
+    files = {"lexicon": lexicon, "tokenizer": tokenizer}
     return Provenance("build_translation_task", VERSION, shaping, files=files)
 
 
@@ -95,9 +95,7 @@ def load_task(settings: ModelSettings) -> Task:
     if not path.is_file():
         build(settings)
     _, lexicon_sha256 = read_concepts(settings.lexicon.path, settings.lexicon.languages)
-    task = read_task(
-        path, _provenance(settings, lexicon_sha256, load_tokenizer(settings.tokenizer.path, "reference").sha256)
-    )
+    task = read_task(path, _provenance(settings, lexicon_sha256, tokenizer_sha256(settings.tokenizer.path)))
     wanted = [f"{source}-{target}" for source, target in settings.directions]
     missing = [name for name in wanted if name not in task.examples or not task.of_direction(name)]
     if missing:
@@ -109,7 +107,22 @@ def load_task(settings: ModelSettings) -> Task:
     return task.only(wanted)
 
 
-main = partial(run_command, "build_translation_task", __doc__, ModelSettings, build, reads_release=True)
+def check(settings: ModelSettings) -> list[str]:
+    """What ``build`` reads."""
+    tables = check_tables(settings, "pair_pivots") if settings.translation.with_pivots else []
+    return [*check_tokenizer(settings), *check_lexicon(settings), *tables]
+
+
+def check_task(settings: ModelSettings) -> list[str]:
+    """The task, as ``load_task`` reads it, or what it is built from."""
+    path = results_path(settings, "task.jsonl")
+    if not path.is_file():
+        return check(settings)
+    load_task(settings)
+    return [f"task {path}"]
+
+
+main = partial(run_checked, "build_translation_task", __doc__, build, check, reads_release=True)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
+from jobs.gpu.common.check_inputs import check_model, check_packed_files, run_checked
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.settings import ModelSettings
 
@@ -46,7 +46,13 @@ def run_folder(settings: ModelSettings) -> Path:
     return results_path(settings, "runs", f"{settings.packing.arm}-seed{settings.training.seed}")
 
 
-main = partial(run_command, "continue_pretraining", __doc__, ModelSettings, train)
+def check(settings: ModelSettings) -> list[str]:
+    """The packed file of the arm, the held-out part where it is packed, and the model."""
+    held_out = ["held_out"] if results_path(settings, "packed", "held_out", "manifest.json").is_file() else []
+    return [*check_packed_files(settings, settings.packing.arm, *held_out), *check_model(settings.model)]
+
+
+main = partial(run_checked, "continue_pretraining", __doc__, train, check)
 
 
 if __name__ == "__main__":

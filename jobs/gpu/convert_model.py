@@ -7,8 +7,8 @@ Writes ``<results.path>/base/``. A GGUF file takes many times longer to load and
 
 from functools import partial
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
+from jobs.gpu.common.check_inputs import check_model, check_tokenizer, run_checked
 from jobs.gpu.common.files import publish, results_path
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.vocabulary_check import check_vocabulary
@@ -27,7 +27,12 @@ def convert(settings: ModelSettings) -> None:
     say("saved", model=final)
 
 
-main = partial(run_command, "convert_model", __doc__, ModelSettings, convert)
+def check(settings: ModelSettings) -> list[str]:
+    """The tokenizer and the model."""
+    return [*check_tokenizer(settings), *check_model(settings.model)]
+
+
+main = partial(run_checked, "convert_model", __doc__, convert, check)
 
 
 if __name__ == "__main__":

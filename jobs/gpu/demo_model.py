@@ -10,14 +10,15 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import build
+from jobs.gpu.build_translation_task import check as check_build
+from jobs.gpu.common.check_inputs import check_model, check_tables, run_checked
 from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.convert_model import convert
 from jobs.gpu.evaluate_translation import evaluate
-from jobs.gpu.explain_behaviour import explain
+from jobs.gpu.explain_behaviour import TABLES, explain
 from jobs.gpu.run_experiment import run
 from jobs.gpu.trace_layers import trace
 from jobs.gpu.write_model_report import write_report
@@ -52,6 +53,14 @@ def start_anew(folder: Path) -> None:
 
     Raises WarehouseError where the folder holds results that the demo did not write.
     """
+    found = _replaced(folder)
+    write_json(folder / MARKER, {"job": "jobs.gpu.demo_model", "replaced_by_the_next_demo": list(WRITTEN)})
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _replaced(folder: Path) -> list[Path]:
+    """The results in a folder; raises WarehouseError where the demo did not write them."""
     found = [folder / name for name in WRITTEN if (folder / name).exists()]
     if found and not (folder / MARKER).is_file():
         names = ", ".join(path.name for path in found)
@@ -59,12 +68,18 @@ def start_anew(folder: Path) -> None:
             f"{folder} holds {names}, but no {MARKER}: the demo did not write them and would replace them; set another "
             "results.path, or delete them"
         )
-    write_json(folder / MARKER, {"job": "jobs.gpu.demo_model", "replaced_by_the_next_demo": list(WRITTEN)})
-    for path in found:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return found
 
 
-main = partial(run_command, "demo_model", __doc__, ModelSettings, demo)
+def check(settings: ModelSettings) -> list[str]:
+    """What the jobs read that none of them writes."""
+    _replaced(Path(settings.results.path))
+    datasets = [f"datasets/{arm}" for arm in settings.experiment.arms]
+    tables = check_tables(settings, *datasets, "documents", with_lexicon=False)
+    return [*check_build(settings), *check_tables(settings, *TABLES), *tables, *check_model(settings.model)]
+
+
+main = partial(run_checked, "demo_model", __doc__, demo, check)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.framework.command_line import run_command
-from jobs.gpu.build_translation_task import load_task, task_identity
+from jobs.gpu.build_translation_task import check_task, load_task, task_identity
+from jobs.gpu.common.check_inputs import check_model, run_checked
 from jobs.gpu.common.files import read_provenance, results_path, write_json
 from jobs.gpu.common.result_parts import Parts
 from jobs.gpu.common.settings import ModelSettings
@@ -80,7 +80,12 @@ def mean_over_draws(draws: pa.Table) -> pa.Table:
     return table.sort_by([("direction", "ascending"), ("concept", "ascending")])
 
 
-main = partial(run_command, "evaluate_translation", __doc__, ModelSettings, evaluate)
+def check(settings: ModelSettings) -> list[str]:
+    """The task and the model."""
+    return [*check_task(settings), *check_model(settings.model)]
+
+
+main = partial(run_checked, "evaluate_translation", __doc__, evaluate, check)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
-from jobs.gpu.build_translation_task import load_task, task_tokens
+from jobs.gpu.build_translation_task import check_task, load_task, task_tokens
+from jobs.gpu.common.check_inputs import check_tables, run_checked
 from jobs.gpu.common.files import read_provenance, results_path, write_json, write_text
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
@@ -45,6 +45,7 @@ from pivot_udfs.tokenization.backends import load_tokenizer
 VERSION = 7
 SAMPLED_SHARE = 0.1
 """Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
+TABLES = ("word_cooccurrence", "word_totals", "pair_pivots")
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
 _COPIED = (
     "direction", "concept", "source", "target", "latent_behaviour", "pivot_language", "pivot_layer",
@@ -57,8 +58,7 @@ def explain(settings: ModelSettings) -> None:
     from jobs.gpu.analysis.explain_direction import explain_directions, markdown_table, precision_table
 
     task = load_task(settings)
-    names = ("word_cooccurrence", "word_totals", "pair_pivots")
-    tables = {name: open_table(settings.warehouse.path, name, settings.warehouse.release) for name in names}
+    tables = {name: open_table(settings.warehouse.path, name, settings.warehouse.release) for name in TABLES}
     for table in tables.values():
         check_files(table, task.provenance.files["tokenizer"], task.provenance.files["lexicon"])
     traces, scores = read_results(settings, task, tables["pair_pivots"])
@@ -168,7 +168,16 @@ def _change(row: Mapping[str, Any], name: str) -> float | None:
     return None if row[name] is None else row[name] - row["log_probability"]
 
 
-main = partial(run_command, "explain_behaviour", __doc__, ModelSettings, explain, reads_release=True)
+def check(settings: ModelSettings) -> list[str]:
+    """The task, the tables, and the results of two jobs."""
+    found = [*check_task(settings), *check_tables(settings, *TABLES)]
+    for folder in _JOBS:
+        _made_from(settings, folder)
+        found.append(f"results {results_path(settings, folder)}")
+    return found
+
+
+main = partial(run_checked, "explain_behaviour", __doc__, explain, check, reads_release=True)
 
 
 if __name__ == "__main__":

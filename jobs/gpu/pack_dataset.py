@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import progress_bar, say
+from jobs.gpu.common.check_inputs import check_tables, check_tokenizer, run_checked
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.settings import ModelSettings
@@ -186,7 +186,13 @@ def _end_token(tokenizer: TokenizerSpec, name: str) -> int:
     )
 
 
-main = partial(run_command, "pack_dataset", __doc__, ModelSettings, pack, reads_release=True)
+def check(settings: ModelSettings) -> list[str]:
+    """The tables of the arm and of the held-out part."""
+    tables = f"datasets/{settings.packing.arm}", "documents"
+    return [*check_tokenizer(settings), *check_tables(settings, *tables, with_lexicon=False)]
+
+
+main = partial(run_checked, "pack_dataset", __doc__, pack, check, reads_release=True)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
+from jobs.gpu.build_translation_task import check_task
+from jobs.gpu.common.check_inputs import check_model, check_packed_files, check_tables, run_checked
 from jobs.gpu.common.files import results_path, write_json, write_text
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.evaluate_translation import base_provenance
@@ -100,7 +101,19 @@ def _write(
     write_text(results_path(settings, "experiment.md"), markdown_table(found))
 
 
-main = partial(run_command, "run_experiment", __doc__, ModelSettings, run)
+def check(settings: ModelSettings) -> list[str]:
+    """The task, the model, the tables or packed files of every arm, and the earlier run."""
+    found, arms = [*check_task(settings), *check_model(settings.model)], settings.experiment.arms
+    if settings.experiment.pack:
+        found += check_tables(settings, *(f"datasets/{arm}" for arm in arms), "documents", with_lexicon=False)
+    else:
+        found += check_packed_files(settings, *arms)
+    if _pilot(settings):
+        found.append(f"earlier run {settings.experiment.pilot}")
+    return found
+
+
+main = partial(run_checked, "run_experiment", __doc__, run, check)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
 from jobs.gpu.build_translation_task import load_task
+from jobs.gpu.common.check_inputs import run_checked
 from jobs.gpu.common.files import results_path, write_json
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import resolve_path
+from jobs.gpu.trace_layers import check as check_traces
 from jobs.gpu.trace_layers import trace
 from pivot_udfs.errors import ConfigError
 
@@ -30,12 +31,10 @@ def sweep(settings: ModelSettings) -> None:
     """Traces every revision and writes the table and the curve."""
     from jobs.gpu.analysis.revision_curve import revision_curve, revision_rows
 
-    if not settings.sweep.revisions:
-        raise ConfigError("sweep.revisions is empty: list revisions of model.path, or folders of checkpoints")
-    of_each = {revision: of_revision(settings, revision) for revision in settings.sweep.revisions}
     task, tables = load_task(settings), []
-    for revision, mine in of_each.items():
+    for revision, mine in _of_each(settings).items():
         say("revision", name=revision)
+        Path(mine.results.path).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(results_path(settings, "task.jsonl"), results_path(mine, "task.jsonl"))
         trace(mine)
         parts = [pq.read_table(results_path(mine, "traces", f"{name}.parquet")) for name in task.examples]
@@ -47,6 +46,13 @@ def sweep(settings: ModelSettings) -> None:
     for row in curve:
         shares = {name: f"{row[name]['mean']:.4f}" for name in ("pivot", "control")}
         say(f"revision {row['revision']}", words=row["n_words"], **shares)
+
+
+def _of_each(settings: ModelSettings) -> dict[str, ModelSettings]:
+    """The settings of every revision; raises ConfigError where there are none, or as ``of_revision``."""
+    if not settings.sweep.revisions:
+        raise ConfigError("sweep.revisions is empty: list revisions of model.path, or folders of checkpoints")
+    return {revision: of_revision(settings, revision) for revision in settings.sweep.revisions}
 
 
 def of_revision(settings: ModelSettings, revision: str) -> ModelSettings:
@@ -72,7 +78,14 @@ def of_revision(settings: ModelSettings, revision: str) -> ModelSettings:
     )
 
 
-main = partial(run_command, "sweep_revisions", __doc__, ModelSettings, sweep)
+def check(settings: ModelSettings) -> list[str]:
+    """What the traces of every revision read; the task is that of all."""
+    shared = {"results": settings.results}
+    found = [check_traces(mine.model_copy(update=shared)) for mine in _of_each(settings).values()]
+    return list(dict.fromkeys(line for lines in found for line in lines))
+
+
+main = partial(run_checked, "sweep_revisions", __doc__, sweep, check)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from functools import partial
 
 import pyarrow as pa
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import progress_bar, say
-from jobs.gpu.build_translation_task import load_task, task_identity
+from jobs.gpu.build_translation_task import check_task, load_task, task_identity
+from jobs.gpu.common.check_inputs import check_model, check_tables, run_checked
 from jobs.gpu.common.files import results_path
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.result_parts import Parts
@@ -22,6 +22,7 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.tracing.behaviour_labels import LATENT_LABELS
 from jobs.gpu.tracing.concept_tokens import concept_tokens
+from jobs.gpu.tracing.lens_files import lens_file, lens_folder
 from jobs.gpu.translation.corpus_counts import read_pair_pivots
 from jobs.gpu.translation.lexicon_concepts import read_concepts
 from pivot_udfs.load_settings import result_settings
@@ -77,7 +78,15 @@ def _say_labels(direction: str, rows: pa.Table) -> None:
     say(f"traced {direction}", words=len(labels), **counts, pivot_of_controls=control.count("pivot"))
 
 
-main = partial(run_command, "trace_layers", __doc__, ModelSettings, trace, reads_release=True)
+def check(settings: ModelSettings) -> list[str]:
+    """The task, the pair pivots, the model and, where it is asked for, the tuned lens."""
+    found = [*check_task(settings), *check_tables(settings, "pair_pivots"), *check_model(settings.model)]
+    if settings.trace.lens == "tuned":
+        found.append(f"tuned lens {lens_file(lens_folder(settings), settings.model.allow_pickle)}")
+    return found
+
+
+main = partial(run_checked, "trace_layers", __doc__, trace, check, reads_release=True)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import progress_bar, say
-from jobs.gpu.common.files import publish, read_provenance, results_path, write_json, write_provenance
+from jobs.gpu.common.check_inputs import (
+    check_model,
+    check_packed_files,
+    check_tables,
+    check_tokenizer,
+    run_checked,
+)
+from jobs.gpu.common.files import publish, read_provenance, write_json, write_provenance
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import model_hashes, model_settings
 from jobs.gpu.models.special_tokens import special_id
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder, pack_held_out
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
+from jobs.gpu.tracing.lens_files import lens_folder
 from pivot_udfs.errors import ModelError, PackedFileError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference
@@ -90,9 +97,12 @@ def _run(trainer: "LensTrainer", folder: Path, made_from: Provenance) -> None:
                 saved = time.monotonic()
 
 
-def lens_folder(settings: ModelSettings) -> Path:
-    """The folder of the tuned lens."""
-    return Path(settings.tuned_lens.path) if settings.tuned_lens.path else results_path(settings, "tuned_lens")
+def check(settings: ModelSettings) -> list[str]:
+    """The model, and the held-out part, or what it is packed from."""
+    found = [*check_tokenizer(settings), *check_model(settings.model)]
+    if (held_out_folder(settings) / "manifest.json").is_file():
+        return [*found, *check_packed_files(settings, "held_out")]
+    return [*found, *check_tables(settings, "documents", with_lexicon=False)]
 
 
 def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:
@@ -102,7 +112,7 @@ def _provenance(settings: ModelSettings, packed: PackedFile) -> Provenance:
     return Provenance("train_tuned_lens", VERSION, used, packed.provenance.tables, files)
 
 
-main = partial(run_command, "train_tuned_lens", __doc__, ModelSettings, train)
+main = partial(run_checked, "train_tuned_lens", __doc__, train, check)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jobs.framework.command_line import run_command
 from jobs.framework.log_lines import say
+from jobs.gpu.common.check_inputs import run_checked
 from jobs.gpu.common.files import file_sha256, results_path, write_text
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
@@ -82,7 +82,13 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
     return without_controls(page)
 
 
-main = partial(run_command, "write_model_report", __doc__, ModelSettings, write_report)
+def check(settings: ModelSettings) -> list[str]:
+    """The results that there are."""
+    missing = read_model_report(settings).missing
+    return [f"results {settings.results.path}" + (f", without those of {', '.join(missing)}" if missing else "")]
+
+
+main = partial(run_checked, "write_model_report", __doc__, write_report, check)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ _SECRET_VARIABLE = re.compile(rf"{SENSITIVE}|connection_string|_token$|_pat$", r
 _SHORTEST_SECRET = 8
 _CAUSE = re.compile(r"\n[^\S\n]*(?:\x1b\[\d+m)?↳(?:\x1b\[0m)?\s*")
 
+_NUMBERED = re.compile(r"^\[Errno \d+\] (.*)\. Detail: \[errno \d+\] ")
+
 
 def redact(text: str) -> str:
     """The text with credentials replaced by ``***``.
@@ -66,6 +68,6 @@ def escaped(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error's message, printable, with the causes that delta-rs writes below it."""
+    """The first line of an error's message, printable, with the causes that delta-rs and pyarrow add to it."""
     lines = _CAUSE.sub(": ", str(error).strip()).splitlines() or [type(error).__name__]
-    return printable(lines[0])
+    return printable(_NUMBERED.sub(r"\1: ", lines[0]))

@@ -89,13 +89,17 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
     return fastest(spec, path, backend) if backend in _FAST else spec
 
 
+def tokenizer_sha256(path: str) -> str:
+    """SHA-256 (hex) of a tokenizer's file, local or a URI; raises TokenizerError where it cannot be read."""
+    return hashlib.sha256(_read_bytes(path)).hexdigest()
+
+
 def _read_bytes(path: str) -> bytes:
     try:
         location = resolve(path)
         if location.type() == fs.FileType.Directory:
             raise TokenizerError(f"{location} is a folder; give the tokenizer.json or .model file in it")
-        with location.open_input() as file:
-            return bytes(file.read())
+        return location.read()
     except STORE_ERRORS as error:
         why = f"cannot be read: {reason(error)}; set tokenizer.path to a tokenizer.json or .model"
         raise TokenizerError(f"{printable(path)} {why}") from None

@@ -92,6 +92,14 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"semantic-pivots {__version__}\n"
 
 
+@pytest.mark.parametrize("name", ["config", "samples", "query", "setup-jars"])
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: semantic-pivots {name} [-h]")
+
+
 @pytest.mark.parametrize("words", [[], ["no-such-command"], ["model"], ["model", "rebuild"], ["config", "none"]])
 def test_an_unknown_command_is_an_error_of_the_user(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

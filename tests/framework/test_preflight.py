@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.framework import preflight
+from jobs.framework import check_paths, preflight
 from pivot_udfs.errors import ConfigError, SemanticPivotsError, SetupError
 
 ROOT = Path(__file__).parents[2]
@@ -30,34 +30,34 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 
 
 def test_a_warehouse_must_be_a_folder_that_can_be_written(tmp_path: Path) -> None:
-    preflight.check_folder(str(tmp_path / "new" / "deep"))
-    preflight.check_folder("s3a://bucket/warehouse")
+    check_paths.check_folder(str(tmp_path / "new" / "deep"))
+    check_paths.check_folder("s3a://bucket/warehouse")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     for name, problem in (("file", "is a file"), ("file/below", "is a file"), ("link", "is a link to nothing")):
         with pytest.raises(ConfigError, match=f"warehouse.path = .*{name}.*{problem}, a folder is needed"):
-            preflight.check_folder(str(tmp_path / name))
+            check_paths.check_folder(str(tmp_path / name))
     with pytest.raises(SetupError, match=r"/proc cannot be written"):
-        preflight.check_folder("/proc/warehouse")
+        check_paths.check_folder("/proc/warehouse")
     for place in ("http://host/warehouse", "ftp://host/w"):
         with pytest.raises(SemanticPivotsError, match=r"has the scheme '(http|ftp)', which is not"):
-            preflight.check_folder(place)
+            check_paths.check_folder(place)
 
 
 def test_a_read_only_warehouse_is_refused(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "ro,size=64m") as disk, pytest.raises(SetupError, match=r"Read-only file system"):
-        preflight.check_folder(str(disk / "warehouse"))
+        check_paths.check_folder(str(disk / "warehouse"))
 
 
 def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with mounted(tmp_path / "disk", "size=64m") as disk:
-        preflight.check_folder(str(disk / "warehouse"))
+        check_paths.check_folder(str(disk / "warehouse"))
         for size in (40 << 20, 64 << 20):
             with (disk / "filling").open("wb") as file, contextlib.suppress(OSError):
                 file.write(bytes(size))
             with pytest.raises(SetupError, match=r"warehouse.path = .*: the disk is full .*: free space"):
-                preflight.check_folder(str(disk / "warehouse"))
+                check_paths.check_folder(str(disk / "warehouse"))
         monkeypatch.setenv("TMPDIR", str(disk))
         with pytest.raises(SetupError, match=r"TMPDIR = .*: the disk is full .*: free space"):
             preflight.check_temporary_folder(None)
@@ -86,27 +86,27 @@ def test_missing_temporary_folders_of_spark_must_be_such_as_can_be_made(
 
 
 def test_a_report_must_be_a_file_that_can_be_written(tmp_path: Path) -> None:
-    preflight.check_output("report.path", str(tmp_path / "new" / "report.html"))
-    preflight.check_output("report.path", "s3a://bucket/report.html")
+    check_paths.check_output("report.path", str(tmp_path / "new" / "report.html"))
+    check_paths.check_output("report.path", "s3a://bucket/report.html")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "page").touch()
-    preflight.check_output("report.path", str(tmp_path / "page"))
+    check_paths.check_output("report.path", str(tmp_path / "page"))
     with pytest.raises(SetupError, match=r"^report.path = /proc/x/report.html: /proc cannot be written"):
-        preflight.check_output("report.path", "/proc/x/report.html")
+        check_paths.check_output("report.path", "/proc/x/report.html")
     with pytest.raises(ConfigError, match=f"^report.path = {tmp_path}: it is no regular file"):
-        preflight.check_output("report.path", str(tmp_path))
+        check_paths.check_output("report.path", str(tmp_path))
     with pytest.raises(ConfigError, match=f"^report.path = {tmp_path}/page/x: {tmp_path}/page is a file"):
-        preflight.check_output("report.path", str(tmp_path / "page" / "x"))
+        check_paths.check_output("report.path", str(tmp_path / "page" / "x"))
 
 
 def test_missing_files_are_reported_with_the_folder_they_were_looked_for_in(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
-    preflight.check_file("tokenizer.path", str(tmp_path / "there"))
-    preflight.check_file("tokenizer.path", "s3a://bucket/tokenizer.json")
+    check_paths.check_file("tokenizer.path", str(tmp_path / "there"))
+    check_paths.check_file("tokenizer.path", "s3a://bucket/tokenizer.json")
     with pytest.raises(ConfigError, match=rf"no.tsv: .* \(working directory: {Path.cwd()}\)$"):
-        preflight.check_file("lexicon.path", "no.tsv")
+        check_paths.check_file("lexicon.path", "no.tsv")
     with pytest.raises(ConfigError, match=r"lexicon.path = /no.tsv: there is no such file$"):
-        preflight.check_file("lexicon.path", "/no.tsv")
+        check_paths.check_file("lexicon.path", "/no.tsv")
 
 
 LIMITS = """

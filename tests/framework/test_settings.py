@@ -176,7 +176,7 @@ def test_a_fault_in_the_file_names_the_file(tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_settings(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nothing.toml.*No such file.*conf/"):
+    with pytest.raises(ConfigError, match=r"nothing.toml.*No such file.*semantic-pivots config"):
         load_settings(str(tmp_path / "nothing.toml"), [], Settings)
     with pytest.raises(ConfigError, match="is not TOML"):
         load(tmp_path, text="[corpus")

@@ -31,7 +31,7 @@ from pivot_udfs.load_settings import load_settings
 pytestmark = pytest.mark.torch
 PRESENT = {
     *("torch", "transformers", "accelerate", "safetensors", "tokenizers", "sentencepiece", "numpy", "pandas", "scipy"),
-    *("pyarrow", "numba", "scikit-learn", "matplotlib", "jinja2", "regex", "protobuf", "tqdm", "pydantic"),
+    *("pyarrow", "numba", "scikit-learn", "matplotlib", "jinja2", "regex", "protobuf", "tqdm", "pydantic", "packaging"),
 }
 """What a bare machine has, and pydantic, which is packed for it."""
 

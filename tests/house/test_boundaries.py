@@ -16,7 +16,10 @@ CORPUS_SIDE = sorted(path for path in (ROOT / "jobs").rglob("*.py") if path not 
 ENTRIES = sorted([*(ROOT / "jobs").glob("*.py"), *(ROOT / "jobs" / "gpu").glob("*.py")])
 SHARED = [
     *(ROOT / "jobs" / "report" / f"{name}.py" for name in ("language_names", "plot_style", "templates")),
-    *(ROOT / "jobs" / "framework" / f"{name}.py" for name in ("command_line", "log_lines", "markdown", "user_errors")),
+    *(
+        ROOT / "jobs" / "framework" / f"{name}.py"
+        for name in ("check_paths", "command_line", "log_lines", "markdown", "user_errors")
+    ),
     *(ROOT / "jobs" / "warehouse" / f"{name}.py" for name in ("arrow_tables", "releases")),
     *(ROOT / "jobs" / "warehouse" / "delta" / f"{name}.py" for name in ("commit_history", "open_table")),
 ]

@@ -1,12 +1,15 @@
 """The page as a browser shows it: on a phone, in the dark, for assistive technology, and searched."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from page_in_browser import MODES, evaluate, needs_axe, needs_chromium, violations
 from report_pages import Pivot, made_up_report
 
 from jobs.report.render_page import make_page
+from jobs.report.templates import template
+from jobs.warehouse.releases import Release
 
 LONG = "a_long_name_without_any_space_" * 4
 OVERFLOWING = """
@@ -51,6 +54,16 @@ def test_nothing_overflows_and_labels_are_legible(width: int) -> None:
     page = make_page(replace(made, intake=large))
     assert evaluate(page, OVERFLOWING, width) == []
     assert evaluate(page, SMALL_LABELS, width) == []
+
+
+@needs_chromium
+def test_the_releases_fit_a_phone() -> None:
+    release = Release(12, datetime(2026, 11, 28, tzinfo=UTC), {}, "", 0.012, {"random": 0.005})
+    rows = [(release, {"n_docs": 4_853_000, "n_tokens": 51_772_820}, {"new": 7})]
+    section = template("releases.html", {}).render(rows=rows, max_drift=1, described=12, asked_for=None)
+    page = make_page(made_up_report()).replace('<section id="releases"></section>', section)
+    hidden = 'const box = document.querySelector("#releases .scroll"); return box.scrollWidth - box.clientWidth'
+    assert evaluate(page, hidden, 390) == 0
 
 
 @needs_chromium

@@ -243,6 +243,9 @@ def test_the_causes_of_an_error_of_delta_rs_are_in_its_line() -> None:
     )
     assert reason(error) == "Generic LocalFileSystem error: Unable to copy: No space left on device"
     assert reason(OSError("first\nsecond")) == "first"
+    with pytest.raises(FileNotFoundError) as missing:
+        fs.LocalFileSystem().open_input_stream("/no/such")
+    assert reason(missing.value) == "Failed to open local file '/no/such': No such file or directory"
     assert reason(OSError()) == "OSError"
 
 

@@ -15,10 +15,8 @@ PROVENANCE = "_provenance.json"
 
 
 def results_path(settings: ModelSettings, *parts: str) -> Path:
-    """A path below ``results.path``; its parent folder is created."""
-    path = Path(settings.results.path).joinpath(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    """A path below ``results.path``; nothing is created."""
+    return Path(settings.results.path, *parts)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -133,7 +133,22 @@ def manifest_provenance(folder: Path, manifest: dict[str, Any]) -> Provenance:
     return found
 
 
+def check_packed(folder: Path, tokenizer_sha256: str) -> Path:
+    """The file of tokens in a folder, which ``open_packed`` would open: its bytes are counted, not hashed.
+
+    Raises PackedFileError as ``open_packed``.
+    """
+    return _tokens_file(folder, read_manifest(folder), tokenizer_sha256)
+
+
 def _open(folder: Path, manifest: dict[str, Any], tokenizer_sha256: str | None) -> PackedFile:
+    path = _tokens_file(folder, manifest, tokenizer_sha256)
+    if file_sha256(path) != manifest["file"]["sha256"]:
+        raise PackedFileError(f"{path} was altered (its SHA-256 is not the manifest's): pack again")
+    return PackedFile(folder, manifest, np.memmap(path, np.dtype(manifest["dtype"]), "r"))
+
+
+def _tokens_file(folder: Path, manifest: dict[str, Any], tokenizer_sha256: str | None) -> Path:
     made_with = manifest_provenance(folder, manifest).files.get("tokenizer", "")
     if tokenizer_sha256 and made_with != tokenizer_sha256:
         raise PackedFileError(
@@ -141,16 +156,10 @@ def _open(folder: Path, manifest: dict[str, Any], tokenizer_sha256: str | None) 
             "tokenizer.path"
         )
     try:
-        path = folder / manifest["file"]["name"]
-        _check_file(path, manifest["file"])
-        return PackedFile(folder, manifest, np.memmap(path, np.dtype(manifest["dtype"]), "r"))
+        path, expected, _ = folder / str(manifest["file"]["name"]), manifest["file"]["bytes"], manifest["dtype"]
     except KeyError as error:
         raise PackedFileError(f"{folder}/manifest.json is damaged (no {error}): pack again") from None
-
-
-def _check_file(path: Path, expected: dict[str, Any]) -> None:
     size = path.stat().st_size if path.is_file() else 0
-    if size != expected["bytes"]:
-        raise PackedFileError(f"{path} is cut short: {size} bytes, expected {expected['bytes']}: pack again")
-    if file_sha256(path) != expected["sha256"]:
-        raise PackedFileError(f"{path} was altered (its SHA-256 is not the manifest's): pack again")
+    if size != expected:
+        raise PackedFileError(f"{path} is cut short: {size} bytes, expected {expected}: pack again")
+    return path

@@ -15,10 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from jobs.gpu.common.files import write_json
+from jobs.gpu.tracing.lens_files import OURS, lens_file
 from pivot_udfs.errors import ModelError
 
-OURS, THEIRS = "params.safetensors", "params.pt"
-"""The file of a lens' translators: as ``save_lens`` writes it, and as the package ``tuned-lens`` does."""
 _KIND = "linear_tuned_lens"
 
 
@@ -60,20 +59,6 @@ def save_lens(lens: Lens, folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in renamed.items()}, folder / OURS)
     size = next(lens.parameters()).shape[-1]
     write_json(folder / "config.json", {"d_model": size, "num_hidden_layers": len(lens.translators) + 1})
-
-
-def lens_file(folder: Path, allow_pickle: bool) -> Path:
-    """The file of a lens' translators.
-
-    Raises ModelError where there is none, or only a pickle, which is not allowed.
-    """
-    if (folder / OURS).is_file():
-        return folder / OURS
-    if not (folder / THEIRS).is_file():
-        raise ModelError(f"{folder} holds no tuned lens: run jobs.gpu.train_tuned_lens, or set tuned_lens.path")
-    if not allow_pickle:
-        raise ModelError(f"{folder / THEIRS} is a pickle: set model.allow_pickle = true if you trust it")
-    return folder / THEIRS
 
 
 def load_lens(folder: Path, n_layers: int, size: int, allow_pickle: bool) -> Lens:

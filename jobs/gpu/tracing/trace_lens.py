@@ -6,8 +6,8 @@ from typing import Any
 from jobs.gpu.common.files import file_sha256, read_provenance
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.model_files import model_hashes, model_settings
-from jobs.gpu.tracing.lenses import Lens, lens_file, load_lens
-from jobs.gpu.train_tuned_lens import lens_folder
+from jobs.gpu.tracing.lens_files import lens_file, lens_folder
+from jobs.gpu.tracing.lenses import Lens, load_lens
 from pivot_udfs.errors import ModelError
 
 

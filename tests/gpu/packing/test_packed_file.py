@@ -88,15 +88,15 @@ def test_a_packed_file_that_is_replaced_while_it_is_opened_is_opened_again(
 ) -> None:
     run_packing(config)
     folder = config.parent / "results" / "packed" / "pivot"
-    before, real, calls = packed_documents(folder), packed_file._check_file, []
+    before, real, calls = packed_documents(folder), packed_file._tokens_file, []
 
-    def check_file(*given: Any) -> None:
+    def tokens_file(*given: Any) -> Path:
         calls.append(given)
         if len(calls) == 1:
             run_packing(config, "packing.seed=1")
-        real(*given)
+        return real(*given)
 
-    monkeypatch.setattr(packed_file, "_check_file", check_file)
+    monkeypatch.setattr(packed_file, "_tokens_file", tokens_file)
     packed = open_packed(folder)
     assert packed.provenance.settings["packing.seed"] == 1
     assert packed.tokens.tobytes() == open_packed(folder).tokens.tobytes()

@@ -19,7 +19,8 @@ from jobs.gpu.models.load_model import save_model
 from jobs.gpu.models.output_head import captured_outputs, find_output_head
 from jobs.gpu.packing.packed_file import open_packed
 from jobs.gpu.tracing.ablation import Unembedding
-from jobs.gpu.tracing.lenses import OURS, THEIRS, Lens, load_lens, save_lens
+from jobs.gpu.tracing.lens_files import OURS, THEIRS
+from jobs.gpu.tracing.lenses import Lens, load_lens, save_lens
 from jobs.gpu.tracing.train_lens import LensTrainer
 from pivot_udfs.errors import ModelError
 
