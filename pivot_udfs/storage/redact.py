@@ -8,6 +8,7 @@ SENSITIVE = (
     r"secret|passw|passphrase|pass(?![a-z])|pwd"
     r"|(?:session|sas|access|auth|security|bearer|oauth|refresh)[._-]?token|token[._-]?secret"
     r"|(?:access|account|api|app|private|storage|shared|encryption)[._-]?key|credential|signature|x-amz-[a-z-]"
+    r"|[._-]sas[._-]|connection[._-]?string|cookie|[._-]pat(?![\w.-])"
 )
 _RUN = re.compile(r"[^\s@'\"]+@?")
 _USER_AND_PASSWORD = re.compile(r"(?<=://)[^/:]*:(?!\d{1,5}/).*@")
@@ -29,7 +30,7 @@ _PATTERNS = (
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}\b"), HIDDEN),
     (re.compile(r"\bsig=[^&\s'\"]+"), f"sig={HIDDEN}"),
 )
-_SECRET_VARIABLE = re.compile(rf"{SENSITIVE}|connection_string|_token$|_pat$", re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(rf"{SENSITIVE}|_token$", re.IGNORECASE)
 _SHORTEST_SECRET = 8
 _CAUSE = re.compile(r"\n[^\S\n]*(?:\x1b\[\d+m)?↳(?:\x1b\[0m)?\s*")
 

@@ -49,6 +49,11 @@ def test_a_job_that_ends_well_returns_0_and_gets_its_settings(config: str) -> No
     assert found[0].spark.master == "local[3]"
 
 
+def test_a_closed_standard_output_is_no_error(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(config, raising(AssertionError()), "--dry-run") == 0
+
+
 class Place(Arguments):
     """Arguments of a job."""
 

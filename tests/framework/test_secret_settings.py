@@ -23,6 +23,9 @@ SECRET_KEYS = [
     "spark.redis.auth",
     "spark.hadoop.b2.app.key",
     "spark.jdbc.pass",
+    "spark.hadoop.fs.azure.sas.container.account.blob.core.windows.net",
+    "spark.executorEnv.AZURE_STORAGE_CONNECTION_STRING",
+    "spark.executorEnv.GITHUB_PAT",
 ]
 
 

@@ -15,7 +15,7 @@ from pivot_udfs.errors import ConfigError
 
 PYTHON = "spark.pyspark.python"
 _MASTER = re.compile(
-    r"local|local\[(\*|\d+)(,\d+)?\]|local-cluster\[\d+,\s*\d+,\s*\d+\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*|yarn|k8s://\S+"
+    r"local|local\[(\*|0*[1-9]\d*)(,\d+)?\]|local-cluster\[\d+,\s*\d+,\s*\d+\]|spark://[^\s/:]+:\d+(,[^\s/:]+:\d+)*|yarn|k8s://\S+"
 )
 _MEMORY_KEY = re.compile(
     r"spark\.(?:(?:driver|executor)\.(?:memory|memoryOverhead|pyspark\.memory)|driver\.maxResultSize)"

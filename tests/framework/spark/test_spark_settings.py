@@ -25,7 +25,8 @@ def test_masters_of_every_kind_are_accepted(master: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "master", ["lokal", "local[", "local[two]", "spark://", "spark://host", "mesos://h:1", "http://h"]
+    "master",
+    ["lokal", "local[", "local[two]", "local[0]", "local[00,2]", "spark://", "spark://host", "mesos://h:1", "http://h"],
 )
 def test_what_is_no_master_is_refused(master: str) -> None:
     with pytest.raises(ConfigError, match=r"spark.master = '.*' is no master: use local\[\*\]"):
