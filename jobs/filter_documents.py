@@ -18,7 +18,7 @@ from functools import partial
 
 from pyspark.sql import DataFrame
 
-from jobs.forgetting.block_list_table import forgotten_between, read_block_list
+from jobs.forgetting.block_list_table import forgot_between, forgotten_between
 from jobs.forgetting.remove_records import forget_rows
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
@@ -54,12 +54,14 @@ def run(run: Run, provenance: Provenance) -> None:
         with run.progress.watch(run.spark, STAGE.name, _CUTS):
             cuts = decide_cuts(run.warehouse.read(_SCORES), run.settings.selection)
         run.warehouse.commit_rows(_CUTS, cuts.rows(), provenance)
-    cuts, outdated = read_cuts(run), _arms_by_coverage(run, provenance)
+    pinned, outdated = read_cuts(run), _arms_by_coverage(run, provenance)
     with run.progress.watch(run.spark, STAGE.name, "datasets"):
-        if not anew and (moved := _without_forgotten(run, cuts)) != cuts:
+        now = provenance.tables["documents"].version
+        forgot = not anew and any(forgot_between(run.warehouse, before, now) for before in outdated)
+        cuts = _without_forgotten(run, pinned) if forgot else pinned
+        if cuts.density_cuts != pinned.density_cuts:
             # The arms hold the same documents by these cuts, but the datasets have those of the pivot arm.
-            outdated = outdated if moved.density_cuts == cuts.density_cuts else {None: run.settings.selection.arms}
-            cuts = moved
+            outdated = {None: run.settings.selection.arms}
         for before, arms in outdated.items():
             _write(run, provenance, cuts, arms, before)
         held, budgets = arm_budgets(run)
@@ -74,14 +76,13 @@ def read_cuts(run: Run) -> Cuts:
 
 
 def _without_forgotten(run: Run, cuts: Cuts) -> Cuts:
-    """The cuts, none of which names a forgotten document, committed where that has changed them."""
-    content, blocks = run.warehouse.content(_CUTS), read_block_list(run.warehouse)
-    named = [cut for cut in cuts.cuts if cut.first and blocks.has(cut.source, cut.doc_id, cut.shard)]
-    if not named or content is None or content.provenance is None:
+    """The cuts, none of which names a document or stratum that is gone, committed where that has changed them."""
+    content, moved = run.warehouse.content(_CUTS), move_cuts(run.warehouse.read(_SCORES), cuts, run.settings.selection)
+    if moved == cuts or content is None or content.provenance is None:
         return cuts
-    moved = move_cuts(run.warehouse.read(_SCORES), cuts, named, run.settings.selection)
     run.warehouse.commit_rows(_CUTS, moved.rows(), content.provenance, run.warehouse.rows([BLOCK_LIST]))
-    run.progress.say(STAGE.name, f"{len(named):,} cuts named forgotten documents and name the next ones now")
+    n_moved = len({*cuts.cuts} - {*moved.cuts})
+    run.progress.say(STAGE.name, f"{n_moved:,} cuts named forgotten documents or strata and are moved or removed")
     return moved
 
 

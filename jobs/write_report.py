@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from pyarrow import fs
 
 from jobs.forgetting.block_list_table import read_block_list
+from jobs.forgetting.remove_records import without_documents
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from pivot_udfs.errors import WarehouseError
@@ -86,11 +87,13 @@ def _with_releases(run: Run, page: str, made: Provenance) -> str:
 
 
 def _shows_blocked(run: Run, page: str) -> bool:
-    """Whether a page has a text or the name of a source that is blocked."""
+    """Whether a page has a text or the name of a source that is blocked, or of a source that has no document left."""
     blocks, shown = read_block_list(run.warehouse), _SHOWN.search(page)
     if blocks == NOTHING_BLOCKED or not shown:
         return blocks != NOTHING_BLOCKED
-    return any(blocks.has(source, doc_id, shard) for source, doc_id, shard in json.loads(html.unescape(shown[1])))
+    records = json.loads(html.unescape(shown[1]))
+    sources = {source for source, doc_id, shard in records if doc_id is None and shard is None}
+    return any(blocks.has(*record) for record in records) or bool(without_documents(run, sources))
 
 
 def _made_of(page: str) -> Provenance | None:
@@ -135,8 +138,7 @@ def _read(page: Location) -> str | None:
             return None
         if page.type() != fs.FileType.File:
             raise IsADirectoryError("it is no file")
-        with page.open_input() as stream:
-            return bytes(stream.read()).decode(errors="replace")
+        return page.read().decode(errors="replace")
     except STORE_ERRORS as error:
         raise _unusable("read from", page, error) from None
 

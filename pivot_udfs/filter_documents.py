@@ -23,14 +23,8 @@ from pivot_udfs.schemas import CORPUS_TOTALS, DATASET, DOCUMENTS
 from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard, table_in
 from pivot_udfs.storage.stores import resolve
 
-PLACES = pa.schema(
-    [
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("shard", pa.string(), nullable=False),
-        pa.field("first", pa.int64(), nullable=False),  # record numbers
-        pa.field("last", pa.int64(), nullable=False),
-    ]
-)
+PLACES = pa.schema({"file": pa.string(), "shard": pa.string(), "first": pa.int64(), "last": pa.int64()})
+"""``first`` and ``last`` are numbers of records."""
 HELD = pa.schema([pa.field("table", pa.string(), nullable=False), *CORPUS_TOTALS])
 _PLACE = pa.schema([DOCUMENTS.field(name) for name in ("shard", "record")])
 _RECORDS_PER_SHARD = 1 << 40

@@ -14,13 +14,9 @@ from pivot_udfs.counting.associations import npmi
 from pivot_udfs.schemas import WORD_COOCCURRENCE
 
 WORD_ASSOCIATIONS = pa.schema(
-    [
-        *WORD_COOCCURRENCE,
-        pa.field("docs_a", pa.int64(), nullable=False),  # documents with word_a
-        pa.field("docs_b", pa.int64(), nullable=False),
-        pa.field("npmi", pa.float64(), nullable=False),
-    ]
+    [*WORD_COOCCURRENCE, ("docs_a", pa.int64()), ("docs_b", pa.int64()), ("npmi", pa.float64())]
 )
+"""``docs_a`` and ``docs_b`` are the documents with each word."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def _provenance(facts: DatasetFacts) -> dict[str, Any]:
             "prov:label": f"{name}: {size.n_docs} documents, {size.n_tokens} tokens",
             "license": source.license or "NOASSERTION",
         }
-        for name, size in facts.by(0).items()
+        for name, size in facts.by_source.items()
         for source in [facts.sources[name]]
     ]
     made = facts.provenance

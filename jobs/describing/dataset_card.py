@@ -25,7 +25,7 @@ def dataset_card(facts: DatasetFacts) -> str:
     arm = ARMS[facts.arm]
     sources = [
         (*map(plain, (name, source.license or "not stated", source.url or "not stated", source.description)), *size)
-        for name, size in facts.by(0).items()
+        for name, size in facts.by_source.items()
         for source in [facts.sources[name]]
     ]
     columns = [(f"`{field.name}`", field.type, field.metadata[b"comment"].decode()) for field in DATASET]
@@ -35,7 +35,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         "arm": arm,
         "made": facts.provenance,
         "sources": sources,
-        "languages": [(lang, *size) for lang, size in facts.by(1).items()],
+        "languages": [(lang, *size) for lang, size in facts.by_language.items()],
         "columns": columns,
         "settings": [(f"`{key}`", plain(json.dumps(settings[key], ensure_ascii=False))) for key in sorted(settings)],
     }

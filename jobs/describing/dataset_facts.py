@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -54,23 +55,27 @@ class DatasetFacts:
     @property
     def total(self) -> Size:
         """Of all documents."""
-        return _sum(self.sizes.values())
+        return Size(sum(n_docs for n_docs, _ in self.sizes.values()), sum(n for _, n in self.sizes.values()))
 
     @property
     def languages(self) -> list[str]:
         """Languages that documents are labelled with, the largest first; not ``mul``."""
-        return [lang for lang in self.by(1) if lang not in NOT_LANGUAGES]
+        return [lang for lang in self.by_language if lang not in NOT_LANGUAGES]
 
     @property
     def licenses(self) -> list[str]:
         """Distinct licences of the sources, in order; NOASSERTION for sources without one."""
         return sorted({source.license or "NOASSERTION" for source in self.sources.values()})
 
-    def by(self, part: int) -> dict[str, Size]:
-        """Sizes by source (part 0) or language (part 1), the largest first."""
-        names = {key[part] for key in self.sizes}
-        sums = {name: _sum(size for key, size in self.sizes.items() if key[part] == name) for name in names}
-        return dict(sorted(sums.items(), key=lambda item: (-item[1].n_tokens, item[0])))
+    @cached_property
+    def by_source(self) -> dict[str, Size]:
+        """Sizes by source, the largest first."""
+        return _summed((source, size) for (source, _), size in self.sizes.items())
+
+    @cached_property
+    def by_language(self) -> dict[str, Size]:
+        """Sizes by language, the largest first."""
+        return _summed((lang, size) for (_, lang), size in self.sizes.items())
 
 
 def read_facts(
@@ -105,6 +110,9 @@ def iri(address: str) -> str:
     return quote(address, safe=";/?:@&=+$,-_.!~*'()#%[]")
 
 
-def _sum(sizes: Iterable[Size]) -> Size:
-    listed = list(sizes)
-    return Size(sum(size.n_docs for size in listed), sum(size.n_tokens for size in listed))
+def _summed(sizes: Iterable[tuple[str, Size]]) -> dict[str, Size]:
+    sums: dict[str, Size] = {}
+    for name, (n_docs, n_tokens) in sizes:
+        before = sums.get(name, Size(0, 0))
+        sums[name] = Size(before.n_docs + n_docs, before.n_tokens + n_tokens)
+    return dict(sorted(sums.items(), key=lambda item: (-item[1].n_tokens, item[0])))

@@ -52,7 +52,7 @@ def _dataset(facts: DatasetFacts, base: str, time: str, provider: str) -> dict[s
 
 def _source(facts: DatasetFacts, name: str, base: str) -> list[dict[str, Any]]:
     """A source, its declared licence, and that the dataset was made from it."""
-    source, size, place = facts.sources[name], facts.by(0)[name], f"{base}/source/{quote(name, safe='')}"
+    source, size, place = facts.sources[name], facts.by_source[name], f"{base}/source/{quote(name, safe='')}"
     located = {"software_downloadLocation": iri(source.url)} if source.url else {}
     text = f"{source.description} ({size.n_docs} documents, {size.n_tokens} tokens)".strip()
     package = _element(

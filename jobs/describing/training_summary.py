@@ -27,7 +27,7 @@ def training_summary(facts: DatasetFacts) -> str:
     total = facts.total
     range_of_size = next((name for end, name in _SIZES if total.n_tokens < end), "more than 10 trillion tokens")
     dates = sorted({source.collected for source in facts.sources.values() if source.collected})
-    languages = [(lang, n, f"{n / max(1, total.n_tokens):.1%}") for lang, (_, n) in facts.by(1).items()]
+    languages = [(lang, n, f"{n / max(1, total.n_tokens):.1%}") for lang, (_, n) in facts.by_language.items()]
     values = {
         "arm": ARMS[facts.arm],
         "size": range_of_size,
@@ -45,6 +45,6 @@ def _sources(facts: DatasetFacts, kind: SourceKind) -> list[tuple[object, ...]]:
     none = "not stated"
     return [
         (*map(plain, (name, source.description, source.license or none, source.url or none, source.collected)), *size)
-        for name, size in facts.by(0).items()
+        for name, size in facts.by_source.items()
         if (source := facts.sources[name]).kind == kind
     ]

@@ -7,7 +7,7 @@ from jobs.warehouse.delta.commit_history import Content, commits_between
 from jobs.warehouse.delta.open_table import open_delta, stored_rows
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
-from pivot_udfs.provenance import Provenance
+from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, Blocked, BlockList
 from pivot_udfs.storage.location import Location
@@ -58,6 +58,15 @@ def add_entries(warehouse: Warehouse, entries: set[Blocked]) -> None:
     if entries - present:
         rows = [entry._asdict() for entry in sorted(entries | present, key=str)]
         warehouse.commit_rows(BLOCK_LIST, rows, Provenance("forget_documents", _VERSION))
+
+
+def forgot_between(warehouse: Warehouse, before: TableVersion | None, after: int) -> bool:
+    """Whether documents were forgotten between two states of ``documents``; True where that is not known."""
+    delta = open_delta(warehouse.location("documents")) if warehouse.content(BLOCK_LIST) else None
+    if delta is None:
+        return False
+    commits = commits_between(delta, before.version, after) if before else None
+    return commits is None or any(BLOCK_LIST in commit.tables for commit in commits)
 
 
 def forgotten_between(warehouse: Warehouse, before: int, after: int) -> BlockList | None:

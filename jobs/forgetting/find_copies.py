@@ -92,8 +92,7 @@ def _older_versions(run: Run, name: str) -> Iterator[str]:
 
 def _outdated(run: Run, file: Location) -> Iterator[str]:
     """An artefact made from other rows of documents than the newest of a table, or from a dataset that stays."""
-    with file.open_input() as stream:
-        text = stream.read()
+    text = file.read()
     try:
         tree = json.loads(text)
     except ValueError:

@@ -25,8 +25,7 @@ def read_keys(place: str) -> set[Blocked]:
     """
     parse = _json_keys if place.lower().endswith(_JSON_LINES) else _tsv_keys
     try:
-        with resolve(place).open_input() as stream:
-            keys = {_key(number, values) for number, values in parse(stream.read())}
+        keys = {_key(number, values) for number, values in parse(resolve(place).read())}
     except (ValueError, RecursionError, *STORE_ERRORS) as error:
         why = f"{reason(error)}; give JSON lines or a TSV with source and doc_id, see docs/forgetting.md"
         raise ConfigError(f"--keys {printable(place)} cannot be read: {why}") from None

@@ -20,7 +20,7 @@ from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
-from pivot_udfs.storage.read_parquet import table_in
+from pivot_udfs.storage.read_parquet import read_files, table_in
 from pivot_udfs.storage.write_parquet import WrittenFile
 
 
@@ -79,6 +79,16 @@ def sources_named(run: Run, given: Sequence[str]) -> tuple[set[str], list[str]]:
     named = {glob: {glob} & there or {source for source in there if fnmatchcase(source, glob)} for glob in globs}
     names = {name for name in given if name not in named}
     return names.union(*named.values()), [glob for glob, sources in named.items() if not sources]
+
+
+def without_documents(run: Run, sources: Collection[str]) -> set[str]:
+    """Those of some sources that no scored document has; reads one column of as few files as show the others."""
+    scores, left = run.warehouse.location("document_scores"), set(sources)
+    for rows in read_files([*files_between(scores, "source", sources)], scores.uri, SOURCES):
+        left.difference_update(rows.column(0).unique().to_pylist())
+        if not left:
+            break
+    return left
 
 
 def forget_blocked(run: Run, blocks: BlockList, loaded: dict[str, LoadedShard]) -> dict[str, LoadedShard]:

@@ -27,24 +27,22 @@ from jobs.gpu.evaluate_translation import VERSION as SCORES_VERSION
 from jobs.gpu.evaluate_translation import mean_over_draws, score_units
 from jobs.gpu.trace_layers import VERSION as TRACES_VERSION
 from jobs.gpu.translation.corpus_counts import (
-    NO_PAIRS,
-    PairCount,
     PairKey,
     WordKey,
     pair_key,
     read_pair_counts,
     read_pair_pivots,
     read_word_counts,
+    sampled_count,
 )
 from jobs.gpu.translation.translation_task import Task, task_sha256
 from jobs.gpu.translation.word_tokens import WordTokens
 from pivot_udfs.errors import TaskError
+from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import load_tokenizer
 
-VERSION = 7
-SAMPLED_SHARE = 0.1
-"""Share of the documents in ``sampled_pair_count``, which shows what exact counts add to those of a sample."""
+VERSION = 8
 TABLES = ("word_cooccurrence", "word_totals", "pair_pivots")
 _JOBS = {"traces": "jobs.gpu.trace_layers", "scores": "jobs.gpu.evaluate_translation"}
 _COPIED = (
@@ -65,7 +63,7 @@ def explain(settings: ModelSettings) -> None:
     pair_counts, word_counts = read_pair_counts(tables["word_cooccurrence"]), read_word_counts(tables["word_totals"])
     pivots = read_pair_pivots(tables["pair_pivots"], settings.trace.n_pivots)
     tokens = task_tokens(settings, load_tokenizer(settings.tokenizer.path))
-    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens)
+    pairs = join_pairs(traces, scores, pair_counts, word_counts, pivots, tokens, settings.explanation.max_occurrences)
     pq.write_table(pairs, results_path(settings, "explained_pairs.parquet"), compression="zstd")
     directions = explain_directions(pairs.to_pylist(), traces.to_pylist(), task, settings)
     explanation = {"directions": directions, "provenance": _provenance(settings, tables).to_tree()}
@@ -78,6 +76,7 @@ def explain(settings: ModelSettings) -> None:
 
 def _provenance(settings: ModelSettings, tables: dict[str, PinnedTable]) -> Provenance:
     used = {"trace.n_pivots": settings.trace.n_pivots, "translation.n_resamples": settings.translation.n_resamples}
+    used |= result_settings(settings.explanation)
     results = {name: _made_from(settings, name).fingerprint for name in _JOBS}
     rows = {name: table.rows for name, table in tables.items()}
     return Provenance("explain_behaviour", VERSION, used, rows, results)
@@ -126,10 +125,11 @@ def _made_from(settings: ModelSettings, folder: str) -> Provenance:
 def join_pairs(
     traces: pa.Table,
     scores: pa.Table,
-    pair_counts: Mapping[PairKey, PairCount],
+    pair_counts: Mapping[PairKey, int],
     word_counts: Mapping[WordKey, int],
     pivots: Mapping[PairKey, list[int]],
     tokens: WordTokens,
+    max_occurrences: int,
 ) -> pa.Table:
     """One row per traced pair: labels, effects of removal, score, counts, and every best word of some layer.
 
@@ -143,6 +143,7 @@ def join_pairs(
     for row in traces.to_pylist():
         source, target = row["direction"].split("-")
         key = pair_key((source, row["source"]), (target, row["target"]))
+        n_pairs = pair_counts.get(key, 0)
         best = [ids[0] for ids in row["top_ids"]]
         words = [k for k in dict.fromkeys(best) if k not in tokens.wordless]
         rows.append(
@@ -152,8 +153,8 @@ def join_pairs(
                 "control_effect": _change(row, "without_control"),
                 "rival_effect": _change(row, "without_rival"),
                 "score": by_pair.get((row["direction"], row["concept"])),
-                "pair_count": pair_counts.get(key, NO_PAIRS).pairs,
-                "sampled_pair_count": pair_counts.get(key, NO_PAIRS).sampled(key, SAMPLED_SHARE),
+                "pair_count": n_pairs,
+                "sampled_pair_count": sampled_count(key, n_pairs, word_counts, max_occurrences),
                 "source_count": word_counts.get((source, row["source"]), 0),
                 "target_count": word_counts.get((target, row["target"]), 0),
                 "n_pair_pivots": len(pivots.get(key, [])),

@@ -98,15 +98,22 @@ def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFr
 def next_firsts(
     frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]
 ) -> dict[tuple[str, str], dict[str, Any] | None]:
-    """Value and KEY of the first row of the frame at or after each cut, which has a key; by (name, stratum).
+    """Value and KEY of the first row that may be taken at or after each cut; by (name, stratum).
 
-    None where all rows come before it; strata without rows that may be taken are absent.
+    None where there is no such row, or the cut has no key; strata without any row of the frame are absent.
     """
-    rows = [(cut.arm, cut.stratum, cut.first) for cut in cuts]
-    near = F.broadcast(local_frame(frame.sparkSession, rows, _NAMED))
-    place = F.struct("value", *KEY)
-    after = F.min(F.when(place >= F.col("first"), place)).alias("next")
-    found = _offers(frame, draws).join(near, on=["name", "stratum"]).groupBy("name", "stratum").agg(after).collect()
+    cut = local_frame(frame.sparkSession, [(cut.arm, cut.stratum, cut.first) for cut in cuts], _NAMED)
+    places = [
+        F.struct(
+            F.lit(draw.name).alias("name"),
+            draw.stratum.alias("stratum"),
+            F.when(draw.among, F.struct(draw.value.alias("value"), *KEY)).alias("place"),
+        )
+        for draw in draws
+    ]
+    rows = frame.select(F.explode(F.array(*places)).alias("of")).select("of.*")
+    after = F.min(F.when(F.col("place") >= F.col("first"), F.col("place"))).alias("next")
+    found = rows.join(F.broadcast(cut), on=["name", "stratum"]).groupBy("name", "stratum").agg(after).collect()
     return {(row["name"], row["stratum"]): row["next"] and row["next"].asDict() for row in found}
 
 

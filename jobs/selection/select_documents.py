@@ -66,20 +66,19 @@ def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
     )
 
 
-def move_cuts(scores: DataFrame, cuts: Cuts, named: Sequence[Cut], selection: Selection) -> Cuts:
-    """Cuts by which the arms take the same of all documents, but for those that are named by ``named``, some of them.
+def move_cuts(scores: DataFrame, cuts: Cuts, selection: Selection) -> Cuts:
+    """Cuts by which the arms take the same of ``scores``, and that name only documents and strata of these.
 
-    Each of these gets the first document of ``scores`` that comes after it, or none, and is left out where its stratum
-    has no document. ``scores`` do not have the documents that are named.
+    A cut that names a document which ``scores`` do not have gets the first one that comes after it, or none. The cuts
+    of strata without a document are left out.
     """
-    draws = [_draw(ARMS[arm], {}, selection) for arm in sorted({cut.arm for cut in named})]
-    firsts = next_firsts(mark_documents(scores, cuts, selection, [PIVOT]), draws, named)
+    draws = [_draw(ARMS[arm], {}, selection) for arm in sorted({cut.arm for cut in cuts.cuts})]
+    firsts = next_firsts(mark_documents(scores, cuts, selection, [PIVOT]), draws, cuts.cuts)
     unnamed = dict.fromkeys(("value", *KEY))
-    places = {(cut.arm, cut.stratum): cut for cut in named}
     moved = [
-        cut if place not in places else cut._replace(**(firsts[place] or unnamed))
+        cut._replace(**(firsts[place] or unnamed)) if cut.first else cut
         for cut in cuts.cuts
-        if (place := (cut.arm, cut.stratum)) not in places or place in firsts
+        if (place := (cut.arm, cut.stratum)) in firsts
     ]
     return replace(cuts, cuts=moved)
 

@@ -69,8 +69,7 @@ def load_lexicon(path: str, languages: Sequence[str]) -> Lexicon:
 def read_lexicon(path: str) -> bytes:
     """The file of a lexicon (local path or URI); raises LexiconError where it cannot be read."""
     try:
-        with resolve(path).open_input() as stream:
-            return stream.read()
+        return resolve(path).read()
     except STORE_ERRORS as error:
         raise LexiconError(f"lexicon.path = {path!r} cannot be read: {reason(error)}; give a TSV file") from None
 

@@ -63,7 +63,8 @@ def list_shards(inputs: Sequence[str]) -> list[Shard]:
     warning, files of unknown extension and what is no regular file. A file with several names (links, or inputs that
     overlap) is one shard: by its own path where that is among them, else by the first of its names.
 
-    Raises CorpusError where an input matches nothing, cannot be reached or read, or is a file of unknown extension.
+    Raises CorpusError where an input matches nothing, cannot be reached or read, or is a file of unknown extension or a
+    Delta table.
     """
     entries: list[Entry] = []
     for given in inputs:
@@ -92,6 +93,9 @@ def _shards_of(given: str) -> list[Entry]:
     location = resolve(given)
     named = look_up(location)
     if named.type == fs.FileType.Directory:
+        if look_up(location.child("_delta_log")).type == fs.FileType.Directory:
+            rows = "its folder has rows that were deleted or replaced too"
+            raise _refused(given, f"is a Delta table: {rows}; write those it has now to a folder of Parquet files")
         return _shards_only(given, list_tree(location, HIDDEN))
     if named.type == fs.FileType.File and shard_format(location.path) is None:
         raise _refused(given, f"has no known extension; shards end in {', '.join(EXTENSIONS)}: rename the file")

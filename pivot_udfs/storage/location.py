@@ -90,6 +90,11 @@ class Location:
         stream = self.filesystem.open_input_stream(self._native_path, compression=None, buffer_size=_READ_AHEAD_BYTES)
         return cast(BinaryIO, stream)
 
+    def read(self) -> bytes:
+        """The whole content of the file; raises as ``open_input``."""
+        with self.open_input() as stream:
+            return bytes(stream.read())
+
     def open_output(self) -> pa.NativeFile:
         """A stream that replaces the file; folders above it are created where the store has folders."""
         if self.scheme in ("file", "hdfs", "viewfs"):

@@ -99,8 +99,7 @@ def _read_bytes(path: str) -> bytes:
         location = resolve(path)
         if location.type() == fs.FileType.Directory:
             raise TokenizerError(f"{location} is a folder; give the tokenizer.json or .model file in it")
-        with location.open_input() as file:
-            return bytes(file.read())
+        return location.read()
     except STORE_ERRORS as error:
         why = f"cannot be read: {reason(error)}; set tokenizer.path to a tokenizer.json or .model"
         raise TokenizerError(f"{printable(path)} {why}") from None

@@ -4,6 +4,8 @@ import io
 import json
 import re
 from collections import Counter
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ from small_release import SETTINGS, SOURCES, small_release
 from spdx_python_model import v3_0_1 as spdx
 
 from jobs.describe_release import CARD, CROISSANT, SPDX, SUMMARY, main
+from jobs.describing.croissant import croissant
+from jobs.describing.dataset_card import dataset_card
+from jobs.describing.dataset_facts import DatasetFacts, Size
 from jobs.describing.licenses import hub_licenses, is_known, spdx_expression
+from jobs.describing.spdx import spdx_document
+from jobs.describing.training_summary import training_summary
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DATASET
+from pivot_udfs.setting_sections.description_settings import Description, Source
 
 ODD_TITLE = 'T: "x" # \u2028\x85\x7f <b>|\\| \U0001f600'
 ODD = {
@@ -232,3 +241,19 @@ def test_a_dry_run_names_the_files_and_writes_none(tmp_path: Path, capsys: pytes
         assert main([*asked, "--set", override]) == 2
         assert message in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dataset_of_thousands_of_sources_is_described_in_seconds() -> None:
+    """Where every site is a source, sums must not be made anew for each source."""
+    names = [f"site{number}.example" for number in range(5_000)]
+    facts = DatasetFacts(
+        "pivot", Description(), {name: Source(url="https://e.org") for name in names}, {}, "file:///t", {}, 0,
+        date(2026, 1, 1), 0, Provenance("filter_documents", 1),
+    )  # fmt: skip
+    assert facts.total == (0, 0)
+    facts = replace(facts, sizes={(name, lang): Size(1, 10) for name in names for lang in ("en", "fr")})
+    assert facts.total == (10_000, 100_000)
+    assert facts.by_source == dict.fromkeys(sorted(names), (2, 20))
+    assert facts.by_language == {"en": (5_000, 50_000), "fr": (5_000, 50_000)}
+    for text in (croissant(facts, "t"), dataset_card(facts), spdx_document(facts), training_summary(facts)):
+        assert text.count(names[-1]) >= 1

@@ -46,15 +46,14 @@ def decide_cuts(scores: LocalFrame, selection: Selection) -> Cuts:
     return Cuts(cuts, dict.fromkeys(by_language, 0.1))
 
 
-def move_cuts(scores: LocalFrame, cuts: Cuts, named: Sequence[Cut], _: Selection) -> Cuts:
-    """Each named cut at the first document that comes after it."""
+def move_cuts(scores: LocalFrame, cuts: Cuts, _: Selection) -> Cuts:
+    """Each cut that has a document at the first one that is there from it on."""
     rows, moved = scores.collect(), []
     for cut in cuts.cuts:
         places = sorted(_place(cut.arm, row) for row in rows if row["lang"] == cut.stratum)
-        later = [place for place in places if place >= tuple(cut[3:8])] if cut in named else []
-        place = later[0] if later else [None] * 5
-        if places or cut not in named:
-            moved.append(Cut(*cut[:3], *place, *cut[8:]) if cut in named else cut)
+        later = [place for place in places if cut.first and place >= tuple(cut[3:8])]
+        if places:
+            moved.append(Cut(*cut[:3], *(later[0] if later else [None] * 5), *cut[8:]))
     return replace(cuts, cuts=moved)
 
 

@@ -48,6 +48,8 @@ _MISTRAL = {"model_type": "mistral", **_SHAPE}
 WITHOUT_REUSE: dict[str, dict[str, Any]] = {
     "mamba": {"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 3, "state_size": 4},
     "bloom": {"model_type": "bloom", "hidden_size": 32, "n_layer": 3, "n_head": 4},
+    "phi": {"model_type": "phi", **_SHAPE},
+    "openai-gpt": {"model_type": "openai-gpt", "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 256},
     "mistral": _MISTRAL | {"sliding_window": 32},
     "mistral_short": _MISTRAL | {"sliding_window": 200},
 }

@@ -15,6 +15,7 @@ from changing_shards import (
     Key,
     assert_as_without,
     forget,
+    key_of,
     keys_of,
     killed_at_each_commit,
     rebuild,
@@ -100,12 +101,19 @@ def assert_pivot_arm_follows_the_pinned_tables(corpus: SmallCorpus) -> None:
 def test_spark_follows_changed_and_forgotten_documents_until_it_refreshes(
     spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the end documents and counts are those of a rebuild from nothing on local frames."""
+    """In the end documents and counts are those of a rebuild from nothing on local frames.
+
+    All documents of one source are among the forgotten ones: no table names it afterwards.
+    """
     stages = rebuild_corpus.STAGES[:-1]
     load_and_count(monkeypatch)
     monkeypatch.setattr(rebuild_corpus, "STAGES", stages)
     monkeypatch.setattr(count_cooccurrence, "_STEP_BYTES", 1 << 30)
     corpus = shards_with_pivots(tmp_path)
+    shard = corpus.folder / "shards" / "3.jsonl"
+    lines = shard.read_text("utf-8").splitlines()
+    of_web = [line.replace('"source": "', '"source": "web", "was": "') for line in lines[:12]]
+    shard.write_text("\n".join([*lines, *of_web]), "utf-8")
     rebuild(corpus, PINS)
     change_shards(corpus.folder)
     log_text = rebuild(corpus, PINS, BATCHES)
@@ -115,8 +123,13 @@ def test_spark_follows_changed_and_forgotten_documents_until_it_refreshes(
     assert 0 < release["pivot_drift"] < 1
     missed = {arm: missed > 0 for arm, missed in release["budget_missed"]}
     assert missed == {arm: arm != "lexicon_swap" for arm in FEW_ARMS}
-    keys = sorted({*keys_of(corpus, "0.jsonl")[:20]} | keys_in(corpus, "selection_cuts"))
+    assert any("/web/" in row["stratum"] for row in rows_of(corpus, "selection_cuts") if not row["source"])
+    cuts = {(row["source"], row["doc_id"]) for row in rows_of(corpus, "selection_cuts") if row["arm"] == "random"}
+    keys = sorted({*cuts, *keys_of(corpus, "0.jsonl")[:5], *map(key_of, of_web)})
     log_text = forget_keys(corpus, keys)
+    for name in (*STAGE_TABLES, *APPENDED):
+        values = {value for row in rows_of(corpus, name) for value in row.values() if isinstance(value, str)}
+        assert not [value for value in values if value == "web" or "/web/" in value], name
     assert "cuts named forgotten documents" in log_text
     assert "refresh: " not in log_text
     assert not keys_in(corpus, "selection_cuts") & set(keys)

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from changing_shards import rebuild, write_shard
+from deltalake import write_deltalake
 from small_corpus import SmallCorpus
 
 from jobs import rebuild_corpus, write_report
@@ -151,14 +153,20 @@ def test_a_page_is_written_anew_at_a_refresh(
         (Blocked(shard="a.jsonl"), True),
         (Blocked(shard="b.jsonl"), True),
         (Blocked(shard="c.jsonl"), False),
+        (Blocked("gone", "5"), True),
     ],
 )
 def test_a_page_that_shows_what_was_forgotten_is_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pins: bool, entry: Blocked, is_shown: bool
 ) -> None:
-    shown = [("web", "1", "a.jsonl"), (None, None, "b.jsonl"), ("<&>", None, None)]
+    """Also where a source that it names has lost its last document, one key after the other."""
+    shown = [("web", "1", "a.jsonl"), (None, None, "b.jsonl"), ("<&>", None, None), ("web", None, None)]
+    shown += [("gone", None, None)] if entry.source == "gone" else []
     run = run_of(tmp_path, pins)
     run.warehouse.content = lambda _: "there is a block list"
+    run.warehouse.location = resolve(str(tmp_path)).child
+    for source in ("web", "zoo", "<&>"):
+        write_deltalake(tmp_path / "document_scores", pa.table({"source": ["a", source]}), mode="append")
     monkeypatch.setattr(write_report, "read_block_list", lambda _: BlockList.of({entry}))
     (tmp_path / "report.html").write_text(page_made_of(MADE, shown))
     assert write_report.why_write(run, MADE) == (

@@ -241,7 +241,7 @@ def test_documents_without_tokens_and_empty_tables_are_selected_from(
 
 
 def test_moved_cuts_name_the_next_document_and_take_the_same(scores: "DataFrame") -> None:
-    """Of every arm: the documents that cuts name, several that follow one another, and a whole stratum are gone."""
+    """Of every arm: the documents that cuts name, several that follow one another, and whole strata are gone."""
     from jobs.selection.budgeted_sample import _offers
     from jobs.selection.select_documents import _draw, decide_cuts, mark_documents, move_cuts
 
@@ -259,19 +259,17 @@ def test_moved_cuts_name_the_next_document_and_take_the_same(scores: "DataFrame"
     of_random, long = firsts["random", "en"], candidates["random", "en"]
     gone |= {place[-1] for place in long[long.index(of_random) :][:4]}
     gone |= {place[-1] for place in min((candidates[place] for place in firsts), key=len)}
-    kept = scores.where(f"record NOT IN ({', '.join(map(str, gone))})")
-    named = [cut for cut in cuts.cuts if cut.record in gone]
-    moved = move_cuts(kept, cuts, named, selection)
-    found, wanted = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in moved.cuts}, {}
-    for cut in cuts.cuts:
-        left = [place for place in candidates.get((cut.arm, cut.stratum), ()) if place[-1] not in gone]
-        if cut not in named:
-            wanted[cut.arm, cut.stratum] = tuple(cut[3:8])
-        elif left:
-            later = (place for place in left if place >= firsts[cut.arm, cut.stratum])
-            wanted[cut.arm, cut.stratum] = next(later, (None,) * 5)
-    assert found == wanted
-    assert len(found) < len(cuts.cuts)
+    gone |= {row["record"] for row in ROWS if row["source"] == "s1" and row["lang"] == "fr"}
+    assert any(not cut.first and cut.stratum.startswith("fr/s1/") for cut in cuts.cuts)
+    kept = scores.where(f"record NOT IN ({', '.join(map(str, gone))})").persist()
+    moved = move_cuts(kept, cuts, selection)
+    there = {(draw.name, row[0]) for draw in draws for row in kept.select(draw.stratum).distinct().collect()}
+    wanted = {}
+    for place, first in ((place, tuple(cut[3:8])) for cut in cuts.cuts if (place := (cut.arm, cut.stratum)) in there):
+        later = (later for later in candidates.get(place, ()) if later[-1] not in gone and later >= first)
+        wanted[place] = next(later, (None,) * 5) if place in firsts else first
+    assert {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in moved.cuts} == wanted
+    assert not any(cut.stratum.startswith("fr/s1/") for cut in moved.cuts)
     before, after = (
         sorted(map(tuple, mark_documents(kept, each, selection, drawn).select("record", *drawn).collect()))
         for each in (cuts, moved)

@@ -170,6 +170,15 @@ def test_a_relative_input_is_reported_with_the_working_directory(
     assert "working directory" not in str(error.value)
 
 
+@pytest.mark.parametrize("given", ["table", "table/", "link"])
+def test_a_delta_table_is_an_error(tmp_path: Path, given: str) -> None:
+    (tmp_path / "table" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "table" / "part-0.parquet").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("table")
+    with pytest.raises(CorpusError, match="is a Delta table: its folder has rows that were deleted"):
+        list_shards([f"{tmp_path}/{given}"])
+
+
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="holds no shard: found no file"):
         list_shards([str(tmp_path)])
@@ -187,7 +196,8 @@ class _Refusing:
     def get_file_info(self, what: Any) -> Any:
         if isinstance(what, fs.FileSelector):
             raise PermissionError(13, "Cannot list directory")
-        return fs.FileInfo(what, type=fs.FileType.Directory)
+        is_folder = not what.endswith("_delta_log")
+        return fs.FileInfo(what, type=fs.FileType.Directory if is_folder else fs.FileType.NotFound)
 
 
 def test_a_folder_without_permission_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

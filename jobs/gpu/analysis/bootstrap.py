@@ -10,6 +10,8 @@ from scipy.sparse import csr_array
 
 Values = NDArray[np.float64]
 Units = NDArray[np.int64]
+FEWEST_UNITS = 10
+"""Units that an interval needs: of fewer, a bootstrap interval covers too little."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,12 @@ class Interval:
 
 
 def resampled_sums(parts: Any, n_resamples: int, seed: int, units: Units) -> Values:
-    """Sums of ``parts`` (n, k), dense or sparse, over resampled units: (n_resamples, k); NaN for fewer than two units.
+    """Sums of ``parts`` (n, k), dense or sparse, over resampled units: (n_resamples, k).
 
-    ``units`` (n,) has the unit of each of the n values.
+    ``units`` (n,) has the unit of each of the n values. NaN for fewer than ``FEWEST_UNITS``.
     """
     names, place = np.unique(units, return_inverse=True)
-    if len(names) < 2:
+    if len(names) < FEWEST_UNITS:
         return np.full((n_resamples, parts.shape[1]), math.nan)
     times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), n_resamples)
     of_units = csr_array((np.ones(len(place)), (place, np.arange(len(place))))) @ parts
@@ -45,7 +47,7 @@ def bounds(found: Values) -> Values:
 
 
 def mean_interval(values: Values, n_resamples: int, seed: int, units: Units | None = None) -> Interval:
-    """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for fewer than two units.
+    """The mean of ``values`` (n,) with its 95 % interval over resampled units; NaN bounds for too few units.
 
     ``units`` (n,) has the unit of each value: the values of a concept in all directions are resampled together. None:
     every value is a unit.

@@ -26,10 +26,7 @@ def compare(
     trees = [contrast.tree() for contrast in found if contrast.seeds]
     correct_p_values(trees)
     before = {metric: words.before(metric) for metric in METRICS}
-    after = {
-        metric: {arm: np.stack([words.vector(run.scores, metric) for run in of.values()]) for arm, of in by_arm.items()}
-        for metric in METRICS
-    }
+    after = {m: {arm: words.after(of_arm.values(), m) for arm, of_arm in by_arm.items()} for m in METRICS}
     return {
         "seeds": {arm: list(of_arm) for arm, of_arm in by_arm.items()},
         "contrasts": trees,

@@ -6,7 +6,7 @@ cancels. Any other is the mean difference over all concepts. A concept is one un
 """
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,6 +58,10 @@ class Words:
     def before(self, metric: str) -> Values:
         """A metric of every word before training (words,)."""
         return self.vector(self._base, metric)
+
+    def after(self, runs: Iterable[RunResult], metric: str) -> Values:
+        """A metric of every word after training: (runs, words)."""
+        return np.stack([self.vector(run.scores, metric) for run in runs])
 
     def by_concept(self, values: Values, name: str = "all") -> tuple[Values, NDArray[np.int64]]:
         """Means over the words of each concept in a direction: (seeds, concepts), and the concepts' numbers."""
@@ -138,8 +142,7 @@ class Contrast:
     @cached_property
     def _after(self) -> dict[str, list[Values]]:
         """By metric, the values after training of treatment and control: (seeds, words) each."""
-        vector = self._words.vector
-        return {m: [np.stack([vector(run.scores, m) for run in runs]) for runs in self._pairs] for m in METRICS}
+        return {m: [self._words.after(runs, m) for runs in self._pairs] for m in METRICS}
 
     def _effect(self, metric: str, direction: str) -> Effect:
         treatment, control = self._after[metric]

@@ -45,7 +45,7 @@ class Components:
         """Standard error and degrees of freedom of the effect; the leverage is that of ``n_concepts``."""
         n, free = n_seeds, n_concepts - self.n_coefficients
         if n == 1:
-            return math.sqrt(self.leverage * self.concept), free
+            return math.sqrt(self.leverage * (self.concept + self.residual)), free
         if math.isnan(self.seed):
             return math.nan, math.nan
         squares = np.array([self.seed / self.leverage + self.residual, n * self.concept + self.residual, self.residual])

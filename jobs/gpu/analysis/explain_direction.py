@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.framework.markdown import table
-from jobs.gpu.analysis.auc_and_correlation import behaviour_auc, count_score_correlation
+from jobs.gpu.analysis.auc_and_correlation import Groups, behaviour_auc, count_score_correlation
 from jobs.gpu.analysis.bootstrap import Interval, mean_interval
 from jobs.gpu.analysis.layer_curves import language_curves, precision_at_1, role_curves
 from jobs.gpu.common.settings import ModelSettings
@@ -19,8 +19,6 @@ Rows = Sequence[Mapping[str, Any]]
 COUNTS = ("pair_count", "sampled_pair_count", "target_count")
 LABELS = ("latent_behaviour", "behaviour")
 _COMPARED = ("pivot", "control", "rival", "difference", "less_rival")
-_FEWEST = 10
-"""Words that an interval needs: a bootstrap of fewer covers too little."""
 _EFFECTS = ("pivot_effect", "control_effect", "rival_effect")
 
 
@@ -73,23 +71,25 @@ def _causality(rows: Rows, label: str, n_resamples: int, seed: int) -> dict[str,
     pivot, control, rival = (_column(used, name) for name in _EFFECTS)
     values = {"pivot": pivot, "control": control, "rival": rival}
     values |= {"difference": pivot - control, "less_rival": pivot - rival}
-    found = {name: mean_interval(of_one, n_resamples, seed, concepts) for name, of_one in values.items()}
-    unsure = {} if len(used) >= _FEWEST else {"low": np.nan, "high": np.nan}
-    return {name: asdict(interval) | unsure for name, interval in found.items()}
+    return {name: asdict(mean_interval(of_one, n_resamples, seed, concepts)) for name, of_one in values.items()}
 
 
 def _aucs(rows: Rows, label: str, n_resamples: int, seed: int) -> dict[str, dict[str, float]]:
     """AUC of direct against pivot by each count."""
     labelled = [row for row in rows if row[label] in ("direct", "pivot")]
-    direct, concepts = np.array([row[label] == "direct" for row in labelled], bool), _column(labelled, "concept", int)
-    return {k: asdict(behaviour_auc(direct, _column(labelled, k), concepts, n_resamples, seed)) for k in COUNTS}
+    direct, groups = np.array([row[label] == "direct" for row in labelled], bool), _groups(labelled)
+    return {k: asdict(behaviour_auc(direct, _column(labelled, k), groups, n_resamples, seed)) for k in COUNTS}
 
 
 def _correlations(rows: Rows, n_resamples: int, seed: int) -> dict[str, dict[str, float]]:
     """Pearson r of each log count with the score."""
     scored = [row for row in rows if row["score"] is not None]
-    scores, concepts = _column(scored, "score"), _column(scored, "concept", int)
-    return {k: asdict(count_score_correlation(_column(scored, k), scores, concepts, n_resamples, seed)) for k in COUNTS}
+    scores, groups = _column(scored, "score"), _groups(scored)
+    return {k: asdict(count_score_correlation(_column(scored, k), scores, groups, n_resamples, seed)) for k in COUNTS}
+
+
+def _groups(rows: Rows) -> Groups:
+    return Groups(_column(rows, "concept", int), _column(rows, "direction", str))
 
 
 def _column(rows: Rows, name: str, kind: type = float) -> NDArray[Any]:
@@ -120,9 +120,8 @@ def precision_table(directions: Mapping[str, Mapping[str, Any]]) -> str:
             p, low, high = (row["precision_at_1"][k] for k in ("mean", "low", "high"))
             n, best = len(p), max(range(len(p)), key=lambda layer: p[layer])
             cells = [f"{p[layer]:.3f} ({layer + 1})" for layer in (0, n // 4, n // 2, n - 1)]
-            lines.append(
-                [name, row["n_pairs"], *cells, f"{p[best]:.3f} [{low[best]:.3f}, {high[best]:.3f}] ({best + 1})"]
-            )
+            interval = {"mean": p[best], "low": low[best], "high": high[best], "n": row["n_pairs"]}
+            lines.append([name, row["n_pairs"], *cells, f"{_cell(interval)} ({best + 1})"])
     return table(head, lines) + "\n"
 
 

@@ -12,7 +12,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def mean_band(values: Values, n_resamples: int, seed: int) -> Band:
-    """The mean of ``values`` (words, layers) with its 95 % interval over resampled words; NaN bounds for one word.
+    """The mean of ``values`` (words, layers) with its 95 % interval over resampled words; NaN bounds for too few.
 
     mean, low, high have one number for each layer; n is the number of words.
     """

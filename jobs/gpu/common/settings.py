@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from jobs.gpu.common.trace_settings import Sweep, Trace, TunedLens
+from jobs.gpu.common.trace_settings import Explanation, Sweep, Trace, TunedLens
 from jobs.gpu.translation.prompt_styles import template_of
 from pivot_udfs.arms import CROSSOVER, PIVOT, arms_of, known_contrast
 from pivot_udfs.setting_sections.setting_types import NO_RESULT, Language, MaybePlace, Place, Section, matching
@@ -166,8 +166,8 @@ class Experiment(Section):
         default=["pivot_matched-matched"], min_length=1
     )
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
-    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
-    """The values of ``training.seed``."""
+    seeds: list[int] = Field(default=[0, 1, 2, 3], min_length=1)
+    """The values of ``training.seed``; tests of fewer than four find too much (``docs/experiment.md``)."""
     pilot: MaybePlace = ""
     """The ``experiment.json`` of an earlier run: what this one can detect is computed from its variances, too, by those
     of the contrast of the same name, else of the first one of the same kind."""
@@ -202,6 +202,7 @@ class ModelSettings(Section):
     trace: Trace = Trace()
     tuned_lens: TunedLens = TunedLens()
     sweep: Sweep = Sweep()
+    explanation: Explanation = Explanation()
     packing: Packing = Packing()
     training: Training = Training()
     experiment: Experiment = Experiment()

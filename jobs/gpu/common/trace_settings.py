@@ -1,4 +1,4 @@
-"""The sections of the settings that say how layers are read: ``[trace]``, ``[tuned_lens]`` and ``[sweep]``."""
+"""The sections of the settings for traces: ``[trace]``, ``[explanation]``, ``[tuned_lens]`` and ``[sweep]``."""
 
 from typing import Annotated, Literal
 
@@ -25,6 +25,14 @@ class Trace(Section):
     """A word is labelled ``pivot`` only if its third-language word has a higher probability in some middle layer."""
     control_share: Annotated[float, Field(gt=0, le=1)] = 0.01
     """A word is labelled ``pivot`` only if less than this share of the other concepts reach the probability there."""
+
+
+class Explanation(Section):
+    """What traces and scores are compared with."""
+
+    max_occurrences: Annotated[int, Field(ge=1)] = 50_000
+    """``sampled_pair_count`` is estimated from at most this many occurrences of each word; the default is that of the
+    queries with which the paper's authors counted."""
 
 
 class TunedLens(Section):

@@ -5,6 +5,7 @@ Code that comes with a model is not run, and nothing is unpickled, unless the se
 
 import ctypes
 import re
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import AutoModelForCausalLM, utils
 
 from jobs.framework.log_lines import say
 from jobs.gpu.common.settings import Model
-from jobs.gpu.models.model_files import find_files
+from jobs.gpu.models.model_files import find_files, read_json
 from pivot_udfs.errors import ModelError
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
@@ -55,7 +56,8 @@ def load_model(settings: Model) -> Any:
     """A causal language model in evaluation mode on its device, with every weight read from its files.
 
     Tensors in the files that the model does not use are named in a warning. Raises ModelError where it cannot be found
-    or read, needs code or pickles that the settings do not allow, or weights are missing or have the wrong shape.
+    or read, needs code or pickles that the settings do not allow, or weights are missing, there twice, of another shape
+    or not finite.
     """
     device, files = pick_device(settings.device), find_files(settings)
     options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "revision": files.commit or "main"}
@@ -75,6 +77,7 @@ def load_model(settings: Model) -> Any:
 def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     auto: Any = AutoModelForCausalLM
     try:
+        _check_shards(Path(path))
         loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(path, output_loading_info=True, **options)
     except torch.OutOfMemoryError:
         raise
@@ -83,6 +86,26 @@ def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise ModelError(_advice(settings, path, error)) from None
     return loaded
+
+
+def _check_shards(folder: Path) -> None:
+    """Refuses a folder that has a weight twice, of which ``transformers`` takes one and reports nothing."""
+    whole, index = folder / utils.SAFE_WEIGHTS_NAME, folder / utils.SAFE_WEIGHTS_INDEX_NAME
+    if not index.is_file():
+        return
+    if whole.is_file():
+        raise ModelError(f"{folder} has both {whole.name} and {index.name}: remove those that are not of this model")
+    files = sorted(set(read_json(index).get("weight_map", {}).values()))
+    repeated = [name for name, n in Counter(name for file in files for name in _stored(folder / file)).items() if n > 1]
+    if repeated:
+        raise ModelError(
+            f"{folder}: {len(repeated)} weights are in two files ({_some(repeated)}); copy the model again"
+        )
+
+
+def _stored(file: Path) -> list[str]:
+    with safe_open(file, "pt") as tensors:
+        return list(tensors.keys())
 
 
 def _check_weights(path: str, model: Any, info: dict[str, Any]) -> None:
@@ -102,17 +125,20 @@ def _check_weights(path: str, model: Any, info: dict[str, Any]) -> None:
             f"{path}: {'; '.join(parts)}{more}: the weights do not match its config.json; give the complete folder of "
             "one saved model"
         )
+    if infinite := [name for name, weight in model.named_parameters() if not _is_finite(weight)]:
+        raise ModelError(f"{path}: {len(infinite)} weights have values that are no numbers ({_some(infinite)})")
     if unused:
         say(f"WARNING: {path} holds {len(unused)} tensors that the model does not use: {_some(unused, 50)}")
+
+
+def _is_finite(weight: torch.Tensor) -> bool:
+    return not weight.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(weight.detach()))
 
 
 def _ignored(path: str, model: Any) -> list[str]:
     """Names of stored tensors that ``transformers`` drops without a report: buffers of earlier versions."""
     patterns = [r"rotary_emb\.inv_freq$", r"(^|\.)position_ids$", *(model._keys_to_ignore_on_load_unexpected or ())]
-    names: set[str] = set()
-    for file in Path(path).glob("*.safetensors"):
-        with safe_open(file, "pt") as tensors:
-            names |= set(tensors.keys())
+    names = {name for file in Path(path).glob("*.safetensors") for name in _stored(file)}
     used = model.state_dict().keys()
     return [name for name in names - used if any(re.search(pattern, name) for pattern in patterns)]
 
@@ -133,7 +159,7 @@ def _advice(settings: Model, path: str, error: Exception) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "trust_remote_code" in str(error):
         return f"{path} needs its own code ({text}); set model.trust_remote_code = true if you trust it"
-    if "safetensors" in str(error) and not settings.allow_pickle:
+    if "safetensors" in str(error) and not settings.allow_pickle and not any(Path(path).glob("*.safetensors")):
         return f"{path} has no safetensors weights ({text}); set model.allow_pickle = true if you trust it"
     return f"{path} cannot be loaded as a causal language model: {text}; check model.path and model.gguf_file"
 

@@ -59,9 +59,20 @@ def find_files(settings: Model) -> ModelFiles:
     found = files.find(first)
     if found is None:
         raise ModelError(f"model.path = {path}: no {first} in it; give the folder of a saved model")
-    if not settings.gguf_file and json.loads(found.read_text(encoding="utf-8")).get("is_encoder_decoder"):
+    if not settings.gguf_file and read_json(found).get("is_encoder_decoder"):
         raise ModelError(f"model.path = {path} is an encoder-decoder; give a causal language model")
     return files
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a model; raises ModelError where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON ({error}); copy the model again") from None
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds a JSON {type(found).__name__}, expected an object; copy the model again")
+    return found
 
 
 @cache
@@ -124,6 +135,6 @@ def start_token(settings: Model, tokenizer_path: str) -> str:
             if encoding.special_tokens_mask[0] and len(encoding.ids) > 1:
                 return str(encoding.tokens[0])
     config = files.find("tokenizer_config.json")
-    options = json.loads(config.read_text(encoding="utf-8")) if config else {}
+    options = read_json(config) if config else {}
     token = options.get("bos_token") or ""
     return str(token["content"] if isinstance(token, dict) else token) if options.get("add_bos_token") else ""

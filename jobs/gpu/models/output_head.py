@@ -128,7 +128,7 @@ def captured_outputs(layers: Any) -> Iterator[list[Tensor]]:
 
     def hook(index: int) -> Any:
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            outputs[index] = output[0] if isinstance(output, tuple) else output
+            outputs[index] = output[0] if isinstance(output, tuple | list) else output
 
         return keep
 

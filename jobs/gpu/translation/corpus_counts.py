@@ -1,7 +1,9 @@
 """Counts and pivots of translation pairs in the corpus, looked up by words in either order."""
 
+import math
 from collections import defaultdict
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -17,27 +19,22 @@ def pair_key(a: WordKey, b: WordKey) -> PairKey:
     return (a, b) if a <= b else (b, a)
 
 
-class PairCount(NamedTuple):
-    """Co-occurrences of a pair within the window, and the number of documents with any."""
+def sampled_count(key: PairKey, n_pairs: int, occurrences: Mapping[WordKey, int], limit: int) -> int:
+    """An estimate of the ``n_pairs`` co-occurrences of two words from at most ``limit`` occurrences of each.
 
-    pairs: int
-    docs: int
-
-    def sampled(self, key: PairKey, share: float) -> int:
-        """The co-occurrences in a random sample of ``share`` (0..1) of the documents, drawn by the pair's words."""
-        words = "\n".join(part for word in key for part in word)
-        drawn = np.random.default_rng(crc32(words.encode())).binomial(self.docs, share)
-        return round(self.pairs * drawn / self.docs) if drawn else 0
+    A pair remains if both of its occurrences are drawn (by the words), each pair by itself; those that remain are
+    multiplied up.
+    """
+    kept = math.prod(min(1.0, limit / max(1, occurrences.get(word, 0))) for word in key)
+    names = "\n".join(part for word in key for part in word)
+    return round(np.random.default_rng(crc32(names.encode())).binomial(n_pairs, kept) / kept)
 
 
-NO_PAIRS = PairCount(0, 0)
-
-
-def read_pair_counts(table: PinnedTable) -> dict[PairKey, PairCount]:
-    """The counts (``word_cooccurrence``) of every pair that has any."""
-    la, wa, lb, wb, *counts = _columns(table, ["lang_a", "word_a", "lang_b", "word_b", "pair_count", "doc_count"])
+def read_pair_counts(table: PinnedTable) -> dict[PairKey, int]:
+    """The co-occurrences (``word_cooccurrence.pair_count``) of every pair that has any."""
+    la, wa, lb, wb, counts = _columns(table, ["lang_a", "word_a", "lang_b", "word_b", "pair_count"])
     pairs = zip(zip(la, wa, strict=True), zip(lb, wb, strict=True), strict=True)
-    return {pair_key(*pair): PairCount(*count) for pair, count in zip(pairs, zip(*counts, strict=True), strict=True)}
+    return {pair_key(*pair): count for pair, count in zip(pairs, counts, strict=True)}
 
 
 def read_word_counts(table: PinnedTable) -> dict[WordKey, int]:

@@ -99,6 +99,13 @@ def test_one_seed_gives_the_interval_over_concepts_alone() -> None:
     assert math.isnan(effect.detectable(8)), "one seed says nothing of others"
 
 
+def test_a_pilot_of_several_seeds_says_what_one_seed_detects() -> None:
+    """With one seed the residual is part of what a concept differs by."""
+    effect = crossed_effects(np.random.default_rng(7).normal(0.2, 1, (1, 50)), np.ones((50, 1)))[0]
+    whole = effect.detectable_by({"seed": 0.0, "concept": 0.5, "residual": 0.0})
+    assert effect.detectable_by({"seed": 0.1, "concept": 0.3, "residual": 0.4}) == pytest.approx(whole)
+
+
 @pytest.mark.parametrize("design", [np.ones((3, 4)), np.array([[1, 0.5], [1, 0.5], [1, 0.5]]), np.ones((1, 1))])
 def test_effects_that_cannot_be_told_apart_are_not_estimated(design: Values) -> None:
     effects = crossed_effects(np.ones((2, len(design))), design)

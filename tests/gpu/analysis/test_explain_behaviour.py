@@ -17,7 +17,7 @@ from jobs.gpu import evaluate_translation, explain_behaviour, trace_layers, writ
 from jobs.gpu.analysis.explain_direction import explain_rows, markdown_table, precision_table
 from jobs.gpu.common.files import write_json
 from jobs.gpu.models.load_model import save_model
-from jobs.gpu.translation.corpus_counts import NO_PAIRS, PairCount
+from jobs.gpu.translation.corpus_counts import sampled_count
 
 pytestmark = pytest.mark.torch
 
@@ -43,7 +43,7 @@ def test_the_explanation_joins_traces_scores_and_counts(config: Path, capsys: py
     pairs = pq.read_table(config.parent / "results" / "explained_pairs.parquet").to_pylist()
     for row in pairs:
         assert row["pair_count"] == (row["concept"] * 7) % 11
-        assert row["sampled_pair_count"] in (0, row["pair_count"]), "each pair occurs in one document"
+        assert row["sampled_pair_count"] == row["pair_count"], "no word is frequent enough to be sampled"
         assert row["target_count"] == 10 + row["concept"]
         assert row["n_pair_pivots"] == 3
     found = json.loads((config.parent / "results" / "explanation.json").read_text())
@@ -81,7 +81,7 @@ def test_an_interval_needs_ten_words(n: int, is_printed: bool) -> None:
     counts = dict.fromkeys(("pair_count", "sampled_pair_count", "target_count", "n_pair_pivots"), 0)
     labels = {"latent_behaviour": "pivot", "behaviour": "pivot", "control_behaviour": "direct", "pivot_language": "en"}
     effects = {"control_effect": 0.0, "rival_effect": -1.0, "best_word_is_pair_pivot": False, "score": None}
-    rows = [{"concept": k, "pivot_effect": -k / 2} | counts | labels | effects for k in range(n)]
+    rows = [{"direction": "fr-zh", "concept": k, "pivot_effect": -k / 2} | counts | labels | effects for k in range(n)]
     row = explain_rows(rows, 200, 0)
     less = row["causality"]["pivot"]["less_rival"]
     assert (less["n"], less["mean"]) == (n, pytest.approx(1 - (n - 1) / 4))
@@ -183,11 +183,12 @@ def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
     assert found == {"x": [None, 1.5, [None, {"y": None}]], "z": "NaN"}
 
 
-def test_a_sampled_count_is_that_of_a_share_of_the_documents() -> None:
+def test_a_sampled_count_is_estimated_from_some_occurrences_of_each_word() -> None:
     keys = [(("en", f"word{k}"), ("fr", f"mot{k}")) for k in range(2000)]
-    found = [PairCount(60, 20).sampled(key, 0.25) for key in keys]
-    assert sum(found) / len(found) == pytest.approx(15, abs=0.4)
-    assert all(n % 3 == 0 for n in found), "three in each document"
-    assert found == [PairCount(60, 20).sampled(key, 0.25) for key in keys]
-    assert [PairCount(60, 20).sampled(keys[0], share) for share in (0.0, 1.0)] == [0, 60]
-    assert NO_PAIRS.sampled(keys[0], 0.5) == 0
+    counts = {word: n for key in keys for word, n in zip(key, (200, 400), strict=True)}
+    found = [sampled_count(key, 60, counts, 100) for key in keys]
+    assert sum(found) / len(found) == pytest.approx(60, abs=1.5)
+    assert all(n % 8 == 0 for n in found), "half of one word's occurrences, a quarter of the other's"
+    assert found == [sampled_count(key, 60, counts, 100) for key in keys]
+    assert [sampled_count(keys[0], 60, counts, limit) for limit in (400, 50_000)] == [60, 60]
+    assert sampled_count(keys[0], 0, {}, 100) == 0

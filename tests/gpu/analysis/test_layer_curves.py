@@ -64,9 +64,9 @@ def test_a_concept_is_one_unit_of_the_curves_of_all_directions() -> None:
 
 
 def test_precision_at_1_is_the_share_of_words_that_are_retrieved_first() -> None:
-    ranks = [[0, 3, 0], [1, 0, 0], [0, 2, 0], [5, 1, 0]]
+    ranks = [[0, 3, 0], [1, 0, 0], [0, 2, 0], [5, 1, 0]] * 3
     found = precision_at_1([{"retrieval_rank": ranks_of_word} for ranks_of_word in ranks], 200, 0)
-    assert (found["mean"], found["n"]) == ([0.5, 0.25, 1.0], 4)
+    assert (found["mean"], found["n"]) == ([0.5, 0.25, 1.0], 12)
     assert found["low"][0] < 0.5 < found["high"][0]
 
 

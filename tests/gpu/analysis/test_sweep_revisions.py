@@ -123,13 +123,12 @@ def test_the_curve_is_of_all_directions_and_resamples_concepts() -> None:
         empty
         | {"revision": revision, "direction": direction, "concept": concept, "log_probability": -float(concept)}
         | {"latent_behaviour": label, "control_behaviour": "direct"}
-        for revision, labels in {"step1": ["direct"] * 4, "step2": ["pivot", "pivot", "direct", "undecided"]}.items()
-        for (direction, concept), label in zip(
-            [("fr-zh", 0), ("zh-fr", 0), ("fr-zh", 1), ("zh-fr", 1)], labels, strict=True
-        )
+        for revision, labels in {"step1": ["direct"] * 2, "step2": ["pivot", "undecided"]}.items()
+        for concept in range(10)
+        for direction, label in (("fr-zh", labels[concept % 2]), ("zh-fr", labels[concept % 2]))
     ]
     one, two = revision_curve(pa.Table.from_pylist(rows, schema=SCHEMA), 200, 0)
     assert (one["pivot"]["mean"], two["pivot"]["mean"], two["control"]["mean"]) == (0.0, 0.5, 0.0)
-    assert (two["pivot"]["low"], two["pivot"]["high"]) == (0.0, 1.0), "each concept is one of two units"
-    assert two["log_probability"]["mean"] == -0.5
-    assert (two["step"], two["n_words"]) == (2, 4)
+    assert (two["pivot"]["low"], two["pivot"]["high"]) == (0.2, 0.8), "each concept is one of ten units, with two rows"
+    assert two["log_probability"]["mean"] == -4.5
+    assert (two["step"], two["n_words"]) == (2, 20)

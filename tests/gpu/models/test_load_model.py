@@ -164,6 +164,43 @@ def test_weights_of_another_shape_or_cut_short_are_refused(tmp_path: Path) -> No
         load_model(_settings(tmp_path))
 
 
+def _index(folder: Path) -> Path:
+    tiny_model().save_pretrained(folder, max_shard_size="20KB")
+    return folder / "model.safetensors.index.json"
+
+
+def test_shards_that_have_a_weight_twice_or_not_at_all_are_refused(tmp_path: Path) -> None:
+    first, *_, last = sorted(set(json.loads(_index(tmp_path).read_text())["weight_map"].values()))
+    assert load_model(_settings(tmp_path)) is not None
+    shutil.copytree(tmp_path, tmp_path / "both")
+    shutil.copy(tmp_path / first, tmp_path / "both" / "model.safetensors")
+    with pytest.raises(ModelError, match=r"has both model\.safetensors and model\.safetensors\.index\.json"):
+        load_model(_settings(tmp_path / "both"))
+    weights = load_file(tmp_path / last) | {name: 2 * weight for name, weight in load_file(tmp_path / first).items()}
+    save_file(weights, tmp_path / last, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"weights are in two files \(model\..*copy the model again"):
+        load_model(_settings(tmp_path))
+    (tmp_path / first).unlink()
+    with pytest.raises(ModelError, match=f"No such file or directory: .*{first}; check"):
+        load_model(_settings(tmp_path))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    folder = _changed_weights(tmp_path / "a", lambda weights: weights["model.norm.weight"][3:4].fill_(value))
+    with pytest.raises(ModelError, match=r"1 weights have values that are no numbers \(model\.norm\.weight\)"):
+        load_model(_settings(folder))
+
+
+@pytest.mark.parametrize("content", [b"", b'{"model_type"', b"\xff\xfe", b"[]"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_damaged_json_of_a_model_is_named(tmp_path: Path, content: bytes, name: str) -> None:
+    _index(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{name} (is not|holds a) JSON.*copy the model again"):
+        load_model(_settings(tmp_path))
+
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

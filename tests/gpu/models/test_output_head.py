@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
-from tiny_models import FAMILIES, VOCABULARY, tiny_model
+from tiny_models import FAMILIES, VOCABULARY, WITHOUT_REUSE, tiny_model
 
 from jobs.gpu.models.output_head import captured_outputs, find_layers, find_output_head
 from pivot_udfs.errors import ModelError
@@ -15,7 +15,7 @@ from pivot_udfs.errors import ModelError
 pytestmark = pytest.mark.torch
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *WITHOUT_REUSE])
 def test_the_last_layer_gives_the_logits_of_the_model(family: str) -> None:
     model = tiny_model(family)
     head = find_output_head(model)

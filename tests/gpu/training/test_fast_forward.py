@@ -27,7 +27,7 @@ from jobs.gpu.training.training_setup import keep_residual_in_bfloat16, skip_mas
 
 pytestmark = pytest.mark.torch
 LENGTH = 64
-MASKED = ("gemma2", "bloom", "mamba", "mistral")
+MASKED = ("gemma2", "bloom", "mamba", "mistral", "openai-gpt")
 """Families that keep their masks: a window shorter than the sequences, or an attention of their own."""
 
 
