@@ -21,7 +21,7 @@ from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
-from jobs.loading.restore_tables import restored
+from jobs.loading.restore_tables import check_logs, restored
 from jobs.warehouse.delta.maintenance import purge
 from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.shards.block_list import Blocked, BlockList
@@ -81,6 +81,7 @@ def run(run: Run, request: Request) -> None:
         add_entries(run.warehouse, entries)
         run.progress.say(_NAME, "no shard is loaded yet: what is blocked stays out when rebuild_corpus loads it")
         return
+    check_logs(run)
     rejected = run.warehouse.opened("quarantine")
     is_old = rejected and "source" not in [field.name for field in rejected.schema().fields]
     if is_old or not restored(run, _NAME, documents.provenance):
@@ -109,19 +110,26 @@ def plan(run: Run, request: Request) -> None:
     check_folders(request.artefacts)
     loaded = read_loaded(run.warehouse.location("shards"))
     entries = request.entries(run, loaded)
-    _describe(run, entries, find_records(run, BlockList.of(read_entries(run.warehouse) | entries), ["documents"]))
+    blocks = BlockList.of(read_entries(run.warehouse) | entries)
+    found = find_records(run, blocks, ["documents"])
+    _describe(run, entries, found)
+    _check_left(run, blocks, found, loaded)
 
 
 def _forget(run: Run, entries: set[Blocked], loaded: dict[str, LoadedShard]) -> None:
     blocks = BlockList.of(read_entries(run.warehouse) | entries)
     found = find_records(run, blocks)
     _describe(run, entries, found)
-    kept = {path: row for path, row in loaded.items() if path not in blocks.shards}
-    if not any(row.n_docs for row in rows_after(found, kept).values()):
-        raise ConfigError(f"no document would be left, nothing is forgotten: remove {run.warehouse.path} instead")
+    _check_left(run, blocks, found, loaded)
     add_entries(run.warehouse, entries)
     if run.unapplied_block_list():
         remove_records(run, blocks, found, loaded)
+
+
+def _check_left(run: Run, blocks: BlockList, found: Sequence[Found], loaded: Mapping[str, LoadedShard]) -> None:
+    kept = {path: row for path, row in loaded.items() if path not in blocks.shards}
+    if loaded and not any(row.n_docs for row in rows_after(found, kept).values()):
+        raise ConfigError(f"no document would be left, nothing is forgotten: remove {run.warehouse.path} instead")
 
 
 def _describe(run: Run, entries: set[Blocked], found: Sequence[Found]) -> None:

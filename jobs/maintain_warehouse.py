@@ -17,7 +17,7 @@ from jobs.framework.log_lines import clean, say
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.delta.maintenance import maintain_table
 from jobs.warehouse.delta.open_table import LOG
-from jobs.warehouse.kept_versions import is_counted, kept_versions
+from jobs.warehouse.kept_versions import KeptVersions
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import TransientError, WarehouseError
 from pivot_udfs.schemas import TABLES
@@ -50,10 +50,11 @@ def _each_table(
     settings: Settings, report: Callable[[str], object], dry_run: bool, check_marker: Callable[[], None]
 ) -> None:
     root, errors = resolve(settings.warehouse.path), []
+    kept = KeptVersions(root)
     for name in table_names(root):
         check_marker()
         try:
-            report(f"{name}: {_maintain(root, name, settings, dry_run)}")
+            report(f"{name}: {_maintain(root.child(name), name, settings, kept, dry_run)}")
         except WarehouseError as error:
             errors.append((f"{name}: {error}", user_error(error)))
     if root.scheme in ("s3", "gs"):
@@ -64,11 +65,11 @@ def _each_table(
         raise (TransientError if passes else WarehouseError)(*lines)
 
 
-def _maintain(root: Location, name: str, settings: Settings, dry_run: bool) -> str:
-    limits, counted = settings.maintenance, name != "documents" or is_counted(root)
+def _maintain(table: Location, name: str, settings: Settings, kept: KeptVersions, dry_run: bool) -> str:
+    limits, counted = settings.maintenance, name != "documents" or kept.is_counted()
     file_mb = limits.documents_file_mb if name == "documents" else limits.target_file_mb
-    keep = kept_versions(root, name) if counted else None
-    return maintain_table(root.child(name), limits, file_mb, keep, dry_run) + ("" if counted else _NOT_COUNTED)
+    keep = kept.of(name) if counted else None
+    return maintain_table(table, limits, file_mb, keep, dry_run) + ("" if counted else _NOT_COUNTED)
 
 
 def table_names(root: Location) -> list[str]:

@@ -54,6 +54,8 @@ def _sha256(path: Path) -> str:
 
 def install(folder: Path, sums: dict[str, str]) -> list[str]:
     """Installs the jars that a folder lacks; returns their names. Raises JarError if one differs; none is installed."""
+    if not folder.is_dir():
+        raise JarError(f"there is no folder {folder}: give --jars the one of Spark's jars")
     missing = wrong_jars(folder, sums)
     with tempfile.TemporaryDirectory() as temporary:
         if missing:

@@ -69,6 +69,8 @@ def of_revision(settings: ModelSettings, revision: str) -> ModelSettings:
             "revisions: list folders of models or checkpoints, or set model.path to a name on the hub"
         )
     changed = {"path": str(folder), "revision": ""} if folder.is_dir() else {"revision": revision}
+    if folder.is_dir() and not (folder / settings.model.gguf_file).is_file():
+        changed["gguf_file"] = ""  # checkpoints are safetensors, whatever the first model was
     results = Path(settings.results.path) / "sweep" / re.sub(r"[^\w.-]+", "_", revision)
     return settings.model_copy(
         update={

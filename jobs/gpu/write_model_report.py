@@ -16,7 +16,7 @@ from jobs.gpu.common.check_inputs import run_checked
 from jobs.gpu.common.files import file_sha256, results_path, write_text
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.report.plots import draw_count_scores, draw_curves, draw_sweep, draw_training
-from jobs.gpu.report.read_results import ModelReport, read_model_report
+from jobs.gpu.report.read_results import ModelReport, jobs_without, read_model_report, read_parts
 from jobs.report.language_names import shown_token
 from jobs.report.templates import packaged, template, without_controls
 from pivot_udfs.load_settings import result_settings
@@ -84,7 +84,7 @@ def make_page(report: ModelReport, corpus_report: str, made_from: Provenance) ->
 
 def check(settings: ModelSettings) -> list[str]:
     """The results that there are."""
-    missing = read_model_report(settings).missing
+    missing = jobs_without(read_parts(settings))
     return [f"results {settings.results.path}" + (f", without those of {', '.join(missing)}" if missing else "")]
 
 

@@ -67,6 +67,11 @@ def test_a_jar_that_cannot_be_fetched_ends_in_one_message(
     assert error.startswith(f"setup_jars: {JARS[1]}, {JARS[0]} cannot be fetched from Maven Central: ")
 
 
+def test_a_folder_that_is_not_there_is_named_before_anything_is_fetched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--jars", "/no/such"]) == 2
+    assert capsys.readouterr().err == "setup_jars: there is no folder /no/such: give --jars the one of Spark's jars\n"
+
+
 def test_an_error_can_be_one_json_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,3 +126,8 @@ def test_a_dry_run_names_what_is_read(world: Path, capsys: pytest.CaptureFixture
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("reads ")]
     assert "reads model allenai/OLMo-1B-hf from the hub, as there is no such folder; not looked for yet" in lines
     assert f"reads table {world.parent}/warehouse/datasets/random, version 0" in lines
+
+
+def test_checkpoints_of_a_model_that_was_a_gguf_file_are_swept(world: Path) -> None:
+    options = ["--dry-run", "--set", "model.gguf_file=model.gguf"]
+    assert importlib.import_module("jobs.gpu.sweep_revisions").main(["--config", str(world), *options]) == 0

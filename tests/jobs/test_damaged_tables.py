@@ -2,10 +2,11 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from changing_shards import CHECKED, rebuild, table
+from changing_shards import CHECKED, forget, keys_of, rebuild, table, write_keys, write_shard
 from small_corpus import SmallCorpus, run_job
 
 from jobs import forget_documents, query_tables, rebuild_corpus
@@ -72,6 +73,22 @@ def test_damaged_releases_end_the_run_with_the_remedy(world: SmallCorpus, damage
     assert f"remove {world.warehouse}/releases and run rebuild_corpus" in errors
     shutil.rmtree(world.warehouse / "releases")
     rebuild(world)
+
+
+@pytest.mark.parametrize("name", ["documents", "quarantine", "blocked"])
+def test_a_log_that_lost_commits_which_other_tables_name_is_not_added_to(world: SmallCorpus, name: str) -> None:
+    """The next commit would take the number of the lost one, so that counts of the lost rows would pass for new."""
+    rebuild(world)
+    for shard in ("1.jsonl", "3.jsonl"):
+        assert forget(world, "--keys", write_keys(world, keys_of(world, shard)[:1]))[0] == 0
+    write_shard(world.folder, 5, seed=50)
+    rebuild(world)
+    newest_commit(world.warehouse / name).unlink()
+    write_shard(world.folder, 5, seed=51)
+    for job in (partial(run_job, rebuild_corpus.main, world), partial(forget, world, "--sources", "x")):
+        code, _, errors = job()
+        assert code == 2
+        assert f"the log of {world.warehouse}/{name} ends at version" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize("damage", [without_content, without_data])

@@ -13,11 +13,13 @@ from small_corpus import SETTINGS, SmallCorpus, must_work, run_job
 
 from jobs import maintain_warehouse
 from jobs.gpu.common.read_tables import open_table
+from jobs.warehouse import kept_versions
 from jobs.warehouse.delta.commit import commit_files
 from jobs.warehouse.delta.commit_history import Content, read_content
 from jobs.warehouse.delta.open_table import open_delta
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import table_of
+from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
 
@@ -129,6 +131,22 @@ def test_counts_that_belong_to_the_totals_are_kept(corpus: SmallCorpus) -> None:
     write(corpus, "word_totals", job="another", removed=kept)
     maintain(corpus)
     assert files_of(corpus, "word_totals") == kept
+
+
+def test_tables_that_name_versions_are_read_once(corpus: SmallCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at a table in an object store takes several requests."""
+    for name in ("documents", "quarantine", "word_totals", "token_totals", "corpus_totals", "shards"):
+        write(corpus, name)
+    opened: list[str] = []
+
+    def counted(table: Location, version: int | None = None) -> DeltaTable | None:
+        opened.append(table.name)
+        return open_delta(table) if version is None else open_delta(table, version)
+
+    monkeypatch.setattr(kept_versions, "open_delta", counted)
+    maintain(corpus)
+    # Once for its own versions, and once for those that it names.
+    assert (opened.count("shards"), opened.count("corpus_totals")) == (2, 2)
 
 
 def damage(corpus: SmallCorpus, table: str) -> None:

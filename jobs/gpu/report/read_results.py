@@ -47,10 +47,10 @@ class ModelReport:
     missing: tuple[str, ...]
 
 
-def read_model_report(settings: ModelSettings) -> ModelReport:
-    """Reads all results; raises TaskError where there are no results, or the explanation is of another release."""
+def read_parts(settings: ModelSettings) -> dict[str, Any]:
+    """The results of each job, empty where it has not run; raises TaskError as ``read_model_report``."""
     parts: dict[str, Any] = {job: _json(results_path(settings, name)) for job, name in _FILES.items()}
-    traces = parts["trace_layers"] = _rows(results_path(settings, "traces"))
+    parts["trace_layers"] = _rows(results_path(settings, "traces"))
     if not any(parts.values()):
         raise TaskError(f"{settings.results.path} holds no results: run jobs.gpu.evaluate_translation first")
     explained = Provenance.from_tree(parts["explain_behaviour"].get("provenance"))
@@ -58,6 +58,18 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
         raise TaskError(
             f"{settings.results.path}/explanation.json is of another release: run jobs.gpu.explain_behaviour again"
         )
+    return parts
+
+
+def jobs_without(parts: dict[str, Any]) -> tuple[str, ...]:
+    """The jobs without results."""
+    return tuple(job for job in _JOBS if not parts[job])
+
+
+def read_model_report(settings: ModelSettings) -> ModelReport:
+    """Reads all results; raises TaskError where there are no results, or the explanation is of another release."""
+    parts = read_parts(settings)
+    traces = parts["trace_layers"]
     directions = sorted(parts["explain_behaviour"].get("directions", {}).items(), key=lambda item: item[0] != "all")
     traced = read_provenance(results_path(settings, "traces"))
     pairs = _rows(results_path(settings, "explained_pairs.parquet"))
@@ -75,7 +87,7 @@ def read_model_report(settings: ModelSettings) -> ModelReport:
         experiment=parts["run_experiment"],
         training=_training(results_path(settings, "runs")),
         sweep=tuple(parts["sweep_revisions"].get("revisions", ())),
-        missing=tuple(job for job in _JOBS if not parts[job]),
+        missing=jobs_without(parts),
     )
 
 

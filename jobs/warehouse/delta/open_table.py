@@ -21,6 +21,9 @@ from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, table_files
 LOG = "_delta_log"
 _DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
 """What delta-rs reports of a log whose files are damaged or missing, as opposed to a store that does not answer."""
+_CHECKPOINT = re.compile("Invalid Checkpoint|Parquet error")
+"""Of these, what it reports of a checkpoint, which only saves reading the commits before it."""
+_NO_CHECKPOINTS = "; if commit 0 is still there, remove its *.checkpoint.parquet and _last_checkpoint: no row is lost"
 _NO_VERSION = re.compile("No files in log segment|LogSegment end version|metadata or protocol")
 """What delta-rs reports of a version that begins before the log does, or after it ends."""
 _COMMIT = re.compile(rf"{LOG}/(\d{{20}})\.json")
@@ -52,7 +55,8 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
         if isinstance(error, TableNotFoundError):
             return None
         kind = DamagedTableError if _DAMAGE.search(why) else WarehouseError
-        raise kind(f"the log of {table} cannot be read ({why})") from None
+        hint = _NO_CHECKPOINTS if _CHECKPOINT.search(why) else ""
+        raise kind(f"the log of {table} cannot be read ({why}{hint})") from None
 
 
 def missing_version(table: Location, version: int, why: str) -> MissingVersionError:

@@ -105,6 +105,14 @@ def test_the_defaults_file_of_spark_comes_after_the_configuration_and_before_our
     assert not conf.contains("other.key")
 
 
+def test_the_jvm_has_one_compiler_in_local_mode_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SparkContext, "_jvm", None)
+    local, cluster = (spark_session._conf("a job", Spark(master=name)) for name in ("local[1]", "spark://a:7077"))
+    assert "-XX:TieredStopAtLevel=1" in str(local.get("spark.driver.defaultJavaOptions"))
+    assert not local.contains("spark.driver.extraJavaOptions")  # a user's come after the defaults, and take precedence
+    assert not cluster.contains("spark.driver.defaultJavaOptions")
+
+
 SESSION = """
 import json, os, sys, tomllib
 from jobs.framework.spark.spark_session import start_session
