@@ -32,7 +32,7 @@ _OTHER_SPARK = (
 )
 _REMEDIES = (
     Remedy(
-        r"^ModuleNotFoundError: No module named '(accelerate|gguf|safetensors|scipy|sklearn|torch|transformers)\b",
+        r"^ModuleNotFoundError: No module named '(accelerate|gguf|safetensors|scipy|torch|transformers)\b",
         "there is no package {0}: pip install '.[gpu]' in a checkout, or 'FILE[gpu]' with the path of the wheel",
     ),
     Remedy(r"No space left on device|Disk quota exceeded|StorageFull", _FULL),
