@@ -39,6 +39,17 @@ def test_coverage_size_and_power_are_the_nominal_ones(design: Values, variances:
     assert 0.76 < np.mean([effect.p_value < 0.05 for effect in real]) < 0.84
 
 
+@pytest.mark.parametrize(("n_seeds", "least", "most"), [(2, 0.08, 0.13), (3, 0.05, 0.09), (4, 0.04, 0.075)])
+def test_tests_of_fewer_than_four_seeds_reject_a_true_null_too_often(n_seeds: int, least: float, most: float) -> None:
+    random, n, n_concepts = np.random.default_rng(0), 1000, 400
+    shape, design = (n_seeds, n_concepts), np.ones((n_concepts, 1))
+    values = (
+        random.normal(0, 0.05, (n_seeds, 1)) + random.normal(0, 0.06, n_concepts) + random.normal(0, 0.05, shape)
+        for _ in range(n)
+    )
+    assert least < np.mean([crossed_effects(rows, design)[-1].p_value < 0.05 for rows in values]) < most
+
+
 def test_a_pilot_predicts_the_detectable_effect_of_more_seeds() -> None:
     random, variances = np.random.default_rng(1), (0.05, 0.5, 1.0)
     pilots = [crossed_effects(_simulated(random, CROSSOVER, 0.0, variances), CROSSOVER)[-1] for _ in range(200)]
