@@ -5,7 +5,7 @@
 Packs the arms of ``[experiment]`` and builds the task where that is not done, then writes ``part-000`` and so on, and
 ``parts.json``. Weights are sent in bfloat16. A GGUF file takes more than a minute to load in every process: the model
 that ``convert_model`` saved is sent in its place, and converted first if it is not there. The machine needs Python 3.12
-with torch, transformers, accelerate, pyarrow and numba; pydantic is packed for it.
+with torch, transformers, accelerate, pyarrow and numba; pydantic and langcodes are packed for it.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from jobs.gpu.pack_dataset import pack_if_needed
 from jobs.gpu.training.scored_runs import one_run
 from pivot_udfs.load_settings import load_settings, resolved_toml
 
-PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions")
+PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions", "langcodes")
 _PYTHON, _PLATFORM = "3.12", "manylinux_2_17_x86_64"
 
 

@@ -31,9 +31,10 @@ from pivot_udfs.load_settings import load_settings
 pytestmark = pytest.mark.torch
 PRESENT = {
     *("torch", "transformers", "accelerate", "safetensors", "tokenizers", "sentencepiece", "numpy", "pandas", "scipy"),
-    *("pyarrow", "numba", "scikit-learn", "matplotlib", "jinja2", "regex", "protobuf", "tqdm", "pydantic", "packaging"),
+    *("pyarrow", "numba", "scikit-learn", "matplotlib", "jinja2", "regex", "protobuf", "tqdm", "packaging"),
+    *("pydantic", "langcodes"),
 }
-"""What a bare machine has, and pydantic, which is packed for it."""
+"""What a bare machine has, and what is packed for it."""
 
 
 def _absent() -> list[str]:

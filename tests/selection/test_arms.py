@@ -126,7 +126,7 @@ def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
     )
     languages = sums_by_language(by_group, selection.arms)
     pivot, new = read_arms(selection, languages, {})
-    assert (new.title, new.description) == (wiki.title, wiki.description)
+    assert new.name == wiki.name
     assert (pivot.n_docs, new.n_docs, new.n_tokens, new.n_in_pivot, new.density) == (6, 3, 30, 3, 0.5)
     assert [(b.lang, b.amount, taken) for b, taken in (*pivot.budgets, *new.budgets)] == [
         ("en", 100, 60),
