@@ -167,7 +167,8 @@ class Experiment(Section):
     )
     """Pairs of arms that are compared, ``<treatment>-<control>``, the primary one first, with all seeds."""
     seeds: list[int] = Field(default=[0, 1, 2, 3], min_length=1)
-    """The values of ``training.seed``; tests of fewer than four find too much (``docs/experiment.md``)."""
+    """The values of ``training.seed``; tests of fewer than four reject a true null too often
+    (``docs/experiment.md``)."""
     pilot: MaybePlace = ""
     """The ``experiment.json`` of an earlier run: what this one can detect is computed from its variances, too, by those
     of the contrast of the same name, else of the first one of the same kind."""
