@@ -20,7 +20,8 @@ _N_SHOWN = 60
 class TableVersion(NamedTuple):
     """One state of a table's rows.
 
-    A version number alone does not identify rows: a table that was removed and written anew begins at 0 again.
+    A version number alone does not identify rows: a table that was removed and written anew begins at 0 again, and
+    where the newest commits of a log were lost, the next ones take their numbers.
     """
 
     id: str
@@ -29,6 +30,8 @@ class TableVersion(NamedTuple):
     """The version that made the rows; versions made by OPTIMIZE or VACUUM are not counted."""
     fingerprint: str
     """``Provenance.recipe`` of the table's own provenance."""
+    files: str = ""
+    """``hash_of_paths`` of the data files that the commit of this version left; "" where it does not say."""
 
     def __str__(self) -> str:
         return f"version {self.version} (table {self.id[:8]}, made from {self.fingerprint[:8]})"
