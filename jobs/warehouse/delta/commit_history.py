@@ -125,12 +125,12 @@ def changes_rows(commit: Commit) -> bool:
 def has_lost(delta: DeltaTable, rows: TableVersion) -> bool:
     """Whether a table no longer has rows that it had: it was made anew, or its log lost their commit.
 
-    Later commits take the numbers of lost ones. Of rows without ``files`` only the recipe is compared.
+    Later commits take the numbers of lost ones.
     """
     if str(delta.metadata().id) != rows.id or int(delta.version()) < rows.version:
         return True
     content = read_content(delta, rows.version)
-    return content.provenance is not None and rows not in (content.rows, content.rows._replace(files=""))
+    return content.provenance is not None and content.rows != rows
 
 
 def row_versions(delta: DeltaTable, fingerprint: str) -> list[TableVersion]:
