@@ -18,7 +18,7 @@ _VERSION = 1
 def read_entries(warehouse: Warehouse) -> set[Blocked]:
     """The rows of the block list; none where there is no table.
 
-    Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it.
+    Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it, or is another.
     """
     content = _content(warehouse)
     return _entries(warehouse.location(BLOCK_LIST), content.newest) if content else set()
@@ -41,7 +41,7 @@ def _content(warehouse: Warehouse) -> Content | None:
             f"{warehouse.table_path(BLOCK_LIST)} {state}, so that forgotten documents would be loaded again: restore "
             "it from a copy, or choose another warehouse.path"
         )
-    return warehouse.content(BLOCK_LIST)
+    return warehouse.check_source(BLOCK_LIST) if delta else None
 
 
 def _entries(table: Location, version: int) -> set[Blocked]:
