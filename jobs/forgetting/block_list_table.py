@@ -31,17 +31,19 @@ def read_block_list(warehouse: Warehouse) -> BlockList:
 
 
 def _content(warehouse: Warehouse) -> Content | None:
-    delta, shards = warehouse.opened(BLOCK_LIST), None
+    content = warehouse.check_source(BLOCK_LIST) if warehouse.content(BLOCK_LIST) else None
+    shards = None
     with suppress(DamagedTableError):
         shards = warehouse.content("shards")
     applied = shards.tables.get(BLOCK_LIST) if shards else None
+    delta = warehouse.opened(BLOCK_LIST) if applied else None
     if applied and (delta is None or has_lost(delta, applied)):
         state = "is no longer there" if delta is None else "was made anew, or its log has lost commits"
         raise WarehouseError(
             f"{warehouse.table_path(BLOCK_LIST)} {state}, so that forgotten documents would be loaded again: restore "
             "it from a copy, or choose another warehouse.path"
         )
-    return warehouse.check_source(BLOCK_LIST) if delta else None
+    return content
 
 
 def _entries(table: Location, version: int) -> set[Blocked]:
