@@ -18,7 +18,7 @@ _VERSION = 1
 def read_entries(warehouse: Warehouse) -> set[Blocked]:
     """The rows of the block list; none where there is no table.
 
-    Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it.
+    Raises WarehouseError where the table was removed, though documents were loaded or forgotten with it, or is another.
     """
     content = _content(warehouse)
     return _entries(warehouse.location(BLOCK_LIST), content.newest) if content else set()
@@ -31,8 +31,8 @@ def read_block_list(warehouse: Warehouse) -> BlockList:
 
 
 def _content(warehouse: Warehouse) -> Content | None:
-    if content := warehouse.content(BLOCK_LIST):
-        return content
+    if warehouse.content(BLOCK_LIST):
+        return warehouse.check_source(BLOCK_LIST)
     with suppress(DamagedTableError):
         shards = warehouse.content("shards")
         if shards and BLOCK_LIST in shards.tables:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from changing_shards import CHECKED, forget, keys_of, rebuild, table, write_keys, write_shard
+from deltalake import write_deltalake
 from small_corpus import SmallCorpus, run_job
 
 from jobs import forget_documents, query_tables, rebuild_corpus
@@ -89,6 +91,44 @@ def test_a_log_that_lost_commits_which_other_tables_name_is_not_added_to(world: 
         code, _, errors = job()
         assert code == 2
         assert f"the log of {world.warehouse}/{name} ends at version" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["commitInfo", "add", "remove"])
+def test_counts_are_right_where_a_commit_of_documents_has_lost_a_line(world: SmallCorpus, kind: str) -> None:
+    """delta-rs numbers commits by those that say what they did, so that it takes one for another here."""
+    rebuild(world)
+    write_shard(world.folder, 4, seed=50)
+    rebuild(world)
+    assert forget(world, "--keys", write_keys(world, keys_of(world, "3.jsonl")[:1]))[0] == 0
+    write_shard(world.folder, 4, seed=51)
+    rebuild(world)
+    before = {name: table(world.warehouse, name) for name in CHECKED}
+    commit = newest_commit(world.warehouse / "documents")
+    lines = commit.read_text(encoding="utf-8").splitlines(keepends=True)
+    commit.write_text("".join(line for line in lines if not line.startswith(f'{{"{kind}"')), encoding="utf-8")
+    assert "tokenize_corpus: runs: " in rebuild(world)
+    assert {name: table(world.warehouse, name) for name in CHECKED} == before
+
+
+def test_a_foreign_table_is_not_taken_for_the_block_list(world: SmallCorpus) -> None:
+    rebuild(world)
+    assert forget(world, "--keys", write_keys(world, keys_of(world, "3.jsonl")[:1]))[0] == 0
+    shutil.rmtree(world.warehouse / "blocked")
+    write_deltalake(str(world.warehouse / "blocked"), pa.table({"a": [1]}))
+    code, _, errors = run_job(rebuild_corpus.main, world)
+    assert code == 2
+    assert "blocked has no column source, doc_id" in errors.splitlines()[-1]
+
+
+def test_a_table_in_the_place_of_another_is_named(world: SmallCorpus) -> None:
+    rebuild(world)
+    for name in ("shards", "releases", "corpus_totals"):
+        (world.warehouse / name).rename(world.warehouse / "kept")
+        shutil.copytree(world.warehouse / "word_totals", world.warehouse / name)
+        code, _, errors = run_job(rebuild_corpus.main, world)
+        assert (code, errors.splitlines()[-1].count(f"{world.warehouse}/{name} holds the table word_totals")) == (2, 1)
+        shutil.rmtree(world.warehouse / name)
+        (world.warehouse / "kept").rename(world.warehouse / name)
 
 
 @pytest.mark.parametrize("damage", [without_content, without_data])

@@ -19,6 +19,8 @@ FILES_AFTER = "semanticPivotsFiles"
 """Key of a commit: ``hash_of_paths`` of the data files after it; where its end was cut, the table has others."""
 TABLES_WITH = "semanticPivotsTables"
 """Key of a commit: the states of other tables that belong to this one, as JSON."""
+VERSION = "semanticPivotsVersion"
+"""Key of a commit: its version, which delta-rs only counts back from the newest commit that says what it did."""
 _RECENT = 20
 """Commits of a log that are read at first."""
 _SAME_ROWS = frozenset(
@@ -93,23 +95,39 @@ def read_content(delta: DeltaTable, version: int | None = None) -> Content:
 
 
 def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
-    """The newest commits of a table, newest first; raises WarehouseError, DamagedTableError where one is damaged."""
+    """The newest commits of a table, newest first; one that does not say what it did has no operation.
+
+    Raises WarehouseError, DamagedTableError where one is damaged.
+    """
     try:
         history = delta.history(limit)
     except (DeltaError, *STORE_ERRORS) as error:
         kind = DamagedTableError if isinstance(error, DeltaError) else WarehouseError
         raise kind(f"the log of {printable(delta.table_uri)} cannot be read ({reason(error)})") from None
-    return [
-        Commit(
-            entry["version"],
-            entry.get("operation", ""),
-            entry.get("operationParameters") or {},
-            Provenance.from_json(entry.get("userMetadata")),
-            entry.get(FILES_AFTER),
-            {name: TableVersion(*state) for name, state in json.loads(entry.get(TABLES_WITH) or "{}").items()},
+    commits: list[Commit] = []
+    version = int(delta.version())
+    for entry in history:
+        made = int(entry.get(VERSION, version))
+        commits += [Commit(unknown, "", {}, None) for unknown in range(version, made, -1)]
+        tables = json.loads(entry.get(TABLES_WITH) or "{}")
+        commits.append(
+            Commit(
+                made,
+                entry.get("operation", ""),
+                entry.get("operationParameters") or {},
+                Provenance.from_json(entry.get("userMetadata")),
+                entry.get(FILES_AFTER),
+                {name: TableVersion(*state) for name, state in tables.items()},
+            )
         )
-        for entry in history
-    ]
+        version = made - 1
+    return commits
+
+
+def has_files(commits: Sequence[Commit], version: int, paths: Iterable[str]) -> bool:
+    """Whether a version has the data files that it had when it was committed, as far as its commit says that."""
+    made = next((commit for commit in commits if commit.version == version), None)
+    return made is None or (bool(made.operation) and made.files in (None, hash_of_paths(paths)))
 
 
 def changes_rows(commit: Commit) -> bool:
