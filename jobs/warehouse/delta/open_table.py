@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
@@ -21,7 +22,7 @@ from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, table_files
 LOG = "_delta_log"
 MADE_ANEW = "the table was made anew since, or lost commits"
 _DAMAGE = re.compile(
-    "Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error|Arrow error|CRC file|"
+    "Json error|Invalid Checkpoint|contiguous commit files|metadata|protocol|Parquet error|Arrow error|CRC file|"
     "Not a directory"
 )
 """What delta-rs reports of a log whose files are damaged or missing, as opposed to a store that does not answer."""
@@ -85,6 +86,13 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
     return dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
 
 
+def dataset_of(table: Location, delta: DeltaTable) -> ds.Dataset:
+    """The rows of a table as a dataset, the pages of whose files are compared with their checksums."""
+    dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
+    dataset.format.default_fragment_scan_options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    return dataset
+
+
 def stored_rows(table: Location, version: int | None = None, columns: Collection[str] = ()) -> list[dict[str, Any]]:
     """All rows of a small table, of these columns where it has them; none where there is no table and no version.
 
@@ -93,14 +101,14 @@ def stored_rows(table: Location, version: int | None = None, columns: Collection
     try:
         if (delta := open_delta(table, version)) is None:
             return []
-        dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
+        dataset = dataset_of(table, delta)
         known = [name for name in dataset.schema.names if not columns or name in columns]
         rows: list[dict[str, Any]] = dataset.to_table(columns=known).to_pylist()
         return rows
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
         if version is not None and isinstance(error, FileNotFoundError):
             raise missing_version(table, version, "its files were removed") from None
-        remedy = "run rebuild_corpus, or restore it from a copy"
+        remedy = f"restore it from a copy, or remove {table} and run rebuild_corpus"
         raise DamagedTableError(f"{table} cannot be read ({reason(error)}): {remedy}") from None
 
 

@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.warehouse.delta.commit_history import Commit, commits_of, has_files, maintained_version
 from jobs.warehouse.delta.open_table import add_actions, data_files, missing_version, open_delta
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.read_parquet import open_parquet
 
 _THREADS = 16
 """Files of several shards that are read at a time, mostly waiting for a store."""
@@ -48,8 +48,8 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
 
 
 def _shards_in(file: Location) -> set[str]:
-    with file.open_input(seekable=True) as stream:
-        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
+    with open_parquet(file) as parquet:
+        return set(parquet.read(["shard"]).column("shard").unique().to_pylist())
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
