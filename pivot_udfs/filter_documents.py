@@ -20,7 +20,14 @@ from pivot_udfs.count_changes import count_languages
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.swap_words import SwapPlan, swap_words
 from pivot_udfs.schemas import CORPUS_TOTALS, DATASET, DOCUMENTS
-from pivot_udfs.storage.read_parquet import check_columns, read_files, read_row_groups, split_by_shard, table_in
+from pivot_udfs.storage.read_parquet import (
+    check_columns,
+    open_parquet,
+    read_files,
+    read_row_groups,
+    split_by_shard,
+    table_in,
+)
 from pivot_udfs.storage.stores import resolve
 
 PLACES = pa.schema({"file": pa.string(), "shard": pa.string(), "first": pa.int64(), "last": pa.int64()})
@@ -75,7 +82,7 @@ def copy_chosen(
                 f"{location} lacks {keys.num_rows} of the chosen documents: "
                 "document_scores was made from other documents; run score_documents again"
             )
-        with location.child(file).open_input(seekable=True) as stream, pq.ParquetFile(stream) as documents:
+        with open_parquet(location.child(file)) as documents:
             check_columns(documents, DOCUMENTS, f"{location}/{file}")
             for chosen in _chosen_rows(documents, keys, arms, cuts):
                 yield from _split_into_arms(chosen, arms, swap)

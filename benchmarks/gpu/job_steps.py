@@ -118,7 +118,7 @@ def choose_learning_rate(context: Context) -> Iterator[Row]:
     found: dict[float, float] = {}
     runs, arm = ScoredRuns(context.settings), context.settings.experiment.arms[1]
     yield {"learning_rate": 0.0, METRICS[0]: _mean(runs.base_scores)}
-    for rate in PILOT_RATES:
+    for rate in PILOT_RATES[: 2 if context.toy else None]:
         settings = one_run(_with_rate(context.settings, rate), arm, PILOT_SEED)
         found[rate] = _mean(runs.scores_after(settings))
         shutil.rmtree(run_folder(settings))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jobs.framework.check_paths import check_file, check_folder, check_local_folder, check_output, check_writable
 from jobs.framework.spark.java_and_jars import check_jars, check_java, check_spark_home
-from jobs.framework.spark.jvm_memory import local_memory_warning, memory_of_machine
+from jobs.framework.spark.jvm_memory import check_heaps, local_memory_warning, memory_of_machine
 from jobs.framework.spark.spark_settings import check_spark_settings, spark_defaults
 from pivot_udfs.errors import SetupError
 from pivot_udfs.settings import Settings
@@ -38,6 +38,7 @@ def check_machine(settings: Settings, files: Collection[str] = (), writes: bool 
     check_temporary_folder((spark_defaults() | settings.spark.conf).get("spark.local.dir"))
     check_spark_settings(settings.spark.master, settings.spark.conf)
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        check_heaps(spark_defaults() | settings.spark.conf)
         if warning := local_memory_warning(settings, memory_of_machine()):
             _LOG.warning(warning)
         check_spark_home(os.environ.get("SPARK_HOME"))

@@ -79,7 +79,7 @@ _REMEDIES = (
     ),
     Remedy(
         r"Could not reserve enough space|insufficient memory for the Java Runtime|Cannot allocate memory|"
-        r"larger than the maximum heap|exceeds the maximum representable size",
+        r"larger (?:value )?than the maximum heap|exceeds the maximum representable size",
         "Java cannot have the memory asked for: lower spark.driver.memory, or free memory",
     ),
     Remedy(

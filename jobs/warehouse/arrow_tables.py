@@ -11,12 +11,12 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from jobs.warehouse.delta.commit_history import Content
-from jobs.warehouse.delta.open_table import add_actions, missing_version
+from jobs.warehouse.delta.open_table import add_actions, dataset_of, missing_version
 from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import STORE_ERRORS, resolve, table_files
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 _PRUNED_BY = ("source", "shard")
 """Columns without nulls whose statistics exclude files."""
@@ -106,7 +106,7 @@ def _dataset(delta: DeltaTable, location: Location) -> ds.Dataset:
 
     With the bounds that delta-rs itself adds, a predicate on a column without statistics excludes every file.
     """
-    whole = delta.to_pyarrow_dataset(filesystem=table_files(location))
+    whole = dataset_of(location, delta)
     actions = add_actions(delta).to_pylist()
     bounds = {action["path"]: _bounds(action) for action in actions}
     make = whole.format.make_fragment

@@ -40,7 +40,7 @@ def spark_key(key: str) -> str:
 def not_blank(text: str) -> str:
     """Checks that a name or path is not empty."""
     if not text.strip():
-        raise ValueError("must name something; an empty text would mean the current folder")
+        raise ValueError("must not be blank: name the field, file or folder")
     return text
 
 

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.settings import Corpus
 from pivot_udfs.shards.arrow_values import column_values
+from pivot_udfs.shards.decompress_lines import StreamDamageError
 from pivot_udfs.shards.parquet_pages import Chunk, column_chunks, largest_page
 from pivot_udfs.shards.quarantine_reasons import MAX_KEY_BYTES, RecordError
-from pivot_udfs.shards.shard_streams import StreamDamageError
 from pivot_udfs.shards.validate_record import Fields
 
 _BATCH_BYTES = 32 << 20

@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 from pivot_udfs.errors import CorpusError
 from pivot_udfs.settings import Corpus
+from pivot_udfs.shards.decompress_lines import LineSplitter, StreamDamageError, read_blocks
 from pivot_udfs.shards.list_shards import EXTENSIONS, ShardFormat, shard_format
 from pivot_udfs.shards.open_shard import open_shard
 from pivot_udfs.shards.quarantine_reasons import RAW_BYTES, RecordError, Rejected, reject
 from pivot_udfs.shards.read_json_line import read_json_line, search_fields
 from pivot_udfs.shards.read_parquet_rows import read_parquet_rows
-from pivot_udfs.shards.shard_streams import LineSplitter, StreamDamageError, read_blocks
 from pivot_udfs.shards.validate_record import Document, ShardName, check_record, known_key
 from pivot_udfs.storage.redact import printable
 

@@ -1,6 +1,7 @@
 """Reads the Parquet files of a table in the worker that needs them, without Spark's row format in between."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.runtime.bytes_read import report_bytes_read
 from pivot_udfs.schemas import table_of
+from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 
@@ -25,20 +27,31 @@ def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator
     """
     dictionaries = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     for file in files:
-        try:
-            with (
-                resolve(folder).child(file).open_input(seekable=True) as stream,
-                pq.ParquetFile(stream, read_dictionary=dictionaries) as parquet,
-            ):
-                check_columns(parquet, schema, f"{resolve(folder)}/{file}")
-                yield from read_row_groups(parquet, schema)
-        except (pa.ArrowInvalid, OSError) as error:
-            if getattr(error, "errno", None):
-                raise
-            raise WarehouseError(
-                f"{resolve(folder)}/{file} cannot be read ({reason(error)}): where its content is damaged, restore it "
-                f"from a copy, or remove {resolve(folder)}; then run rebuild_corpus"
-            ) from None
+        location = resolve(folder).child(file)
+        with open_parquet(location, dictionaries) as parquet:
+            check_columns(parquet, schema, str(location))
+            yield from read_row_groups(parquet, schema)
+
+
+@contextmanager
+def open_parquet(file: Location, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """A file of a table, whose pages are compared with their checksums; columns in ``dictionaries`` stay encoded.
+
+    Raises, also within the block, OSError where it is missing, WarehouseError where it is damaged.
+    """
+    try:
+        with (
+            file.open_input(seekable=True) as stream,
+            pq.ParquetFile(stream, read_dictionary=list(dictionaries), page_checksum_verification=True) as parquet,
+        ):
+            yield parquet
+    except (pa.ArrowInvalid, OSError) as error:
+        if getattr(error, "errno", None):
+            raise
+        raise WarehouseError(
+            f"{file} cannot be read ({reason(error)}): where its content is damaged, restore it from a copy, or remove "
+            f"{str(file).rpartition('/')[0]}; then run rebuild_corpus"
+        ) from None
 
 
 def check_columns(parquet: pq.ParquetFile, schema: pa.Schema, name: str) -> None:

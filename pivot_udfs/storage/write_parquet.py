@@ -138,6 +138,7 @@ class _File:
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
         packed = {name: "DELTA_BINARY_PACKED" for name in schema.names if name in _ASCENDING}
         options = {"compression": "zstd", "use_dictionary": short, "write_statistics": flat, "store_schema": False}
+        options["write_page_checksum"] = True  # changed bytes would be other numbers
         self._stream = self._location.open_output()
         self._writer = pq.ParquetWriter(self._stream, schema, column_encoding=packed, **options)
 

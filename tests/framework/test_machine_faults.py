@@ -24,7 +24,10 @@ def tokenize(folder: Path, *overrides: str, **environment: str) -> subprocess.Co
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ('spark.conf={"spark.driver.memory" = "3gb"}', "a memory size (3gb) is not valid: write spark.driver.memory"),
+        (
+            'spark.conf={"spark.driver.extraJavaOptions" = "-Xms9999t"}',
+            "lower spark.driver.memory",
+        ),
         ('spark.conf={"spark.memory.offHeap.size" = "3 bananas"}', "spark.memory.offHeap.size"),
     ],
 )

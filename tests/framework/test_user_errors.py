@@ -105,6 +105,7 @@ KNOWN = [
     ("Malformed input or input contains unmappable characters: /tmp/?t?", "", "set LC_ALL=C.UTF-8"),
     (JVM_DIED, "Invalid maximum heap size: -Xmx3gb", "a memory size (3gb) is not valid"),
     (JVM_DIED, "Could not reserve enough space for 966367641600KB object heap", "lower spark.driver.memory"),
+    (JVM_DIED, "Initial heap size set to a larger value than the maximum heap size", "lower spark.driver.memory"),
     (JVM_DIED, "java.lang.UnsupportedClassVersionError: org/apache/spark/Main has been compiled", "Java 17 or later"),
     (JVM_DIED, "Segmentation fault", "Spark's JVM did not start: SPARK_HOME must be unset"),
     (

@@ -46,8 +46,9 @@ def _absent() -> list[str]:
 
 
 def _world(folder: Path) -> ModelSettings:
-    """Two arms, a task, and a tiny model that was converted from a GGUF file."""
+    """The arms and contrasts of the next experiment, a task, and a tiny model that was converted from a GGUF file."""
     folder.mkdir()
+    planned = load_settings("conf/experiment-gpu-own-pivots.toml", [], ModelSettings).experiment
     config = make_world(
         folder,
         model={"gguf_file": "model.gguf"},
@@ -55,10 +56,10 @@ def _world(folder: Path) -> ModelSettings:
         packing={"held_out_share": 0.1},
         training={"sequence_length": 16, "global_batch_tokens": 64, "token_budget": 128, "compile": True},
         tuned_lens={"sequence_length": 8, "n_steps": 2},
-        experiment={"contrasts": ["half_a-half_b"], "seeds": [0, 1], "keep_models": False},
+        experiment={"contrasts": planned.contrasts, "seeds": [0, 1], "pilot": planned.pilot, "keep_models": False},
     )
     rows = dataset_rows(folder / "tokenizer.json", 60)
-    for name in ("documents", "datasets/half_a", "datasets/half_b"):
+    for name in ("documents", *(f"datasets/{arm}" for arm in planned.arms)):
         write_table(folder / "warehouse", name, rows, folder / "tokenizer.json")
     write_pair_tables(folder)
     save_model(tiny_model("smollm", vocabulary=400), folder / "results" / "base")
@@ -93,7 +94,9 @@ def test_every_step_runs_on_a_bare_machine_from_the_parts_alone(
     assert [row["step"] for row in rows if row.get("status") == "done"] == [step.name for step in on_a_gpu.STEPS]
     assert all(row.get("passed", True) for row in rows)
     assert [row["skipped"] for row in rows if "skipped" in row] == ["the tables are not here"]
-    assert [row["seed"] for row in rows if row["step"] == "experiment" and "seed" in row] == [0, 1]
+    assert [row["seed"] for row in rows if row["step"] == "experiment" and "seed" in row] == [0, 1, 0, 1]
+    found = json.loads((out / "experiment.json").read_text())["contrasts"]
+    assert all(row["detectable_by_pilot"] > 0 for contrast in found for row in contrast["effects"].values())
     assert {path.name for path in out.iterdir()} == {
         *("results.jsonl", "log.txt", "profile.txt", "experiment.json", "experiment.md", "lens.safetensors")
     }

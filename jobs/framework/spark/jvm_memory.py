@@ -2,16 +2,31 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from jobs.framework.spark.spark_settings import spark_defaults
+from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Settings
 
 LOCAL_DRIVER_MEMORY = os.environ.get("SPARK_DRIVER_MEMORY") or "3g"
 """Of a local session, unless it is set."""
+_LEAST_HEAP = 450
+"""MiB; Spark does not start with less."""
 _MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}
+
+
+def check_heaps(conf: Mapping[str, str]) -> None:
+    """Raises ConfigError for a heap of the driver or of executors that the JVM or Spark refuses."""
+    driver, executor = conf.get("spark.driver.memory", LOCAL_DRIVER_MEMORY), conf.get("spark.executor.memory")
+    if (mebibytes(driver) or 0) < _LEAST_HEAP or not driver.lower().endswith(("k", "m", "g", "t")):
+        raise ConfigError(  # the JVM takes a bare number as bytes, and no "gb"
+            f"spark.driver.memory = {driver!r}: a heap of {_LEAST_HEAP}m or more is needed, with the unit m or g, "
+            "such as 512m or 3g"
+        )
+    if (mebibytes(executor) or _LEAST_HEAP) < _LEAST_HEAP:
+        raise ConfigError(f"spark.executor.memory = {executor!r}: {_LEAST_HEAP}m or more are needed, such as 4g")
 
 
 def local_memory_warning(settings: Settings, available: float) -> str | None:

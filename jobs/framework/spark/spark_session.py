@@ -34,6 +34,7 @@ _ALWAYS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.hadoop.fs.gs.auth.type": "APPLICATION_DEFAULT",  # as pyarrow and delta-rs find credentials
     # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
 }

@@ -59,11 +59,14 @@ def count_score_correlation(counts: Values, scores: Values, groups: Groups, n_re
 
     NaN for fewer than four pairs or if either is constant in every direction.
     """
+    nothing = Interval(math.nan, math.nan, math.nan, len(counts))
+    if len(counts) < 4:
+        return nothing
     names, place = np.unique(groups.directions, return_inverse=True)
     ones = np.ones(len(counts))
     x, y = (_standardized(values, place) for values in (np.log1p(counts), scores))
-    if len(counts) < 4 or not (x.any() and y.any()):
-        return Interval(math.nan, math.nan, math.nan, len(counts))
+    if not (x.any() and y.any()):
+        return nothing
     moments = np.zeros((len(counts), len(names), 6))
     moments[np.arange(len(counts)), place] = np.stack([ones, x, y, x * x, y * y, x * y], axis=1)
     sums = resampled_sums(moments.reshape(len(counts), -1), n_resamples, seed, groups.units)

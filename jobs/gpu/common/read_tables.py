@@ -17,7 +17,6 @@ from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion, other_content
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
-from pivot_udfs.storage.stores import table_files
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -43,7 +42,9 @@ class PinnedTable:
     @cached_property
     def dataset(self) -> ds.Dataset:
         """The version's files, listed once, so that every scan of them reads the rows in the same order."""
-        return self.table.to_pyarrow_dataset(filesystem=table_files(self.location))
+        from jobs.warehouse.delta.open_table import dataset_of
+
+        return dataset_of(self.location, self.table)
 
 
 def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedTable:

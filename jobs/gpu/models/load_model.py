@@ -56,8 +56,8 @@ def load_model(settings: Model) -> Any:
     """A causal language model in evaluation mode on its device, with every weight read from its files.
 
     Tensors in the files that the model does not use are named in a warning. Raises ModelError where it cannot be found
-    or read, needs code or pickles that the settings do not allow, or weights are missing, there twice, of another shape
-    or not finite.
+    or read, needs code or pickles that the settings do not allow, or weights are missing, there twice, of another
+    shape, not finite, or integers.
     """
     device, files = pick_device(settings.device), find_files(settings)
     options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "revision": files.commit or "main"}
@@ -65,7 +65,7 @@ def load_model(settings: Model) -> Any:
     safe = {"use_safetensors": None if settings.allow_pickle else True}
     options |= {"gguf_file": settings.gguf_file} if settings.gguf_file else safe
     model, info = _read_weights(settings, files.path, options)
-    _check_weights(files.path, model, info)
+    _check_weights(files.folder, model, info)
     if settings.gguf_file:
         clear_quantization(model)
     model.config.use_cache = True
@@ -79,11 +79,11 @@ def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[
     try:
         _check_shards(Path(path))
         loaded: tuple[Any, dict[str, Any]] = auto.from_pretrained(path, output_loading_info=True, **options)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError, ModelError):
         raise
     except SafetensorError as error:
         raise ModelError(f"{path}: a weight file is cut short or damaged ({error}); copy the model again") from None
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+    except Exception as error:  # a wrong value in config.json can raise anything, such as a ZeroDivisionError
         raise ModelError(_advice(settings, path, error)) from None
     return loaded
 
@@ -103,13 +103,15 @@ def _check_shards(folder: Path) -> None:
         )
 
 
-def _stored(file: Path) -> list[str]:
+def _stored(file: Path) -> dict[str, str]:
+    """The type of every tensor in a file, such as ``BF16`` or ``I8``."""
     with safe_open(file, "pt") as tensors:
-        return list(tensors.keys())
+        return {name: tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118 - it is no dict
 
 
-def _check_weights(path: str, model: Any, info: dict[str, Any]) -> None:
-    """Refuses weights that ``transformers`` would initialize at random; warns of tensors that it ignores."""
+def _check_weights(path: Path, model: Any, info: dict[str, Any]) -> None:
+    """Refuses weights that ``transformers`` would initialize at random or misread; warns of tensors that it ignores."""
+    stored = {name: kind for file in path.glob("*.safetensors") for name, kind in _stored(file).items()}
     mismatched = sorted(info["mismatched_keys"])
     shapes = [f"{name}: {list(found)} in the file, expected {list(wanted)}" for name, found, wanted in mismatched]
     wrong = {
@@ -118,7 +120,7 @@ def _check_weights(path: str, model: Any, info: dict[str, Any]) -> None:
         "cannot be read": sorted(info["error_msgs"]),
     }
     parts = [f"{len(names)} weights {what} ({_some(names)})" for what, names in wrong.items() if names]
-    unused = sorted({*info["unexpected_keys"], *_ignored(path, model)})
+    unused = sorted({*info["unexpected_keys"], *_ignored(stored, model)})
     if parts:
         more = f"; {len(unused)} tensors are not part of the model ({_some(unused)})" if unused else ""
         raise ModelError(
@@ -127,6 +129,11 @@ def _check_weights(path: str, model: Any, info: dict[str, Any]) -> None:
         )
     if infinite := [name for name, weight in model.named_parameters() if not _is_finite(weight)]:
         raise ModelError(f"{path}: {len(infinite)} weights have values that are no numbers ({_some(infinite)})")
+    if integers := sorted(_integers(stored, model) - set(unused)):
+        raise ModelError(
+            f"{path}: {len(integers)} weights are stored as integers ({_some(integers)}), and its config.json has no "
+            "quantization_config that says what they stand for: give the model that was not quantized"
+        )
     if unused:
         say(f"WARNING: {path} holds {len(unused)} tensors that the model does not use: {_some(unused, 50)}")
 
@@ -135,12 +142,19 @@ def _is_finite(weight: torch.Tensor) -> bool:
     return not weight.numel() or all(bool(torch.isfinite(end)) for end in torch.aminmax(weight.detach()))
 
 
-def _ignored(path: str, model: Any) -> list[str]:
+def _ignored(stored: dict[str, str], model: Any) -> list[str]:
     """Names of stored tensors that ``transformers`` drops without a report: buffers of earlier versions."""
     patterns = [r"rotary_emb\.inv_freq$", r"(^|\.)position_ids$", *(model._keys_to_ignore_on_load_unexpected or ())]
-    names = {name for file in Path(path).glob("*.safetensors") for name in _stored(file)}
     used = model.state_dict().keys()
-    return [name for name in names - used if any(re.search(pattern, name) for pattern in patterns)]
+    return [name for name in stored.keys() - used if any(re.search(pattern, name) for pattern in patterns)]
+
+
+def _integers(stored: dict[str, str], model: Any) -> set[str]:
+    """Names of stored integers that ``transformers`` reads as floats: weights quantized without a note of how."""
+    if getattr(model.config, "quantization_config", None):
+        return set()
+    own = {name for name, tensor in model.state_dict().items() if not tensor.is_floating_point()}
+    return {name for name, kind in stored.items() if kind[0] in "IU"} - own
 
 
 def _some(names: list[str], limit: int = 3) -> str:
@@ -156,12 +170,14 @@ def keep_freed_memory() -> None:
 
 
 def _advice(settings: Model, path: str, error: Exception) -> str:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    text = " ".join([first, *(line.strip() for line in rest[:1] if first.endswith(":"))])
     if "trust_remote_code" in str(error):
         return f"{path} needs its own code ({text}); set model.trust_remote_code = true if you trust it"
     if "safetensors" in str(error) and not settings.allow_pickle and not any(Path(path).glob("*.safetensors")):
         return f"{path} has no safetensors weights ({text}); set model.allow_pickle = true if you trust it"
-    return f"{path} cannot be loaded as a causal language model: {text}; check model.path and model.gguf_file"
+    where = "check its config.json, model.path and model.gguf_file"
+    return f"{path} cannot be loaded as a causal language model: {text}; {where}"
 
 
 def clear_quantization(model: Any) -> None:

@@ -26,6 +26,12 @@ class ModelFiles:
     path: str
     commit: str
 
+    @property
+    def folder(self) -> Path:
+        """Where the files lie; of a model on the hub, those that were downloaded."""
+        config = self.find("config.json")
+        return config.parent if config else Path(self.path)
+
     def find(self, name: str) -> Path | None:
         """A file of the model, downloaded if necessary; None if the model has no such file."""
         if not self.commit:
@@ -123,6 +129,14 @@ def _sha256_once(path: Path, _modified_ns: int, _n_bytes: int) -> str:
     return file_sha256(path)
 
 
+def own_tokenizer(path: Path) -> tokenizers.Tokenizer:
+    """The ``tokenizer.json`` of a model; raises ModelError where it cannot be read."""
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more precise
+        raise ModelError(f"{path}: tokenizers cannot read it ({error}); copy the model again") from None
+
+
 def start_token(settings: Model, tokenizer_path: str) -> str:
     """The special token that the model's own tokenizer adds at the start of every text; empty if it adds none.
 
@@ -131,10 +145,10 @@ def start_token(settings: Model, tokenizer_path: str) -> str:
     files = find_files(settings)
     for path in (files.find("tokenizer.json"), Path(tokenizer_path)):
         if path is not None and path.suffix == ".json" and path.is_file():
-            encoding = tokenizers.Tokenizer.from_file(str(path)).encode("a")
+            encoding = own_tokenizer(path).encode("a")
             if encoding.special_tokens_mask[0] and len(encoding.ids) > 1:
                 return str(encoding.tokens[0])
     config = files.find("tokenizer_config.json")
     options = read_json(config) if config else {}
     token = options.get("bos_token") or ""
-    return str(token["content"] if isinstance(token, dict) else token) if options.get("add_bos_token") else ""
+    return str(token.get("content", "") if isinstance(token, dict) else token) if options.get("add_bos_token") else ""

@@ -1,12 +1,9 @@
 """Compares a model's vocabulary with the tokenizer of the tables."""
 
-import json
 from typing import Any
 
-import tokenizers
-
 from jobs.gpu.common.settings import Model
-from jobs.gpu.models.model_files import find_files
+from jobs.gpu.models.model_files import find_files, own_tokenizer, read_json
 from pivot_udfs.errors import TokenizerError
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer, reference_tokenizer, sentencepiece_processor
 
@@ -67,11 +64,11 @@ def model_tokens(settings: Model) -> list[str]:
         field = GGUFReader(str(files.find(settings.gguf_file))).get_field("tokenizer.ggml.tokens")
         return list(field.contents()) if field else []
     if own := files.find("tokenizer.json"):
-        return _by_id(tokenizers.Tokenizer.from_file(str(own)).get_vocab(with_added_tokens=True))
+        return _by_id(own_tokenizer(own).get_vocab(with_added_tokens=True))
     if own := files.find("tokenizer.model"):
         return tokenizer_tokens(load_tokenizer(str(own), "reference"))
     own = files.find("vocab.json")
-    return _by_id(json.loads(own.read_text(encoding="utf-8"))) if own else []
+    return _by_id(read_json(own)) if own else []
 
 
 def _by_id(vocab: dict[str, int]) -> list[str]:

@@ -2,8 +2,8 @@
 
 The sequences of a step depend only on the seed and the step number, and random numbers are seeded for each step: a run
 that was stopped anywhere and resumed gives bit-identical weights. On GPUs this requires ``training.deterministic``;
-otherwise the backward pass of attention sums in varying order. The learning rate is a function of the step. Sequences
-cross document boundaries, as in pretraining; documents are separated by the end token.
+otherwise the backward pass of attention sums in varying order. Sequences cross document boundaries, as in pretraining;
+documents are separated by the end token.
 """
 
 import math
@@ -22,19 +22,9 @@ from numpy.typing import NDArray
 from jobs.framework.log_lines import say
 from jobs.gpu.common.settings import Training
 from jobs.gpu.packing.packed_file import PackedFile
+from jobs.gpu.training.optimizer import learning_rate
 from jobs.gpu.training.token_loss import loss_function
 from pivot_udfs.errors import TrainingError
-
-
-def learning_rate(step: int, n_steps: int, settings: Training) -> float:
-    """The learning rate of step ``step`` (from 0) of ``n_steps``: linear warm-up, then decay to the final share."""
-    warmup = round(settings.warmup_share * n_steps)
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(1, n_steps - warmup)
-    shape = 0.5 * (1 + math.cos(math.pi * done)) if settings.decay == "cosine" else 1 - done
-    floor = settings.final_learning_rate_share
-    return settings.learning_rate * (floor + (1 - floor) * shape)
 
 
 def step_indices(step: int, per_step: int, n_sequences: int, seed: int) -> NDArray[np.int64]:
@@ -53,19 +43,6 @@ def _epoch_order(seed: int, epoch: int, n_sequences: int) -> NDArray[np.int64]:
     order = np.random.default_rng([seed, epoch]).permutation(n_sequences)
     order.flags.writeable = False
     return order
-
-
-def make_optimizer(model: Any, settings: Training) -> torch.optim.AdamW:
-    """Fused AdamW without weight decay for one-dimensional weights (norms, biases)."""
-    decaying = [w for w in model.parameters() if w.requires_grad and w.ndim > 1]
-    others = [w for w in model.parameters() if w.requires_grad and w.ndim <= 1]
-    groups = [{"params": decaying, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate,
-        betas=(settings.beta1, settings.beta2),
-        fused=True,
-    )
 
 
 @dataclass(frozen=True)

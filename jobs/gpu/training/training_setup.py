@@ -19,7 +19,7 @@ from jobs.gpu.models.special_tokens import warn_without_start_token
 from jobs.gpu.models.vocabulary_check import check_vocabulary
 from jobs.gpu.pack_dataset import held_out_folder
 from jobs.gpu.packing.packed_file import PackedFile, open_packed
-from jobs.gpu.training.training_loop import make_optimizer
+from jobs.gpu.training.optimizer import make_optimizer
 from pivot_udfs.errors import PackedFileError, TrainingError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance

@@ -16,12 +16,14 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 from jobs.warehouse.delta.commit_history import (
     FILES_AFTER,
     TABLES_WITH,
+    VERSION,
     Content,
+    has_lost,
     hash_of_paths,
     maintained_version,
     read_content,
 )
-from jobs.warehouse.delta.open_table import check_files, data_files, missing_version, open_delta
+from jobs.warehouse.delta.open_table import MADE_ANEW, check_files, data_files, missing_version, open_delta
 from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
@@ -64,13 +66,14 @@ def commit_files(
     added = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
     gone = [RemoveAction(path, True, now, sizes[path], {}) for path in removed or ()]
     paths = hash_of_paths([*left, *(file["path"] for file in files)])
+    version = int(delta.version()) + 1 if delta else 0
     recorded = {
         "userMetadata": provenance.to_json(),
         FILES_AFTER: paths,
         TABLES_WITH: json.dumps({name: list(version) for name, version in (tables or {}).items()}),
+        VERSION: str(version),
     }
     properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
-    version = int(delta.version()) + 1 if delta else 0
     nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
     mode = "overwrite" if removed is None else "append"
     try:
@@ -106,11 +109,14 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     be read or committed to, or another run commits meanwhile.
     """
     delta = open_delta(table)
-    if delta is None or str(delta.metadata().id) != rows.id:
-        raise missing_version(table, rows.version, "the table was made anew since")
+    if delta is None or has_lost(delta, rows):
+        raise missing_version(table, rows.version, MADE_ANEW)
     version = maintained_version(delta, rows.version)
+    content = read_content(delta, version)
+    if content.version != rows.version or not content.exact:
+        raise missing_version(table, rows.version, "its commit is damaged")
     try:
-        check_files(table, open_delta(table, version), read_content(delta, version))
+        check_files(table, open_delta(table, version), content)
         once = CommitProperties(max_commit_retries=0)
         delta.restore(version, commit_properties=once, post_commithook_properties=KEEP_LOG)
     except DamagedTableError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
@@ -14,14 +15,18 @@ from pyarrow import fs
 from jobs.warehouse.delta.commit_history import Content, hash_of_paths
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
 from pivot_udfs.storage.location import Location
-from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.store_credentials import delta_options
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, table_files
 
 LOG = "_delta_log"
-_DAMAGE = re.compile("Json error|Invalid Checkpoint|contiguous commit files|metadata or protocol|Parquet error")
+MADE_ANEW = "the table was made anew since, or lost commits"
+_DAMAGE = re.compile(
+    "Json error|Invalid Checkpoint|contiguous commit files|metadata|protocol|Parquet error|Arrow error|CRC file|"
+    "Not a directory"
+)
 """What delta-rs reports of a log whose files are damaged or missing, as opposed to a store that does not answer."""
-_CHECKPOINT = re.compile("Invalid Checkpoint|Parquet error")
+_CHECKPOINT = re.compile("Invalid Checkpoint|Parquet error|Arrow error")
 """Of these, what it reports of a checkpoint, which only saves reading the commits before it."""
 _NO_CHECKPOINTS = "; if commit 0 is still there, remove its *.checkpoint.parquet and _last_checkpoint: no row is lost"
 _NO_VERSION = re.compile("No files in log segment|LogSegment end version|metadata or protocol")
@@ -41,13 +46,14 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
     """The table, at its newest version or a given one; None where there is no table and no version is given.
 
     Raises MissingVersionError where its log does not have the given version, DamagedTableError where its log is
-    damaged, WarehouseError where it cannot be read for another reason.
+    damaged, WarehouseError where it cannot be read for another reason, or is another table of this project.
     """
     if table.is_local and os.path.lexists(table.path) and not Path(table.path).is_dir():
         raise WarehouseError(f"{table} is no folder: remove it, or choose another warehouse.path")
     try:
         uri = delta_uri(table)
-        return DeltaTable(uri, version=version, storage_options=delta_options(uri))
+        delta = DeltaTable(uri, version=version, storage_options=delta_options(uri))
+        present = delta.metadata().name
     except (DeltaError, *STORE_ERRORS) as error:
         why = reason(error)
         if version is not None and (isinstance(error, TableNotFoundError) or _NO_VERSION.search(why)):
@@ -57,6 +63,9 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
         kind = DamagedTableError if _DAMAGE.search(why) else WarehouseError
         hint = _NO_CHECKPOINTS if _CHECKPOINT.search(why) else ""
         raise kind(f"the log of {table} cannot be read ({why}{hint})") from None
+    if present and not f"/{table.path}".endswith(f"/{present}"):
+        raise WarehouseError(f"{table} holds the table {printable(present)}: put the right one there, or remove it")
+    return delta
 
 
 def missing_version(table: Location, version: int, why: str) -> MissingVersionError:
@@ -77,6 +86,13 @@ def data_files(delta: DeltaTable) -> dict[str, int]:
     return dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
 
 
+def dataset_of(table: Location, delta: DeltaTable) -> ds.Dataset:
+    """The rows of a table as a dataset, the pages of whose files are compared with their checksums."""
+    dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
+    dataset.format.default_fragment_scan_options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    return dataset
+
+
 def stored_rows(table: Location, version: int | None = None, columns: Collection[str] = ()) -> list[dict[str, Any]]:
     """All rows of a small table, of these columns where it has them; none where there is no table and no version.
 
@@ -85,14 +101,14 @@ def stored_rows(table: Location, version: int | None = None, columns: Collection
     try:
         if (delta := open_delta(table, version)) is None:
             return []
-        dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
+        dataset = dataset_of(table, delta)
         known = [name for name in dataset.schema.names if not columns or name in columns]
         rows: list[dict[str, Any]] = dataset.to_table(columns=known).to_pylist()
         return rows
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
         if version is not None and isinstance(error, FileNotFoundError):
             raise missing_version(table, version, "its files were removed") from None
-        remedy = "run rebuild_corpus, or restore it from a copy"
+        remedy = f"restore it from a copy, or remove {table} and run rebuild_corpus"
         raise DamagedTableError(f"{table} cannot be read ({reason(error)}): {remedy}") from None
 
 
@@ -107,7 +123,8 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
         if commit and not n_bytes and int(commit[1]) >= content.version:
             raise DamagedTableError(f"the log of {table} is damaged (commit {int(commit[1])} is empty)")
     added = data_files(delta)
-    if content.files not in (None, hash_of_paths(added)):
+    is_newest = content.exact and content.version == content.newest
+    if is_newest and content.files not in (None, hash_of_paths(added)):
         raise DamagedTableError(f"the log of {table} is damaged (commit {content.version} is incomplete)")
     for path, n_bytes in added.items():
         found = sizes.get(path)

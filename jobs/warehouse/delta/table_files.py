@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from jobs.warehouse.delta.commit_history import maintained_version
-from jobs.warehouse.delta.open_table import add_actions, data_files, open_delta
+from jobs.warehouse.delta.commit_history import Commit, commits_of, has_files, maintained_version
+from jobs.warehouse.delta.open_table import add_actions, data_files, missing_version, open_delta
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
+from pivot_udfs.storage.read_parquet import open_parquet
 
 _THREADS = 16
 """Files of several shards that are read at a time, mostly waiting for a store."""
@@ -48,8 +48,8 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
 
 
 def _shards_in(file: Location) -> set[str]:
-    with file.open_input(seekable=True) as stream:
-        return set(pq.read_table(stream, columns=["shard"]).column("shard").unique().to_pylist())
+    with open_parquet(file) as parquet:
+        return set(parquet.read(["shard"]).column("shard").unique().to_pylist())
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
@@ -83,17 +83,17 @@ def shards_in(table: Location, files: Collection[str]) -> frozenset[str]:
 def changed_files(table: Location, before: int | None, after: int) -> FileChanges | None:
     """The files by which the rows of a table differ between two versions; ``before`` None: no rows.
 
-    None where that cannot be known any more: the log was cleaned up, or a file was vacuumed or cut.
+    None where that cannot be known any more: the log was cleaned up or damaged, or a file was vacuumed or cut.
     """
     delta = open_delta(table)
     if delta is None:
         return None
-    newest = data_files(delta).keys()
+    newest, commits = data_files(delta).keys(), commits_of(delta)
     try:
-        earlier = {} if before is None else data_files(open_delta(table, maintained_version(delta, before)))
+        earlier = {} if before is None else _files_at(table, commits, maintained_version(delta, before))
         # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
         for version in dict.fromkeys((after, maintained_version(delta, after))):
-            later = data_files(open_delta(table, version))
+            later = _files_at(table, commits, version)
             changes = FileChanges(
                 {path: size for path, size in later.items() if path not in earlier},
                 {path: size for path, size in earlier.items() if path not in later},
@@ -105,3 +105,10 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
     except MissingVersionError:
         return None
     return None
+
+
+def _files_at(table: Location, commits: Sequence[Commit], version: int) -> dict[str, int]:
+    files = data_files(open_delta(table, version))
+    if not has_files(commits, version, files):
+        raise missing_version(table, version, "its commit is damaged")
+    return files

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.framework.spark.jvm_memory import executor_memory_warning, local_memory_warning
+from jobs.framework.spark.jvm_memory import check_heaps, executor_memory_warning, local_memory_warning
+from pivot_udfs.errors import ConfigError
 from pivot_udfs.load_settings import load_settings
 from pivot_udfs.settings import Settings
 
@@ -73,3 +74,22 @@ def test_a_local_run_that_may_use_more_memory_than_there_is_is_warned_of(
     warning = local_memory_warning(settings, available)
     assert (line is None) == (warning is None)
     assert (line or "") in (warning or "")
+
+
+@pytest.mark.parametrize(
+    ("side", "size"),
+    [
+        *(("driver", size) for size in ("1k", "449m", "3072", "3gb", "512mb", "0g")),
+        ("executor", "449"),
+        ("executor", "1k"),
+    ],
+)
+def test_a_heap_with_which_spark_does_not_start_is_refused(side: str, size: str) -> None:
+    with pytest.raises(ConfigError, match=rf"spark.{side}.memory = '{size}': .*450m or more .* such as"):
+        check_heaps({f"spark.{side}.memory": size})
+
+
+def test_heaps_with_which_spark_starts_pass() -> None:
+    check_heaps({})
+    check_heaps({"spark.driver.memory": "450m", "spark.executor.memory": "512"})
+    check_heaps({"spark.driver.memory": "3G", "spark.executor.memory": "4gb"})

@@ -192,6 +192,40 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -
         load_model(_settings(folder))
 
 
+def test_weights_stored_as_integers_are_refused(tmp_path: Path) -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    folder = _changed_weights(tmp_path / "a", lambda weights: weights.update({name: weights[name].to(torch.int8)}))
+    with pytest.raises(ModelError, match=r"1 weights are stored as integers \(model\.layers\.1.*quantization_config"):
+        load_model(_settings(folder))
+    save_model(tiny_model("gpt2"), tmp_path / "b")
+    path, mask = tmp_path / "b" / "model.safetensors", {"transformer.h.0.attn.bias": torch.ones(4, dtype=torch.uint8)}
+    save_file(load_file(path) | mask, path, metadata={"format": "pt"})
+    assert load_model(_settings(tmp_path / "b")) is not None, "a mask that earlier versions stored, and is not read"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("hidden_size", "32"), ("num_attention_heads", 0), ("head_dim", 0), ("model_type", ["llama"]), ("hidden_act", 1)],
+)
+def test_a_wrong_value_in_the_configuration_is_one_line(tmp_path: Path, key: str, value: object) -> None:
+    save_model(tiny_model(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(ModelError, match=r"cannot be loaded as a causal .*check its config\.json") as found:
+        load_model(_settings(tmp_path))
+    assert "\n" not in str(found.value)
+    assert (key in str(found.value)) == (key in ("hidden_size", "hidden_act")), "what the library says of it is kept"
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.json"])
+def test_a_damaged_vocabulary_of_a_model_is_named(tmp_path: Path, name: str) -> None:
+    model, ours = tiny_model(vocabulary=400), load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_text('{"version": 1')
+    with pytest.raises(ModelError, match=f"{name}.*copy the model again"):
+        check_vocabulary(_settings(tmp_path), model, ours)
+
+
 @pytest.mark.parametrize("content", [b"", b'{"model_type"', b"\xff\xfe", b"[]"])
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
 def test_damaged_json_of_a_model_is_named(tmp_path: Path, content: bytes, name: str) -> None:

@@ -13,8 +13,9 @@ from tiny_models import tiny_model
 
 from jobs.gpu.common.settings import Training
 from jobs.gpu.training.model_flops_utilization import flops_per_token, peak_flops
+from jobs.gpu.training.optimizer import learning_rate
 from jobs.gpu.training.token_loss import summed_loss
-from jobs.gpu.training.training_loop import learning_rate, step_indices
+from jobs.gpu.training.training_loop import step_indices
 
 pytestmark = pytest.mark.torch
 

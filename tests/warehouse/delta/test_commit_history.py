@@ -8,8 +8,10 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from jobs.warehouse.delta.commit_history import Commit, Content, content_of, read_content
+from jobs.warehouse.delta.commit import commit_files
+from jobs.warehouse.delta.commit_history import Commit, Content, commits_of, content_of, has_files, read_content
 from pivot_udfs.provenance import Provenance, TableVersion
+from pivot_udfs.storage.stores import resolve
 
 MADE = Provenance("tokenize_corpus", 1, {"corpus.inputs": ["a"]}, files={"tokenizer": "t" * 64})
 OTHER = replace(MADE, settings={"corpus.inputs": ["b"]})
@@ -117,3 +119,17 @@ def test_a_few_commits_are_read_of_a_long_log(table: DeltaTable, monkeypatch: py
     asked.clear()
     assert read_content(DeltaTable(table.table_uri)).provenance == OTHER
     assert asked == [20]
+
+
+def test_a_commit_that_does_not_say_what_it_did_has_its_own_number(tmp_path: Path) -> None:
+    place, content = resolve(str(tmp_path / "t")), None
+    for made in (MADE, OTHER, MADE):
+        content = commit_files(place, content, pa.schema([("a", pa.int64())]), [], made)
+    middle = tmp_path / "t" / "_delta_log" / f"{1:020}.json"
+    middle.write_text("".join(line for line in middle.open() if "commitInfo" not in line))
+    delta = DeltaTable(place.path)
+    commits = commits_of(delta)
+    assert [(commit.version, commit.provenance) for commit in commits] == [(2, MADE), (1, None), (0, MADE)]
+    assert [has_files(commits, version, []) for version in (2, 1, 0)] == [True, False, True]
+    assert not has_files(commits, 0, ["a"])
+    assert not read_content(delta, 1).exact

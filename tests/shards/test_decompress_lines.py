@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_files import LINE, PACK, line_of, many_lines, pack_zstd, read, reasons_of, with_limits, write
 
-from pivot_udfs.shards.shard_streams import LineSplitter, read_blocks
+from pivot_udfs.shards.decompress_lines import LineSplitter, read_blocks
 from pivot_udfs.shards.validate_record import Document
 
 
