@@ -112,14 +112,15 @@ def versions_to_count(
     last, first = provenance.tables["documents"], before and before.version
     delta = open_delta(run.warehouse.location("documents"))
     made = row_versions(delta, last.fingerprint) if delta else []
-    between = [version for version in made if (-1 if first is None else first) < version < last.version]
+    between = [rows for rows in made if (-1 if first is None else first) < rows.version < last.version]
     changed = changes(first, last.version)
     n_steps = sum(changed.added.values()) // _STEP_BYTES + 1 if changed else 1
     together = math.ceil((len(between) + 1) / n_steps)
-    steps = [*between[together - 1 :: together], last.version]
-    if any(changes(earlier, later) is None for earlier, later in zip([first, *steps], steps, strict=False)):
-        steps = [last.version]
-    return [last._replace(version=version) for version in steps]
+    steps = [*between[together - 1 :: together], last]
+    earlier = [first, *(rows.version for rows in steps)]
+    if any(changes(version, rows.version) is None for version, rows in zip(earlier, steps, strict=False)):
+        return [last]
+    return steps
 
 
 def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, read: ReadFiles) -> None:

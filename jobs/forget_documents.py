@@ -21,7 +21,7 @@ from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
 from jobs.loading.loaded_shards import LoadedShard, read_loaded
-from jobs.loading.restore_tables import check_logs, restored
+from jobs.loading.restore_tables import restored
 from jobs.warehouse.delta.maintenance import purge
 from pivot_udfs.errors import ConfigError, WarehouseError
 from pivot_udfs.shards.block_list import Blocked, BlockList
@@ -81,7 +81,6 @@ def run(run: Run, request: Request) -> None:
         add_entries(run.warehouse, entries)
         run.progress.say(_NAME, "no shard is loaded yet: what is blocked stays out when rebuild_corpus loads it")
         return
-    check_logs(run)
     rejected = run.warehouse.opened("quarantine")
     is_old = rejected and "source" not in [field.name for field in rejected.schema().fields]
     if is_old or not restored(run, _NAME, documents.provenance):

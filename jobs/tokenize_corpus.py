@@ -37,7 +37,7 @@ from jobs.loading.loaded_shards import (
 )
 from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
-from jobs.loading.restore_tables import check_logs, restored
+from jobs.loading.restore_tables import restored
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
@@ -53,7 +53,6 @@ _ROWS = ("quarantine", "documents")
 
 def run(run: Run, provenance: Provenance) -> None:
     """Brings the tables to the listed shards, a batch of shards after the other."""
-    check_logs(run)
     anew = why_anew(run, STAGE, provenance) is not None or not restored(run, STAGE.name, provenance)
     blocks = read_block_list(run.warehouse)
     loaded = {} if anew else forget_blocked(run, blocks, read_loaded(run.warehouse.location("shards")))

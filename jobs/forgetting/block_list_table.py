@@ -3,7 +3,7 @@
 from contextlib import suppress
 from functools import lru_cache
 
-from jobs.warehouse.delta.commit_history import Content, commits_between
+from jobs.warehouse.delta.commit_history import Content, commits_between, has_lost
 from jobs.warehouse.delta.open_table import open_delta, stored_rows
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, WarehouseError
@@ -31,16 +31,19 @@ def read_block_list(warehouse: Warehouse) -> BlockList:
 
 
 def _content(warehouse: Warehouse) -> Content | None:
-    if warehouse.content(BLOCK_LIST):
-        return warehouse.check_source(BLOCK_LIST)
+    content = warehouse.check_source(BLOCK_LIST) if warehouse.content(BLOCK_LIST) else None
+    shards = None
     with suppress(DamagedTableError):
         shards = warehouse.content("shards")
-        if shards and BLOCK_LIST in shards.tables:
-            raise WarehouseError(
-                f"{warehouse.table_path(BLOCK_LIST)} is no longer there, so that forgotten documents would be loaded "
-                "again: restore it, or choose another warehouse.path"
-            )
-    return None
+    applied = shards.tables.get(BLOCK_LIST) if shards else None
+    delta = warehouse.opened(BLOCK_LIST) if applied else None
+    if applied and (delta is None or has_lost(delta, applied)):
+        state = "is no longer there" if delta is None else "was made anew, or its log has lost commits"
+        raise WarehouseError(
+            f"{warehouse.table_path(BLOCK_LIST)} {state}, so that forgotten documents would be loaded again: restore "
+            "it from a copy, or choose another warehouse.path"
+        )
+    return content
 
 
 def _entries(table: Location, version: int) -> set[Blocked]:

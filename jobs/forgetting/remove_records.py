@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from jobs.framework.stage import Run
-from jobs.framework.task_sizes import map_files
+from jobs.framework.task_sizes import read_mapped
 from jobs.loading.loaded_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.delta.table_files import files_between
@@ -55,12 +55,11 @@ def find_records(run: Run, blocks: BlockList, tables: Iterable[str] = _LOADED) -
         location = run.warehouse.location(table)
         near = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
         files |= {f"{table}/{path}": n_bytes for path, n_bytes in near.items()}
-    if not files:
-        return []
     step = partial(find_blocked, folder=run.warehouse.root.uri, blocks=blocks)
+    columns = [column.to_pylist() for column in read_mapped(run.spark, files, step, FOUND).columns]
     return [
-        Found(row[0], row[1], row[2], Blocked(row.source, row.doc_id, row.shard), row.n_records, row.n_tokens)
-        for row in map_files(run.spark, files, step, FOUND).collect()
+        Found(file, file_rows, in_shard, Blocked(source, doc_id, shard), n_records, n_tokens)
+        for file, file_rows, in_shard, source, doc_id, shard, n_records, n_tokens in zip(*columns, strict=True)
     ]
 
 
@@ -74,8 +73,7 @@ def sources_named(run: Run, given: Sequence[str]) -> tuple[set[str], list[str]]:
     globs = [name for name in given if any(character in name for character in "*?[")]
     files = run.warehouse.files("documents") if globs else {}
     step = partial(read_sources, folder=run.warehouse.location("documents").uri)
-    rows = map_files(run.spark, files, step, SOURCES).collect() if files else []
-    there = {row.source for row in rows}
+    there = set(read_mapped(run.spark, files, step, SOURCES)["source"].to_pylist())
     named = {glob: {glob} & there or {source for source in there if fnmatchcase(source, glob)} for glob in globs}
     names = {name for name in given if name not in named}
     return names.union(*named.values()), [glob for glob, sources in named.items() if not sources]

@@ -77,8 +77,9 @@ def start_logging(job: str = "", as_json: bool = False, level: str = "INFO") -> 
 
 
 def _is_interrupt(record: logging.LogRecord) -> bool:
-    """Py4J logs the traceback of an interrupt before it raises it again."""
-    return bool(record.exc_info) and record.exc_info[0] is KeyboardInterrupt  # type: ignore[index]
+    """Py4J logs an interrupt and raises it again, and that of a call that Spark's handler makes within another."""
+    error = record.exc_info[1] if record.exc_info else None
+    return isinstance(error, KeyboardInterrupt) or (error is not None and "reentrant call" in str(error.__context__))
 
 
 class CleanFormatter(logging.Formatter):

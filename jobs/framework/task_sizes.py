@@ -69,3 +69,16 @@ def map_files(
 ) -> DataFrame:
     """The rows (in ``schema``) that a step makes of files, see ``frame_of_files``."""
     return frame_of_files(session, sizes).mapInArrow(step, from_arrow_schema(schema))
+
+
+def read_mapped(
+    session: SparkSession,
+    sizes: Mapping[str, int],
+    step: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: pa.Schema,
+) -> pa.Table:
+    """The rows of ``map_files``, for steps that read little of a file: without Spark up to ``TASK_BYTES`` of files."""
+    if sum(sizes.values()) > TASK_BYTES:
+        return map_files(session, sizes, step, schema).toArrow()
+    files = pa.RecordBatch.from_arrays([pa.array(sorted(sizes), pa.string())], ["file"])
+    return pa.Table.from_batches(step(iter([files])), schema)

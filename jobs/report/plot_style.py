@@ -10,13 +10,15 @@ import html
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullFormatter
 
 BLUE, ORANGE, GREEN, RED, SKY, PINK = "#0072b2", "#e69f00", "#009e73", "#c62828", "#56b4e9", "#cc79a7"
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK)
@@ -74,6 +76,19 @@ def no_points(axis: Axes, reason: str) -> None:
     axis.text(0.5, 0.5, reason, transform=axis.transAxes, ha="center", va="center", color=QUIET, fontsize=8)
 
 
+def count_logarithmically(axis: Axes, steps: Sequence[float]) -> None:
+    """Makes the horizontal axis logarithmic, for whole numbers; ``steps`` as for ``label_logarithmically``."""
+    axis.set_xscale("log")
+    label_logarithmically(axis.xaxis, steps, _WHOLE)
+
+
+def label_logarithmically(axis: Axis, steps: Sequence[float], formatter: Formatter) -> None:
+    """Labels the multiples ``steps`` of powers of ten; ticks at equal distances where fewer than two are in range."""
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(formatter)
+    axis.set_minor_formatter(NullFormatter())
+
+
 def as_svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an ``<svg>`` element.
 
@@ -94,3 +109,7 @@ def as_svg(figure: Figure, name: str, label: str) -> str:
 def _variable(colour: re.Match[str]) -> str:
     name = _VARIABLES.get(colour[2])
     return f"{colour[1]}: var(--{name})" if name else colour[0]
+
+
+_SHORT = EngFormatter(sep="")
+_WHOLE = FuncFormatter(lambda value, _: _SHORT(value) if round(value, 6).is_integer() else "")

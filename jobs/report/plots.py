@@ -5,19 +5,26 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    EngFormatter,
-    FuncFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    PercentFormatter,
-    StrMethodFormatter,
-)
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 from pyspark.sql import Row
 
 from jobs.report.language_names import language_name
-from jobs.report.plot_style import BLUE, DOTS, ORANGE, PALE, PANEL, QUIET, RED, SKY, as_svg, drawing, no_points, panel
+from jobs.report.plot_style import (
+    BLUE,
+    DOTS,
+    ORANGE,
+    PALE,
+    PANEL,
+    QUIET,
+    RED,
+    SKY,
+    as_svg,
+    count_logarithmically,
+    drawing,
+    label_logarithmically,
+    no_points,
+    panel,
+)
 from jobs.report.report_types import LanguageDensity
 
 N_LEAST_DOCS = 10
@@ -79,7 +86,7 @@ def _draw_sample(axis: Axes, language: LanguageDensity, name: str) -> None:
         axis.scatter(x, y, s=3, color=color, alpha=0.55, linewidths=0, rasterized=True)
     axis.yaxis.set_major_formatter(_PERCENT)
     axis.yaxis.set_major_locator(MaxNLocator(4))
-    return _count_logarithmically(axis, (1, 3))
+    return count_logarithmically(axis, (1, 3))
 
 
 def draw_share_by_length(densities: Sequence[LanguageDensity]) -> str:
@@ -109,7 +116,7 @@ def _draw_shares(axis: Axes, bins: Sequence[Row]) -> None:
     axis.plot(at, [b.n_taken / b.n_docs for b in bins], color=BLUE, linewidth=1.8)
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axis.yaxis.set_major_locator(MaxNLocator(4))
-    return _count_logarithmically(axis, (1, 3))
+    return count_logarithmically(axis, (1, 3))
 
 
 def draw_reach(pivots: Sequence[Row], width: float, n_labels: int = 60) -> str:
@@ -128,18 +135,12 @@ def draw_reach(pivots: Sequence[Row], width: float, n_labels: int = 60) -> str:
         sizes = [6 + 90 * (max(p.score, 0) / top) ** 0.5 if top > 0 else 6 for p in pivots]
         axis.scatter(x, y, s=sizes, color=colors, alpha=0.75, linewidths=0, rasterized=True)
         axis.set(yscale="log", xlabel="concepts linked", ylabel="documents with the token")
-        _count_logarithmically(axis, (1, 2, 5))
-        axis.yaxis.set_major_formatter(_PERCENT)
+        count_logarithmically(axis, (1, 2, 5))
+        least, most = min(p.n_concepts for p in pivots), max(p.n_concepts for p in pivots)
+        axis.set_xlim(least / 1.1, most * 1.1)  # wide enough for the shifted dots, and a whole number is in range
+        label_logarithmically(axis.yaxis, (1, 2, 5), _PERCENT)
         _name_points(axis, pivots[:n_labels])
         return as_svg(figure, f"reach{width:.0f}", "Pivots by number of concepts linked and share of documents")
-
-
-def _count_logarithmically(axis: Axes, steps: Sequence[float]) -> None:
-    """Makes the horizontal axis logarithmic, with labels at the multiples ``steps`` of powers of ten."""
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=steps))
-    axis.xaxis.set_major_formatter(_SHORT)
-    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _name_points(axis: Axes, pivots: Sequence[Row]) -> None:
@@ -168,5 +169,4 @@ def _place(pivot: Row) -> float:
 
 
 _PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
-_SHORT = EngFormatter(sep="")
 _THOUSANDS = StrMethodFormatter("{x:,.0f}")

@@ -84,7 +84,7 @@ def _search_entries(report: Report) -> list[tuple[str, str]]:
         (
             f"{row.word_a} – {row.word_b}",
             f"{language_name(pair.lang_a)} – {language_name(pair.lang_b)}: {row.doc_count:,} documents, NPMI "
-            f"{row.npmi:.2f}{', a translation in the lexicon' if row.is_translation else ''}",
+            f"{row.npmi:z.2f}{', a translation in the lexicon' if row.is_translation else ''}",
         )
         for pair in report.language_pairs
         for row in pair.pairs
@@ -98,8 +98,9 @@ def _card(value: int) -> str:
     return _scaled(value, ("trillion", 4), ("billion", 3), ("million", 2))
 
 
-def _percent(value: float, digits: int = 1) -> str:
-    return f"{value:.{digits}%}"
+def _percent(value: float) -> str:
+    """With one decimal, and two digits of a small share, so that those of rare tokens are not all 0.0%."""
+    return f"{100 * value:.2g}%" if 1e-6 <= value < 0.01 else f"{value:.1%}"
 
 
 def _size(n_bytes: int) -> str:

@@ -44,7 +44,8 @@ def _n_pivots(report: Report) -> Iterator[Check]:
 def _hubs(report: Report) -> Iterator[Check]:
     """The best pivots that are in few documents, in few sources, or in the same documents as the words they link."""
     best = report.pivots[:N_PIVOTS_JUDGED]
-    few_sources = min(_FEW_SOURCES, report.intake.n_sources)
+    # Of a few sources, each may be all that there is of a language.
+    few_sources = min(_FEW_SOURCES, report.intake.n_sources // 2)
     for hubs, what, advice in (
         (
             [pivot for pivot in best if pivot.doc_share * report.intake.n_docs < _FEW_DOCS],

@@ -7,6 +7,7 @@ these files are made anew, and no others: the table is then as one made from all
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from jobs.warehouse.delta.commit_history import has_lost
 from jobs.warehouse.delta.open_table import data_files, open_delta
 from jobs.warehouse.delta.table_files import changed_files, files_with_shards, shards_in
 from jobs.warehouse.spark_tables import Warehouse
@@ -37,8 +38,8 @@ def covered_documents(warehouse: Warehouse, table: str, now: Provenance) -> Tabl
     made, documents = warehouse.made(table), now.tables["documents"]
     if made is None or difference(made, now, same_rows=PINNED):
         return None
-    before = made.tables["documents"]
-    return before if before.id == documents.id and before != documents else None
+    before, delta = made.tables["documents"], warehouse.opened("documents")
+    return before if before != documents and delta and not has_lost(delta, before) else None
 
 
 def documents_to_read(warehouse: Warehouse, before: TableVersion | None, now: TableVersion) -> DocumentsToRead:

@@ -38,8 +38,9 @@ class KeptVersions:
         if delta is None:
             return []
         table_id, rows = str(delta.metadata().id), self._rows_to_restore(table, delta)
+        released = release.rows(table) if release else None
         named = [rows.version] if rows and rows.id == table_id else []
-        named += [release.versions[table]] if release and release.names(table, table_id) else []
+        named += [release.versions[table]] if release and released and released.id == table_id else []
         versions = {maintained_version(delta, version) for version in named} - {int(delta.version())}
         return sorted(version for version in versions if _has_version(location, version))
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from deltalake import DeltaTable
 
-from jobs.warehouse.delta.commit_history import Content, maintained_version, read_content
-from jobs.warehouse.delta.open_table import missing_version, open_delta, stored_rows
+from jobs.warehouse.delta.commit_history import Content, has_lost, maintained_version, read_content
+from jobs.warehouse.delta.open_table import MADE_ANEW, missing_version, open_delta, stored_rows
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
@@ -25,15 +25,14 @@ class Release(NamedTuple):
     pivot_drift: float | None = None
     budget_missed: Mapping[str, float] | None = None
 
+    def rows(self, name: str) -> TableVersion | None:
+        """The rows that the release has of a table."""
+        made = Provenance.from_json(self.provenance)
+        return made.tables.get(name) if made else None
+
     def holds(self, name: str, rows: TableVersion) -> bool:
         """Whether the release has these rows of a table."""
-        made = Provenance.from_json(self.provenance)
-        return made is not None and made.tables.get(name) == rows
-
-    def names(self, name: str, table_id: str) -> bool:
-        """Whether the release has rows of the table with this id: one that was made anew counts its versions from 0."""
-        made = Provenance.from_json(self.provenance)
-        return made is not None and name in made.tables and made.tables[name].id == table_id
+        return self.rows(name) == rows
 
     def row(self) -> dict[str, Any]:
         """The row of the table."""
@@ -73,7 +72,7 @@ def open_released(table: Location, name: str, release: Release | None) -> tuple[
     if release is None or name not in release.versions or release.holds(name, content.rows):
         return newest, content
     # Files of the released version itself may have been compacted and vacuumed since.
-    version = maintained_version(newest, release.versions[name])
-    if not release.names(name, content.id):
-        raise missing_version(table, version, "the table was made anew since")
+    version, rows = maintained_version(newest, release.versions[name]), release.rows(name)
+    if rows is None or has_lost(newest, rows):
+        raise missing_version(table, version, MADE_ANEW)
     return open_delta(table, version), read_content(newest, version)

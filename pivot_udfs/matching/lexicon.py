@@ -130,7 +130,7 @@ def _columns(header: list[str], languages: list[str], name: str) -> list[int]:
     missing = [language for language in languages if language not in header]
     if missing:
         raise LexiconError(
-            f"{name} has no column {', '.join(missing)}; its columns are {', '.join(header) or 'none'}: "
+            f"{name} has no column {', '.join(missing)}; its columns are {', '.join(header)[:300] or 'none'}: "
             "correct lexicon.languages or the header row"
         )
     if repeated := [language for language in languages if header.count(language) > 1]:

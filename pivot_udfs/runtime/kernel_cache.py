@@ -17,7 +17,7 @@ import os
 import stat
 import sys
 import tempfile
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,8 @@ def sources(found: dict[str, str], module: str) -> dict[str, str]:
     return found
 
 
-def _imported(source: str, module: str) -> list[str]:
+@cache
+def _imported(source: str, module: str) -> tuple[str, ...]:
     """All names that may be modules: of ``from a import b``, ``a`` and ``a.b``."""
     names: list[str] = []
     for node in ast.walk(ast.parse(source)):
@@ -110,7 +111,7 @@ def _imported(source: str, module: str) -> list[str]:
             above = module.split(".")[: -node.level] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return names
+    return tuple(names)
 
 
 def _is_private(folder: Path) -> bool:

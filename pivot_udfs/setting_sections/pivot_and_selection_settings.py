@@ -84,7 +84,7 @@ class Selection(Section):
     """With ``rule = "token_budget"``: the number of tokens taken."""
     language_quotas: dict[Language, Annotated[float, Field(ge=0, le=1)]] = Field(default={})
     """With ``rule = "token_budget"``: each language's share of the tokens, at most 1 in all; empty: the corpus'."""
-    shrinkage_tokens: Annotated[int, Long, Field(ge=0)] = 500
+    shrinkage_tokens: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 500
     """The k in the shrunken density (n_pivot_tokens + k m) / (n_tokens + k) that ranks documents; m is the mean density
     of the document's language."""
     bilingual_languages: Annotated[list[Language], Field(min_length=1), Once] = Field(default=["mul"])

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -158,6 +159,24 @@ def test_json_lines_have_time_level_job_stage_and_message(config: str, capsys: p
     assert lines[1]["rows"] == 3
     assert lines[3]["traceback"][0] == "Traceback (most recent call last):"
     start_logging()
+
+
+def test_no_trace_is_logged_of_a_call_to_the_jvm_that_interrupts_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Py4J does where Spark's handler of Ctrl-C calls the JVM."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    start_logging()
+    (handler,) = logging.root.handlers
+    shown = []
+    for cause in ("reentrant call inside <_io.BufferedReader name=6>", "a fault"):
+        try:
+            try:
+                raise RuntimeError(cause)
+            except RuntimeError:
+                raise ConnectionError  # noqa: B904
+        except ConnectionError:
+            record = logging.LogRecord("root", logging.ERROR, "", 0, "sending a command", (), sys.exc_info())
+            shown.append(bool(handler.filter(record)))
+    assert shown == [False, True]
 
 
 AS_SPARK_SUBMIT = """

@@ -123,7 +123,10 @@ FAULTS = [
     ("selection.seed=9223372036854775808", ["selection.seed = 9223372036854775808", "9223372036854775807"]),
     ("selection.seed=-9223372036854775809", ["selection.seed = -9223372036854775809", "-9223372036854775808"]),
     ("selection.tokens=9223372036854775808", ["selection.tokens = 9223372036854775808", "9223372036854775807"]),
-    ("selection.shrinkage_tokens=1" + "0" * 30, ["selection.shrinkage_tokens = 1", "9223372036854775807"]),
+    (
+        "selection.shrinkage_tokens=9223372036854775807",
+        ["selection.shrinkage_tokens = 9223372036854775807", "2147483647"],
+    ),
     ("cooccurrence.memory_budget_mb=32769", ["cooccurrence.memory_budget_mb = 32769", "32768"]),
     ("warehouse.path=~/x", ["warehouse.path = '~/x'", "~ is not expanded here"]),
     ("corpus.inputs=$HOME/x", ["corpus.inputs", "$HOME is not expanded here"]),

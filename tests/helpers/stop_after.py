@@ -1,6 +1,7 @@
-"""Training that is stopped in the middle: in this process, and in each of several that ``torchrun`` started.
+"""Training that is stopped in the middle: in this process, and in each of several.
 
-As a script: for each way named, a run stopped after step 3 and resumed, and one that was not stopped.
+As a script: for each way named, a run stopped after step 3 and resumed, and one that was not stopped, in as many
+processes as are named. They are forked by the agent of ``torchrun``, so that torch is imported once.
 """
 
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn.parallel import DistributedDataParallel
 
 from jobs.gpu import continue_pretraining
@@ -60,7 +62,12 @@ def _watched() -> Iterator[None]:
         yield
 
 
-def _main(config: str, folder: str, *ways: str) -> None:
+def _main(count: str, *arguments: str) -> None:
+    single_node = LaunchConfig(1, 1, int(count), rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork")
+    elastic_launch(single_node, _train)(*arguments)
+
+
+def _train(config: str, folder: str, *ways: str) -> None:
     dist.init_process_group("gloo")
     for way in ways:
         for name in ("stopped", "whole"):

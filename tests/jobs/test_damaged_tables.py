@@ -2,16 +2,29 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from changing_shards import CHECKED, forget, keys_of, rebuild, table, write_keys, write_shard
+from changing_shards import (
+    CHECKED,
+    COUNTS,
+    assert_as_from_nothing,
+    forget,
+    keys_of,
+    rebuild,
+    table,
+    write_keys,
+    write_shard,
+)
 from deltalake import write_deltalake
 from small_corpus import SmallCorpus, run_job
 
 from jobs import forget_documents, query_tables, rebuild_corpus
+from jobs.gpu.common.read_tables import open_table
+from pivot_udfs.errors import MissingVersionError
 
 
 def newest_commit(table: Path) -> Path:
@@ -77,20 +90,41 @@ def test_damaged_releases_end_the_run_with_the_remedy(world: SmallCorpus, damage
     rebuild(world)
 
 
-@pytest.mark.parametrize("name", ["documents", "quarantine", "blocked"])
-def test_a_log_that_lost_commits_which_other_tables_name_is_not_added_to(world: SmallCorpus, name: str) -> None:
-    """The next commit would take the number of the lost one, so that counts of the lost rows would pass for new."""
+@pytest.mark.parametrize("names", [("documents",), ("quarantine",), ("shards",), COUNTS, ("releases",)], ids=str)
+def test_rows_of_lost_commits_are_made_again_though_others_take_their_numbers(
+    world: SmallCorpus, names: tuple[str, ...]
+) -> None:
+    rebuild(world)
+    write_shard(world.folder, 5, seed=50)
+    rebuild(world)
+    for name in names:
+        newest_commit(world.warehouse / name).unlink()
+    write_shard(world.folder, 5, seed=51)
+    rebuild(world)
+    assert_as_from_nothing(world)
+    assert "counts" not in rebuild(world)
+
+
+def test_a_release_of_rows_whose_commit_was_lost_is_refused(world: SmallCorpus) -> None:
+    rebuild(world)
+    write_shard(world.folder, 5, seed=50)
+    rebuild(world)
+    newest_commit(world.warehouse / "documents").unlink()
+    write_shard(world.folder, 5, seed=51)
+    rebuild(world)
+    for number, there in enumerate((True, False, True)):
+        with nullcontext() if there else pytest.raises(MissingVersionError, match=r"version 1 of .* or lost commits"):
+            open_table(str(world.warehouse), "documents", release=number)
+
+
+def test_a_block_list_that_lost_commits_is_not_added_to(world: SmallCorpus) -> None:
     rebuild(world)
     for shard in ("1.jsonl", "3.jsonl"):
         assert forget(world, "--keys", write_keys(world, keys_of(world, shard)[:1]))[0] == 0
-    write_shard(world.folder, 5, seed=50)
-    rebuild(world)
-    newest_commit(world.warehouse / name).unlink()
-    write_shard(world.folder, 5, seed=51)
+    newest_commit(world.warehouse / "blocked").unlink()
     for job in (partial(run_job, rebuild_corpus.main, world), partial(forget, world, "--sources", "x")):
         code, _, errors = job()
-        assert code == 2
-        assert f"the log of {world.warehouse}/{name} ends at version" in errors.splitlines()[-1]
+        assert (code, "blocked was made anew, or its log has lost commits" in errors.splitlines()[-1]) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["commitInfo", "add", "remove"])

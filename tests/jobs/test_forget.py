@@ -1,6 +1,7 @@
 """Forgetting gives the tables of a rebuild without what was forgotten, and later rebuilds keep it out."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 from changing_shards import (
@@ -18,6 +19,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, must_work
 
 from jobs import count_cooccurrence
+from jobs.framework import run_stages, task_sizes
 from pivot_udfs.provenance import Provenance, TableVersion
 
 
@@ -199,10 +201,23 @@ def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
     assert_as_without(world, keys)
 
 
-def test_a_dry_run_reports_and_changes_nothing(world: SmallCorpus) -> None:
+def test_a_dry_run_reports_and_changes_nothing_and_starts_spark_for_large_tables_alone(
+    world: SmallCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rebuild(world)
-    code, _, log_text = forget(world, "--shards", f"{world.folder}/shards/[0-2].jsonl", dry=True)
-    assert (code, "documents of 3 shards are blocked" in log_text) == (0, True)
+    found = []
+    for task_bytes, starts in (
+        (task_sizes.TASK_BYTES, Mock(side_effect=AssertionError)),
+        (1, run_stages.start_session),
+    ):
+        monkeypatch.setattr(task_sizes, "TASK_BYTES", task_bytes)
+        monkeypatch.setattr(run_stages, "start_session", starts)
+        for what in (("--shards", f"{world.folder}/shards/[0-2].jsonl"), ("--sources", "*"), ("--sources", "n*", "s*")):
+            code, out, log_text = forget(world, *what, dry=True)
+            found.append((code, out, log_text.splitlines()[-1].partition("forget_documents: ")[2]))
+    assert found[:3] == found[3:]
+    assert found[0][0] == 0
+    assert "documents of 3 shards are blocked" in found[0][2]
     for dry in (True, False):
         code, _, errors = forget(world, "--shards", f"{world.folder}/shards", dry=dry)
         assert (code, "no document would be left" in errors) == (2, True)

@@ -13,7 +13,7 @@ from pyspark.sql import Row
 from report_pages import LengthBin, PageReader, Pivot, QuarantinedRecord, Rejected, SampledDocument, made_up_report
 
 from jobs.report import plot_style, plots
-from jobs.report.render_page import make_page
+from jobs.report.render_page import _percent, make_page
 from jobs.report.report_types import Intake, LanguageDensity
 from jobs.warehouse.releases import Release
 from pivot_udfs.storage.stores import resolve
@@ -162,6 +162,21 @@ def test_a_panel_without_points_is_drawn_beside_others(sample: tuple[Row, ...], 
 def test_pivots_of_any_score_are_plotted(scores: list[float]) -> None:
     pivots = [Pivot(k + 1, "x", score, 1, 1, 0.1, 1, (), None) for k, score in enumerate(scores)]
     assert plots.draw_reach(pivots, plot_style.PANEL).startswith("<svg")
+
+
+def test_ticks_of_a_few_pivots_are_whole_numbers_and_percentages() -> None:
+    shares = {2: 0.191, 3: 0.07}
+    pivots = [Pivot(k, "x", 1.0, n, 1, share, 1, (), None) for k, (n, share) in enumerate(shares.items(), 1)]
+    ticks = re.findall(r">([^<>]+)</text>", plots.draw_reach(pivots, plot_style.PANEL))
+    assert ticks == ["2", "3", "concepts linked", "10%", "20%", "documents with the token", "x", "x"]
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [(0, "0.0%"), (1e-9, "0.0%"), (0.000_118, "0.012%"), (0.001, "0.1%"), (0.0146, "1.5%"), (1, "100.0%")],
+)
+def test_small_shares_have_two_digits(share: float, shown: str) -> None:
+    assert _percent(share) == shown
 
 
 def test_figures_have_a_label_and_the_colours_of_the_style_sheet() -> None:

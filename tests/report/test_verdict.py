@@ -71,9 +71,10 @@ def test_pivots_of_few_documents_or_sources_or_of_one_template(what: str, n: int
     assert expected in [check.found for check in judge(report(pivots=pivots))]
 
 
-def test_a_corpus_of_one_source_has_no_pivots_of_too_few() -> None:
-    one_source = replace(report().intake, n_sources=1)
-    assert findings(report(pivots=(PIVOT("t", 0.005, 1, None),) * 100, intake=one_source)) == []
+@pytest.mark.parametrize("n_sources", [1, 3])
+def test_a_corpus_of_one_source_a_language_has_no_pivots_of_too_few(n_sources: int) -> None:
+    intake = replace(report().intake, n_sources=n_sources)
+    assert findings(report(pivots=(PIVOT("t", 0.005, 1, None),) * 100, intake=intake)) == []
 
 
 @pytest.mark.parametrize(("share", "found"), [(0.2, False), (0.25, True)])

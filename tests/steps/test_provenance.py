@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pivot_udfs.provenance import Provenance, TableVersion, difference
 
-DOCUMENTS = TableVersion("3f2a9c1b-77e0", 4, "a" * 64)
+DOCUMENTS = TableVersion("3f2a9c1b-77e0", 4, "a" * 64, "f" * 16)
 MADE = Provenance(
     job="count_cooccurrence",
     version=2,
@@ -36,6 +36,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"tables": {"documents": DOCUMENTS._replace(version=5)}}, "tables documents = version 4, now version 5"),
     ({"tables": {"documents": DOCUMENTS._replace(id="99999999-0")}}, "now version 4 of a new table"),
     ({"tables": {"documents": DOCUMENTS._replace(fingerprint="d" * 64)}}, "now version 4 with other rows"),
+    ({"tables": {"documents": DOCUMENTS._replace(files="e" * 16)}}, "now version 4 with other rows"),
 ]
 
 
@@ -44,6 +45,15 @@ def test_every_change_of_an_input_is_a_difference(change: dict[str, Any], worded
     now = replace(MADE, **change)
     assert worded in str(difference(MADE, now))
     assert now.fingerprint != MADE.fingerprint
+
+
+def test_a_record_of_before_data_files_were_known_equals_one_with_them() -> None:
+    earlier = json.loads(MADE.to_json())
+    del earlier["tables"]["documents"]["files"]
+    made = Provenance.from_tree(earlier)
+    assert made
+    assert (made.tables == MADE.tables, difference(made, MADE)) == (True, None)
+    assert len({made.tables["documents"], DOCUMENTS}) == 1
 
 
 @pytest.mark.parametrize(

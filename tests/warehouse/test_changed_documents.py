@@ -143,8 +143,11 @@ def test_a_table_covers_documents_only_where_nothing_else_has_changed(tmp_path: 
         replace(now, version=2),
         replace(now, settings={"x": 1}),
         replace(now, tables=now.tables | {"pivots": now.tables["documents"]}),
-        replace(now, tables={"documents": now.tables["documents"]._replace(id="other")}),
         replace(now, tables={"documents": now.tables["documents"]._replace(fingerprint="other")}),
     ):
         assert covered_documents(corpus.warehouse, "document_scores", other) is None
+    for lost in ({"id": "other"}, {"files": "other"}):
+        rows = made.tables["documents"]._replace(**lost)
+        corpus.warehouse.commit_rows("document_scores", [], replace(made, tables={"documents": rows}))
+        assert covered_documents(corpus.warehouse, "document_scores", now) is None
     assert covered_documents(corpus.warehouse, "datasets/pivot", now) is None

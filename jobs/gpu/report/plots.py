@@ -7,7 +7,17 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import EngFormatter
 
-from jobs.report.plot_style import BLUE, GREEN, ORANGE, PALETTE, QUIET, as_svg, drawing, panel
+from jobs.report.plot_style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PALETTE,
+    QUIET,
+    as_svg,
+    count_logarithmically,
+    drawing,
+    panel,
+)
 
 _LONGEST_NAME = 14
 """The end of a revision's name that a panel has room for, in characters."""
@@ -55,7 +65,8 @@ def _draw_scores(direction: str, pairs: npt.NDArray[np.float64], number: int) ->
     with drawing():
         figure, axis = panel(2.3)
         axis.scatter(1 + pairs[:, 0], pairs[:, 1], s=9, color=BLUE, alpha=0.6, linewidths=0)
-        axis.set(title=direction, xscale="log", xlabel="1 + co-occurrences of the two words", ylabel="score")
+        count_logarithmically(axis, (1, 3))
+        axis.set(title=direction, xlabel="1 + co-occurrences of the two words", ylabel="score")
         return as_svg(figure, f"scatter{number}", f"{direction}: score of each word by number of co-occurrences")
 
 

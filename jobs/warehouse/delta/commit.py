@@ -18,11 +18,12 @@ from jobs.warehouse.delta.commit_history import (
     TABLES_WITH,
     VERSION,
     Content,
+    has_lost,
     hash_of_paths,
     maintained_version,
     read_content,
 )
-from jobs.warehouse.delta.open_table import check_files, data_files, missing_version, open_delta
+from jobs.warehouse.delta.open_table import MADE_ANEW, check_files, data_files, missing_version, open_delta
 from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
@@ -108,8 +109,8 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     be read or committed to, or another run commits meanwhile.
     """
     delta = open_delta(table)
-    if delta is None or str(delta.metadata().id) != rows.id:
-        raise missing_version(table, rows.version, "the table was made anew since")
+    if delta is None or has_lost(delta, rows):
+        raise missing_version(table, rows.version, MADE_ANEW)
     version = maintained_version(delta, rows.version)
     content = read_content(delta, version)
     if content.version != rows.version or not content.exact:

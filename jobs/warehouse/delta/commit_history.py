@@ -45,6 +45,10 @@ class Commit(NamedTuple):
     tables: Mapping[str, TableVersion] = MappingProxyType({})
     """The states of other tables that it recorded."""
 
+    def rows(self, table_id: str) -> TableVersion:
+        """The identity of the rows that it made."""
+        return TableVersion(table_id, self.version, self.provenance.recipe if self.provenance else "", self.files or "")
+
 
 @dataclass(frozen=True)
 class Content:
@@ -63,15 +67,16 @@ class Content:
     exact: bool = True
     """False where another tool has changed rows since the commit with the provenance, or restored them to a time."""
     files: str | None = None
-    """``hash_of_paths`` of the data files that the table must have, where its newest commit recorded that."""
+    """``hash_of_paths`` of the data files that the commit with the provenance left, where it recorded that."""
     tables: Mapping[str, TableVersion] = field(default_factory=dict)
     """The states of other tables that belong to these rows."""
 
     @property
     def rows(self) -> TableVersion:
         """The identity of the rows, for the provenance of what is made from them."""
-        made = self.provenance.recipe if self.provenance and self.exact else ""
-        return TableVersion(self.id, self.version, made)
+        if not self.provenance or not self.exact:
+            return TableVersion(self.id, self.version, "")
+        return TableVersion(self.id, self.version, self.provenance.recipe, self.files or "")
 
 
 def hash_of_paths(paths: Iterable[str]) -> str:
@@ -135,13 +140,24 @@ def changes_rows(commit: Commit) -> bool:
     return commit.operation not in _SAME_ROWS
 
 
-def row_versions(delta: DeltaTable, fingerprint: str) -> list[int]:
-    """The newest versions whose rows were made with one provenance, in order, without those that a RESTORE undid."""
-    found: list[int] = []
+def has_lost(delta: DeltaTable, rows: TableVersion) -> bool:
+    """Whether a table no longer has rows that it had: it was made anew, or its log lost their commit.
+
+    Later commits take the numbers of lost ones.
+    """
+    if str(delta.metadata().id) != rows.id or int(delta.version()) < rows.version:
+        return True
+    content = read_content(delta, rows.version)
+    return content.provenance is not None and content.rows != rows
+
+
+def row_versions(delta: DeltaTable, fingerprint: str) -> list[TableVersion]:
+    """The newest rows that were made with one provenance, the oldest first, without those that a RESTORE undid."""
+    found: list[TableVersion] = []
     for commit in filter(changes_rows, _standing(commits_of(delta))):
         if commit.provenance is None or commit.provenance.fingerprint != fingerprint:
             break
-        found.insert(0, commit.version)
+        found.insert(0, commit.rows(str(delta.metadata().id)))
     return found
 
 
@@ -157,7 +173,7 @@ def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     """The newest rows of a table whose provenance has a fingerprint."""
     for commit in commits_of(delta):
         if commit.provenance and commit.provenance.fingerprint == fingerprint:
-            return TableVersion(str(delta.metadata().id), commit.version, fingerprint)
+            return commit.rows(str(delta.metadata().id))
     return None
 
 
@@ -181,10 +197,9 @@ def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Conten
     oldest = commits[-1].version if commits else version + 1
     if made is None:
         return Content(table_id, version, max(changed, default=version), None, oldest)
-    files = made.files if made.version == version else None
     newest = max(made.version, *changed)
     exact = newest == made.version
-    return Content(table_id, version, newest, made.provenance, oldest, exact, files, made.tables)
+    return Content(table_id, version, newest, made.provenance, oldest, exact, made.files, made.tables)
 
 
 def _standing(commits: Sequence[Commit]) -> list[Commit]:

@@ -20,6 +20,7 @@ from pivot_udfs.storage.store_credentials import delta_options
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, table_files
 
 LOG = "_delta_log"
+MADE_ANEW = "the table was made anew since, or lost commits"
 _DAMAGE = re.compile(
     "Json error|Invalid Checkpoint|contiguous commit files|metadata|protocol|Parquet error|Arrow error|CRC file|"
     "Not a directory"
@@ -122,7 +123,8 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
         if commit and not n_bytes and int(commit[1]) >= content.version:
             raise DamagedTableError(f"the log of {table} is damaged (commit {int(commit[1])} is empty)")
     added = data_files(delta)
-    if content.files not in (None, hash_of_paths(added)):
+    is_newest = content.exact and content.version == content.newest
+    if is_newest and content.files not in (None, hash_of_paths(added)):
         raise DamagedTableError(f"the log of {table} is damaged (commit {content.version} is incomplete)")
     for path, n_bytes in added.items():
         found = sizes.get(path)

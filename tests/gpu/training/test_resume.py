@@ -34,15 +34,8 @@ def _start(count: int, config: Path, *ways: str) -> None:
     for name in (f"{name}-{way}" for way in ways for name in ("stopped", "whole")):
         share_packed(config, name)
     root = Path(__file__).parents[3]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    command = [
-        sys.executable,
-        *launch,
-        str(root / "tests" / "helpers" / "stop_after.py"),
-        str(config),
-        str(config.parent),
-        *ways,
-    ]
+    script = root / "tests" / "helpers" / "stop_after.py"
+    command = [sys.executable, str(script), str(count), str(config), str(config.parent), *ways]
     environment = os.environ | {"PYTHONPATH": f"{root}:{root}/tests/helpers", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, timeout=170, check=False, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -14,7 +14,7 @@ from jobs.gpu.common.read_tables import open_table
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.changed_documents import documents_to_read
 from jobs.warehouse.delta.commit import roll_back
-from jobs.warehouse.delta.commit_history import commits_between
+from jobs.warehouse.delta.commit_history import commits_between, read_content
 from jobs.warehouse.delta.maintenance import maintain_table
 from jobs.warehouse.delta.open_table import open_delta, stored_rows
 from jobs.warehouse.delta.table_files import changed_files
@@ -91,7 +91,9 @@ def test_commits_and_maintenance_keep_the_log_however_old_it_is(
     content = reopened(tmp_path).content("documents")
     assert content is not None
     while content.newest < 39:
-        content = roll_back(table, content.rows._replace(version=1 + content.newest % 2))
+        delta = open_delta(table)
+        assert delta
+        content = roll_back(table, read_content(delta, 1 + content.newest % 2).rows)
     for path in log_of(table).glob("*checkpoint*"):
         path.unlink()
     maintain_table(table, Maintenance(min_small_files=2), 64, [], dry_run=False)
