@@ -162,7 +162,7 @@ _BY_ERRNO = {
 }
 _REFUSED = re.compile(
     r"ACCESS_DENIED|SIGNATURE_DOES_NOT_MATCH|INVALID_ACCESS_KEY_ID|HTTP status 40[13]|403 Forbidden|401 Unauthorized|"
-    r"AuthenticationFailed|AuthorizationFailure|security/credentials|api/token"
+    r"AuthenticationFailed|AuthorizationFailure|security/credentials|api/token|loading credentials"
 )
 """What pyarrow and delta-rs report where a store refuses access, or where there are no credentials."""
 _UNREACHABLE = re.compile(

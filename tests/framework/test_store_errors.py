@@ -32,6 +32,7 @@ def test_an_error_of_a_store_is_known_by_its_number(code: int, line: str) -> Non
         "AWS Error SIGNATURE_DOES_NOT_MATCH during CreateMultipartUpload operation: the signature does not match",
         "AWS Error UNKNOWN (HTTP status 403) during HeadObject operation: No response body.",
         "Kernel error: Error performing GET http://h/b/k in 1.7ms - Server returned non-2xx status code: 403 Forbidden",
+        "Kernel error -> Operation not supported: an error occurred while loading credentials: IMDS is disabled",
     ],
 )
 def test_a_store_that_refuses_access_is_said_to_need_credentials(cause: str) -> None:

@@ -1,5 +1,6 @@
 """Commits of files that workers wrote: onto the version that a run began from, or not at all."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -233,12 +234,31 @@ def test_a_missing_commit_is_damage(written: Location) -> None:
 def test_a_missing_or_cut_checkpoint_is_damage(written: Location) -> None:
     DeltaTable(written.path).create_checkpoint()
     (checkpoint,) = Path(written.path, "_delta_log").glob("*.checkpoint.parquet")
-    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    assert "remove its *.checkpoint.parquet and _last_checkpoint" in damage(written)
+    for n_bytes in (100, 7):
+        checkpoint.write_bytes(checkpoint.read_bytes()[:n_bytes])
+        assert "remove its *.checkpoint.parquet and _last_checkpoint" in damage(written)
     checkpoint.unlink()
     assert "remove its *.checkpoint.parquet and _last_checkpoint" in damage(written)
     checkpoint.with_name("_last_checkpoint").unlink()
     assert open_delta(written)
+
+
+def test_a_checksum_file_of_a_later_version_is_damage(written: Location) -> None:
+    log_file(written, 99).with_suffix(".crc").write_bytes(b"{}")
+    assert "the log of" in damage(written)
+
+
+@pytest.mark.parametrize("action", ["protocol", "metaData"])
+def test_a_log_without_an_action_that_it_needs_is_damage(written: Location, action: str) -> None:
+    lines = log_file(written, 0).read_text(encoding="utf-8").splitlines(keepends=True)
+    log_file(written, 0).write_text("".join(line for line in lines if not line.startswith(f'{{"{action}"')))
+    assert "the log of" in damage(written)
+
+
+def test_a_log_that_is_a_file_is_damage(written: Location) -> None:
+    shutil.rmtree(Path(written.path, "_delta_log"))
+    Path(written.path, "_delta_log").write_bytes(b"")
+    assert "the log of" in damage(written)
 
 
 def test_a_missing_or_cut_data_file_is_damage(written: Location) -> None:
