@@ -14,7 +14,13 @@ from jobs.framework.log_lines import clean
 from jobs.framework.preflight import check_machine
 from jobs.framework.progress import Progress, StageRun, core_seconds
 from jobs.framework.spark.jvm_output import JvmOutput
-from jobs.framework.spark.spark_session import LateSession, check_store, start_session, warn_of_settings
+from jobs.framework.spark.spark_session import (
+    LateSession,
+    check_store,
+    silence_jvm,
+    start_session,
+    warn_of_settings,
+)
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
 from jobs.warehouse.run_marker import mark_in_use
@@ -92,6 +98,9 @@ def _in_session(
 
     try:
         body(Run(cast(SparkSession, LateSession(start)), settings, progress, release=release), *own)
+    except KeyboardInterrupt:
+        silence_jvm()
+        raise
     except Exception as error:
         if known := user_error(error, output.held()):
             raise known from None

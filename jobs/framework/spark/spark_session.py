@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ _ALWAYS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.ui.showConsoleProgress": "false",
     "spark.hadoop.fs.gs.auth.type": "APPLICATION_DEFAULT",  # as pyarrow and delta-rs find credentials
-    # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
+    # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
 }
@@ -90,6 +91,13 @@ def check_store(session: SparkSession, warehouse: Location) -> None:
         jvm: Any = session._jvm
         path = jvm.org.apache.hadoop.fs.Path(warehouse.hadoop_path)
         path.getFileSystem(session.sparkContext._jsc.hadoopConfiguration()).exists(path)
+
+
+def silence_jvm() -> None:
+    """Ends the log of an interrupted session: under ``spark-submit`` its JVM reports every task that it cuts off."""
+    if context := SparkContext._active_spark_context:
+        with suppress(Exception):  # of a JVM that is gone already
+            context.setLogLevel("OFF")
 
 
 def _conf(app_name: str, spark: Spark) -> SparkConf:
