@@ -55,9 +55,9 @@ demo-model: demo setup-gpu ## the model side on the demo's tables, with a real m
 test: setup-dev setup-gpu ## the tests: the corpus pipeline without torch and, at the same time, the model side without Spark
 	$(MAKE) --no-print-directory --jobs 2 test-corpus test-model
 
-# Two processes: one has the Spark session and its tests, both the files of the others (tests/conftest.py).
+# Two processes, each file in one of them; what starts Spark comes first (tests/conftest.py).
 test-corpus:
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/gpu
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/gpu
 
 # One process, which uses the cores while the others wait. Its output is printed when it ends, apart from theirs.
 test-model:

@@ -1,6 +1,8 @@
 """What many tests share: the samples' tokenizer, and one local Spark session, started when first used."""
 
+import fcntl
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -40,24 +42,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves ``nightly`` tests out unless ``-m`` names them; in ``addopts`` any other ``-m`` would bring them back.
 
-    In several processes (``--dist loadgroup``) one has the Spark session and all tests that use it: a second session
-    would compile Spark's code again. The others begin with what starts a Spark of its own, which takes longest, and run
-    the tests of a file in one process, as these may share a fixture.
+    What starts Spark comes first, so that other tests fill the time where tests run in several processes. These share
+    files (``--dist loadfile``): pytest 9.2 does not give xdist 3.8 the groups of ``--dist loadgroup``.
     """
     if "nightly" not in config.option.markexpr:
         left_out = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    items.sort(key=_place)
-    for item in items:
-        group = "session" if _place(item) == 0 else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _place(item: pytest.Item) -> int:
-    if "spark" in getattr(item, "fixturenames", ()):
-        return 0
-    return 1 if item.get_closest_marker("cluster") else 2 if item.get_closest_marker("spark") else 3
+    items.sort(key=lambda item: item.get_closest_marker("spark") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -117,11 +109,23 @@ def spark(tmp_path_factory: pytest.TempPathFactory, s3_port: int) -> Iterator["S
 
 @pytest.fixture(scope="session")
 def _rebuilt(tmp_path_factory: pytest.TempPathFactory, spark: "SparkSession") -> tuple[SmallCorpus, "Report"]:
-    """A small corpus, and the content of its report."""
+    """A small corpus, and the content of its report. The first test process that asks rebuilds it for all others."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "small-corpus"
+    kept = folder / "rebuilt.pickle"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(_rebuild(folder)))
+    made: tuple[SmallCorpus, Report] = pickle.loads(kept.read_bytes())  # noqa: S301 - written above
+    return made
+
+
+def _rebuild(folder: Path) -> tuple[SmallCorpus, "Report"]:
     from jobs import rebuild_corpus
     from jobs.report import read_report
 
-    small, reports = write_small_corpus(tmp_path_factory.mktemp("small-corpus")), []
+    small, reports = write_small_corpus(folder), []
     read = read_report.read_report
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_report, "read_report", lambda run: reports.append(read(run)) or reports[0])
