@@ -177,10 +177,13 @@ def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
     return None
 
 
-def maintained_version(delta: DeltaTable, version: int) -> int:
-    """The newest version with the same rows as a version, after OPTIMIZE and the like, or a RESTORE of them."""
+def maintained_version(delta: DeltaTable, version: int, commits: Sequence[Commit] | None = None) -> int:
+    """The newest version with the same rows as a version, after OPTIMIZE and the like, or a RESTORE of them.
+
+    ``commits`` are those of ``commits_of``, where they have been read already.
+    """
     made: dict[int, int] = {}
-    for commit in reversed(commits_of(delta)):
+    for commit in reversed(commits or commits_of(delta)):
         before = _restored(commit)
         if before is None and not changes_rows(commit):
             before = commit.version - 1

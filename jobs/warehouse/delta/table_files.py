@@ -90,9 +90,9 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
         return None
     newest, commits = data_files(delta).keys(), commits_of(delta)
     try:
-        earlier = {} if before is None else _files_at(table, commits, maintained_version(delta, before))
+        earlier = {} if before is None else _files_at(table, commits, maintained_version(delta, before, commits))
         # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
-        for version in dict.fromkeys((after, maintained_version(delta, after))):
+        for version in dict.fromkeys((after, maintained_version(delta, after, commits))):
             later = _files_at(table, commits, version)
             changes = FileChanges(
                 {path: size for path, size in later.items() if path not in earlier},
