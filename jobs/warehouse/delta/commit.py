@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
@@ -42,12 +42,9 @@ from pivot_udfs.storage.store_credentials import delta_options
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
 from pivot_udfs.storage.write_parquet import WrittenFile
 
-LOG_CLEANUP = "delta.enableExpiredLogCleanup"
-"""Off, so that the log keeps the commits with the provenance of rows and the versions that releases name."""
-KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
-"""The same for commits to tables without the property; ``DeltaTable.optimize`` ignores it."""
-_CONFIGURATION = {"delta.checkpointInterval": "10", LOG_CLEANUP: "false"}
-"""delta-rs alone would write its first checkpoint at version 99, and Delta Lake's own library has 10."""
+_CONFIGURATION = {"delta.checkpointInterval": "10", "delta.enableExpiredLogCleanup": "false"}
+"""delta-rs alone would write its first checkpoint at version 99, and Delta Lake's own library has 10. The log keeps the
+commits with the provenance of rows and the versions that releases name."""
 
 
 def commit_files(
@@ -91,9 +88,7 @@ def commit_files(
     try:
         _check_there(table, files)
         if delta:
-            delta.create_write_transaction(
-                [*added, *gone], mode, nullable, [], commit_properties=properties, post_commithook_properties=KEEP_LOG
-            )
+            delta.create_write_transaction([*added, *gone], mode, nullable, [], commit_properties=properties)
         else:
             about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
             delta = _created(table, nullable, added, about, properties)
@@ -139,7 +134,7 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     try:
         check_files(table, open_delta(table, version), content)
         once = CommitProperties(max_commit_retries=0)
-        delta.restore(version, commit_properties=once, post_commithook_properties=KEEP_LOG)
+        delta.restore(version, commit_properties=once)
     except DamagedTableError as error:
         raise missing_version(table, version, str(error)) from None
     except (DeltaError, *STORE_ERRORS) as error:
