@@ -46,10 +46,10 @@ def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockLi
 
 
 def read_sources(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
-    """The sources of documents in files (one string column), each once a batch of files; batches in SOURCES."""
+    """The known sources of records in files (one string column), each once a batch of files; batches in SOURCES."""
     for batch in batches:
         read = read_files(batch.column(0).to_pylist(), folder, SOURCES)
-        found = sorted({source for rows in read for source in rows.column(0).unique().to_pylist()})
+        found = sorted({source for rows in read for source in rows.column(0).drop_null().unique().to_pylist()})
         yield pa.RecordBatch.from_arrays([pa.array(found, pa.string())], schema=SOURCES)
 
 
