@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
-from pivot_udfs.matching.surface_trie import SPACED_WORD, TextTables, build_trie, find_matches
+from pivot_udfs.matching.match_kernel import SPACED_WORD, TextTables, build_trie, find_matches
 from pivot_udfs.text.script_tables import fold_table, spaced_table, spaced_word_table
 
 Int32 = npt.NDArray[np.int32]
