@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from jobs.loading.loaded_shards import LoadedShard
+from jobs.loading.compare_shards import LoadedShard
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.shards.block_list import Blocked
 from pivot_udfs.shards.list_shards import matches_parts, shard_path

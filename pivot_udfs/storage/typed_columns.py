@@ -11,7 +11,7 @@ _Array = TypeVar("_Array", bound="pa.Array[Any]")
 
 
 def pylist(values: "pa.Array[Any] | pa.ChunkedArray[Any] | pa.RecordBatch") -> list[Any]:
-    """The values of a column without nulls, or rows, as Python objects."""
+    """The values of a column, or rows, as Python objects, of whose types the caller is sure."""
     return values.to_pylist()
 
 
