@@ -24,7 +24,6 @@ from jobs.gpu.translation.score_words import draw_prompts
 from jobs.gpu.translation.translation_task import TaskWord
 from jobs.gpu.translation.word_tokens import WordTokens, split_answer
 from pivot_udfs.errors import TaskError
-from pivot_udfs.storage.typed_columns import schema_of
 
 _TARGET, _PIVOTS, _LANGUAGES = 0, 1, 2
 """Places of a word's token sets: the answer's token, pair pivots, then the languages of the concept and the control."""
@@ -234,18 +233,17 @@ def _lists(values: NDArray[Any], there: Sequence[bool]) -> list[list[float] | No
 def schema(languages: Sequence[str]) -> pa.Schema:
     """The columns of a trace."""
     layers, names = pa.list_(pa.float32()), ("p", "reached", "control")
-    return schema_of(
-        {
-            **dict.fromkeys(("direction", "source", "target"), pa.string()),
-            **dict.fromkeys(("concept", "control_concept"), pa.int64()),
-            **dict.fromkeys(("answer_ids", "pivot_ids", "retrieval_rank"), pa.list_(pa.int32())),
-            "top_ids": pa.list_(pa.list_(pa.int32())),
-            "top_probabilities": pa.list_(layers),
-            **dict.fromkeys(("p_target", "p_pair_pivots"), layers),
-            "n_pair_pivots": pa.int32(),
-            **{f"{name}_{language}": layers for language in languages for name in names},
-            **dict.fromkeys(("behaviour", "latent_behaviour", "pivot_language", "control_behaviour"), pa.string()),
-            **dict.fromkeys(("behaviour_layer", "pivot_layer"), pa.int32()),
-            **dict.fromkeys(("without_pivot", "without_control", "without_rival", "log_probability"), pa.float64()),
-        }
-    )
+    fields: list[tuple[str, pa.DataType]] = [
+        *((name, pa.string()) for name in ("direction", "source", "target")),
+        *((name, pa.int64()) for name in ("concept", "control_concept")),
+        *((name, pa.list_(pa.int32())) for name in ("answer_ids", "pivot_ids", "retrieval_rank")),
+        ("top_ids", pa.list_(pa.list_(pa.int32()))),
+        ("top_probabilities", pa.list_(layers)),
+        *((name, layers) for name in ("p_target", "p_pair_pivots")),
+        ("n_pair_pivots", pa.int32()),
+        *((f"{name}_{language}", layers) for language in languages for name in names),
+        *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
+        *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
+        *((name, pa.float64()) for name in ("without_pivot", "without_control", "without_rival", "log_probability")),
+    ]
+    return pa.schema(fields)
