@@ -12,6 +12,7 @@ from jobs.warehouse.delta.open_table import add_actions, data_files, missing_ver
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.read_parquet import open_parquet
+from pivot_udfs.storage.typed_columns import pylist
 
 _THREADS = 16
 """Files of several shards that are read at a time, mostly waiting for a store."""
@@ -49,7 +50,7 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
 
 def _shards_in(file: Location) -> set[str]:
     with open_parquet(file) as parquet:
-        return set(parquet.read(["shard"]).column("shard").unique().to_pylist())
+        return set(pylist(parquet.read(["shard"]).column("shard").unique()))
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
