@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from benchmarks.common import fresh, parse, report
 from jobs.framework.task_sizes import pack_files
-from jobs.loading.loaded_shards import LoadedShard, batches_of, compare_shards, read_loaded
+from jobs.loading.compare_shards import LoadedShard, batches_of, compare_shards, read_loaded
 from jobs.loading.replace_shards import commit_shards
 from jobs.warehouse.delta.commit import commit_files
 from jobs.warehouse.delta.commit_history import Content, commits_of, read_content

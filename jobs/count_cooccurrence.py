@@ -23,11 +23,11 @@ from jobs.forgetting.block_list_table import forgotten_between
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files, least_tasks, map_files
-from jobs.warehouse.changed_documents import covered_documents
 from jobs.warehouse.delta.commit_history import row_versions, rows_made_from
 from jobs.warehouse.delta.open_table import open_delta
 from jobs.warehouse.delta.table_files import FileChanges, changed_files
-from pivot_udfs.count_changes import count_changes, count_languages, sum_languages
+from jobs.warehouse.documents_to_read import covered_documents
+from pivot_udfs.count_changed_files import count_changed_files, count_languages, sum_languages
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, TransientError
@@ -129,7 +129,7 @@ def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, re
     folder = run.warehouse.location("documents").uri
     files = frame_of_files(run.spark, changes.added, changes.removed)
     rows = files.mapInArrow(
-        partial(count_changes, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS)
+        partial(count_changed_files, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS)
     )
     totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
     n_bytes = sum(changes.added.values()) + sum(changes.removed.values())

@@ -35,8 +35,8 @@ from jobs.selection.select_documents import (
     move_cuts,
     select_documents,
 )
-from jobs.warehouse.changed_documents import DocumentsToRead, covered_documents, documents_to_read
 from jobs.warehouse.delta.table_files import files_with_shards
+from jobs.warehouse.documents_to_read import DocumentsToRead, covered_documents, documents_to_read
 from pivot_udfs.arms import ARMS
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.filter_documents import HELD, copy_chosen, count_held

@@ -20,7 +20,7 @@ from jobs.framework.command_line import Arguments
 from jobs.framework.log_lines import clean
 from jobs.framework.run_stages import with_run
 from jobs.framework.stage import Run
-from jobs.loading.loaded_shards import LoadedShard, read_loaded
+from jobs.loading.compare_shards import LoadedShard, read_loaded
 from jobs.loading.restore_tables import restored
 from jobs.warehouse.delta.maintenance import purge
 from pivot_udfs.errors import ConfigError, WarehouseError
@@ -81,13 +81,9 @@ def run(run: Run, request: Request) -> None:
         add_entries(run.warehouse, entries)
         run.progress.say(_NAME, "no shard is loaded yet: what is blocked stays out when rebuild_corpus loads it")
         return
-    rejected = run.warehouse.opened("quarantine")
-    is_old = rejected and "source" not in [field.name for field in rejected.schema().fields]
-    if is_old or not restored(run, _NAME, documents.provenance):
+    if not restored(run, _NAME, documents.provenance):
         add_entries(run.warehouse, entries)
-        raise WarehouseError(
-            "the tables are of an earlier version or cannot be restored: run rebuild_corpus, which leaves these out"
-        )
+        raise WarehouseError("the tables cannot be restored: run rebuild_corpus, which leaves these documents out")
     _forget(run, entries, loaded)
     half_loaded = run.half_loaded()
     if not half_loaded:

@@ -13,7 +13,7 @@ from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files
 from jobs.loading.replace_shards import replace_shards
-from jobs.warehouse.changed_documents import covered_documents, documents_to_read
+from jobs.warehouse.documents_to_read import covered_documents, documents_to_read
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.score_documents import score_files, score_plan

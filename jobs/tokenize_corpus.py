@@ -25,8 +25,7 @@ from jobs.loading.check_quarantine import (
     no_documents,
     progress_message,
 )
-from jobs.loading.emptied_folders import check_emptied_folders
-from jobs.loading.loaded_shards import (
+from jobs.loading.compare_shards import (
     LOADED,
     LOADING,
     LoadedShard,
@@ -35,6 +34,7 @@ from jobs.loading.loaded_shards import (
     compare_shards,
     read_loaded,
 )
+from jobs.loading.emptied_folders import check_emptied_folders
 from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pivot_udfs.arms import ARMS
-from pivot_udfs.count_changes import count_languages
+from pivot_udfs.count_changed_files import count_languages
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.swap_words import SwapPlan, swap_words
 from pivot_udfs.schemas import CORPUS_TOTALS, DATASET, DOCUMENTS

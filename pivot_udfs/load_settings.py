@@ -19,6 +19,10 @@ from pivot_udfs.storage.redact import SENSITIVE, redact
 S = TypeVar("S", bound=BaseModel)
 _SECRET_KEY = re.compile(rf"^spark\..*(?:{SENSITIVE}|token|[._]auth$)", re.IGNORECASE)
 """Settings of Spark are the only ones that may hold secrets."""
+_MAX_CONFIG = 1 << 22
+"""Characters of a file; an endless one is read no further."""
+_DESCRIPTORS = ("/dev/fd/", "/dev/stdin")
+"""What a shell makes of ``<(command)``, and of ``|``."""
 
 
 def load_settings(path: str, overrides: Sequence[str], model: type[S]) -> S:
@@ -58,8 +62,15 @@ def _caused(dotted: str, key: str, line: str) -> bool:
 
 
 def _read_toml(path: str) -> dict[str, Any]:
+    file = Path(path)
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if file.exists() and not (file.is_file() or file.is_dir() or path.startswith(_DESCRIPTORS)):
+            raise ConfigError(f"--config {path} is no regular file: give the path of a TOML file")
+        with file.open(encoding="utf-8-sig") as stream:
+            text = stream.read(_MAX_CONFIG + 1)
+        if len(text) > _MAX_CONFIG:
+            raise ConfigError(f"--config {path} has more than {_MAX_CONFIG:,} characters: give the path of a TOML file")
+        return tomllib.loads(text)
     except OSError as error:
         place = "" if Path(path).is_absolute() else f" in {Path.cwd()}"
         raise ConfigError(

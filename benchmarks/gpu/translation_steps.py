@@ -22,7 +22,7 @@ from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.load_model import load_model
 from jobs.gpu.models.output_head import find_output_head
 from jobs.gpu.pack_dataset import pack_arm
-from jobs.gpu.packing.order_documents import batches
+from jobs.gpu.packing.split_held_out import batches
 from jobs.gpu.tracing.concept_tokens import concept_tokens
 from jobs.gpu.tracing.lens_files import lens_file, lens_folder
 from jobs.gpu.tracing.trace_words import Tracer

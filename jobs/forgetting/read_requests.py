@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from jobs.loading.loaded_shards import LoadedShard
+from jobs.loading.compare_shards import LoadedShard
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.shards.block_list import Blocked
 from pivot_udfs.shards.list_shards import matches_parts, shard_path
@@ -42,21 +42,15 @@ def _json_keys(payload: bytes) -> Iterator[tuple[int, list[object]]]:
 
 
 def _tsv_keys(payload: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Two cells of each row, or those that a header names; empty rows, and empty cells at their ends, are skipped."""
-    trimmed = ((number, _trimmed(row)) for number, row in tab_separated_rows(payload).items())
-    rows = [(number, row) for number, row in trimmed if row]
+    """Two cells of each row, or those that a header names; blank rows, and blank cells beyond, are skipped."""
+    rows = [(number, row) for number, row in tab_separated_rows(payload).items() if any(map(str.strip, row))]
     names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     if set(_COLUMNS).isdisjoint(names):
-        return iter(rows)
+        return ((number, row if any(map(str.strip, row[2:])) else row[:2]) for number, row in rows)
     if missing := [name for name in _COLUMNS if name not in names]:
         raise ValueError(f"line {rows[0][0]}, the header, has no column {missing[0]}")
     places = [names.index(name) for name in _COLUMNS]
     return ((number, [row[place] for place in places if place < len(row)]) for number, row in rows[1:])
-
-
-def _trimmed(row: list[str]) -> list[str]:
-    n_cells = max((number for number, cell in enumerate(row, 1) if cell.strip()), default=0)
-    return row[:n_cells]
 
 
 def _key(number: int, values: Sequence[object]) -> Blocked:

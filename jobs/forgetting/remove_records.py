@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jobs.framework.stage import Run
 from jobs.framework.task_sizes import read_mapped
-from jobs.loading.loaded_shards import LoadedShard
+from jobs.loading.compare_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.delta.table_files import files_between
 from pivot_udfs.errors import ConfigError, WarehouseError

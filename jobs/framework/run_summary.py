@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from jobs.framework.log_lines import clean
 from jobs.framework.stage import Run
-from jobs.loading.loaded_shards import read_loaded
+from jobs.loading.compare_shards import read_loaded
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.redact import reason

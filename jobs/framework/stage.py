@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 
-from jobs.framework.run import Run as Run
+from jobs.framework.run_context import Run as Run
 from jobs.warehouse.check_together import check_together
 from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.load_settings import result_settings

@@ -25,8 +25,8 @@ from jobs.gpu.common.files import results_path
 from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.special_tokens import special_tokens
-from jobs.gpu.packing.order_documents import batches, select_held_out, select_training
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
+from jobs.gpu.packing.split_held_out import batches, select_held_out, select_training
 from pivot_udfs.errors import PackedFileError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer

@@ -11,7 +11,6 @@ GPUs, train the runs with ``torchrun ... -m jobs.gpu.continue_pretraining`` firs
 import json
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.framework.log_lines import say
@@ -27,6 +26,7 @@ from pivot_udfs.arms import arms_of
 from pivot_udfs.errors import TaskError
 from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
+from pivot_udfs.storage.stores import STORE_ERRORS, resolve
 
 if TYPE_CHECKING:
     from jobs.gpu.analysis.contrasts import RunResult
@@ -61,8 +61,8 @@ def _pilot(settings: ModelSettings) -> dict[str, Any]:
     """The comparison that the earlier run wrote; empty where none is named."""
     path = settings.experiment.pilot
     try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8"))) if path else {}
-    except (OSError, ValueError) as error:
+        return dict(json.loads(resolve(path).read())) if path else {}
+    except (ValueError, *STORE_ERRORS) as error:
         raise TaskError(
             f"experiment.pilot: {path} is no readable experiment.json ({error}): correct the path"
         ) from None

@@ -34,7 +34,7 @@ VERSION = 6
 def trace(settings: ModelSettings) -> None:
     """Traces ``[model]`` over the task and writes the readings of every layer."""
     from jobs.gpu.models.output_head import find_output_head
-    from jobs.gpu.tracing.trace_lens import lens_identity, load_trace_lens
+    from jobs.gpu.tracing.lenses import lens_identity, load_trace_lens
     from jobs.gpu.tracing.trace_words import Tracer
     from jobs.gpu.translation.task_model import load_task_model
 

@@ -6,7 +6,7 @@ from functools import partial
 import pyarrow as pa
 
 from jobs.framework.task_sizes import frame_of_files
-from jobs.loading.loaded_shards import LoadedShard
+from jobs.loading.compare_shards import LoadedShard
 from jobs.warehouse.delta.table_files import files_with_shards
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance, TableVersion

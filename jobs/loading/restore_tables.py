@@ -1,7 +1,7 @@
 """Brings ``documents`` and ``quarantine`` back to the rows that the table ``shards`` lists."""
 
 from jobs.framework.stage import Run
-from jobs.loading.loaded_shards import read_loaded
+from jobs.loading.compare_shards import read_loaded
 from jobs.loading.replace_shards import commit_shards
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.provenance import Provenance

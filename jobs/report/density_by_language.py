@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from jobs.report.arm_budgets_and_sources import octave
+from jobs.report.arm_budgets_and_mixes import octave
 from jobs.report.report_types import LanguageDensity
 from jobs.selection.shrunken_density import SHRUNKEN
 

@@ -9,7 +9,7 @@ from functools import partial
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.arm_budgets_and_sources import compared_arms, read_arms, read_mixes, sums_by_group, sums_by_language
+from jobs.report.arm_budgets_and_mixes import compared_arms, read_arms, read_mixes, sums_by_group, sums_by_language
 from jobs.report.density_by_language import read_densities
 from jobs.report.marked_examples import read_examples
 from jobs.report.releases_section import read_drift

@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.arm_budgets_and_sources import N_GROUPS
+from jobs.report.arm_budgets_and_mixes import N_GROUPS
 from jobs.report.report_types import Intake
 from pivot_udfs.tokenization.vocabulary import vocabulary
 

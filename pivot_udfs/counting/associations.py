@@ -16,6 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.float64]
+_NEAR = 1e-3
+"""Relative difference up to which five terms of a series are as good as a double, and a logarithm is not."""
+_TINY = 2.0**-53
+_CACHED = 1 << 13
+"""Cells at a time, whose intermediate values stay in the processor's cache."""
 
 
 def npmi(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
@@ -35,14 +40,16 @@ def lift_difference(both: Counts, word: Counts, token: Counts, n_docs: float) ->
 
 
 def llr(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
-    """Log-likelihood ratio G2, at least 0; arguments as of ``npmi``."""
-    cells = np.stack([both, word - both, token - both, n_docs - word - token + both])
-    rows = np.stack([word, word, n_docs - word, n_docs - word])
-    columns = np.stack([token, n_docs - token, token, n_docs - token])
-    expected = rows * columns / n_docs
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(cells > 0, cells * np.log(cells / expected), 0.0)
-    return np.where(both > expected[0], 2.0 * np.maximum(terms.sum(axis=0), 0.0), 0.0)
+    """Log-likelihood ratio G2, at least 0; arguments as of ``npmi``, all below 2^53.
+
+    It is summed from the differences of the four counts from what chance gives, which is to the same precision for
+    however many documents: the logarithms of the counts themselves nearly cancel each other.
+    """
+    values = np.empty_like(both)
+    for start in range(0, len(both), _CACHED):
+        part = slice(start, start + _CACHED)
+        values[part] = _log_likelihood_ratio(both[part], word[part], token[part], n_docs)
+    return values
 
 
 class Measure(NamedTuple):
@@ -75,3 +82,42 @@ def _log_ratio(above: Counts, below: Counts) -> Counts:
     """ln(above / below), to full precision also where the two are nearly the same."""
     excess = (above - below) / below
     return np.where(np.abs(excess) < 0.5, np.log1p(np.maximum(excess, -0.5)), np.log(above) - np.log(below))
+
+
+def _log_likelihood_ratio(both: Counts, word: Counts, token: Counts, n_docs: float) -> Counts:
+    without_word, without_token = n_docs - word, n_docs - token
+    excess = _difference_of_products(both, np.full_like(both, n_docs), word, token) / n_docs
+    total = (
+        _deviance(both, word * token / n_docs, excess)
+        + _deviance(word - both, word * without_token / n_docs, -excess)
+        + _deviance(token - both, without_word * token / n_docs, -excess)
+        + _deviance(without_word - token + both, without_word * without_token / n_docs, excess)
+    )
+    return np.where(excess > 0, 2.0 * total, 0.0)
+
+
+def _deviance(count: Counts, expected: Counts, difference: Counts) -> Counts:
+    """Computes count * ln(count / expected) - difference, at least 0, where ``difference`` is count - expected."""
+    share = difference / np.maximum(expected, _TINY)
+    series = difference * share * (1 / 2 + share * (-1 / 6 + share * (1 / 12 + share * (-1 / 20 + share / 30))))
+    logarithm = np.log1p(np.maximum(share, _TINY - 1))
+    return np.where(np.abs(share) < _NEAR, series, count * logarithm - difference)
+
+
+def _difference_of_products(a: Counts, b: Counts, c: Counts, d: Counts) -> Counts:
+    """Computes a * b - c * d, also where they are nearly the same: with what rounding takes of each (Dekker 1971)."""
+    first, second = a * b, c * d
+    return (first - second) + (_rounded_off(a, b, first) - _rounded_off(c, d, second))
+
+
+def _rounded_off(a: Counts, b: Counts, product: Counts) -> Counts:
+    """What a * b is more than its rounded product."""
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+
+
+def _halves(value: Counts) -> tuple[Counts, Counts]:
+    """A number as a sum of two with half the digits each, whose products are exact."""
+    shifted = value * (2.0**27 + 1)
+    high = shifted - (shifted - value)
+    return high, value - high

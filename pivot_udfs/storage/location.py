@@ -14,6 +14,8 @@ from pivot_udfs.storage.store_credentials import connect
 
 _HADOOP_SCHEMES = {"s3": "s3a"}
 _READ_AHEAD_BYTES = 4 << 20
+_MAX_BYTES = 256 << 20
+"""Of files that are read whole: lexicons, tokenizers, lists of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,12 @@ class Location:
         return cast(BinaryIO, stream)
 
     def read(self) -> bytes:
-        """The whole content of the file; raises as ``open_input``."""
+        """The whole content of the file, of at most 256 MiB; raises as ``open_input``."""
         with self.open_input() as stream:
-            return bytes(stream.read())
+            content = bytes(stream.read(_MAX_BYTES + 1))
+        if len(content) > _MAX_BYTES:
+            raise StoreError(f"{self} is larger than {_MAX_BYTES >> 20} MiB")
+        return content
 
     def open_output(self) -> pa.NativeFile:
         """A stream that replaces the file; folders above it are created where the store has folders."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import oracle_pivots
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -30,9 +30,25 @@ def one(kind: str, both: int, word: int, token: int, n_docs: int) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 @given(cell=counts())
 def test_formulas(kind: str, cell: tuple[int, int, int, int]) -> None:
-    # G2 of large tables is a small difference of large sums in either form.
-    slack = 1e-9 if kind != "llr" else 1e-12 * cell[3] * math.log(cell[3] + 1) + 1e-6
+    slack = 0.0 if kind == "llr" else 1e-9
     assert one(kind, *cell) == pytest.approx(oracle_pivots.MEASURES[kind](*cell), rel=1e-9, abs=slack)
+
+
+@given(
+    word=st.integers(1, 2**52), token=st.integers(1, 2**52), n_docs=st.integers(2**52, 2**53), excess=st.integers(1, 99)
+)
+@example(word=7 * 10**11, token=7 * 10**11, n_docs=10**12, excess=1)
+def test_llr_of_many_documents_to_nine_digits(word: int, token: int, n_docs: int, excess: int) -> None:
+    both = min(word, token, max(1, word + token - n_docs, word * token // n_docs + excess))
+    exact = oracle_pivots.llr(both, word, token, n_docs)
+    assert one("llr", both, word, token, n_docs) == pytest.approx(exact, rel=1e-9, abs=0)
+
+
+def test_llr_of_more_cells_than_are_computed_at_once() -> None:
+    token = np.arange(10, 20_010, dtype=np.float64)
+    values = MEASURES["llr"].associate(np.full(20_000, 10.0), np.full(20_000, 50.0), token, 1e6)
+    assert values[[0, -1]] == pytest.approx([one("llr", 10, 50, 10, 10**6), one("llr", 10, 50, 20_009, 10**6)])
+    assert not MEASURES["llr"].associate(token[:0], token[:0], token[:0], 1e6).size
 
 
 @given(cell=counts())

@@ -10,7 +10,7 @@ import pytest
 from jobs.framework import log_lines
 from jobs.framework.progress import Progress, StageRun
 from jobs.framework.run_summary import FILE, write_summary
-from jobs.loading.loaded_shards import LoadedShard
+from jobs.loading.compare_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance

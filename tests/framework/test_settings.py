@@ -1,6 +1,7 @@
 """Settings: a fault is reported with its dotted path, the value and what is allowed; what is printed loads again."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,25 @@ def test_files_that_are_not_settings(tmp_path: Path) -> None:
             load(tmp_path, text=f"{MINIMAL}\n[pivots]\nn_pivots = {value}")
         with pytest.raises(ConfigError, match="integer"):
             load(tmp_path, f"pivots.n_pivots={value}")
+
+
+def test_a_file_without_an_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", str(tmp_path / "pipe")):
+        with pytest.raises(ConfigError, match=f"^--config {path} is no regular file: give the path of a TOML file"):
+            load_settings(path, [], Settings)
+    with (tmp_path / "large.toml").open("w", encoding="utf-8") as large:
+        large.truncate(5 << 20)
+    with pytest.raises(ConfigError, match=r"large\.toml has more than 4,194,304 characters"):
+        load_settings(str(tmp_path / "large.toml"), [], Settings)
+
+
+def test_a_file_that_a_shell_pipes_is_read() -> None:
+    read, write = os.pipe()
+    os.write(write, MINIMAL.encode())
+    os.close(write)
+    assert load_settings(f"/dev/fd/{read}", [], Settings).lexicon.languages == ["en", "fr"]
+    os.close(read)
 
 
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:

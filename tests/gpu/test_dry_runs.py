@@ -100,6 +100,7 @@ FAULTS = [
     ("run_experiment", ["experiment.contrasts=['pivot-matched']"], "matched is no Delta table"),
     ("run_experiment", ["experiment.pack=false"], "packed/random has no manifest.json"),
     ("run_experiment", ["experiment.pilot={folder}/nowhere.json"], "nowhere.json is no readable experiment.json"),
+    ("run_experiment", ["experiment.pilot=/dev/zero"], "/dev/zero is no readable experiment.json"),
     ("run_experiment", MODEL, "nowhere is not a folder"),
     ("write_model_report", FRESH, "fresh holds no results"),
     ("demo_model", [], "the demo did not write them and would replace them"),

@@ -163,8 +163,8 @@ def run_without_spark(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(run_stages, "start_session", lambda *_: LocalSession())
     patch.setattr(run_stages, "check_machine", lambda *_, **__: None)
     patch.setattr(run_stages, "check_store", lambda *_: None)
-    patch.setattr("jobs.framework.run.read_tokenizer", _read_tokenizer)
-    patch.setattr("jobs.framework.run.fastest", _fastest)
+    patch.setattr("jobs.framework.run_context.read_tokenizer", _read_tokenizer)
+    patch.setattr("jobs.framework.run_context.fastest", _fastest)
     patch.setattr("pivot_udfs.count_cooccurrence.release_memory", lambda: None)
     patch.setattr(tokenize_corpus, "_warn_of_repeated_keys", lambda *_: None)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
@@ -43,15 +44,16 @@ def lift_difference(both: int, word: int, token: int, n_docs: int) -> float:
 
 
 def llr(both: int, word: int, token: int, n_docs: int) -> float:
-    """Dunning's G2 from entropies, 0 where the association is not positive."""
+    """Dunning's G2 from entropies to 60 digits, 0 where the association is not positive."""
 
-    def entropy(*counts: int) -> float:
-        return -sum(count * math.log(count / sum(counts)) for count in counts if count)
+    def entropy(*counts: int) -> Decimal:
+        return -sum((count * (Decimal(count) / sum(counts)).ln() for count in counts if count), Decimal(0))
 
     if both * n_docs <= word * token:
         return 0.0
     cells = [both, word - both, token - both, n_docs - word - token + both]
-    return 2 * (entropy(word, n_docs - word) + entropy(token, n_docs - token) - entropy(*cells))
+    with localcontext(Context(prec=60)):
+        return float(2 * (entropy(word, n_docs - word) + entropy(token, n_docs - token) - entropy(*cells)))
 
 
 MEASURES: dict[str, Callable[[int, int, int, int], float]] = {

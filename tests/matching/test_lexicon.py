@@ -178,7 +178,9 @@ def test_errors_name_what_is_wrong(payload: bytes, languages: tuple[str, ...], m
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "no.tsv", tmp_path):
+    with (tmp_path / "large.tsv").open("wb") as large:
+        large.truncate(1 << 40)  # a hole, which takes no disk
+    for path in (tmp_path / "no.tsv", tmp_path, Path("/dev/zero"), tmp_path / "large.tsv"):
         with pytest.raises(LexiconError, match=r"lexicon.path.*cannot be read.*TSV"):
             load_lexicon(str(path), ["en", "fr"])
 

@@ -9,7 +9,7 @@ import pytest
 from report_pages import PageReader
 from small_corpus import SmallCorpus, rows_of
 
-from jobs.report.arm_budgets_and_sources import compared_arms
+from jobs.report.arm_budgets_and_mixes import compared_arms
 from jobs.report.render_page import make_page
 from jobs.report.report_types import Report
 from pivot_udfs.arms import ARMS
@@ -33,7 +33,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    from jobs.report.arm_budgets_and_sources import sums_by_group, sums_by_language
+    from jobs.report.arm_budgets_and_mixes import sums_by_group, sums_by_language
     from jobs.report.density_by_language import read_densities
     from jobs.selection.shrunken_density import with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES

@@ -116,7 +116,7 @@ def test_the_model_side_takes_a_new_arm(wiki: Arm) -> None:
 
 @pytest.mark.spark
 def test_a_new_arm_is_in_the_report(spark: Any, wiki: Arm) -> None:
-    from jobs.report.arm_budgets_and_sources import read_arms, read_mixes, sums_by_group, sums_by_language
+    from jobs.report.arm_budgets_and_mixes import read_arms, read_mixes, sums_by_group, sums_by_language
 
     rows = [(f"s{k % 2}", "en", 10, 5, True, bool(k % 2)) for k in range(6)]
     columns = "source string, lang string, n_tokens long, n_pivot_tokens long, pivot boolean, wiki boolean"

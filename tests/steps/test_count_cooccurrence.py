@@ -16,7 +16,7 @@ from word_cases import TINY, TRAPS, WORDS
 
 from pivot_udfs import count_cooccurrence as step
 from pivot_udfs import sum_counts
-from pivot_udfs.count_changes import sum_languages
+from pivot_udfs.count_changed_files import sum_languages
 from pivot_udfs.counting.partial_rows import Kind, packed_rows
 from pivot_udfs.errors import TokenizerError, WarehouseError
 from pivot_udfs.schemas import CORPUS_TOTALS

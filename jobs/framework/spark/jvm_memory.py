@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from jobs.framework.spark.spark_settings import spark_defaults
+from jobs.framework.spark.spark_settings import LOCAL_DRIVER_MEMORY, spark_defaults
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Settings
 
-LOCAL_DRIVER_MEMORY = os.environ.get("SPARK_DRIVER_MEMORY") or "3g"
-"""Of a local session, unless it is set."""
 _LEAST_HEAP = 450
 """MiB; Spark does not start with less."""
 _MEBIBYTES = {"k": 1 / 1024, "": 1, "m": 1, "g": 1024, "t": 1 << 20}

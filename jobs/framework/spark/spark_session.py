@@ -1,7 +1,7 @@
 """A Spark session with Delta, the same under ``spark-submit`` and under plain ``python``.
 
-``spark_settings`` describes which settings take precedence; Delta's extension is added to those that are set. The Delta
-jars come from Spark's ``jars/`` folder, where ``setup_jars`` installs them, or from ``--packages`` or ``--jars``.
+``spark_settings`` has its settings. The Delta jars come from Spark's ``jars/`` folder, where ``setup_jars`` installs
+them, or from ``--packages`` or ``--jars``.
 """
 
 import atexit
@@ -10,47 +10,23 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from jobs.framework.spark.code_zip import build_zip
-from jobs.framework.spark.jvm_memory import LOCAL_DRIVER_MEMORY, executor_memory_warning
+from jobs.framework.spark.jvm_memory import executor_memory_warning
 from jobs.framework.spark.jvm_output import JvmOutput
-from jobs.framework.spark.spark_settings import PYTHON, spark_defaults, too_late
+from jobs.framework.spark.spark_settings import DELTA, PYTHON, is_local, spark_conf, too_late
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 from pivot_udfs.storage.location import Location
 
 log = logging.getLogger(__name__)
-
-_EXTENSIONS = "spark.sql.extensions"
-_DELTA = "io.delta.sql.DeltaSparkSessionExtension"
-_ALWAYS = {
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.hadoop.fs.gs.auth.type": "APPLICATION_DEFAULT",  # as pyarrow and delta-rs find credentials
-    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
-    # Batches are limited by bytes: a document is anything from a line to max_document_bytes.
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
-    "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
-}
-_LOCAL = {
-    "spark.driver.memory": LOCAL_DRIVER_MEMORY,
-    # The second compiler costs a small rebuild a third of its time and gains a large one 2 % (docs/measured.md).
-    # Without it the JVM would reserve 48 MB for compiled code, which a rebuild of 1.4 GB fills.
-    "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
-    "spark.log.level": "ERROR",
-    "spark.sql.shuffle.partitions": "8",
-    "spark.databricks.delta.snapshotPartitions": "2",
-    "spark.ui.enabled": "false",
-    "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/spark-warehouse",  # Spark creates it; it stays empty
-}
-_CLUSTER = {"spark.log.level": "WARN"}
 
 
 def start_session(app_name: str, spark: Spark, output: JvmOutput | None = None) -> SparkSession:
@@ -59,16 +35,16 @@ def start_session(app_name: str, spark: Spark, output: JvmOutput | None = None) 
     ``output`` takes what a JVM that is started here writes to standard error. Raises ConfigError where the Delta jars
     are missing.
     """
-    conf = _conf(app_name, spark)
+    conf = spark_conf(app_name, spark)
     os.environ["PYSPARK_PYTHON"] = conf.get(PYTHON) or os.environ.get("PYSPARK_PYTHON") or sys.executable
     if output and SparkContext._gateway is None:
         output.launch(conf)
     session = SparkSession.builder.config(conf=conf).getOrCreate()
-    if not _is_local(conf) and "PYSPARK_GATEWAY_PORT" not in os.environ:
+    if not is_local(conf) and "PYSPARK_GATEWAY_PORT" not in os.environ:
         _send_code(session)
     _check_jvm(session)
     if output:
-        output.session_started(_is_local(conf))
+        output.session_started(is_local(conf))
     return session
 
 
@@ -100,44 +76,9 @@ def silence_jvm() -> None:
             context.setLogLevel("OFF")
 
 
-def _conf(app_name: str, spark: Spark) -> SparkConf:
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    if submitted:
-        SparkContext._ensure_initialized()
-    conf = SparkConf()
-    own = {"spark.app.name": app_name} | _ALWAYS
-    for defaults in (
-        {"spark.master": spark.master} if spark.master else {},
-        spark.conf,
-        {} if submitted else spark_defaults(),
-        {"spark.master": "local[*]"},
-    ):
-        _set_missing(conf, defaults)
-    _set_missing(conf, own | (_LOCAL if _is_local(conf) else _CLUSTER))
-    if _is_local(conf):  # else Spark looks up the name of the machine, which in a container may have no address
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    conf.set(_EXTENSIONS, with_delta(conf.get(_EXTENSIONS)))
-    return conf
-
-
-def _set_missing(conf: SparkConf, settings: Mapping[str, str]) -> None:
-    for key, value in settings.items():
-        conf.setIfMissing(key, value)
-
-
-def _is_local(conf: SparkConf) -> bool:
-    return str(conf.get("spark.master", "")).startswith("local")
-
-
-def with_delta(extensions: str | None) -> str:
-    """Spark's list of session extensions, with Delta's added where it is missing."""
-    given = [name.strip() for name in (extensions or "").split(",") if name.strip()]
-    return ",".join(given if _DELTA in given else [*given, _DELTA])
-
-
 def warn_of_settings(app_name: str, spark: Spark, memory_budget_mb: int) -> None:
     """Warns of settings that come too late, and of less memory for Python than the budgets of an executor's workers."""
-    conf = _conf(app_name, spark)
+    conf = spark_conf(app_name, spark)
     jvm: Any = SparkContext._jvm
     if "PYSPARK_GATEWAY_PORT" in os.environ and (late := too_late(spark.conf, jvm.System.getProperty)):
         log.warning("these keys of spark.conf have no effect under spark-submit, give it --conf: %s", ", ".join(late))
@@ -157,7 +98,7 @@ def _send_code(session: SparkSession) -> None:
 def _check_jvm(session: SparkSession) -> None:
     """Delta must be where Spark looks for classes: jars of ``--packages`` are in the context class loader alone."""
     jvm: Any = session._jvm
-    if not jvm.org.apache.spark.util.Utils.classIsLoadable(_DELTA):
+    if not jvm.org.apache.spark.util.Utils.classIsLoadable(DELTA):
         raise ConfigError(
             "Spark has no Delta Lake: run setup_jars (`make setup` does), or give spark-submit "
             "--packages io.delta:delta-spark_4.2_2.13:4.4.0 (conf/delta-jars.sha256 lists the jars)"

@@ -57,7 +57,7 @@ def load_model(settings: Model) -> Any:
 
     Tensors in the files that the model does not use are named in a warning. Raises ModelError where it cannot be found
     or read, needs code or pickles that the settings do not allow, or weights are missing, there twice, of another
-    shape, not finite, or integers.
+    shape, not finite, or integers, or a first pass fails.
     """
     device, files = pick_device(settings.device), find_files(settings)
     options: dict[str, Any] = {"dtype": pick_dtype(settings.dtype, device), "revision": files.commit or "main"}
@@ -71,7 +71,9 @@ def load_model(settings: Model) -> Any:
     model.config.use_cache = True
     if device.type == "cpu":
         keep_freed_memory()
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    _check_pass(files.folder, model)
+    return model
 
 
 def _read_weights(settings: Model, path: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -155,6 +157,23 @@ def _integers(stored: dict[str, str], model: Any) -> set[str]:
         return set()
     own = {name for name, tensor in model.state_dict().items() if not tensor.is_floating_point()}
     return {name for name, kind in stored.items() if kind[0] in "IU"} - own
+
+
+@torch.no_grad()
+def _check_pass(path: Path, model: Any) -> None:
+    """Refuses a model whose weights fit its config.json, with which it computes nothing that can be used."""
+    advice = "check its config.json and model.dtype"
+    if getattr(model.config.get_text_config(), "num_hidden_layers", 1) < 1:
+        raise ModelError(f"{path}: the model has no layers; {advice}")
+    try:
+        ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+        logits = model(input_ids=ids, use_cache=False).logits
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        raise ModelError(f"{path}: the model's first pass fails ({' '.join(str(error).split())}); {advice}") from None
+    if not logits.isfinite().all():
+        raise ModelError(f"{path}: the model's first logits are no numbers; {advice}")
 
 
 def _some(names: list[str], limit: int = 3) -> str:

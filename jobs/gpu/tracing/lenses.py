@@ -5,17 +5,20 @@ layer. The last layer has none: it is always the model's own answer.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from jobs.gpu.common.files import write_json
-from jobs.gpu.tracing.lens_files import OURS, lens_file
+from jobs.gpu.common.files import file_sha256, read_provenance, write_json
+from jobs.gpu.common.settings import ModelSettings
+from jobs.gpu.models.model_files import model_hashes, model_settings
+from jobs.gpu.tracing.lens_files import OURS, lens_file, lens_folder
 from pivot_udfs.errors import ModelError
 
 _KIND = "linear_tuned_lens"
@@ -82,3 +85,31 @@ def load_lens(folder: Path, n_layers: int, size: int, allow_pickle: bool) -> Len
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"{folder} holds a damaged or incomplete lens ({error}): train or copy it again") from None
     return lens
+
+
+def lens_identity(settings: ModelSettings) -> dict[str, str]:
+    """The SHA-256 (hex) of the tuned lens, as a setting of the provenance of traces; empty for the logit lens."""
+    if settings.trace.lens == "logit":
+        return {}
+    return {"trace.lens_sha256": file_sha256(lens_file(lens_folder(settings), settings.model.allow_pickle))}
+
+
+def load_trace_lens(settings: ModelSettings, model: Any) -> Lens:
+    """The lens that ``trace.lens`` asks for, on the model's device.
+
+    Raises ModelError where there is none, or it was trained for another model.
+    """
+    if settings.trace.lens == "logit":
+        return Lens()
+    folder, config = lens_folder(settings), model.config.get_text_config()
+    made, now = read_provenance(folder), model_hashes(settings.model) | _commit(model_settings(settings.model))
+    if made is not None:
+        before = {name: value for name, value in made.files.items() if name.startswith("model/")}
+        if before | _commit(made.settings) != now:
+            raise ModelError(f"{folder} was trained for another model: delete it and run jobs.gpu.train_tuned_lens")
+    lens = load_lens(folder, config.num_hidden_layers, config.hidden_size, settings.model.allow_pickle)
+    return lens.to(model.device)
+
+
+def _commit(of_model: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in of_model.items() if name == "model.commit"}

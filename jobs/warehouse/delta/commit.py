@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
@@ -32,12 +32,9 @@ from pivot_udfs.storage.store_credentials import delta_options
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
 from pivot_udfs.storage.write_parquet import WrittenFile
 
-LOG_CLEANUP = "delta.enableExpiredLogCleanup"
-"""Off, so that the log keeps the commits with the provenance of rows and the versions that releases name."""
-KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
-"""The same for commits to tables without the property; ``DeltaTable.optimize`` ignores it."""
-_CONFIGURATION = {"delta.checkpointInterval": "10", LOG_CLEANUP: "false"}
-"""delta-rs alone would write its first checkpoint at version 99, and Delta Lake's own library has 10."""
+_CONFIGURATION = {"delta.checkpointInterval": "10", "delta.enableExpiredLogCleanup": "false"}
+"""delta-rs alone would write its first checkpoint at version 99, and Delta Lake's own library has 10. The log keeps the
+commits with the provenance of rows and the versions that releases name."""
 
 
 def commit_files(
@@ -79,9 +76,7 @@ def commit_files(
     try:
         _check_there(table, files)
         if delta:
-            delta.create_write_transaction(
-                [*added, *gone], mode, nullable, [], commit_properties=properties, post_commithook_properties=KEEP_LOG
-            )
+            delta.create_write_transaction([*added, *gone], mode, nullable, [], commit_properties=properties)
         else:
             about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
             delta = _created(table, nullable, added, about, properties)
@@ -118,7 +113,7 @@ def roll_back(table: Location, rows: TableVersion) -> Content:
     try:
         check_files(table, open_delta(table, version), content)
         once = CommitProperties(max_commit_retries=0)
-        delta.restore(version, commit_properties=once, post_commithook_properties=KEEP_LOG)
+        delta.restore(version, commit_properties=once)
     except DamagedTableError as error:
         raise missing_version(table, version, str(error)) from None
     except (DeltaError, *STORE_ERRORS) as error:

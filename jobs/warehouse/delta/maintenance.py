@@ -14,7 +14,6 @@ from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
-from jobs.warehouse.delta.commit import KEEP_LOG, LOG_CLEANUP
 from jobs.warehouse.delta.commit_history import read_content
 from jobs.warehouse.delta.open_table import LOG, add_actions, check_files, data_files, open_delta, stored_files
 from jobs.warehouse.delta.refused_features import refused_feature
@@ -53,7 +52,6 @@ def maintain_table(
     try:
         stored, done = stored_files(table), []
         if keep is not None:
-            done += _keep_log(delta, dry_run)
             done += _compact(delta, settings, file_mb, dry_run)
             done += _vacuum(delta, stored, settings.retention_hours, keep, dry_run)
             done += _remove_unfinished(table, settings.retention_hours, dry_run)
@@ -101,15 +99,6 @@ def _amount(sizes: Collection[int]) -> str:
     return f"{len(sizes):,} files of {sum(sizes) / 1e6:,.1f} MB"
 
 
-def _keep_log(delta: DeltaTable, dry_run: bool) -> list[str]:
-    """Compacting would remove commits of more than 30 days from the log."""
-    if LOG_CLEANUP in delta.metadata().configuration:
-        return []
-    if not dry_run:
-        delta.alter.set_table_properties({LOG_CLEANUP: "false"}, post_commithook_properties=KEEP_LOG)
-    return [f"{'would set' if dry_run else 'set'} {LOG_CLEANUP} = false"]
-
-
 def _compact(delta: DeltaTable, settings: Maintenance, file_mb: int, dry_run: bool) -> list[str]:
     """Any two files of less than half of the target fit into one."""
     small = [n_bytes for n_bytes in data_files(delta).values() if 2 * n_bytes < file_mb << 20]
@@ -141,12 +130,7 @@ def _vacuum(
     if retention_hours > _TOMBSTONE_HOURS:
         keep = sorted({*keep, *_versions_since(delta, time.time() - 3600 * retention_hours)})
     vacuum = partial(
-        delta.vacuum,
-        retention_hours,
-        enforce_retention_duration=False,
-        full=True,
-        keep_versions=list(keep),
-        post_commithook_properties=KEEP_LOG,
+        delta.vacuum, retention_hours, enforce_retention_duration=False, full=True, keep_versions=list(keep)
     )
     # It also lists files that an earlier VACUUM removed, and would commit to the log each time.
     unused = [stored[path] for path in vacuum(dry_run=True) if path in stored]

@@ -65,7 +65,16 @@ def open_delta(table: Location, version: int | None = None) -> DeltaTable | None
         raise kind(f"the log of {table} cannot be read ({why}{hint})") from None
     if present and not f"/{table.path}".endswith(f"/{present}"):
         raise WarehouseError(f"{table} holds the table {printable(present)}: put the right one there, or remove it")
+    if version is None and table.is_local:
+        _check_next_commit(table, delta)
     return delta
+
+
+def _check_next_commit(table: Location, delta: DeltaTable) -> None:
+    """Raises WarehouseError where a folder has the name of the next commit, which delta-rs takes for another run's."""
+    place = Path(table.path, LOG, f"{delta.version() + 1:020}.json")
+    if place.is_dir():
+        raise WarehouseError(f"nothing can be committed to {table}: {printable(str(place))} is a folder: remove it")
 
 
 def missing_version(table: Location, version: int, why: str) -> MissingVersionError:

@@ -11,11 +11,11 @@ import pytest
 from pyspark import SparkContext
 from standalone_cluster import SPARK
 
-from jobs.framework.spark import spark_session
-from jobs.framework.spark.spark_settings import check_spark_settings, spark_defaults, too_late
+from jobs.framework.spark.spark_settings import check_spark_settings, spark_conf, spark_defaults, too_late, with_delta
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.settings import Spark
 
+DELTA = "io.delta.sql.DeltaSparkSessionExtension"
 MASTERS = ["", "local", "local[*]", "local[4]", "local[2,3]", "local-cluster[2,1,1024]", "yarn", "k8s://https://h:1"]
 
 
@@ -96,7 +96,7 @@ def test_the_defaults_file_of_spark_comes_after_the_configuration_and_before_our
         "  spark.ui.enabled\ttrue\nother.key 1\n",
         encoding="utf-8",
     )
-    conf = spark_session._conf("a job", Spark(master="local[1]", conf={"spark.driver.memory": "4g"}))
+    conf = spark_conf("a job", Spark(master="local[1]", conf={"spark.driver.memory": "4g"}))
     assert conf.get("spark.driver.memory") == "4g"
     assert conf.get("spark.sql.extensions") == "org.example.Other,io.delta.sql.DeltaSparkSessionExtension"
     assert conf.get("spark.app.name") == "a name"
@@ -105,9 +105,42 @@ def test_the_defaults_file_of_spark_comes_after_the_configuration_and_before_our
     assert not conf.contains("other.key")
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (None, DELTA),
+        ("", DELTA),
+        (DELTA, DELTA),
+        ("org.example.Other", f"org.example.Other,{DELTA}"),
+        (f"{DELTA}, org.example.Other", f"{DELTA},org.example.Other"),
+    ],
+)
+def test_delta_joins_the_extensions_that_are_there(given: str | None, wanted: str) -> None:
+    assert with_delta(given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("master", "given", "level"),
+    [
+        ("yarn", {}, "WARN"),
+        ("spark://host:7077", {}, "WARN"),
+        ("k8s://https://h:1", {}, "WARN"),
+        ("local-cluster[2,1,1024]", {}, "ERROR"),
+        ("local[2]", {}, "ERROR"),
+        ("yarn", {"spark.log.level": "INFO"}, "INFO"),
+        ("local[2]", {"spark.log.level": "DEBUG"}, "DEBUG"),
+    ],
+)
+def test_the_lines_of_spark_begin_at_warnings_unless_another_level_is_set(
+    master: str, given: dict[str, str], level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SparkContext, "_jvm", None)  # else its properties are among the settings
+    assert spark_conf("a job", Spark(master=master, conf=given)).get("spark.log.level") == level
+
+
 def test_the_jvm_has_one_compiler_in_local_mode_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SparkContext, "_jvm", None)
-    local, cluster = (spark_session._conf("a job", Spark(master=name)) for name in ("local[1]", "spark://a:7077"))
+    local, cluster = (spark_conf("a job", Spark(master=name)) for name in ("local[1]", "spark://a:7077"))
     assert "-XX:TieredStopAtLevel=1" in str(local.get("spark.driver.defaultJavaOptions"))
     assert not local.contains("spark.driver.extraJavaOptions")  # a user's come after the defaults, and take precedence
     assert not cluster.contains("spark.driver.defaultJavaOptions")

@@ -217,6 +217,25 @@ def test_a_wrong_value_in_the_configuration_is_one_line(tmp_path: Path, key: str
     assert (key in str(found.value)) == (key in ("hidden_size", "hidden_act")), "what the library says of it is kept"
 
 
+@pytest.mark.parametrize(
+    ("family", "key", "value", "message"),
+    [
+        ("llama", "num_hidden_layers", 0, "the model has no layers"),
+        ("gpt2", "n_layer", -1, "the model has no layers"),
+        ("gpt2", "n_head", -4, r"the model's first pass fails \(.+\)"),
+        ("llama", "rms_norm_eps", -5.0, "the model's first logits are no numbers"),
+    ],
+)
+def test_a_size_with_which_nothing_can_be_computed_is_one_line(
+    tmp_path: Path, family: str, key: str, value: object, message: str
+) -> None:
+    save_model(tiny_model(family), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(ModelError, match=rf"{message}; check its config\.json and model\.dtype$"):
+        load_model(_settings(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab.json"])
 def test_a_damaged_vocabulary_of_a_model_is_named(tmp_path: Path, name: str) -> None:
     model, ours = tiny_model(vocabulary=400), load_tokenizer(str(write_tokenizer(tmp_path / "ours.json")))

@@ -12,12 +12,12 @@ from deltalake import DeltaTable
 
 from jobs.gpu.common.read_tables import open_table
 from jobs.warehouse.arrow_tables import ArrowTables
-from jobs.warehouse.changed_documents import documents_to_read
 from jobs.warehouse.delta.commit import roll_back
 from jobs.warehouse.delta.commit_history import commits_between, read_content
 from jobs.warehouse.delta.maintenance import maintain_table
 from jobs.warehouse.delta.open_table import open_delta, stored_rows
 from jobs.warehouse.delta.table_files import changed_files
+from jobs.warehouse.documents_to_read import documents_to_read
 from jobs.warehouse.spark_tables import Warehouse
 from jobs.warehouse.write_release import write_release
 from pivot_udfs.errors import MissingVersionError, WarehouseError
@@ -73,12 +73,7 @@ def cleaned(tmp_path: Path) -> Warehouse:
     return reopened(tmp_path)
 
 
-@pytest.mark.parametrize("made_before_the_property", [True, False])
-def test_commits_and_maintenance_keep_the_log_however_old_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_before_the_property: bool
-) -> None:
-    if made_before_the_property:
-        monkeypatch.setattr("jobs.warehouse.delta.commit._CONFIGURATION", {"delta.checkpointInterval": "10"})
+def test_commits_and_maintenance_keep_the_log_however_old_it_is(tmp_path: Path) -> None:
     warehouse = reopened(tmp_path)
     table = warehouse.location("documents")
     add(warehouse, *range(15))
@@ -86,8 +81,7 @@ def test_commits_and_maintenance_keep_the_log_however_old_it_is(
     for path in log_of(table).iterdir():
         os.utime(path, (old, old))
     add(warehouse, *range(15, 25))
-    line = maintain_table(table, Maintenance(min_small_files=2), 64, [], dry_run=False)
-    assert ("enableExpiredLogCleanup" in line) == made_before_the_property
+    maintain_table(table, Maintenance(min_small_files=2), 64, [], dry_run=False)
     content = reopened(tmp_path).content("documents")
     assert content is not None
     while content.newest < 39:

@@ -261,6 +261,17 @@ def test_a_log_that_is_a_file_is_damage(written: Location) -> None:
     assert "the log of" in damage(written)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_folder_in_the_place_of_a_commit_is_named(written: Location, version: int) -> None:
+    log_file(written, version).unlink(missing_ok=True)
+    log_file(written, version).mkdir()
+    with pytest.raises(WarehouseError, match=rf"{version:020}\.json is a folder: remove it$") as caught:
+        open_delta(written)
+    assert caught.value.exit_code == 2
+    log_file(written, version).rmdir()
+    assert open_delta(written)
+
+
 def test_a_missing_or_cut_data_file_is_damage(written: Location) -> None:
     path = Path(written.path) / "b"
     path.write_bytes(path.read_bytes()[:-1])

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from jobs.warehouse.changed_documents import covered_documents, documents_to_read
 from jobs.warehouse.delta.commit import data_files
+from jobs.warehouse.documents_to_read import covered_documents, documents_to_read
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import DOCUMENTS

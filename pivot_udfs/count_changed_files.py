@@ -16,7 +16,7 @@ from pivot_udfs.storage.read_parquet import ReadFiles, read_files
 _LENGTHS = pa.schema([DOCUMENTS.field(name) for name in ("lang", "n_tokens")])
 
 
-def count_changes(
+def count_changed_files(
     batches: Iterator[pa.RecordBatch], folder: str, plan: CountPlan, read: ReadFiles = read_files
 ) -> Iterator[pa.RecordBatch]:
     """Counts the documents of files (a path in the folder, sign 1 or -1); counts of removed files are negative.
@@ -34,7 +34,7 @@ def count_changes(
 def count_languages(
     batches: Iterator[pa.RecordBatch], folder: str, read: ReadFiles = read_files
 ) -> Iterator[pa.RecordBatch]:
-    """Documents and tokens by language, arguments as for ``count_changes``; a language may come more than once."""
+    """Documents and tokens by language, arguments as above; a language may come more than once."""
     for file in (row for batch in batches for row in batch.to_pylist()):
         for rows in read([file["file"]], folder, _LENGTHS):
             of_language = pa.table(rows).group_by("lang").aggregate([("n_tokens", "count"), ("n_tokens", "sum")])

@@ -6,7 +6,7 @@ from functools import cached_property
 from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
-from jobs.loading.loaded_shards import LOADED, read_loaded
+from jobs.loading.compare_shards import LOADED, read_loaded
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import TableVersion

@@ -1,4 +1,4 @@
-"""Selects and orders the documents to pack, and the documents to hold out.
+"""Splits the documents into those to train on and those to hold out, and orders both.
 
 Both depend only on hashes of a document's key (source, doc_id): the files of the table and their order do not matter,
 and a held-out document is held out of every arm. A selection is a data frame in the order of the packed file: its index
