@@ -1,7 +1,6 @@
 """What was read: documents and tokens by source, and quarantined records by reason with examples."""
 
 import numpy as np
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -38,7 +37,7 @@ def read_intake(run: Run, by_group: DataFrame) -> Intake:
 def _n_shards(run: Run) -> int:
     """Shards of which ``documents`` or ``quarantine`` has records."""
     shards = run.warehouse.read_small("shards")
-    return int(pc.sum(pc.greater(pc.add(shards["n_docs"], shards["n_rejected"]), 0)).as_py() or 0)
+    return int(np.count_nonzero(shards["n_docs"].to_numpy() + shards["n_rejected"].to_numpy()))
 
 
 def _read_rejected(quarantine: DataFrame) -> tuple[Row, ...]:
