@@ -78,7 +78,7 @@ def _hits(run: Run, part: DataFrame) -> DataFrame:
     table = part.select("source", "doc_id", "lang", "text", "token_ids").toArrow()
     for batch in table.combine_chunks().to_batches():
         texts = batch.column("text")
-        tokens = tokens_of(batch.column("token_ids"), vocabulary(run.tokenizer).size)
+        tokens = tokens_of(batch, vocabulary(run.tokenizer).size)
         hits = word_matcher(run.lexicon, "document_language").find(texts, batch.column("lang").to_pylist())
         firsts, ends = locate_hits(run.tokenizer, texts, hits, tokens)
         docs = pa.array(hits.docs)

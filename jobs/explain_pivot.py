@@ -11,7 +11,6 @@ from functools import partial
 
 from jobs.explaining.explain_token import TOKEN_TABLES, explain_token, token_id_of
 from jobs.explaining.print_explanation import print_explanation, print_plan
-from jobs.explaining.table_states import provenance_of
 from jobs.framework.command_line import Arguments, run_command
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.errors import ConfigError, TokenizerError
@@ -61,7 +60,7 @@ def _asked_for(settings: Settings, arguments: TokenArguments) -> tuple[ArrowTabl
 def _vocabulary(settings: Settings, tables: ArrowTables) -> Vocabulary:
     """Of the configured tokenizer, which must be the one that the pivots were found with."""
     tokenizer = load_tokenizer(settings.tokenizer.path, "reference")
-    made = provenance_of(tables, "pivots").files["tokenizer"]
+    made = tables.provenance("pivots").files["tokenizer"]
     if made != tokenizer.sha256:
         raise TokenizerError(
             f"{tables.table_path('pivots')} was made with {other_content('tokenizer', made, tokenizer.sha256)}: set "

@@ -26,6 +26,7 @@ from pivot_udfs.find_pivots import (
 )
 from pivot_udfs.provenance import Provenance, difference
 from pivot_udfs.schemas import PAIR_PIVOTS
+from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 
@@ -65,7 +66,7 @@ def known_drift(run: Run) -> float | None:
 
 def _stay(run: Run, plan: PivotPlan) -> bool:
     """Measures how much the pivots by today's counts differ from the pinned ones; whether these stay."""
-    pinned = run.warehouse.read_small("pivots").column("token_id").to_pylist()
+    pinned = pylist(run.warehouse.read_small("pivots").column("token_id"))
     with run.progress.watch(run.spark, STAGE.name, "drift"):
         step = partial(pair_pivots, plan=plan)
         pairs = _associations(run, plan).mapInArrow(step, from_arrow_schema(PAIR_PIVOTS)).toArrow()
@@ -81,12 +82,12 @@ def _stay(run: Run, plan: PivotPlan) -> bool:
 
 def pivot_plan(run: Run) -> PivotPlan:
     """What the workers need, from the settings and the totals; raises WarehouseError where no document is counted."""
-    n_docs = sum(run.warehouse.read_small("corpus_totals").column("n_docs").to_pylist())
+    n_docs = sum(pylist(run.warehouse.read_small("corpus_totals").column("n_docs")))
     if not n_docs:
         raise WarehouseError(f"{run.warehouse.table_path('corpus_totals')} counts no document: tokenize a corpus first")
     numbers, words = run.lexicon.word_numbers(), run.warehouse.read_small("word_totals")
     word_docs = np.zeros(len(numbers), np.int64)
-    names = zip(words.column("lang").to_pylist(), words.column("word").to_pylist(), strict=True)
+    names = zip(pylist(words.column("lang")), pylist(words.column("word")), strict=True)
     word_docs[[numbers[name] for name in names]] = words.column("doc_count").to_numpy()
     tokens = token_figures(run, n_docs)
     return PivotPlan(run.lexicon, run.tokenizer, run.settings.pivots, n_docs, word_docs, tokens)

@@ -14,10 +14,9 @@ from jobs import count_cooccurrence, filter_documents, find_pivots, score_docume
 from jobs.framework.command_line import Arguments
 from jobs.framework.refresh import decide_refresh
 from jobs.framework.run_stages import print_plan, run_stage, with_run
-from jobs.framework.run_summary import write_summary
+from jobs.framework.run_summary import describe_rebuild, write_summary
 from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import missed_budgets
-from jobs.warehouse.delta.open_table import stored_rows
 from jobs.warehouse.register_tables import register_tables
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
@@ -53,7 +52,8 @@ class Request(Arguments):
 def run(run: Run, request: Request) -> None:
     """Runs what has changed, in order, and adds a release where a table has changed."""
     run_changed(run, STAGES, request)
-    sys.stdout.write(_summary(run, str(write_report.report_location(run))))
+    tables = [table for stage in STAGES for table in stage.writes(run.settings)]
+    sys.stdout.write(describe_rebuild(run, tables, str(write_report.report_location(run))))
 
 
 def plan(run: Run, request: Request) -> None:
@@ -83,27 +83,6 @@ def _budget_missed(run: Run) -> dict[str, float] | None:
     if run.budget_missed is None and run.warehouse.content("selection_cuts"):
         run.budget_missed = missed_budgets(*filter_documents.arm_budgets(run))
     return run.budget_missed
-
-
-def _summary(run: Run, report: str) -> str:
-    """Where everything is, and the ten best pivots."""
-    pivots = stored_rows(run.warehouse.location("pivots"), run.warehouse.check_source("pivots").newest)
-    rows = [
-        f"{pivot['rank']:>4}  {pivot['token']!r:<18} {pivot['score']:>8.2f} {pivot['n_concepts']:>9} "
-        f"{pivot['n_language_pairs']:>14} {pivot['doc_share']:>9.1%}"
-        for pivot in sorted(pivots, key=lambda pivot: int(pivot["rank"]))[:10]
-    ]
-    tables = [table for stage in STAGES for table in stage.writes(run.settings)]
-    return "\n".join(
-        [
-            f"\ntables  {run.warehouse.path}/  ({', '.join(tables)})",
-            f"report  {report}",
-            "\nthe ten best pivots",
-            "rank  token                 score  concepts  language pairs  documents",
-            *rows,
-            "",
-        ]
-    )
 
 
 main = partial(with_run, "rebuild_corpus", __doc__, STAGES, run, plan=plan, arguments=Request)

@@ -28,6 +28,7 @@ from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import locate_hits, tokens_of
 from pivot_udfs.matching.match_words import word_matcher
 from pivot_udfs.schemas import DOCUMENTS, N_SOURCE_GROUPS
+from pivot_udfs.storage.typed_columns import pylist, typed_column
 from pivot_udfs.text.identify_language import language_model
 from pivot_udfs.tokenization.backends import TokenizerSpec, forget_encoders
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -94,9 +95,9 @@ def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """The batch in slices of about _SLICE_BYTES of text, at least one document each."""
     if not batch.num_rows:
         return
-    sizes = pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
+    sizes = pc.binary_length(typed_column(batch, "text", pa.StringArray)).to_numpy(zero_copy_only=False)
     groups = np.cumsum(sizes) // _SLICE_BYTES
-    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    starts = np.flatnonzero(np.diff(groups, prepend=-1)).tolist()
     for start, stop in zip(starts, [*starts[1:], batch.num_rows], strict=True):
         yield batch.slice(start, stop - start)
 
@@ -117,8 +118,8 @@ class _Block:
         self.word_languages = np.array(self.plan.lexicon.word_languages(), np.int32)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        texts = batch.column("text")
-        tokens = tokens_of(batch.column("token_ids"), self.n_columns)
+        texts = typed_column(batch, "text", pa.StringArray)
+        tokens = tokens_of(batch, self.n_columns)
         hits = self.matcher.find(texts, batch.column("lang").to_pylist())
         firsts, ends = locate_hits(self.plan.tokenizer, texts, hits, tokens)
         base = self.n_tokens + tokens.doc_starts[hits.docs]
@@ -186,10 +187,10 @@ def _emit(
         yield packed_rows(kind, *(column[:n_cells] for column in out))
 
 
-def _source_groups(sources: pa.StringArray) -> npt.NDArray[np.uint8]:
+def _source_groups(sources: "pa.Array[pa.StringScalar]") -> npt.NDArray[np.uint8]:
     """The group of each source, from the CRC-32 of its UTF-8 bytes."""
     names = sources.dictionary_encode()
-    groups = [crc32(name.encode()) % N_SOURCE_GROUPS for name in names.dictionary.to_pylist()]
+    groups = [crc32(name.encode()) % N_SOURCE_GROUPS for name in pylist(names.dictionary)]
     found: npt.NDArray[np.uint8] = np.array(groups, np.uint8)[names.indices.to_numpy()]
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +30,11 @@ from pivot_udfs.storage.read_parquet import (
     table_in,
 )
 from pivot_udfs.storage.stores import resolve
+from pivot_udfs.storage.typed_columns import pylist, required, schema_of
 
-PLACES = pa.schema({"file": pa.string(), "shard": pa.string(), "first": pa.int64(), "last": pa.int64()})
+PLACES = schema_of({"file": pa.string(), "shard": pa.string(), "first": pa.int64(), "last": pa.int64()})
 """``first`` and ``last`` are numbers of records."""
-HELD = pa.schema([pa.field("table", pa.string(), nullable=False), *CORPUS_TOTALS])
+HELD = pa.schema([required("table", pa.string()), *CORPUS_TOTALS])
 _PLACE = pa.schema([DOCUMENTS.field(name) for name in ("shard", "record")])
 _RECORDS_PER_SHARD = 1 << 40
 _OF_KEYS = ("pivot_density", "shrunken_density")
@@ -40,7 +42,7 @@ _OF_KEYS = ("pivot_density", "shrunken_density")
 
 def record_ranges(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
     """The records in files (one string column) of ``documents``: batches in PLACES, a row for each file and shard."""
-    for file in (file for batch in batches for file in batch.column(0).to_pylist()):
+    for file in (file for batch in batches for file in pylist(batch.column(0))):
         records = pa.Table.from_batches(read_files([file], folder, _PLACE), _PLACE).group_by("shard")
         ranges = records.aggregate([("record", "min"), ("record", "max")]).rename_columns(PLACES.names[1:])
         yield from ranges.add_column(0, "file", pa.repeat(file, ranges.num_rows)).cast(PLACES).to_batches()
@@ -52,9 +54,9 @@ def count_held(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.Re
     Yields batches in HELD; a language of a table may come more than once.
     """
     for batch in batches:
-        for place, file in enumerate(batch.column("file").to_pylist()):
+        for place, file in enumerate(pylist(batch.column("file"))):
             for rows in count_languages(iter([batch.slice(place, 1)]), folder):
-                yield pa.RecordBatch.from_arrays([pa.repeat(table_in(file), len(rows)), *rows], schema=HELD)
+                yield pa.RecordBatch.from_arrays([pa.repeat(table_in(file), len(rows)), *rows.columns], schema=HELD)
 
 
 def copy_chosen(
@@ -91,7 +93,7 @@ def copy_chosen(
 def _by_file(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
     for batch in batches:
         files = batch.column("file")
-        for file in files.unique().to_pylist():
+        for file in pylist(files.unique()):
             yield file, batch.filter(pc.equal(files, file)).drop_columns(["file"])
 
 
@@ -110,16 +112,16 @@ def _chosen_rows(
         if len(found):
             rows, of_keys = batch.take(found), keys.take(order[at[found]])
             columns = {name: rows.column(name) for name in rows.schema.names}
-            columns["cut"] = pa.array(map(cuts.get, columns["lang"].to_pylist()), pa.float64())
+            columns["cut"] = pa.array([cuts.get(lang) for lang in pylist(columns["lang"])], pa.float64())
             columns |= {name: of_keys.column(name).combine_chunks() for name in (*_OF_KEYS, *arms)}
             yield pa.RecordBatch.from_arrays(
                 [columns[name] for name in (*DATASET.names, *arms)], [*DATASET.names, *arms]
             )
 
 
-def _places(rows: pa.Table | pa.RecordBatch, shards: pa.Array) -> npt.NDArray[np.int64]:
+def _places(rows: pa.Table | pa.RecordBatch, shards: "pa.Array[Any] | pa.ChunkedArray[Any]") -> npt.NDArray[np.int64]:
     """One number for each (shard, record), int64 (n_rows,); negative where the shard is not in ``shards``."""
-    of_shard = pc.fill_null(pc.index_in(rows.column("shard"), shards), -1).to_numpy().astype(np.int64)
+    of_shard = pc.index_in(rows.column("shard"), shards).fill_null(-1).to_numpy().astype(np.int64)
     places: npt.NDArray[np.int64] = of_shard * _RECORDS_PER_SHARD + rows.column("record").to_numpy()
     return places
 

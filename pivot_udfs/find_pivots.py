@@ -22,15 +22,16 @@ from pivot_udfs.matching.concept_halves import concept_halves
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
 from pivot_udfs.schemas import PAIR_PIVOTS
 from pivot_udfs.setting_sections.pivot_and_selection_settings import Pivots
+from pivot_udfs.storage.typed_columns import pylist, required
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.vocabulary import vocabulary, word_token_ids
 
 ASSOCIATIONS = pa.schema(
     [
-        pa.field("concept", pa.int32(), nullable=False),
-        pa.field("word", pa.int32(), nullable=False),  # word id
-        pa.field("tokens", pa.binary(), nullable=False),  # int32: token ids
-        pa.field("associations", pa.binary(), nullable=False),  # float64, one a token
+        required("concept", pa.int32()),
+        required("word", pa.int32()),  # word id
+        required("tokens", pa.binary()),  # int32: token ids
+        required("associations", pa.binary()),  # float64, one a token
     ]
 )
 """A word's associations, for one of its concepts."""
@@ -89,7 +90,7 @@ def associate_files(batches: Iterator[pa.RecordBatch], folder: str, plan: PivotP
     """
     numbers = plan.lexicon.word_numbers()
     for files in batches:
-        for batch in read_counts("token_cooccurrence", files.column(0).to_pylist(), folder, ("pair_count",)):
+        for batch in read_counts("token_cooccurrence", pylist(files.column(0)), folder, ("pair_count",)):
             words, tokens = word_ids(batch, numbers), batch.column("token_id").to_numpy()
             yield _packed(plan, *_associated(plan, words, tokens, batch.column("doc_count").to_numpy()))
 
@@ -147,8 +148,9 @@ def best_hubs(pairs: pa.Table, plan: PivotPlan) -> list[dict[str, Any]]:
     A pair has one vote, of which each of its pivots has its score divided by their number.
     """
     concepts, scores = (pairs.column(name).to_numpy() for name in ("concept", "score"))
-    named = pc.binary_join_element_wise(pairs.column("lang_a"), pairs.column("lang_b"), "/").combine_chunks()
-    languages = named.dictionary_encode().indices.to_numpy()
+    # By the stubs the separator is an array too.
+    named = pc.binary_join_element_wise(pairs["lang_a"], pairs["lang_b"], "/")  # type: ignore[call-overload]
+    languages = named.combine_chunks().dictionary_encode().indices.to_numpy()
     ids, rows = np.unique(pairs.column("token_id").to_numpy(), return_inverse=True)
     numbers = concepts * (int(languages.max(initial=0)) + 1) + languages
     _, of_pair, n_pivots = np.unique(numbers, return_inverse=True, return_counts=True)
@@ -205,6 +207,6 @@ def _best(plan: PivotPlan, concept: int, pair: tuple[int, int], sides: tuple[_Wo
     names = [[name] * n_rows for word in pair for name in plan.lexicon.words[word]]
     ids = tokens[order]
     numbers = [*(values[order] for values in associations), score[order], np.arange(1, n_rows + 1)]
-    columns = [[concept] * n_rows, *names, ids, [texts[token] for token in ids.tolist()], *numbers]
+    columns: list[Any] = [[concept] * n_rows, *names, ids, [texts[token] for token in ids.tolist()], *numbers]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, PAIR_PIVOTS, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=PAIR_PIVOTS)

@@ -7,17 +7,18 @@ import pyarrow as pa
 from pivot_udfs.schemas import DOCUMENTS, table_of
 from pivot_udfs.shards.block_list import BlockList
 from pivot_udfs.storage.read_parquet import read_files, table_in
+from pivot_udfs.storage.typed_columns import pylist, required
 
 FOUND = pa.schema(
     [
-        pa.field("file", pa.string(), nullable=False),  # its path in the warehouse
-        pa.field("file_rows", pa.int64(), nullable=False),  # all rows of the file
-        pa.field("in_shard", pa.string(), nullable=False),
+        required("file", pa.string()),  # its path in the warehouse
+        required("file_rows", pa.int64()),  # all rows of the file
+        required("in_shard", pa.string()),
         pa.field("source", pa.string()),  # source, doc_id, shard: the entry that blocks
         pa.field("doc_id", pa.string()),
         pa.field("shard", pa.string()),
-        pa.field("n_records", pa.int64(), nullable=False),
-        pa.field("n_tokens", pa.int64(), nullable=False),  # 0 of rejected records
+        required("n_records", pa.int64()),
+        required("n_tokens", pa.int64()),  # 0 of rejected records
     ]
 )
 SOURCES = pa.schema([DOCUMENTS.field("source")])
@@ -29,7 +30,7 @@ def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockLi
 
     The first column of ``batches`` has paths in ``folder``, the URI of the warehouse.
     """
-    for file in (file for batch in batches for file in batch.column(0).to_pylist()):
+    for file in (file for batch in batches for file in pylist(batch.column(0))):
         schema = table_of(table_in(file)).schema
         compared = pa.schema([schema.field(name) for name in (*_KEY, "n_tokens") if name in schema.names])
         file_rows, found = 0, dict[tuple[str | None, ...], list[int]]()
@@ -46,10 +47,10 @@ def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockLi
 
 
 def read_sources(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
-    """The sources of documents in files (one string column), each once a batch of files; batches in SOURCES."""
+    """The known sources of records in files (one string column), each once a batch of files; batches in SOURCES."""
     for batch in batches:
-        read = read_files(batch.column(0).to_pylist(), folder, SOURCES)
-        found = sorted({source for rows in read for source in rows.column(0).unique().to_pylist()})
+        read = read_files(pylist(batch.column(0)), folder, SOURCES)
+        found = sorted({source for rows in read for source in pylist(rows.column(0).drop_null().unique())})
         yield pa.RecordBatch.from_arrays([pa.array(found, pa.string())], schema=SOURCES)
 
 

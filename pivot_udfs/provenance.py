@@ -117,7 +117,7 @@ def difference(made: Provenance | None, now: Provenance, same_rows: Collection[s
     all); of the others only the recipe is compared.
     """
     if made is None:
-        return "an earlier release (no provenance)"
+        return "something unknown (no provenance)"
     if made.job != now.job:
         return f"job {made.job}, now {now.job}"
     before, after = _compared(made, same_rows), _compared(now, same_rows)

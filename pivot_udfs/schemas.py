@@ -6,6 +6,7 @@ contract. Counts are 64-bit integers.
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
@@ -39,12 +40,12 @@ def made_by(job: str) -> tuple[str, ...]:
     return tuple(name for name, table in TABLES.items() if table.maker == job and name != DATASETS)
 
 
-def _table(name: str, maker: str, description: str, *columns: pa.Field, pinned: bool = False) -> pa.Schema:
+def _table(name: str, maker: str, description: str, *columns: "pa.Field[Any]", pinned: bool = False) -> pa.Schema:
     TABLES[name] = Table(maker, description, pa.schema(columns), pinned)
     return TABLES[name].schema
 
 
-def _column(kind: pa.DataType, name: str, comment: str, nullable: bool = False) -> pa.Field:
+def _column(kind: pa.DataType, name: str, comment: str, nullable: bool = False) -> "pa.Field[Any]":
     return pa.field(name, kind, nullable, {"comment": comment})
 
 

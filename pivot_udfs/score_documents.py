@@ -18,6 +18,7 @@ from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.matching.locate_hits import tokens_of
 from pivot_udfs.schemas import DOCUMENT_SCORES, DOCUMENTS
 from pivot_udfs.storage.read_parquet import read_listed
+from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.tokenization.backends import TokenizerSpec
 
 _KEPT = ("source", "doc_id", "lang", "n_tokens", "shard", "record")
@@ -61,9 +62,9 @@ def score_documents(batches: Iterator[pa.RecordBatch], plan: ScorePlan) -> Itera
     Yields ("document_scores", batch in DOCUMENT_SCORES), one row for each document.
     """
     for batch in batches:
-        tokens = tokens_of(batch.column("token_ids"), len(plan.numbers))
+        tokens = tokens_of(batch, len(plan.numbers))
         n_pivots, n_distinct, balance = count_pivots(tokens.ids, tokens.doc_starts, plan.numbers, plan.balances)
-        foreign = foreign_kinds(plan.lexicon, batch.column("lang").to_pylist())
+        foreign = foreign_kinds(plan.lexicon, pylist(batch.column("lang")))
         n_words, n_foreign = count_lexicon_words(tokens.ids, tokens.doc_starts, foreign, plan.kinds, plan.shapes)
         n_tokens = np.maximum(np.diff(tokens.doc_starts), 1)
         columns = {name: batch.column(name) for name in _KEPT}

@@ -18,6 +18,7 @@ from pivot_udfs.counting.read_counts import read_counts, word_ids
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.lexicon import Lexicon
 from pivot_udfs.schemas import TABLES
+from pivot_udfs.storage.typed_columns import pylist
 
 _OUT_CELLS = 1 << 17
 
@@ -49,12 +50,12 @@ class SumPlan:
     vocabulary_size: int
 
     @cached_property
-    def languages(self) -> pa.DictionaryArray:
+    def languages(self) -> "pa.DictionaryArray[Any, Any]":
         """Language of each word id; in a dictionary with repeated values Parquet's writer would write plain texts."""
         return pa.array([language for language, _ in self.lexicon.words], pa.string()).dictionary_encode()
 
     @cached_property
-    def words(self) -> pa.DictionaryArray:
+    def words(self) -> "pa.DictionaryArray[Any, Any]":
         """Surface of each word id."""
         return pa.array([word for _, word in self.lexicon.words], pa.string()).dictionary_encode()
 
@@ -88,7 +89,7 @@ def stored_counts(
     """The rows of a count table (one string column, its files) as PARTIAL_ROWS, to be summed with new ones."""
     numbers = plan.lexicon.word_numbers()
     for files in batches:
-        for batch in read_counts(LAYOUTS[kind].table, files.column(0).to_pylist(), folder):
+        for batch in read_counts(LAYOUTS[kind].table, pylist(files.column(0)), folder):
             yield _packed(batch, kind, numbers)
 
 
@@ -102,8 +103,7 @@ def _packed(batch: pa.RecordBatch, kind: Kind, numbers: Mapping[tuple[str, str],
 def _ids(batch: pa.RecordBatch, name: str, numbers: Mapping[tuple[str, str], int]) -> npt.NDArray[np.int32]:
     if name.startswith("word"):
         return word_ids(batch, numbers, name.removeprefix("word"))
-    ids: npt.NDArray[np.int32] = batch.column(name).to_numpy()
-    return ids
+    return batch.column(name).to_numpy()
 
 
 def _whole_rows(batches: Iterator[pa.RecordBatch], plan: SumPlan) -> Iterator[tuple[tuple[int, int], Counts]]:
@@ -163,7 +163,7 @@ def _named(plan: SumPlan, name: str, ids: npt.NDArray[np.int32]) -> dict[str, An
     return {name.replace("word", "lang"): _at(plan.languages, ids), name: _at(plan.words, ids)}
 
 
-def _at(values: pa.DictionaryArray, places: npt.NDArray[np.int32]) -> pa.DictionaryArray:
+def _at(values: "pa.DictionaryArray[Any, Any]", places: npt.NDArray[np.int32]) -> "pa.DictionaryArray[Any, Any]":
     return pa.DictionaryArray.from_arrays(pa.array(values.indices.to_numpy()[places]), values.dictionary)
 
 

@@ -16,6 +16,7 @@ from pivot_udfs.shards.content_ids import content_id
 from pivot_udfs.shards.quarantine_reasons import Rejected
 from pivot_udfs.shards.read_shard import read_shard
 from pivot_udfs.shards.validate_record import Document
+from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.text.identify_language import identify_languages
 from pivot_udfs.tokenization.backends import TokenizerSpec, encoder
 from pivot_udfs.tokenization.text_batch import Encoder, TextBatch
@@ -99,7 +100,7 @@ def tokenize_corpus(
     Yields batches of "documents" and "quarantine"; ``report`` is called once a shard with its counts.
     """
     encode = encode or encoder(plan.tokenizer)
-    tasks = chain.from_iterable(batch.column(0).to_pylist() for batch in batches)
+    tasks = chain.from_iterable(pylist(batch.column(0)) for batch in batches)
     for shard in chain.from_iterable(plan.shards[task] for task in tasks):
         identity, blocks = content_id(shard), plan.blocks
         whole = identity in blocks.content_ids
@@ -160,7 +161,7 @@ def _documents(documents: list[Document], shard: str, encode: Encoder) -> pa.Rec
         "lang": pa.array([lang or next(identified) for lang in languages], pa.string()),
         "text": texts.column,
         "token_ids": pa.ListArray.from_arrays(
-            pa.array(offsets.astype(np.int32)), pa.array(token_ids), type=DOCUMENTS.field("token_ids").type
+            pa.array(offsets, "int32"), pa.array(token_ids, "int32"), type=DOCUMENTS.field("token_ids").type
         ),
         "n_tokens": pa.array(np.diff(offsets)),
         "shard": pa.array([shard] * len(texts), pa.string()),

@@ -56,12 +56,12 @@ def _distribution(facts: DatasetFacts, table_path: str) -> list[dict[str, Any]]:
     return [*files, whole | {"includes": "*.parquet"}]
 
 
-def _field(field: pa.Field) -> dict[str, Any]:
+def _field(field: "pa.Field[Any]") -> dict[str, Any]:
     is_list = pa.types.is_list(field.type)
     return {
         "@type": "cr:Field",
         "@id": f"{_ROWS}/{field.name}",
-        "description": field.metadata[b"comment"].decode(),
+        "description": (field.metadata or {})[b"comment"].decode(),
         "dataType": _TYPES[field.type.value_type if is_list else field.type],
         **({"isArray": True, "arrayShape": "-1"} if is_list else {}),
         "source": {"fileSet": {"@id": _FILES}, "extract": {"column": field.name}},

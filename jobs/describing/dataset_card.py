@@ -28,7 +28,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         for name, size in facts.by_source.items()
         for source in [facts.sources[name]]
     ]
-    columns = [(f"`{field.name}`", field.type, field.metadata[b"comment"].decode()) for field in DATASET]
+    columns = [(f"`{field.name}`", field.type, (field.metadata or {})[b"comment"].decode()) for field in DATASET]
     settings = facts.provenance.settings
     values = {
         "header": _header(facts),

@@ -13,7 +13,6 @@ from deltalake import QueryBuilder
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.delta.open_table import data_files
 from jobs.warehouse.releases import Release
-from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.setting_sections.description_settings import Description, Source
 
@@ -86,9 +85,7 @@ def read_facts(
     Raises WarehouseError where the release has no such dataset.
     """
     name = f"datasets/{arm}"
-    table, content = tables.delta(name), tables.content(name)
-    if table is None or content is None or content.provenance is None:
-        raise WarehouseError(f"there is no table {name} at {tables.table_path(name)}: run filter_documents first")
+    (table, _), provenance = tables.existing(name), tables.provenance(name)
     rows = pa.table(QueryBuilder().register("dataset", table).execute(_BY_SOURCE).read_all()).to_pylist()
     names = sorted({row["source"] for row in rows})
     return DatasetFacts(
@@ -101,7 +98,7 @@ def read_facts(
         release.release,
         release.committed_at.date(),
         table.version(),
-        content.provenance,
+        provenance,
     )
 
 

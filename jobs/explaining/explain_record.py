@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.explaining.arm_decisions import ArmDecision, decide_arms
-from jobs.explaining.table_states import States, provenance_of, states_of
+from jobs.explaining.table_states import States, states_of
 from jobs.selection.shrunken_density import shrunken_density
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.arms import PIVOT
@@ -98,7 +98,7 @@ def explain_record(tables: ArrowTables, place: Place) -> DocumentExplanation | R
 
 
 def _explain_document(tables: ArrowTables, here: ds.Expression, token_ids: Sequence[int]) -> DocumentExplanation:
-    settings = provenance_of(tables, "selection_cuts").settings
+    settings = tables.provenance("selection_cuts").settings
     selection = Selection(**{key.removeprefix("selection."): value for key, value in settings.items()})
     states = states_of(tables, [*DOCUMENT_TABLES, *(f"datasets/{arm}" for arm in selection.arms)])
     scored = tables.rows("document_scores", DOCUMENT_SCORES.names, here)[0]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.dataset as ds
 
 from jobs.explaining.explain_record import best_first
-from jobs.explaining.table_states import States, provenance_of, states_of
+from jobs.explaining.table_states import States, states_of
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.schemas import PAIR_PIVOTS
@@ -84,7 +84,7 @@ def explain_token(tables: ArrowTables, vocab: Vocabulary, token_id: int) -> Toke
 
 def _why_not(tables: ArrowTables, vocab: Vocabulary, token: TokenExplanation) -> str:
     """Why a token is no pivot, by the settings that the pivots were found with: the first reason that holds."""
-    of_pivots = provenance_of(tables, "pivots").settings
+    of_pivots = tables.provenance("pivots").settings
     limits = {key.removeprefix("pivots."): value for key, value in of_pivots.items() if key.startswith("pivots.")}
     rows = tables.rows("pivots", ["score"], ds.field("rank") == limits["n_pivots"])
     last = f" {rows[0]['score']:.6g}" if rows else ""

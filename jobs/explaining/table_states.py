@@ -6,8 +6,6 @@ from typing import Any
 
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.check_together import check_together
-from pivot_udfs.errors import WarehouseError
-from pivot_udfs.provenance import Provenance
 
 States = Mapping[str, Mapping[str, Any]]
 """``version``, ``rows`` and ``provenance`` of each table by name."""
@@ -27,15 +25,6 @@ def states_of(tables: ArrowTables, names: Sequence[str]) -> States:
             found[name] = {"version": content.newest, "rows": content.rows._asdict(), "provenance": record}
             waiting += made.tables if made else ()
     return found
-
-
-def provenance_of(tables: ArrowTables, name: str) -> Provenance:
-    """The provenance of a table's rows; raises WarehouseError where there is none."""
-    content = tables.content(name)
-    if content is None or content.provenance is None:
-        state = "records no provenance" if content else "is not there"
-        raise WarehouseError(f"{tables.table_path(name)} {state}: run rebuild_corpus first, or correct warehouse.path")
-    return content.provenance
 
 
 def describe_states(states: States, release: str) -> list[str]:

@@ -1,11 +1,13 @@
-"""What a rebuild did, as one JSON file beside the tables, for schedulers and dashboards."""
+"""What a rebuild did: as lines for people, and as one JSON file beside the tables for schedulers and dashboards."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from jobs.framework.log_lines import clean
 from jobs.framework.stage import Run
 from jobs.loading.compare_shards import read_loaded
+from jobs.warehouse.delta.open_table import stored_rows
 from pivot_udfs import __version__
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.storage.redact import reason
@@ -38,3 +40,20 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
         place.write((json.dumps(summary, ensure_ascii=False, indent=1) + "\n").encode())
     except STORE_ERRORS as error:
         raise WarehouseError(f"{place} cannot be written ({reason(error)})") from None
+
+
+def describe_rebuild(run: Run, tables: Sequence[str], report: str) -> str:
+    """Lines of text: where the tables and the report are, and the ten best pivots."""
+    pivots = stored_rows(run.warehouse.location("pivots"), run.warehouse.check_source("pivots").newest)
+    rows = [
+        f"{pivot['rank']:>4}  {pivot['token']!r:<18} {pivot['score']:>8.2f} {pivot['n_concepts']:>9} "
+        f"{pivot['n_language_pairs']:>14} {pivot['doc_share']:>9.1%}"
+        for pivot in sorted(pivots, key=lambda pivot: int(pivot["rank"]))[:10]
+    ]
+    head = [
+        f"\ntables  {run.warehouse.path}/  ({', '.join(tables)})",
+        f"report  {report}",
+        "\nthe ten best pivots",
+        "rank  token                 score  concepts  language pairs  documents",
+    ]
+    return "\n".join([*head, *rows, ""])

@@ -29,6 +29,7 @@ from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, 
 from jobs.gpu.packing.split_held_out import batches, select_held_out, select_training
 from pivot_udfs.errors import PackedFileError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, difference
+from pivot_udfs.storage.typed_columns import typed_column
 from pivot_udfs.tokenization.backends import TokenizerSpec, load_tokenizer
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -134,7 +135,7 @@ def _write(
             places = place_of_row.reindex(range(row, row := row + len(batch)), fill_value=-1).to_numpy()
             _put(writer, batch, places, vocabulary_size)
             if arm == "held_out":
-                of_texts = np.asarray(pc.binary_length(batch["text"].cast(pa.binary())))
+                of_texts = np.asarray(pc.binary_length(typed_column(batch, "text", pa.StringArray)))
                 n_bytes[places[places >= 0]] = of_texts[places >= 0]
             bar.update(int((places >= 0).sum()))
     manifest = writer.finish(
@@ -151,7 +152,7 @@ def _write(
 
 def _put(writer: PackedWriter, batch: pa.RecordBatch, places: NDArray[np.int64], vocabulary_size: int) -> None:
     """Writes the documents of a batch to their places; raises where their ids are too few or many, or unknown."""
-    lists, n_tokens = batch["token_ids"], np.asarray(batch["n_tokens"])
+    lists, n_tokens = typed_column(batch, "token_ids", pa.ListArray), np.asarray(batch["n_tokens"])
     ids, offsets = np.asarray(lists.values.fill_null(-1)), np.asarray(lists.offsets)
     wrong = np.flatnonzero(np.diff(offsets) != n_tokens)
     if len(wrong):

@@ -8,6 +8,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.framework.stage import Run
 from jobs.report.report_types import N_PIVOTS_JUDGED, LanguagePair
+from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.write_report import WORD_ASSOCIATIONS, associate_word_pairs
 
 N_WORD_PAIRS, N_LINKED, N_PIVOTS = 100, 6, 2000
@@ -21,7 +22,7 @@ def read_language_pairs(run: Run) -> tuple[LanguagePair, ...]:
     sums = cooccurrence.groupBy(*pair).agg(F.count("*").alias("n"), F.sum("doc_count").alias("doc_counts"))
     concepts = run.warehouse.read("pair_pivots").groupBy(*pair).agg(F.countDistinct("concept").alias("linked"))
     rows = sums.join(concepts, on=pair, how="left").orderBy(F.desc("doc_counts"), *pair).collect()
-    n_docs = sum(run.warehouse.read_small("corpus_totals").column("n_docs").to_pylist())
+    n_docs = sum(pylist(run.warehouse.read_small("corpus_totals").column("n_docs")))
     strongest = _strongest_pairs(run, cooccurrence, n_docs)
     return tuple(
         LanguagePair(row["lang_a"], row["lang_b"], row["n"], row["linked"] or 0, strongest.get((row[0], row[1]), ()))

@@ -16,16 +16,18 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 
+from pivot_udfs.storage.typed_columns import schema_of
+
 KEY = ("source", "doc_id", "shard", "record")
 _BINS = 4096
 _FINEST = 1 << 48
 """The largest number of bins in [0, 1) that doubles can distinguish everywhere."""
 _SORTED_ROWS = 1_000_000
-_FIRST = pa.struct({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()})
-_BUDGET = pa.schema({"name": pa.string(), "stratum": pa.string(), "left": pa.int64()})
-_CUT = pa.schema({"stratum": pa.string(), "first": _FIRST})
+_FIRST = pa.struct(schema_of({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()}))
+_BUDGET = schema_of({"name": pa.string(), "stratum": pa.string(), "left": pa.int64()})
+_CUT = schema_of({"stratum": pa.string(), "first": _FIRST})
 _NAMED = pa.schema([pa.field("name", pa.string()), *_CUT])
-_EDGE = pa.schema({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(), "left": pa.int64()})
+_EDGE = schema_of({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(), "left": pa.int64()})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.framework.task_sizes import map_files, tasks_of_files
 from pivot_udfs.filter_documents import PLACES, record_ranges
+from pivot_udfs.storage.typed_columns import pylist
 
 
 def files_of(session: SparkSession, folder: str, sizes: Mapping[str, int]) -> pa.Table:
@@ -24,7 +25,7 @@ def files_of(session: SparkSession, folder: str, sizes: Mapping[str, int]) -> pa
     """
     step = partial(record_ranges, folder=folder)
     places = map_files(session, sizes, step, PLACES).toArrow()
-    n_bytes = [sizes[file] for file in places.column("file").to_pylist()]
+    n_bytes = [sizes[file] for file in pylist(places.column("file"))]
     return places.append_column("n_bytes", pa.array(n_bytes, pa.int64()))
 
 
@@ -34,10 +35,10 @@ def with_files(keys: DataFrame, files: pa.Table) -> DataFrame:
     One row for each file that may hold the document; ``file`` is empty where there is none.
     """
     session = keys.sparkSession
-    n_bytes = dict(zip(files.column("file").to_pylist(), files.column("n_bytes").to_pylist(), strict=True))
+    n_bytes = dict(zip(pylist(files.column("file")), pylist(files.column("n_bytes")), strict=True))
     tasks = tasks_of_files(session, n_bytes)
     task_of = {file: task for task, group in enumerate(tasks) for file in group}
-    numbers = pa.array([task_of[file] for file in files.column("file").to_pylist()], pa.int32())
+    numbers = pa.array([task_of[file] for file in pylist(files.column("file"))], pa.int32())
     places = session.createDataFrame(files.drop_columns(["n_bytes"]).append_column("task", numbers))
     holds = F.col("record").between(F.col("first"), F.col("last"))
     placed = keys.join(

@@ -14,9 +14,10 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.selection.budgeted_sample import local_frame
+from pivot_udfs.storage.typed_columns import schema_of
 
 SHRUNKEN = "shrunken_density"
-_MEANS = pa.schema({"lang": pa.string(), "language_density": pa.float64()})
+_MEANS = schema_of({"lang": pa.string(), "language_density": pa.float64()})
 Number = TypeVar("Number", float, Column)
 
 

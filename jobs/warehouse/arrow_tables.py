@@ -14,6 +14,7 @@ from jobs.warehouse.delta.commit_history import Content
 from jobs.warehouse.delta.open_table import add_actions, dataset_of, missing_version
 from jobs.warehouse.releases import open_released, read_release
 from pivot_udfs.errors import DamagedTableError, WarehouseError
+from pivot_udfs.provenance import Provenance
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
@@ -60,16 +61,26 @@ class ArrowTables:
     def check(self, names: Iterable[str]) -> None:
         """Raises WarehouseError where one of these tables is not there, or its log cannot be read."""
         for name in names:
-            self._existing(name)
+            self.existing(name)
 
-    def _existing(self, name: str) -> DeltaTable:
-        delta = self.delta(name)
-        if delta is None:
+    def existing(self, name: str) -> tuple[DeltaTable, Content]:
+        """A table and its state, as ``delta`` and ``content``; raises WarehouseError where there is no table."""
+        opened = self._open(name)
+        if opened is None:
             raise WarehouseError(
                 f"there is no table {name} at {self.table_path(name)}: run rebuild_corpus first, or correct "
                 "warehouse.path"
             )
-        return delta
+        return opened
+
+    def provenance(self, name: str) -> Provenance:
+        """The provenance of a table's rows; raises WarehouseError where there is none."""
+        _, content = self.existing(name)
+        if content.provenance is None:
+            raise WarehouseError(
+                f"{self.table_path(name)} records no provenance: run rebuild_corpus first, or correct warehouse.path"
+            )
+        return content.provenance
 
     def rows(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> list[dict[str, Any]]:
         """The rows that satisfy a predicate, as ``batches``."""
@@ -81,7 +92,7 @@ class ArrowTables:
         Raises WarehouseError where there is no such table, or it cannot be read, MissingVersionError where its files
         are no longer there.
         """
-        delta = self._existing(name)
+        delta, _ = self.existing(name)
         try:
             dataset = _dataset(delta, self.location(name))
             yield from dataset.to_batches(columns=list(columns), filter=predicate)

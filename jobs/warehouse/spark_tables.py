@@ -25,6 +25,7 @@ from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.read_parquet import read_files
 from pivot_udfs.storage.stores import resolve
+from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.storage.write_parquet import FILES, TableStep, WrittenFile, rows_of_table, step_to_files
 
 KEPT = ("documents", BLOCK_LIST, RELEASES)
@@ -231,7 +232,7 @@ class Warehouse:
         batches = iter([pa.RecordBatch.from_pylist(list(rows), schema=schema)] if rows else [])
         step = partial(rows_of_table, table=name, schema=schema)
         written = step_to_files(batches, step, {name: self.location(name).uri})
-        self.commit(name, [file for batch in written for file in batch.to_pylist()], provenance, None, tables)
+        self.commit(name, [file for batch in written for file in pylist(batch)], provenance, None, tables)
 
     def size(self, name: str) -> TableSize | None:
         """The size of a table as this run found or made it; None where there is no table."""
@@ -239,7 +240,7 @@ class Warehouse:
         if content is None or delta is None:
             return None
         files = add_actions(delta)
-        n_rows, n_bytes = (sum(files.column(column).to_pylist()) for column in ("num_records", "size_bytes"))
+        n_rows, n_bytes = (sum(pylist(files.column(column))) for column in ("num_records", "size_bytes"))
         return TableSize(content.version, n_rows, n_bytes, files.num_rows)
 
     def roll_back(self, name: str, rows: TableVersion) -> None:

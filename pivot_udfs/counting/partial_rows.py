@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pivot_udfs.storage.typed_columns import required
+
 PARTIAL_ROWS = pa.schema(
     [
-        pa.field("kind", pa.int32(), nullable=False),  # a Kind
-        pa.field("row", pa.int32(), nullable=False),  # word id; group of sources in TOKEN_SOURCES; 0 in the totals
-        pa.field("columns", pa.binary(), nullable=False),  # int32: token or word ids, ascending, each once
-        pa.field("pair_counts", pa.binary(), nullable=False),  # int16, int32 or int64, one a column
-        pa.field("doc_counts", pa.binary(), nullable=False),  # int16, int32 or int64, one a column
+        required("kind", pa.int32()),  # a Kind
+        required("row", pa.int32()),  # word id; group of sources in TOKEN_SOURCES; 0 in the totals
+        required("columns", pa.binary()),  # int32: token or word ids, ascending, each once
+        required("pair_counts", pa.binary()),  # int16, int32 or int64, one a column
+        required("doc_counts", pa.binary()),  # int16, int32 or int64, one a column
     ]
 )
 Counts = tuple[npt.NDArray[np.int32], npt.NDArray[Any], npt.NDArray[Any]]

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pivot_udfs.schemas import TABLES
 from pivot_udfs.storage.read_parquet import read_files
+from pivot_udfs.storage.typed_columns import pylist, typed_column
 
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 
@@ -23,12 +24,12 @@ def read_counts(
 
 def word_ids(batch: pa.RecordBatch, numbers: Mapping[tuple[str, str], int], suffix: str = "") -> npt.NDArray[np.int32]:
     """The word id of each row, int32, by the dictionary columns ``lang<suffix>`` and ``word<suffix>``."""
-    languages, words = (batch.column(f"{name}{suffix}") for name in ("lang", "word"))
+    languages, words = (typed_column(batch, f"{name}{suffix}", pa.DictionaryArray) for name in ("lang", "word"))
     n_words = len(words.dictionary)
     both = languages.indices.to_numpy().astype(np.int64) * n_words + words.indices.to_numpy()
     ids = np.full(len(languages.dictionary) * n_words, -1, np.int32)
     ids[both] = 0
-    names = words.dictionary.to_pylist()
+    names = pylist(words.dictionary)
     for place in np.flatnonzero(ids == 0).tolist():
         ids[place] = numbers[languages.dictionary[place // n_words].as_py(), names[place % n_words]]
     found: npt.NDArray[np.int32] = ids[both]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pivot_udfs.counting.context_kernel import Tokens
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.matching.match_words import Hits
+from pivot_udfs.storage.typed_columns import pylist, typed_column
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.token_offsets import check_ids, positions_exact, taken_as_they_are, token_byte_spans
 from pivot_udfs.tokenization.vocabulary import vocabulary
@@ -21,8 +22,9 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 
-def tokens_of(column: pa.ListArray, vocabulary_size: int) -> Tokens:
-    """The flat ids of a ``token_ids`` column; raises WarehouseError where one is outside [0, vocabulary_size)."""
+def tokens_of(documents: pa.RecordBatch, vocabulary_size: int) -> Tokens:
+    """The flat ids of ``token_ids``; raises WarehouseError where one is outside [0, vocabulary_size)."""
+    column = typed_column(documents, "token_ids", pa.ListArray)
     offsets = column.offsets.to_numpy().astype(np.int64)
     ids = column.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]].astype(np.int32, copy=False)
     if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary_size):
@@ -47,7 +49,7 @@ def locate_hits(spec: TokenizerSpec, texts: pa.StringArray, hits: Hits, tokens: 
     else:
         exact = positions_exact(lengths, tokens.ids, tokens.doc_starts, n_bytes)
         if vocabulary(spec).normal_form:
-            exact &= taken_as_they_are(spec, texts.to_pylist())
+            exact &= taken_as_they_are(spec, pylist(texts))
         firsts, ends = _walk(hits.docs, hits.byte_starts, hits.byte_ends, tokens.ids, tokens.doc_starts, lengths, exact)
     for doc in np.unique(hits.docs[~exact[hits.docs]]):
         of_doc = slice(*np.searchsorted(hits.docs, [doc, doc + 1]))

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pivot_udfs.matching.lexicon import Lexicon, surface_forms
-from pivot_udfs.matching.surface_trie import SPACED_WORD, TextTables, build_trie, find_matches
+from pivot_udfs.matching.match_kernel import SPACED_WORD, TextTables, build_trie, find_matches
+from pivot_udfs.storage.typed_columns import utf8_of
 from pivot_udfs.text.script_tables import fold_table, spaced_table, spaced_word_table
 
 Int32 = npt.NDArray[np.int32]
@@ -39,10 +40,10 @@ class WordMatcher:
         self._trie = build_trie(_surfaces(lexicon))
         self._tables = TextTables(fold_table(), spaced_table() + np.uint8(SPACED_WORD) * spaced_word_table())
 
-    def find(self, texts: pa.StringArray, languages: Sequence[str | None]) -> Hits:
+    def find(self, texts: "pa.Array[pa.StringScalar]", languages: Sequence[str | None]) -> Hits:
         """The hits in texts (D,), without nulls; ``languages`` are the documents', for shared surfaces."""
         numbers = np.array([self._language_numbers.get(language or "", -1) for language in languages], np.int32)
-        found = find_matches(*_utf8(texts), numbers, self._n_languages, self._trie, self._tables)
+        found = find_matches(*utf8_of(texts), numbers, self._n_languages, self._trie, self._tables)
         docs, words, starts, ends = np.ascontiguousarray(found.T)
         return Hits(docs.astype(np.int32), words.astype(np.int32), starts, ends)
 
@@ -65,11 +66,3 @@ def _surfaces(lexicon: Lexicon) -> list[tuple[int, str, int]]:
         for surface in surface_forms(lexicon.words[word_id][1]):
             found.setdefault((number, surface), word_id)
     return [(number, surface, word_id) for (number, surface), word_id in found.items()]
-
-
-def _utf8(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], Int64]:
-    """The bytes of all texts, and where each begins in them."""
-    _, offsets, data = texts.buffers()
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    places = np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return np.frombuffer(data if data is not None else b"", np.uint8), places

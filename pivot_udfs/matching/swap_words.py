@@ -57,7 +57,7 @@ def swap_words(documents: pa.RecordBatch, plan: SwapPlan) -> pa.RecordBatch:
     kind = documents.schema.field("token_ids").type
     new = {
         "text": pa.array(texts, pa.string()),
-        "token_ids": pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(token_ids), type=kind),
+        "token_ids": pa.ListArray.from_arrays(pa.array(offsets, "int32"), pa.array(token_ids, "int32"), type=kind),
         "n_tokens": pa.array(np.diff(offsets)),
     }
     columns = [new.get(name, documents.column(name)) for name in documents.schema.names]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from pivot_udfs.shards.open_shard import open_shard
+from pivot_udfs.storage.typed_columns import pylist, required
 
-CONTENT_IDS = pa.schema([pa.field("shard", pa.string(), False), pa.field("content_id", pa.string(), False)])
+CONTENT_IDS = pa.schema([required("shard", pa.string()), required("content_id", pa.string())])
 
 
 def content_id(path: str) -> str:
@@ -19,7 +20,5 @@ def content_id(path: str) -> str:
 def content_ids(batches: Iterator[pa.RecordBatch], tasks: Sequence[Sequence[str]]) -> Iterator[pa.RecordBatch]:
     """A batch in CONTENT_IDS for each batch of numbers of ``tasks``, each the paths of shards."""
     for batch in batches:
-        rows = [
-            {"shard": path, "content_id": content_id(path)} for n in batch.column(0).to_pylist() for path in tasks[n]
-        ]
+        rows = [{"shard": path, "content_id": content_id(path)} for n in pylist(batch.column(0)) for path in tasks[n]]
         yield pa.RecordBatch.from_pylist(rows, schema=CONTENT_IDS)

@@ -99,17 +99,17 @@ def _rows(file: _WatchedFile, corpus: Corpus) -> Iterator[Fields]:
         raise StreamDamageError(f"the footer says {n_rows} rows, the row groups have {n_read}")
 
 
-def _open(file: _WatchedFile, **options: Any) -> Any:
+def _open(file: Any, **options: Any) -> pq.ParquetFile:
     return pq.ParquetFile(
         file, buffer_size=_PAGE_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True, **options
     )
 
 
-def _leaves(schema: Any) -> list[Any]:
+def _leaves(schema: pq.ParquetSchema) -> list[pq.ColumnSchema]:
     return [schema.column(number) for number in range(len(schema))]
 
 
-def _listed_strings(schema: Any) -> list[str]:
+def _listed_strings(schema: pq.ParquetSchema) -> list[str]:
     """The leaves of strings in lists, of which each value is to be held once, however often it is repeated."""
     strings = [
         leaf for leaf in _leaves(schema) if leaf.physical_type == "BYTE_ARRAY" and leaf.converted_type != "DECIMAL"
@@ -124,7 +124,7 @@ def _damage(error: Exception, lost: str) -> StreamDamageError:
     return StreamDamageError(f"{error}; {lost}", reason)
 
 
-def _paths(schema: Any, corpus: Corpus, n_rows: int) -> dict[str, Path]:
+def _paths(schema: pa.Schema, corpus: Corpus, n_rows: int) -> dict[str, Path]:
     """Where each field is, by its name in ``Fields``; an optional one that the file has not is left out."""
     wanted = {name: getattr(corpus.fields, name) for name in Fields._fields}
     paths = {name: path for name, field in wanted.items() if field and (path := _path(schema, field))}
@@ -136,7 +136,7 @@ def _paths(schema: Any, corpus: Corpus, n_rows: int) -> dict[str, Path]:
     return paths
 
 
-def _path(schema: Any, field: str) -> Path | None:
+def _path(schema: pa.Schema, field: str) -> Path | None:
     if field in schema.names:
         return (field,)
     head, _, rest = field.partition(".")
@@ -155,7 +155,9 @@ def _path_within(kind: Any, field: str) -> Path:
     return (head, *inner) if inner else ()
 
 
-def _batches(file: _WatchedFile, parquet: Any, columns: list[str], corpus: Corpus) -> Iterator[Any]:
+def _batches(
+    file: _WatchedFile, parquet: pq.ParquetFile, columns: list[str], corpus: Corpus
+) -> Iterator[pa.RecordBatch]:
     leaves, max_bytes = _leaves(parquet.schema), corpus.max_parquet_page_mb << 20
     for group, chunks in enumerate(column_chunks(file)):  # one by one: all before a damaged group is read
         for leaf, chunk in zip(leaves, chunks, strict=True):
@@ -197,13 +199,13 @@ def _too_large(path: str, what: str, parts: str, n_bytes: int, max_bytes: int) -
     )
 
 
-def _batch_rows(group: Any) -> int:
+def _batch_rows(group: pq.RowGroupMetaData) -> int:
     """A row group's size bounds every value in it, but not their sum: a dictionary's entry may repeat."""
     n_bytes: int = max(1, group.total_byte_size)
     least = _MIN_BATCH_ROWS if n_bytes < group.num_rows << 20 else 1
     return min(_MAX_BATCH_ROWS, max(least, _BATCH_BYTES // n_bytes))
 
 
-def _column(batch: Any, path: Path) -> Any:
+def _column(batch: pa.RecordBatch, path: Path) -> "pa.Array[Any]":
     column = batch.column(batch.schema.names.index(path[0]))
     return pc.struct_field(column, list(path[1:])) if path[1:] else column

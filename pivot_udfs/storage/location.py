@@ -72,8 +72,9 @@ class Location:
         return self.path.partition("/")[2] if in_bucket else self.path[1:]
 
     @property
-    def _native_path(self) -> str | bytes:
-        return os.fsencode(self.path) if self.is_local else self.path
+    def _native_path(self) -> str:
+        # By the stubs file systems take no bytes.
+        return os.fsencode(self.path) if self.is_local else self.path  # type: ignore[return-value]
 
     def child(self, name: str) -> "Location":
         """The file or folder ``name`` (of one or more parts, not percent-encoded) below this one."""

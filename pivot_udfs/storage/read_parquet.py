@@ -13,6 +13,7 @@ from pivot_udfs.schemas import table_of
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
+from pivot_udfs.storage.typed_columns import pylist
 
 _BATCH_BYTES = 64 << 20
 ReadFiles = Callable[[Sequence[str], str, pa.Schema], Iterator[pa.RecordBatch]]
@@ -83,7 +84,7 @@ def read_listed(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of files (the first column) in ``schema``, only those of these shards if given; no batch is empty."""
     for batch in batches:
-        for rows in read_files(batch.column(0).to_pylist(), folder, schema):
+        for rows in read_files(pylist(batch.column(0)), folder, schema):
             wanted = rows if shards is None else rows.filter(in_shards(rows, shards))
             if wanted.num_rows:
                 yield wanted
@@ -97,7 +98,7 @@ def rows_without(
     The first column of ``batches`` has paths in ``folder``, the URI of the warehouse. Yields (table, batch in its
     schema with the rows of one shard).
     """
-    for file in (file for batch in batches for file in batch.column(0).to_pylist()):
+    for file in (file for batch in batches for file in pylist(batch.column(0))):
         table = table_in(file)
         for rows in read_files([file], folder, table_of(table).schema):
             for of_shard in split_by_shard(rows.filter(pc.invert(left_out(rows)))):

@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.stores import resolve
+from pivot_udfs.storage.typed_columns import schema_of
 
 
 class WrittenFile(TypedDict):
@@ -33,7 +34,7 @@ class WrittenFile(TypedDict):
     """Delta's statistics as JSON."""
 
 
-FILES = pa.schema(
+FILES = schema_of(
     {"table": pa.string(), "path": pa.string(), "n_bytes": pa.int64(), "n_records": pa.int64(), "stats": pa.string()}
 )
 """Of rows that are a ``WrittenFile``."""
@@ -137,8 +138,8 @@ class _File:
         # The smallest and largest token id let no reader skip a row group, and are a tenth of the cost of writing.
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
         packed = {name: "DELTA_BINARY_PACKED" for name in schema.names if name in _ASCENDING}
-        options = {"compression": "zstd", "use_dictionary": short, "write_statistics": flat, "store_schema": False}
-        options["write_page_checksum"] = True  # changed bytes would be other numbers
+        options: dict[str, Any] = {"compression": "zstd", "use_dictionary": short, "write_statistics": flat}
+        options |= {"store_schema": False, "write_page_checksum": True}  # changed bytes would be other numbers
         self._stream = self._location.open_output()
         self._writer = pq.ParquetWriter(self._stream, schema, column_encoding=packed, **options)
 
@@ -150,12 +151,13 @@ class _File:
             if _is_bounded(field.type):
                 self._add_bounds(field.name, table.column(field.name))
 
-    def _add_bounds(self, name: str, values: pa.ChunkedArray) -> None:
+    def _add_bounds(self, name: str, values: "pa.ChunkedArray[Any]") -> None:
         self._n_null[name] = self._n_null.get(name, 0) + values.null_count
-        ends = pc.min_max(_plain(values.unique()) if pa.types.is_dictionary(values.type) else values).as_py()
-        if ends["min"] is not None:
-            self._least[name] = min(self._least.get(name, ends["min"]), ends["min"])
-            self._most[name] = max(self._most.get(name, ends["max"]), ends["max"])
+        ends = pc.min_max(_distinct(values) if pa.types.is_dictionary(values.type) else values)
+        least, most = ends["min"].as_py(), ends["max"].as_py()
+        if least is not None:
+            self._least[name] = min(self._least.get(name, least), least)
+            self._most[name] = max(self._most.get(name, most), most)
 
     def abandon(self) -> None:
         self._writer.is_open = False  # else its finalizer writes the footer
@@ -193,5 +195,6 @@ def _bounds(name: str, least: Any, most: Any) -> tuple[Any, Any]:
     return least, most
 
 
-def _plain(values: pa.Array) -> pa.Array:
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+def _distinct(values: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
+    distinct = cast("pa.DictionaryArray[Any, Any]", values.unique())  # to the stubs it is chunked
+    return distinct.dictionary_decode()

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pivot_udfs.storage.typed_columns import utf8_of
+
 Encoded = tuple[NDArray[np.int32], NDArray[np.int64]]
 """Token ids, int32, and offsets o, int64 (n_texts + 1,): text k has ids[o[k]:o[k + 1]]."""
 Encoder = Callable[[Sequence[str]], Encoded]
@@ -25,19 +27,18 @@ class TextBatch(tuple[str, ...]):
         return texts if isinstance(texts, cls) else cls(texts)
 
     @property
-    def column(self) -> pa.Array:
+    def column(self) -> pa.StringArray:
         """The texts as an Arrow array of strings."""
         return self._with_more.slice(0, len(self))
 
     @property
     def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """UTF-8 of all texts in a row, with some bytes more behind it; where each text begins."""
-        _, offsets, data = self._with_more.buffers()
-        starts = np.frombuffer(offsets, np.int32)[: len(self) + 1].astype(np.int64)
-        return np.frombuffer(data, np.uint8)[: starts[-1]], starts
+        data, starts = utf8_of(self.column)
+        return data[: starts[-1]], starts
 
     @cached_property
-    def _with_more(self) -> pa.Array:
+    def _with_more(self) -> pa.StringArray:
         return pa.array([*self, _BEYOND], pa.string())
 
 

@@ -86,7 +86,7 @@ def test_a_dry_run_warns_of_executors_with_less_memory_than_their_workers_budget
         (query_tables.main, ["--sql", "SELECT 1"], "there are no tables at "),
         (explain_document.main, ["--source", "s", "--id", "1"], "there is no table documents at "),
         (explain_document.main, ["--shard", "s", "--record", "1"], "there is no table documents at "),
-        (explain_pivot.main, ["--token-id", "7"], "pivots is not there"),
+        (explain_pivot.main, ["--token-id", "7"], "there is no table pivots at "),
     ],
 )
 def test_a_dry_run_without_the_tables_that_are_read_is_refused(

@@ -172,6 +172,6 @@ def run_without_spark(patch: pytest.MonkeyPatch) -> None:
 def load_and_count(patch: pytest.MonkeyPatch) -> None:
     """Lets ``rebuild_corpus`` end after the counts, which are changed by differences however small the tables are."""
     patch.setattr(rebuild_corpus, "STAGES", [tokenize_corpus.STAGE, count_cooccurrence.STAGE])
-    patch.setattr(rebuild_corpus, "_summary", lambda *_: "")
+    patch.setattr(rebuild_corpus, "describe_rebuild", lambda *_: "")
     patch.setattr(count_cooccurrence, "_STORED_COST", 0)
     patch.setattr(count_cooccurrence, "_STEP_BYTES", 2_000)

@@ -19,7 +19,7 @@ from changing_shards import (
     write_keys,
     write_shard,
 )
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, run_job
 
 from jobs import forget_documents, query_tables, rebuild_corpus
@@ -59,6 +59,20 @@ def replaced_by_a_broken_link(table: Path) -> None:
     table.symlink_to("nowhere")
 
 
+def with_rows_given_up(table: Path) -> None:
+    """A data file is lost, and another tool removes it from the log."""
+    next(table.glob("*.parquet")).unlink()
+    DeltaTable(table).repair()
+
+
+def with_a_cut_optimize(table: Path) -> None:
+    """The last lines of the commit, which add files, are missing."""
+    DeltaTable(table).optimize.compact()
+    commit = newest_commit(table)
+    lines = commit.read_text(encoding="utf-8").splitlines(keepends=True)
+    commit.write_text("".join(line for line in lines if not line.startswith('{"add"')), encoding="utf-8")
+
+
 DAMAGES = [without_content, followed_by_an_empty_commit, without_data]
 
 
@@ -77,6 +91,18 @@ def test_tables_that_can_be_made_again_are(world: SmallCorpus, name: str, damage
     assert "is written again" in rebuild(world)
     assert {name: table(world.warehouse, name) for name in CHECKED} == before
     assert "is written again" not in rebuild(world)
+
+
+@pytest.mark.parametrize("damage", [with_rows_given_up, with_a_cut_optimize])
+@pytest.mark.parametrize("name", ["documents", "token_cooccurrence"])
+def test_rows_that_maintenance_by_another_tool_lost_are_made_again(
+    world: SmallCorpus, name: str, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pivot_udfs.storage.write_parquet._LEAST_FILE_BYTES", 0)
+    rebuild(world)
+    damage(world.warehouse / name)
+    rebuild(world)
+    assert_as_from_nothing(world)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

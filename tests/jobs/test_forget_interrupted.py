@@ -11,6 +11,7 @@ from changing_shards import (
     rebuild,
     stop_before_commit,
     write_keys,
+    write_shard,
 )
 from deltalake import DeltaTable
 from small_corpus import SmallCorpus, run_job
@@ -91,5 +92,24 @@ def test_documents_that_were_blocked_and_not_removed_yet_are_not_counted(
         assert forget(world, "--keys", write_keys(world, keys))[0] == 130
     code, _, errors = run_job(count_cooccurrence.main, world)
     assert (code, "run tokenize_corpus again" in errors) == (2, True)
+    rebuild(world)
+    assert_as_without(world, keys)
+
+
+@pytest.mark.parametrize("forgets_again", [False, True])
+def test_counts_are_right_where_another_tool_restored_shards_before_forgetting(
+    world: SmallCorpus, forgets_again: bool
+) -> None:
+    """Documents are rolled back behind the counts, then lose what is blocked: both are to be counted."""
+    rebuild(world)
+    write_shard(world.folder, 5, seed=50)
+    rebuild(world)
+    keys = keys_of(world, "0.jsonl")[:1]
+    if not forgets_again:
+        assert forget(world, "--keys", write_keys(world, keys))[0] == 0
+    DeltaTable(world.warehouse / "shards").restore(0)
+    (world.folder / "shards" / "5.jsonl").unlink()
+    if forgets_again:
+        assert forget(world, "--keys", write_keys(world, keys))[0] == 0
     rebuild(world)
     assert_as_without(world, keys)

@@ -105,4 +105,4 @@ def test_other_text_is_no_record(text: str | None) -> None:
 
 
 def test_an_artefact_without_a_record_is_outdated() -> None:
-    assert difference(None, MADE) == "an earlier release (no provenance)"
+    assert difference(None, MADE) == "something unknown (no provenance)"

@@ -25,7 +25,7 @@ def write(folder: Path, files: dict[str, dict[str, str]]) -> None:
         path = folder / f"{shard}.parquet"
         pq.write_table(pa.table({"shard": [shard], "doc_id": [f"id of {shard}"]}), path)
         stats = json.dumps({"numRecords": 1, "minValues": least, "maxValues": least})
-        rows.append({"path": path.name, "n_bytes": path.stat().st_size, "stats": stats})
+        rows.append({"path": path.name, "n_bytes": path.stat().st_size, "n_records": 1, "stats": stats})
     commit_files(resolve(str(folder)), None, SCHEMA, rows, Provenance("a_job", 1))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects, holm
+from jobs.gpu.analysis.crossed_effects import Effect, Values, crossed_effects
 from jobs.gpu.analysis.dose_response import dose_slopes
 from pivot_udfs.arms import CROSSOVER, arms_of
 from pivot_udfs.errors import TaskError
@@ -179,3 +179,13 @@ def correct_p_values(contrasts: Sequence[Mapping[str, Any]]) -> None:
     rows = [row for contrast in contrasts for part in ("effects", "doses") for row in contrast[part].values()]
     for row, p_value in zip(rows, holm(np.array([row["p_value"] for row in rows])).tolist(), strict=True):
         row["p_holm"] = p_value
+
+
+def holm(p_values: Values) -> Values:
+    """Holm's adjusted p-values (n,): the probability of any false finding among them is controlled; NaN stays NaN."""
+    order = np.argsort(p_values)  # NaN last
+    n = int(np.isfinite(p_values).sum())
+    raised = np.minimum(1, np.maximum.accumulate((n - np.arange(n)) * p_values[order[:n]]))
+    found = np.full(len(p_values), np.nan)
+    found[order[:n]] = raised
+    return found

@@ -136,13 +136,3 @@ def _unknown(values: Values, n_columns: int) -> Effect:
     nothing = Components(math.nan, math.nan, math.nan, math.nan, n_columns)
     seeds = tuple([math.nan] * len(values))
     return Effect(math.nan, math.nan, math.nan, math.nan, math.nan, seeds, values.shape[1], nothing)
-
-
-def holm(p_values: Values) -> Values:
-    """Holm's adjusted p-values (n,): the probability of any false finding among them is controlled; NaN stays NaN."""
-    order = np.argsort(p_values)  # NaN last
-    n = int(np.isfinite(p_values).sum())
-    raised = np.minimum(1, np.maximum.accumulate((n - np.arange(n)) * p_values[order[:n]]))
-    found = np.full(len(p_values), np.nan)
-    found[order[:n]] = raised
-    return found

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.gpu.analysis.bootstrap import mean_interval
+from pivot_udfs.storage.typed_columns import schema_of
 
 _KEYS = ("direction", "concept", "source", "target")
 _COPIED = (
@@ -67,17 +68,17 @@ def _means(rows: Sequence[dict[str, Any]], n_resamples: int, seed: int) -> dict[
     }
 
 
-SCHEMA = pa.schema(
-    [
-        ("revision", pa.string()),
-        ("step", pa.int64()),
-        ("direction", pa.string()),
-        ("concept", pa.int64()),
-        *((name, pa.string()) for name in ("source", "target", "latent_behaviour", "control_behaviour")),
-        ("pivot_language", pa.string()),
-        ("pivot_layer", pa.int32()),
-        *((name, pa.float64()) for name in ("log_probability", "without_pivot", "without_control")),
-        *((name, pa.float32()) for name in ("p_pivot", "p_control")),
-    ]
+SCHEMA = schema_of(
+    {
+        "revision": pa.string(),
+        "step": pa.int64(),
+        "direction": pa.string(),
+        "concept": pa.int64(),
+        **dict.fromkeys(("source", "target", "latent_behaviour", "control_behaviour"), pa.string()),
+        "pivot_language": pa.string(),
+        "pivot_layer": pa.int32(),
+        **dict.fromkeys(("log_probability", "without_pivot", "without_control"), pa.float64()),
+        **dict.fromkeys(("p_pivot", "p_control"), pa.float32()),
+    }
 )
 """The columns of ``sweep.parquet``."""

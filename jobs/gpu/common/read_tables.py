@@ -56,14 +56,11 @@ def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedT
     from jobs.warehouse.delta.open_table import check_files as check_data_files
 
     tables = ArrowTables(warehouse, release)
-    location = tables.location(name)
+    location, (table, content) = tables.location(name), tables.existing(name)
     try:
-        table, content = tables.delta(name), tables.content(name)
-        if table is None or content is None:
-            raise WarehouseError(f"{location} is no Delta table: run the corpus job that makes it first")
         check_data_files(location, table, content)
     except DamagedTableError as error:
-        raise DamagedTableError(f"{error}: run the corpus job that makes it again") from None
+        raise DamagedTableError(f"{error}: run rebuild_corpus, or restore it from a copy") from None
     return PinnedTable(name, table, content.rows, content.provenance, location, tables.release)
 
 

@@ -65,7 +65,7 @@ def _read_rows(pinned: PinnedTable, salt: bytes, share: float) -> pd.DataFrame:
     limit = np.uint64(int(share * float(2**63)) * 2)
     parts = [pd.DataFrame({"order": _hashes([], salt), "held_out": False, "lang": "", "length": np.int64(0)})]
     for batch in batches(pinned, ["source", "doc_id", "lang", "n_tokens"]):
-        joined = pc.binary_join_element_wise(
+        joined = pc.binary_join_element_wise(  # type: ignore[call-overload] # by the stubs the separator is an array too
             batch["source"], batch["doc_id"], "\0", null_handling="replace", null_replacement="None"
         )
         keys = joined.cast(pa.binary()).to_pylist()

@@ -233,18 +233,17 @@ def _lists(values: NDArray[Any], there: Sequence[bool]) -> list[list[float] | No
 def schema(languages: Sequence[str]) -> pa.Schema:
     """The columns of a trace."""
     layers, names = pa.list_(pa.float32()), ("p", "reached", "control")
-    return pa.schema(
-        [
-            *((name, pa.string()) for name in ("direction", "source", "target")),
-            *((name, pa.int64()) for name in ("concept", "control_concept")),
-            *((name, pa.list_(pa.int32())) for name in ("answer_ids", "pivot_ids", "retrieval_rank")),
-            ("top_ids", pa.list_(pa.list_(pa.int32()))),
-            ("top_probabilities", pa.list_(layers)),
-            *((name, layers) for name in ("p_target", "p_pair_pivots")),
-            ("n_pair_pivots", pa.int32()),
-            *((f"{name}_{language}", layers) for language in languages for name in names),
-            *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
-            *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
-            *((k, pa.float64()) for k in ("without_pivot", "without_control", "without_rival", "log_probability")),
-        ]
-    )
+    fields: list[tuple[str, pa.DataType]] = [
+        *((name, pa.string()) for name in ("direction", "source", "target")),
+        *((name, pa.int64()) for name in ("concept", "control_concept")),
+        *((name, pa.list_(pa.int32())) for name in ("answer_ids", "pivot_ids", "retrieval_rank")),
+        ("top_ids", pa.list_(pa.list_(pa.int32()))),
+        ("top_probabilities", pa.list_(layers)),
+        *((name, layers) for name in ("p_target", "p_pair_pivots")),
+        ("n_pair_pivots", pa.int32()),
+        *((f"{name}_{language}", layers) for language in languages for name in names),
+        *((name, pa.string()) for name in ("behaviour", "latent_behaviour", "pivot_language", "control_behaviour")),
+        *((name, pa.int32()) for name in ("behaviour_layer", "pivot_layer")),
+        *((name, pa.float64()) for name in ("without_pivot", "without_control", "without_rival", "log_probability")),
+    ]
+    return pa.schema(fields)

@@ -114,7 +114,7 @@ def _parse(path: Path) -> Task:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TaskError(f"{path} is not a task file ({error}): run {_JOB} to build it again") from None
     if provenance is None:
-        raise TaskError(f"{path} has no provenance (an earlier release): run {_JOB} to build it again")
+        raise TaskError(f"{path} has no provenance: run {_JOB} to build it again")
     return Task(provenance, left_out, examples, leads, words, pivots, half_a)
 
 

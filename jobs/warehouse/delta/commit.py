@@ -9,12 +9,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from jobs.warehouse.delta.commit_history import (
     FILES_AFTER,
+    ROWS_AFTER,
     TABLES_WITH,
     VERSION,
     Content,
@@ -23,7 +25,15 @@ from jobs.warehouse.delta.commit_history import (
     maintained_version,
     read_content,
 )
-from jobs.warehouse.delta.open_table import MADE_ANEW, check_files, data_files, missing_version, open_delta
+from jobs.warehouse.delta.open_table import (
+    MADE_ANEW,
+    add_actions,
+    check_files,
+    data_files,
+    missing_version,
+    open_delta,
+    rows_in,
+)
 from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.storage.location import Location
@@ -70,6 +80,8 @@ def commit_files(
         TABLES_WITH: json.dumps({name: list(version) for name, version in (tables or {}).items()}),
         VERSION: str(version),
     }
+    n_rows = _rows_after(delta, files, left)
+    recorded |= {} if n_rows is None else {ROWS_AFTER: str(n_rows)}
     properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
     nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
     mode = "overwrite" if removed is None else "append"
@@ -82,9 +94,18 @@ def commit_files(
             delta = _created(table, nullable, added, about, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         raise _commit_error(table, error) from None
-    return Content(
-        str(delta.metadata().id), version, version, provenance, version, files=paths, tables=dict(tables or {})
-    )
+    table_id = str(delta.metadata().id)
+    return Content(table_id, version, version, provenance, version, True, paths, dict(tables or {}), n_rows)
+
+
+def _rows_after(delta: DeltaTable | None, files: Sequence[WrittenFile], left: Collection[str]) -> int | None:
+    """The rows of the files that are left and those that are added; None where that is not known."""
+    n_rows = sum(file["n_records"] for file in files)
+    if not delta or not left:
+        return n_rows
+    added = add_actions(delta)
+    n_left = rows_in(added.filter(pc.is_in(added.column("path"), pa.array(sorted(left), pa.string()))))
+    return None if n_left is None else n_left + n_rows
 
 
 def _check_there(table: Location, files: Sequence[WrittenFile]) -> None:

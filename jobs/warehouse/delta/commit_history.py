@@ -17,6 +17,8 @@ from pivot_udfs.storage.stores import STORE_ERRORS
 
 FILES_AFTER = "semanticPivotsFiles"
 """Key of a commit: ``hash_of_paths`` of the data files after it; where its end was cut, the table has others."""
+ROWS_AFTER = "semanticPivotsRows"
+"""Key of a commit: the number of rows after it; where it has another one later, other tools' OPTIMIZE was cut."""
 TABLES_WITH = "semanticPivotsTables"
 """Key of a commit: the states of other tables that belong to this one, as JSON."""
 VERSION = "semanticPivotsVersion"
@@ -26,11 +28,11 @@ _RECENT = 20
 _SAME_ROWS = frozenset(
     {
         "ADD CONSTRAINT", "ADD FEATURE", "CHANGE COLUMN", "CLUSTER BY", "COMPUTE STATS", "DROP CONSTRAINT",
-        "DROP FEATURE", "FSCK", "OPTIMIZE", "REORG", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES",
-        "UPDATE FIELD METADATA", "UPDATE TABLE METADATA", "UPGRADE PROTOCOL", "VACUUM END", "VACUUM START",
+        "DROP FEATURE", "OPTIMIZE", "REORG", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "UPDATE FIELD METADATA",
+        "UPDATE TABLE METADATA", "UPGRADE PROTOCOL", "VACUUM END", "VACUUM START",
     }
 )  # fmt: skip
-"""Operations of Delta Lake and delta-rs that do not change rows."""
+"""Operations of Delta Lake and delta-rs that do not change rows; FSCK does: it gives up the rows of missing files."""
 
 
 class Commit(NamedTuple):
@@ -44,6 +46,8 @@ class Commit(NamedTuple):
     """``hash_of_paths`` of the data files after it."""
     tables: Mapping[str, TableVersion] = MappingProxyType({})
     """The states of other tables that it recorded."""
+    n_rows: int | None = None
+    """The rows of the table after it."""
 
     def rows(self, table_id: str) -> TableVersion:
         """The identity of the rows that it made."""
@@ -70,6 +74,8 @@ class Content:
     """``hash_of_paths`` of the data files that the commit with the provenance left, where it recorded that."""
     tables: Mapping[str, TableVersion] = field(default_factory=dict)
     """The states of other tables that belong to these rows."""
+    n_rows: int | None = None
+    """How many they are, where the commit with the provenance recorded that."""
 
     @property
     def rows(self) -> TableVersion:
@@ -114,7 +120,7 @@ def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
     for entry in history:
         made = int(entry.get(VERSION, version))
         commits += [Commit(unknown, "", {}, None) for unknown in range(version, made, -1)]
-        tables = json.loads(entry.get(TABLES_WITH) or "{}")
+        tables, n_rows = json.loads(entry.get(TABLES_WITH) or "{}"), entry.get(ROWS_AFTER)
         commits.append(
             Commit(
                 made,
@@ -123,6 +129,7 @@ def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
                 Provenance.from_json(entry.get("userMetadata")),
                 entry.get(FILES_AFTER),
                 {name: TableVersion(*state) for name, state in tables.items()},
+                None if n_rows is None else int(n_rows),
             )
         )
         version = made - 1
@@ -133,6 +140,11 @@ def has_files(commits: Sequence[Commit], version: int, paths: Iterable[str]) -> 
     """Whether a version has the data files that it had when it was committed, as far as its commit says that."""
     made = next((commit for commit in commits if commit.version == version), None)
     return made is None or (bool(made.operation) and made.files in (None, hash_of_paths(paths)))
+
+
+def has_rows(commits: Sequence[Commit], version: int, n_rows: int | None) -> bool:
+    """Whether so many rows (None: not known) are those that a version had, as far as its commit says that."""
+    return n_rows is None or all(c.n_rows in (None, n_rows) for c in commits if c.version == version)
 
 
 def changes_rows(commit: Commit) -> bool:
@@ -162,11 +174,17 @@ def row_versions(delta: DeltaTable, fingerprint: str) -> list[TableVersion]:
 
 
 def commits_between(delta: DeltaTable, before: int, after: int) -> list[Commit] | None:
-    """The commits that changed rows between two versions, less those that a RESTORE undid; None if some are gone."""
+    """The commits that made the rows of one version from those of another, less those that a RESTORE undid.
+
+    None where some are gone, or a RESTORE has undone the rows of ``before`` as well.
+    """
     commits = [commit for commit in commits_of(delta) if commit.version <= after]
-    if sum(commit.version > before for commit in commits) < after - before:
+    standing = _standing(commits)
+    if sum(commit.version > before for commit in commits) < after - before or all(
+        commit.version != before for commit in standing
+    ):
         return None
-    return [commit for commit in _standing(commits) if commit.version > before and changes_rows(commit)]
+    return [commit for commit in standing if commit.version > before and changes_rows(commit)]
 
 
 def rows_made_from(delta: DeltaTable, fingerprint: str) -> TableVersion | None:
@@ -202,7 +220,7 @@ def content_of(table_id: str, version: int, commits: Sequence[Commit]) -> Conten
         return Content(table_id, version, max(changed, default=version), None, oldest)
     newest = max(made.version, *changed)
     exact = newest == made.version
-    return Content(table_id, version, newest, made.provenance, oldest, exact, made.files, made.tables)
+    return Content(table_id, version, newest, made.provenance, oldest, exact, made.files, made.tables, made.n_rows)
 
 
 def _standing(commits: Sequence[Commit]) -> list[Commit]:

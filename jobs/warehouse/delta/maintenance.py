@@ -22,6 +22,7 @@ from pivot_udfs.settings import Maintenance
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri
+from pivot_udfs.storage.typed_columns import pylist
 
 CHECKPOINT_COMMITS = 10
 """Commits since the newest checkpoint from which a new one is written; readers replay these one by one."""
@@ -114,7 +115,7 @@ def _writer(delta: DeltaTable) -> WriterProperties:
     """zstd, and row groups of about the size of those that workers write."""
     added = add_actions(delta)
     n_rows = sum(filter(None, added.column("num_records").to_pylist()))
-    n_bytes = sum(added.column("size_bytes").to_pylist())
+    n_bytes = sum(pylist(added.column("size_bytes")))
     return WriterProperties(
         compression="ZSTD",
         compression_level=1,

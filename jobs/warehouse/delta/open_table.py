@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -18,6 +18,7 @@ from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.store_credentials import delta_options
 from pivot_udfs.storage.stores import STORE_ERRORS, delta_uri, table_files
+from pivot_udfs.storage.typed_columns import pylist
 
 LOG = "_delta_log"
 MADE_ANEW = "the table was made anew since, or lost commits"
@@ -92,12 +93,18 @@ def add_actions(delta: DeltaTable) -> pa.Table:
 def data_files(delta: DeltaTable) -> dict[str, int]:
     """Size in bytes of each data file of a table, by its path within the table."""
     added = add_actions(delta)
-    return dict(zip(added.column("path").to_pylist(), added.column("size_bytes").to_pylist(), strict=True))
+    return dict(zip(pylist(added.column("path")), pylist(added.column("size_bytes")), strict=True))
 
 
-def dataset_of(table: Location, delta: DeltaTable) -> ds.Dataset:
+def rows_in(added: pa.Table) -> int | None:
+    """The number of rows in files (of ``add_actions``), by their statistics; None where one of them has none."""
+    numbers = pylist(added.column("num_records"))
+    return None if None in numbers else sum(numbers)
+
+
+def dataset_of(table: Location, delta: DeltaTable) -> ds.FileSystemDataset:
     """The rows of a table as a dataset, the pages of whose files are compared with their checksums."""
-    dataset = delta.to_pyarrow_dataset(filesystem=table_files(table))
+    dataset = cast(ds.FileSystemDataset, delta.to_pyarrow_dataset(filesystem=table_files(table)))
     dataset.format.default_fragment_scan_options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     return dataset
 
@@ -112,8 +119,7 @@ def stored_rows(table: Location, version: int | None = None, columns: Collection
             return []
         dataset = dataset_of(table, delta)
         known = [name for name in dataset.schema.names if not columns or name in columns]
-        rows: list[dict[str, Any]] = dataset.to_table(columns=known).to_pylist()
-        return rows
+        return dataset.to_table(columns=known).to_pylist()
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
         if version is not None and isinstance(error, FileNotFoundError):
             raise missing_version(table, version, "its files were removed") from None
@@ -124,17 +130,20 @@ def stored_rows(table: Location, version: int | None = None, columns: Collection
 def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
     """Compares the files that the log names with those that are there, by one listing of the table's folder.
 
-    Raises DamagedTableError where a commit is empty or cut, or a data file is missing or has another size than it had.
+    Raises DamagedTableError where a commit is empty or cut, rows are missing, or a data file is missing or has another
+    size than it had.
     """
     sizes = stored_files(table)
     for path, n_bytes in sizes.items():
         commit = _COMMIT.fullmatch(path)
         if commit and not n_bytes and int(commit[1]) >= content.version:
             raise DamagedTableError(f"the log of {table} is damaged (commit {int(commit[1])} is empty)")
-    added = data_files(delta)
+    added, n_rows = data_files(delta), rows_in(add_actions(delta))
     is_newest = content.exact and content.version == content.newest
     if is_newest and content.files not in (None, hash_of_paths(added)):
         raise DamagedTableError(f"the log of {table} is damaged (commit {content.version} is incomplete)")
+    if content.exact and None not in (n_rows, content.n_rows) and n_rows != content.n_rows:
+        raise DamagedTableError(f"{table} is damaged (it has {n_rows:,} of {content.n_rows:,} rows since OPTIMIZE)")
     for path, n_bytes in added.items():
         found = sizes.get(path)
         if "://" not in path and found != n_bytes:

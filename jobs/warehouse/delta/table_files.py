@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from deltalake import DeltaTable
 
-from jobs.warehouse.delta.commit_history import Commit, commits_of, has_files, maintained_version
-from jobs.warehouse.delta.open_table import add_actions, data_files, missing_version, open_delta
+from jobs.warehouse.delta.commit_history import Commit, commits_of, has_files, has_rows, maintained_version
+from jobs.warehouse.delta.open_table import add_actions, data_files, missing_version, open_delta, rows_in
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.read_parquet import open_parquet
+from pivot_udfs.storage.typed_columns import pylist
 
 _THREADS = 16
 """Files of several shards that are read at a time, mostly waiting for a store."""
@@ -49,7 +50,7 @@ def files_with_shards(table: Location, shards: Collection[str]) -> ShardFiles:
 
 def _shards_in(file: Location) -> set[str]:
     with open_parquet(file) as parquet:
-        return set(parquet.read(["shard"]).column("shard").unique().to_pylist())
+        return set(pylist(parquet.read(["shard"]).column("shard").unique()))
 
 
 def files_between(table: Location, column: str, values: Collection[str]) -> dict[str, int]:
@@ -90,10 +91,12 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
         return None
     newest, commits = data_files(delta).keys(), commits_of(delta)
     try:
-        earlier = {} if before is None else _files_at(table, commits, maintained_version(delta, before, commits))
+        earlier = (
+            {} if before is None else _files_at(table, commits, maintained_version(delta, before, commits), before)
+        )
         # Where OPTIMIZE and VACUUM have replaced the files of ``after``, the rows are in those of a later version.
         for version in dict.fromkeys((after, maintained_version(delta, after, commits))):
-            later = _files_at(table, commits, version)
+            later = _files_at(table, commits, version, after)
             changes = FileChanges(
                 {path: size for path, size in later.items() if path not in earlier},
                 {path: size for path, size in earlier.items() if path not in later},
@@ -107,8 +110,10 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
     return None
 
 
-def _files_at(table: Location, commits: Sequence[Commit], version: int) -> dict[str, int]:
-    files = data_files(open_delta(table, version))
-    if not has_files(commits, version, files):
+def _files_at(table: Location, commits: Sequence[Commit], version: int, made: int) -> dict[str, int]:
+    """The files of a version whose rows are those that version ``made`` has made."""
+    delta = open_delta(table, version)
+    files = data_files(delta)
+    if not has_files(commits, version, files) or not has_rows(commits, made, rows_in(add_actions(delta))):
         raise missing_version(table, version, "its commit is damaged")
     return files

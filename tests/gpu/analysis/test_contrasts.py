@@ -14,7 +14,7 @@ pytest.importorskip("deltalake", reason="needs the gpu extra (deltalake)")
 
 
 from jobs.gpu.analysis.compare_arms import compare, markdown_table
-from jobs.gpu.analysis.contrasts import RunResult
+from jobs.gpu.analysis.contrasts import RunResult, holm
 from jobs.gpu.training.scored_runs import read_bits
 from pivot_udfs.arms import CROSSOVER
 from pivot_udfs.errors import TaskError
@@ -141,3 +141,9 @@ def test_the_detectable_effect_of_a_pilot_is_that_of_its_own_variances() -> None
     (again,) = compare(base, runs, [name], HALF_A, crossover)["contrasts"]
     assert math.isnan(again["effects"]["contrast"]["detectable_by_pilot"]), "of another kind"
     assert "by the pilot" in markdown_table({**compare(base, runs, [name], HALF_A, pilot)})
+
+
+def test_holm_multiplies_by_the_number_of_hypotheses_that_are_left() -> None:
+    found = holm(np.array([0.01, 0.04, math.nan, 0.03, 0.005]))
+    assert found == pytest.approx([0.03, 0.06, math.nan, 0.06, 0.02], nan_ok=True)
+    assert holm(np.array([0.9, 0.8])) == pytest.approx([1.0, 1.0])

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 pytest.importorskip("torch", reason="needs the gpu extra (torch)")
 
-from jobs.gpu.analysis.crossed_effects import Components, Values, crossed_effects, holm
+from jobs.gpu.analysis.crossed_effects import Components, Values, crossed_effects
 
 pytestmark = pytest.mark.torch
 N_SEEDS, N_CONCEPTS = 8, 120
@@ -127,9 +127,3 @@ def test_effects_that_cannot_be_told_apart_are_not_estimated(design: Values) -> 
 def test_equal_values_have_no_variance() -> None:
     effect = crossed_effects(np.ones((3, 5)), np.ones((5, 1)))[0]
     assert (effect.estimate, effect.low, effect.high, effect.p_value) == pytest.approx((1, 1, 1, 0))
-
-
-def test_holm_multiplies_by_the_number_of_hypotheses_that_are_left() -> None:
-    found = holm(np.array([0.01, 0.04, math.nan, 0.03, 0.005]))
-    assert found == pytest.approx([0.03, 0.06, math.nan, 0.06, 0.02], nan_ok=True)
-    assert holm(np.array([0.9, 0.8])) == pytest.approx([1.0, 1.0])

@@ -82,7 +82,7 @@ def test_results_of_an_earlier_release_are_refused(config: Path, capsys: pytest.
     shutil.copytree(config.parent / "results", results)
     (results / "scores" / "_provenance.json").rename(results / "scores" / "_made_by.json")
     assert evaluate_translation.main(["--config", str(config), "--set", f"results.path={results}"]) == 2
-    assert "scores holds results made from an earlier release (no provenance): delete" in capsys.readouterr().err
+    assert "scores holds results made from something unknown (no provenance): delete" in capsys.readouterr().err
 
 
 def test_a_task_of_other_settings_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +246,7 @@ def test_tables_of_another_tokenizer_are_refused(config: Path, capsys: pytest.Ca
 def test_the_error_for_a_missing_table_names_the_remedy(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--set", f"warehouse.path={config.parent / 'nowhere'}"]
     assert trace_layers.main(["--config", str(config), *options]) == 2
-    assert "is no Delta table: run the corpus job" in capsys.readouterr().err
+    assert "run rebuild_corpus first, or correct warehouse.path" in capsys.readouterr().err
 
 
 def test_dry_run_prints_the_settings(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,12 +151,10 @@ def test_the_hash_of_a_task_is_that_of_its_examples_and_words(
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_a_task_of_an_earlier_release_is_refused(tmp_path: Path) -> None:
+def test_a_task_without_provenance_is_refused(tmp_path: Path) -> None:
     header = {"kind": "translation task", "left_out": {}, "tokenizer_sha256": "t", "n_draws": 2}
     (tmp_path / "task.jsonl").write_text(json.dumps(header) + "\n")
-    with pytest.raises(
-        TaskError, match=r"has no provenance \(an earlier release\): run jobs.gpu.build_translation_task"
-    ):
+    with pytest.raises(TaskError, match=r"has no provenance: run jobs.gpu.build_translation_task"):
         read_task(tmp_path / "task.jsonl")
 
 

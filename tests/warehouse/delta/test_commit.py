@@ -35,7 +35,8 @@ def files(table: Location, *names: str) -> list[Any]:
         path.parent.mkdir(exist_ok=True)
         pq.write_table(pa.table({"a": [1]}), path)
     sizes = [(name, (Path(table.path) / name).stat().st_size) for name in names]
-    return [{"path": name, "n_bytes": n_bytes, "stats": '{"numRecords": 1}'} for name, n_bytes in sizes]
+    one = {"n_records": 1, "stats": '{"numRecords": 1}'}
+    return [{"path": name, "n_bytes": n_bytes, **one} for name, n_bytes in sizes]
 
 
 def commit(table: Location, began: Content | None, *names: str) -> Content:

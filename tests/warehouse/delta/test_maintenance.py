@@ -40,7 +40,7 @@ def add(table: Location, began: Content | None, *names: str, n_rows: int = 2) ->
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
         os.utime(path, OLD)
         stats = f'{{"numRecords": {n_rows}, "minValues": {{"shard": "{name}"}}, "maxValues": {{"shard": "{name}"}}}}'
-        files.append({"path": path.name, "n_bytes": path.stat().st_size, "stats": stats})
+        files.append({"path": path.name, "n_bytes": path.stat().st_size, "n_records": n_rows, "stats": stats})
     return commit_files(table, began, SCHEMA, files, MADE, removed=())
 
 

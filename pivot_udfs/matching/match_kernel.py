@@ -1,4 +1,4 @@
-"""A trie over the folded surfaces of a lexicon, and the compiled loop that finds them in texts.
+"""The compiled loop that finds a lexicon's surfaces in texts by the edge rule, and the trie that it walks.
 
 One trie serves all languages. Edges are kept in one open-addressing hash table keyed by (node, code point), at most 24
 bytes a node. A text is read once, in place: its characters are folded while the trie is walked, and no walk begins
