@@ -88,8 +88,12 @@ def _reasons(rejections: Sequence[Rejections]) -> str:
     """The most frequent reasons, a detail of the first, and what to do about it where that is known."""
     numbers = ", ".join(f"{n_records} {reason}" for reason, n_records, _ in rejections[:_MOST_REASONS])
     first = rejections[0]
-    remedy = f"; {_REMEDIES[first.reason]}" if first.reason in _REMEDIES else ""
-    return f"{numbers} (such as: {first.detail}){remedy}"
+    return f"{numbers} (such as: {first.detail}){remedy_of(first.reason)}"
+
+
+def remedy_of(reason: str) -> str:
+    """What to do about records that are rejected for a reason, behind a semicolon; empty where that is not known."""
+    return f"; {_REMEDIES[reason]}" if reason in _REMEDIES else ""
 
 
 def progress_message(
