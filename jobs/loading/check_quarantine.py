@@ -14,7 +14,11 @@ _MOST_REASONS = 5
 
 _SET_ID = "set corpus.fields.id to the field that identifies a document, or to '' to number the documents"
 _SET_TEXT = "set corpus.fields.text to the field that holds the text"
+_WRITE_LINES = "write one JSON object a line: jq -c '.[]' makes lines of an array"
 _REMEDIES = {
+    "not_json": _WRITE_LINES,
+    "not_an_object": _WRITE_LINES,
+    "invalid_utf8": "convert the shards to UTF-8",
     "missing_id": _SET_ID,
     "id_not_string": _SET_ID,
     "missing_text": _SET_TEXT,
