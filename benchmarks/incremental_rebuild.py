@@ -5,7 +5,8 @@
 On ``local[2]``. The corpus' documents are written to 100 shards, of which 99 are loaded first; then pivots and cuts
 stay. Each row of the result has, by stage, the core-seconds of this process and all processes below it (JVM, workers),
 and the bytes of new files in the warehouse. What is forgotten are 1,000 documents spread evenly over the corpus, with
-all their copies. With ``--repeat`` each document is written so many times, with the lines of each copy in
+all their copies; "copied" is what remains, every file of documents, scores and datasets written once more. With
+``--repeat`` (at most 100) each document is written so many times, each copy in another shard and with its lines in
 another order: such a corpus has fewer distinct cells of counts than one of as many different documents.
 """
 
@@ -19,9 +20,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from benchmarks.common import fresh, parse, read_documents, report, seconds, settings_for, start_run
 from jobs import forget_documents, rebuild_corpus
 from jobs.framework.run_stages import run_stage
+from jobs.framework.stage import Run
+from jobs.loading.replace_shards import files_without
 from pivot_udfs.settings import Corpus, Refresh, Settings
 from pivot_udfs.shards.validate_record import Document
 
@@ -72,10 +78,10 @@ def _changed(settings: Settings, warehouse: Path, **sections: Any) -> Settings:
 
 
 def _lines(documents: list[Document], number: int, repeat: int) -> Iterator[str]:
-    """JSON lines of a shard: every hundredth document, ``repeat`` times."""
-    for place in range(number, len(documents), _N_SHARDS):
-        document = documents[place]
-        for copy in range(repeat):
+    """JSON lines of a shard: of each copy of the corpus every hundredth document, of no two copies the same ones."""
+    for copy in range(repeat):
+        for place in range((number - copy) % _N_SHARDS, len(documents), _N_SHARDS):
+            document = documents[place]
             key = _key(document, place, copy)
             record = {"source": key["source"], "id": key["doc_id"], "lang": document.lang}
             yield json.dumps(record | {"text": _copy(document.text, copy)}, ensure_ascii=False)
@@ -114,7 +120,20 @@ def _forget(settings: Settings, keys: Path, documents: list[Document], repeat: i
     keys.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     request = forget_documents.Request(keys=str(keys), sources=None, shards=None, artefacts=[], purge=False)
     run = start_run(settings)
-    return {"forget_documents": _measured(settings, lambda: forget_documents.run(run, request))}
+    return {
+        "forget_documents": _measured(settings, lambda: forget_documents.run(run, request)),
+        "copied": _measured(settings, lambda: _copy_files(run)),
+    }
+
+
+def _copy_files(run: Run) -> None:
+    tables = ("documents", "document_scores", *(f"datasets/{arm}" for arm in run.settings.selection.arms))
+    files = {f"{table}/{path}": size for table in tables for path, size in run.warehouse.files(table).items()}
+    files_without(run.warehouse, files, _nothing)
+
+
+def _nothing(rows: pa.RecordBatch) -> pa.BooleanArray:
+    return pa.array(np.zeros(rows.num_rows, np.bool_))
 
 
 def _measured(settings: Settings, body: Callable[[], object]) -> dict[str, float]:

@@ -143,7 +143,7 @@ def _named(entry: Blocked) -> str:
 
 
 def _print_copies(run: Run, request: Request) -> None:
-    compared = None if request.shards else "doc_id" if request.keys is not None else "source"
+    compared = () if request.shards else ("source", "doc_id") if request.keys is not None else ("source",)
     lines = list(copies(run, request.artefacts, compared))
     lines += [f"{page}: the report of one release: remove it" for page in write_report.pages_of_releases(run)]
     sys.stdout.write("still holds what was forgotten:\n" if lines else "nothing else holds what was forgotten\n")

@@ -194,7 +194,7 @@ def _warn_of_repeated_keys(run: Run, files: Sequence[WrittenFile]) -> None:
 
 STAGE = Stage(
     name="tokenize_corpus",
-    version=8,
+    version=9,
     reads=(),
     sections=("corpus", "tokenizer"),
     files=("tokenizer", "shards"),

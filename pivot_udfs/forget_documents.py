@@ -47,10 +47,10 @@ def find_blocked(batches: Iterator[pa.RecordBatch], folder: str, blocks: BlockLi
 
 
 def read_sources(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
-    """The sources of documents in files (one string column), each once a batch of files; batches in SOURCES."""
+    """The known sources of records in files (one string column), each once a batch of files; batches in SOURCES."""
     for batch in batches:
         read = read_files(pylist(batch.column(0)), folder, SOURCES)
-        found = sorted({source for rows in read for source in pylist(rows.column(0).unique())})
+        found = sorted({source for rows in read for source in pylist(rows.column(0).drop_null().unique())})
         yield pa.RecordBatch.from_arrays([pa.array(found, pa.string())], schema=SOURCES)
 
 

@@ -97,6 +97,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, s3_port: int) -> Iterator["S
         "spark.sql.adaptive.coalescePartitions.enabled": "true",
         # Compiling a plan takes longer than running it on so few rows; processes of their own do compile.
         "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     }
     with pytest.MonkeyPatch.context() as patch:  # Spark has the environment in which its JVM is started
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_port}"}.items():

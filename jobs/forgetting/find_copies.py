@@ -44,22 +44,22 @@ def other_datasets(run: Run) -> list[str]:
     return sorted(set(names) - set(tables_with_rows(run)))
 
 
-def copies(run: Run, folders: Sequence[str], compared: str | None = None) -> Iterator[str]:
+def copies(run: Run, folders: Sequence[str], compared: Sequence[str] = ()) -> Iterator[str]:
     """One line for each table and artefact that can still hold forgotten documents, after the tables were made again.
 
-    ``folders`` are searched for packed datasets, checkpoints and models. ``compared``: the column of ``quarantine`` by
-    which rejected records were found; of those without a value it is not known.
+    ``folders`` are searched for packed datasets, checkpoints and models. ``compared``: the columns of ``quarantine`` by
+    which rejected records were found; of those without a value in one of them it is not known.
     """
     older = [line for name in tables_with_rows(run) for line in _older_versions(run, name)]
     yield from older
-    if compared and (n_unknown := _n_unknown(run, compared)):
+    if n_unknown := _n_unknown(run, compared):
         yield (
-            f"{run.warehouse.table_path('quarantine')}: perhaps, {n_unknown:,} rejected records without {compared}, "
-            f"with up to {RAW_BYTES:,} bytes each: forget their shards"
+            f"{run.warehouse.table_path('quarantine')}: perhaps, up to {n_unknown:,} rejected records without "
+            f"{' or '.join(compared)}, with up to {RAW_BYTES:,} bytes each: forget their shards"
         )
-    release = read_release(run.warehouse.root)
-    if older and release and release.release:
-        yield f"releases before {release.release}, which name these versions"
+    n_releases = _n_releases_before(run)
+    if older and n_releases:
+        yield f"releases before {n_releases}, which name these versions"
     for name in other_datasets(run):
         yield f"{run.warehouse.table_path(name)}: its newest version; it is not in selection.arms: remove the folder"
     for folder in folders:
@@ -68,11 +68,23 @@ def copies(run: Run, folders: Sequence[str], compared: str | None = None) -> Ite
                 yield from _outdated(run, entry.location)
 
 
-def _n_unknown(run: Run, column: str) -> int:
-    """The rows of ``quarantine`` without a value, by the statistics of its files."""
-    delta = run.warehouse.opened("quarantine")
+def _n_unknown(run: Run, columns: Sequence[str]) -> int:
+    """At most how many rows of ``quarantine`` lack a value, by the statistics of its files."""
+    delta = run.warehouse.opened("quarantine") if columns else None
     files = add_actions(delta).to_pylist() if delta else []
-    return sum(file.get(f"null_count.{column}") or 0 for file in files)
+    return sum(
+        min(file["num_records"] or 0, sum(file.get(f"null_count.{column}") or 0 for column in columns))
+        for file in files
+    )
+
+
+def _n_releases_before(run: Run) -> int:
+    """The number of the first release with the newest rows of documents, which may be still to come."""
+    release = read_release(run.warehouse.root)
+    if release is None:
+        return 0
+    rows = run.warehouse.rows(tables_with_rows(run))
+    return release.release + (not all(release.holds(name, of) for name, of in rows.items()))
 
 
 def _older_versions(run: Run, name: str) -> Iterator[str]:
@@ -85,9 +97,10 @@ def _older_versions(run: Run, name: str) -> Iterator[str]:
     stored = {path: n for path, n in stored_files(location).items() if not path.startswith(f"{LOG}/")}
     old = [n_bytes for path, n_bytes in stored.items() if path not in named]
     oldest = min(commit.version for commit in commits_of(delta))
-    if old and oldest < content.version:
-        size = f"{len(old):,} files, {sum(old) / 1e6:,.1f} MB"
-        yield f"{location}: versions from {oldest} to {content.version - 1} ({size})"
+    if old:
+        last = content.version - 1
+        what = f"versions from {oldest} to {last}" if oldest <= last else "files of runs that were stopped"
+        yield f"{location}: {what} ({len(old):,} files, {sum(old) / 1e6:,.1f} MB)"
 
 
 def _outdated(run: Run, file: Location) -> Iterator[str]:

@@ -65,15 +65,16 @@ def find_records(run: Run, blocks: BlockList, tables: Iterable[str] = _LOADED) -
 
 
 def sources_named(run: Run, given: Sequence[str]) -> tuple[set[str], list[str]]:
-    """Names of sources, and globs as the sources of documents that have or match them; and globs that match none.
+    """Names of sources, and globs as the sources of records that have or match them; and globs that match none.
 
     Raises ConfigError where a name is empty.
     """
     if not all(given):
         raise ConfigError("--sources has an empty name, perhaps of a shell variable that is not set")
     globs = [name for name in given if any(character in name for character in "*?[")]
-    files = run.warehouse.files("documents") if globs else {}
-    step = partial(read_sources, folder=run.warehouse.location("documents").uri)
+    tables = _LOADED if globs else ()
+    files = {f"{table}/{path}": n for table in tables for path, n in run.warehouse.files(table).items()}
+    step = partial(read_sources, folder=run.warehouse.root.uri)
     there = set(pylist(read_mapped(run.spark, files, step, SOURCES)["source"]))
     named = {glob: {glob} & there or {source for source in there if fnmatchcase(source, glob)} for glob in globs}
     names = {name for name in given if name not in named}

@@ -23,6 +23,7 @@ from jobs.framework.spark.spark_session import (
 )
 from jobs.framework.stage import Run, Stage, check_inputs, make_provenance, why_run
 from jobs.framework.user_errors import user_error
+from jobs.loading.first_record import describe_first_record
 from jobs.warehouse.run_marker import mark_in_use
 from pivot_udfs.errors import SetupError
 from pivot_udfs.schemas import PINNED, made_by
@@ -155,9 +156,11 @@ def print_plan(run: Run, stages: Sequence[Stage], skips_unchanged: bool = False)
             run.warehouse.check_target(table)
         reason = f"{', '.join(waits)} will be new" if waits else why_run(run, stage, make_provenance(run, stage))
         tables = [run.warehouse.table_path(table) for table in stage.writes(run.settings)]
+        first = [describe_first_record(run.shards, run.settings.corpus)] if reason and "shards" in stage.files else []
         lines = [
             f"{stage.name}: {_would(reason, skips_unchanged)}",
             f"  reads  {', '.join(_inputs(run, stage))}",
+            *(f"  {line}" for line in first),
             f"  writes {', '.join(tables) or 'no table'}",
         ]
         sys.stdout.write("".join(f"{clean(line)}\n" for line in lines))

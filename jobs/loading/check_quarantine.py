@@ -14,7 +14,11 @@ _MOST_REASONS = 5
 
 _SET_ID = "set corpus.fields.id to the field that identifies a document, or to '' to number the documents"
 _SET_TEXT = "set corpus.fields.text to the field that holds the text"
+_WRITE_LINES = "write one JSON object a line: jq -c '.[]' makes lines of an array"
 _REMEDIES = {
+    "not_json": _WRITE_LINES,
+    "not_an_object": _WRITE_LINES,
+    "invalid_utf8": "convert the shards to UTF-8",
     "missing_id": _SET_ID,
     "id_not_string": _SET_ID,
     "missing_text": _SET_TEXT,
@@ -88,8 +92,12 @@ def _reasons(rejections: Sequence[Rejections]) -> str:
     """The most frequent reasons, a detail of the first, and what to do about it where that is known."""
     numbers = ", ".join(f"{n_records} {reason}" for reason, n_records, _ in rejections[:_MOST_REASONS])
     first = rejections[0]
-    remedy = f"; {_REMEDIES[first.reason]}" if first.reason in _REMEDIES else ""
-    return f"{numbers} (such as: {first.detail}){remedy}"
+    return f"{numbers} (such as: {first.detail}){remedy_of(first.reason)}"
+
+
+def remedy_of(reason: str) -> str:
+    """What to do about records that are rejected for a reason, behind a semicolon; empty where that is not known."""
+    return f"; {_REMEDIES[reason]}" if reason in _REMEDIES else ""
 
 
 def progress_message(

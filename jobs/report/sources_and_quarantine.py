@@ -23,7 +23,7 @@ def read_intake(run: Run, by_group: DataFrame) -> Intake:
     totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
     rejected = _read_rejected(run.warehouse.read("quarantine"))
     return Intake(
-        n_shards=run.warehouse.read("shards").where("n_docs + n_rejected > 0").count(),
+        n_shards=_n_shards(run),
         n_docs=totals[1] or 0,
         n_tokens=totals[2] or 0,
         n_bytes=_text_bytes(run),
@@ -32,6 +32,12 @@ def read_intake(run: Run, by_group: DataFrame) -> Intake:
         sources=tuple(by_source.orderBy(F.desc("n_tokens"), "source").limit(N_GROUPS).collect()),
         rejected=rejected,
     )
+
+
+def _n_shards(run: Run) -> int:
+    """Shards of which ``documents`` or ``quarantine`` has records."""
+    shards = run.warehouse.read_small("shards")
+    return int(np.count_nonzero(shards["n_docs"].to_numpy() + shards["n_rejected"].to_numpy()))
 
 
 def _read_rejected(quarantine: DataFrame) -> tuple[Row, ...]:

@@ -77,8 +77,9 @@ def read_lexicon(path: str) -> bytes:
 def parse_lexicon(payload: bytes, languages: Sequence[str], name: str = "the lexicon") -> Lexicon:
     """A lexicon from the bytes of a TSV with a header row, as editors and spreadsheets write them.
 
-    UTF-8, or UTF-16 with a byte order mark; any line ends; cells may be quoted; empty rows, and empty cells beyond the
-    header, are skipped. Cells are cleaned by ``clean_cell``. A row that is there twice is one concept, the first.
+    UTF-8, or UTF-16 with a byte order mark; any line ends; the header in any case; cells may be quoted; empty rows, and
+    empty cells beyond the header, are skipped. Cells are cleaned by ``clean_cell``. A row that is there twice is one
+    concept, the first.
     """
     chosen = sorted(set(languages))
     rows = _rows(payload, name)
@@ -118,12 +119,16 @@ def surface_forms(word: str) -> tuple[str, ...]:
 
 
 def _rows(payload: bytes, name: str) -> dict[int, list[str]]:
-    """The cleaned cells of the rows that are not empty, by the number of each row's first line."""
+    """The cleaned cells of the rows that are not empty, by the number of each row's first line.
+
+    The header is in lower case: spreadsheets begin cells with a capital letter.
+    """
     try:
         rows = {number: [*map(clean_cell, row)] for number, row in tab_separated_rows(payload).items()}
     except ValueError as error:
         raise LexiconError(f"{name} {error}") from None
-    return {number: row for number, row in rows.items() if any(row)}
+    filled = {number: row for number, row in rows.items() if any(row)}
+    return {number: row if place else [*map(str.lower, row)] for place, (number, row) in enumerate(filled.items())}
 
 
 def _columns(header: list[str], languages: list[str], name: str) -> list[int]:

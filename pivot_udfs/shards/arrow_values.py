@@ -1,8 +1,8 @@
 """Arrow columns as the values that a record may have; no content of any type raises.
 
-Strings are decoded from their bytes one by one, integers (decimals of scale 0 too) and the items of lists are taken;
-every other type, of which some cannot be converted to Python at all (dates out of range, unknown time zones), is only
-named.
+Strings are decoded from their bytes one by one; integers (decimals of scale 0 too), UUIDs and the items of lists are
+taken; every other type, of which some cannot be converted to Python at all (dates out of range, unknown time zones), is
+only named.
 """
 
 from collections.abc import Iterator
@@ -33,6 +33,8 @@ def column_values(column: Any, max_bytes: int) -> Iterator[Any]:
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType) and str(kind.storage_type) in ("string", "large_string"):
         yield from column_values(column.storage, max_bytes)
+    elif isinstance(kind, pa.UuidType):
+        yield from (None if value is None else str(value) for value in column.to_pylist())
     elif types.is_dictionary(kind):
         for place in column.indices.to_pylist():
             yield None if place is None else next(column_values(_entry(column.dictionary, place), max_bytes))

@@ -131,7 +131,7 @@ def _paths(schema: pa.Schema, corpus: Corpus, n_rows: int) -> dict[str, Path]:
     missing = [wanted[name] for name in ("id", "text") if wanted[name] and name not in paths]
     if missing:
         names = ", ".join(name[:100] for name in schema.names[:_SHOWN_COLUMNS])
-        detail = f"no column {' and '.join(missing)} among {names}; set corpus.fields; {n_rows} rows not read"
+        detail = f"no column {' and '.join(missing)} among {names or 'none'}; set corpus.fields; {n_rows} rows not read"
         raise RecordError("missing_columns", detail)
     return paths
 
@@ -139,15 +139,20 @@ def _paths(schema: pa.Schema, corpus: Corpus, n_rows: int) -> dict[str, Path]:
 def _path(schema: pa.Schema, field: str) -> Path | None:
     if field in schema.names:
         return (field,)
-    head, *rest = field.split(".")
-    if head not in schema.names:
-        return None
-    kind: Any = schema.field(schema.names.index(head)).type
-    for name in rest:
-        if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
-            return None
-        kind = kind.field(name).type
-    return (head, *rest)
+    head, _, rest = field.partition(".")
+    inner = _path_within(schema.field(schema.names.index(head)).type, rest) if head in schema.names else ()
+    return (head, *inner) if inner else None
+
+
+def _path_within(kind: Any, field: str) -> Path:
+    """As in JSON, a name that is the whole rest of a path is preferred to the path; empty where there is none."""
+    if not pa.types.is_struct(kind):
+        return ()
+    if kind.get_field_index(field) >= 0:
+        return (field,)
+    head, _, rest = field.partition(".")
+    inner = _path_within(kind.field(head).type, rest) if kind.get_field_index(head) >= 0 else ()
+    return (head, *inner) if inner else ()
 
 
 def _batches(

@@ -5,7 +5,7 @@ Nothing in a shard's content raises: what cannot be divided into records (a dama
 complete one. A shard is read from its start to its end by one task, whatever its size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO
 
 from pivot_udfs.errors import CorpusError
@@ -20,7 +20,7 @@ from pivot_udfs.shards.validate_record import Document, ShardName, check_record,
 from pivot_udfs.storage.redact import printable
 
 
-def read_shard(path: str, corpus: Corpus) -> Iterator[Document | Rejected]:
+def read_shard(path: str, corpus: Corpus) -> Generator[Document | Rejected]:
     """Every record of a shard (``Shard.path``), in order, as a document or a rejection, numbered from 0.
 
     ``record`` None stands for the whole shard. After one of SHARD_REASONS, whose number is that of the first record

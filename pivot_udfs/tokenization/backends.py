@@ -81,12 +81,22 @@ def read_tokenizer(path: str, backend: str) -> TokenizerSpec:
         raise TokenizerError(f"{path}: tokenizers cannot use it ({error}); save it again as a tokenizer.json") from None
     if not len(ids):
         raise TokenizerError(f"{path} gives no token for any text: its vocabulary is empty, or it drops all text")
-    largest = max(reference_tokenizer(spec).get_vocab(with_added_tokens=True).values())
+    _check_tokens(path, reference_tokenizer(spec))
+    return fastest(spec, path, backend) if backend in _FAST else spec
+
+
+def _check_tokens(path: str, tokenizer: tokenizers.Tokenizer) -> None:
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if largest >= _MOST_IDS:
         raise TokenizerError(
             f"{path} has a token with id {largest}; ids below {_MOST_IDS} are allowed: number them again"
         )
-    return fastest(spec, path, backend) if backend in _FAST else spec
+    plain = [token for token in tokenizer.get_added_tokens_decoder().values() if not token.special]
+    if any(token.rstrip for token in plain) and any(token.lstrip and token.content.isspace() for token in plain):
+        raise TokenizerError(
+            f"{path} has an added token of white space with lstrip, which makes tokenizers fail at texts where it"
+            " follows one with rstrip; set its lstrip to false in the file"
+        )
 
 
 def tokenizer_sha256(path: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from jobs.forgetting.find_copies import check_folders, copies
 from jobs.warehouse.spark_tables import Warehouse
+from jobs.warehouse.write_release import write_release
 from pivot_udfs.errors import ConfigError
 from pivot_udfs.provenance import Provenance, TableVersion
 
@@ -66,12 +67,32 @@ def test_rejected_records_of_an_unknown_key_are_named(run: Any) -> None:
     rows = [{**row, "source": "web", "doc_id": "1"}, {**row, "source": "web"}, row]
     run.warehouse.commit_rows("quarantine", rows, MADE)
     assert list(copies(run, [])) == []
-    for compared, n_unknown in (("source", 1), ("doc_id", 2)):
+    cut = {**row, "doc_id": "1"}  # the line is longer than what is read of it, and has its source at the end
+    for compared, n_unknown in ((("source",), 1), (("source", "doc_id"), 3)):
         [line] = copies(run, [], compared)
-        says = f"perhaps, {n_unknown} rejected records without {compared}, with up to 1,024 bytes each"
-        assert line.startswith(f"{run.warehouse.table_path('quarantine')}: {says}")
-    run.warehouse.commit_rows("quarantine", rows[:1], MADE)
-    assert not any("perhaps" in line for line in copies(run, [], "doc_id"))
+        says = f"perhaps, up to {n_unknown} rejected records without {' or '.join(compared)}, with up to 1,024 bytes"
+        assert line.startswith(f"{run.warehouse.table_path('quarantine')}: {says} each")
+    for one, is_named in ((rows[0], False), (cut, True)):
+        run.warehouse.commit_rows("quarantine", [one], MADE)
+        assert any("perhaps" in line for line in copies(run, [], ("source", "doc_id"))) == is_named
+
+
+def test_files_of_runs_that_were_stopped_are_named(run: Any, tmp_path: Path) -> None:
+    run.warehouse.commit_rows("quarantine", [], MADE)
+    (tmp_path / "warehouse" / "quarantine" / "part-1.zstd.parquet").write_bytes(b"1234")
+    [line] = copies(run, [])
+    assert line == f"{run.warehouse.table_path('quarantine')}: files of runs that were stopped (1 files, 0.0 MB)"
+
+
+def test_releases_are_named_up_to_the_first_with_the_newest_rows(run: Any) -> None:
+    row = {"shard": "a", "record": 3, "reason": "not_json", "detail": "x", "raw": b"{", "source": "a", "doc_id": "1"}
+    run.warehouse.commit_rows("quarantine", [row], MADE)
+    for rows in ([row], []):
+        run.warehouse.commit_rows("quarantine", rows, MADE)
+        write_release(run.warehouse, ["documents", "quarantine"])
+    assert "releases before 1, which name these versions" in copies(run, [])
+    run.warehouse.commit_rows("quarantine", [row], MADE)
+    assert "releases before 2, which name these versions" in copies(run, [])
 
 
 def test_an_artefact_that_cannot_be_read_is_named(run: Any, tmp_path: Path) -> None:

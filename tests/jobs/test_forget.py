@@ -145,6 +145,15 @@ def test_a_glob_stands_for_the_sources_that_it_matches(world: SmallCorpus) -> No
     assert (code, "--sources nothing* matches no source" in errors) == (2, True), errors
 
 
+def test_a_glob_also_stands_for_sources_of_which_every_record_was_rejected(world: SmallCorpus) -> None:
+    with (world.folder / "shards" / "0.jsonl").open("a", encoding="utf-8") as shard:
+        shard.write('\n{"source": "web-a", "id": "1", "text": " "}\n{"source": "web-b", "id": "2", "text": "eau"}')
+    rebuild(world)
+    assert sum("web" in row for row in table(world.warehouse, "quarantine")) == 1
+    must_work(forget(world, "--sources", "web-*"))
+    assert not [row for row in table(world.warehouse, "quarantine") if "web" in row]
+
+
 def test_sources_are_named_to_the_letter_before_they_are_globs(world: SmallCorpus) -> None:
     with (world.folder / "shards" / "0.jsonl").open("a", encoding="utf-8") as shard:
         for k, source in enumerate(("a[b]", "ab", "a' OR ''='", "é", "e\u0301")):

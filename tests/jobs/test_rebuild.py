@@ -1,6 +1,7 @@
 """What a rebuild skips and why it runs, and what it records."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,7 @@ def test_dry_run_prints_and_writes_nothing(corpus: SmallCorpus, spark: "SparkSes
     assert load_settings(str(tmp_path / "again.toml"), [], Settings) == load_settings(
         corpus.config, [override], Settings
     )
+    assert re.search(r"first record of .+: source '.+', id '.+', language: ", plan)
     assert "writes" in plan
     assert f"{tmp_path}/new/documents" in plan
     assert "count_cooccurrence: would run: documents will be new" in plan

@@ -59,6 +59,7 @@ def test_words_and_concepts() -> None:
         BASE.replace("water", '"water\n"').replace("chat", '"\r\nchat"').encode(),
         BASE.replace("water", "wa\u00adter\u200b").replace("eau", "\u200eeau\ufeff").encode(),
         BASE.replace("water", "\u3000water\u202f").encode(),
+        BASE.replace("en\t", "En\t").replace("\tfr", "\tFR").encode(),
     ],
     ids=[
         "byte order mark",
@@ -76,6 +77,7 @@ def test_words_and_concepts() -> None:
         "line ends inside quotes",
         "invisible characters",
         "wide and narrow spaces",
+        "capitals in the header",
     ],
 )
 def test_harmless_variants_are_the_same_words(payload: bytes) -> None:
@@ -170,6 +172,7 @@ def test_the_same_surface_in_two_languages_is_two_words() -> None:
         (b"en\tfr\na\t\n\tb\n", ("en", "fr"), "no row with words in two"),
         (BASE.replace("\t", ",").encode(), ("en", "fr"), "no column"),
         (BASE.replace("pos", " fr ").encode(), ("en", "fr"), "has several columns fr: keep one"),
+        (BASE.replace("pos", "Fr").encode(), ("en", "fr"), "has several columns fr: keep one"),
     ],
 )
 def test_errors_name_what_is_wrong(payload: bytes, languages: tuple[str, ...], message: str) -> None:

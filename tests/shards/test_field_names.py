@@ -31,9 +31,24 @@ CORPORA: dict[str, tuple[dict[str, str], dict[str, Any], tuple[str, str, str | N
         ("x", "<urn:uuid:1>", "fr", "eau"),
     ),
     "redpajama": (
-        {"text": "raw_content", "id": "doc_id", "source": "source_domain"},
-        {"raw_content": "eau", "doc_id": "2023-06/0", "source_domain": "a.example"},
-        ("a.example", "2023-06/0", None, "eau"),
+        {"text": "raw_content", "id": "digest", "source": "source_domain", "lang": "language"},
+        {"raw_content": "eau", "digest": "sha1:A", "source_domain": "a.example", "language": "fr", "line_ids": [0]},
+        ("a.example", "sha1:A", "fr", "eau"),
+    ),
+    "slimpajama": (
+        {"id": "url", "source": "meta.redpajama_set_name"},
+        {"text": "eau", "url": "u", "meta": {"redpajama_set_name": "RedPajamaC4"}},
+        ("RedPajamaC4", "u", None, "eau"),
+    ),
+    "hplt": (
+        {},
+        {"id": "u", "text": "eau", "lang": ["fra_Latn", "eng_Latn"], "prob": [0.9, 0.1], "doc_scores": [9.0, 8.1]},
+        ("x", "u", "fr", "eau"),
+    ),
+    "a name with a dot within a path": (
+        {"source": "meta.page.site.name"},
+        {"id": "u", "text": "eau", "meta": {"page": {"site.name": "whole", "site": {"name": "path"}}}},
+        ("whole", "u", None, "eau"),
     ),
     "fineweb": (
         {"lang": "language", "source": "dump"},
@@ -117,6 +132,6 @@ def test_the_page_lists_every_reason_with_its_meaning() -> None:
     assert rows == REASONS
 
 
-@pytest.mark.parametrize("setting", re.findall(r"`corpus\.fields = (\{.*\})`", PAGE))
+@pytest.mark.parametrize("setting", re.findall(r"`corpus\.fields = (\{.*?\})`", PAGE))
 def test_the_settings_on_the_page_can_be_used(setting: str) -> None:
     assert CorpusFields(**tomllib.loads(f"fields = {setting}")["fields"])

@@ -1,5 +1,6 @@
 """Parquet shards: the same checks as for lines, every column type, and damage."""
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def test_parquet_values_of_other_types(tmp_path: Path) -> None:
         assert reasons_of(found) == [f"{name}_not_string"] * 2
     long = pa.array(["a", "b" * 4_097])
     assert reasons_of(read(_parquet(tmp_path, {"id": long, "text": good}))) == [None, "key_too_long"]
+
+
+def test_parquet_uuids_are_taken_as_text(tmp_path: Path) -> None:
+    ids = [uuid.UUID(int=7).bytes, b"\xff" * 16, None]
+    table = pa.table({"id": pa.array(ids, pa.uuid()), "text": ["eau"] * 3})
+    pq.write_table(table, tmp_path / "x.parquet", store_schema=False)
+    found = read(tmp_path / "x.parquet")
+    assert [row.doc_id for row in found] == [str(uuid.UUID(int=7)), str(uuid.UUID(int=2**128 - 1)), None]
 
 
 def test_parquet_without_the_columns_or_rows(tmp_path: Path) -> None:

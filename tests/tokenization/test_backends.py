@@ -248,6 +248,30 @@ def test_a_sentencepiece_model_with_a_piece_that_is_not_utf8_is_refused(tmp_path
         load_tokenizer(str(path))
 
 
+@pytest.mark.parametrize(
+    ("blank", "other", "is_refused"),
+    [
+        ({"lstrip": True}, {"rstrip": True}, True),
+        ({"lstrip": True}, {"rstrip": True, "special": True}, False),
+        ({"rstrip": True}, {"lstrip": True}, False),
+        ({}, {"lstrip": True, "rstrip": True}, False),
+    ],
+)
+def test_added_tokens_at_which_the_library_panics_are_refused(
+    tmp_path: Path, blank: dict[str, bool], other: dict[str, bool], is_refused: bool
+) -> None:
+    path = tokenizer_files.byte_level(tmp_path)
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.add_tokens([AddedToken("\n\n", normalized=False, **blank)])
+    (tokenizer.add_special_tokens if other.get("special") else tokenizer.add_tokens)([AddedToken("[x]", **other)])
+    tokenizer.save(path)
+    if is_refused:
+        with pytest.raises(TokenizerError, match=r"an added token of white space with lstrip.*set its lstrip to false"):
+            load_tokenizer(path, "reference")
+    else:
+        assert len(encoder(load_tokenizer(path, "reference"))(["a[x]   \n\n  [x]\n\n\n\n [x]"])[0])
+
+
 SHORTER_THAN_ITS_MARK = {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]], "continuing_subword_prefix": "##"}
 
 

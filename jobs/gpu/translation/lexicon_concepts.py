@@ -45,6 +45,6 @@ def _frequency(cell: str | None, number: int) -> float:
     if cell is None:
         return -math.log10(number + 1)
     try:
-        return float(cell)
+        return float(cell.replace(",", "."))  # as spreadsheets of other countries write it
     except ValueError:
         return 0.0

@@ -36,7 +36,7 @@ def _build(concepts: list[Concept], tokens: WordTokens, settings: Translation = 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_lexicon_from_a_spreadsheet_is_read_with_its_columns(encoding: str, tmp_path: Path) -> None:
-    text = 'en\tfr\tpos\tzipf_en\r\n"ice ""cream"""\t"glace"\t noun \t4.5\r\n\r\nwater\teau\tnoun\t5\r\n'
+    text = 'En\tfr\tpos\tZipf_en\r\n"ice ""cream"""\t"glace"\t noun \t4,5\r\n\r\nwater\teau\tnoun\t5\r\n'
     (tmp_path / "lexicon.tsv").write_bytes(text.encode(encoding))
     concepts, _ = read_concepts(str(tmp_path / "lexicon.tsv"), ["en", "fr"])
     assert concepts == [
