@@ -88,5 +88,5 @@ def test_a_release_that_is_not_there_is_named_with_those_that_are(tmp_path: Path
 
 def test_a_table_of_releases_that_lacks_a_column_is_refused_with_a_remedy(tmp_path: Path) -> None:
     write_deltalake(str(tmp_path / "releases"), pa.table({"release": [0]}))
-    with pytest.raises(DamagedTableError, match="cannot be read .*committed_at.*: restore it from a copy"):
+    with pytest.raises(DamagedTableError, match=r"cannot be read .*committed_at.*: restore it from a copy"):
         read_release(resolve(str(tmp_path)))
