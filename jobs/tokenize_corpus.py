@@ -38,6 +38,7 @@ from jobs.loading.emptied_folders import check_emptied_folders
 from jobs.loading.repeated_keys import describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import NOTHING_BLOCKED, BlockList
@@ -47,6 +48,7 @@ from pivot_udfs.storage.write_parquet import WrittenFile
 from pivot_udfs.tokenize_corpus import ShardCount, ShardCounts, ShardCountsMerge, TokenizePlan, tokenize_corpus, total
 
 _TASKS_PER_CORE = 2
+_FIELDS = "corpus.fields"
 _ROWS = ("quarantine", "documents")
 """The tables that hold the records of shards, in the order of their commits; ``shards`` follows."""
 
@@ -55,6 +57,7 @@ def run(run: Run, provenance: Provenance) -> None:
     """Brings the tables to the listed shards, a batch of shards after the other."""
     anew = why_anew(run, STAGE, provenance) is not None or not restored(run, STAGE.name, provenance)
     blocks = read_block_list(run.warehouse)
+    _check_keys(run, provenance, blocks)
     loaded = {} if anew else forget_blocked(run, blocks, read_loaded(run.warehouse.location("shards")))
     changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run))
     if anew or changes or run.half_loaded():
@@ -70,6 +73,20 @@ def why(run: Run, provenance: Provenance) -> str | None:
     changes = compare_shards(_listed(run, read_block_list(run.warehouse)), loaded, partial(_content_ids, run))
     unfinished = run.ahead_of_shards() or run.unapplied_block_list()
     return unfinished or (str(changes) if changes else run.half_loaded())
+
+
+def _check_keys(run: Run, provenance: Provenance, blocks: BlockList) -> None:
+    """Raises WarehouseError where blocked records would have other keys than those by which they were forgotten."""
+    made = run.warehouse.made("documents")
+    if made is None or not (blocks.doc_ids or blocks.sources):
+        return
+    before, now = (record.settings[_FIELDS] for record in (made, provenance))
+    for role in ("id", "source"):
+        if before[role] != now[role]:
+            raise WarehouseError(
+                f"{_FIELDS}.{role} was {before[role]!r} and is {now[role]!r}: forgotten documents would come back "
+                "under other keys; set it back, or choose another warehouse.path and forget them there"
+            )
 
 
 def _listed(run: Run, blocks: BlockList) -> list[Shard]:

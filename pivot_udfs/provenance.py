@@ -31,21 +31,7 @@ class TableVersion(NamedTuple):
     fingerprint: str
     """``Provenance.recipe`` of the table's own provenance."""
     files: str = ""
-    """``hash_of_paths`` of the data files that the commit of this version left; "" in records that lack it."""
-
-    def __eq__(self, other: object) -> bool:
-        """Where one of the two lacks ``files``, the rest decides."""
-        if not isinstance(other, TableVersion) or self[:3] != other[:3]:
-            return False
-        return self.files == other.files or "" in (self.files, other.files)
-
-    def __ne__(self, other: object) -> bool:
-        """As a tuple has a ``__ne__`` of its own."""
-        return not self == other
-
-    def __hash__(self) -> int:
-        """Without ``files``."""
-        return hash(self[:3])
+    """``hash_of_paths`` of the data files that the commit of this version left; "" where another tool made the rows."""
 
     def __str__(self) -> str:
         return f"version {self.version} (table {self.id[:8]}, made from {self.fingerprint[:8]})"
@@ -124,8 +110,6 @@ def difference(made: Provenance | None, now: Provenance, same_rows: Collection[s
     for kind, key in sorted({*before, *after}, key=lambda place: (_COMPARED.index(place[0]), place[1])):
         if before.get((kind, key)) != after.get((kind, key)):
             if kind == "tables" and (kind, key) in before and (kind, key) in after:
-                if made.tables[key] == now.tables[key]:
-                    continue
                 return other_rows(key, made.tables[key], now.tables[key])
             if kind == "files" and key in made.files and key in now.files:
                 return other_content(key, made.files[key], now.files[key])

@@ -16,10 +16,12 @@ from changing_shards import (
     write_shard,
 )
 from deltalake import DeltaTable, write_deltalake
-from small_corpus import SmallCorpus, must_work
+from small_corpus import SmallCorpus, must_work, run_job
 
-from jobs import count_cooccurrence
+from jobs import count_cooccurrence, rebuild_corpus
 from jobs.framework import run_stages, task_sizes
+from jobs.gpu.common.read_tables import open_table
+from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 
 
@@ -240,6 +242,25 @@ def test_what_is_blocked_before_the_first_load_stays_out(world: SmallCorpus) -> 
     must_work(forget(world, "--keys", write_keys(world, keys)))
     rebuild(world)
     assert_as_without(world, keys)
+
+
+@pytest.mark.parametrize("field", ["id", "source"])
+def test_other_keys_than_those_that_were_forgotten_are_refused(world: SmallCorpus, field: str) -> None:
+    rebuild(world)
+    other = f"corpus.fields.{field}="
+    must_work(forget(world, "--keys", write_keys(world, keys_of(world, "0.jsonl")[:1])))
+    code, _, errors = run_job(rebuild_corpus.main, world, other)
+    assert (code, f"corpus.fields.{field} was '{field}' and is ''" in errors) == (2, True), errors
+    rebuild(world)
+
+
+def test_releases_of_before_a_forgetting_are_not_packed(world: SmallCorpus) -> None:
+    rebuild(world)
+    must_work(forget(world, "--keys", write_keys(world, keys_of(world, "0.jsonl")[:1])))
+    assert open_table(str(world.warehouse), "documents").release == 1
+    assert open_table(str(world.warehouse), "token_totals", release=0).release == 0
+    with pytest.raises(WarehouseError, match=r"may hold what was forgotten: choose a newer release"):
+        open_table(str(world.warehouse), "documents", release=0)
 
 
 def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world: SmallCorpus) -> None:

@@ -47,15 +47,6 @@ def test_every_change_of_an_input_is_a_difference(change: dict[str, Any], worded
     assert now.fingerprint != MADE.fingerprint
 
 
-def test_a_record_of_before_data_files_were_known_equals_one_with_them() -> None:
-    earlier = json.loads(MADE.to_json())
-    del earlier["tables"]["documents"]["files"]
-    made = Provenance.from_tree(earlier)
-    assert made
-    assert (made.tables == MADE.tables, difference(made, MADE)) == (True, None)
-    assert len({made.tables["documents"], DOCUMENTS}) == 1
-
-
 @pytest.mark.parametrize(
     ("rows", "is_same"), [({"version": 5}, True), ({"id": "9"}, True), ({"fingerprint": "d"}, False)]
 )

@@ -50,17 +50,23 @@ class PinnedTable:
 def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedTable:
     """A table, such as ``datasets/pivot``, with the rows that a release has (None: the newest).
 
-    Raises WarehouseError where there is no such table or release, its log was cleaned up, or it is damaged.
+    Raises WarehouseError where there is no such table or release, its log was cleaned up, it is damaged, or documents
+    were forgotten since.
     """
     from jobs.warehouse.arrow_tables import ArrowTables
+    from jobs.warehouse.check_together import unapplied_block_list
     from jobs.warehouse.delta.open_table import check_files as check_data_files
 
     tables = ArrowTables(warehouse, release)
     location, (table, content) = tables.location(name), tables.existing(name)
     try:
         check_data_files(location, table, content)
+        behind = unapplied_block_list(tables) if name == "documents" or name.startswith("datasets/") else None
     except DamagedTableError as error:
         raise DamagedTableError(f"{error}: run rebuild_corpus, or restore it from a copy") from None
+    if behind:
+        held = f"{location} of release {tables.release} may hold what was forgotten"
+        raise WarehouseError(f"{behind}: {held}: choose a newer release, or run rebuild_corpus")
     return PinnedTable(name, table, content.rows, content.provenance, location, tables.release)
 
 
