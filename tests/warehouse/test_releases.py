@@ -12,7 +12,7 @@ from jobs.gpu.common.read_tables import open_table
 from jobs.warehouse.arrow_tables import ArrowTables
 from jobs.warehouse.delta.commit_history import read_content
 from jobs.warehouse.releases import read_release
-from pivot_udfs.errors import WarehouseError
+from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import RELEASES
 from pivot_udfs.storage.stores import resolve
@@ -84,3 +84,9 @@ def test_a_release_that_is_not_there_is_named_with_those_that_are(tmp_path: Path
         release(tmp_path, number)
     with pytest.raises(WarehouseError, match=rf"has no release 7 \({there}\)"):
         open_table(str(tmp_path), "pivots", release=7)
+
+
+def test_a_table_of_releases_that_lacks_a_column_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    write_deltalake(str(tmp_path / "releases"), pa.table({"release": [0]}))
+    with pytest.raises(DamagedTableError, match=r"cannot be read .*committed_at.*: restore it from a copy"):
+        read_release(resolve(str(tmp_path)))

@@ -110,16 +110,15 @@ def dataset_of(table: Location, delta: DeltaTable) -> ds.FileSystemDataset:
 
 
 def stored_rows(table: Location, version: int | None = None, columns: Collection[str] = ()) -> list[dict[str, Any]]:
-    """All rows of a small table, of these columns where it has them; none where there is no table and no version.
+    """All rows of a small table, of these columns (none: all); none where there is no table and no version.
 
-    Raises MissingVersionError where it does not have the version, DamagedTableError where it cannot be read.
+    Raises MissingVersionError where it does not have the version, DamagedTableError where it cannot be read or lacks a
+    column.
     """
     try:
         if (delta := open_delta(table, version)) is None:
             return []
-        dataset = dataset_of(table, delta)
-        known = [name for name in dataset.schema.names if not columns or name in columns]
-        return dataset.to_table(columns=known).to_pylist()
+        return dataset_of(table, delta).to_table(columns=list(columns) or None).to_pylist()
     except (DeltaError, pa.ArrowException, OSError, DamagedTableError) as error:
         if version is not None and isinstance(error, FileNotFoundError):
             raise missing_version(table, version, "its files were removed") from None
