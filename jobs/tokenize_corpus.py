@@ -59,7 +59,7 @@ def run(run: Run, provenance: Provenance) -> None:
     blocks = read_block_list(run.warehouse)
     _check_keys(run, provenance, blocks)
     loaded = {} if anew else forget_blocked(run, blocks, read_loaded(run.warehouse.location("shards")))
-    changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run))
+    changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run), blocks.content_ids)
     if anew or changes or run.half_loaded():
         run.progress.say(STAGE.name, str(changes))
         _warn_of_repeated_keys(run, _load(run, provenance, changes, None if anew else loaded, blocks))
@@ -70,7 +70,8 @@ def run(run: Run, provenance: Provenance) -> None:
 def why(run: Run, provenance: Provenance) -> str | None:
     """What an earlier run left undone, or how the listed shards differ from those that are loaded."""
     loaded = read_loaded(run.warehouse.location("shards"))
-    changes = compare_shards(_listed(run, read_block_list(run.warehouse)), loaded, partial(_content_ids, run))
+    blocks = read_block_list(run.warehouse)
+    changes = compare_shards(_listed(run, blocks), loaded, partial(_content_ids, run), blocks.content_ids)
     unfinished = run.ahead_of_shards() or run.unapplied_block_list()
     return unfinished or (str(changes) if changes else run.half_loaded())
 

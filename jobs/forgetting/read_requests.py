@@ -82,10 +82,11 @@ def shards_named(given: Sequence[str], loaded: Collection[str]) -> tuple[set[Blo
 def with_copies(entries: Collection[Blocked], loaded: Mapping[str, LoadedShard]) -> set[Blocked]:
     """Entries of shards, with the content of those that are loaded, and the loaded shards that have the same.
 
-    So a copy under another path is kept out as well. Shards without a document, which may be empty, are not compared.
+    So a copy under another path is kept out as well. Shards with one rejection alone, which may be empty, are not
+    compared.
     """
     named = [row for entry in entries if (row := loaded.get(entry.shard or ""))]
-    ids = {row.content_id for row in named if row.n_docs + row.n_blocked}
+    ids = {row.content_id for row in named if row.n_docs + row.n_blocked or row.n_rejected > 1}
     copies = (Blocked(shard=path) for path, row in loaded.items() if row.content_id in ids)
     return {*entries, *copies, *(Blocked(content_id=content_id) for content_id in ids)}
 

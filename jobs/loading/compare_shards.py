@@ -4,7 +4,7 @@ It records the versions of ``documents`` and ``quarantine`` that hold these shar
 a stopped run leaves them ahead, to be rolled back by the next.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -69,17 +69,21 @@ def compare_shards(
     listed: Sequence[Shard],
     loaded: Mapping[str, LoadedShard],
     content_ids: Callable[[Sequence[str]], Mapping[str, str]],
+    blocked: Collection[str] = (),
 ) -> ShardChanges:
     """Compares a listing with the table; the content of a shard is read only where its time alone has changed.
 
-    ``content_ids`` gives the SHA-256 (hex) of the shards at given paths.
+    ``content_ids`` gives the SHA-256 (hex) of the shards at given paths. Shards with a content in ``blocked`` (the
+    same) that have rows nevertheless count as changed.
     """
     same_size = [s for s in listed if s.path in loaded and loaded[s.path].n_bytes == s.n_bytes]
     suspects = [s for s in same_size if not s.modified_ns or loaded[s.path].modified_ns != s.modified_ns]
     found = content_ids([shard.path for shard in suspects]) if suspects else {}
     equal = {shard.path for shard in suspects if found[shard.path] == loaded[shard.path].content_id}
     kept = {shard.path for shard in same_size} - {shard.path for shard in suspects} | equal
-    touched = [s for s in suspects if s.path in equal and s.modified_ns != loaded[s.path].modified_ns]
+    held = (loaded[path] for path in kept)
+    kept -= {row.shard for row in held if row.content_id in blocked and row.n_docs + row.n_rejected}
+    touched = [s for s in suspects if s.path in equal & kept and s.modified_ns != loaded[s.path].modified_ns]
     return ShardChanges([s for s in listed if s.path not in kept], frozenset(loaded.keys() - kept), touched)
 
 

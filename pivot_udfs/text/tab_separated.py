@@ -13,7 +13,7 @@ def tab_separated_rows(payload: bytes) -> dict[int, list[str]]:
     """The cells of the rows that are not empty, by the number of each row's first line.
 
     The file is UTF-8, or UTF-16 with a byte order mark, with any line ends; cells may be quoted. Raises ValueError with
-    a message that continues the file's name where it is not UTF-8.
+    a message that continues the file's name where it is not UTF-8, or a spreadsheet.
     """
     rows: dict[int, list[str]] = {}
     line, row = 1, list[str]()
@@ -30,6 +30,8 @@ def tab_separated_rows(payload: bytes) -> dict[int, list[str]]:
 
 
 def _decoded(payload: bytes) -> str:
+    if payload.startswith(b"PK\x03\x04"):
+        raise ValueError("is a spreadsheet, or another zip archive; save it as tab-separated text in UTF-8")
     encoding = "utf-16" if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = payload.decode(encoding)

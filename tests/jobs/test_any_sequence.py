@@ -147,6 +147,17 @@ class AnySequence(ShardRules):
             assert self.blocked == blocked
             self._check()
 
+    @precondition(lambda self: self.loaded is None and self.warehouse.is_dir() and self._n_documents())
+    @rule(pick=PICK)
+    def forget_after_another_tool_or_a_kill(self, pick: int) -> None:
+        """The next rebuild shows whether the tables are without the document."""
+        keys = write_keys(self.corpus, [KEYS[pick % len(KEYS)]])
+        code, _, errors = run_job(
+            lambda argv: forget_documents.main([*argv, "--keys", keys]), self.corpus, *self.settings.overrides
+        )
+        assert code in (0, 2), errors
+        self._read_block_list()
+
     @precondition(lambda self: self._n_documents())
     @rule(number=st.integers(1, 9), seed=st.integers(0, 999))
     def overtaken_by_a_second_run(self, number: int, seed: int) -> None:

@@ -133,6 +133,17 @@ def test_a_copy_of_a_forgotten_shard_under_another_path_stays_out(world: SmallCo
     assert (str(new) in listed) == (not is_loaded)
 
 
+def test_a_copy_of_a_forgotten_shard_of_rejected_records_stays_out(world: SmallCorpus) -> None:
+    old, new = world.folder / "shards" / "7.jsonl", world.folder / "shards" / "8.jsonl"
+    old.write_text("{\n[]\n", encoding="utf-8")
+    rebuild(world)
+    must_work(forget(world, "--shards", str(old)))
+    old.rename(new)
+    rebuild(world)
+    assert not [row for row in table(world.warehouse, "quarantine") if str(new) in row]
+    assert n_blocked(world) == 2
+
+
 def test_a_glob_stands_for_the_sources_that_it_matches(world: SmallCorpus) -> None:
     rebuild(world)
     sources = sorted({source for number in range(4) for source, _ in keys_of(world, f"{number}.jsonl")})

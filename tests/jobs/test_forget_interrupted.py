@@ -10,6 +10,7 @@ from changing_shards import (
     killed_at_each_commit,
     rebuild,
     stop_before_commit,
+    table,
     write_keys,
     write_shard,
 )
@@ -113,3 +114,20 @@ def test_counts_are_right_where_another_tool_restored_shards_before_forgetting(
         assert forget(world, "--keys", write_keys(world, keys))[0] == 0
     rebuild(world)
     assert_as_without(world, keys)
+
+
+def test_a_copy_of_a_forgotten_shard_that_a_restore_brought_back_is_removed(world: SmallCorpus) -> None:
+    """It was not loaded when its content was forgotten; another tool restores the rows of before it was removed."""
+    copied, kept = world.folder / "shards" / "8.jsonl", world.folder / "8.jsonl"
+    copied.write_bytes((world.folder / "shards" / "0.jsonl").read_bytes())
+    rebuild(world)
+    copied.rename(kept)
+    rebuild(world)
+    assert forget(world, "--shards", f"{world.folder}/shards/0.jsonl")[0] == 0
+    DeltaTable(world.warehouse / "shards").restore(0)
+    kept.rename(copied)
+    rebuild(world)
+    assert not [row for row in table(world.warehouse, "documents") if "/8.jsonl" in row]
+    copied.unlink()
+    rebuild(world)
+    assert_as_without(world, shards=["0.jsonl"])

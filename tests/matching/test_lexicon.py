@@ -168,6 +168,7 @@ def test_the_same_surface_in_two_languages_is_two_words() -> None:
         (BASE.encode("utf-16") + b"a", ("en", "fr"), "not UTF-8.*save it as UTF-8"),
         ((BASE + 'x\tn\t"y\nz"\nw\tn\n').encode(), ("en", "fr"), "row 6 has 2"),
         ("en\tfr\nl'été\té\n".encode("latin-1"), ("en", "fr"), "not UTF-8"),
+        (b"PK\x03\x04\x14\0", ("en", "fr"), "is a spreadsheet.*save it as tab-separated text in UTF-8"),
         (b"en\tfr\n", ("en", "fr"), "no row with words in two of en, fr"),
         (b"en\tfr\na\t\n\tb\n", ("en", "fr"), "no row with words in two"),
         (BASE.replace("\t", ",").encode(), ("en", "fr"), "no column"),
