@@ -60,14 +60,14 @@ def test_a_shard_that_cannot_be_read_stops_the_run(
     spark: "SparkSession", corpus: SmallCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobs import tokenize_corpus
-    from jobs.framework import run
+    from jobs.framework import run_context
 
     overrides = f"corpus.inputs={tmp_path}/a.jsonl", f"warehouse.path={tmp_path}/warehouse"
     shutil.copy(corpus.folder / "shards" / "a.jsonl", tmp_path)
     with monkeypatch.context() as patched:
         lost = list_shards([f"{tmp_path}/a.jsonl"])
         (tmp_path / "a.jsonl").rename(tmp_path / "elsewhere")
-        patched.setattr(run, "list_shards", lambda inputs: lost)
+        patched.setattr(run_context, "list_shards", lambda inputs: lost)
         code, _, written = run_job(tokenize_corpus.main, corpus, *overrides)
     assert code == 2, written
     assert f"tokenize_corpus: StoreError: shard {tmp_path}/a.jsonl cannot be read: " in written.splitlines()[-1]
