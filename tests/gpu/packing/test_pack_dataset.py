@@ -167,7 +167,7 @@ def test_a_table_without_its_files_is_an_error(config: Path, capsys: pytest.Capt
     for path in (config.parent / "warehouse" / "datasets" / "pivot").glob("*.parquet"):
         path.unlink()
     assert run_packing(config) == 2
-    assert "is missing): run the corpus job that makes it again" in capsys.readouterr().err
+    assert "is missing): run rebuild_corpus, or restore it from a copy" in capsys.readouterr().err
 
 
 def test_the_manifest_has_the_number_of_the_release(config: Path, tmp_path: Path) -> None:
