@@ -10,30 +10,27 @@ from benchmarks.common import fresh, in_turn, median, parse, report, settings_fo
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus
 from jobs.framework.run_stages import run_stage
 from jobs.framework.stage import Run
-from pivot_udfs.settings import Selection
+from pivot_udfs.settings import Selection, Settings
 
 
 def main() -> None:
     """Runs it."""
     arguments = parse(__doc__)
     warehouse = fresh(f"{arguments.scratch}/bench-filter")
-    runs = {
-        "pivot_arm": start_run(
-            settings_for(arguments, arguments.corpus, warehouse, selection=Selection(arms=["pivot"]))
-        ),
-        "four_arms": start_run(settings_for(arguments, arguments.corpus, warehouse)),
-    }
+    four_arms = settings_for(arguments, arguments.corpus, warehouse)
+    pivot_arm = four_arms.model_copy(update={"selection": Selection(arms=["pivot"])})
+    run = start_run(four_arms)
     for job in (tokenize_corpus, count_cooccurrence, find_pivots):
-        run_stage(runs["pivot_arm"], job.STAGE)
-    for run in runs.values():
-        _score_and_filter(run)
+        run_stage(run, job.STAGE)
+    for settings in (pivot_arm, four_arms):
+        _score_and_filter(settings)
     copy = fresh(f"{arguments.scratch}/bench-filter-copy")
-    _copy(runs["pivot_arm"], copy)
+    _copy(run, copy)
     times = in_turn(
         arguments.repeats,
-        copy=lambda: _copy(runs["pivot_arm"], copy),
-        pivot_arm=lambda: _score_and_filter(runs["pivot_arm"]),
-        four_arms=lambda: _score_and_filter(runs["four_arms"]),
+        copy=lambda: _copy(run, copy),
+        pivot_arm=lambda: _score_and_filter(pivot_arm),
+        four_arms=lambda: _score_and_filter(four_arms),
     )
     for path in (warehouse, copy):
         fresh(path)
@@ -45,7 +42,8 @@ def main() -> None:
     report("score_filter_job", figures | ratios | {"target": 0.7})
 
 
-def _score_and_filter(run: Run) -> None:
+def _score_and_filter(settings: Settings) -> None:
+    run = start_run(settings)  # a run commits onto the versions that it found
     run_stage(run, score_documents.STAGE)
     run_stage(run, filter_documents.STAGE)
 
