@@ -37,7 +37,7 @@ def main() -> None:
     """Runs it."""
     arguments = parse(__doc__)
     warehouse = f"{arguments.scratch}/bench-count"
-    run = start_run(settings_for(arguments, arguments.corpus, fresh(warehouse)))
+    run = start_run(settings_for(arguments, arguments.corpus, fresh(warehouse), both_compilers=True))
     tokenize_corpus.STAGE.run(run, make_provenance(run, tokenize_corpus.STAGE))
     documents = run.warehouse.read("documents")
     n_tokens = documents.agg(F.sum("n_tokens")).collect()[0][0]

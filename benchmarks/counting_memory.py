@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.common import parse, report
-from pivot_udfs.count_cooccurrence import CountPlan, count_cooccurrence
+from pivot_udfs.count_cooccurrence import COUNTED, CountPlan, count_cooccurrence
 from pivot_udfs.matching.lexicon import load_lexicon
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.settings import Corpus
@@ -80,7 +80,7 @@ def count_in_process(times: int, table: str) -> None:
     def batches() -> Iterator[pa.RecordBatch]:
         for _ in range(times):
             file = pq.ParquetFile(table, pre_buffer=False)
-            yield from file.iter_batches(_BATCH_DOCUMENTS, columns=["lang", "text", "token_ids"])
+            yield from file.iter_batches(_BATCH_DOCUMENTS, columns=COUNTED.names)
 
     plan = CountPlan(lexicon, load_tokenizer(arguments.tokenizer, "tokenizers"), 100, "document_language", _BUDGET_MB)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident now

@@ -17,7 +17,7 @@ def main() -> None:
     """Runs it."""
     arguments = parse(__doc__)
     warehouse = fresh(f"{arguments.scratch}/bench-filter")
-    four_arms = settings_for(arguments, arguments.corpus, warehouse)
+    four_arms = settings_for(arguments, arguments.corpus, warehouse, both_compilers=True)
     pivot_arm = four_arms.model_copy(update={"selection": Selection(arms=["pivot"])})
     run = start_run(four_arms)
     for job in (tokenize_corpus, count_cooccurrence, find_pivots):

@@ -28,9 +28,9 @@ from benchmarks.common import (
     start_run,
     text_megabytes,
 )
-from jobs.framework.stage import Run
 from jobs.tokenize_corpus import plan_shards, task_numbers
 from pivot_udfs.provenance import Provenance
+from pivot_udfs.settings import Settings
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenize_corpus import ShardCounts, tokenize_corpus
 
@@ -47,10 +47,9 @@ def main() -> None:
     part_times = max(1, round(_SLOW_TEXT_MB / once))
     small = repeated_corpus(arguments.corpus, part_times, arguments.scratch)
     warehouse = f"{arguments.scratch}/bench-tokenize"
-    whole, part = (start_run(settings_for(arguments, folder, warehouse)) for folder in (large, small))
-    spec = whole.tokenizer
+    whole, part = (settings_for(arguments, folder, warehouse, both_compilers=True) for folder in (large, small))
+    spec = start_run(whole).tokenizer
     slow = dataclasses.replace(spec, backend="tokenizers")
-    _tokenize(part, spec)
     assert _tokenize(part, spec) == _tokenize(part, slow), "documents or tokens differ"
     between = partial(settled, warehouse)
     timed = in_turn(
@@ -89,7 +88,8 @@ def _no_tokens(texts: Sequence[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[A
     return np.zeros(0, np.int32), np.zeros(len(texts) + 1, np.int64)
 
 
-def _tokenize(run: Run, spec: TokenizerSpec | None) -> tuple[int, int]:
+def _tokenize(settings: Settings, spec: TokenizerSpec | None) -> tuple[int, int]:
+    run = start_run(settings)  # a run commits onto the versions that it found
     plan = plan_shards(run, [(shard.path, shard.n_bytes) for shard in run.shards])
     if spec:
         step = partial(tokenize_corpus, plan=dataclasses.replace(plan, tokenizer=spec), report=_ignore)
