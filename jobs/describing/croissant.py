@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from jobs.describing.dataset_facts import DatasetFacts, iri
+from jobs.describing.dataset_facts import DatasetFacts, comment_of, iri
 from pivot_udfs.arms import ARMS
 from pivot_udfs.schemas import DATASET
 
@@ -61,7 +61,7 @@ def _field(field: "pa.Field[Any]") -> dict[str, Any]:
     return {
         "@type": "cr:Field",
         "@id": f"{_ROWS}/{field.name}",
-        "description": (field.metadata or {})[b"comment"].decode(),
+        "description": comment_of(field),
         "dataType": _TYPES[field.type.value_type if is_list else field.type],
         **({"isArray": True, "arrayShape": "-1"} if is_list else {}),
         "source": {"fileSet": {"@id": _FILES}, "extract": {"column": field.name}},

@@ -3,7 +3,7 @@
 import json
 import re
 
-from jobs.describing.dataset_facts import DatasetFacts
+from jobs.describing.dataset_facts import DatasetFacts, comment_of
 from jobs.describing.licenses import hub_licenses
 from jobs.framework.markdown import plain, table
 from jobs.report.templates import template
@@ -28,7 +28,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         for name, size in facts.by_source.items()
         for source in [facts.sources[name]]
     ]
-    columns = [(f"`{field.name}`", field.type, (field.metadata or {})[b"comment"].decode()) for field in DATASET]
+    columns = [(f"`{field.name}`", field.type, comment_of(field)) for field in DATASET]
     settings = facts.provenance.settings
     values = {
         "header": _header(facts),

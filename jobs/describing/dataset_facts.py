@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -105,6 +105,11 @@ def read_facts(
 def iri(address: str) -> str:
     """An address with percent escapes for the characters that none may have, such as spaces."""
     return quote(address, safe=";/?:@&=+$,-_.!~*'()#%[]")
+
+
+def comment_of(column: "pa.Field[Any]") -> str:
+    """What a column of a dataset's schema holds."""
+    return (column.metadata or {})[b"comment"].decode()
 
 
 def _summed(sizes: Iterable[tuple[str, Size]]) -> dict[str, Size]:

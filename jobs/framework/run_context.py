@@ -80,7 +80,7 @@ class Run:
         return None
 
     def unapplied_block_list(self) -> str | None:
-        """As the function of this name."""
+        """Why ``documents`` may hold blocked records; None where the whole block list was applied to it."""
         return unapplied_block_list(self.warehouse)
 
     def half_loaded(self) -> str | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from jobs.warehouse.delta.commit import data_files
+from jobs.warehouse.delta.open_table import data_files
 from jobs.warehouse.documents_to_read import covered_documents, documents_to_read
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance

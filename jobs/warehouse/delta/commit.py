@@ -29,10 +29,10 @@ from jobs.warehouse.delta.open_table import (
     MADE_ANEW,
     add_actions,
     check_files,
-    data_files,
     missing_version,
     open_delta,
     rows_in,
+    sizes_in,
 )
 from pivot_udfs.errors import DamagedTableError, TransientError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
@@ -65,7 +65,8 @@ def commit_files(
     """
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
-    sizes = data_files(delta) if delta else {}
+    actions = add_actions(delta) if delta else None
+    sizes = sizes_in(actions) if actions is not None else {}
     if not sizes.keys() >= set(removed or ()):
         raise written_by_another(table, "files that are removed with this commit were compacted")
     left = set() if removed is None else sizes.keys() - set(removed)
@@ -80,7 +81,7 @@ def commit_files(
         TABLES_WITH: json.dumps({name: list(version) for name, version in (tables or {}).items()}),
         VERSION: str(version),
     }
-    n_rows = _rows_after(delta, files, left)
+    n_rows = _rows_after(actions, files, left)
     recorded |= {} if n_rows is None else {ROWS_AFTER: str(n_rows)}
     properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
     nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
@@ -98,13 +99,12 @@ def commit_files(
     return Content(table_id, version, version, provenance, version, True, paths, dict(tables or {}), n_rows)
 
 
-def _rows_after(delta: DeltaTable | None, files: Sequence[WrittenFile], left: Collection[str]) -> int | None:
+def _rows_after(actions: pa.Table | None, files: Sequence[WrittenFile], left: Collection[str]) -> int | None:
     """The rows of the files that are left and those that are added; None where that is not known."""
     n_rows = sum(file["n_records"] for file in files)
-    if not delta or not left:
+    if actions is None or not left:
         return n_rows
-    added = add_actions(delta)
-    n_left = rows_in(added.filter(pc.is_in(added.column("path"), pa.array(sorted(left), pa.string()))))
+    n_left = rows_in(actions.filter(pc.is_in(actions.column("path"), pa.array(sorted(left), pa.string()))))
     return None if n_left is None else n_left + n_rows
 
 

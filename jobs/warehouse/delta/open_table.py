@@ -92,7 +92,11 @@ def add_actions(delta: DeltaTable) -> pa.Table:
 
 def data_files(delta: DeltaTable) -> dict[str, int]:
     """Size in bytes of each data file of a table, by its path within the table."""
-    added = add_actions(delta)
+    return sizes_in(add_actions(delta))
+
+
+def sizes_in(added: pa.Table) -> dict[str, int]:
+    """Size in bytes of each file of ``add_actions``, by its path within the table."""
     return dict(zip(pylist(added.column("path")), pylist(added.column("size_bytes")), strict=True))
 
 
@@ -137,7 +141,8 @@ def check_files(table: Location, delta: DeltaTable, content: Content) -> None:
         commit = _COMMIT.fullmatch(path)
         if commit and not n_bytes and int(commit[1]) >= content.version:
             raise DamagedTableError(f"the log of {table} is damaged (commit {int(commit[1])} is empty)")
-    added, n_rows = data_files(delta), rows_in(add_actions(delta))
+    actions = add_actions(delta)
+    added, n_rows = sizes_in(actions), rows_in(actions)
     is_newest = content.exact and content.version == content.newest
     if is_newest and content.files not in (None, hash_of_paths(added)):
         raise DamagedTableError(f"the log of {table} is damaged (commit {content.version} is incomplete)")

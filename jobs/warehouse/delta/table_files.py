@@ -8,7 +8,7 @@ from typing import NamedTuple
 from deltalake import DeltaTable
 
 from jobs.warehouse.delta.commit_history import Commit, commits_of, has_files, has_rows, maintained_version
-from jobs.warehouse.delta.open_table import add_actions, data_files, missing_version, open_delta, rows_in
+from jobs.warehouse.delta.open_table import add_actions, data_files, missing_version, open_delta, rows_in, sizes_in
 from pivot_udfs.errors import MissingVersionError
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.read_parquet import open_parquet
@@ -113,7 +113,8 @@ def changed_files(table: Location, before: int | None, after: int) -> FileChange
 def _files_at(table: Location, commits: Sequence[Commit], version: int, made: int) -> dict[str, int]:
     """The files of a version whose rows are those that version ``made`` has made."""
     delta = open_delta(table, version)
-    files = data_files(delta)
-    if not has_files(commits, version, files) or not has_rows(commits, made, rows_in(add_actions(delta))):
+    actions = add_actions(delta)
+    files = sizes_in(actions)
+    if not has_files(commits, version, files) or not has_rows(commits, made, rows_in(actions)):
         raise missing_version(table, version, "its commit is damaged")
     return files
