@@ -19,7 +19,7 @@ from changing_shards import (
 from deltalake import DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, must_work, run_job
 
-from jobs import count_cooccurrence, rebuild_corpus
+from jobs import count_cooccurrence, rebuild_corpus, write_report
 from jobs.framework import run_stages, task_sizes
 from jobs.gpu.common.read_tables import open_table
 from pivot_udfs.errors import WarehouseError
@@ -267,13 +267,16 @@ def test_other_keys_than_those_that_were_forgotten_are_refused(world: SmallCorpu
     rebuild(world)
 
 
-def test_releases_of_before_a_forgetting_are_not_packed(world: SmallCorpus) -> None:
+def test_releases_that_hold_what_was_forgotten_are_not_read(world: SmallCorpus) -> None:
     rebuild(world)
+    must_work(forget(world, "--keys", write_keys(world, [("nowhere", "1")])))
+    assert open_table(str(world.warehouse), "documents", release=0).release == 0
     must_work(forget(world, "--keys", write_keys(world, keys_of(world, "0.jsonl")[:1])))
-    assert open_table(str(world.warehouse), "documents").release == 1
+    assert open_table(str(world.warehouse), "documents").release == 2
     assert open_table(str(world.warehouse), "token_totals", release=0).release == 0
-    with pytest.raises(WarehouseError, match=r"may hold what was forgotten: choose a newer release"):
+    with pytest.raises(WarehouseError, match=r"holds what was forgotten since: choose a newer release"):
         open_table(str(world.warehouse), "documents", release=0)
+    assert run_job(write_report.main, world, "warehouse.release=0")[0] == 2
 
 
 def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world: SmallCorpus) -> None:
