@@ -157,6 +157,11 @@ class TestOfTables:
             words = {(row[f"lang_{side}"], row[f"word_{side}"]) for row in linked for side in "ab"}
             shares = [near[pivot.token_id, *word] / n_docs[pivot.token_id] for word in words]
             assert pivot.overlap == pytest.approx(median(shares))
+            names = ("lang_a", "word_a", "lang_b", "word_b")
+            ranked = sorted(linked, key=lambda row: (-row["score"], row["concept"], *(row[name] for name in names)))
+            of_concepts = {row["concept"]: tuple(row[name] for name in names) for row in reversed(ranked)}
+            in_order = dict.fromkeys(row["concept"] for row in ranked)
+            assert [tuple(pair) for pair in pivot.pairs] == [of_concepts[concept] for concept in in_order][:6]
         assert report.examples
         held = {arm: {(row["shard"], row["record"]) for row in rows_of(corpus, f"datasets/{arm}")} for arm in ARMS}
         for example, passage in report.examples:
