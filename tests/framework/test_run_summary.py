@@ -27,7 +27,7 @@ def test_the_summary_has_stages_and_sizes_and_no_secret(tmp_path: Path, monkeypa
     rows = [{"lang": lang, "n_docs": 2, "n_tokens": 30} for lang in ("en", "fr")]
     run.warehouse.commit_rows("corpus_totals", rows, Provenance("a_job", 1))
     run.progress.stages += [StageRun("a", True, f"key = {SECRET}", 1.5, 2.5), StageRun("b", False, None, 0.1)]
-    write_summary(run, "rebuild_corpus", ["corpus_totals", "pivots"], 3)
+    write_summary(run, "rebuild_corpus", ["corpus_totals", "pivots"], 3, {"documents": 2})
     summary = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
     assert summary["stages"] == [
         {"stage": "a", "ran": True, "reason": "key = ***", "seconds": 1.5, "core_seconds": 2.5},
@@ -37,5 +37,5 @@ def test_the_summary_has_stages_and_sizes_and_no_secret(tmp_path: Path, monkeypa
     sizes = {"version": 0, "rows": 2, "bytes": file.stat().st_size, "files": 1}
     assert summary["tables"] == {"corpus_totals": sizes}
     assert (summary["shards"], summary["shard_bytes"]) == (2, 20)
-    assert (summary["job"], summary["release"]) == ("rebuild_corpus", 3)
+    assert (summary["job"], summary["release"], summary["changes"]) == ("rebuild_corpus", 3, {"documents": 2})
     assert summary["started_at"] <= summary["ended_at"]
