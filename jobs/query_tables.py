@@ -57,11 +57,10 @@ def _execute(settings: Settings, query: Query, use: Callable[[pa.RecordBatchRead
     if not _READS.match(query.sql):
         raise ConfigError("--sql: only queries that read are possible: begin it with SELECT or WITH")
     tables, builder = ArrowTables(settings.warehouse.path, settings.warehouse.release), QueryBuilder()
-    names = []
-    for name in table_names(resolve(settings.warehouse.path)):
-        if table := tables.delta(name):
-            names.append(name.replace("/", "_"))
-            builder.register(names[-1], table)
+    names = {name.replace("/", "_"): name for name in table_names(resolve(settings.warehouse.path))}
+    for alias, name in names.items():
+        if re.search(rf"\b{re.escape(alias)}\b", query.sql) and (table := tables.delta(name)):
+            builder.register(alias, table)
     try:
         rows = pa.RecordBatchReader.from_stream(builder.execute(query.sql))
         if repeated := sorted({name for name in rows.schema.names if rows.schema.names.count(name) > 1}):

@@ -12,12 +12,14 @@ from functools import partial
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.command_line import Arguments
+from jobs.framework.log_lines import is_json
 from jobs.framework.refresh import decide_refresh
 from jobs.framework.run_stages import print_plan, run_stage, with_run
-from jobs.framework.run_summary import describe_rebuild, write_summary
+from jobs.framework.run_summary import describe_rebuild, describe_release, write_summary
 from jobs.framework.stage import Run, Stage
 from jobs.selection.budgets import missed_budgets
 from jobs.warehouse.register_tables import register_tables
+from jobs.warehouse.release_changes import changes_of
 from jobs.warehouse.releases import TABLE as RELEASES
 from jobs.warehouse.write_release import write_release
 from pivot_udfs.schemas import BLOCK_LIST
@@ -52,8 +54,9 @@ class Request(Arguments):
 def run(run: Run, request: Request) -> None:
     """Runs what has changed, in order, and adds a release where a table has changed."""
     run_changed(run, STAGES, request)
-    tables = [table for stage in STAGES for table in stage.writes(run.settings)]
-    sys.stdout.write(describe_rebuild(run, tables, str(write_report.report_location(run))))
+    if not is_json():  # log collectors take both streams
+        tables = [table for stage in STAGES for table in stage.writes(run.settings)]
+        sys.stdout.write(describe_rebuild(run, tables, str(write_report.report_location(run))))
 
 
 def plan(run: Run, request: Request) -> None:
@@ -71,9 +74,10 @@ def run_changed(run: Run, stages: Sequence[Stage], request: Request | None = Non
         run_stage(run, stage, skip_unchanged=True)
     tables = [table for stage in STAGES for table in stage.writes(run.settings)]
     number = write_release(run.warehouse, tables, lambda: (find_pivots.known_drift(run), _budget_missed(run)))
-    run.progress.say("rebuild_corpus", "no table has changed" if number is None else f"release {number}")
+    changes = {} if number is None else changes_of(run.settings.warehouse.path, number)
+    run.progress.say("rebuild_corpus", describe_release(number, changes), release=number, **changes)
     write_report.update_releases(run)
-    write_summary(run, "rebuild_corpus", [*tables, RELEASES], number)
+    write_summary(run, "rebuild_corpus", [*tables, RELEASES], number, changes)
     if database := run.settings.catalog.database:
         register_tables(run.warehouse, [*tables, RELEASES, BLOCK_LIST], database)
 

@@ -22,6 +22,7 @@ from jobs.loading.check_quarantine import (
     ReadShards,
     check_quarantine_share,
     check_row_counts,
+    describe_rejections,
     no_documents,
     progress_message,
 )
@@ -132,6 +133,7 @@ def _load(
             raise no_documents(read.read)
         for shards, all_read in ((ReadShards().plus(counts), False), (read, is_last)):
             check_quarantine_share(shards, run.settings.corpus.max_quarantine_share, all_read)
+        _warn_of_rejections(run, counts)
         for table in _ROWS:
             removed = None if loaded is None and not number else outdated
             replace_shards(run.warehouse, table, files.get(table, []), removed, provenance)
@@ -197,6 +199,12 @@ def _log_totals(run: Run, counts: ShardCounts) -> None:
         blocked=read.n_blocked,
         tokens=read.n_tokens,
     )
+
+
+def _warn_of_rejections(run: Run, counts: ShardCounts) -> None:
+    if rejections := total(counts.values()).rejections:
+        reasons = {of.reason: of.n_records for of in rejections}
+        run.progress.say(STAGE.name, f"warning: to quarantine: {describe_rejections(rejections)}", rejected=reasons)
 
 
 def _warn_of_repeated_keys(run: Run, files: Sequence[WrittenFile]) -> None:

@@ -26,6 +26,8 @@ BATCH_CHARACTERS = 4 << 20
 _BATCH_DOCUMENTS = 4096
 
 _DETAIL_CHARACTERS = 300
+_MOST_SHARDS = 3
+"""How many shards a sum of rejections names."""
 
 
 class Rejections(NamedTuple):
@@ -34,6 +36,7 @@ class Rejections(NamedTuple):
     reason: str
     n_records: int
     detail: str  # of the first of them
+    shards: tuple[str, ...] = ()  # that have them, at most ``_MOST_SHARDS``
 
 
 class ShardCount(NamedTuple):
@@ -52,15 +55,16 @@ ShardCounts = dict[str, ShardCount]
 
 
 def total(counts: Iterable[ShardCount]) -> ShardCount:
-    """The sum of shards; rejections by number, the most frequent first, with the first detail in order of text."""
+    """The sum of shards; rejections by number, the most frequent first, with the first detail and shards by order."""
     n_docs = n_rejected = n_tokens = n_blocked = 0
     by_reason: dict[str, Rejections] = {}
     for count in counts:
         n_docs, n_rejected, n_tokens = n_docs + count.n_docs, n_rejected + count.n_rejected, n_tokens + count.n_tokens
         n_blocked += count.n_blocked
-        for reason, n_records, detail in count.rejections:
+        for reason, n_records, detail, shards in count.rejections:
             before = by_reason.get(reason, Rejections(reason, 0, detail))
-            by_reason[reason] = Rejections(reason, before.n_records + n_records, min(before.detail, detail))
+            first = tuple(sorted({*before.shards, *shards})[:_MOST_SHARDS])
+            by_reason[reason] = Rejections(reason, before.n_records + n_records, min(before.detail, detail), first)
     frequent_first = sorted(by_reason.values(), key=lambda of: (-of.n_records, of.reason))
     return ShardCount(n_docs, n_rejected, n_tokens, tuple(frequent_first), n_blocked=n_blocked)
 
@@ -113,7 +117,7 @@ def tokenize_corpus(
             if rejected:
                 rows = [{"shard": shard, **record._asdict()} for record in rejected]
                 yield "quarantine", pa.RecordBatch.from_pylist(rows, schema=QUARANTINE)
-                _count_reasons(rejected, rejections)
+                _count_reasons(shard, rejected, rejections)
             if documents:
                 batch = _documents(documents, shard, encode)
                 n_docs += batch.num_rows
@@ -143,9 +147,10 @@ def _batched(records: Iterable[Document | Rejected]) -> Iterator[tuple[list[Docu
     yield documents, rejected
 
 
-def _count_reasons(rejected: list[Rejected], rejections: dict[str, Rejections]) -> None:
+def _count_reasons(shard: str, rejected: list[Rejected], rejections: dict[str, Rejections]) -> None:
     for record in rejected:
-        before = rejections.get(record.reason, Rejections(record.reason, 0, record.detail[:_DETAIL_CHARACTERS]))
+        first = Rejections(record.reason, 0, record.detail[:_DETAIL_CHARACTERS], (shard,))
+        before = rejections.get(record.reason, first)
         rejections[record.reason] = before._replace(n_records=before.n_records + 1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pyarrow import fs
 
 from jobs.framework.stage import Run
+from jobs.warehouse.check_forgotten import RECORD_TABLES
 from jobs.warehouse.delta.commit_history import commits_of
 from jobs.warehouse.delta.open_table import LOG, add_actions, data_files, open_delta, stored_files
 from jobs.warehouse.releases import read_release
@@ -18,7 +19,6 @@ from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable
 from pivot_udfs.storage.stores import resolve
 
-_TABLES = ("documents", "quarantine", "document_scores", "selection_cuts")
 _ARTEFACTS = ("manifest.json", "state.json", "_provenance.json")
 """Files of packed datasets, checkpoints and models; the last is a provenance, the others hold one in ``provenance``."""
 
@@ -33,7 +33,7 @@ def check_folders(folders: Sequence[str]) -> None:
 def tables_with_rows(run: Run) -> list[str]:
     """The tables that this run's settings make and that hold rows of single documents, or name them."""
     return [
-        *_TABLES,
+        *RECORD_TABLES,
         *(f"datasets/{arm}" for arm in run.settings.selection.arms),
     ]
 
@@ -114,7 +114,7 @@ def _outdated(run: Run, file: Location) -> Iterator[str]:
     made = Provenance.from_tree(tree.get("provenance", tree)) if isinstance(tree, dict) else None
     kept = other_datasets(run)
     for name, rows in (made.tables if made else {}).items():
-        if name not in _TABLES and not name.startswith("datasets/"):
+        if name not in RECORD_TABLES and not name.startswith("datasets/"):
             continue  # counts and pivots hold no document
         content = run.warehouse.content(name)
         if content is None or content.rows != rows or name in kept:

@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 
 from jobs.loading.compare_shards import LoadedShard
 from pivot_udfs.errors import ConfigError
@@ -11,10 +13,11 @@ from pivot_udfs.shards.list_shards import matches_parts, shard_path
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import printable, reason
 from pivot_udfs.storage.stores import STORE_ERRORS, resolve
-from pivot_udfs.text.tab_separated import tab_separated_rows
+from pivot_udfs.text.tab_separated import decoded, tab_separated_rows
 
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 _COLUMNS = ("source", "doc_id")
+_LINE = re.compile(r"[^\n]*\n?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -35,29 +38,33 @@ def read_keys(place: str) -> set[Blocked]:
 
 
 def _json_keys(payload: bytes) -> Iterator[tuple[int, list[object]]]:
-    for number, line in enumerate(payload.decode("utf-8-sig").split("\n"), 1):
-        if line.strip():
-            row = json.loads(line)
+    for number, line in enumerate(_LINE.finditer(decoded(payload)), 1):
+        if line.group().strip():
+            row = json.loads(line.group())
             yield number, [row.get(name) for name in _COLUMNS] if isinstance(row, dict) else []
 
 
 def _tsv_keys(payload: bytes) -> Iterator[tuple[int, list[str]]]:
     """Two cells of each row, or those that a header names; blank rows, and blank cells beyond, are skipped."""
-    rows = [(number, row) for number, row in tab_separated_rows(payload).items() if any(map(str.strip, row))]
-    names = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+    rows = ((number, row) for number, row in tab_separated_rows(payload) if any(map(str.strip, row)))
+    first, header = next(rows, (0, []))
+    names = [cell.strip().lower() for cell in header]
     if set(_COLUMNS).isdisjoint(names):
-        return ((number, row if any(map(str.strip, row[2:])) else row[:2]) for number, row in rows)
+        for number, row in chain([(first, header)] if header else [], rows):
+            yield number, row if any(map(str.strip, row[2:])) else row[:2]
+        return
     if missing := [name for name in _COLUMNS if name not in names]:
-        raise ValueError(f"line {rows[0][0]}, the header, has no column {missing[0]}")
+        raise ValueError(f"line {first}, the header, has no column {missing[0]}")
     places = [names.index(name) for name in _COLUMNS]
-    return ((number, [row[place] for place in places if place < len(row)]) for number, row in rows[1:])
+    for number, row in rows:
+        yield number, [row[place] for place in places if place < len(row)]
 
 
 def _key(number: int, values: Sequence[object]) -> Blocked:
     """A key; integers are taken as text, as they are in records."""
     match [str(value) if type(value) is int else value for value in values]:
         case [str(source), str(doc_id)] if source and doc_id and not _SURROGATE.search(source + doc_id):
-            return Blocked(source, doc_id)
+            return Blocked(sys.intern(source), doc_id)
     raise ValueError(f"line {number} is not a source and a doc_id, both text or integers and not empty")
 
 

@@ -7,7 +7,6 @@ from pyspark.sql import SparkSession
 
 from jobs.framework.progress import Progress
 from jobs.loading.compare_shards import LOADED, read_loaded
-from jobs.warehouse.check_together import unapplied_block_list
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.matching.lexicon import Lexicon, load_lexicon
 from pivot_udfs.provenance import TableVersion
@@ -81,7 +80,10 @@ class Run:
 
     def unapplied_block_list(self) -> str | None:
         """Why ``documents`` may hold blocked records; None where the whole block list was applied to it."""
-        return unapplied_block_list(self.warehouse)
+        shards, blocked = self.warehouse.content("shards"), self.warehouse.content(BLOCK_LIST)
+        if shards is None or blocked is None or shards.tables.get(BLOCK_LIST) == blocked.rows:
+            return None
+        return f"{self.warehouse.table_path(BLOCK_LIST)} is {blocked.rows}, which was not applied to documents yet"
 
     def half_loaded(self) -> str | None:
         """Why ``documents`` may lack shards; None where the run that loaded the newest ones reached its last batch."""

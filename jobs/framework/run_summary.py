@@ -1,7 +1,7 @@
 """What a rebuild did: as lines for people, and as one JSON file beside the tables for schedulers and dashboards."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from jobs.framework.log_lines import clean
@@ -16,11 +16,20 @@ from pivot_udfs.storage.stores import STORE_ERRORS
 FILE = "last_rebuild.json"
 
 
-def write_summary(run: Run, job: str, tables: list[str], release: int | None) -> None:
+def describe_release(release: int | None, changes: Mapping[str, int]) -> str:
+    """One line: the number of an added release, None where no table has changed, and its ``changes_of``."""
+    if release is None:
+        return "no table has changed"
+    shards = [f"{changes[f'{kind}_shards']:,} {kind}" for kind in ("new", "changed", "gone") if changes]
+    more = [f"{name} {changes[name]:+,}" for name in ("documents", "quarantine", "tokens") if changes]
+    return f"release {release}" + (f": shards {', '.join(shards)}; {', '.join(more)}" if changes else "")
+
+
+def write_summary(run: Run, job: str, tables: list[str], release: int | None, changes: Mapping[str, int]) -> None:
     """Writes ``<warehouse.path>/last_rebuild.json``; raises WarehouseError where it cannot be written.
 
     ``tables`` are the names of those that are listed; ``release`` is the number of the added one, None where no table
-    has changed.
+    has changed; ``changes`` are its ``changes_of``.
     """
     ended, shards = datetime.now(UTC), read_loaded(run.warehouse.location("shards"))
     summary = {
@@ -30,6 +39,7 @@ def write_summary(run: Run, job: str, tables: list[str], release: int | None) ->
         "ended_at": ended.isoformat(timespec="seconds"),
         "seconds": round((ended - run.progress.started_at).total_seconds(), 1),
         "release": release,
+        "changes": dict(changes),
         "shards": len(shards),
         "shard_bytes": sum(shard.n_bytes for shard in shards.values()),
         "stages": [one._replace(reason=one.reason and clean(one.reason))._asdict() for one in run.progress.stages],

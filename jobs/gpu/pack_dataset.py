@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from jobs.framework.log_lines import progress_bar, say
 from jobs.gpu.common.check_inputs import check_tables, check_tokenizer, run_checked
 from jobs.gpu.common.files import results_path
-from jobs.gpu.common.read_tables import PinnedTable, check_files, open_table
+from jobs.gpu.common.read_tables import PinnedTable, block_list, check_files, may_hold_forgotten, open_table
 from jobs.gpu.common.settings import ModelSettings
 from jobs.gpu.models.special_tokens import special_tokens
 from jobs.gpu.packing.packed_file import PackedFile, PackedWriter, open_packed, token_dtype
@@ -62,10 +62,18 @@ def is_packed(settings: ModelSettings) -> bool:
 
 
 def _held_out_is_current(settings: ModelSettings, tokenizer: TokenizerSpec) -> bool:
-    """Whether the held-out part is packed; a newer version of ``documents`` does not replace it: all arms share it."""
+    """Whether the held-out part is packed; a newer version of ``documents`` does not replace it: all arms share it.
+
+    A forgetting of documents that it may hold does.
+    """
     made = _open(held_out_folder(settings))
     now = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))
-    return made is not None and difference(replace(made.provenance, tables={}), now) is None
+    if made is None or difference(replace(made.provenance, tables={}), now):
+        return False
+    if may_hold_forgotten(settings.warehouse.path, made.provenance):
+        say("the held-out part may hold documents that were forgotten since")
+        return False
+    return True
 
 
 def _open(folder: Path) -> PackedFile | None:
@@ -113,10 +121,11 @@ def pack_held_out(settings: ModelSettings, tokenizer: TokenizerSpec) -> dict[str
     packing = settings.packing
     if not packing.held_out_share:
         raise PackedFileError("packing.held_out_share = 0: no documents to measure bits per byte on; raise it")
+    blocked = block_list(settings.warehouse.path)
     pinned = open_table(settings.warehouse.path, "documents", settings.warehouse.release)
     check_files(pinned, tokenizer.sha256)
     chosen = select_held_out(pinned, packing.held_out_share, packing.held_out_tokens)
-    made_from = _provenance(settings, tokenizer, "held_out", ("held_out_tokens",))
+    made_from = replace(_provenance(settings, tokenizer, "held_out", ("held_out_tokens",)), tables=blocked)
     return _write(pinned, chosen, held_out_folder(settings), vocabulary(tokenizer).size, made_from)
 
 
@@ -140,7 +149,7 @@ def _write(
             bar.update(int((places >= 0).sum()))
     manifest = writer.finish(
         {
-            "provenance": replace(made_from, tables={pinned.name: pinned.rows}).to_tree(),
+            "provenance": replace(made_from, tables={**made_from.tables, pinned.name: pinned.rows}).to_tree(),
             "warehouse_release": pinned.release,
             "end_id": end_id,
             "languages": _by_language(chosen, n_bytes),

@@ -16,6 +16,7 @@ _SET_ID = "set corpus.fields.id to the field that identifies a document, or to '
 _SET_TEXT = "set corpus.fields.text to the field that holds the text"
 _WRITE_LINES = "write one JSON object a line: jq -c '.[]' makes lines of an array"
 _REMEDIES = {
+    "corrupt_stream": "copy the shard again, whole",
     "not_json": _WRITE_LINES,
     "not_an_object": _WRITE_LINES,
     "invalid_utf8": "convert the shards to UTF-8",
@@ -67,7 +68,7 @@ def no_documents(read: ShardCount) -> CorpusError:
     """The error for a corpus without a document, with the sum of all shards: the reasons, the most frequent first."""
     if not read.rejections:
         return CorpusError("the shards have no record: check corpus.inputs")
-    return CorpusError(f"none of {read.n_rejected} records is a document: {_reasons(read.rejections)}")
+    return CorpusError(f"none of {read.n_rejected} records is a document: {describe_rejections(read.rejections)}")
 
 
 def _of_whole_shards(count: ShardCount) -> ShardCount:
@@ -83,16 +84,17 @@ def _check_share(
     if bad.n_rejected and is_judged and bad.n_rejected / n_all > max_share:
         raise CorpusError(
             f"{bad.n_rejected:,} of {n_all:,} {what} ({bad.n_rejected / n_all:.2%}), more than"
-            f" corpus.max_quarantine_share allows ({max_share:.2%}): {_reasons(bad.rejections)}; or raise"
+            f" corpus.max_quarantine_share allows ({max_share:.2%}): {describe_rejections(bad.rejections)}; or raise"
             " corpus.max_quarantine_share"
         )
 
 
-def _reasons(rejections: Sequence[Rejections]) -> str:
-    """The most frequent reasons, a detail of the first, and what to do about it where that is known."""
-    numbers = ", ".join(f"{n_records} {reason}" for reason, n_records, _ in rejections[:_MOST_REASONS])
+def describe_rejections(rejections: Sequence[Rejections]) -> str:
+    """The most frequent reasons; a detail and shards of the first, and what to do about it where that is known."""
+    numbers = ", ".join(f"{of.n_records} {of.reason}" for of in rejections[:_MOST_REASONS])
     first = rejections[0]
-    return f"{numbers} (such as: {first.detail}){remedy_of(first.reason)}"
+    shards = f"; in {', '.join(first.shards)}" if first.shards else ""
+    return f"{numbers} (such as: {first.detail}{shards}){remedy_of(first.reason)}"
 
 
 def remedy_of(reason: str) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import pyarrow.dataset as ds
 
@@ -10,6 +9,7 @@ from jobs.framework.refresh import drift_between
 from jobs.framework.stage import Run
 from jobs.report.templates import template
 from jobs.warehouse.arrow_tables import ArrowTables
+from jobs.warehouse.release_changes import Shards, changed_shards, shards_of, sums_of
 from jobs.warehouse.releases import read_releases
 from pivot_udfs.errors import DamagedTableError, MissingVersionError
 from pivot_udfs.provenance import TableVersion
@@ -17,8 +17,6 @@ from pivot_udfs.storage.stores import resolve
 
 _SECTION = re.compile(r'<section id="releases">.*?</section>', re.DOTALL)
 _N_LISTED = 5
-Shards = Mapping[str, Mapping[str, Any]]
-"""Rows of the table ``shards`` by path."""
 
 
 def with_releases(
@@ -32,7 +30,7 @@ def with_releases(
     releases = read_releases(resolve(warehouse))
     newest_first = sorted(releases, reverse=True)
     described = (n for n in newest_first if all(releases[n].holds(name, rows) for name, rows in shown.items()))
-    shards = {number: _shards_of(warehouse, number) for number in newest_first[: _N_LISTED + 1]}
+    shards = {number: shards_of(warehouse, number) for number in newest_first[: _N_LISTED + 1]}
     html = template("releases.html", {}).render(
         rows=[(releases[n], *_changes(shards[n], shards.get(n - 1, {}))) for n in newest_first[:_N_LISTED]],
         max_drift=max_drift,
@@ -58,22 +56,8 @@ def read_drift(run: Run) -> tuple[int, float] | None:
     return max(others), drift_between(*([row["token_id"] for row in rows] for rows in (before, now)))
 
 
-def _shards_of(warehouse: str, number: int) -> Shards | None:
-    """The shards of a release; None where its files are no longer there."""
-    columns = ["shard", "content_id", "n_docs", "n_tokens"]
-    try:
-        return {row["shard"]: row for row in ArrowTables(warehouse, number).rows("shards", columns, ds.scalar(True))}
-    except (DamagedTableError, MissingVersionError):
-        return None
-
-
 def _changes(now: Shards | None, before: Shards | None) -> tuple[dict[str, int], dict[str, int]]:
-    """Documents and tokens of a release, and its shards that are new, changed and gone; empty where not known."""
+    """The sums of a release and the changes of its shards; empty where not known."""
     if now is None:
         return {}, {}
-    sums = {name: sum(row[name] for row in now.values()) for name in ("n_docs", "n_tokens")}
-    if before is None:
-        return sums, {}
-    both = now.keys() & before.keys()
-    changed = sum(now[path]["content_id"] != before[path]["content_id"] for path in both)
-    return sums, {"new": len(now) - len(both), "changed": changed, "gone": len(before) - len(both)}
+    return sums_of(now), {} if before is None else changed_shards(now, before)

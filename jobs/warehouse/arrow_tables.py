@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from jobs.warehouse.check_forgotten import ForgottenRecords
 from jobs.warehouse.delta.commit_history import Content
 from jobs.warehouse.delta.open_table import add_actions, dataset_of, missing_version
 from jobs.warehouse.releases import open_released, read_release
@@ -27,12 +28,14 @@ class ArrowTables:
     """The tables under one path, with the rows that a release has (its number; None: the newest).
 
     Of tables that it lacks, or where there is no release, the newest version is read. Raises WarehouseError where there
-    is no such release; reading a table whose rows of the release are no longer there raises MissingVersionError.
+    is no such release, or a table holds what was forgotten since; reading a table whose rows of the release are no
+    longer there raises MissingVersionError.
     """
 
     def __init__(self, path: str, release: int | None = None) -> None:
         self._root = resolve(path)
         self._release = read_release(self._root, release)
+        self._forgotten = ForgottenRecords(self._root, self._release)
         self._opened: dict[str, tuple[DeltaTable, Content] | None] = {}
 
     @property
@@ -89,6 +92,7 @@ class ArrowTables:
     def _open(self, name: str) -> tuple[DeltaTable, Content] | None:
         if name not in self._opened:
             try:
+                self._forgotten.check(name)
                 self._opened[name] = open_released(self.location(name), name, self._release)
             except DamagedTableError as error:
                 raise DamagedTableError(f"{error}: run rebuild_corpus, or restore it from a copy") from None

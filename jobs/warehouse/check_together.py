@@ -6,7 +6,7 @@ from typing import Protocol
 from jobs.warehouse.delta.commit_history import Content
 from pivot_udfs.errors import WarehouseError
 from pivot_udfs.provenance import Provenance, other_rows
-from pivot_udfs.schemas import BLOCK_LIST, PINNED
+from pivot_udfs.schemas import PINNED
 
 
 class Contents(Protocol):
@@ -39,14 +39,6 @@ def check_together(warehouse: Contents, tables: Sequence[str], pinned: Collectio
                 f"{_at_version(warehouse, other)} and {_at_version(warehouse, table)} were made by different runs of "
                 f"{made.job}, one of which did not end: run {made.job} again (rebuild_corpus does)"
             )
-
-
-def unapplied_block_list(warehouse: Contents) -> str | None:
-    """Why ``documents`` may hold blocked records; None where the whole block list was applied to it."""
-    shards, blocked = warehouse.content("shards"), warehouse.content(BLOCK_LIST)
-    if shards is None or blocked is None or shards.tables.get(BLOCK_LIST) == blocked.rows:
-        return None
-    return f"{warehouse.table_path(BLOCK_LIST)} is {blocked.rows}, which was not applied to documents yet"
 
 
 def _check_inputs(warehouse: Contents, table: str, seen: set[str], pinned: Collection[str]) -> None:

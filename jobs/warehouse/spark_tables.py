@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.warehouse.check_forgotten import ForgottenRecords
 from jobs.warehouse.delta.commit import commit_files, roll_back, unchanged
 from jobs.warehouse.delta.commit_history import Content
 from jobs.warehouse.delta.open_table import LOG, add_actions, check_files, data_files, missing_version, open_delta
@@ -23,7 +24,7 @@ from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.storage.location import Location
-from pivot_udfs.storage.read_parquet import read_files
+from pivot_udfs.storage.read_parquet import APART, read_files
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.storage.write_parquet import FILES, TableStep, WrittenFile, rows_of_table, step_to_files
@@ -46,7 +47,8 @@ class Warehouse:
     """The Delta tables under one path: table t lies at ``<path>/<t>``; raises StoreError for an unsupported scheme.
 
     With the number of a release, its rows are read, and nothing must be written; raises WarehouseError where there is
-    no such release. ``check_marker`` is called before each commit; it raises where the run must not go on.
+    no such release, or a table of it holds what was forgotten since. ``check_marker`` is called before each commit; it
+    raises where the run must not go on.
     """
 
     def __init__(self, spark: SparkSession, path: str, release: int | None = None) -> None:
@@ -55,6 +57,7 @@ class Warehouse:
         self.root = resolve(path)
         self.check_marker: Callable[[], None] = lambda: None
         self._release = None if release is None else read_release(self.root, release)
+        self._forgotten = ForgottenRecords(self.root, self._release)
         self._known: dict[str, tuple[Content | None, DamagedTableError | None]] = {}
 
     def location(self, name: str) -> Location:
@@ -83,6 +86,8 @@ class Warehouse:
 
     def _look(self, name: str) -> tuple[Content | None, DamagedTableError | None]:
         table, content = self.location(name), None
+        if self._release:
+            self._forgotten.check(name)
         try:
             if opened := open_released(table, name, self._release):
                 delta, content = opened
@@ -179,11 +184,7 @@ class Warehouse:
             )
 
     def write(self, rows: DataFrame, names: Sequence[str], provenance: Provenance, step: TableStep) -> None:
-        """Replaces tables, each in one commit; earlier versions stay readable.
-
-        ``step`` makes the tables' rows of ``rows`` in one pass. Raises WarehouseError where another run has changed one
-        of the tables, or one that was read.
-        """
+        """Replaces tables, each in one commit, as ``write_files`` and ``commit``; earlier versions stay readable."""
         files = self.write_files(rows, names, step)
         for name in names:
             self.commit(name, files[name], provenance)
@@ -193,11 +194,11 @@ class Warehouse:
     ) -> dict[str, list[WrittenFile]]:
         """Lets workers write the files of tables, without a commit; returns these by table.
 
-        ``step`` makes the tables' rows of ``rows`` in one pass; ``by_shard`` as for ``step_to_files``.
+        ``step`` makes the tables' rows of ``rows`` in one pass; ``by_shard`` as for ``step_to_files``. Rows of a table
+        under a name that begins with ``APART`` have files of their own.
         """
-        write = partial(
-            step_to_files, step=step, uris={name: self.location(name).uri for name in names}, by_shard=by_shard
-        )
+        uris = {name: self.location(name.removeprefix(APART)).uri for name in names}
+        write = partial(step_to_files, step=step, uris=uris, by_shard=by_shard)
         written = rows.mapInArrow(write, from_arrow_schema(FILES)).collect()
         return {name: [cast(WrittenFile, row.asDict()) for row in written if row["table"] == name] for name in names}
 
@@ -205,13 +206,13 @@ class Warehouse:
         self,
         name: str,
         files: Sequence[WrittenFile],
-        provenance: Provenance,
+        provenance: Provenance | None,
         removed: Collection[str] | None = None,
         tables: Mapping[str, TableVersion] | None = None,
     ) -> None:
         """Commits files to a table, as ``commit_files``; raises WarehouseError if a table that was read has changed."""
         self.check_marker()
-        for read in provenance.tables:
+        for read in provenance.tables if provenance else ():
             unchanged(self.location(read), self.content(read))
         table, (began, damage) = self.location(name), self._state(name)
         if damage and began is None:

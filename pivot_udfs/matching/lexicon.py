@@ -124,7 +124,7 @@ def _rows(payload: bytes, name: str) -> dict[int, list[str]]:
     The header is in lower case: spreadsheets begin cells with a capital letter.
     """
     try:
-        rows = {number: [*map(clean_cell, row)] for number, row in tab_separated_rows(payload).items()}
+        rows = {number: [*map(clean_cell, row)] for number, row in tab_separated_rows(payload)}
     except ValueError as error:
         raise LexiconError(f"{name} {error}") from None
     filled = {number: row for number, row in rows.items() if any(row)}

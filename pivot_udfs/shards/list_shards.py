@@ -156,10 +156,12 @@ def _shards_only(given: str, entries: Iterable[Entry]) -> list[Entry]:
         - {entry.location.path for entry in shards},
     }
     others = [f"{len(paths)} {kind}, such as {_names(paths, 1)}" for kind, paths in skipped.items() if paths]
+    if not by_path:
+        why = "found no file (names that begin with '.' or '_' are skipped): mount its folder, or correct the path"
+        raise _refused(given, f"holds no shard: {why}")
     if not shards:
-        found = f"{' and '.join(others) or 'no file'} (names that begin with '.' or '_' are skipped)"
         remedy = f"shards end in {', '.join(EXTENSIONS)}: correct the path, or convert the files (docs/tutorial.md)"
-        raise _refused(given, f"holds no shard: found {found}; {remedy}")
+        raise _refused(given, f"holds no shard: found {' and '.join(others)}; {remedy}")
     for kind, paths in skipped.items():
         if paths:
             _LOG.warning("%s: %d %s skipped: %s", printable(given), len(paths), kind, _names(paths, _MOST_NAMES))

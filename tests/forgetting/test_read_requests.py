@@ -20,7 +20,9 @@ KEYS = {Blocked("web", "a b"), Blocked("été", "水")}
         ("keys.tsv", "doc_id\tsource\na b\tweb\n水\tété\n"),
         ("keys.tsv", "Date\tSource\t Doc_ID \n1\tweb\ta b\n\tété\t水\t\t\n \t\t\n"),
         ("keys.tsv", '"source"\t"doc_id"\r\n"web"\t"a b"\r\nété\t"水"\r\n'),
+        ("keys.tsv", '"source" \t"doc_id"\r\n "web"\t"a b" \r\n"été"\u3000\t"水" '),
         ("keys.txt", "source\tdoc_id\rweb\ta b\rweb\ta b\rété\t水\r"),
+        ("keys.jsonl", '\ufeff{"source":"web","doc_id":"a b"} \r\n \r\n{"source":"été","doc_id":"水"}\t\r\n'),
         ("keys.jsonl", '{"source": "web", "doc_id": "a b", "why": 1}\n\n{"doc_id": "水", "source": "été"}\n'),
     ],
 )
@@ -43,6 +45,7 @@ def test_keys_are_read_from_tsv_and_json_lines(tmp_path: Path, name: str, text: 
         ("keys.tsv", "web\thttps://a/?b=c&d=%20#e", ("web", "https://a/?b=c&d=%20#e")),
         ("keys.tsv", "7\t007", ("7", "007")),
         ("keys.jsonl", '{"source": 7, "doc_id": 12345678901234567890}', ("7", "12345678901234567890")),
+        ("keys.jsonl", '{"source": "\u2028", "doc_id": "\x85 "}\r\n', ("\u2028", "\x85 ")),
         ("keys.jsonl", r'{"source": "a\tb", "doc_id": "\"\u2028\r"}', ("a\tb", '"\u2028\r')),
     ],
 )
@@ -51,9 +54,12 @@ def test_keys_are_those_of_records_to_the_letter(tmp_path: Path, name: str, text
     assert read_keys(str(tmp_path / name)) == {Blocked(*key)}
 
 
-def test_keys_are_read_from_what_spreadsheets_call_unicode_text(tmp_path: Path) -> None:
-    (tmp_path / "keys.txt").write_text("source\tdoc_id\r\nweb\ta b\r\nété\t水\r\n", encoding="utf-16", newline="")
-    assert read_keys(str(tmp_path / "keys.txt")) == KEYS
+def test_keys_are_read_from_utf16_as_spreadsheets_and_shells_write_it(tmp_path: Path) -> None:
+    tsv = "source\tdoc_id", "web\ta b", "été\t水"
+    json_lines = '{"source": "web", "doc_id": "a b"}', '{"source": "été", "doc_id": "水"}'
+    for name, of_file in (("keys.txt", tsv), ("keys.jsonl", json_lines)):
+        (tmp_path / name).write_text("".join(f"{line}\r\n" for line in of_file), encoding="utf-16", newline="")
+        assert read_keys(str(tmp_path / name)) == KEYS
 
 
 @pytest.mark.parametrize(

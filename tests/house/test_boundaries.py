@@ -20,7 +20,7 @@ SHARED = [
         ROOT / "jobs" / "framework" / f"{name}.py"
         for name in ("check_paths", "command_line", "log_lines", "markdown", "user_errors")
     ),
-    *(ROOT / "jobs" / "warehouse" / f"{name}.py" for name in ("arrow_tables", "check_together", "releases")),
+    *(ROOT / "jobs" / "warehouse" / f"{name}.py" for name in ("arrow_tables", "check_forgotten", "releases")),
     *(ROOT / "jobs" / "warehouse" / "delta" / f"{name}.py" for name in ("commit_history", "open_table")),
 ]
 """Modules of the corpus side that the model side may import: they need neither Spark nor torch."""

@@ -20,8 +20,9 @@ COMMANDS = re.findall(rf"(jobs/\w+\.py){_GAP}--config{_GAP}(\S+?)(?:{_GAP}--log-
 
 
 def test_every_way_of_scheduling_has_its_command() -> None:
-    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 11
-    assert sum(job == "jobs/describe_release.py" for job, _, _ in COMMANDS) == 4, "cron, systemd, Airflow, Kubernetes"
+    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 13
+    for job in ("describe_release", "maintain_warehouse"):
+        assert sum(named == f"jobs/{job}.py" for named, _, _ in COMMANDS) == 4, "cron, systemd, Airflow, Kubernetes"
 
 
 @pytest.mark.parametrize(("job", "config", "log_format"), COMMANDS)
@@ -66,13 +67,14 @@ def test_executors_reach_the_driver_by_the_name_and_ports_of_its_service() -> No
     ("codes", "ended"),
     [([0, 0], 0), ([2], 2), ([1], 1), ([75, 0, 0], 0), ([0, 75, 0, 0], 0), ([75, 75, 75], 75), ([75, 137], 137)],
 )
-def test_the_script_for_cron_tries_again_after_faults_that_pass_alone(
+def test_the_script_for_cron_tries_again_after_faults_that_pass_alone_and_prints_other_errors(
     tmp_path: Path, codes: list[int], ended: int
 ) -> None:
     """``codes``: of the jobs that are run, in order."""
     [script] = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     python, sleep = tmp_path / ".venv" / "bin" / "python", tmp_path / "bin" / "sleep"
-    for path, text in ((python, 'read -r code < codes; sed -i 1d codes; exit "$code"'), (sleep, "exit 0")):
+    job = 'read -r code < codes; sed -i 1d codes; echo "pivots"; echo "job: $code" >&2; exit "$code"'
+    for path, text in ((python, job), (sleep, "exit 0")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         path.chmod(0o755)
@@ -81,8 +83,11 @@ def test_the_script_for_cron_tries_again_after_faults_that_pass_alone(
         ["sh", "-c", script.replace("/srv/corpus", str(tmp_path))],
         env=os.environ | {"PATH": f"{sleep.parent}:{os.environ['PATH']}"},
         check=False,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, (tmp_path / "codes").read_text(encoding="utf-8")) == (ended, "")
+    assert (done.stdout, done.stderr) == (f"exit code {ended}\njob: {ended}\n" if ended else "", "")
 
 
 class FailForGoodError(Exception):

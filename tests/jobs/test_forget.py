@@ -3,6 +3,7 @@
 import json
 from unittest.mock import Mock
 
+import pyarrow.parquet as pq
 import pytest
 from changing_shards import (
     CHECKED,
@@ -18,7 +19,7 @@ from changing_shards import (
 from deltalake import DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, must_work, run_job
 
-from jobs import count_cooccurrence, rebuild_corpus
+from jobs import count_cooccurrence, rebuild_corpus, write_report
 from jobs.framework import run_stages, task_sizes
 from jobs.gpu.common.read_tables import open_table
 from pivot_udfs.errors import WarehouseError
@@ -35,7 +36,7 @@ def test_forgotten_keys_are_gone_and_a_rebuild_keeps_them_out(world: SmallCorpus
     code, out, log_text = forget(world, "--keys", write_keys(world, [*keys, ("nowhere", "1")]))
     assert code == 0, log_text
     assert f"1 of {len(set(keys)) + 1} match no document: nowhere 1" in log_text
-    assert "documents: versions from 0 to 0 (" in out
+    assert "documents: versions from 0 to 1 (" in out
     assert_as_without(world, keys)
     forgotten = n_blocked(world)
     assert forgotten >= len(keys)
@@ -60,10 +61,11 @@ def test_only_forgotten_documents_are_counted(world: SmallCorpus, monkeypatch: p
     monkeypatch.setattr(count_cooccurrence, "_count", recorded)
     keys = keys_of(world, "2.jsonl")[:1]
     must_work(forget(world, "--keys", write_keys(world, keys)))
-    [(_, changes, add, _, read)] = counted
+    [(_, changes, add, _)] = counted
     assert not changes.added  # type: ignore[attr-defined]
     assert add
-    assert read.keywords["blocks"].doc_ids == {keys[0][0]: frozenset({keys[0][1]})}  # type: ignore[attr-defined]
+    removed = [world.warehouse / "documents" / path for path in changes.removed]  # type: ignore[attr-defined]
+    assert [tuple(row.values()) for row in pq.read_table(removed, columns=["source", "doc_id"]).to_pylist()] == keys
     assert_as_without(world, keys)
 
 
@@ -265,13 +267,16 @@ def test_other_keys_than_those_that_were_forgotten_are_refused(world: SmallCorpu
     rebuild(world)
 
 
-def test_releases_of_before_a_forgetting_are_not_packed(world: SmallCorpus) -> None:
+def test_releases_that_hold_what_was_forgotten_are_not_read(world: SmallCorpus) -> None:
     rebuild(world)
+    must_work(forget(world, "--keys", write_keys(world, [("nowhere", "1")])))
+    assert open_table(str(world.warehouse), "documents", release=0).release == 0
     must_work(forget(world, "--keys", write_keys(world, keys_of(world, "0.jsonl")[:1])))
-    assert open_table(str(world.warehouse), "documents").release == 1
+    assert open_table(str(world.warehouse), "documents").release == 2
     assert open_table(str(world.warehouse), "token_totals", release=0).release == 0
-    with pytest.raises(WarehouseError, match=r"may hold what was forgotten: choose a newer release"):
+    with pytest.raises(WarehouseError, match=r"holds what was forgotten since: choose a newer release"):
         open_table(str(world.warehouse), "documents", release=0)
+    assert run_job(write_report.main, world, "warehouse.release=0")[0] == 2
 
 
 def test_purge_leaves_no_file_of_an_older_version_and_artefacts_are_named(world: SmallCorpus) -> None:

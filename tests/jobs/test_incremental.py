@@ -65,6 +65,12 @@ def test_a_run_whose_new_shards_are_all_truncated_stops(world: SmallCorpus, batc
         (world.folder / "shards" / f"new{number}.jsonl.gz").write_bytes(content[:-4])
     code, _, errors = run_job(rebuild_corpus.main, world, "corpus.max_quarantine_share=0.1", *batches)
     assert (code, " shards are empty or cannot be read to their end (100.00%)" in errors) == (2, True), errors
+    assert f"; in {world.folder / 'shards' / 'new0.jsonl.gz'}" in errors
+    for number in (1, 2):
+        (world.folder / "shards" / f"new{number}.jsonl.gz").unlink()
+    (world.folder / "shards" / "whole.jsonl.gz").write_bytes(content)
+    errors += rebuild(world, *batches)
+    assert "warning: to quarantine: 1 corrupt_stream (such as: the gzip stream ends before" in errors
 
 
 def test_shards_are_replaced_in_files_that_were_compacted(world: SmallCorpus) -> None:
@@ -143,10 +149,13 @@ def test_two_runs_at_once_leave_the_tables_of_one(world: SmallCorpus, monkeypatc
 
 
 def test_a_rebuild_that_changed_a_table_adds_a_release(world: SmallCorpus) -> None:
-    assert "rebuild_corpus: release 0" in rebuild(world)
+    assert "rebuild_corpus: release 0: shards 4 new, 0 changed, 0 gone; documents +" in rebuild(world)
     assert "rebuild_corpus: no table has changed" in rebuild(world)
-    write_shard(world.folder, 6, seed=60)
-    assert "rebuild_corpus: release 1" in rebuild(world)
+    n_docs = DeltaTable(world.warehouse / "documents").to_pyarrow_table().num_rows
+    change_shards(world.folder)
+    log_text = rebuild(world)
+    more = DeltaTable(world.warehouse / "documents").to_pyarrow_table().num_rows - n_docs
+    assert f"rebuild_corpus: release 1: shards 2 new, 1 changed, 2 gone; documents {more:+}, quarantine" in log_text
     rows = DeltaTable(world.warehouse / "releases").to_pyarrow_table().sort_by("release").to_pylist()
     assert [row["release"] for row in rows] == [0, 1]
     now = {name: DeltaTable(world.warehouse / name).version() for name in (*CHECKED, "shards")}

@@ -63,3 +63,14 @@ def test_a_release_that_is_no_number_is_refused(
     small_release(tmp_path)
     assert answer(tmp_path, "SELECT 1", "--release", number) == 2
     assert "warehouse.release = " in capsys.readouterr().err
+
+
+def test_a_query_opens_the_tables_that_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_release(tmp_path)
+    (tmp_path / "warehouse" / "shards" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "warehouse" / "shards" / "_delta_log" / f"{0:020}.json").write_text("{", encoding="utf-8")
+    assert answer(tmp_path, "SELECT count(*) AS n FROM datasets_pivot") == 0
+    assert answer(tmp_path, "SELECT * FROM shards") == 2
+    assert "the log of" in capsys.readouterr().err
+    assert answer(tmp_path, "SELECT * FROM other") == 2
+    assert "; tables: shards, releases, datasets_pivot" in capsys.readouterr().err

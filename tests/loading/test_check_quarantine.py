@@ -106,13 +106,25 @@ def test_one_bad_shard_of_a_batch_alone_is_judged_with_the_rest_of_the_run() -> 
 
 
 def test_the_error_of_a_large_share_has_the_most_frequent_reasons_and_a_remedy() -> None:
-    counts = _batch(3, 90, Rejections("not_json", 4, "at 3"), Rejections("missing_id", 6, "docid is missing"))
+    counts = _batch(
+        6,
+        90,
+        Rejections("not_json", 4, "at 3", ("/c",)),
+        *(Rejections("missing_id", 2, "no docid", (f"/{n}",)) for n in "dab"),
+    )
     with pytest.raises(CorpusError, match="10 of 100 records") as error:
         check_quarantine_share(ReadShards().plus(counts), 0.05)
     assert str(error.value) == (
         "10 of 100 records are rejected (10.00%), more than corpus.max_quarantine_share allows (5.00%): 6 missing_id, "
-        "4 not_json (such as: docid is missing); set corpus.fields.id to the field that identifies a document, or to "
-        "'' to number the documents; or raise corpus.max_quarantine_share"
+        "4 not_json (such as: no docid; in /a, /b, /d); set corpus.fields.id to the field that identifies a document, "
+        "or to '' to number the documents; or raise corpus.max_quarantine_share"
+    )
+
+
+def test_a_sum_names_the_first_shards_alone() -> None:
+    counts = [ShardCount(0, 1, 0, (Rejections("not_json", 1, "at 3", (f"/{name}",)),)) for name in "dcbae"]
+    assert total([total(counts[:2]), total(counts[2:])]).rejections == (
+        Rejections("not_json", 5, "at 3", ("/a", "/b", "/c")),
     )
 
 

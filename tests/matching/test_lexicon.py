@@ -91,6 +91,10 @@ def test_harmless_variants_are_the_same_words(payload: bytes) -> None:
     [
         ('"ice ""cream"""', 'ice "cream"'),
         ('""""', '"'),
+        ('"ice cream" ', "ice cream"),
+        (' "ice, cream"\u00a0', "ice, cream"),
+        ('\ufeff"ice" \u200b', "ice"),
+        ('"ice" cream ', '"ice" cream'),
         ('"a" b', '"a" b'),
         ('5"', '5"'),
         ('12" disc', '12" disc'),

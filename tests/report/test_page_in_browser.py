@@ -59,7 +59,7 @@ def test_nothing_overflows_and_labels_are_legible(width: int) -> None:
 @needs_chromium
 def test_the_releases_fit_a_phone() -> None:
     release = Release(12, datetime(2026, 11, 28, tzinfo=UTC), {}, "", 0.012, {"random": 0.005})
-    rows = [(release, {"n_docs": 4_853_000, "n_tokens": 51_772_820}, {"new": 7})]
+    rows = [(release, {"documents": 4_853_000, "tokens": 51_772_820}, {"new": 7})]
     section = template("releases.html", {}).render(rows=rows, max_drift=1, described=12, asked_for=None)
     page = make_page(made_up_report()).replace('<section id="releases"></section>', section)
     hidden = 'const box = document.querySelector("#releases .scroll"); return box.scrollWidth - box.clientWidth'

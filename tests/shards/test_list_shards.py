@@ -141,7 +141,7 @@ def test_a_name_with_magic_characters_or_escapes(tmp_path: Path) -> None:
     ("given", "says"),
     [
         ("gone", "does not exist; give a file"),
-        ("gone/*.jsonl", "found no file"),
+        ("gone/*.jsonl", "are skipped): mount its folder, or correct the path"),
         ("gone/**", "found no file"),
         ("*.parquet", "found no file"),
         ("LICENCES.md", "no known extension; shards end in .json, .json.gz"),

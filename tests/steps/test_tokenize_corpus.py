@@ -131,7 +131,8 @@ def test_records_are_documents_or_quarantine(
         got = (sum(row["shard"] == shard for row in documents), sum(row["shard"] == shard for row in rejected))
         assert got == counts[shard][:2]
         reasons = Counter(str(row["reason"]) for row in rejected if row["shard"] == shard)
-        assert {reason: n for reason, n, _ in counts[shard].rejections} == reasons
+        assert {of.reason: of.n_records for of in counts[shard].rejections} == reasons
+        assert {of.shards for of in counts[shard].rejections} <= {(shard,)}
     bad = next(path for path in shards if path.endswith("bad.jsonl.gz"))
     assert [row["reason"] for row in rejected if row["shard"] == bad] == [reason for _, reason in BAD_LINES]
     reasons = {Path(str(row["shard"])).name: row["reason"] for row in rejected if row["shard"] != bad}

@@ -7,6 +7,7 @@ every job. deltalake is imported where a table is opened: a machine that has onl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ import pyarrow.dataset as ds
 
 from pivot_udfs.errors import DamagedTableError, TokenizerError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion, other_content
+from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.storage.location import Location
 from pivot_udfs.storage.redact import reason
+from pivot_udfs.storage.stores import resolve
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -50,24 +53,47 @@ class PinnedTable:
 def open_table(warehouse: str, name: str, release: int | None = None) -> PinnedTable:
     """A table, such as ``datasets/pivot``, with the rows that a release has (None: the newest).
 
-    Raises WarehouseError where there is no such table or release, its log was cleaned up, it is damaged, or documents
-    were forgotten since.
+    Raises WarehouseError where there is no such table or release, its log was cleaned up, it is damaged, or it holds
+    what was forgotten since.
     """
     from jobs.warehouse.arrow_tables import ArrowTables
-    from jobs.warehouse.check_together import unapplied_block_list
     from jobs.warehouse.delta.open_table import check_files as check_data_files
 
     tables = ArrowTables(warehouse, release)
     location, (table, content) = tables.location(name), tables.existing(name)
     try:
         check_data_files(location, table, content)
-        behind = unapplied_block_list(tables) if name == "documents" or name.startswith("datasets/") else None
     except DamagedTableError as error:
         raise DamagedTableError(f"{error}: run rebuild_corpus, or restore it from a copy") from None
-    if behind:
-        held = f"{location} of release {tables.release} may hold what was forgotten"
-        raise WarehouseError(f"{behind}: {held}: choose a newer release, or run rebuild_corpus")
     return PinnedTable(name, table, content.rows, content.provenance, location, tables.release)
+
+
+def block_list(warehouse: str) -> dict[str, TableVersion]:
+    """The identity of the block list, by its name; empty where nothing was forgotten."""
+    from jobs.warehouse.arrow_tables import ArrowTables
+
+    content = ArrowTables(warehouse).content(BLOCK_LIST)
+    return {BLOCK_LIST: content.rows} if content else {}
+
+
+def may_hold_forgotten(warehouse: str, made: Provenance) -> bool:
+    """Whether a file that was made from a table may have documents that were forgotten since.
+
+    It has none where it was made with the block list that is the newest, or where its table had none.
+    """
+    from jobs.warehouse.check_forgotten import ForgottenRecords
+    from jobs.warehouse.releases import Release
+
+    if made.tables.get(BLOCK_LIST) == block_list(warehouse).get(BLOCK_LIST):
+        return False
+    versions = {name: rows.version for name, rows in made.tables.items()}
+    read = ForgottenRecords(resolve(warehouse), Release(0, datetime.min, versions, made.to_json()))
+    try:
+        for name in made.tables:
+            read.check(name)
+    except WarehouseError:
+        return True
+    return False
 
 
 def check_files(pinned: PinnedTable, tokenizer_sha256: str, lexicon_sha256: str | None = None) -> None:

@@ -82,6 +82,31 @@ def test_held_out_documents_lie_by_language_with_their_bytes(config: Path) -> No
         assert sum(len(row["text"].encode()) for row in rows) == about["n_bytes"]
 
 
+def test_the_held_out_part_is_replaced_where_it_may_hold_what_was_forgotten(config: Path) -> None:
+    warehouse, tokenizer = config.parent / "warehouse", config.parent / "tokenizer.json"
+    rows = dataset_rows(tokenizer)
+    folder = config.parent / "results" / "packed" / "held_out"
+    run_packing(config)
+    before = read_manifest(folder)
+    held_out = next(row for row in rows if (*row["token_ids"], 0) in packed_documents(folder))
+    left = [row for row in rows if row != held_out]
+    for documents, blocked, stays in ((rows, "none", True), (left, "none", True), (left, held_out["doc_id"], False)):
+        for name in ("documents", "datasets/pivot"):
+            write_table(warehouse, name, documents, tokenizer)
+        write_table(warehouse, "blocked", [{"source": "s", "doc_id": blocked}], None)
+        assert run_packing(config) == 0
+        assert (read_manifest(folder) == before) == stays
+    assert (*held_out["token_ids"], 0) not in packed_documents(folder)
+    replaced = read_manifest(folder)
+    write_table(warehouse, "documents", left[1:], tokenizer)
+    deltalake.DeltaTable(warehouse / "documents").vacuum(0, dry_run=False, enforce_retention_duration=False)
+    run_packing(config)
+    assert read_manifest(folder) == replaced, "the block list is that of when it was packed"
+    write_table(warehouse, "blocked", [{"source": "s", "doc_id": "another"}], None)
+    run_packing(config)
+    assert read_manifest(folder) != replaced, "its documents are no longer there to be compared"
+
+
 def test_held_out_documents_stay_within_the_limit(config: Path) -> None:
     run_packing(config, "packing.held_out_tokens=60", "packing.held_out_share=0.5")
     manifest = open_packed(config.parent / "results" / "packed" / "held_out").manifest
