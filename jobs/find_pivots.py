@@ -33,7 +33,9 @@ from pivot_udfs.tokenization.vocabulary import vocabulary
 def run(run: Run, provenance: Provenance) -> None:
     """Writes ``pair_pivots``, then ``pivots`` from it; if the pivots are pinned, only their drift is measured."""
     plan = pivot_plan(run)
-    if run.pins and why_anew(run, STAGE, provenance) is None and _stay(run, plan):
+    if run.pins and (reason := why_anew(run, STAGE, provenance)):
+        run.progress.say(STAGE.name, f"refresh: {reason}")
+    elif run.pins and _stay(run, plan):
         return
     with run.progress.watch(run.spark, STAGE.name, "pairs"):
         step = partial(find_pair_pivots, plan=plan)

@@ -127,6 +127,7 @@ def other_content(name: str, made: str, now: str) -> str:
 def other_rows(name: str, made: TableVersion, now: TableVersion) -> str:
     """Describes a table with other rows than those that were read before."""
     how = " with other rows" if made.version == now.version else ""
+    how = how if made.fingerprint == now.fingerprint else " made with other settings, inputs or versions"
     how = how if made.id == now.id else " of a new table"
     return f"tables {name} = version {made.version}, now version {now.version}{how}"
 

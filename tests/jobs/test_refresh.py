@@ -268,7 +268,8 @@ def test_what_cannot_stay_is_decided_anew_and_the_reason_is_logged(with_pivots: 
     assert f"rebuild_corpus: refresh: {why}" in rebuild(with_pivots, PINS, override)
     assert_as_from_nothing(with_pivots, override)
     log_text = rebuild(with_pivots, PINS, override, "cooccurrence.window=20")
-    assert "find_pivots: runs: pair_pivots was made with tables corpus_totals = " in log_text
+    assert "find_pivots: refresh: pair_pivots was made with tables corpus_totals = " in log_text
+    assert ", now version 2 made with other settings, inputs or versions\n" in log_text
     before = {name: table(with_pivots.warehouse, name) for name in EVERY}
     (file,) = DeltaTable(with_pivots.warehouse / "pivots").file_uris()
     Path(file.removeprefix("file://")).unlink()

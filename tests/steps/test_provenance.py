@@ -35,7 +35,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"job": "find_pivots"}, "job count_cooccurrence, now find_pivots"),
     ({"tables": {"documents": DOCUMENTS._replace(version=5)}}, "tables documents = version 4, now version 5"),
     ({"tables": {"documents": DOCUMENTS._replace(id="99999999-0")}}, "now version 4 of a new table"),
-    ({"tables": {"documents": DOCUMENTS._replace(fingerprint="d" * 64)}}, "now version 4 with other rows"),
+    ({"tables": {"documents": DOCUMENTS._replace(fingerprint="d" * 64)}}, "now version 4 made with other settings"),
     ({"tables": {"documents": DOCUMENTS._replace(files="e" * 16)}}, "now version 4 with other rows"),
 ]
 
