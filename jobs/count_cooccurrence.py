@@ -19,7 +19,6 @@ from functools import cache, partial
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.forgetting.block_list_table import forgotten_between
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage
 from jobs.framework.task_sizes import frame_of_files, least_tasks, map_files
@@ -31,11 +30,9 @@ from pivot_udfs.count_changed_files import count_changed_files, count_languages,
 from pivot_udfs.count_cooccurrence import CountPlan, window_in_tokens
 from pivot_udfs.counting.partial_rows import PARTIAL_ROWS
 from pivot_udfs.errors import DamagedTableError, MissingVersionError, TransientError
-from pivot_udfs.forget_documents import read_blocked
 from pivot_udfs.matching.lexicon import describe_missing
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import CORPUS_TOTALS
-from pivot_udfs.storage.read_parquet import ReadFiles, read_files
 from pivot_udfs.sum_counts import LAYOUTS, SumPlan, stored_counts, sum_counts
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
@@ -59,12 +56,7 @@ def run(run: Run, provenance: Provenance) -> None:
         changed = changes(before and before.version, version.version)
         if changed is None:
             raise TransientError(f"{version} of documents has lost files while it was read: run it again")
-        blocks = forgotten_between(run.warehouse, before.version, version.version) if before else None
-        if blocks:
-            removed, read = FileChanges({}, changed.removed), partial(read_blocked, blocks=blocks)
-            _count(run, removed, True, step_provenance, read)
-        else:
-            _count(run, changed, before is not None, step_provenance, read_files)
+        _count(run, changed, before is not None, step_provenance)
         before = version
     _warn_of_missing_words(run)
 
@@ -79,8 +71,6 @@ def counted_before(run: Run, provenance: Provenance, changes: Changes) -> TableV
     if changed is None:
         run.progress.say(STAGE.name, "counts all documents: files that were removed are no longer there")
         return None
-    if forgotten_between(run.warehouse, before.version, documents.version):
-        return before
     now = changes(None, documents.version)
     n_bytes = sum(map(sum, (changed.added.values(), changed.removed.values())))
     cost = n_bytes + _STORED_COST * sum(sum(run.warehouse.files(table).values()) for table in _COUNTS)
@@ -123,15 +113,13 @@ def versions_to_count(
     return steps
 
 
-def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance, read: ReadFiles) -> None:
+def _count(run: Run, changes: FileChanges, add: bool, provenance: Provenance) -> None:
     """Writes the tables; with ``add``, the sums of what they hold and of the changes."""
     plan, sum_plan = plan_of(run), SumPlan(run.lexicon, vocabulary(run.tokenizer).size)
     folder = run.warehouse.location("documents").uri
     files = frame_of_files(run.spark, changes.added, changes.removed)
-    rows = files.mapInArrow(
-        partial(count_changed_files, folder=folder, plan=plan, read=read), from_arrow_schema(PARTIAL_ROWS)
-    )
-    totals = files.mapInArrow(partial(count_languages, folder=folder, read=read), from_arrow_schema(CORPUS_TOTALS))
+    rows = files.mapInArrow(partial(count_changed_files, folder=folder, plan=plan), from_arrow_schema(PARTIAL_ROWS))
+    totals = files.mapInArrow(partial(count_languages, folder=folder), from_arrow_schema(CORPUS_TOTALS))
     n_bytes = sum(changes.added.values()) + sum(changes.removed.values())
     if add:
         for kind, (table, *_) in LAYOUTS.items():

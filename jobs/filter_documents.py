@@ -14,17 +14,26 @@ are read; what each arm holds is counted in its dataset.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from pyspark.sql import DataFrame
 
-from jobs.forgetting.block_list_table import forgot_between, forgotten_between
-from jobs.forgetting.remove_records import forget_rows
+from jobs.forgetting.block_list_table import forgot_between, forgotten_between, read_block_list
+from jobs.forgetting.remove_records import forget_rows, without_documents
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
 from jobs.framework.task_sizes import map_files
 from jobs.loading.replace_shards import replace_shards
-from jobs.selection.budgets import Budget, Held, describe_arms, missed_budgets, reported_budgets, unmatched
+from jobs.selection.budgets import (
+    Budget,
+    Held,
+    describe_arms,
+    missed_budgets,
+    reported_budgets,
+    source_in,
+    unmatched,
+)
 from jobs.selection.locate_documents import files_of, with_files
 from jobs.selection.select_documents import (
     Cuts,
@@ -32,7 +41,6 @@ from jobs.selection.select_documents import (
     count_chosen,
     decide_cuts,
     decided_arms,
-    move_cuts,
     select_documents,
 )
 from jobs.warehouse.delta.table_files import files_with_shards
@@ -54,14 +62,11 @@ def run(run: Run, provenance: Provenance) -> None:
         with run.progress.watch(run.spark, STAGE.name, _CUTS):
             cuts = decide_cuts(run.warehouse.read(_SCORES), run.settings.selection)
         run.warehouse.commit_rows(_CUTS, cuts.rows(), provenance)
-    pinned, outdated = read_cuts(run), _arms_by_coverage(run, provenance)
+    cuts, outdated = read_cuts(run), _arms_by_coverage(run, provenance)
     with run.progress.watch(run.spark, STAGE.name, "datasets"):
         now = provenance.tables["documents"].version
-        forgot = not anew and any(forgot_between(run.warehouse, before, now) for before in outdated)
-        cuts = _without_forgotten(run, pinned) if forgot else pinned
-        if cuts.density_cuts != pinned.density_cuts:
-            # The arms hold the same documents by these cuts, but the datasets have those of the pivot arm.
-            outdated = {None: run.settings.selection.arms}
+        if not anew and any(forgot_between(run.warehouse, before, now) for before in outdated):
+            cuts = _without_forgotten(run, cuts)
         for before, arms in outdated.items():
             _write(run, provenance, cuts, arms, before)
         held, budgets = arm_budgets(run)
@@ -76,14 +81,20 @@ def read_cuts(run: Run) -> Cuts:
 
 
 def _without_forgotten(run: Run, cuts: Cuts) -> Cuts:
-    """The cuts, none of which names a document or stratum that is gone, committed where that has changed them."""
-    content, moved = run.warehouse.content(_CUTS), move_cuts(run.warehouse.read(_SCORES), cuts, run.settings.selection)
-    if moved == cuts or content is None or content.provenance is None:
+    """The cuts without those of forgotten sources that have no document left; committed where there are such."""
+    content, blocks = run.warehouse.content(_CUTS), read_block_list(run.warehouse)
+    named = {cut: source_in(ARMS[cut.arm], cut.stratum) for cut in cuts.cuts}
+    sources = {source for source in named.values() if source is not None}
+    if not blocks.shards:  # their sources are not in the block list
+        sources &= {*blocks.sources, *blocks.doc_ids}
+    gone = without_documents(run, sources)
+    if not gone or content is None or content.provenance is None:
         return cuts
-    run.warehouse.commit_rows(_CUTS, moved.rows(), content.provenance, run.warehouse.rows([BLOCK_LIST]))
-    n_moved = len({*cuts.cuts} - {*moved.cuts})
-    run.progress.say(STAGE.name, f"{n_moved:,} cuts named forgotten documents or strata and are moved or removed")
-    return moved
+    kept = replace(cuts, cuts=[cut for cut, source in named.items() if source not in gone])
+    run.warehouse.commit_rows(_CUTS, kept.rows(), content.provenance, run.warehouse.rows([BLOCK_LIST]))
+    n_removed = len(cuts.cuts) - len(kept.cuts)
+    run.progress.say(STAGE.name, f"{n_removed:,} cuts of sources that have lost their last document are removed")
+    return kept
 
 
 def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
@@ -163,7 +174,7 @@ def _check_all_there(arm: str, n_docs: int, n_found: int) -> None:
 
 STAGE = Stage(
     name="filter_documents",
-    version=6,
+    version=7,
     reads=("documents", "document_scores", "pivots"),
     sections=("selection",),
     files=(),

@@ -12,6 +12,7 @@ from functools import partial
 
 from jobs import count_cooccurrence, filter_documents, find_pivots, score_documents, tokenize_corpus, write_report
 from jobs.framework.command_line import Arguments
+from jobs.framework.log_lines import is_json
 from jobs.framework.refresh import decide_refresh
 from jobs.framework.run_stages import print_plan, run_stage, with_run
 from jobs.framework.run_summary import describe_rebuild, describe_release, write_summary
@@ -53,8 +54,9 @@ class Request(Arguments):
 def run(run: Run, request: Request) -> None:
     """Runs what has changed, in order, and adds a release where a table has changed."""
     run_changed(run, STAGES, request)
-    tables = [table for stage in STAGES for table in stage.writes(run.settings)]
-    sys.stdout.write(describe_rebuild(run, tables, str(write_report.report_location(run))))
+    if not is_json():  # log collectors take both streams
+        tables = [table for stage in STAGES for table in stage.writes(run.settings)]
+        sys.stdout.write(describe_rebuild(run, tables, str(write_report.report_location(run))))
 
 
 def plan(run: Run, request: Request) -> None:

@@ -33,7 +33,7 @@ _SHARDS = "shards"
 """Not compared: what the page has of shards is in ``documents`` and ``quarantine`` too, but for a touched shard."""
 _END = "</html>"
 _CUTS = "selection_cuts"
-"""Between refreshes only what made them is compared: a cut that names a forgotten document is moved."""
+"""Between refreshes only what made them is compared: cuts of a source that was forgotten are removed."""
 _SHOWN = re.compile(r'<meta name="semantic-pivots-shows" content="([^"]*)">')
 _RECORD = re.compile(r'<meta name="semantic-pivots-made-of" content="([^"]*)">')
 MODEL_REPORT = "model_report.html"

@@ -33,12 +33,15 @@ class Arm:
     documents: str = "true"
     """Predicate: the documents it may take. ``{bilingual_languages}`` and ``{seed}`` stand for SQL literals."""
     stratum: tuple[str, ...] = ("lang",)
-    """Expressions whose values together make a stratum, each with a budget of its own; none: one stratum."""
+    """Expressions whose values together make a stratum, each with a budget of its own; none: one stratum.
+
+    A source is named as ``source`` alone, by which the cuts of a forgotten source are found; other values have no "/".
+    """
     budget: Literal["rule", "pivot_arm"] = "pivot_arm"
     """Where token budgets come from: ``selection.rule``, or what the pivot arm holds of the same stratum."""
     pair: str | None = None
     """The other arm of a pair, which has the same strata and names this one. Both take as many documents of a stratum
-    as the smaller one has."""
+    as the smaller one has, or fewer where documents share a key: these are taken together or not at all."""
     share: Literal["half_share"] | None = None
     """For arms of a pair: the key of ``[selection]`` with the largest share of a stratum that each takes."""
     copy_of: str | None = None

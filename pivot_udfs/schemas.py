@@ -215,7 +215,7 @@ DATASET = _table(
 SELECTION_CUTS = _table(
     "selection_cuts",
     "filter_documents",
-    "Where each arm ends: the first document of each stratum that is left out. The pivot arm is always listed.",
+    "Where each arm ends: the place of the first document left out, by stratum. The pivot arm is always listed.",
     _string("arm", "The arm."),
     _string("stratum", "Values of the arm's strata with a slash between them, or all."),
     _long("budget", "Tokens or documents, by the arm; null where all up to value are taken.", True),
@@ -223,10 +223,10 @@ SELECTION_CUTS = _table(
         "value",
         "Order of the first document that is left out, in [0, 1]: 1 - shrunken_density in the pivot arm, (1 - "
         "half_balance) / 2 and (1 + half_balance) / 2 in half_a and half_b, else its draw. Null where the stratum "
-        "fits entirely, or the budget of an arm of a pair is 0. Documents before it (ties: by the key) are taken.",
+        "fits entirely, or the budget of an arm of a pair is 0. Documents before it are taken.",
         True,
     ),
-    *(field.with_nullable(True) for field in (*_KEY, *_PLACE)),
+    _long("tie", "Its hash of arm, seed, source and doc_id: of equal values the lower are taken. Null without.", True),
     _double("language_density", "Pivot tokens / tokens of the stratum, if it is a language, at that time.", True),
     _long("n_candidates", "Documents of the stratum that the arm could take; null in the pivot arm.", True),
     pinned=True,

@@ -140,7 +140,7 @@ def _added(parts: list[Counts], pairs: npt.NDArray[np.int64], docs: npt.NDArray[
     for columns, part_pairs, part_docs in parts:
         pairs[columns] += part_pairs
         docs[columns] += part_docs
-    columns = np.flatnonzero(docs | pairs).astype(np.int32)
+    columns = np.flatnonzero((docs != 0) | (pairs != 0)).astype(np.int32)  # of booleans, four times as fast
     total = (columns, pairs[columns], docs[columns])
     pairs[columns] = 0
     docs[columns] = 0

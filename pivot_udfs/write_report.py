@@ -1,4 +1,4 @@
-"""The executor step of the report, the association of word pairs, and the marking of pivots in a text.
+"""The executor steps of the report, on stored counts, and the marking of pivots in a text.
 
 Marks are located in bytes, where token boundaries are exact, and then extended to whole characters.
 """
@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pivot_udfs.counting.associations import npmi
-from pivot_udfs.schemas import WORD_COOCCURRENCE
+from pivot_udfs.counting.read_counts import read_counts, word_ids
+from pivot_udfs.schemas import TOKEN_COOCCURRENCE, WORD_COOCCURRENCE
+from pivot_udfs.storage.typed_columns import pylist
 
-WORD_ASSOCIATIONS = pa.schema(
-    [*WORD_COOCCURRENCE, ("docs_a", pa.int64()), ("docs_b", pa.int64()), ("npmi", pa.float64())]
-)
-"""``docs_a`` and ``docs_b`` are the documents with each word."""
+WORD_ASSOCIATIONS = pa.schema([*WORD_COOCCURRENCE, ("npmi", pa.float64())])
+NEAR = pa.schema([TOKEN_COOCCURRENCE.field(name) for name in ("token_id", "doc_count")])
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,52 @@ class Passage:
     cut_after: bool
 
 
-def associate_word_pairs(batches: Iterator[pa.RecordBatch], n_docs: int) -> Iterator[pa.RecordBatch]:
-    """Adds npmi, in [-1, 1], to counted word pairs in a corpus of ``n_docs`` documents.
+def strongest_pairs(
+    batches: Iterator[pa.RecordBatch], folder: str, words: pa.Table, n_docs: int, min_doc_count: int, n_best: int
+) -> Iterator[pa.RecordBatch]:
+    """The word pairs in files of ``word_cooccurrence`` with the highest npmi, in [-1, 1], of each two languages.
 
-    ``batches`` have the columns of WORD_ASSOCIATIONS except npmi; yields batches in WORD_ASSOCIATIONS.
+    ``words`` is ``word_totals`` of ``n_docs`` documents. Word pairs in fewer than ``min_doc_count`` documents, or with
+    one surface, are left out. Yields batches in WORD_ASSOCIATIONS.
     """
+    names = zip(pylist(words["lang"]), pylist(words["word"]), strict=True)
+    numbers = {name: number for number, name in enumerate(names)}
+    _, surfaces = np.unique([word.lower() for _, word in numbers], return_inverse=True)
+    docs = words.column("doc_count").to_numpy().astype(np.float64)
     for batch in batches:
-        both, docs_a, docs_b = (
-            batch.column(name).to_numpy().astype(np.float64) for name in ("doc_count", "docs_a", "docs_b")
-        )
-        values = pa.array(npmi(both, docs_a, docs_b, float(n_docs)))
-        columns = [batch.column(name) for name in WORD_ASSOCIATIONS.names[:-1]]
-        yield pa.RecordBatch.from_arrays([*columns, values], schema=WORD_ASSOCIATIONS)
+        for rows in read_counts("word_cooccurrence", pylist(batch.column(0)), folder):
+            a, b = (word_ids(rows, numbers, side) for side in ("_a", "_b"))
+            both = rows.column("doc_count").to_numpy()
+            kept = np.flatnonzero((both >= min_doc_count) & (surfaces[a] != surfaces[b]))
+            values = npmi(both[kept].astype(np.float64), docs[a[kept]], docs[b[kept]], float(n_docs))
+            pairs = pa.table(rows.take(kept)).append_column("npmi", pa.array(values)).cast(WORD_ASSOCIATIONS)
+            yield from best_of_languages(pairs, n_best).to_batches()
+
+
+def best_of_languages(pairs: pa.Table, n: int) -> pa.Table:
+    """The ``n`` strongest word pairs of each two languages, in order, from rows in WORD_ASSOCIATIONS."""
+    return first_of_each(pairs, ["lang_a", "lang_b"], ["npmi", "doc_count"], ["word_a", "word_b"], n)
+
+
+def first_of_each(rows: pa.Table, groups: list[str], largest: list[str], least: list[str], n: int) -> pa.Table:
+    """The first ``n`` rows of each combination of values in ``groups``, ordered by ``largest``, then by ``least``."""
+    ranked = rows.sort_by(
+        [*((x, "ascending") for x in groups), *((x, "descending") for x in largest), *((x, "ascending") for x in least)]
+    )
+    codes = [ranked[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in groups]
+    numbers = np.cumsum(np.any(np.diff(codes, prepend=-1), axis=0))
+    return ranked.filter(np.arange(len(numbers)) - np.searchsorted(numbers, numbers) < n)
+
+
+def counts_near(batches: Iterator[pa.RecordBatch], folder: str, cells: pa.Table) -> Iterator[pa.RecordBatch]:
+    """The counts of cells (token_id, lang, word) in files of ``token_cooccurrence``: batches in NEAR."""
+    tokens = cells.column("token_id").unique()
+    for batch in batches:
+        for rows in read_counts("token_cooccurrence", pylist(batch.column(0)), folder, ("pair_count",)):
+            of_tokens = pa.table(rows.filter(pc.is_in(rows.column("token_id"), tokens)))
+            typed = of_tokens.cast(pa.schema([TOKEN_COOCCURRENCE.field(name) for name in rows.schema.names]))
+            near = typed.join(cells, cells.column_names, join_type="inner")
+            yield from near.select(NEAR.names).cast(NEAR).to_batches()
 
 
 def mark_pivots(

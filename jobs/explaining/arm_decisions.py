@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from jobs.selection.budgeted_sample import KEY
 from jobs.selection.shrunken_density import SHRUNKEN
 from jobs.warehouse.arrow_tables import ArrowTables
 from pivot_udfs.arms import ARMS, PIVOT, Arm
@@ -46,13 +45,21 @@ def decide_arms(tables: ArrowTables, scored: Mapping[str, Any], selection: Selec
 
 
 def _is_in_pivot_arm(tables: ArrowTables, scored: Mapping[str, Any], selection: Selection) -> bool:
-    """Whether the pivot arm takes a document; its dataset need not be there."""
+    """Whether the pivot arm takes a document; without its dataset none whose density is exactly that of the cut."""
     cuts = _cuts(tables, PIVOT, scored["lang"])
     if not cuts or cuts[0]["budget"] is None:
         return bool(cuts) and bool(scored[SHRUNKEN] >= selection.threshold)
-    if cuts[0]["value"] is None:
+    value, end = 1 - scored[SHRUNKEN], cuts[0]["value"]
+    if end is None:
         return bool(cuts[0]["budget"])
-    return [1 - scored[SHRUNKEN], *(scored[name] for name in KEY)] < [cuts[0][name] for name in ("value", *KEY)]
+    if value == end and PIVOT in selection.arms:
+        return _is_in(tables, PIVOT, scored)  # ties are broken by a hash of Spark
+    return bool(value < end)
+
+
+def _is_in(tables: ArrowTables, arm: str, scored: Mapping[str, Any]) -> bool:
+    here = (ds.field("shard") == scored["shard"]) & (ds.field("record") == scored["record"])
+    return bool(tables.rows(f"datasets/{arm}", ["record"], here))
 
 
 def _cuts(tables: ArrowTables, arm: str, stratum: str) -> list[dict[str, Any]]:
@@ -82,9 +89,7 @@ def stratum_of(arm: Arm, scored: Mapping[str, Any]) -> str | None:
 
 
 def _decide(tables: ArrowTables, arm: Arm, scored: Mapping[str, Any], selection: Selection) -> ArmDecision:
-    here = (ds.field("shard") == scored["shard"]) & (ds.field("record") == scored["record"])
-    held = bool(tables.rows(f"datasets/{arm.name}", ["record"], here))
-    name, arm = arm.name, ARMS[arm.copy_of or arm.name]
+    held, name, arm = _is_in(tables, arm.name, scored), arm.name, ARMS[arm.copy_of or arm.name]
     stratum = stratum_of(arm, scored)
     predicate = arm.predicate(selection.bilingual_languages, selection.seed)
     may_be_taken = evaluate([predicate], scored)
@@ -107,6 +112,5 @@ def _reason(arm: Arm, held: bool, cuts: Sequence[Mapping[str, Any]]) -> str:
         return f"no document of the stratum has a match in the arm {arm.pair}"
     if cut["value"] is None:
         return f"the stratum fits {budget} entirely"
-    first = f"{cut['source']} {cut['doc_id']} ({cut['shard']}, record {cut['record']})"
-    place = "comes before the first document that is" if held else "is, or comes after, the first document"
-    return f"it {place} left out of {budget}: {first}, {arm.order or 'draw'} = {cut['value']:.6g}"
+    place = "comes before" if held else "is at, or comes after,"
+    return f"it {place} the end of {budget}: {arm.order or 'draw'} = {cut['value']:.6g}"

@@ -20,7 +20,7 @@ from pivot_udfs.forget_documents import FOUND, SOURCES, find_blocked, is_blocked
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import BLOCK_LIST
 from pivot_udfs.shards.block_list import Blocked, BlockList
-from pivot_udfs.storage.read_parquet import read_files, table_in
+from pivot_udfs.storage.read_parquet import APART, read_files, table_in
 from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.storage.write_parquet import WrittenFile
 
@@ -103,12 +103,16 @@ def remove_records(
 ) -> dict[str, LoadedShard]:
     """Removes the blocked records that were found, and blocked shards; returns the rows of ``shards`` after that.
 
-    The commits of tables name the block list, so that their difference is counted without the rows that stay.
+    They are first put into files of their own, so that counting their difference reads no others. The commits that
+    remove these name the block list.
     """
-    provenance, changes = _provenance(run), _rewritten(run, found, blocks)
+    provenance, changes = _provenance(run), _rewritten(run, found, blocks, apart=_LOADED)
     for table in (table for table in _LOADED if table in changes):
-        files, removed = changes[table]
-        run.warehouse.commit(table, files, provenance, removed, run.warehouse.rows([BLOCK_LIST]))
+        change = changes[table]
+        if change.mixed:
+            run.warehouse.commit(table, [*change.kept, *change.apart], None, change.mixed)
+        removed = [*change.whole, *(file["path"] for file in change.apart)]
+        run.warehouse.commit(table, [], provenance, removed, run.warehouse.rows([BLOCK_LIST]))
     rows = rows_after(found, {path: row for path, row in loaded.items() if path not in blocks.shards})
     commit_shards(run.warehouse, rows.values(), provenance, run.warehouse.rows((*_LOADED, BLOCK_LIST)))
     return rows
@@ -135,21 +139,41 @@ def forget_rows(run: Run, tables: Mapping[str, Provenance], blocks: BlockList) -
     """
     changes = _rewritten(run, find_records(run, blocks, tables), blocks)
     for table, provenance in tables.items():
-        files, removed = changes.get(table, ([], []))
-        run.warehouse.commit(table, files, provenance, removed)
+        change = changes.get(table, _Rewritten([], [], [], []))
+        run.warehouse.commit(table, change.kept, provenance, [*change.whole, *change.mixed])
 
 
-def _rewritten(run: Run, found: Sequence[Found], blocks: BlockList) -> dict[str, tuple[list[WrittenFile], list[str]]]:
-    """New files without blocked rows, and the files that they replace, by table."""
+class _Rewritten(NamedTuple):
+    """The files of a table with blocked rows: paths in the table."""
+
+    whole: list[str]
+    """Files without other rows."""
+    mixed: list[str]
+    """Files with other rows, too."""
+    kept: list[WrittenFile]
+    """New files with the other rows of ``mixed``."""
+    apart: list[WrittenFile]
+    """New files with the blocked rows of ``mixed``; none unless they are asked for."""
+
+
+def _rewritten(
+    run: Run, found: Sequence[Found], blocks: BlockList, apart: Collection[str] = ()
+) -> dict[str, _Rewritten]:
+    """By table; those of ``apart`` with files of what is blocked."""
     blocked, rows = defaultdict[str, int](int), {each.file: each.file_rows for each in found}
     for each in found:
         blocked[each.file] += each.n_records
     tables = {each.table for each in found}
     sizes = {f"{table}/{path}": n for table in tables for path, n in run.warehouse.files(table).items()}
     mixed = {file: sizes[file] for file, n_rows in rows.items() if blocked[file] < n_rows}
-    kept = files_without(run.warehouse, mixed, partial(is_blocked, blocks=blocks))
+    new = files_without(run.warehouse, mixed, partial(is_blocked, blocks=blocks), apart)
     return {
-        table: (kept.get(table, []), [file.removeprefix(f"{table}/") for file in rows if table_in(file) == table])
+        table: _Rewritten(
+            [file.removeprefix(f"{table}/") for file in rows if table_in(file) == table and file not in mixed],
+            [file.removeprefix(f"{table}/") for file in mixed if table_in(file) == table],
+            new.get(table, []),
+            new.get(f"{APART}{table}", []),
+        )
         for table in tables
     }
 

@@ -10,7 +10,7 @@ from jobs.loading.compare_shards import LoadedShard
 from jobs.warehouse.delta.table_files import files_with_shards
 from jobs.warehouse.spark_tables import Warehouse
 from pivot_udfs.provenance import Provenance, TableVersion
-from pivot_udfs.storage.read_parquet import in_shards, rows_without, table_in
+from pivot_udfs.storage.read_parquet import APART, in_shards, rows_without, table_in
 from pivot_udfs.storage.write_parquet import WrittenFile
 
 
@@ -38,18 +38,22 @@ def replace_shards(
 
 
 def files_without(
-    warehouse: Warehouse, files: Mapping[str, int], left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
+    warehouse: Warehouse,
+    files: Mapping[str, int],
+    left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
+    apart: Collection[str] = (),
 ) -> dict[str, list[WrittenFile]]:
     """New files by table, with the rows of files of these tables, except for some.
 
     ``files``: size in bytes by path in the warehouse. ``left_out`` says of each row of a batch whether it is left out;
-    it runs in workers.
+    it runs in workers. Files with what is left out of tables ``apart`` have the table's name after ``APART``.
     """
     if not files:
         return {}
     tables = sorted({*map(table_in, files)})
-    step = partial(rows_without, folder=warehouse.root.uri, left_out=left_out)
-    return warehouse.write_files(frame_of_files(warehouse.spark, files), tables, step, by_shard=tables)
+    names = [*tables, *(f"{APART}{table}" for table in tables if table in apart)]
+    step = partial(rows_without, folder=warehouse.root.uri, left_out=left_out, apart=apart)
+    return warehouse.write_files(frame_of_files(warehouse.spark, files), names, step, by_shard=names)
 
 
 def commit_shards(

@@ -94,30 +94,21 @@ def read_mixes(by_group: DataFrame, languages: Sequence[Row], arms: Sequence[str
 
     ``by_group`` is from ``sums_by_group``, ``languages`` are from ``sums_by_language``.
     """
-    names = ("corpus", *arms)
-    totals = {name: sum(row[name].n_tokens for row in languages) for name in names}
     keys = [
         F.struct(F.lit(kind).alias("kind"), F.col(column).cast("string").alias("key"))
         for kind, column in _KINDS.items()
     ]
-    tokens = by_group.select(F.explode(F.array(*keys)).alias("of"), *(F.col(f"{n}.n_tokens").alias(n) for n in names))
-    groups = tokens.groupBy("of.kind", "of.key").agg(*(F.sum(name).alias(name) for name in names))
-    largest = Window.partitionBy("kind").orderBy(F.desc("corpus"), "key")
-    shown = groups.withColumn("place", F.row_number().over(largest)).where(F.col("place") <= N_GROUPS)
-    rows = sorted(shown.collect(), key=lambda row: row["place"])
-    distances = _distances(groups, totals, compared_arms(arms))
-    return tuple(
-        Mix(kind, tuple(row for row in rows if row["kind"] == kind), distances.get(kind, {})) for kind in _KINDS
-    )
-
-
-def _distances(
-    groups: DataFrame, totals: Mapping[str, int], compared: Mapping[str, str]
-) -> dict[str, dict[str, float]]:
-    """By kind and arm: the share of its tokens that would have to be of other groups to give the other arm's mix."""
-    filled = {arm: other for arm, other in compared.items() if totals[arm] and totals[other]}
-    if not filled:
-        return {}
-    share = {name: F.col(name) / totals[name] for name in {*filled, *filled.values()}}
-    apart = [(F.sum(F.abs(share[arm] - share[other])) / 2).alias(arm) for arm, other in filled.items()]
-    return {row["kind"]: {arm: row[arm] for arm in filled} for row in groups.groupBy("kind").agg(*apart).collect()}
+    names = ("corpus", *arms)
+    sums = (F.sum(f"{name}.n_tokens").alias(name) for name in names)
+    of_corpus = F.sum("corpus.n_docs").alias("n_docs"), F.array_sort(F.collect_set("lang")).alias("langs")
+    groups = by_group.withColumn("of", F.explode(F.array(*keys))).groupBy("of.kind", "of.key").agg(*sums, *of_corpus)
+    whole = Window.partitionBy("kind")
+    totals = {name: sum(row[name].n_tokens for row in languages) for name in names}
+    compared = {arm: other for arm, other in compared_arms(arms).items() if totals[arm] and totals[other]}
+    share = {name: F.col(name) / totals[name] for name in {*compared, *compared.values()}}
+    apart = ((F.sum(F.abs(share[a] - share[b])).over(whole) / 2).alias(a) for a, b in compared.items())
+    place = F.row_number().over(whole.orderBy(F.desc("corpus"), "key")).alias("place")
+    ranked = groups.select("*", place, F.count("*").over(whole).alias("n_groups"), F.struct(*apart).alias("apart"))
+    rows = sorted(ranked.where(F.col("place") <= N_GROUPS).collect(), key=lambda row: row["place"])
+    of_kinds = {kind: tuple(row for row in rows if row["kind"] == kind) for kind in _KINDS}
+    return tuple(Mix(kind, shown, shown[0].apart.asDict() if shown else {}) for kind, shown in of_kinds.items())

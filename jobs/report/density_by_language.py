@@ -33,25 +33,22 @@ def read_densities(marked: DataFrame, languages: Sequence[Row]) -> tuple[Languag
     shown = {row["lang"]: row["corpus"] for row in languages[:N_LANGUAGES]}
     widths = {lang: (row.n_pivot_tokens / max(row.n_tokens, 1) or 1.0) / _FINE for lang, row in shown.items()}
     marked = marked.where(F.col("lang").isin(list(shown)))
+    bins = F.posexplode(F.array(_fine_bin("pivot_density", widths), _fine_bin(SHRUNKEN, widths)))
+    binned = marked.select("lang", "taken", octave(), SHRUNKEN, bins.alias("of_shrunken", "bin"))
     counts = F.count("*").alias("n"), F.min(SHRUNKEN).alias("least")
-    raw = _by_language(marked.groupBy("lang", "taken", _fine_bin("pivot_density", widths), octave()).agg(*counts))
-    shrunken = _by_language(marked.groupBy("lang", "taken", _fine_bin(SHRUNKEN, widths)).agg(*counts))
+    cells = _by_language(binned.groupBy("lang", "taken", "octave", "of_shrunken", "bin").agg(*counts))
     samples = _by_language(_samples(marked, {lang: row.n_docs for lang, row in shown.items()}))
-    return tuple(
-        _density(lang, row, widths[lang], raw[lang], shrunken[lang], samples.get(lang, ()))
-        for lang, row in shown.items()
-    )
+    return tuple(_density(lang, row, widths[lang], cells[lang], samples.get(lang, ())) for lang, row in shown.items())
 
 
 def _fine_bin(column: str, widths: dict[str, float]) -> Column:
     width = reduce(lambda other, lang: F.when(F.col("lang") == lang, widths[lang]).otherwise(other), widths, F.lit(1.0))
-    return F.least(F.floor(F.col(column) / width), F.lit(_MOST - 1)).cast("int").alias("bin")
+    return F.least(F.floor(F.col(column) / width), F.lit(_MOST - 1)).cast("int")
 
 
-def _density(
-    lang: str, sums: Row, width: float, raw: Sequence[Row], shrunken: Sequence[Row], sample: tuple[Row, ...]
-) -> LanguageDensity:
+def _density(lang: str, sums: Row, width: float, cells: Sequence[Row], sample: tuple[Row, ...]) -> LanguageDensity:
     """Of one language, from its counts of documents by fine bins of the raw and of the shrunken density."""
+    raw, shrunken = ([cell for cell in cells if cell["of_shrunken"] == kind] for kind in (0, 1))
     by_raw, taken = _histogram(raw, 1, _MOST), [cell for cell in shrunken if cell["taken"]]
     step = int(np.searchsorted(np.cumsum(by_raw), 0.99 * sums.n_docs)) // (N_BINS - 1) + 1
     n_taken = sum(cell["n"] for cell in taken)

@@ -3,7 +3,6 @@
 Which documents an arm has follows from their scores and the cuts: datasets are read for the examples only, by key.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pyspark.sql import functions as F
@@ -24,32 +23,23 @@ from pivot_udfs.load_settings import result_settings
 from pivot_udfs.provenance import Provenance
 from pivot_udfs.schemas import STAGE_TABLES
 from pivot_udfs.settings import Selection, Settings
-from pivot_udfs.tokenization.vocabulary import vocabulary
 
 N_LANGUAGE_PAIRS = 12
-_N_THREADS = 3
 
 
 def read_report(run: Run) -> Report:
     """Everything that the page shows, from the tables of the run."""
     selection, cuts = run.settings.selection, Cuts.from_rows(run.warehouse.read_small("selection_cuts").to_pylist())
     mark = partial(mark_documents, run.warehouse.read("document_scores"), cuts, selection)
-    taken = mark([PIVOT]).withColumn("taken", F.col(PIVOT) if PIVOT in selection.arms else F.lit(False))
-    by_group = sums_by_group(mark(selection.arms), selection.arms).persist()
-    vocabulary(run.tokenizer)  # loaded once, before the threads use it
-    # Each part is many small queries, most of whose time is spent in planning: the parts run concurrently.
-    with ThreadPoolExecutor(_N_THREADS) as pool:
-        pairs_ = pool.submit(read_language_pairs, run)
-        pivots = pool.submit(read_pivots, run)
-        tables = pool.submit(_table_notes, run)
-        languages = sums_by_language(by_group, selection.arms)
-        drift = pool.submit(read_drift, run)
-        mixes = pool.submit(read_mixes, by_group, languages, selection.arms)
-        intake = pool.submit(read_intake, run, by_group)
-        densities = read_densities(taken, languages)
-        examples = read_examples(run, taken, mark(selection.arms), [language.lang for language in densities])
+    taken = (F.col(PIVOT) if PIVOT in selection.arms else F.lit(False)).alias("taken")
+    marked = mark(selection.arms).select("*", taken)
+    by_group = sums_by_group(marked, selection.arms).persist()
+    languages = sums_by_language(by_group, selection.arms)
+    mixes = read_mixes(by_group, languages, selection.arms)
     by_group.unpersist()
-    pairs = pairs_.result()
+    densities = read_densities(mark([PIVOT]).select("*", taken), languages)
+    examples = read_examples(run, marked, [language.lang for language in densities])
+    pairs = read_language_pairs(run)
     return Report(
         warehouse=run.warehouse.path,
         window=str(run.settings.cooccurrence.window),
@@ -58,17 +48,17 @@ def read_report(run: Run) -> Report:
         shrinkage_tokens=selection.shrinkage_tokens,
         min_doc_count=run.settings.pivots.min_word_doc_count,
         n_pivots=run.warehouse.read_small("pivots").num_rows,
-        intake=intake.result(),
+        intake=read_intake(run, languages, next(mix for mix in mixes if mix.kind == "source")),
         language_pairs=pairs[:N_LANGUAGE_PAIRS],
         n_language_pairs=len(pairs),
-        pivots=pivots.result(),
-        drift=drift.result(),
+        pivots=read_pivots(run),
+        drift=read_drift(run),
         densities=densities,
         arms=read_arms(selection, languages, unmatched(cuts.cuts)),
         compared=compared_arms(selection.arms),
-        mixes=mixes.result(),
+        mixes=mixes,
         examples=examples,
-        tables=tables.result(),
+        tables=_table_notes(run),
         settings=_settings(run.settings),
         release=read_release(run.warehouse.root, run.release) if run.release is not None else None,
     )

@@ -24,8 +24,8 @@ class Mix(NamedTuple):
 
     kind: str
     rows: tuple[Row, ...]
-    """key (of ``length``: k for documents of 2 ** k to 2 ** (k + 1) - 1 tokens), and tokens in ``corpus`` and each arm:
-    the groups with the most tokens."""
+    """key (of ``length``: k for documents of 2 ** k to 2 ** (k + 1) - 1 tokens), tokens in ``corpus`` and each arm,
+    n_docs and langs in the corpus, and n_groups, the number of all groups: those with the most tokens."""
     distances: dict[str, float]
     """By arm: the share of its tokens, in [0, 1], that would have to be of other groups for the mix of the arm that it
     is compared with (total variation distance); not of empty arms."""
@@ -60,7 +60,7 @@ class LanguagePair:
     n_concepts_linked: int
     """Concepts whose two words have at least one pivot."""
     pairs: tuple[Row, ...]
-    """word_a, word_b, pair_count, doc_count, docs_a, docs_b, npmi, is_translation (they share a row of the lexicon)."""
+    """word_a, word_b, pair_count, doc_count, npmi, is_translation (they share a row of the lexicon)."""
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,31 @@
 """What was read: documents and tokens by source, and quarantined records by reason with examples."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
-from jobs.report.arm_budgets_and_mixes import N_GROUPS
-from jobs.report.report_types import Intake
+from jobs.report.report_types import Intake, Mix
 from pivot_udfs.tokenization.vocabulary import vocabulary
 
 _EXCERPT = 120
 """Longest excerpt of a quarantined record, in characters."""
+_SOURCE = Row("source", "langs", "n_docs", "n_tokens")
 
 
-def read_intake(run: Run, by_group: DataFrame) -> Intake:
-    """What was read; ``by_group`` from ``sums_by_group``."""
-    by_source = by_group.groupBy("source").agg(
-        F.array_sort(F.collect_set("lang")).alias("langs"),
-        F.sum("corpus.n_docs").alias("n_docs"),
-        F.sum("corpus.n_tokens").alias("n_tokens"),
-    )
-    totals = by_source.agg(F.count("*"), F.sum("n_docs"), F.sum("n_tokens")).collect()[0]
-    rejected = _read_rejected(run.warehouse.read("quarantine"))
+def read_intake(run: Run, languages: Sequence[Row], sources: Mix) -> Intake:
+    """What was read; ``languages`` from ``sums_by_language``, ``sources`` from ``read_mixes``."""
+    rejected = _read_rejected(run.warehouse.read("quarantine")) if run.warehouse.files("quarantine") else ()
     return Intake(
         n_shards=_n_shards(run),
-        n_docs=totals[1] or 0,
-        n_tokens=totals[2] or 0,
+        n_docs=sum(row.corpus.n_docs for row in languages),
+        n_tokens=sum(row.corpus.n_tokens for row in languages),
         n_bytes=_text_bytes(run),
         n_quarantined=sum(row.n_records for row in rejected),
-        n_sources=totals[0],
-        sources=tuple(by_source.orderBy(F.desc("n_tokens"), "source").limit(N_GROUPS).collect()),
+        n_sources=sources.rows[0].n_groups if sources.rows else 0,
+        sources=tuple(_SOURCE(row.key, row.langs, row.n_docs, row.corpus) for row in sources.rows),
         rejected=rejected,
     )
 

@@ -2,9 +2,10 @@
 
 Rows fall into bins of their value; sums over the bins show in which bin a budget ends. While many rows lie in that bin
 it is divided into bins again, so that no task sorts more than ``_SORTED_ROWS`` rows of a stratum, except rows of equal
-value. The rows of the last bin are sorted, and the first one that does not fit is the cut. Whether a row is taken then
-follows from its own columns and its stratum's cut. The driver receives one row for each stratum. All draws share their
-passes: two where bins are small, one more each time that they are divided again.
+value. The rows of the last bin are sorted by value and tie; rows in which both are equal are taken together or not at
+all, and the first ones that do not fit are the cut. Whether a row is taken then follows from its own columns and its
+stratum's cut. The driver receives one row for each stratum. All draws share their passes: two where bins are small, one
+more each time that they are divided again.
 """
 
 import math
@@ -18,15 +19,13 @@ from pyspark.sql import functions as F
 
 from pivot_udfs.storage.typed_columns import schema_of
 
-KEY = ("source", "doc_id", "shard", "record")
 _BINS = 4096
 _FINEST = 1 << 48
 """The largest number of bins in [0, 1) that doubles can distinguish everywhere."""
 _SORTED_ROWS = 1_000_000
-_FIRST = pa.struct(schema_of({"value": pa.float64(), **dict.fromkeys(KEY[:3], pa.string()), "record": pa.int64()}))
+_PLACE = schema_of({"value": pa.float64(), "tie": pa.int64()})
 _BUDGET = schema_of({"name": pa.string(), "stratum": pa.string(), "left": pa.int64()})
-_CUT = schema_of({"stratum": pa.string(), "first": _FIRST})
-_NAMED = pa.schema([pa.field("name", pa.string()), *_CUT])
+_CUT = schema_of({"stratum": pa.string(), "first": pa.struct(_PLACE)})
 _EDGE = schema_of({"name": pa.string(), "stratum": pa.string(), "bin": pa.int64(), "left": pa.int64()})
 
 
@@ -38,7 +37,9 @@ class Draw:
     stratum: Column
     """string"""
     value: Column
-    """double in [0, 1]; lower comes first, ties are broken by the key."""
+    """double in [0, 1]; lower comes first."""
+    tie: Column
+    """bigint; of equal values the lower comes first."""
     weight: Column
     """bigint, 0 or more"""
     budgets: Mapping[str, int]
@@ -56,26 +57,22 @@ class Cut(NamedTuple):
     budget: int | None = None
     """In the unit of the weights; None: without a budget, all rows up to ``value`` are taken."""
     value: float | None = None
-    """Of the first row that is not taken; None, like the key, where the stratum fits entirely."""
-    source: str | None = None
-    doc_id: str | None = None
-    shard: str | None = None
-    record: int | None = None
+    """Of the first rows that are not taken; None, like ``tie``, where the stratum fits entirely."""
+    tie: int | None = None
+    """Of the same rows; None also without a budget."""
     n_candidates: int | None = None
     """Rows of the stratum that the draw may take; None where they are not counted."""
 
     @property
     def first(self) -> dict[str, Any] | None:
-        """Value and key of the first row that is not taken; None where all rows that may be taken are."""
-        key = {"source": self.source, "doc_id": self.doc_id, "shard": self.shard, "record": self.record}
-        return None if self.source is None else {"value": self.value, **key}
+        """Value and tie of the first rows that are not taken; None where all rows that may be taken are."""
+        return None if self.tie is None else {"value": self.value, "tie": self.tie}
 
 
 def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]:
     """Cuts each draw where its budgets end, and marks the rows that it takes.
 
-    The frame has the columns in KEY and those that the draws use. Returns it with a boolean column for each draw, by
-    its name, and one cut for each stratum with a budget.
+    Returns the frame with a boolean column for each draw, by its name, and one cut for each stratum with a budget.
     """
     firsts = _first_left_out(_offers(frame, draws), draws)
     cuts = [
@@ -89,7 +86,7 @@ def take(frame: DataFrame, draws: Sequence[Draw]) -> tuple[DataFrame, list[Cut]]
 def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFrame:
     """Adds a boolean column for each draw, by its name: the rows that it takes, by each row and these cuts alone.
 
-    Rows in strata without a cut, or with a budget of 0 and no key, are not taken.
+    Rows in strata without a cut, or with a budget of 0 and no tie, are not taken.
     """
     for draw in draws:
         of_draw = [cut for cut in cuts if cut.arm == draw.name and (cut.budget != 0 or cut.first)]
@@ -97,31 +94,8 @@ def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFr
     return frame
 
 
-def next_firsts(
-    frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]
-) -> dict[tuple[str, str], dict[str, Any] | None]:
-    """Value and KEY of the first row that may be taken at or after each cut; by (name, stratum).
-
-    None where there is no such row, or the cut has no key; strata without any row of the frame are absent.
-    """
-    cut = local_frame(frame.sparkSession, [(cut.arm, cut.stratum, cut.first) for cut in cuts], _NAMED)
-    places = [
-        F.struct(
-            F.lit(draw.name).alias("name"),
-            draw.stratum.alias("stratum"),
-            F.when(draw.among, F.struct(draw.value.alias("value"), *KEY)).alias("place"),
-        )
-        for draw in draws
-    ]
-    rows = frame.select(F.explode(F.array(*places)).alias("of")).select("of.*")
-    after = F.min(F.when(F.col("place") >= F.col("first"), F.col("place"))).alias("next")
-    found = rows.join(F.broadcast(cut), on=["name", "stratum"]).groupBy("name", "stratum").agg(after).collect()
-    return {(row["name"], row["stratum"]): row["next"] and row["next"].asDict() for row in found}
-
-
 def _offers(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
-    offers = frame.select(*KEY, F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer"))
-    return offers.select(*KEY, "offer.*")
+    return frame.select(F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer")).select("offer.*")
 
 
 def _offer(draw: Draw) -> Column:
@@ -129,13 +103,14 @@ def _offer(draw: Draw) -> Column:
         F.lit(draw.name).alias("name"),
         draw.stratum.alias("stratum"),
         draw.value.alias("value"),
+        draw.tie.alias("tie"),
         draw.weight.cast("bigint").alias("weight"),
     )
     return F.when(draw.among, offer)
 
 
 def _first_left_out(offers: DataFrame, draws: Sequence[Draw]) -> dict[tuple[str, str], Any]:
-    """Value and KEY of the first row that does not fit, by (name, stratum); strata that fit entirely are absent."""
+    """Value and tie of the first rows that do not fit, by (name, stratum); strata that fit entirely are absent."""
     rows = [(draw.name, stratum, budget) for draw in draws for stratum, budget in draw.budgets.items()]
     inside = offers.join(F.broadcast(local_frame(offers.sparkSession, rows, _BUDGET)), on=["name", "stratum"])
     firsts: dict[tuple[str, str], Any] = {}
@@ -174,11 +149,11 @@ def _within(inside: DataFrame, edges: Sequence[Row], n_bins: int) -> DataFrame:
 
 
 def _sorted_firsts(inside: DataFrame) -> dict[tuple[str, str], Any]:
-    """The first row of each stratum that does not fit; one task sorts the rows of a stratum."""
-    upto = Window.partitionBy("name", "stratum").orderBy("value", *KEY)
+    """The first rows of each stratum that do not fit; one task sorts the rows of a stratum."""
+    upto = Window.partitionBy("name", "stratum").orderBy(*_PLACE.names)
     upto = upto.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     beyond = inside.withColumn("upto", F.sum("weight").over(upto)).where(F.col("upto") > F.col("left"))
-    firsts = beyond.groupBy("name", "stratum").agg(F.min(F.struct("value", *KEY)).alias("first")).collect()
+    firsts = beyond.groupBy("name", "stratum").agg(F.min(F.struct(*_PLACE.names)).alias("first")).collect()
     return {(row["name"], row["stratum"]): row["first"].asDict() for row in firsts}
 
 
@@ -188,7 +163,7 @@ def _marked(frame: DataFrame, draw: Draw, cuts: list[tuple[str, Any]]) -> DataFr
     joined = frame.join(F.broadcast(cut), on=draw.stratum == F.col("_cut.stratum"), how="left")
     first = F.col("_cut.first")
     whole = F.col("_cut").isNotNull() & first.isNull()
-    taken = whole | (F.struct(draw.value.alias("value"), *KEY) < first)
+    taken = whole | (F.struct(draw.value.alias("value"), draw.tie.alias("tie")) < first)
     return joined.select(*names, F.coalesce(draw.among & taken, F.lit(False)).alias(draw.name))
 
 

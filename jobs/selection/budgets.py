@@ -52,6 +52,14 @@ def stratum(arm: Arm) -> Column:
     return F.concat_ws("/", *map(F.expr, arm.stratum)) if arm.stratum else F.lit(ALL)
 
 
+def source_in(arm: Arm, of: str) -> str | None:
+    """The source that a stratum of an arm names; None where its strata are not within sources."""
+    if "source" not in arm.stratum:
+        return None
+    values, place = of.split("/"), arm.stratum.index("source")  # a source may have slashes, the other values have none
+    return "/".join(values[place : len(values) - (len(arm.stratum) - place - 1)])
+
+
 def language_budgets(selection: Selection, language_tokens: Mapping[str, int]) -> dict[str, int]:
     """Tokens to take of each language under the rules ``top_share`` and ``token_budget``.
 

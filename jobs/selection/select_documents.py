@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.selection.budgeted_sample import KEY, Cut, Draw, mark, next_firsts, take
+from jobs.selection.budgeted_sample import Cut, Draw, mark, take
 from jobs.selection.budgets import Held, control_budgets, count_strata, language_budgets, stratum
 from jobs.selection.shrunken_density import SHRUNKEN, language_densities, language_sums, with_shrunken_density
 from pivot_udfs.arms import ARMS, PIVOT, Arm
@@ -64,23 +64,6 @@ def decide_cuts(scores: DataFrame, selection: Selection) -> Cuts:
     return Cuts(
         [*cuts, *(_cut_controls(marked, controls, selection) if controls else [])], language_densities(languages)
     )
-
-
-def move_cuts(scores: DataFrame, cuts: Cuts, selection: Selection) -> Cuts:
-    """Cuts by which the arms take the same of ``scores``, and that name only documents and strata of these.
-
-    A cut that names a document which ``scores`` do not have gets the first one that comes after it, or none. The cuts
-    of strata without a document are left out.
-    """
-    draws = [_draw(ARMS[arm], {}, selection) for arm in sorted({cut.arm for cut in cuts.cuts})]
-    firsts = next_firsts(mark_documents(scores, cuts, selection, [PIVOT]), draws, cuts.cuts)
-    unnamed = dict.fromkeys(("value", *KEY))
-    moved = [
-        cut._replace(**(firsts[place] or unnamed)) if cut.first else cut
-        for cut in cuts.cuts
-        if (place := (cut.arm, cut.stratum)) in firsts
-    ]
-    return replace(cuts, cuts=moved)
 
 
 def select_documents(scores: DataFrame, cuts: Cuts, selection: Selection) -> DataFrame:
@@ -149,9 +132,10 @@ def _cut_controls(marked: DataFrame, arms: Sequence[Arm], selection: Selection) 
 
 
 def _draw(arm: Arm, budgets: Mapping[str, int], selection: Selection) -> Draw:
-    value = F.expr(arm.order) if arm.order else _uniform(arm.name, selection.seed)
+    tie = F.xxhash64(F.lit(arm.name), F.lit(selection.seed), F.col("source"), F.col("doc_id"))
+    value = F.expr(arm.order) if arm.order else _uniform(tie)
     weight = F.lit(1) if arm.unit == "documents" else F.col("n_tokens")
-    return Draw(arm.name, stratum(arm), value, weight, budgets, _may_be_taken(arm, selection))
+    return Draw(arm.name, stratum(arm), value, tie, weight, budgets, _may_be_taken(arm, selection))
 
 
 def _may_be_taken(arm: Arm, selection: Selection) -> Column:
@@ -161,7 +145,6 @@ def _may_be_taken(arm: Arm, selection: Selection) -> Column:
     return may_be_taken
 
 
-def _uniform(arm: str, seed: int) -> Column:
-    """A uniform number in [0, 1) that depends only on the document's key, the arm and the seed."""
-    hashed = F.xxhash64(F.lit(arm), F.lit(seed), F.col("source"), F.col("doc_id"))
+def _uniform(hashed: Column) -> Column:
+    """A uniform number in [0, 1) by a hash (bigint)."""
     return F.shiftrightunsigned(hashed, 11) / F.lit(float(1 << 53))

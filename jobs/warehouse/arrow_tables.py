@@ -1,6 +1,6 @@
 """The tables of a warehouse, read through delta-rs and Arrow: for jobs that answer in seconds, without Spark."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -86,25 +86,8 @@ class ArrowTables:
         return content.provenance
 
     def rows(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> list[dict[str, Any]]:
-        """The rows that satisfy a predicate, as ``batches``."""
-        return [row for batch in self.batches(name, columns, predicate) for row in batch.to_pylist()]
-
-    def batches(self, name: str, columns: Sequence[str], predicate: ds.Expression) -> Iterator[pa.RecordBatch]:
-        """Reads columns of the rows that satisfy a predicate, without files that statistics exclude.
-
-        Raises WarehouseError where there is no such table, or it cannot be read, MissingVersionError where its files
-        are no longer there.
-        """
-        delta, _ = self.existing(name)
-        try:
-            dataset = _dataset(delta, self.location(name))
-            yield from dataset.to_batches(columns=list(columns), filter=predicate)
-        except FileNotFoundError:
-            raise missing_version(self.location(name), int(delta.version()), "its files were removed") from None
-        except (DeltaError, pa.ArrowException, *STORE_ERRORS) as error:
-            raise WarehouseError(
-                f"{self.table_path(name)} cannot be read ({reason(error)}): run rebuild_corpus again"
-            ) from None
+        """As ``matching_rows``; raises WarehouseError also where there is no such table."""
+        return matching_rows(self.location(name), self.existing(name)[0], columns, predicate)
 
     def _open(self, name: str) -> tuple[DeltaTable, Content] | None:
         if name not in self._opened:
@@ -114,6 +97,21 @@ class ArrowTables:
             except DamagedTableError as error:
                 raise DamagedTableError(f"{error}: run rebuild_corpus, or restore it from a copy") from None
         return self._opened[name]
+
+
+def matching_rows(
+    table: Location, delta: DeltaTable, columns: Sequence[str], predicate: ds.Expression
+) -> list[dict[str, Any]]:
+    """Columns of the rows of a table that satisfy a predicate, read without files that statistics exclude.
+
+    Raises WarehouseError where it cannot be read, MissingVersionError where its files are no longer there.
+    """
+    try:
+        return _dataset(delta, table).to_table(columns=list(columns), filter=predicate).to_pylist()
+    except FileNotFoundError:
+        raise missing_version(table, int(delta.version()), "its files were removed") from None
+    except (DeltaError, pa.ArrowException, *STORE_ERRORS) as error:
+        raise WarehouseError(f"{table} cannot be read ({reason(error)}): run rebuild_corpus again") from None
 
 
 def _dataset(delta: DeltaTable, location: Location) -> ds.Dataset:

@@ -24,7 +24,7 @@ from pivot_udfs.errors import DamagedTableError, WarehouseError
 from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.schemas import BLOCK_LIST, table_of
 from pivot_udfs.storage.location import Location
-from pivot_udfs.storage.read_parquet import read_files
+from pivot_udfs.storage.read_parquet import APART, read_files
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.typed_columns import pylist
 from pivot_udfs.storage.write_parquet import FILES, TableStep, WrittenFile, rows_of_table, step_to_files
@@ -194,11 +194,11 @@ class Warehouse:
     ) -> dict[str, list[WrittenFile]]:
         """Lets workers write the files of tables, without a commit; returns these by table.
 
-        ``step`` makes the tables' rows of ``rows`` in one pass; ``by_shard`` as for ``step_to_files``.
+        ``step`` makes the tables' rows of ``rows`` in one pass; ``by_shard`` as for ``step_to_files``. Rows of a table
+        under a name that begins with ``APART`` have files of their own.
         """
-        write = partial(
-            step_to_files, step=step, uris={name: self.location(name).uri for name in names}, by_shard=by_shard
-        )
+        uris = {name: self.location(name.removeprefix(APART)).uri for name in names}
+        write = partial(step_to_files, step=step, uris=uris, by_shard=by_shard)
         written = rows.mapInArrow(write, from_arrow_schema(FILES)).collect()
         return {name: [cast(WrittenFile, row.asDict()) for row in written if row["table"] == name] for name in names}
 
@@ -206,13 +206,13 @@ class Warehouse:
         self,
         name: str,
         files: Sequence[WrittenFile],
-        provenance: Provenance,
+        provenance: Provenance | None,
         removed: Collection[str] | None = None,
         tables: Mapping[str, TableVersion] | None = None,
     ) -> None:
         """Commits files to a table, as ``commit_files``; raises WarehouseError if a table that was read has changed."""
         self.check_marker()
-        for read in provenance.tables:
+        for read in provenance.tables if provenance else ():
             unchanged(self.location(read), self.content(read))
         table, (began, damage) = self.location(name), self._state(name)
         if damage and began is None:

@@ -97,7 +97,7 @@ class Selection(Section):
     swap_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     """The share of the lexicon words of ``lexicon_swap`` that is replaced by translations."""
     seed: Annotated[int, Long] = 0
-    """Seed of the random draws of documents, and of the words that ``lexicon_swap`` replaces."""
+    """Seed of the random draws of documents, also among equals, and of the words that ``lexicon_swap`` replaces."""
 
     @model_validator(mode="after")
     def _quotas_fit(self) -> "Selection":

@@ -15,9 +15,9 @@ from pivot_udfs.storage.redact import reason
 from pivot_udfs.storage.stores import resolve
 from pivot_udfs.storage.typed_columns import pylist
 
+APART = "apart:"
+"""Before the name of a table, in what a ``TableStep`` yields: rows for files without any others."""
 _BATCH_BYTES = 64 << 20
-ReadFiles = Callable[[Sequence[str], str, pa.Schema], Iterator[pa.RecordBatch]]
-"""Files, folder, schema to rows, as ``read_files``."""
 
 
 def read_files(files: Sequence[str], folder: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -91,18 +91,24 @@ def read_listed(
 
 
 def rows_without(
-    batches: Iterator[pa.RecordBatch], folder: str, left_out: Callable[[pa.RecordBatch], pa.BooleanArray]
+    batches: Iterator[pa.RecordBatch],
+    folder: str,
+    left_out: Callable[[pa.RecordBatch], pa.BooleanArray],
+    apart: Collection[str] = (),
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     """Copies files of tables without the rows that are ``left_out``; a ``TableStep``.
 
     The first column of ``batches`` has paths in ``folder``, the URI of the warehouse. Yields (table, batch in its
-    schema with the rows of one shard).
+    schema with the rows of one shard); of tables ``apart`` also what is left out, with ``APART`` before the name.
     """
     for file in (file for batch in batches for file in pylist(batch.column(0))):
         table = table_in(file)
         for rows in read_files([file], folder, table_of(table).schema):
-            for of_shard in split_by_shard(rows.filter(pc.invert(left_out(rows)))):
-                yield table, of_shard
+            is_out = left_out(rows)
+            parts = [(table, pc.invert(is_out)), *([(f"{APART}{table}", is_out)] if table in apart else [])]
+            for name, wanted in parts:
+                for of_shard in split_by_shard(rows.filter(wanted)):
+                    yield name, of_shard
 
 
 def table_in(path: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from jobs import rebuild_corpus, write_report
 from jobs.framework import log_lines
 from jobs.framework.progress import Progress, StageRun
 from jobs.framework.run_summary import FILE, write_summary
@@ -39,3 +40,16 @@ def test_the_summary_has_stages_and_sizes_and_no_secret(tmp_path: Path, monkeypa
     assert (summary["shards"], summary["shard_bytes"]) == (2, 20)
     assert (summary["job"], summary["release"], summary["changes"]) == ("rebuild_corpus", 3, {"documents": 2})
     assert summary["started_at"] <= summary["ended_at"]
+
+
+@pytest.mark.parametrize(("json_job", "printed"), [([], "the ten best pivots"), (["rebuild_corpus"], "")])
+def test_the_best_pivots_are_not_printed_between_json_lines(
+    json_job: list[str], printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log_lines, "_json_job", json_job)
+    monkeypatch.setattr(rebuild_corpus, "STAGES", [])
+    monkeypatch.setattr(rebuild_corpus, "run_changed", lambda *_: None)
+    monkeypatch.setattr(rebuild_corpus, "describe_rebuild", lambda *_: "the ten best pivots")
+    monkeypatch.setattr(write_report, "report_location", lambda _: "report.html")
+    rebuild_corpus.run(cast(Any, SimpleNamespace(settings=None)), rebuild_corpus.Request())
+    assert capsys.readouterr().out == printed

@@ -5,7 +5,6 @@ Which documents are chosen is simpler than in the jobs; what is read, written an
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -16,7 +15,7 @@ from local_frames import LocalFrame
 from jobs import count_cooccurrence, filter_documents, find_pivots, rebuild_corpus, score_documents, tokenize_corpus
 from jobs.selection.budgeted_sample import Cut
 from jobs.selection.select_documents import Cuts
-from pivot_udfs.arms import PIVOT
+from pivot_udfs.arms import ARMS, PIVOT
 from pivot_udfs.settings import Selection
 
 _KEY = ("source", "doc_id", "shard", "record")
@@ -29,48 +28,40 @@ def select_without_spark(patch: pytest.MonkeyPatch) -> None:
     jobs = (tokenize_corpus, count_cooccurrence, find_pivots, score_documents, filter_documents)
     patch.setattr(rebuild_corpus, "STAGES", [job.STAGE for job in jobs])
     patch.setattr(filter_documents, "count_arms", lambda *_: {})
-    for function in (decide_cuts, move_cuts, count_chosen, select_documents, with_files):
+    for function in (decide_cuts, count_chosen, select_documents, with_files):
         patch.setattr(filter_documents, function.__name__, function)
 
 
 def decide_cuts(scores: LocalFrame, selection: Selection) -> Cuts:
-    """The cut of each arm in each language, after a share of its documents."""
-    by_language = defaultdict[str, list[Any]](list)
-    for row in scores.collect():
-        by_language[row["lang"]].append(row)
-    cuts = []
+    """The cut of each arm in each stratum, after a share of its documents."""
+    rows, places = scores.collect(), defaultdict[tuple[str, str], list[tuple[float, int]]](list)
     for arm in selection.arms:
-        for lang, rows in sorted(by_language.items()):
-            first = sorted(_place(arm, row) for row in rows)[int(_TAKEN * len(rows))]
-            cuts.append(Cut(arm, lang, len(rows), *first))
-    return Cuts(cuts, dict.fromkeys(by_language, 0.1))
+        for row in rows:
+            places[arm, _stratum(arm, row)].append(_place(arm, row))
+    cuts = [
+        Cut(arm, stratum, len(found), *sorted(found)[int(_TAKEN * len(found))])
+        for (arm, stratum), found in sorted(places.items())
+    ]
+    return Cuts(cuts, dict.fromkeys((row["lang"] for row in rows), 0.1))
 
 
-def move_cuts(scores: LocalFrame, cuts: Cuts, _: Selection) -> Cuts:
-    """Each cut that has a document at the first one that is there from it on."""
-    rows, moved = scores.collect(), []
-    for cut in cuts.cuts:
-        places = sorted(_place(cut.arm, row) for row in rows if row["lang"] == cut.stratum)
-        later = [place for place in places if cut.first and place >= tuple(cut[3:8])]
-        if places:
-            moved.append(Cut(*cut[:3], *(later[0] if later else [None] * 5), *cut[8:]))
-    return replace(cuts, cuts=moved)
+def _stratum(arm: str, row: Any) -> str:
+    """Of each length bin the first."""
+    return "/".join(str(row[name]) if name in ("lang", "source") else "0" for name in ARMS[arm].stratum) or "all"
 
 
-def _place(arm: str, row: Any) -> tuple[float, str, str, str, int]:
-    key = tuple(row[name] for name in _KEY)
-    value = 1 - row["pivot_density"] if arm == PIVOT else crc32(repr((arm, key[:2])).encode()) / (1 << 32)
-    return (value, *key)
+def _place(arm: str, row: Any) -> tuple[float, int]:
+    tie = crc32(repr((arm, row["source"], row["doc_id"])).encode())
+    return 1 - row["pivot_density"] if arm == PIVOT else tie / (1 << 32), tie
 
 
 def select_documents(scores: LocalFrame, cuts: Cuts, selection: Selection) -> LocalFrame:
     """The documents before the cuts."""
-    end = (2.0,)  # of strata that fit entirely
-    firsts = {(cut.arm, cut.stratum): end if cut.value is None else tuple(cut[3:8]) for cut in cuts.cuts}
+    firsts = {(cut.arm, cut.stratum): (cut.value, cut.tie) for cut in cuts.cuts}
     rows = [
         {name: row[name] for name in (*_KEY, "lang", "n_tokens", "pivot_density")}
         | {"shrunken_density": row["pivot_density"]}
-        | {arm: _place(arm, row) < firsts.get((arm, row["lang"]), ()) for arm in selection.arms}
+        | {arm: _place(arm, row) < firsts.get((arm, _stratum(arm, row)), ()) for arm in selection.arms}
         for row in scores.collect()
     ]
     return LocalFrame([pa.Table.from_pylist([row for row in rows if any(row[arm] for arm in selection.arms)])])

@@ -18,7 +18,7 @@ from pivot_udfs.provenance import Provenance, TableVersion
 from pivot_udfs.write_report import Passage
 
 Source = Row("source", "langs", "n_docs", "n_tokens")
-WordPair = Row("word_a", "word_b", "pair_count", "doc_count", "docs_a", "docs_b", "npmi", "is_translation")
+WordPair = Row("word_a", "word_b", "pair_count", "doc_count", "npmi", "is_translation")
 LinkedPair = Row("lang_a", "word_a", "lang_b", "word_b")
 Pivot = Row("rank", "token", "score", "n_concepts", "n_language_pairs", "doc_share", "n_sources", "pairs", "overlap")
 LengthBin = Row("n_tokens", "n_docs", "n_taken", "n_by_raw")
@@ -46,7 +46,7 @@ def made_up_report(word: str = "水", text: str = "喝水") -> Report:
         lengths=(LengthBin(64, 30, 3, 5), LengthBin(128, 20, 2, 1)),
         sample=(SampledDocument(100, 0.1, 0.1, True), SampledDocument(70, 0.0, 0.05, False)),
     )
-    pair = WordPair("water", word, 1234567, 9876, 11, 12, 0.5, True)
+    pair = WordPair("water", word, 1234567, 9876, 0.5, True)
     rejected = Rejected("not_json", 2, 1, (QuarantinedRecord("a.jsonl", 7, word, word, None, None),))
     tables = {"documents": TableVersion("id", 3, "f" * 64)}
     made = Provenance("tokenize_corpus", 1, tables=tables, files={"tokenizer": "0" * 64})

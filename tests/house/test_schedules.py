@@ -20,8 +20,9 @@ COMMANDS = re.findall(rf"(jobs/\w+\.py){_GAP}--config{_GAP}(\S+?)(?:{_GAP}--log-
 
 
 def test_every_way_of_scheduling_has_its_command() -> None:
-    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 11
-    assert sum(job == "jobs/describe_release.py" for job, _, _ in COMMANDS) == 4, "cron, systemd, Airflow, Kubernetes"
+    assert len(COMMANDS) == len(re.findall(r"jobs/\w+\.py", TEXT)) == 13
+    for job in ("describe_release", "maintain_warehouse"):
+        assert sum(named == f"jobs/{job}.py" for named, _, _ in COMMANDS) == 4, "cron, systemd, Airflow, Kubernetes"
 
 
 @pytest.mark.parametrize(("job", "config", "log_format"), COMMANDS)

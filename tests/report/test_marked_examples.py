@@ -1,16 +1,12 @@
-"""Pivots are marked exactly, in any script, and word pairs get their NPMI."""
-
-import math
+"""Pivots are marked exactly, in any script."""
 
 import numpy as np
-import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pivot_udfs.tokenization.backends import TokenizerSpec
 from pivot_udfs.tokenization.token_offsets import token_byte_spans
-from pivot_udfs.write_report import WORD_ASSOCIATIONS, Passage, associate_word_pairs, mark_pivots
+from pivot_udfs.write_report import Passage, mark_pivots
 
 
 def marked(text: str, cuts: list[int], pivots: set[int], width: int = 1000) -> Passage:
@@ -74,13 +70,3 @@ def test_marks_with_the_real_tokenizer(sample_tokenizer: TokenizerSpec) -> None:
         shown = [part for part, is_pivot in segments if is_pivot]
         assert raw[starts[k] : ends[k]].strip() in "".join(shown).encode()
         assert "".join(part for part, _ in segments) == text
-
-
-def test_word_pairs_have_their_npmi() -> None:
-    row = {"lang_a": "en", "word_a": "water", "lang_b": "zh", "word_b": "水", "pair_count": 9, "doc_count": 4}
-    row |= {"docs_a": 8, "docs_b": 5}
-    batch = pa.RecordBatch.from_pylist([row], schema=pa.schema(list(WORD_ASSOCIATIONS)[:-1]))
-    (out,) = associate_word_pairs(iter([batch]), n_docs=100)
-    expected = math.log((4 / 100) / ((8 / 100) * (5 / 100))) / -math.log(4 / 100)
-    assert out.column("npmi").to_pylist() == [pytest.approx(expected)]
-    assert out.schema == WORD_ASSOCIATIONS

@@ -33,7 +33,7 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    from jobs.report.arm_budgets_and_mixes import sums_by_group, sums_by_language
+    from jobs.report.arm_budgets_and_mixes import read_mixes, sums_by_group, sums_by_language
     from jobs.report.density_by_language import read_densities
     from jobs.selection.shrunken_density import with_shrunken_density
     from pivot_udfs.schemas import DOCUMENT_SCORES
@@ -42,7 +42,11 @@ def test_a_document_without_tokens_has_a_density(spark: "SparkSession") -> None:
     rows = [empty, ("s", "full", "en", 10, 2, 1, 0.2, 0.0, 0.0, 0.0, "f", 1)]
     scores = spark.createDataFrame(rows, from_arrow_schema(DOCUMENT_SCORES))
     marked = with_shrunken_density(scores, {"en": 0.2}, 0).withColumn("taken", F.lit(False))
-    (language,) = read_densities(marked, sums_by_language(sums_by_group(scores, []), []))
+    by_group = sums_by_group(scores, [])
+    languages = sums_by_language(by_group, [])
+    mixes = read_mixes(by_group, languages, [])
+    assert [(mix.rows[0].n_groups, mix.distances) for mix in mixes] == [(1, {}), (1, {}), (2, {})]
+    (language,) = read_densities(marked, languages)
     assert [point.shrunken for point in language.sample] == [0.0, 0.2]
     assert sum(language.shrunken) == 2
 
@@ -157,6 +161,11 @@ class TestOfTables:
             words = {(row[f"lang_{side}"], row[f"word_{side}"]) for row in linked for side in "ab"}
             shares = [near[pivot.token_id, *word] / n_docs[pivot.token_id] for word in words]
             assert pivot.overlap == pytest.approx(median(shares))
+            names = ("lang_a", "word_a", "lang_b", "word_b")
+            ranked = sorted(linked, key=lambda row: (-row["score"], row["concept"], *(row[name] for name in names)))
+            of_concepts = {row["concept"]: tuple(row[name] for name in names) for row in reversed(ranked)}
+            in_order = dict.fromkeys(row["concept"] for row in ranked)
+            assert [tuple(pair) for pair in pivot.pairs] == [of_concepts[concept] for concept in in_order][:6]
         assert report.examples
         held = {arm: {(row["shard"], row["record"]) for row in rows_of(corpus, f"datasets/{arm}")} for arm in ARMS}
         for example, passage in report.examples:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 def test_take_equals_a_plain_sort(
     spark: "SparkSession", n_bins: int, sorted_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For any bins, divided again any number of times, with ties and rows of weight 0."""
+    """For any bins, divided again any number of times, with ties, rows of one place, and rows of weight 0."""
     from pyspark.sql import functions as F
 
     from jobs.selection import budgeted_sample as take_within_budgets
@@ -26,12 +26,11 @@ def test_take_equals_a_plain_sort(
     sizes = watch_sorted_sizes(monkeypatch)
     rows = make_valued(random.Random(n_bins))  # noqa: S311 - a test's fixed draw
     budgets = {"a": 0, "b": 90, "c": 10**6}
-    frame = spark.createDataFrame(
-        rows, "source string, doc_id string, shard string, record long, kind string, v double, w long"
-    )
+    frame = spark.createDataFrame(rows, "record long, kind string, v double, t long, w long")
+    place = F.col("v"), F.col("t"), F.col("w")
     draws = [
-        Draw("all_kinds", F.col("kind"), F.col("v"), F.col("w"), budgets, F.lit(True)),
-        Draw("one_kind", F.lit("whole"), F.col("v"), F.col("w"), {"whole": 60}, F.col("kind") == "c"),
+        Draw("all_kinds", F.col("kind"), *place, budgets, F.lit(True)),
+        Draw("one_kind", F.lit("whole"), *place, {"whole": 60}, F.col("kind") == "c"),
     ]
     frame, cuts = take(frame, draws)
     marked = frame.collect()
@@ -39,8 +38,8 @@ def test_take_equals_a_plain_sort(
     assert sorted(tuple(row)[:-2] for row in marked if row["all_kinds"]) == first_of_kinds(rows, budgets)
     assert sorted(tuple(row)[:-2] for row in marked if row["one_kind"]) == first_of_kinds(rows, {"c": 60})
     assert [cut[:3] for cut in cuts] == [*(("all_kinds", *item) for item in budgets.items()), ("one_kind", "whole", 60)]
-    for (_, _, budget, value, *key, _), kinds in zip(cuts, ["a", "b", "c", "c"], strict=True):
-        assert (value, *key) == first_left_out(rows, kinds, budget or 0)
+    for cut, kinds in zip(cuts, ["a", "b", "c", "c"], strict=True):
+        assert (cut.value, cut.tie) == first_left_out(rows, kinds, cut.budget or 0)
     assert max(sizes) <= max(sorted_rows, MOST_TIES), "a bin was sorted that should have been cut again"
 
 
@@ -48,13 +47,15 @@ MOST_TIES = 12
 
 
 def make_valued(draw: random.Random) -> list[tuple[Any, ...]]:
-    """120 rows: key, kind, value, weight; at most MOST_TIES of a kind have one value, and half lie close together."""
-    ties = [0.0, 0.25, 0.5, 1.0] * (MOST_TIES // 4)
-    values = ties + [draw.random() for _ in range(60 - MOST_TIES)] + [0.3 + draw.random() / 10**6 for _ in range(60)]
-    return [
-        (f"s{k % 2}", f"{k}", f"f{k}", k, draw.choice("abc"), value, draw.choice([0, *range(1, 10)]))
-        for k, value in enumerate(draw.sample(values, len(values)))
-    ]
+    """120 rows: record, kind, value, tie, weight; two of each kind, value and tie, at most MOST_TIES of one value.
+
+    Half of the values lie close together.
+    """
+    values = [value for value in (0.0, 0.25, 0.5, 1.0) for _ in range(MOST_TIES // 2)]
+    values += [draw.random() for _ in range(6)] + [0.3 + draw.random() / 10**6 for _ in range(30)]
+    ties = [-(2**63), -3, 0, 2, 2**63 - 1]
+    places = [(draw.choice("abc"), value, draw.choice(ties)) for value in values]
+    return [(k, *place, draw.choice([0, *range(1, 10)])) for k, place in enumerate(draw.sample(places, 60) * 2)]
 
 
 def watch_sorted_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -72,21 +73,16 @@ def watch_sorted_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def first_of_kinds(rows: list[tuple[Any, ...]], budgets: dict[str, int]) -> list[tuple[Any, ...]]:
-    """The first rows of each kind by value and key as long as their weights fit."""
-    wanted = []
-    for kind, budget in budgets.items():
-        held = 0
-        for row in sorted((row for row in rows if row[4] == kind), key=lambda row: (row[5], *row[:4])):
-            held += row[6]
-            wanted += [row] if held <= budget else []
-    return sorted(wanted)
+    """The first rows of each kind by value and tie as long as their weights fit, with all that have the same place."""
+    ends = {kind: first_left_out(rows, kind, budget) for kind, budget in budgets.items()}
+    return sorted(row for row in rows if (end := ends.get(row[1])) and (end == (None, None) or row[2:4] < end))
 
 
 def first_left_out(rows: list[tuple[Any, ...]], kind: str, budget: int) -> tuple[Any, ...]:
-    """Value and key of the first row of a kind that does not fit."""
+    """Value and tie of the first rows of a kind that do not fit."""
     held = 0
-    for row in sorted((row for row in rows if row[4] == kind), key=lambda row: (row[5], *row[:4])):
-        held += row[6]
+    for row in sorted((row for row in rows if row[1] == kind), key=lambda row: row[2:4]):
+        held += row[4]
         if held > budget:
-            return (row[5], *row[:4])
-    return (None,) * 5
+            return row[2:4]
+    return (None, None)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
-KEY = ("source", "doc_id", "shard", "record")
 Row = dict[str, Any]
+Ties = dict[str, dict[int, int]]
+"""By arm and record."""
 
 
 def make_scores() -> list[Row]:
@@ -48,6 +49,16 @@ def scores(spark: "SparkSession") -> "DataFrame":
     return spark.createDataFrame(tuples, from_arrow_schema(DOCUMENT_SCORES)).persist()
 
 
+@pytest.fixture(scope="module")
+def ties(scores: "DataFrame") -> Ties:
+    """The hash of arm, seed (0), source and id of each document."""
+    from pyspark.sql import functions as F
+
+    key = F.lit(0), F.col("source"), F.col("doc_id")
+    rows = scores.select("record", *(F.xxhash64(F.lit(arm), *key).alias(arm) for arm in ARMS)).collect()
+    return {arm: {row["record"]: row[arm] for row in rows} for arm in ARMS}
+
+
 def arms(scores: "DataFrame", selection: Selection) -> dict[str, list[Row]]:
     from jobs.selection.select_documents import decide_cuts, select_documents
 
@@ -68,14 +79,14 @@ def tokens(rows: list[Row]) -> Counter[str]:
     return held
 
 
-def ranked(rows: list[Row], k: int) -> list[tuple[float, Row]]:
-    """Shrunken density of each document, best first, ties by key."""
+def ranked(rows: list[Row], k: int, ties: dict[int, int]) -> list[tuple[float, Row]]:
+    """Shrunken density of each document, best first, ties by hash."""
     pivots = {lang: sum(row["n_pivot_tokens"] for row in rows if row["lang"] == lang) for lang in TOTALS}
     scored = [
         ((row["n_pivot_tokens"] + k * pivots[row["lang"]] / TOTALS[row["lang"]]) / (row["n_tokens"] + k), row)
         for row in rows
     ]
-    return sorted(scored, key=lambda pair: (-round(pair[0], 12), *(pair[1][name] for name in KEY)))
+    return sorted(scored, key=lambda pair: (-round(pair[0], 12), ties[pair[1]["record"]]))
 
 
 def first_within(rows: list[Row], budget: int) -> list[Row]:
@@ -89,35 +100,35 @@ def first_within(rows: list[Row], budget: int) -> list[Row]:
     return taken
 
 
-def brute_pivot_arm(budgets: dict[str, int], k: int) -> list[Row]:
-    order = [row for _, row in ranked(ROWS, k)]
+def brute_pivot_arm(budgets: dict[str, int], k: int, ties: Ties) -> list[Row]:
+    order = [row for _, row in ranked(ROWS, k, ties[PIVOT])]
     taken = [
         row for lang, budget in budgets.items() for row in first_within([r for r in order if r["lang"] == lang], budget)
     ]
     return sorted(taken, key=lambda row: row["record"])
 
 
-def test_top_share_takes_the_densest_of_each_language(scores: "DataFrame") -> None:
+def test_top_share_takes_the_densest_of_each_language(scores: "DataFrame", ties: Ties) -> None:
     selection = Selection(share=0.3, shrinkage_tokens=50, arms=["pivot"])
     budgets = {lang: math.floor(0.3 * n) for lang, n in TOTALS.items()}
-    assert arms(scores, selection)["pivot"] == brute_pivot_arm(budgets, 50)
+    assert arms(scores, selection)["pivot"] == brute_pivot_arm(budgets, 50, ties)
 
 
-def test_a_token_budget_is_divided_by_the_quotas(scores: "DataFrame") -> None:
+def test_a_token_budget_is_divided_by_the_quotas(scores: "DataFrame", ties: Ties) -> None:
     quotas = {"en": 0.5, "fr": 0.2, "de": 0.3}
     selection = Selection(
         rule="token_budget", tokens=9_000, language_quotas=quotas, shrinkage_tokens=500, arms=["pivot"]
     )
-    assert arms(scores, selection)["pivot"] == brute_pivot_arm({"en": 4_500, "fr": 1_800}, 500)
+    assert arms(scores, selection)["pivot"] == brute_pivot_arm({"en": 4_500, "fr": 1_800}, 500, ties)
 
 
-def test_a_threshold_takes_all_documents_above_it(scores: "DataFrame") -> None:
+def test_a_threshold_takes_all_documents_above_it(scores: "DataFrame", ties: Ties) -> None:
     selection = Selection(rule="threshold", threshold=0.25, shrinkage_tokens=50, arms=["pivot"])
-    wanted = [row["record"] for density, row in ranked(ROWS, 50) if density >= 0.25]
+    wanted = [row["record"] for density, row in ranked(ROWS, 50, ties[PIVOT]) if density >= 0.25]
     assert [row["record"] for row in arms(scores, selection)["pivot"]] == sorted(wanted)
 
 
-def test_controls_match_the_pivot_arm(scores: "DataFrame") -> None:
+def test_controls_match_the_pivot_arm(scores: "DataFrame", ties: Ties) -> None:
     """The controls have the pivot arm's language mix or budget, never more tokens, and none of its documents."""
     selection = Selection(share=0.4, shrinkage_tokens=50, arms=list(ARMS))
     found = arms(scores, selection)
@@ -137,7 +148,7 @@ def test_controls_match_the_pivot_arm(scores: "DataFrame") -> None:
     assert wordy["word_matched"] == wordy["pivot_word_matched"]
     assert wordy["word_matched"] == words_and_shape(found["pivot"]) & words_and_shape(others) != Counter()
     mixed = [row for row in ROWS if row["record"] not in held and row["foreign_share"] and row["lang"] != "mul"]
-    mixed.sort(key=lambda row: (-row["foreign_share"], *(row[name] for name in KEY)))
+    mixed.sort(key=lambda row: (-row["foreign_share"], ties["code_switched"][row["record"]]))
     by_language = [first_within([row for row in mixed if row["lang"] == lang], pivot[lang]) for lang in pivot]
     assert places(found["code_switched"]) == {row["record"] for rows in by_language for row in rows} != set()
     assert found["lexicon_swap"] == found["matched"]
@@ -164,15 +175,15 @@ def places(rows: list[Row]) -> set[int]:
 @pytest.mark.parametrize(
     ("share", "order"), [*((share, ["half_a", "half_b"]) for share in (0.1, 0.2, 0.5)), (0.2, ["half_b"])]
 )
-def test_halves_are_the_ends_of_each_stratum(scores: "DataFrame", share: float, order: list[str]) -> None:
+def test_halves_are_the_ends_of_each_stratum(scores: "DataFrame", ties: Ties, share: float, order: list[str]) -> None:
     """Equally many documents of each language, source and length, also where only one of the two is written."""
     found = arms(scores, Selection(arms=order, half_share=share))
     wanted: dict[str, set[int]] = {"half_a": set(), "half_b": set()}
     for stratum, n_docs in shape(ROWS).items():
         inside = [row for row in ROWS if shape([row]) == {stratum: 1}]
         ends = {
-            "half_a": sorted((-row["half_balance"], *(row[name] for name in KEY)) for row in inside),
-            "half_b": sorted((row["half_balance"], *(row[name] for name in KEY)) for row in inside),
+            half: sorted((sign * row["half_balance"], ties[half][row["record"]], row["record"]) for row in inside)
+            for half, sign in (("half_a", -1), ("half_b", 1))
         }
         candidates = {half: [key for balance, *key in end if balance < 0] for half, end in ends.items()}
         n_taken = min(*map(len, candidates.values()), math.floor(share * n_docs))
@@ -203,12 +214,15 @@ def test_strata_without_a_match_take_no_document_that_comes_later(scores: "DataF
     assert not unmatched & {*shape([by_record[row["record"]] for row in later])}
 
 
-def test_partitions_do_not_change_the_arms_and_the_seed_changes_random_ones(scores: "DataFrame") -> None:
+def test_partitions_do_not_change_the_arms_and_the_seed_changes_draws_and_ties(scores: "DataFrame", ties: Ties) -> None:
     selection = Selection(share=0.4, shrinkage_tokens=50)
     once = arms(scores, selection)
     assert arms(scores.repartition(7, "doc_id"), selection) == once
     other = arms(scores, selection.model_copy(update={"seed": 1}))
-    assert other["pivot"] == once["pivot"]
+    changed = places(once["pivot"]) ^ places(other["pivot"])
+    assert changed, "no document ties with a cut"
+    densities = {(row["lang"], density) for density, row in ranked(ROWS, 50, ties[PIVOT]) if row["record"] in changed}
+    assert len(densities) == len({lang for lang, _ in densities}), "documents change that tie with no cut"
     assert other["random"] != once["random"]
     assert other["matched"] != once["matched"]
 
@@ -219,7 +233,7 @@ def test_the_cuts_of_a_threshold_have_no_budget_and_no_document(scores: "DataFra
     selection = Selection(rule="threshold", threshold=0.25, arms=["pivot", "random"])
     cuts = decide_cuts(scores, selection).cuts
     assert sorted(cut for cut in cuts if cut.arm == "pivot") == [
-        ("pivot", k, None, 0.75, *[None] * 5) for k in sorted(TOTALS)
+        ("pivot", k, None, 0.75, None, None) for k in sorted(TOTALS)
     ]
     assert {cut.arm for cut in cuts} == {"pivot", "random"}
 
@@ -238,41 +252,3 @@ def test_documents_without_tokens_and_empty_tables_are_selected_from(
     for k in (0, 500):
         assert len(arms(empty, Selection(rule="threshold", threshold=0.5, shrinkage_tokens=k))["pivot"]) == 0
     assert arms(scores.where("false"), Selection(arms=list(ARMS))) == {arm: [] for arm in ARMS}
-
-
-def test_moved_cuts_name_the_next_document_and_take_the_same(scores: "DataFrame") -> None:
-    """Of every arm: the documents that cuts name, several that follow one another, and whole strata are gone."""
-    from jobs.selection.budgeted_sample import _offers
-    from jobs.selection.select_documents import _draw, decide_cuts, mark_documents, move_cuts
-
-    drawn = [arm for arm in ARMS if not ARMS[arm].copy_of]
-    selection = Selection(share=0.1, shrinkage_tokens=50, arms=drawn)
-    cuts = decide_cuts(scores, selection)
-    draws = [_draw(ARMS[arm], {}, selection) for arm in drawn]
-    offers = _offers(mark_documents(scores, cuts, selection, [PIVOT]), draws).collect()
-    candidates: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
-    for row in sorted(offers, key=lambda row: tuple(row[name] for name in ("value", *KEY))):
-        candidates.setdefault((row["name"], row["stratum"]), []).append(tuple(row[n] for n in ("value", *KEY)))
-    firsts = {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in cuts.cuts if cut.first}
-    assert {arm for arm, _ in firsts} >= {*drawn} - {"pivot_word_matched"}
-    gone = {first[-1] for place, first in firsts.items() if place[0] != "random"}
-    of_random, long = firsts["random", "en"], candidates["random", "en"]
-    gone |= {place[-1] for place in long[long.index(of_random) :][:4]}
-    gone |= {place[-1] for place in min((candidates[place] for place in firsts), key=len)}
-    gone |= {row["record"] for row in ROWS if row["source"] == "s1" and row["lang"] == "fr"}
-    assert any(not cut.first and cut.stratum.startswith("fr/s1/") for cut in cuts.cuts)
-    kept = scores.where(f"record NOT IN ({', '.join(map(str, gone))})").persist()
-    moved = move_cuts(kept, cuts, selection)
-    there = {(draw.name, row[0]) for draw in draws for row in kept.select(draw.stratum).distinct().collect()}
-    wanted = {}
-    for place, first in ((place, tuple(cut[3:8])) for cut in cuts.cuts if (place := (cut.arm, cut.stratum)) in there):
-        later = (later for later in candidates.get(place, ()) if later[-1] not in gone and later >= first)
-        wanted[place] = next(later, (None,) * 5) if place in firsts else first
-    assert {(cut.arm, cut.stratum): tuple(cut[3:8]) for cut in moved.cuts} == wanted
-    assert not any(cut.stratum.startswith("fr/s1/") for cut in moved.cuts)
-    before, after = (
-        sorted(map(tuple, mark_documents(kept, each, selection, drawn).select("record", *drawn).collect()))
-        for each in (cuts, moved)
-    )
-    assert before == after
-    assert moved.densities == cuts.densities

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pivot_udfs.forget_documents import find_blocked, is_blocked, read_blocked
+from pivot_udfs.forget_documents import find_blocked, is_blocked
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.shards.block_list import Blocked, BlockList
 from pivot_udfs.storage.read_parquet import rows_without
@@ -49,11 +49,11 @@ def test_blocked_documents_are_those_that_an_entry_names(
     file, folder, blocks = written(tmp_path, rows), str(tmp_path), BlockList.of(entries)
     expected = {record for record, row in enumerate(rows) if is_named(row, entries)}
     files = pa.RecordBatch.from_pylist([{"file": file}])
-    blocked = read_blocked([file], folder, DOCUMENTS, blocks)
-    kept = rows_without(iter([files]), folder, partial(is_blocked, blocks=blocks))
-    assert {record for batch in blocked for record in batch.column("record").to_pylist()} == expected
-    left = {record for _, batch in kept for record in batch.column("record").to_pylist()}
-    assert left == set(range(len(rows))) - expected
+    parts: dict[str, set[int]] = {"documents": set(), "apart:documents": set()}
+    for name, batch in rows_without(iter([files]), folder, partial(is_blocked, blocks=blocks), ["documents"]):
+        parts[name].update(batch.column("record").to_pylist())
+    assert parts["apart:documents"] == expected
+    assert parts["documents"] == set(range(len(rows))) - expected
     found = [row for batch in find_blocked(iter([files]), folder, blocks) for row in batch.to_pylist()]
     assert sum(row["n_records"] for row in found) == len(expected)
     assert sum(row["n_tokens"] for row in found) == sum(rows[record][3] for record in expected)

@@ -7,6 +7,7 @@ inside the JVM, and reconstructs the table's state with Spark jobs around each c
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 from jobs.warehouse.delta.commit_history import (
     FILES_AFTER,
     ROWS_AFTER,
+    SAME_ROWS,
     TABLES_WITH,
     VERSION,
     Content,
@@ -52,16 +54,17 @@ def commit_files(
     began: Content | None,
     schema: pa.Schema,
     files: Sequence[WrittenFile],
-    provenance: Provenance,
+    provenance: Provenance | None,
     removed: Collection[str] | None = None,
     tables: Mapping[str, TableVersion] | None = None,
 ) -> Content:
     """Adds files to a table in its folder and removes others, in one transaction.
 
     Returns the state of the table after it. ``began`` is the state when the run looked at the table first (None: there
-    was none; it is created); ``removed`` are paths (None: all, so that ``files`` become the whole content); ``tables``
-    are states of other tables that belong to this one, for ``Content.tables``. Raises WarehouseError where another run
-    has changed the table's rows since ``began``, a file is no longer there, or the commit is refused.
+    was none; it is created); ``provenance`` None: the rows stay, ``files`` hold those of ``removed``, as after an
+    OPTIMIZE; ``removed`` are paths (None: all, so that ``files`` become the whole content); ``tables`` are states of
+    other tables that belong to this one, for ``Content.tables``. Raises WarehouseError where another run has changed
+    the table's rows since ``began``, a file is no longer there, or the commit is refused.
     """
     # The table that was compared is the one that is committed to: without retries a later commit makes this one fail.
     delta = unchanged(table, began)
@@ -71,17 +74,17 @@ def commit_files(
         raise written_by_another(table, "files that are removed with this commit were compacted")
     left = set() if removed is None else sizes.keys() - set(removed)
     now = int(time.time() * 1000)
-    added = [AddAction(file["path"], file["n_bytes"], {}, now, True, file["stats"]) for file in files]
-    gone = [RemoveAction(path, True, now, sizes[path], {}) for path in removed or ()]
+    changes = provenance is not None
+    added = [AddAction(file["path"], file["n_bytes"], {}, now, changes, file["stats"]) for file in files]
+    gone = [RemoveAction(path, changes, now, sizes[path], {}) for path in removed or ()]
     paths = hash_of_paths([*left, *(file["path"] for file in files)])
     version = int(delta.version()) + 1 if delta else 0
-    recorded = {
-        "userMetadata": provenance.to_json(),
-        FILES_AFTER: paths,
-        TABLES_WITH: json.dumps({name: list(version) for name, version in (tables or {}).items()}),
-        VERSION: str(version),
-    }
-    n_rows = _rows_after(actions, files, left)
+    recorded, n_rows = {FILES_AFTER: paths, VERSION: str(version)}, _rows_after(actions, files, left)
+    if provenance:
+        of_tables = {name: list(state) for name, state in (tables or {}).items()}
+        recorded |= {"userMetadata": provenance.to_json(), TABLES_WITH: json.dumps(of_tables)}
+    else:
+        recorded[SAME_ROWS] = "true"
     recorded |= {} if n_rows is None else {ROWS_AFTER: str(n_rows)}
     properties = CommitProperties(custom_metadata=recorded, max_commit_retries=0)
     nullable = Schema.from_arrow(pa.schema([field.with_nullable(True) for field in schema]))
@@ -95,6 +98,8 @@ def commit_files(
             delta = _created(table, nullable, added, about, properties)
     except (DeltaError, *STORE_ERRORS) as error:
         raise _commit_error(table, error) from None
+    if began and not provenance:
+        return replace(began, newest=version)
     table_id = str(delta.metadata().id)
     return Content(table_id, version, version, provenance, version, True, paths, dict(tables or {}), n_rows)
 

@@ -19,6 +19,8 @@ FILES_AFTER = "semanticPivotsFiles"
 """Key of a commit: ``hash_of_paths`` of the data files after it; where its end was cut, the table has others."""
 ROWS_AFTER = "semanticPivotsRows"
 """Key of a commit: the number of rows after it; where it has another one later, other tools' OPTIMIZE was cut."""
+SAME_ROWS = "semanticPivotsSameRows"
+"""Key of a commit that replaces files by others with the same rows: it is taken for an OPTIMIZE."""
 TABLES_WITH = "semanticPivotsTables"
 """Key of a commit: the states of other tables that belong to this one, as JSON."""
 VERSION = "semanticPivotsVersion"
@@ -124,7 +126,7 @@ def commits_of(delta: DeltaTable, limit: int | None = None) -> list[Commit]:
         commits.append(
             Commit(
                 made,
-                entry.get("operation", ""),
+                "OPTIMIZE" if SAME_ROWS in entry else entry.get("operation", ""),
                 entry.get("operationParameters") or {},
                 Provenance.from_json(entry.get("userMetadata")),
                 entry.get(FILES_AFTER),
