@@ -36,7 +36,7 @@ from jobs.loading.compare_shards import (
     read_loaded,
 )
 from jobs.loading.emptied_folders import check_emptied_folders
-from jobs.loading.repeated_keys import describe_repeated_keys
+from jobs.loading.repeated_keys import describe_new_keys, describe_repeated_keys
 from jobs.loading.replace_shards import commit_shards, replace_shards
 from jobs.loading.restore_tables import restored
 from pivot_udfs.errors import WarehouseError
@@ -126,6 +126,8 @@ def _load(
         outdated = (changes.removed & {shard.path for shard in batch}) | (gone if not number else frozenset())
         rows = {path: row for path, row in rows.items() if path not in outdated}
         files, counts = _write_batch(run, batch, blocks, (number, len(batches)))
+        if new_keys := describe_new_keys(counts, (loaded or {}).values()):
+            run.progress.say(STAGE.name, f"warning: {new_keys}")
         documents += files.get("documents", [])
         rows |= {s.path: _loaded(s, counts[s.path], first + number) for s in batch}
         read, is_last = read.plus(counts), number == len(batches) - 1

@@ -4,7 +4,7 @@ Only the files that the run has written are read, of which two columns. Of many 
 compared, so that few hashes of eight bytes are shuffled; a shard that is read twice shows in any sample.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import pyarrow as pa
@@ -12,8 +12,10 @@ from pyspark.sql import functions as F
 
 from jobs.framework.stage import Run
 from jobs.framework.task_sizes import map_files
+from jobs.loading.compare_shards import LoadedShard
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.storage.read_parquet import read_listed
+from pivot_udfs.tokenize_corpus import ShardCount
 
 _KEY = pa.schema([DOCUMENTS.field(name) for name in ("source", "doc_id")])
 _MOST_KEYS = 1 << 20
@@ -33,3 +35,18 @@ def describe_repeated_keys(run: Run, files: Mapping[str, int], n_docs: int, most
     n_keys, n_shared = shared.agg(F.count("*"), F.sum("count")).collect()[0]
     sample = f" in a sample of one in {one_in:,} keys" if one_in > 1 else ""
     return f"{n_shared:,} documents share {n_keys:,} keys (source, doc_id){sample}" if n_keys else None
+
+
+def describe_new_keys(counts: Mapping[str, ShardCount], loaded: Iterable[LoadedShard]) -> str | None:
+    """One line where fewer records are blocked in shards than in loaded ones of the same content; None where none are.
+
+    Their keys were made from the name of the shard, which is another one now.
+    """
+    blocked = {row.content_id: row.n_blocked for row in sorted(loaded, key=lambda row: row.n_blocked)}
+    fewer = sorted(path for path, count in counts.items() if count.n_blocked < blocked.get(count.content_id, 0))
+    if not fewer:
+        return None
+    return (
+        f"records of {len(fewer):,} shards, such as {fewer[0]}, were forgotten under keys made from another name of "
+        "the shard, and are loaded again: forget them by their new keys, or by --shards"
+    )

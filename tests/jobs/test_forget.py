@@ -211,12 +211,17 @@ def test_the_block_list_may_have_more_columns(world: SmallCorpus) -> None:
 
 
 def test_a_forgotten_source_stays_out_of_new_shards(world: SmallCorpus) -> None:
+    """But for one that was made from the name of a shard, which is renamed: the run says so."""
+    named, renamed = (world.folder / "shards" / f"{number}.jsonl" for number in (8, 9))
+    named.write_text('{"id": "1", "text": "water eau"}', encoding="utf-8")
     rebuild(world)
     source = keys_of(world, "0.jsonl")[0][0]
-    must_work(forget(world, "--sources", source))
+    must_work(forget(world, "--sources", source, "8"))
+    named.rename(renamed)
     write_shard(world.folder, 6, seed=60)
     log_text = rebuild(world)
-    shards = [path.name for path in (world.folder / "shards").iterdir()]
+    assert f"warning: records of 1 shards, such as {renamed}, were forgotten under keys made from another" in log_text
+    shards = [path.name for path in (world.folder / "shards").iterdir() if path != renamed]
     keys = [key for shard in shards for key in keys_of(world, shard) if key[0] == source]
     assert any(key in keys for key in keys_of(world, "6.jsonl")) == (" blocked, " in log_text)
     assert_as_without(world, keys)

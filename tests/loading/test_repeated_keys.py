@@ -8,10 +8,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.framework.stage import Run
-from jobs.loading.repeated_keys import describe_repeated_keys
+from jobs.loading.compare_shards import LoadedShard
+from jobs.loading.repeated_keys import describe_new_keys, describe_repeated_keys
 from pivot_udfs.schemas import DOCUMENTS
 from pivot_udfs.settings import Corpus, Lexicon, Settings, Tokenizer, Warehouse
 from pivot_udfs.storage.write_parquet import rows_of_table, step_to_files
+from pivot_udfs.tokenize_corpus import ShardCount
 
 
 def write(run: Run, keys: list[tuple[str, str]]) -> dict[str, int]:
@@ -45,3 +47,16 @@ def test_documents_that_share_a_key_are_counted(spark: SparkSession, tmp_path: P
     assert n_shared == 2 * n_keys
     assert 20 < n_keys < 100
     assert one_in == 20
+
+
+@pytest.mark.parametrize(
+    ("n_blocked", "content_id", "is_said"), [(0, "a", True), (1, "a", True), (2, "a", False), (0, "b", False)]
+)
+def test_forgotten_records_that_come_back_under_another_name_are_said(
+    n_blocked: int, content_id: str, is_said: bool
+) -> None:
+    loaded = [LoadedShard(path, "a", 9, 0, 5, 0, 9, 0, n) for path, n in (("old", 2), ("older", 1))]
+    counts = {"new": ShardCount(1, 0, 9, (), content_id, n_blocked), "other": ShardCount(1, 0, 9, (), "c")}
+    found = describe_new_keys(counts, loaded)
+    assert (found is not None) == is_said
+    assert found is None or found.startswith("records of 1 shards, such as new, were forgotten under keys made from")
