@@ -104,17 +104,18 @@ def plan(run: Run, request: Request) -> None:
     """What would be forgotten."""
     check_folders(request.artefacts)
     loaded = read_loaded(run.warehouse.location("shards"))
-    entries = request.entries(run, loaded)
-    blocks = BlockList.of(read_entries(run.warehouse) | entries)
+    entries, present = request.entries(run, loaded), read_entries(run.warehouse)
+    blocks = BlockList.of(present | entries)
     found = find_records(run, blocks, ["documents"])
-    _describe(run, entries, found)
+    _describe(run, entries, present, found)
     _check_left(run, blocks, found, loaded)
 
 
 def _forget(run: Run, entries: set[Blocked], loaded: dict[str, LoadedShard]) -> None:
-    blocks = BlockList.of(read_entries(run.warehouse) | entries)
+    present = read_entries(run.warehouse)
+    blocks = BlockList.of(present | entries)
     found = find_records(run, blocks)
-    _describe(run, entries, found)
+    _describe(run, entries, present, found)
     _check_left(run, blocks, found, loaded)
     add_entries(run.warehouse, entries)
     if run.unapplied_block_list():
@@ -127,12 +128,15 @@ def _check_left(run: Run, blocks: BlockList, found: Sequence[Found], loaded: Map
         raise ConfigError(f"no document would be left, nothing is forgotten: remove {run.warehouse.path} instead")
 
 
-def _describe(run: Run, entries: set[Blocked], found: Sequence[Found]) -> None:
+def _describe(run: Run, entries: set[Blocked], present: set[Blocked], found: Sequence[Found]) -> None:
     documents = [each for each in found if each.table == "documents"]
     n_docs, n_shards = sum(each.n_records for each in documents), len({each.in_shard for each in documents})
     run.progress.say(_NAME, f"{n_docs:,} documents of {n_shards:,} shards are blocked")
     given = {entry for entry in entries if not entry.content_id}  # those of contents go with their shards
-    missing = sorted(map(_named, given - {each.entry for each in documents}))
+    not_found = given - {each.entry for each in documents}
+    if old := not_found & present:
+        run.progress.say(_NAME, f"{len(old):,} of {len(given):,} were on the block list before")
+    missing = sorted(map(_named, not_found - present))
     if missing:
         names = ", ".join(missing[:_MOST_NAMES])
         run.progress.say(_NAME, f"warning: {len(missing):,} of {len(given):,} match no document: {names}")

@@ -37,6 +37,10 @@ def test_forgotten_keys_are_gone_and_a_rebuild_keeps_them_out(world: SmallCorpus
     assert code == 0, log_text
     assert f"1 of {len(set(keys)) + 1} match no document: nowhere 1" in log_text
     assert "documents: versions from 0 to 1 (" in out
+    _, _, log_text = forget(world, "--keys", write_keys(world, [*keys, ("nowhere", "2")]))
+    n_keys = len(set(keys)) + 1
+    assert f"{n_keys - 1} of {n_keys} were on the block list before" in log_text
+    assert f"warning: 1 of {n_keys} match no document: nowhere 2" in log_text
     assert_as_without(world, keys)
     forgotten = n_blocked(world)
     assert forgotten >= len(keys)
