@@ -95,7 +95,8 @@ def mark(frame: DataFrame, draws: Sequence[Draw], cuts: Sequence[Cut]) -> DataFr
 
 
 def _offers(frame: DataFrame, draws: Sequence[Draw]) -> DataFrame:
-    return frame.select(F.explode(F.array_compact(F.array(*map(_offer, draws)))).alias("offer")).select("offer.*")
+    offers = frame.select(F.explode(F.array(*map(_offer, draws))).alias("offer"))
+    return offers.where(F.col("offer").isNotNull()).select("offer.*")
 
 
 def _offer(draw: Draw) -> Column:
