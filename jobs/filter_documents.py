@@ -23,7 +23,7 @@ from jobs.forgetting.block_list_table import forgot_between, forgotten_between, 
 from jobs.forgetting.remove_records import forget_rows, without_documents
 from jobs.framework.run_stages import run_job
 from jobs.framework.stage import Run, Stage, of_table, why_write
-from jobs.framework.task_sizes import map_files
+from jobs.framework.task_sizes import SHORT_COLUMNS_BYTES, map_files, read_mapped
 from jobs.loading.replace_shards import replace_shards
 from jobs.selection.budgets import (
     Budget,
@@ -105,7 +105,7 @@ def arm_budgets(run: Run) -> tuple[dict[str, Held], list[Budget]]:
     selection, tables = run.settings.selection, {f"datasets/{arm}": arm for arm in run.settings.selection.arms}
     files = {f"{table}/{file}": n for table in (_SCORES, *tables) for file, n in run.warehouse.files(table).items()}
     step = partial(count_held, folder=run.warehouse.root.uri)
-    rows = map_files(run.spark, files, step, HELD).toArrow()
+    rows = read_mapped(run.spark, files, step, HELD, SHORT_COLUMNS_BYTES)
     sums = rows.group_by(["table", "lang"]).aggregate([("n_docs", "sum"), ("n_tokens", "sum")]).to_pylist()
     by_table: dict[str, dict[str, tuple[int, int]]] = {table: {} for table in (_SCORES, *tables)}
     for row in sums:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from jobs.framework.stage import Run
-from jobs.framework.task_sizes import read_mapped
+from jobs.framework.task_sizes import SHORT_COLUMNS_BYTES, read_mapped
 from jobs.loading.compare_shards import LoadedShard
 from jobs.loading.replace_shards import commit_shards, files_without
 from jobs.warehouse.delta.table_files import files_between
@@ -57,7 +57,7 @@ def find_records(run: Run, blocks: BlockList, tables: Iterable[str] = _LOADED) -
         near = files_between(location, "source", sources) | files_between(location, "shard", blocks.shards)
         files |= {f"{table}/{path}": n_bytes for path, n_bytes in near.items()}
     step = partial(find_blocked, folder=run.warehouse.root.uri, blocks=blocks)
-    columns = [column.to_pylist() for column in read_mapped(run.spark, files, step, FOUND).columns]
+    columns = [column.to_pylist() for column in read_mapped(run.spark, files, step, FOUND, SHORT_COLUMNS_BYTES).columns]
     return [
         Found(file, file_rows, in_shard, Blocked(source, doc_id, shard), n_records, n_tokens)
         for file, file_rows, in_shard, source, doc_id, shard, n_records, n_tokens in zip(*columns, strict=True)
@@ -75,7 +75,7 @@ def sources_named(run: Run, given: Sequence[str]) -> tuple[set[str], list[str]]:
     tables = _LOADED if globs else ()
     files = {f"{table}/{path}": n for table in tables for path, n in run.warehouse.files(table).items()}
     step = partial(read_sources, folder=run.warehouse.root.uri)
-    there = set(pylist(read_mapped(run.spark, files, step, SOURCES)["source"]))
+    there = set(pylist(read_mapped(run.spark, files, step, SOURCES, SHORT_COLUMNS_BYTES)["source"]))
     named = {glob: {glob} & there or {source for source in there if fnmatchcase(source, glob)} for glob in globs}
     names = {name for name in given if name not in named}
     return names.union(*named.values()), [glob for glob, sources in named.items() if not sources]

@@ -1,17 +1,25 @@
 """How work is divided into tasks: large ones, so that files and shuffled rows are few, but enough for all cores."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from heapq import heapreplace
+from itertools import chain
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from pivot_udfs.storage.typed_columns import schema_of
+
 TASK_BYTES = 1 << 30
 """Bytes of stored input that one task reads: a table of 5 TB is read by about 5,000 tasks and gives as many files."""
 _TASKS_PER_CORE = 2
-_FILE_BYTES_ON_DRIVER = 8 << 30
-"""Of files of which only short columns are read, which takes about 0.3 core-seconds a GB."""
+_FILES = schema_of({"file": pa.string(), "sign": pa.int64()})
+"""Of ``frame_of_files``."""
+SHORT_COLUMNS_BYTES = 8 << 30
+"""Bytes of files whose short columns the driver reads itself, which takes about 0.3 core-seconds a GB."""
+_THREADS = 4
+"""Files that the driver reads at a time; each thread has a batch in memory."""
 
 
 def least_tasks(session: SparkSession) -> int:
@@ -78,9 +86,11 @@ def read_mapped(
     sizes: Mapping[str, int],
     step: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
     schema: pa.Schema,
+    on_driver: int = TASK_BYTES,
 ) -> pa.Table:
-    """The rows of ``map_files``, for steps that read little of a file: without Spark if the files have up to 8 GB."""
-    if sum(sizes.values()) > _FILE_BYTES_ON_DRIVER:
+    """The rows of ``map_files``, without Spark where the files have up to ``on_driver`` bytes."""
+    if sum(sizes.values()) > on_driver:
         return map_files(session, sizes, step, schema).toArrow()
-    files = pa.RecordBatch.from_arrays([pa.array(sorted(sizes), pa.string())], ["file"])
-    return pa.Table.from_batches(step(iter([files])), schema)
+    files = (pa.RecordBatch.from_pydict({"file": [file], "sign": [1]}, _FILES) for file in sorted(sizes))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return pa.Table.from_batches(chain(*threads.map(lambda file: [*step(iter([file]))], files)), schema)

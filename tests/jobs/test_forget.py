@@ -20,6 +20,7 @@ from deltalake import DeltaTable, write_deltalake
 from small_corpus import SmallCorpus, must_work, run_job
 
 from jobs import count_cooccurrence, rebuild_corpus, write_report
+from jobs.forgetting import remove_records
 from jobs.framework import run_stages, task_sizes
 from jobs.gpu.common.read_tables import open_table
 from pivot_udfs.errors import WarehouseError
@@ -235,17 +236,15 @@ def test_a_dry_run_reports_and_changes_nothing_and_starts_spark_for_large_tables
     world: SmallCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rebuild(world)
-    found = []
-    for task_bytes, starts in (
-        (task_sizes.TASK_BYTES, Mock(side_effect=AssertionError)),
-        (1, run_stages.start_session),
-    ):
-        monkeypatch.setattr(task_sizes, "TASK_BYTES", task_bytes)
+    found, started = [], Mock(wraps=run_stages.start_session)
+    for on_driver, starts in ((task_sizes.SHORT_COLUMNS_BYTES, Mock(side_effect=AssertionError)), (1, started)):
+        monkeypatch.setattr(remove_records, "SHORT_COLUMNS_BYTES", on_driver)
         monkeypatch.setattr(run_stages, "start_session", starts)
         for what in (("--shards", f"{world.folder}/shards/[0-2].jsonl"), ("--sources", "*"), ("--sources", "n*", "s*")):
             code, out, log_text = forget(world, *what, dry=True)
             found.append((code, out, log_text.splitlines()[-1].partition("forget_documents: ")[2]))
     assert found[:3] == found[3:]
+    assert started.called
     assert found[0][0] == 0
     assert "documents of 3 shards are blocked" in found[0][2]
     for dry in (True, False):
