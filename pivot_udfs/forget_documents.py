@@ -1,10 +1,8 @@
 """Finds blocked records in files of tables."""
 
 from collections.abc import Iterator
-from functools import reduce
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pivot_udfs.schemas import DOCUMENTS, table_of
 from pivot_udfs.shards.block_list import BlockList
@@ -58,8 +56,5 @@ def read_sources(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.
 
 def is_blocked(rows: pa.RecordBatch, blocks: BlockList) -> pa.BooleanArray:
     """For each row (source, doc_id and shard) whether it is blocked."""
-    near = reduce(pc.or_, (pc.is_in(rows.column(name), blocks.values[name]) for name in _KEY))
-    blocked = near.to_numpy(zero_copy_only=False).copy()
-    keys = [column.to_pylist() for column in rows.select(_KEY).filter(near).columns]
-    blocked[blocked] = [*map(blocks.has, *keys)]
-    return pa.array(blocked, pa.bool_())
+    keys = [rows.column(name).to_pylist() for name in _KEY]
+    return pa.array(map(blocks.has, *keys), pa.bool_())

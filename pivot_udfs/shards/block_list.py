@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
-
-import pyarrow as pa
 
 
 class Blocked(NamedTuple):
@@ -51,13 +48,6 @@ class BlockList:
                 sources.add(source)
         by_source = {source: frozenset(ids) for source, ids in doc_ids.items()}
         return cls(by_source, frozenset(sources), frozenset(shards), frozenset(content_ids))
-
-    @cached_property
-    def values(self) -> dict[str, "pa.Array[pa.StringScalar]"]:
-        """By column of a record's key, what blocks records by it alone or with others."""
-        doc_ids = frozenset[str]().union(*self.doc_ids.values())
-        of_column = {"source": self.sources, "doc_id": doc_ids, "shard": self.shards}
-        return {name: pa.array(values, pa.string()) for name, values in of_column.items()}
 
     def has_key(self, source: str | None, doc_id: str | None) -> bool:
         """Whether records with a key are blocked; None: it is not known."""
